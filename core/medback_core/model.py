@@ -1,0 +1,370 @@
+"""What everything else passes around: identities, sources, targets, and the events operations yield.
+
+Names and paths are `bytes`, exactly as the file system gives them. Dates are whole seconds since the epoch (UTC);
+file times are nanoseconds. Sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+WANTED_DEFAULT = 2
+
+# Ours and the family's own files are never backed up and never counted.
+METADATA_PREFIX = b".medback"
+FAMILY_METADATA = frozenset({b".medorg.xml", b".mdbackup.xml", b".mdjournal.xml", b".bkp_id"})
+SIDECAR_NAME = b".medback.xml"
+FAMILY_SIDECAR_NAME = b".medorg.xml"
+SOURCE_METADATA_NAME = b".medback-source.xml"
+TARGET_IDENTITY_NAME = b".medback-target.xml"
+CONTEXT_NAME = b".medback-context.xml"
+OLD_DIRECTORY = b".medback-old"
+DAMAGED_DIRECTORY = b".medback-damaged"
+TEMPORARY_PREFIX = b".medback-tmp-"
+
+
+def is_metadata(name: bytes) -> bool:
+    """Whether a directory entry belongs to medback or its family and is therefore never content."""
+    return name.startswith(METADATA_PREFIX) or name in FAMILY_METADATA
+
+
+def now() -> int:
+    """The date, whole seconds. The one clock of the core: tests replace it here (`model.now`)."""
+    return int(time.time())
+
+
+class Identity(NamedTuple):
+    """Size and MD5: files that agree in both are the same content."""
+
+    size: int
+    md5: bytes  # 16 raw bytes
+
+
+class Standing(enum.IntEnum):
+    """How well a copy is known. Only WRITTEN and VERIFIED ones count; a higher value is better knowledge."""
+
+    CLAIMED = 0
+    WRITTEN = 1
+    VERIFIED = 2
+
+
+class TargetState(enum.StrEnum):
+    """What a target's copies are worth (the table in docs/design.md)."""
+
+    ACTIVE = "active"
+    RETIRED = "retired"
+    SUSPECT = "suspect"
+    LOST = "lost"
+
+    @property
+    def badness(self) -> int:
+        """Order from best to worst: also the order in which targets are read for a restore."""
+        return ("active", "retired", "suspect", "lost").index(self.value)
+
+
+class Trouble(enum.IntEnum):
+    """What is wrong with a source file whose size and time say it never changed."""
+
+    NONE = 0
+    DAMAGED = 1  # content differs from the record, nothing else moved: rot
+    KEPT_TIME = 2  # content differs and ctime moved: rot, or an editor that puts the time back
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A directory to be backed up. `key` is its row in this session's DB, `id` is for ever."""
+
+    key: int
+    id: str
+    alias: str
+    path: bytes
+    wanted: int = WANTED_DEFAULT
+    excludes: tuple[str, ...] = ()
+    rev: int = 1
+    scanned_at: int | None = None
+    device: int | None = None
+    refused: str = ""  # why the last scan was refused, empty when it was not
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A backup destination. A target that is only named by somebody's record is not `known` and never counts."""
+
+    key: int
+    id: str
+    label: str
+    state: TargetState = TargetState.ACTIVE
+    known: bool = True
+    rev: int = 1
+    capacity: int | None = None  # bytes medback may fill at most, None: all of the drive
+    path: bytes | None = None  # where it was last seen
+    device: int | None = None
+    fs_uuid: str | None = None
+    fs_type: str | None = None
+    created: int | None = None
+    seen_at: int | None = None
+    verified_at: int | None = None
+    free_bytes: int | None = None  # when last seen
+    total_bytes: int | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether this target's written and verified copies count as copies."""
+        return self.known and self.state is TargetState.ACTIVE
+
+    @property
+    def name(self) -> str:
+        """What to call it before a person: its label, else its id."""
+        return self.label or self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """So many files of so many bytes."""
+
+    files: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(self.files + other.files, self.bytes + other.bytes)
+
+    def __sub__(self, other: Count) -> Count:
+        return Count(self.files - other.files, self.bytes - other.bytes)
+
+
+# --- events: what a long operation yields while it works; the last one is always a Summary -------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all that an operation yields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Event):
+    """How far a phase is; a total of None is not known yet. At most about ten a second."""
+
+    phase: str  # a verb in -ing: "scanning", "copying", "reading back"
+    files: int = 0
+    bytes: int = 0
+    files_total: int | None = None
+    bytes_total: int | None = None
+    current: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class FileDone(Event):
+    """One file was hashed, copied, restored, …; `action` is the verb in the past tense."""
+
+    action: str
+    path: bytes
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped(Event):
+    """An entry that could not be treated, and why: exit code 3."""
+
+    path: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded(Event):
+    """An entry left out by rule: no failure."""
+
+    path: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DamageFound(Event):
+    """Content or a record that is not what it should be: exit code 5."""
+
+    path: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned(Event):
+    """Something a person should know, that is no failure."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRefused(Event):
+    """One source of several was refused for safety; nothing changed for it, the others go on: exit code 4."""
+
+    alias: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict(Event):
+    """A restore met a file that differs from what should be there, and left it alone."""
+
+    path: bytes  # the destination
+    reason: str
+    wanted: Identity | None = None
+    wanted_mtime_ns: int = 0
+    there_size: int = 0
+    there_mtime_ns: int = 0
+    there_md5: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary(Event):
+    """Base of the last event of every operation."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSummary(Summary):
+    """What a scan of one source found; `files` and `bytes` are the source's totals after it."""
+
+    source: Source
+    files: int = 0
+    bytes: int = 0
+    links: int = 0
+    directories: int = 0
+    hashed: int = 0
+    hashed_bytes: int = 0
+    reused: int = 0
+    added: int = 0
+    changed: int = 0
+    moved: int = 0
+    removed: int = 0
+    damaged: int = 0
+    unhashed: int = 0  # rebuild only: files no sidecar gives a hash for
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSummary(Summary):
+    """What a backup onto one target did. Counts are identities (each content once)."""
+
+    target: Target
+    copied: int = 0
+    copied_bytes: int = 0
+    already_there: int = 0
+    superseded: int = 0
+    remaining: int = 0  # identities still below their wanted copies
+    remaining_bytes: int = 0
+    free_bytes: int = 0
+    reclaimable_bytes: int = 0
+    full: bool = False
+    unproven: int = 0  # read back, but not provably from the medium
+    lacking_bytes: int = 0  # room the shelf still lacks for all wanted copies
+    would_copy: tuple[bytes, ...] = ()  # dry run: the first files that would go
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoverSummary(Summary):
+    """What already lay on a drive. `files` counts paths on the drive, `newly_marked` identities."""
+
+    target: Target
+    files: int = 0
+    matched: int = 0
+    matched_bytes: int = 0
+    newly_marked: int = 0
+    unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NextTarget:
+    """The drive to plug in next and what it brings."""
+
+    target: Target
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreSummary(Summary):
+    """What a restore from one target brought back. Counts are paths."""
+
+    target: Target
+    restored: int = 0
+    restored_bytes: int = 0
+    already_right: int = 0
+    conflicts: int = 0
+    links: int = 0
+    missing: int = 0
+    missing_bytes: int = 0
+    next: NextTarget | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreStatus(Summary):
+    """How much of what is expected stands at its destination. Counts are paths."""
+
+    expected: int = 0
+    present: int = 0
+    missing: int = 0
+    missing_bytes: int = 0
+    differing: int = 0
+    next: NextTarget | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VerifySummary(Summary):
+    """The five states of what was read."""
+
+    checked: int = 0
+    checked_bytes: int = 0
+    same: int = 0
+    changed: int = 0
+    missing: int = 0
+    new: int = 0
+    damaged: int = 0
+    unreadable: int = 0
+    unproven: int = 0  # read, but not provably from the medium
+    left: int = 0  # not reached within --max-bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired(Event):
+    """A good copy was put in place."""
+
+    path: bytes
+    source: str  # the target's label or the source's alias it came from
+
+
+@dataclass(frozen=True, slots=True)
+class Unrepairable(Event):
+    """No good copy could be found now, and what would help."""
+
+    path: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RepairSummary(Summary):
+    """How many were repaired and how many could not be."""
+
+    repaired: int = 0
+    unrepairable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReclaimSummary(Summary):
+    """What was, or with a dry run would be, freed on a target."""
+
+    target: Target
+    freed: int = 0
+    freed_bytes: int = 0
+    kept: int = 0  # looked disposable, but something still needs it
+    paths: tuple[bytes, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class ProveSummary(Summary):
+    """Byte-by-byte comparison of files of one identity."""
+
+    identities: int = 0
+    compared: int = 0
+    compared_bytes: int = 0
+    differing: int = 0

@@ -1,0 +1,1 @@
+"""medback's full-screen app: what is safe, which drive next, and getting everything back."""
