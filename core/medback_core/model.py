@@ -36,6 +36,16 @@ def now() -> int:
     return int(time.time())
 
 
+def date_stamp(seconds: int) -> str:
+    """A date for file names: `20261124-035300`, UTC."""
+    return time.strftime("%Y%m%d-%H%M%S", time.gmtime(seconds))
+
+
+def iso_date(seconds: int | None) -> str | None:
+    """ISO-8601 UTC, as sidecars and JSON carry dates."""
+    return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
 class Identity(NamedTuple):
     """Size and MD5: files that agree in both are the same content."""
 

@@ -1,0 +1,143 @@
+"""Which contents would gain from a copy on a target, best first: the ranking of a backup, as temporary tables.
+
+Rank: fewest countable copies, then largest, then path; contents that have their wanted copies come after all others.
+A million candidates stay in SQLite's temporary store, never in Python objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from ..model import Count, Identity
+from .placements import all_placements
+from .store import Session
+from .values import load_ns
+
+
+class Candidate(NamedTuple):
+    """One content to copy, with the current path it is copied from."""
+
+    identity: int
+    content: Identity
+    source: int
+    directory: bytes
+    name: bytes
+    file: int
+    copies: int
+    mtime_ns: int
+    mode: int
+    inode: int | None
+    ctime_ns: int | None
+
+
+def rank_candidates(
+    session: Session, target: int, sources: Collection[int], counting: frozenset[int], *, fill: bool
+) -> Count:
+    """Fill the temporary table of candidates for a target from these mounted sources; returns how many and how large.
+
+    Wanted is the maximum over all the paths of a content, in any source. A content with a solid copy on the target is
+    no candidate; one that has its wanted copies is one only with `fill`. Files in trouble are never copied.
+    """
+    db = session.db
+    db.execute("DROP TABLE IF EXISTS temp.candidate")
+    db.execute("DROP TABLE IF EXISTS temp.placed_copies")
+    db.execute("CREATE TEMP TABLE placed_copies (placement_id INTEGER PRIMARY KEY, copies INTEGER)")
+    db.executemany(
+        "INSERT INTO temp.placed_copies VALUES (?, ?)",
+        [(key, p.copies(counting)) for key, p in all_placements(session).items() if target not in p.solid],
+    )
+    db.execute(
+        "CREATE TEMP TABLE candidate (rank INTEGER PRIMARY KEY, identity_id INTEGER, size INTEGER, copies INTEGER, "
+        "file_id INTEGER, directory_id INTEGER, chosen INTEGER NOT NULL DEFAULT 0, band INTEGER NOT NULL DEFAULT 0)"
+    )
+    mounted = ",".join(str(int(key)) for key in sources) or "NULL"
+    # CROSS JOIN fixes the order of the loops: one pass over the identities, never one per placement.
+    db.execute(
+        f"""
+        INSERT INTO temp.candidate (identity_id, size, copies, file_id, directory_id)
+        SELECT best.identity_id, best.size, best.copies, f.id, f.directory_id FROM (
+            SELECT i.id AS identity_id, i.size AS size, p.copies AS copies, MAX(s.wanted) AS wanted,
+                MIN(CASE WHEN d.source_id IN ({mounted}) AND f.trouble = 0 THEN f.id END) AS file_id
+            FROM identity i
+            CROSS JOIN temp.placed_copies p ON p.placement_id = i.placement_id
+            CROSS JOIN file f ON f.identity_id = i.id
+            CROSS JOIN directory d ON d.id = f.directory_id
+            CROSS JOIN source s ON s.id = d.source_id
+            GROUP BY i.id
+        ) best JOIN file f ON f.id = best.file_id JOIN directory d ON d.id = f.directory_id
+        WHERE best.copies < best.wanted OR ?
+        ORDER BY (best.copies < best.wanted) DESC, best.copies, best.size DESC, d.source_id, d.path, f.name
+        """,
+        (fill,),
+    )
+    count, size = db.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM temp.candidate").fetchone()
+    return Count(count, size)
+
+
+def ranked(session: Session) -> Iterator[tuple[int, int]]:
+    """(rank, size) of every candidate, best first."""
+    yield from session.db.execute("SELECT rank, size FROM temp.candidate ORDER BY rank")
+
+
+def choose(session: Session, ranks: Iterator[tuple[int, int]]) -> None:
+    """Mark candidates as chosen: (band, rank) pairs; a lower band is copied earlier."""
+    session.db.execute("BEGIN")
+    session.db.executemany("UPDATE temp.candidate SET chosen = 1, band = ? WHERE rank = ?", ranks)
+    session.db.execute("COMMIT")
+
+
+def choose_all(session: Session) -> None:
+    """Every candidate goes, in directory order."""
+    session.db.execute("UPDATE temp.candidate SET chosen = 1, band = 0")
+
+
+_CANDIDATE = """
+SELECT c.identity_id, i.size, i.md5, d.source_id, d.path, f.name, f.id, c.copies, f.mtime_ns, f.mode, f.inode, f.ctime_ns
+FROM temp.candidate c JOIN identity i ON i.id = c.identity_id JOIN file f ON f.id = c.file_id
+JOIN directory d ON d.id = f.directory_id
+"""
+
+
+def _candidate(row: tuple) -> Candidate:
+    return Candidate(row[0], Identity(row[1], row[2]), *row[3:8], load_ns(row[8]), row[9], row[10], load_ns(row[11]))
+
+
+def chosen(session: Session) -> Iterator[Candidate]:
+    """The chosen candidates in copying order: band by band, directory order within. Read through a connection that
+    does not write meanwhile, or batch by batch."""
+    for row in session.db.execute(f"{_CANDIDATE} WHERE c.chosen ORDER BY c.band, d.source_id, d.path, f.name"):
+        yield _candidate(row)
+
+
+def best_candidates(session: Session, limit: int) -> list[Candidate]:
+    """The first chosen candidates by rank, for a preview."""
+    return [_candidate(r) for r in session.db.execute(f"{_CANDIDATE} WHERE c.chosen ORDER BY c.rank LIMIT ?", (limit,))]
+
+
+def chosen_count(session: Session) -> Count:
+    """How many contents and bytes are chosen."""
+    row = session.db.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM temp.candidate WHERE chosen").fetchone()
+    return Count(*row)
+
+
+def below_wanted(session: Session, counting: frozenset[int]) -> tuple[Count, int]:
+    """(identities below their wanted copies and their bytes, bytes of room all their missing copies would take)."""
+    copies = [(key, p.copies(counting)) for key, p in all_placements(session).items()]
+    db = session.db
+    db.execute("DROP TABLE IF EXISTS temp.placed_copies")
+    db.execute("CREATE TEMP TABLE placed_copies (placement_id INTEGER PRIMARY KEY, copies INTEGER)")
+    most = db.execute("SELECT COALESCE(MAX(wanted), 0) FROM source").fetchone()[0]
+    db.executemany("INSERT INTO temp.placed_copies VALUES (?, ?)", [row for row in copies if row[1] < most])
+    row = db.execute(
+        """
+        SELECT COUNT(*), COALESCE(SUM(size), 0), COALESCE(SUM(size * (wanted - copies)), 0) FROM (
+            SELECT i.size AS size, p.copies AS copies, MAX(s.wanted) AS wanted
+            FROM identity i CROSS JOIN temp.placed_copies p ON p.placement_id = i.placement_id
+            CROSS JOIN file f ON f.identity_id = i.id CROSS JOIN directory d ON d.id = f.directory_id
+            CROSS JOIN source s ON s.id = d.source_id
+            GROUP BY i.id
+        ) WHERE copies < wanted
+        """
+    ).fetchone()
+    return Count(row[0], row[1]), row[2]

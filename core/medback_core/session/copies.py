@@ -1,0 +1,211 @@
+"""Identities and where their copies lie. Every change of a copy goes through here and settles what depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+
+from ..model import Count, Identity, Standing
+from .placements import intern_placement
+from .store import Session
+from .values import load_ns, store_ns
+
+_CHUNK = 500  # bound variables per statement, below SQLite's smallest limit
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Content of an identity on a target. `path` is where it lies there, None while nobody has looked."""
+
+    identity: int  # row key
+    target: int  # row key
+    standing: Standing
+    path: bytes | None = None
+    mtime_ns: int | None = None
+    verified_at: int | None = None
+    ours: bool = False
+
+
+def chunks(keys: Iterable[int]) -> Iterator[list[int]]:
+    """Keys in lists short enough for one statement."""
+    iterator = iter(keys)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk
+
+
+def marks(values: Sequence[object]) -> str:
+    """`?,?,?` for so many bound values."""
+    return ",".join("?" * len(values))
+
+
+def find_identity(session: Session, identity: Identity) -> int | None:
+    """The row key of an identity, None when this session never met it."""
+    row = session.db.execute(
+        "SELECT id FROM identity WHERE md5 = ? AND size = ?", (identity.md5, identity.size)
+    ).fetchone()
+    return row[0] if row else None
+
+
+def identity_key(session: Session, identity: Identity) -> int:
+    """The row key of an identity, made where it is new."""
+    row = session.db.execute(
+        "SELECT id FROM identity WHERE md5 = ? AND size = ?", (identity.md5, identity.size)
+    ).fetchone()
+    if row:
+        return row[0]
+    key = session.db.execute("INSERT INTO identity (size, md5) VALUES (?, ?)", (identity.size, identity.md5)).lastrowid
+    assert key is not None
+    return key
+
+
+def identity_of(session: Session, key: int) -> Identity:
+    """Size and MD5 of a row key."""
+    size, md5 = session.db.execute("SELECT size, md5 FROM identity WHERE id = ?", (key,)).fetchone()
+    return Identity(size, md5)
+
+
+def record_copies(session: Session, copies: Iterable[Copy]) -> None:
+    """Record what was seen: each row replaces what was known of that identity on that target."""
+    copies = list(copies)
+    with session.transaction() as db:
+        db.executemany(
+            "INSERT INTO copy (identity_id, target_id, standing, path, mtime_ns, verified_at, ours) VALUES (?,?,?,?,?,?,?) "
+            "ON CONFLICT (identity_id, target_id) DO UPDATE SET standing = excluded.standing, path = excluded.path, "
+            "mtime_ns = excluded.mtime_ns, verified_at = excluded.verified_at, ours = excluded.ours",
+            (
+                (c.identity, c.target, int(c.standing), c.path, store_ns(c.mtime_ns), c.verified_at, int(c.ours))
+                for c in copies
+            ),
+        )
+        settle(session, {copy.identity for copy in copies})
+
+
+def believe_copies(session: Session, rows: Iterable[tuple[int, int, Standing]]) -> None:
+    """Add (identity, target, standing) somebody's record tells of, where nothing is known yet; a claim may be raised."""
+    rows = list(rows)
+    with session.transaction() as db:
+        before = db.total_changes
+        db.executemany(
+            "INSERT INTO copy (identity_id, target_id, standing) VALUES (?,?,?) ON CONFLICT (identity_id, target_id) "
+            "DO UPDATE SET standing = excluded.standing WHERE standing < excluded.standing",
+            ((identity, target, int(standing)) for identity, target, standing in rows),
+        )
+        if db.total_changes != before:
+            settle(session, {row[0] for row in rows})
+
+
+def withdraw_copies(session: Session, target: int, identities: Iterable[int]) -> None:
+    """These contents do not lie on that target (any more)."""
+    identities = list(identities)
+    with session.transaction() as db:
+        db.executemany(
+            "DELETE FROM copy WHERE identity_id = ? AND target_id = ?", ((key, target) for key in identities)
+        )
+        settle(session, identities)
+
+
+def settle(session: Session, identities: Iterable[int]) -> None:
+    """Bring the placement, the oldest check and the dirty sidecars of these identities in line with their copies.
+
+    Derived from the copy rows as they stand, never from what changed, so that it cannot drift.
+    """
+    db = session.db
+    for chunk in chunks(identities):
+        slots = marks(chunk)
+        members: dict[int, list[tuple[int, int]]] = {key: [] for key in chunk}
+        checked: dict[int, int] = {}
+        rows = db.execute(
+            f"SELECT identity_id, target_id, standing, verified_at FROM copy WHERE identity_id IN ({slots}) "
+            "ORDER BY identity_id, target_id",
+            chunk,
+        )
+        for identity, target, standing, verified_at in rows:
+            members[identity].append((target, standing))
+            if standing > Standing.CLAIMED:
+                date = (verified_at or 0) if standing == Standing.VERIFIED else 0
+                checked[identity] = min(checked.get(identity, date), date)
+        current = {
+            row[0]: (row[1], row[2])
+            for row in db.execute(f"SELECT id, placement_id, checked_at FROM identity WHERE id IN ({slots})", chunk)
+        }
+        moved, dated = [], []
+        for identity, pairs in members.items():
+            placement_id, date = intern_placement(session, pairs), checked.get(identity)
+            was = current[identity]
+            if was[0] != placement_id:
+                moved.append(identity)
+            elif was[1] != date:
+                dated.append(identity)
+            else:
+                continue
+            db.execute(
+                "UPDATE identity SET placement_id = ?, checked_at = ? WHERE id = ?", (placement_id, date, identity)
+            )
+        if moved:
+            db.execute(
+                "UPDATE directory SET dirty = 1, stale = 1 WHERE id IN "
+                f"(SELECT directory_id FROM file WHERE identity_id IN ({marks(moved)}))",
+                moved,
+            )
+        if dated:
+            db.execute(
+                "UPDATE directory SET stale = 1 WHERE id IN "
+                f"(SELECT directory_id FROM file WHERE identity_id IN ({marks(dated)}))",
+                dated,
+            )
+
+
+def _copy(row: tuple) -> Copy:
+    return Copy(row[0], row[1], Standing(row[2]), row[3], load_ns(row[4]), row[5], bool(row[6]))
+
+
+_COLUMNS = "identity_id, target_id, standing, path, mtime_ns, verified_at, ours"
+
+
+def copies_of(session: Session, identity: int) -> list[Copy]:
+    """Every copy known of one identity."""
+    return [_copy(r) for r in session.db.execute(f"SELECT {_COLUMNS} FROM copy WHERE identity_id = ?", (identity,))]
+
+
+def copies_of_many(session: Session, identities: Iterable[int]) -> dict[int, list[Copy]]:
+    """Copies by identity, for those that have any."""
+    found: dict[int, list[Copy]] = {}
+    for chunk in chunks(identities):
+        rows = session.db.execute(
+            f"SELECT {_COLUMNS} FROM copy WHERE identity_id IN ({marks(chunk)}) ORDER BY identity_id", chunk
+        )
+        for key, group in groupby(rows, key=lambda r: r[0]):
+            found[key] = [_copy(r) for r in group]
+    return found
+
+
+def copy_on(session: Session, identity: int, target: int) -> Copy | None:
+    """The copy of an identity on one target."""
+    row = session.db.execute(
+        f"SELECT {_COLUMNS} FROM copy WHERE identity_id = ? AND target_id = ?", (identity, target)
+    ).fetchone()
+    return _copy(row) if row else None
+
+
+def copies_on(session: Session, target: int) -> Iterator[tuple[Identity, Copy]]:
+    """Every copy on one target with its identity. Do not write through this session while iterating."""
+    rows = session.db.execute(
+        "SELECT c.identity_id, c.target_id, c.standing, c.path, c.mtime_ns, c.verified_at, c.ours, i.size, i.md5 "
+        "FROM copy c JOIN identity i ON i.id = c.identity_id WHERE c.target_id = ?",
+        (target,),
+    )
+    for row in rows:
+        yield Identity(row[7], row[8]), _copy(row)
+
+
+def held_by(session: Session, target: int, *, claims: bool = False) -> Count:
+    """Identities and bytes on a target (solid copies; with `claims`, claimed ones too), from the placements' totals."""
+    from .placements import placement
+
+    total = Count()
+    for key, identities, size in session.db.execute("SELECT id, identities, bytes FROM placement WHERE identities > 0"):
+        members = placement(session, key)
+        if target in (members.anywhere if claims else members.solid):
+            total += Count(identities, size)
+    return total

@@ -1,0 +1,274 @@
+"""Directories, files and links of the sources, as the scan sees and reconciles them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from ..model import Identity, Trouble
+from .copies import Copy, copies_of_many, identity_key
+from .rollup import flush
+from .store import Session
+from .values import load_ns, signed, store_ns
+
+
+class SidecarStat(NamedTuple):
+    """A sidecar file as the DB last read or wrote it: unchanged means no need to parse it."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, stat: os.stat_result) -> SidecarStat:
+        return cls(signed(stat.st_ino), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+class DirectoryRow(NamedTuple):
+    """One directory of a source; `path` is relative, b"" the root."""
+
+    key: int
+    path: bytes
+    sidecar: SidecarStat | None
+    dirty: bool
+    device: int | None
+
+
+class FileRow(NamedTuple):
+    """One file of a source. `inode` and `ctime_ns` are None while this DB only knows it from a sidecar."""
+
+    key: int
+    name: bytes
+    identity: int
+    size: int
+    md5: bytes
+    mtime_ns: int
+    mode: int
+    device: int | None
+    inode: int | None
+    ctime_ns: int | None
+    trouble: int
+
+
+class Seen(NamedTuple):
+    """What a scan saw of one file: goes into `put_file`."""
+
+    name: bytes
+    identity: Identity
+    mtime_ns: int
+    mode: int
+    device: int | None
+    inode: int | None
+    ctime_ns: int | None
+    trouble: int = Trouble.NONE
+
+
+_FILE = (
+    "f.id, f.name, f.identity_id, i.size, i.md5, f.mtime_ns, f.mode, f.device, f.inode, f.ctime_ns, f.trouble "
+    "FROM file f JOIN identity i ON i.id = f.identity_id"
+)
+
+
+def _file(row: tuple) -> FileRow:
+    return FileRow(*row[:5], load_ns(row[5]), *row[6:9], load_ns(row[9]), row[10])
+
+
+def find_directory(session: Session, source: int, path: bytes) -> DirectoryRow | None:
+    """The row of a directory, None when this DB never saw it."""
+    row = session.db.execute(
+        "SELECT id, path, sidecar_inode, sidecar_size, sidecar_mtime_ns, sidecar_ctime_ns, dirty, device "
+        "FROM directory WHERE source_id = ? AND path = ?",
+        (source, path),
+    ).fetchone()
+    if row is None:
+        return None
+    stat = None if row[2] is None else SidecarStat(row[2], row[3], load_ns(row[4]), load_ns(row[5]))
+    return DirectoryRow(row[0], row[1], stat, bool(row[6]), row[7])
+
+
+def ensure_directory(session: Session, source: int, path: bytes) -> int:
+    """The row key of a directory, made with all above it where new. Call inside a transaction."""
+    row = session.db.execute("SELECT id FROM directory WHERE source_id = ? AND path = ?", (source, path)).fetchone()
+    if row is not None:
+        return row[0]
+    parent = None if path == b"" else ensure_directory(session, source, os.path.dirname(path))
+    key = session.db.execute(
+        "INSERT INTO directory (source_id, parent_id, path) VALUES (?,?,?)", (source, parent, path)
+    ).lastrowid
+    assert key is not None
+    return key
+
+
+def files_in(session: Session, directory: int) -> dict[bytes, FileRow]:
+    """The files of one directory by name."""
+    return {row[1]: _file(row) for row in session.db.execute(f"SELECT {_FILE} WHERE f.directory_id = ?", (directory,))}
+
+
+def links_in(session: Session, directory: int) -> dict[bytes, bytes]:
+    """The symlinks of one directory: name -> where it points."""
+    return dict(session.db.execute("SELECT name, goal FROM link WHERE directory_id = ?", (directory,)).fetchall())
+
+
+def file_by_key(session: Session, key: int) -> FileRow | None:
+    """One file by its row key."""
+    row = session.db.execute(f"SELECT {_FILE} WHERE f.id = ?", (key,)).fetchone()
+    return _file(row) if row else None
+
+
+def path_of_file(session: Session, key: int) -> tuple[int, bytes]:
+    """(source key, path relative to the source) of a file row."""
+    source, directory, name = session.db.execute(
+        "SELECT d.source_id, d.path, f.name FROM file f JOIN directory d ON d.id = f.directory_id WHERE f.id = ?",
+        (key,),
+    ).fetchone()
+    return source, join(directory, name)
+
+
+def join(directory: bytes, name: bytes) -> bytes:
+    """A relative path from a relative directory (b"" the root) and a name."""
+    return directory + b"/" + name if directory else name
+
+
+def find_file(session: Session, source: int, path: bytes) -> FileRow | None:
+    """The file at a path relative to its source."""
+    directory, name = os.path.split(path)
+    row = session.db.execute(
+        f"SELECT {_FILE} JOIN directory d ON d.id = f.directory_id WHERE d.source_id = ? AND d.path = ? AND f.name = ?",
+        (source, directory, name),
+    ).fetchone()
+    return _file(row) if row else None
+
+
+def put_file(session: Session, directory: int, seen: Seen) -> int:
+    """Insert or replace one file of a directory; returns its identity's row key. Call inside a transaction."""
+    identity = identity_key(session, seen.identity)
+    session.db.execute(
+        "INSERT INTO file (directory_id, name, identity_id, mtime_ns, mode, device, inode, ctime_ns, trouble) "
+        "VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (directory_id, name) DO UPDATE SET identity_id = excluded.identity_id, "
+        "mtime_ns = excluded.mtime_ns, mode = excluded.mode, device = excluded.device, inode = excluded.inode, "
+        "ctime_ns = excluded.ctime_ns, trouble = excluded.trouble",
+        (
+            directory,
+            seen.name,
+            identity,
+            store_ns(seen.mtime_ns),
+            seen.mode,
+            None if seen.device is None else signed(seen.device),
+            None if seen.inode is None else signed(seen.inode),
+            store_ns(seen.ctime_ns),
+            seen.trouble,
+        ),
+    )
+    return identity
+
+
+def remove_files(session: Session, keys: Iterable[int]) -> None:
+    """These paths are no longer in their source. Identities and copies stay known. Call inside a transaction."""
+    session.db.executemany("DELETE FROM file WHERE id = ?", ((key,) for key in keys))
+
+
+def put_links(session: Session, directory: int, links: dict[bytes, bytes]) -> None:
+    """Make the links of a directory exactly these. Call inside a transaction."""
+    if links_in(session, directory) != links:
+        session.db.execute("DELETE FROM link WHERE directory_id = ?", (directory,))
+        session.db.executemany(
+            "INSERT INTO link (directory_id, name, goal) VALUES (?,?,?)", ((directory, *pair) for pair in links.items())
+        )
+
+
+def mark_sidecar(session: Session, directory: int, stat: SidecarStat | None, *, dirty: bool = False) -> None:
+    """Remember the sidecar as just read or written (None: there is none), and whether it says less than the DB."""
+    with session.transaction() as db:
+        db.execute(
+            "UPDATE directory SET sidecar_inode = ?, sidecar_size = ?, sidecar_mtime_ns = ?, sidecar_ctime_ns = ?, dirty = ? "
+            "WHERE id = ?",
+            (None, None, None, None, int(dirty), directory)
+            if stat is None
+            else (stat.inode, stat.size, store_ns(stat.mtime_ns), store_ns(stat.ctime_ns), int(dirty), directory),
+        )
+
+
+def dirty_directories(session: Session, source: int) -> list[DirectoryRow]:
+    """Directories whose sidecar says less than the DB, in path order."""
+    rows = session.db.execute(
+        "SELECT id, path, sidecar_inode, sidecar_size, sidecar_mtime_ns, sidecar_ctime_ns, dirty, device "
+        "FROM directory WHERE source_id = ? AND dirty ORDER BY path",
+        (source,),
+    )
+    return [
+        DirectoryRow(
+            r[0],
+            r[1],
+            None if r[2] is None else SidecarStat(r[2], r[3], load_ns(r[4]), load_ns(r[5])),
+            bool(r[6]),
+            r[7],
+        )
+        for r in rows
+    ]
+
+
+def drop_directories(session: Session, keys: Iterable[int]) -> None:
+    """Forget directories that are gone and hold no rows any more. Call inside a transaction."""
+    keys = list(keys)
+    flush(session.db)  # totals climb by parent rows: before those go
+    session.db.executemany("DELETE FROM link WHERE directory_id = ?", ((key,) for key in keys))
+    session.db.executemany("DELETE FROM rollup WHERE directory_id = ?", ((key,) for key in keys))
+    session.db.executemany("UPDATE directory SET parent_id = NULL WHERE parent_id = ?", ((key,) for key in keys))
+    session.db.executemany("DELETE FROM directory WHERE id = ?", ((key,) for key in keys))
+
+
+def copies_for_directory(session: Session, directory: int) -> dict[int, list[Copy]]:
+    """Copies by identity key for every file of a directory: what its sidecar must say."""
+    keys = {
+        row[0]
+        for row in session.db.execute(
+            "SELECT f.identity_id FROM file f JOIN identity i ON i.id = f.identity_id "
+            "WHERE f.directory_id = ? AND i.placement_id <> 1",
+            (directory,),
+        )
+    }
+    return copies_of_many(session, keys)
+
+
+def paths_of_identity(session: Session, identity: int) -> list[tuple[int, bytes, FileRow]]:
+    """(source key, relative path, row) of every current path with this content, in source and path order."""
+    rows = session.db.execute(
+        f"SELECT d.source_id, d.path, {_FILE} JOIN directory d ON d.id = f.directory_id WHERE f.identity_id = ? "
+        "ORDER BY d.source_id, d.path, f.name",
+        (identity,),
+    )
+    return [(row[0], join(row[1], row[3]), _file(row[2:])) for row in rows]
+
+
+def by_inode(session: Session, inode: int, device: int) -> list[tuple[int, bytes, FileRow]]:
+    """Like `paths_of_identity`, for files recorded with this device and inode: candidates for a rename."""
+    rows = session.db.execute(
+        f"SELECT d.source_id, d.path, {_FILE} JOIN directory d ON d.id = f.directory_id WHERE f.inode = ? AND f.device = ?",
+        (signed(inode), signed(device)),
+    )
+    return [(row[0], join(row[1], row[3]), _file(row[2:])) for row in rows]
+
+
+def all_files(session: Session, source: int) -> Iterator[tuple[bytes, FileRow]]:
+    """(directory path, row) of every file of a source, in directory order. Do not write while iterating."""
+    rows = session.db.execute(
+        "SELECT d.path, f.id, f.name, f.identity_id, i.size, i.md5, f.mtime_ns, f.mode, f.device, f.inode, f.ctime_ns, "
+        "f.trouble FROM directory d JOIN file f ON f.directory_id = d.id JOIN identity i ON i.id = f.identity_id "
+        "WHERE d.source_id = ? ORDER BY d.path, f.name",
+        (source,),
+    )
+    for row in rows:
+        yield row[0], _file(row[1:])
+
+
+def troubled(session: Session, source: int) -> list[tuple[bytes, FileRow]]:
+    """(relative path, row) of every file of a source that is damaged or changed keeping its time."""
+    rows = session.db.execute(
+        "SELECT d.path, f.id, f.name, f.identity_id, i.size, i.md5, f.mtime_ns, f.mode, f.device, f.inode, f.ctime_ns, "
+        "f.trouble FROM file f JOIN directory d ON d.id = f.directory_id JOIN identity i ON i.id = f.identity_id "
+        "WHERE f.trouble > 0 AND d.source_id = ? ORDER BY d.path, f.name",
+        (source,),
+    )
+    return [(join(row[0], row[2]), _file(row[1:])) for row in rows]

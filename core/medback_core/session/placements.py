@@ -1,0 +1,75 @@
+"""Placements: which targets hold a content, as one interned set. A million identities share a few hundred of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..model import Standing
+
+if TYPE_CHECKING:
+    from .store import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Target keys by the standing of the copy there."""
+
+    verified: frozenset[int]
+    written: frozenset[int]
+    claimed: frozenset[int]
+
+    @property
+    def solid(self) -> frozenset[int]:
+        """The targets whose copy would count if the target does."""
+        return self.verified | self.written
+
+    @property
+    def anywhere(self) -> frozenset[int]:
+        """The targets somebody says hold it: what a restore goes by."""
+        return self.verified | self.written | self.claimed
+
+    def copies(self, counting: Collection[int]) -> int:
+        """How many countable copies, given the keys of the targets that count."""
+        return sum(1 for key in self.verified if key in counting) + sum(1 for key in self.written if key in counting)
+
+
+def _text(members: Iterable[tuple[int, int]]) -> str:
+    return " ".join(f"{target}:{standing}" for target, standing in members)
+
+
+def _placement(text: str) -> Placement:
+    sets: tuple[set[int], set[int], set[int]] = (set(), set(), set())
+    for member in text.split():
+        target, standing = member.split(":")
+        sets[int(standing)].add(int(target))
+    return Placement(
+        frozenset(sets[Standing.VERIFIED]), frozenset(sets[Standing.WRITTEN]), frozenset(sets[Standing.CLAIMED])
+    )
+
+
+def intern_placement(session: Session, members: Iterable[tuple[int, int]]) -> int:
+    """The id of the placement with these (target key, standing) pairs, in target order."""
+    text = _text(members)
+    known = session.placement_ids.get(text)
+    if known is None:
+        row = session.db.execute("SELECT id FROM placement WHERE members = ?", (text,)).fetchone()
+        known = row[0] if row else session.db.execute("INSERT INTO placement (members) VALUES (?)", (text,)).lastrowid
+        assert known is not None
+        session.placement_ids[text] = known
+    return known
+
+
+def placement(session: Session, placement_id: int) -> Placement:
+    """The placement with this id."""
+    found = session.placements.get(placement_id)
+    if found is None:
+        row = session.db.execute("SELECT members FROM placement WHERE id = ?", (placement_id,)).fetchone()
+        found = session.placements[placement_id] = _placement(row[0])
+    return found
+
+
+def all_placements(session: Session) -> dict[int, Placement]:
+    """Every placement by id."""
+    return {row[0]: placement(session, row[0]) for row in session.db.execute("SELECT id FROM placement").fetchall()}

@@ -1,0 +1,208 @@
+"""The tables of the session DB, and how an older DB becomes a current one.
+
+The DB is a cache: everything in it can be had again from the sidecars. Its one clever part is the coverage roll-up:
+triggers write a row into `delta` whenever a file or the placement of an identity changes, whoever changes it, and
+`rollup.flush` folds those rows into the totals of every directory above before the transaction ends. So no code path
+can forget to keep the totals right.
+"""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x6D65_6462  # "medb"
+VERSION = 1
+
+# mtime_ns and ctime_ns have no declared type: a time outside 64 bits (ext4 goes to the year 2446) is stored as text,
+# and a column with INTEGER affinity would turn that text into an inexact float.
+SCHEMA = """
+CREATE TABLE source (
+    id INTEGER PRIMARY KEY,
+    sid TEXT NOT NULL UNIQUE,
+    alias TEXT NOT NULL UNIQUE,
+    path BLOB NOT NULL,
+    wanted INTEGER NOT NULL,
+    excludes TEXT NOT NULL DEFAULT '[]',
+    rev INTEGER NOT NULL DEFAULT 1,
+    device INTEGER,
+    scan_number INTEGER NOT NULL DEFAULT 0,
+    scanned_at INTEGER,
+    refused TEXT NOT NULL DEFAULT '',
+    metadata_dirty INTEGER NOT NULL DEFAULT 1
+);
+CREATE TABLE target (
+    id INTEGER PRIMARY KEY,
+    tid TEXT NOT NULL UNIQUE,
+    label TEXT NOT NULL DEFAULT '',
+    state TEXT NOT NULL DEFAULT 'active',
+    known INTEGER NOT NULL DEFAULT 0,
+    rev INTEGER NOT NULL DEFAULT 0,
+    capacity INTEGER,
+    path BLOB,
+    device INTEGER,
+    fs_uuid TEXT,
+    fs_type TEXT,
+    created INTEGER,
+    seen_at INTEGER,
+    verified_at INTEGER,
+    free_bytes INTEGER,
+    total_bytes INTEGER
+);
+CREATE TABLE target_alias (tid TEXT PRIMARY KEY, target_id INTEGER NOT NULL REFERENCES target) WITHOUT ROWID;
+CREATE TABLE folder (
+    target_id INTEGER NOT NULL REFERENCES target,
+    source_sid TEXT NOT NULL,
+    name BLOB NOT NULL,
+    PRIMARY KEY (target_id, source_sid)
+) WITHOUT ROWID;
+
+CREATE TABLE directory (
+    id INTEGER PRIMARY KEY,
+    source_id INTEGER NOT NULL REFERENCES source,
+    parent_id INTEGER REFERENCES directory,
+    path BLOB NOT NULL,
+    device INTEGER,
+    sidecar_inode INTEGER, sidecar_size INTEGER, sidecar_mtime_ns, sidecar_ctime_ns,
+    seen INTEGER NOT NULL DEFAULT 0,
+    dirty INTEGER NOT NULL DEFAULT 0,
+    stale INTEGER NOT NULL DEFAULT 0,
+    oldest_own INTEGER,
+    oldest INTEGER,
+    UNIQUE (source_id, path)
+);
+CREATE INDEX directory_by_parent ON directory (parent_id);
+CREATE INDEX directory_dirty ON directory (source_id) WHERE dirty;
+CREATE INDEX directory_stale ON directory (id) WHERE stale;
+
+CREATE TABLE placement (
+    id INTEGER PRIMARY KEY,
+    members TEXT NOT NULL UNIQUE,
+    identities INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0
+);
+INSERT INTO placement (id, members) VALUES (1, '');
+
+CREATE TABLE identity (
+    id INTEGER PRIMARY KEY,
+    size INTEGER NOT NULL,
+    md5 BLOB NOT NULL,
+    placement_id INTEGER NOT NULL DEFAULT 1,
+    checked_at INTEGER,
+    UNIQUE (md5, size)
+);
+CREATE INDEX identity_by_placement ON identity (placement_id) WHERE placement_id <> 1;
+
+CREATE TABLE file (
+    id INTEGER PRIMARY KEY,
+    directory_id INTEGER NOT NULL REFERENCES directory,
+    name BLOB NOT NULL,
+    identity_id INTEGER NOT NULL REFERENCES identity,
+    mtime_ns NOT NULL,
+    mode INTEGER NOT NULL DEFAULT 420,
+    device INTEGER,
+    inode INTEGER,
+    ctime_ns,
+    trouble INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (directory_id, name)
+);
+CREATE INDEX file_by_identity ON file (identity_id);
+CREATE INDEX file_by_inode ON file (inode);
+CREATE INDEX file_in_trouble ON file (directory_id) WHERE trouble > 0;
+
+CREATE TABLE link (
+    directory_id INTEGER NOT NULL REFERENCES directory,
+    name BLOB NOT NULL,
+    goal BLOB NOT NULL,
+    PRIMARY KEY (directory_id, name)
+) WITHOUT ROWID;
+
+CREATE TABLE copy (
+    identity_id INTEGER NOT NULL REFERENCES identity,
+    target_id INTEGER NOT NULL REFERENCES target,
+    standing INTEGER NOT NULL,
+    path BLOB,
+    mtime_ns,
+    verified_at INTEGER,
+    ours INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (identity_id, target_id)
+) WITHOUT ROWID;
+CREATE INDEX copy_by_target ON copy (target_id, identity_id);
+
+CREATE TABLE rollup (
+    directory_id INTEGER NOT NULL,
+    placement_id INTEGER NOT NULL,
+    files INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (directory_id, placement_id)
+) WITHOUT ROWID;
+CREATE TABLE delta (directory_id INTEGER, placement_id INTEGER, files INTEGER, bytes INTEGER);
+
+-- what a scan found gone or changed, waiting for the end of the scan (promise 6)
+CREATE TABLE staged (
+    file_id INTEGER PRIMARY KEY,
+    source_id INTEGER NOT NULL,
+    size INTEGER, md5 BLOB, mtime_ns, mode INTEGER, device INTEGER, inode INTEGER, ctime_ns
+);
+CREATE INDEX staged_by_source ON staged (source_id);
+
+-- paths that left a source while a copy of their content exists
+CREATE TABLE gone (
+    source_id INTEGER NOT NULL,
+    path BLOB NOT NULL,
+    identity_id INTEGER NOT NULL,
+    mtime_ns NOT NULL,
+    mode INTEGER NOT NULL,
+    gone_at INTEGER,
+    PRIMARY KEY (source_id, path, identity_id)
+) WITHOUT ROWID;
+
+-- what an imported context says should exist; never edited by a scan
+CREATE TABLE expected (
+    source_id INTEGER NOT NULL,
+    path BLOB NOT NULL,
+    identity_id INTEGER,
+    mtime_ns,
+    mode INTEGER,
+    goal BLOB,
+    gone_at INTEGER,
+    PRIMARY KEY (source_id, path)
+) WITHOUT ROWID;
+
+-- destinations a restore has put or found right, so that they are not hashed again
+CREATE TABLE placed (
+    path BLOB PRIMARY KEY,
+    identity_id INTEGER NOT NULL,
+    device INTEGER, inode INTEGER, mtime_ns, ctime_ns
+) WITHOUT ROWID;
+
+-- what a target's own sidecars must still be told when the drive is next seen
+CREATE TABLE pending (
+    target_id INTEGER NOT NULL,
+    identity_id INTEGER NOT NULL,
+    path BLOB NOT NULL,
+    PRIMARY KEY (target_id, path, identity_id)
+) WITHOUT ROWID;
+
+CREATE TRIGGER file_added AFTER INSERT ON file BEGIN
+    INSERT INTO delta SELECT NEW.directory_id, placement_id, 1, size FROM identity WHERE id = NEW.identity_id;
+END;
+CREATE TRIGGER file_removed AFTER DELETE ON file BEGIN
+    INSERT INTO delta SELECT OLD.directory_id, placement_id, -1, -size FROM identity WHERE id = OLD.identity_id;
+END;
+CREATE TRIGGER file_changed AFTER UPDATE OF identity_id, directory_id ON file
+WHEN OLD.identity_id <> NEW.identity_id OR OLD.directory_id <> NEW.directory_id BEGIN
+    INSERT INTO delta SELECT OLD.directory_id, placement_id, -1, -size FROM identity WHERE id = OLD.identity_id;
+    INSERT INTO delta SELECT NEW.directory_id, placement_id, 1, size FROM identity WHERE id = NEW.identity_id;
+END;
+CREATE TRIGGER identity_added AFTER INSERT ON identity WHEN NEW.placement_id <> 1 BEGIN
+    UPDATE placement SET identities = identities + 1, bytes = bytes + NEW.size WHERE id = NEW.placement_id;
+END;
+CREATE TRIGGER identity_placed AFTER UPDATE OF placement_id ON identity WHEN OLD.placement_id <> NEW.placement_id BEGIN
+    UPDATE placement SET identities = identities - 1, bytes = bytes - NEW.size
+        WHERE id = OLD.placement_id AND id <> 1;
+    UPDATE placement SET identities = identities + 1, bytes = bytes + NEW.size
+        WHERE id = NEW.placement_id AND id <> 1;
+    INSERT INTO delta SELECT directory_id, OLD.placement_id, -COUNT(*), -COUNT(*) * NEW.size
+        FROM file WHERE identity_id = NEW.id GROUP BY directory_id;
+    INSERT INTO delta SELECT directory_id, NEW.placement_id, COUNT(*), COUNT(*) * NEW.size
+        FROM file WHERE identity_id = NEW.id GROUP BY directory_id;
+END;
+"""

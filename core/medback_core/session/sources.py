@@ -1,0 +1,145 @@
+"""The sources a session knows."""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+from .. import names
+from ..errors import Refused
+from ..model import Count, Source
+from .rollup import flush
+from .store import Session, write_source_list
+
+_COLUMNS = "id, sid, alias, path, wanted, excludes, rev, scanned_at, device, refused"
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base32: no i, l, o, u
+
+
+def new_id() -> str:
+    """A fresh id for a source or a target: 12 characters of lower-case Crockford base32 (60 bits)."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(12))
+
+
+def _source(row: tuple) -> Source:
+    return Source(row[0], row[1], row[2], row[3], row[4], tuple(json.loads(row[5])), row[6], row[7], row[8], row[9])
+
+
+def list_sources(session: Session) -> list[Source]:
+    """All sources, in the order they were added."""
+    return [_source(row) for row in session.db.execute(f"SELECT {_COLUMNS} FROM source ORDER BY id")]
+
+
+def source_by_key(session: Session, key: int) -> Source:
+    """The source with this row key."""
+    return _source(session.db.execute(f"SELECT {_COLUMNS} FROM source WHERE id = ?", (key,)).fetchone())
+
+
+def source_by_id(session: Session, sid: str) -> Source | None:
+    """The source with this lasting id."""
+    row = session.db.execute(f"SELECT {_COLUMNS} FROM source WHERE sid = ?", (sid,)).fetchone()
+    return _source(row) if row else None
+
+
+def source_by_path(session: Session, path: bytes) -> Source | None:
+    """The source at exactly this path."""
+    row = session.db.execute(f"SELECT {_COLUMNS} FROM source WHERE path = ?", (path,)).fetchone()
+    return _source(row) if row else None
+
+
+def find_source(session: Session, alias: str) -> Source:
+    """The source with this alias (or id). Raises Refused."""
+    row = session.db.execute(f"SELECT {_COLUMNS} FROM source WHERE alias = ? OR sid = ?", (alias, alias)).fetchone()
+    if row is None:
+        known = ", ".join(source.alias for source in list_sources(session)) or "none yet"
+        raise Refused("no-such-source", f"no source is called {names.display_name(alias)} (there are: {known})")
+    return _source(row)
+
+
+def free_alias(session: Session, base: str, *, but: int | None = None) -> str:
+    """`base`, or `base-2`, `base-3`, … where another source (not the one with key `but`) has it."""
+    alias, number = base, 1
+    while True:
+        row = session.db.execute("SELECT id FROM source WHERE alias = ?", (alias,)).fetchone()
+        if row is None or row[0] == but:
+            return alias
+        number += 1
+        alias = f"{base}-{number}"
+
+
+def add_source(session: Session, source: Source) -> Source:
+    """Insert a source (its `key` is ignored) and the directory row of its root; returns it with its key."""
+    with session.transaction() as db:
+        key = db.execute(
+            "INSERT INTO source (sid, alias, path, wanted, excludes, rev) VALUES (?,?,?,?,?,?)",
+            (source.id, source.alias, source.path, source.wanted, json.dumps(source.excludes), source.rev),
+        ).lastrowid
+        assert key is not None
+        db.execute("INSERT INTO directory (source_id, path) VALUES (?, x'')", (key,))
+    write_source_list(session)
+    return source_by_key(session, key)
+
+
+def save_source(session: Session, source: Source) -> None:
+    """Write back a changed source; its metadata file is then out of date until it is next written."""
+    was = source_by_key(session, source.key)
+    with session.transaction() as db:
+        db.execute(
+            "UPDATE source SET alias = ?, path = ?, wanted = ?, excludes = ?, rev = ?, device = ?, scanned_at = ?, "
+            "refused = ?, metadata_dirty = metadata_dirty OR ? WHERE id = ?",
+            (
+                source.alias,
+                source.path,
+                source.wanted,
+                json.dumps(source.excludes),
+                source.rev,
+                source.device,
+                source.scanned_at,
+                source.refused,
+                (was.alias, was.path, was.wanted, was.excludes, was.rev)
+                != (source.alias, source.path, source.wanted, source.excludes, source.rev),
+                source.key,
+            ),
+        )
+        if was.path != source.path or was.alias != source.alias:
+            db.execute("UPDATE source SET metadata_dirty = 1")  # siblings name each other
+    if was.path != source.path:
+        write_source_list(session)
+
+
+def remove_source(session: Session, key: int) -> None:
+    """Forget a source and its tree; identities and copies stay known. No file is touched."""
+    with session.transaction() as db:
+        db.execute("DELETE FROM file WHERE directory_id IN (SELECT id FROM directory WHERE source_id = ?)", (key,))
+        flush(db)
+        db.execute("DELETE FROM link WHERE directory_id IN (SELECT id FROM directory WHERE source_id = ?)", (key,))
+        db.execute("DELETE FROM rollup WHERE directory_id IN (SELECT id FROM directory WHERE source_id = ?)", (key,))
+        db.execute("UPDATE directory SET parent_id = NULL WHERE source_id = ?", (key,))
+        for table in ("directory", "staged", "gone", "expected"):
+            db.execute(f"DELETE FROM {table} WHERE source_id = ?", (key,))
+        db.execute("DELETE FROM source WHERE id = ?", (key,))
+        db.execute("UPDATE source SET metadata_dirty = 1")
+    write_source_list(session)
+
+
+def metadata_is_dirty(session: Session, key: int) -> bool:
+    """Whether `.medback-source.xml` says less than this DB."""
+    return bool(session.db.execute("SELECT metadata_dirty FROM source WHERE id = ?", (key,)).fetchone()[0])
+
+
+def mark_metadata(session: Session, key: int | None, *, dirty: bool) -> None:
+    """Note that the metadata file of one source (or of all, with None) is out of date, or was just written."""
+    with session.transaction() as db:
+        db.execute("UPDATE source SET metadata_dirty = ? WHERE ? IS NULL OR id = ?", (int(dirty), key, key))
+
+
+def source_totals(session: Session, key: int) -> tuple[Count, int, int]:
+    """Files and bytes, links, and directories of a source as last scanned."""
+    root = session.db.execute("SELECT id FROM directory WHERE source_id = ? AND path = x''", (key,)).fetchone()[0]
+    files, size = session.db.execute(
+        "SELECT COALESCE(SUM(files), 0), COALESCE(SUM(bytes), 0) FROM rollup WHERE directory_id = ?", (root,)
+    ).fetchone()
+    links = session.db.execute(
+        "SELECT COUNT(*) FROM link WHERE directory_id IN (SELECT id FROM directory WHERE source_id = ?)", (key,)
+    ).fetchone()[0]
+    directories = session.db.execute("SELECT COUNT(*) FROM directory WHERE source_id = ?", (key,)).fetchone()[0]
+    return Count(files, size), links, directories

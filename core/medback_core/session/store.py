@@ -1,0 +1,272 @@
+"""Opening the session DB: new, known, damaged, of another version, or not ours at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from .. import disk, model, names
+from ..errors import MedbackError, Refused
+from . import rollup, schema
+from .placements import Placement
+
+HEADER = b"SQLite format 3\x00"
+# Tables of the Python member of the family, whose DB lay at the same default path.
+FAMILY_TABLES = frozenset({"src_dirs", "backup_files", "backup_dest", "file_backup_dest_association"})
+
+
+class SessionDamaged(MedbackError):
+    """The DB broke in the middle of an operation; the sidecars have all of it."""
+
+    exit_code = 4
+    kind = "damaged-db"
+
+
+class Session:
+    """One open session DB. One connection, one thread; open another for another thread (`session.again()`)."""
+
+    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+        self.path = path
+        self.db = db
+        self.placements: dict[int, Placement] = {}
+        self.placement_ids: dict[str, int] = {}
+        self.notes: list[str] = []  # what a person should know about how this DB was opened
+        self.needs_rebuild = False
+        self._depth = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One short write transaction; the coverage roll-up is right when it ends. Nests by joining the outer one."""
+        if self._depth:
+            yield self.db
+            return
+        try:
+            self.db.execute("BEGIN IMMEDIATE")
+            self._depth = 1
+            try:
+                yield self.db
+                rollup.flush(self.db)
+                self.db.execute("COMMIT")
+            except BaseException:
+                if self.db.in_transaction:
+                    self.db.execute("ROLLBACK")
+                self.placements.clear()
+                self.placement_ids.clear()
+                raise
+            finally:
+                self._depth = 0
+        except sqlite3.OperationalError as error:
+            raise _explained(self.path, error) from error
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+                raise
+            raise _explained(self.path, error) from error
+
+    def again(self) -> Session:
+        """Another connection to the same DB, for another thread."""
+        return Session(self.path, _connect(self.path))
+
+    def close(self) -> None:
+        self.db.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+
+def default_path() -> Path:
+    """Where the session DB lies unless told otherwise."""
+    return Path.home() / ".bkup_dest"
+
+
+def open_session(path: str | os.PathLike[str] | None = None, *, create: bool = True) -> Session:
+    """Open the session DB at `path`, making a new one where there is none.
+
+    A damaged DB that was ours is set aside and a new one begun with `needs_rebuild` set; so is a missing one beside
+    which a list of sources lies. Raises Refused for a file that is not ours, a DB of a later version, one that
+    can't be written, or (with `create` false) a missing one.
+    """
+    path = Path(path) if path is not None else default_path()
+    path = path.expanduser().absolute()
+    notes: list[str] = []
+    if path.is_dir():
+        raise Refused("not-a-session", f"{names.display_name(str(path))} is a directory, not a session DB")
+    if path.exists():
+        condition = _condition(path)
+        if condition == "too-new":
+            raise Refused(
+                "too-new",
+                f"{names.display_name(str(path))} was written by a later medback; use that one, or another --session-db",
+            )
+        if condition == "foreign":
+            raise Refused(
+                "not-a-session",
+                f"{names.display_name(str(path))} is not a medback session DB; name another with --session-db",
+            )
+        if condition in ("damaged", "family"):
+            aside = set_aside(path)
+            words = "was damaged and" if condition == "damaged" else "belonged to the older Python medback and"
+            notes.append(
+                f"the session DB {words} is kept as {names.display_name(aside.name)}; a new one is built from the sidecars"
+            )
+    elif not create:
+        raise Refused("no-session", f"there is no session DB at {names.display_name(str(path))}")
+    if not path.exists():
+        if not path.parent.is_dir():
+            raise Refused(
+                "no-session", f"there is no directory {names.display_name(str(path.parent))} for the session DB"
+            )
+        _create(path)
+    try:
+        db = _connect(path)
+        _migrate(db)
+    except sqlite3.Error as error:
+        raise _explained(path, error) from error
+    session = Session(path, db)
+    session.notes = notes
+    has_sources = db.execute("SELECT EXISTS (SELECT 1 FROM source)").fetchone()[0]
+    session.needs_rebuild = not has_sources and bool(listed_sources(path))
+    return session
+
+
+def _explained(path: Path, error: sqlite3.Error) -> MedbackError:
+    shown = names.display_name(str(path))
+    words = str(error)
+    if "readonly" in words or "read-only" in words or "unable to open" in words:
+        return Refused("session-read-only", f"the session DB {shown} cannot be written")
+    if "full" in words:
+        return Refused("session-full", f"no room left for the session DB {shown}")
+    if "locked" in words:
+        return Refused("locked", f"the session DB {shown} is in use by another program")
+    if isinstance(error, sqlite3.OperationalError) and "disk I/O" not in words:
+        return SessionDamaged(f"the session DB {shown}: {words}")
+    return SessionDamaged(
+        f"the session DB {shown} is damaged ({words}); `medback rebuild` makes a new one from the sidecars"
+    )
+
+
+def _condition(path: Path) -> str:
+    """`ours`, `damaged` (was ours), `family`, `foreign` or `too-new`."""
+    was_ours = list_path(path).exists()
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(100)
+        size = path.stat().st_size
+    except OSError as error:
+        raise Refused(
+            "session-unreadable", f"{names.display_name(str(path))} cannot be read: {error.strerror}"
+        ) from error
+    if size == 0:
+        return "damaged"
+    if len(head) < 100 or not head.startswith(HEADER):
+        return "damaged" if was_ours else "foreign"
+    application = int.from_bytes(head[68:72], "big")
+    try:
+        with closing(_connect(path, check_only=True)) as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if application == schema.APPLICATION_ID:
+                if version > schema.VERSION:
+                    return "too-new"
+                pages, page = (
+                    db.execute("PRAGMA page_count").fetchone()[0],
+                    db.execute("PRAGMA page_size").fetchone()[0],
+                )
+                wal = Path(f"{path}-wal")
+                if pages * page > size and not (wal.exists() and wal.stat().st_size):
+                    return "damaged"
+                for table in ("source", "target", "directory", "file", "identity", "copy", "rollup"):
+                    db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
+                return "ours"
+    except sqlite3.DatabaseError as error:
+        if "unable to open" in str(error) or "readonly" in str(error) or "locked" in str(error):
+            raise _explained(path, error) from error
+        return "damaged" if was_ours or application == schema.APPLICATION_ID else "foreign"
+    return "family" if tables & FAMILY_TABLES else "foreign"
+
+
+def _create(path: Path) -> None:
+    # Private from its first byte: SQLite itself would create it under the umask.
+    try:
+        with disk.Root(os.fsencode(path.parent)) as root:
+            fd = disk.primitives.create(root.fd, os.fsencode(path.name), 0o600)
+            os.close(fd)
+    except OSError as error:
+        raise Refused(
+            "session-read-only", f"cannot create {names.display_name(str(path))}: {error.strerror}"
+        ) from error
+
+
+def _connect(path: Path, *, check_only: bool = False) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256)
+    if not check_only:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA temp_store = FILE")
+        db.execute("PRAGMA cache_size = -65536")
+        db.execute("PRAGMA wal_autocheckpoint = 4000")
+    return db
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        db.executescript(f"BEGIN; {schema.SCHEMA} PRAGMA user_version = {schema.VERSION}; COMMIT;")
+
+
+def set_aside(path: Path) -> Path:
+    """Move the DB and its companions out of the way, keeping them; returns the new name."""
+    stamp = model.date_stamp(model.now())
+    aside = path.with_name(f"{path.name}.aside-{stamp}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.aside-{stamp}-{number}")
+    with disk.Root(os.fsencode(path.parent)) as root:
+        for suffix in ("", "-wal", "-shm"):
+            if Path(f"{path}{suffix}").exists():
+                disk.move(root, os.fsencode(path.name + suffix), os.fsencode(aside.name + suffix))
+    return aside
+
+
+def list_path(path: Path) -> Path:
+    """The small text file beside the DB that lists the sources' paths, so that a lost DB can be rebuilt."""
+    return path.with_name(path.name + ".sources")
+
+
+def listed_sources(path: Path) -> list[bytes]:
+    """The source paths in the list beside the DB; none when it is missing. Lines that can't be read are passed over."""
+    try:
+        data = list_path(path).read_bytes()
+    except OSError:
+        return []
+    return [path for line in data.splitlines() if (path := _line_to_path(line)) is not None]
+
+
+def _line_to_path(line: bytes) -> bytes | None:
+    if line.startswith(b'"'):
+        try:
+            line = names.from_text(json.loads(line))
+        except (ValueError, TypeError):
+            return None
+    return line if os.path.isabs(line) else None
+
+
+def _path_to_line(path: bytes) -> bytes:
+    return path if names.xml_safe(path) else json.dumps(names.text(path)).encode()
+
+
+def write_source_list(session: Session) -> None:
+    """Write the list of source paths beside the DB (one a line, atomically, only when it changes)."""
+    paths = [row[0] for row in session.db.execute("SELECT path FROM source ORDER BY id")]
+    data = b"".join(_path_to_line(path) + b"\n" for path in paths)
+    where = list_path(session.path)
+    with disk.Root(os.fsencode(where.parent)) as root:
+        disk.write_whole(root, os.fsencode(where.name), data)

@@ -1,0 +1,184 @@
+"""The targets a session knows, or knows of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .. import names
+from ..errors import Refused
+from ..model import Target, TargetState
+from .store import Session
+
+_COLUMNS = (
+    "id, tid, label, state, known, rev, capacity, path, device, fs_uuid, fs_type, created, seen_at, verified_at, "
+    "free_bytes, total_bytes"
+)
+
+
+def _target(row: tuple) -> Target:
+    return Target(row[0], row[1], row[2], TargetState(row[3]), bool(row[4]), *row[5:])
+
+
+def list_targets(session: Session, *, unknown: bool = False) -> list[Target]:
+    """All known targets in the order they were met; with `unknown`, also ids that only somebody's record names."""
+    rows = session.db.execute(f"SELECT {_COLUMNS} FROM target WHERE known OR ? ORDER BY id", (unknown,))
+    return [_target(row) for row in rows]
+
+
+def target_by_key(session: Session, key: int) -> Target:
+    """The target with this row key."""
+    return _target(session.db.execute(f"SELECT {_COLUMNS} FROM target WHERE id = ?", (key,)).fetchone())
+
+
+def target_by_id(session: Session, tid: str) -> Target | None:
+    """The target with this id, also by an id it had in the family (`<also>`)."""
+    row = session.db.execute(
+        f"SELECT {_COLUMNS} FROM target WHERE tid = ? OR id = (SELECT target_id FROM target_alias WHERE tid = ?) "
+        "ORDER BY tid <> ?",
+        (tid, tid, tid),
+    ).fetchone()
+    return _target(row) if row else None
+
+
+def targets_at(session: Session, path: bytes) -> list[Target]:
+    """Targets last seen at this path."""
+    rows = session.db.execute(f"SELECT {_COLUMNS} FROM target WHERE path = ? ORDER BY seen_at DESC", (path,))
+    return [_target(row) for row in rows]
+
+
+def find_target(session: Session, word: str) -> Target:
+    """The target with this id or label. Raises Refused where none or more than one has it."""
+    by_id = target_by_id(session, word)
+    if by_id is not None and by_id.known:
+        return by_id
+    found = [target for target in list_targets(session) if target.label == word]
+    if len(found) == 1:
+        return found[0]
+    shown = names.display_name(word)
+    if found:
+        raise Refused(
+            "ambiguous", f"{len(found)} targets are labelled {shown}; use an id: {', '.join(t.id for t in found)}"
+        )
+    known = ", ".join(target.name for target in list_targets(session)) or "none yet"
+    raise Refused("no-such-target", f"no target is called {shown} (there are: {names.display_name(known)})")
+
+
+def target_key(session: Session, tid: str) -> int:
+    """The row key for an id met in a record; an id nobody introduced becomes a row that is not `known`."""
+    found = target_by_id(session, tid)
+    if found is not None:
+        return found.key
+    with session.transaction() as db:
+        key = db.execute("INSERT INTO target (tid) VALUES (?)", (tid,)).lastrowid
+    assert key is not None
+    return key
+
+
+def save_target(session: Session, target: Target) -> Target:
+    """Insert or update a target by its id. Facts people set (label, state, capacity) bring the metadata of sources
+    out of date; where it was seen does not."""
+    was = target_by_id(session, target.id)
+    key = was.key if was is not None else target_key(session, target.id)
+    with session.transaction() as db:
+        db.execute(
+            "UPDATE target SET label = ?, state = ?, known = ?, rev = ?, capacity = ?, path = ?, device = ?, fs_uuid = ?, "
+            "fs_type = ?, created = ?, seen_at = ?, verified_at = ?, free_bytes = ?, total_bytes = ? WHERE id = ?",
+            (
+                target.label,
+                str(target.state),
+                int(target.known),
+                target.rev,
+                target.capacity,
+                target.path,
+                target.device,
+                target.fs_uuid,
+                target.fs_type,
+                target.created,
+                target.seen_at,
+                target.verified_at,
+                target.free_bytes,
+                target.total_bytes,
+                key,
+            ),
+        )
+        if was is None or _facts(was) != _facts(target):
+            db.execute("UPDATE source SET metadata_dirty = 1")
+    return replace(target, key=key)
+
+
+def _facts(target: Target) -> tuple[object, ...]:
+    return target.label, target.state, target.known, target.rev, target.capacity, target.fs_uuid
+
+
+def merge_fact(
+    session: Session, tid: str, *, label: str, state: TargetState, rev: int, capacity: int | None, fs_uuid: str | None
+) -> None:
+    """Take up what a sidecar says of a target: the highest `rev` wins, ties go to the worse state."""
+    was = target_by_id(session, tid)
+    if was is None or not was.known:
+        key = target_key(session, tid)
+        fresh = Target(key, tid, label, state, True, rev, capacity, fs_uuid=fs_uuid)
+        save_target(session, fresh)
+    elif (rev, state.badness) > (was.rev, was.state.badness):
+        save_target(session, replace(was, label=label, state=state, rev=rev, capacity=capacity))
+
+
+def add_alias(session: Session, key: int, tid: str) -> None:
+    """A further id (of the family) under which a target's copies were recorded; copies noted under it move over."""
+    with session.transaction() as db:
+        other = db.execute("SELECT id FROM target WHERE tid = ? AND id <> ?", (tid, key)).fetchone()
+        db.execute("INSERT OR REPLACE INTO target_alias (tid, target_id) VALUES (?, ?)", (tid, key))
+        if other is not None:
+            from .copies import settle
+
+            identities = [row[0] for row in db.execute("SELECT identity_id FROM copy WHERE target_id = ?", other)]
+            db.execute("UPDATE OR IGNORE copy SET target_id = ? WHERE target_id = ?", (key, other[0]))
+            db.execute("DELETE FROM copy WHERE target_id = ?", other)
+            db.execute("DELETE FROM target WHERE id = ?", other)
+            settle(session, identities)
+
+
+def aliases_of(session: Session, key: int) -> tuple[str, ...]:
+    """The further ids of a target."""
+    return tuple(
+        row[0] for row in session.db.execute("SELECT tid FROM target_alias WHERE target_id = ? ORDER BY tid", (key,))
+    )
+
+
+def folders(session: Session, key: int) -> dict[str, bytes]:
+    """Source id -> the folder its files lie under on this target."""
+    return dict(session.db.execute("SELECT source_sid, name FROM folder WHERE target_id = ?", (key,)).fetchall())
+
+
+def save_folder(session: Session, key: int, source_sid: str, name: bytes) -> None:
+    """Remember the folder of a source on a target."""
+    with session.transaction() as db:
+        db.execute(
+            "INSERT OR REPLACE INTO folder (target_id, source_sid, name) VALUES (?,?,?)", (key, source_sid, name)
+        )
+
+
+def counting_keys(session: Session) -> frozenset[int]:
+    """Keys of the targets whose solid copies count: known and active."""
+    return frozenset(row[0] for row in session.db.execute("SELECT id FROM target WHERE known AND state = 'active'"))
+
+
+def pending_for(session: Session, key: int) -> list[tuple[int, bytes]]:
+    """(identity key, path there) that this target's own sidecars must still be rid of."""
+    return session.db.execute("SELECT identity_id, path FROM pending WHERE target_id = ?", (key,)).fetchall()
+
+
+def add_pending(session: Session, key: int, rows: list[tuple[int, bytes]]) -> None:
+    """Note records to be withdrawn from a target's sidecars when it is next seen writable."""
+    with session.transaction() as db:
+        db.executemany(
+            "INSERT OR IGNORE INTO pending (target_id, identity_id, path) VALUES (?,?,?)", ((key, *r) for r in rows)
+        )
+
+
+def clear_pending(session: Session, key: int, rows: list[tuple[int, bytes]]) -> None:
+    """These were written to the target's sidecars."""
+    with session.transaction() as db:
+        db.executemany(
+            "DELETE FROM pending WHERE target_id = ? AND identity_id = ? AND path = ?", ((key, *r) for r in rows)
+        )

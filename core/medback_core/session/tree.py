@@ -1,0 +1,173 @@
+"""The tree of sources as coverage and the app browse it: totals by placement, children, sorted pages."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from ..model import Count, Identity
+from .copies import chunks, marks
+from .store import Session
+from .values import load_ns
+
+PlacementCounts = dict[int, Count]  # placement id -> files and bytes
+
+
+class ChildDirectory(NamedTuple):
+    """A directory with the totals of all below it."""
+
+    key: int
+    path: bytes
+    totals: PlacementCounts
+    oldest: int | None  # oldest last check below; 0: something was never read back; None: nothing has a copy
+
+
+class ListedFile(NamedTuple):
+    """A file as a listing shows it."""
+
+    key: int
+    directory: int
+    name: bytes
+    identity: int
+    content: Identity
+    placement: int
+    mtime_ns: int
+    checked_at: int | None
+    trouble: int
+
+
+def directory_key(session: Session, source: int, path: bytes) -> int | None:
+    """The row key of a directory of a source (b"" its root), None where there is none."""
+    row = session.db.execute("SELECT id FROM directory WHERE source_id = ? AND path = ?", (source, path)).fetchone()
+    return row[0] if row else None
+
+
+def directory_path(session: Session, key: int) -> tuple[int, bytes]:
+    """(source key, relative path) of a directory row."""
+    return session.db.execute("SELECT source_id, path FROM directory WHERE id = ?", (key,)).fetchone()
+
+
+def totals_of(session: Session, directory: int) -> PlacementCounts:
+    """Files and bytes below a directory by placement."""
+    rows = session.db.execute("SELECT placement_id, files, bytes FROM rollup WHERE directory_id = ?", (directory,))
+    return {row[0]: Count(row[1], row[2]) for row in rows}
+
+
+def totals_by_source(session: Session) -> dict[int, PlacementCounts]:
+    """Source key -> files and bytes by placement of the whole source."""
+    found: dict[int, PlacementCounts] = {
+        row[0]: {} for row in session.db.execute("SELECT id FROM source ORDER BY id").fetchall()
+    }
+    rows = session.db.execute(
+        "SELECT d.source_id, r.placement_id, r.files, r.bytes FROM directory d JOIN rollup r ON r.directory_id = d.id "
+        "WHERE d.path = x''"
+    )
+    for source, placement_id, files, size in rows:
+        found[source][placement_id] = Count(files, size)
+    return found
+
+
+def oldest_check(session: Session, directory: int) -> int | None:
+    """The oldest last check below a directory (see ChildDirectory.oldest)."""
+    return session.db.execute("SELECT oldest FROM directory WHERE id = ?", (directory,)).fetchone()[0]
+
+
+def children(session: Session, directory: int) -> list[ChildDirectory]:
+    """The directories directly inside one, with their totals, in path order."""
+    found: dict[int, ChildDirectory] = {
+        row[0]: ChildDirectory(row[0], row[1], {}, row[2])
+        for row in session.db.execute(
+            "SELECT id, path, oldest FROM directory WHERE parent_id = ? ORDER BY path", (directory,)
+        )
+    }
+    rows = session.db.execute(
+        "SELECT r.directory_id, r.placement_id, r.files, r.bytes FROM directory d JOIN rollup r ON r.directory_id = d.id "
+        "WHERE d.parent_id = ?",
+        (directory,),
+    )
+    for key, placement_id, files, size in rows:
+        found[key].totals[placement_id] = Count(files, size)
+    return list(found.values())
+
+
+def file_keys(
+    session: Session,
+    directory: int,
+    *,
+    order: str = "name",
+    filter_text: str = "",
+    placements: Collection[int] | None = None,
+) -> array[int]:
+    """Row keys of the files directly in a directory, sorted by `name`, `size` (largest first) or `checked` (oldest
+    first); only those whose name contains `filter_text` and whose placement is among `placements` where given."""
+    column = {"name": "f.name", "size": "i.size DESC, f.name", "checked": "i.checked_at, f.name"}[order]
+    where, values = ["f.directory_id = ?"], [directory]
+    if filter_text:
+        where.append("CAST(f.name AS TEXT) LIKE ? ESCAPE '\\'")
+        values.append("%" + _like(filter_text) + "%")  # type: ignore[arg-type]
+    if placements is not None:
+        where.append(f"i.placement_id IN ({','.join(map(str, placements))})")
+    join = "" if order == "name" and placements is None else "JOIN identity i ON i.id = f.identity_id"
+    rows = session.db.execute(f"SELECT f.id FROM file f {join} WHERE {' AND '.join(where)} ORDER BY {column}", values)
+    return array("q", (row[0] for row in rows))
+
+
+def _like(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+_LISTED = (
+    "SELECT f.id, f.directory_id, f.name, i.id, i.size, i.md5, i.placement_id, f.mtime_ns, i.checked_at, f.trouble "
+    "FROM file f JOIN identity i ON i.id = f.identity_id"
+)
+
+
+def _listed(row: tuple) -> ListedFile:
+    return ListedFile(*row[:4], Identity(row[4], row[5]), row[6], load_ns(row[7]), row[8], row[9])
+
+
+def files_by_key(session: Session, keys: Collection[int]) -> dict[int, ListedFile]:
+    """A page of files by row key."""
+    found = {}
+    for chunk in chunks(keys):
+        for row in session.db.execute(f"{_LISTED} WHERE f.id IN ({marks(chunk)})", chunk):
+            found[row[0]] = _listed(row)
+    return found
+
+
+def files_with_placement(
+    session: Session, placements: Collection[int], *, source: int | None = None, path: bytes = b""
+) -> Iterator[tuple[int, bytes, ListedFile]]:
+    """(source key, directory path, file) of the files whose placement is one of these, in path order, of all sources
+    or one, or only at and below `path` (a directory or a file). Do not write while iterating."""
+    if not placements:
+        return
+    where, values = [f"i.placement_id IN ({','.join(map(str, placements))})"], []
+    if source is not None:
+        where.append("d.source_id = ?")
+        values.append(source)
+    if path:
+        parent, _, name = path.rpartition(b"/")
+        where.append("(d.path = ? OR (d.path > ? AND d.path < ?) OR (d.path = ? AND f.name = ?))")
+        values += [path, path + b"/", path + b"0", parent, name]
+    rows = session.db.execute(
+        "SELECT d.source_id, d.path, f.id, f.directory_id, f.name, i.id, i.size, i.md5, i.placement_id, f.mtime_ns, "
+        "i.checked_at, f.trouble FROM directory d JOIN file f ON f.directory_id = d.id "
+        f"JOIN identity i ON i.id = f.identity_id WHERE {' AND '.join(where)} ORDER BY d.source_id, d.path, f.name",
+        values,
+    )
+    for row in rows:
+        yield row[0], row[1], _listed(row[2:])
+
+
+def trouble_below(session: Session, source: int, path: bytes = b"") -> int:
+    """How many files at and below a directory are damaged or changed keeping their time."""
+    where, values = "", [source]
+    if path:
+        where = "AND (d.path = ? OR (d.path > ? AND d.path < ?))"
+        values += [path, path + b"/", path + b"0"]
+    return session.db.execute(
+        f"SELECT COUNT(*) FROM file f JOIN directory d ON d.id = f.directory_id WHERE f.trouble > 0 AND d.source_id = ? {where}",
+        values,
+    ).fetchone()[0]

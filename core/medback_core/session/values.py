@@ -1,0 +1,30 @@
+"""How values too large for SQLite's 64-bit integers are stored and read back."""
+
+from __future__ import annotations
+
+from typing import overload
+
+_LIMIT = 1 << 63
+
+
+@overload
+def store_ns(value: int) -> int | str: ...
+@overload
+def store_ns(value: None) -> None: ...
+def store_ns(value: int | None) -> int | str | None:
+    """A time in nanoseconds as a column value: text where 64 bits do not hold it (after the year 2262)."""
+    return value if value is None or -_LIMIT <= value < _LIMIT else str(value)
+
+
+@overload
+def load_ns(value: int | str) -> int: ...
+@overload
+def load_ns(value: None) -> None: ...
+def load_ns(value: int | str | None) -> int | None:
+    """The inverse of `store_ns`."""
+    return int(value) if value.__class__ is str else value  # type: ignore[return-value]
+
+
+def signed(value: int) -> int:
+    """An inode or device number (unsigned 64 bits) as a signed one; equal numbers stay equal."""
+    return value if value < _LIMIT else value - (1 << 64)
