@@ -1,0 +1,65 @@
+"""The only package that changes anything on a drive.
+
+`Root` reaches what is there without following links, `Group` puts files there in durable batches, the functions of
+`moving` make single changes, `filesystem` tells what a drive can do, `locks` keeps others off. All of it goes through
+`primitives`, whose observer lets a test fail or end the process at any change.
+"""
+
+from __future__ import annotations
+
+from medback_core.disk import filesystem, locks, names_on_drive, portable, primitives
+from medback_core.disk.filesystem import FileSystem, Mount, birth_ns, describe, removable_mounts, same_uuid
+from medback_core.disk.group import BATCH_BYTES, BATCH_FILES, SMALL, Group
+from medback_core.disk.locks import lock_drive, lock_session
+from medback_core.disk.moving import (
+    Cleaned,
+    clean_temporaries,
+    make_symlink,
+    move,
+    remove,
+    remove_empty_directory,
+    sync_drive,
+    write_whole,
+)
+from medback_core.disk.names_on_drive import collision_name, escape_component, escape_path
+from medback_core.disk.primitives import set_observer
+from medback_core.disk.reading import FromDrive, read_from_drive
+from medback_core.disk.root import Root
+from medback_core.disk.staged import ContentDiffers, Staged
+
+__all__ = [
+    "BATCH_BYTES",
+    "BATCH_FILES",
+    "SMALL",
+    "Cleaned",
+    "ContentDiffers",
+    "FileSystem",
+    "FromDrive",
+    "Group",
+    "Mount",
+    "Root",
+    "Staged",
+    "birth_ns",
+    "clean_temporaries",
+    "collision_name",
+    "describe",
+    "escape_component",
+    "escape_path",
+    "filesystem",
+    "lock_drive",
+    "lock_session",
+    "locks",
+    "make_symlink",
+    "move",
+    "names_on_drive",
+    "portable",
+    "primitives",
+    "read_from_drive",
+    "removable_mounts",
+    "remove",
+    "remove_empty_directory",
+    "same_uuid",
+    "set_observer",
+    "sync_drive",
+    "write_whole",
+]

@@ -1,0 +1,97 @@
+"""Read a file back from the drive itself rather than from the kernel's memory, and say whether that is proven."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Generator
+from typing import NamedTuple
+
+from medback_core.disk import portable
+from medback_core.disk.root import Root
+from medback_core.model import Identity
+
+CHUNK = 1 << 20
+
+
+class FromDrive(NamedTuple):
+    """What reading a file from its drive gave."""
+
+    identity: Identity
+    status: os.stat_result  # of the descriptor, before reading
+    proven: bool  # the bytes came from the medium, not from a cache
+
+
+def read_from_drive(root: Root, rel: bytes) -> Generator[int, None, FromDrive]:
+    """Hash a file as the drive holds it: yields the bytes read so far after each MiB, returns a FromDrive.
+
+    The kernel is told to drop the file's cached pages first; `proven` is true only when none was left and the file
+    system reads from a block device with nothing in between (never tmpfs, FUSE, network, or a loop device over a
+    cached file). Durable bytes only: sync first, dirty pages can't be dropped. Regular files only, links not followed.
+    Raises OSError; ESTALE when the file changed while being read.
+    """
+    fd, before = root.open_file(rel)
+    try:
+        identity, proven = yield from hash_from_drive(fd, before.st_size, root.file_system.proves_reads)
+        after = os.fstat(fd)
+    finally:
+        os.close(fd)
+    changed = (after.st_size, after.st_mtime_ns, after.st_ctime_ns) != (
+        before.st_size,
+        before.st_mtime_ns,
+        before.st_ctime_ns,
+    )
+    if changed or identity.size != before.st_size:
+        raise OSError(errno.ESTALE, "changed while it was being read", rel)
+    return FromDrive(identity, before, proven)
+
+
+def hash_from_drive(fd: int, size: int, proves_reads: bool) -> Generator[int, None, tuple[Identity, bool]]:
+    """The same for an open descriptor; `size` is only what is expected."""
+    dropped = _drop_cache(fd)
+    proven = proves_reads and dropped and is_uncached(fd, size)
+    digest = hashlib.md5(usedforsecurity=False)
+    total = 0
+    buffer = bytearray(min(CHUNK, max(size + 1, 1)))
+    view = memoryview(buffer)
+    with open(fd, "rb", buffering=0, closefd=False) as file:
+        file.seek(0)
+        while got := file.readinto(buffer):
+            digest.update(view[:got])
+            total += got
+            if total < size:
+                yield total
+    return Identity(total, digest.digest()), proven
+
+
+def _drop_cache(fd: int) -> bool:
+    if not hasattr(os, "posix_fadvise"):
+        return False
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    return True
+
+
+def is_uncached(fd: int, size: int) -> bool:
+    """Whether no page of a file lies in the page cache, as far as the kernel tells: all pages counted by cachestat
+    (6.5), else probed MiB by MiB with RWF_NOWAIT. False when it doesn't tell. An empty file has nothing to prove."""
+    if size == 0:
+        return True
+    cached = portable.cached_pages(fd)
+    if cached is not None:
+        return cached == 0
+    if not hasattr(os, "preadv") or not hasattr(os, "RWF_NOWAIT"):
+        return False
+    probe = bytearray(1)
+    # From the end: a probe may start reading ahead, which must not make the next one look cached.
+    for offset in range((size - 1) // CHUNK * CHUNK, -1, -CHUNK):
+        try:
+            os.preadv(fd, [probe], offset, os.RWF_NOWAIT)
+        except BlockingIOError:
+            continue
+        except OSError:
+            return False  # this file system can't tell
+        return False
+    return True
+
+

@@ -1,0 +1,268 @@
+"""Reach everything below one open directory without ever leaving it: each component opened, no link followed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from medback_core.disk import filesystem, portable, primitives
+from medback_core.disk.filesystem import FileSystem
+
+_KEPT_OPEN = 64
+
+
+class _Open:
+    """A cached directory handle and how many hold it."""
+
+    __slots__ = ("fd", "held")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.held = 0
+
+
+class Root:
+    """An open directory and what lies below it.
+
+    Relative paths are bytes components joined by b"/"; b"" is the root itself. Empty components, `.`, `..` and NUL are
+    refused with OSError(EINVAL), so that no path can lead outside. The path given may contain links; below it none is
+    followed. Because all is reached from the open directory, a drive that is unmounted under way never leads to
+    writing on the disk underneath. For one thread at a time (descriptors it hands out may be used by any).
+    """
+
+    def __init__(self, path: bytes) -> None:
+        """Open the directory. Raises OSError (FileNotFoundError, NotADirectoryError, PermissionError …)."""
+        self.path = path
+        self.fd = portable.open_root(path)
+        status = portable.stat_directory(self.fd)
+        self.device = status.st_dev
+        self._inode = status.st_ino
+        self._open: OrderedDict[bytes, _Open] = OrderedDict()
+        self._file_system: FileSystem | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all that is open, held or not. Closing twice is harmless."""
+        for entry in self._open.values():
+            portable.close_directory(entry.fd)
+        self._open.clear()
+        if self.fd != -1:
+            portable.close_directory(self.fd)
+            self.fd = -1
+
+    @property
+    def file_system(self) -> FileSystem:
+        """What the file system can do, as described when first asked (its free space is of that moment)."""
+        if self._file_system is None:
+            self._file_system = filesystem.describe(self.path)
+        return self._file_system
+
+    def is_same_drive(self) -> bool:
+        """Whether the path still leads to this very directory: the drive was not unmounted, swapped or replaced."""
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == (self.device, self._inode)
+
+    # --- directories -----------------------------------------------------------------------------------------------
+
+    def open_directory(self, rel: bytes) -> int:
+        """A handle on a directory, opened component by component, no link followed.
+
+        The handle belongs to this Root and stays good only until other directories are opened: use it at once, or
+        `directory`/`hold_directory` it. Raises FileNotFoundError, NotADirectoryError (also for a link), OSError.
+        """
+        if not rel:
+            return self.fd
+        found = self._open.get(rel)
+        if found is not None:
+            self._open.move_to_end(rel)
+            return found.fd
+        components = rel.split(b"/")
+        for component in components:
+            _check(component)
+        start, fd = self._nearest(components)
+        opened: int | None = None
+        try:
+            for component in components[start:]:
+                below = portable.open_directory_at(fd, component)
+                if opened is not None:
+                    portable.close_directory(opened)
+                fd = opened = below
+        except BaseException:
+            if opened is not None:
+                portable.close_directory(opened)
+            raise
+        self._open[rel] = _Open(fd)
+        self._trim()
+        return fd
+
+    def _nearest(self, components: list[bytes]) -> tuple[int, int]:
+        """How many leading components a cached directory covers, and its handle."""
+        for count in range(len(components) - 1, 0, -1):
+            found = self._open.get(b"/".join(components[:count]))
+            if found is not None:
+                return count, found.fd
+        return 0, self.fd
+
+    def _trim(self) -> None:
+        if len(self._open) <= _KEPT_OPEN:
+            return
+        newest = next(reversed(self._open))
+        for rel, entry in list(self._open.items()):
+            if len(self._open) <= _KEPT_OPEN:
+                return
+            if entry.held == 0 and rel != newest:
+                portable.close_directory(entry.fd)
+                del self._open[rel]
+
+    def hold_directory(self, rel: bytes) -> int:
+        """Like open_directory, and the handle stays good until as many `release_directory(rel)`."""
+        fd = self.open_directory(rel)
+        if rel:
+            self._open[rel].held += 1
+        return fd
+
+    def release_directory(self, rel: bytes) -> None:
+        """Give back what hold_directory gave. Harmless after close."""
+        entry = self._open.get(rel)
+        if entry is not None and entry.held > 0:
+            entry.held -= 1
+
+    @contextmanager
+    def directory(self, rel: bytes) -> Iterator[int]:
+        """A handle that stays good inside the `with`."""
+        fd = self.hold_directory(rel)
+        try:
+            yield fd
+        finally:
+            self.release_directory(rel)
+
+    def forget_directory(self, rel: bytes) -> None:
+        """Drop cached handles on a directory and all below: it was moved or removed. Held ones are closed too."""
+        below = rel + b"/"
+        for known in [known for known in self._open if known == rel or known.startswith(below)]:
+            portable.close_directory(self._open.pop(known).fd)
+
+    def make_directories(self, rel: bytes) -> list[bytes]:
+        """Make a directory and its parents where missing; what was made, outermost first. Not yet durable.
+
+        Raises OSError: NotADirectoryError when a file or link stands in the way.
+        """
+        missing: list[bytes] = []
+        here = rel
+        while True:
+            try:
+                self.open_directory(here)
+                break
+            except FileNotFoundError:
+                if not here:
+                    raise
+                missing.append(here)
+                here = here.rpartition(b"/")[0]
+        made: list[bytes] = []
+        for path in reversed(missing):
+            parent, _, name = path.rpartition(b"/")
+            try:
+                primitives.mkdir(self.open_directory(parent), name)
+                made.append(path)
+            except FileExistsError:
+                pass  # someone else made it just now; opening decides whether it is a directory
+            self.open_directory(path)
+        return made
+
+    def scan(self, rel: bytes) -> Iterator[tuple[bytes, os.stat_result | OSError]]:
+        """The entries of a directory in the file system's order, each with its lstat or why there is none.
+
+        Lazy; the directory stays open (a handle of its own) until the iterator ends. Raises OSError when the directory
+        can't be opened or read any further.
+        """
+        handle = portable.again(self.open_directory(rel))
+        try:
+            with os.scandir(portable.scannable(handle)) as entries:
+                for entry in entries:
+                    name = os.fsencode(entry.name)
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except OSError as error:
+                        yield name, error
+                    else:
+                        yield name, status
+        finally:
+            portable.close_directory(handle)
+
+    # --- files -----------------------------------------------------------------------------------------------------
+
+    def split(self, rel: bytes) -> tuple[bytes, bytes]:
+        """`(directory, name)` of a path below the root. Raises OSError(EINVAL) for what is no such path."""
+        directory, _, name = rel.rpartition(b"/")
+        _check(name)
+        return directory, name
+
+    def open_file(self, rel: bytes) -> tuple[int, os.stat_result]:
+        """A descriptor for reading, the caller's to close, and its fstat. Regular files only: OSError(EINVAL)
+        otherwise, OSError(ELOOP) for a link; never waits for a FIFO."""
+        directory, name = self.split(rel)
+        fd = portable.open_for_reading(self.open_directory(directory), name)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", rel)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd, status
+
+    def stat(self, rel: bytes) -> os.stat_result | None:
+        """The lstat of an entry; None when it, or a directory on the way, is missing. Raises OSError else."""
+        if not rel:
+            return portable.stat_directory(self.fd)
+        directory, name = self.split(rel)
+        try:
+            path, dir_fd = portable.place(self.open_directory(directory), name)
+            return os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def read_whole(self, rel: bytes, limit: int) -> bytes:
+        """All bytes of a small file. Raises OSError, with EFBIG when it has more than `limit` bytes."""
+        fd, status = self.open_file(rel)
+        try:
+            if status.st_size > limit:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), rel)
+            parts: list[bytes] = []
+            left = limit + 1
+            while left > 0:
+                part = os.read(fd, min(left, max(status.st_size + 1, 65536)))
+                if not part:
+                    return parts[0] if len(parts) == 1 else b"".join(parts)
+                parts.append(part)
+                left -= len(part)
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), rel)
+        finally:
+            os.close(fd)
+
+    def readlink(self, rel: bytes) -> bytes:
+        """What a symbolic link says. Raises OSError(EINVAL) for anything else."""
+        directory, name = self.split(rel)
+        path, dir_fd = portable.place(self.open_directory(directory), name)
+        return os.readlink(path, dir_fd=dir_fd)
+
+
+def _check(component: bytes) -> None:
+    if component in (b"", b".", b"..") or b"\0" in component:
+        raise OSError(errno.EINVAL, "not a path below the root", component)

@@ -1,0 +1,83 @@
+"""Turn file names, which are bytes, into text and back, and show them harmlessly on any terminal."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+COMPONENT_MAX = 255  # bytes; NAME_MAX of every file system in use
+
+_NOT_IN_XML = re.compile("[\x00-\x1f\ufffe\uffff]")
+_SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+def text(name: bytes) -> str:
+    """The text of a name, undecodable bytes as lone surrogates: UTF-8 whatever the locale, exact through from_text."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def from_text(name: str) -> bytes:
+    """The exact bytes `text` was given. Raises UnicodeEncodeError for a lone surrogate that stands for no byte."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def display_name(name: bytes | str) -> str:
+    r"""The name as it may be printed anywhere: one line, nothing that a terminal or a reader could be fooled by.
+
+    Control characters (C0, C1, ESC, newline), bidi, zero-width and other format characters, line separators,
+    surrogates, unassigned and private characters and undecodable bytes appear as visible symbols (`\x1b`, `\u202e`,
+    `\xff`). A backslash itself stays as it is, so this is for eyes only and can't be turned back.
+    """
+    shown = text(name) if isinstance(name, bytes) else name
+    if shown.isprintable():
+        return shown
+    return "".join(char if char.isprintable() or unicodedata.category(char) == "Zs" else _symbol(char) for char in shown)
+
+
+def _symbol(char: str) -> str:
+    if char in _SHORT:
+        return _SHORT[char]
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # surrogateescape: the byte that was not UTF-8
+        code -= 0xDC00
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def xml_safe(name: bytes) -> bool:
+    """Whether the name comes back exactly, and readably, from an XML 1.0 attribute: UTF-8, only legal characters,
+    and no tab, newline or carriage return (attribute values are normalised)."""
+    try:
+        decoded = name.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return _NOT_IN_XML.search(decoded) is None
+
+
+def check_component(name: bytes) -> str | None:
+    """Why this can't be the name of a file in a directory, or None when it can."""
+    if not name:
+        return "the name is empty"
+    if name in (b".", b".."):
+        return f"“{name.decode()}” is no file name"
+    if b"/" in name:
+        return "the name contains a slash"
+    if b"\0" in name:
+        return "the name contains a NUL byte"
+    if len(name) > COMPONENT_MAX:
+        return f"the name is longer than {COMPONENT_MAX} bytes"
+    return None
+
+
+def check_relative(path: bytes) -> str | None:
+    """Why this can't be a path below a root (components joined by slashes), or None when it can."""
+    if not path:
+        return "the path is empty"
+    if path.startswith(b"/"):
+        return "the path is absolute"
+    for component in path.split(b"/"):
+        reason = check_component(component)
+        if reason is not None:
+            return reason
+    return None
