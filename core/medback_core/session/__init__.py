@@ -2,12 +2,11 @@
 
 from .candidates import (
     Candidate,
+    Ranked,
     below_wanted,
-    best_candidates,
+    best_chosen,
     choose,
-    choose_all,
     chosen,
-    chosen_count,
     rank_candidates,
     ranked,
 )
@@ -62,6 +61,16 @@ from .files import (
     troubled,
 )
 from .gone import GoneFile, add_gone, forget_gone, list_gone
+from .looking import (
+    Believed,
+    begin_look,
+    believed,
+    bytes_below,
+    current_on,
+    note_seen,
+    unseen_copies,
+    was_seen,
+)
 from .placements import Placement, all_placements, intern_placement, placement
 from .rollup import refresh_oldest
 from .sources import (

@@ -6,7 +6,7 @@ A million candidates stay in SQLite's temporary store, never in Python objects.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from ..model import Count, Identity
@@ -49,14 +49,14 @@ def rank_candidates(
     )
     db.execute(
         "CREATE TEMP TABLE candidate (rank INTEGER PRIMARY KEY, identity_id INTEGER, size INTEGER, copies INTEGER, "
-        "file_id INTEGER, directory_id INTEGER, chosen INTEGER NOT NULL DEFAULT 0, band INTEGER NOT NULL DEFAULT 0)"
+        "file_id INTEGER, filler INTEGER, band INTEGER)"
     )
     mounted = ",".join(str(int(key)) for key in sources) or "NULL"
     # CROSS JOIN fixes the order of the loops: one pass over the identities, never one per placement.
     db.execute(
         f"""
-        INSERT INTO temp.candidate (identity_id, size, copies, file_id, directory_id)
-        SELECT best.identity_id, best.size, best.copies, f.id, f.directory_id FROM (
+        INSERT INTO temp.candidate (identity_id, size, copies, file_id, filler)
+        SELECT best.identity_id, best.size, best.copies, f.id, best.copies >= best.wanted FROM (
             SELECT i.id AS identity_id, i.size AS size, p.copies AS copies, MAX(s.wanted) AS wanted,
                 MIN(CASE WHEN d.source_id IN ({mounted}) AND f.trouble = 0 THEN f.id END) AS file_id
             FROM identity i
@@ -67,7 +67,7 @@ def rank_candidates(
             GROUP BY i.id
         ) best JOIN file f ON f.id = best.file_id JOIN directory d ON d.id = f.directory_id
         WHERE best.copies < best.wanted OR ?
-        ORDER BY (best.copies < best.wanted) DESC, best.copies, best.size DESC, d.source_id, d.path, f.name
+        ORDER BY best.copies >= best.wanted, best.copies, best.size DESC, d.source_id, d.path, f.name
         """,
         (fill,),
     )
@@ -75,21 +75,40 @@ def rank_candidates(
     return Count(count, size)
 
 
-def ranked(session: Session) -> Iterator[tuple[int, int]]:
-    """(rank, size) of every candidate, best first."""
-    yield from session.db.execute("SELECT rank, size FROM temp.candidate ORDER BY rank")
+class Ranked(NamedTuple):
+    """A candidate as the choice sees it."""
+
+    rank: int
+    size: int
+    copies: int
+    filler: bool  # has its wanted copies already
 
 
-def choose(session: Session, ranks: Iterator[tuple[int, int]]) -> None:
-    """Mark candidates as chosen: (band, rank) pairs; a lower band is copied earlier."""
-    session.db.execute("BEGIN")
-    session.db.executemany("UPDATE temp.candidate SET chosen = 1, band = ? WHERE rank = ?", ranks)
-    session.db.execute("COMMIT")
+def ranked(session: Session) -> Iterator[Ranked]:
+    """Every candidate, best first."""
+    for row in session.db.execute("SELECT rank, size, copies, filler FROM temp.candidate ORDER BY rank"):
+        yield Ranked(row[0], row[1], row[2], bool(row[3]))
 
 
-def choose_all(session: Session) -> None:
-    """Every candidate goes, in directory order."""
-    session.db.execute("UPDATE temp.candidate SET chosen = 1, band = 0")
+def choose(session: Session, bands: Iterable[tuple[int, int]] | None) -> Count:
+    """Choose candidates by (band, rank), a lower band being copied earlier, or all of them in directory order (None).
+    Returns how many contents and bytes are chosen."""
+    db = session.db
+    if bands is None:
+        db.execute("UPDATE temp.candidate SET band = 0")
+    else:
+        db.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (rank INTEGER PRIMARY KEY, band INTEGER)")
+        db.execute("DELETE FROM temp.chosen")
+        db.executemany("INSERT INTO temp.chosen (band, rank) VALUES (?, ?)", bands)
+        db.execute("UPDATE temp.candidate SET band = (SELECT c.band FROM temp.chosen c WHERE c.rank = candidate.rank)")
+    db.execute("DROP TABLE IF EXISTS temp.going")
+    db.execute("CREATE TEMP TABLE going (position INTEGER PRIMARY KEY, rank INTEGER)")
+    db.execute(
+        "INSERT INTO temp.going (rank) SELECT c.rank FROM temp.candidate c JOIN file f ON f.id = c.file_id "
+        "JOIN directory d ON d.id = f.directory_id WHERE c.band IS NOT NULL ORDER BY c.band, d.source_id, d.path, f.name"
+    )
+    row = db.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM temp.candidate WHERE band IS NOT NULL").fetchone()
+    return Count(*row)
 
 
 _CANDIDATE = """
@@ -104,21 +123,27 @@ def _candidate(row: tuple) -> Candidate:
 
 
 def chosen(session: Session) -> Iterator[Candidate]:
-    """The chosen candidates in copying order: band by band, directory order within. Read through a connection that
-    does not write meanwhile, or batch by batch."""
-    for row in session.db.execute(f"{_CANDIDATE} WHERE c.chosen ORDER BY c.band, d.source_id, d.path, f.name"):
-        yield _candidate(row)
+    """The chosen candidates in copying order: band by band, directory order within. Read in pages, so that what is
+    recorded meanwhile never meets an open query."""
+    position = 0
+    while True:
+        rows = session.db.execute(
+            f"{_CANDIDATE} JOIN temp.going g ON g.rank = c.rank WHERE g.position > ? ORDER BY g.position LIMIT 2000",
+            (position,),
+        ).fetchall()
+        if not rows:
+            return
+        for row in rows:
+            yield _candidate(row)
+        position += len(rows)
 
 
-def best_candidates(session: Session, limit: int) -> list[Candidate]:
+def best_chosen(session: Session, limit: int) -> list[Candidate]:
     """The first chosen candidates by rank, for a preview."""
-    return [_candidate(r) for r in session.db.execute(f"{_CANDIDATE} WHERE c.chosen ORDER BY c.rank LIMIT ?", (limit,))]
-
-
-def chosen_count(session: Session) -> Count:
-    """How many contents and bytes are chosen."""
-    row = session.db.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM temp.candidate WHERE chosen").fetchone()
-    return Count(*row)
+    return [
+        _candidate(row)
+        for row in session.db.execute(f"{_CANDIDATE} WHERE c.band IS NOT NULL ORDER BY c.rank LIMIT ?", (limit,))
+    ]
 
 
 def below_wanted(session: Session, counting: frozenset[int]) -> tuple[Count, int]:

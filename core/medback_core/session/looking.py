@@ -1,0 +1,85 @@
+"""What a look at a drive needs: which copies it confirmed, and which it did not find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ..model import Count, Identity, Standing
+from .placements import all_placements
+from .copies import Copy
+from .store import Session
+from .values import load_ns
+
+
+class Believed(NamedTuple):
+    """What the session believes of one content on one target."""
+
+    identity: int  # row key
+    wanted: bool  # some current path has this content
+    copy: Copy | None
+
+
+def begin_look(session: Session) -> None:
+    """Forget what an earlier look saw."""
+    session.db.execute("CREATE TEMP TABLE IF NOT EXISTS looked (identity_id INTEGER PRIMARY KEY)")
+    session.db.execute("DELETE FROM temp.looked")
+
+
+def note_seen(session: Session, identities: Iterable[int]) -> None:
+    """These contents were found on the drive."""
+    session.db.executemany("INSERT OR IGNORE INTO temp.looked VALUES (?)", ((key,) for key in identities))
+
+
+def was_seen(session: Session, identity: int) -> bool:
+    """Whether this look found the content already."""
+    return session.db.execute("SELECT 1 FROM temp.looked WHERE identity_id = ?", (identity,)).fetchone() is not None
+
+
+def believed(session: Session, target: int, identity: Identity) -> Believed | None:
+    """What the session believes of a content on a target; None when it never met the content."""
+    row = session.db.execute(
+        "SELECT i.id, EXISTS (SELECT 1 FROM file f WHERE f.identity_id = i.id), c.standing, c.path, c.mtime_ns, "
+        "c.verified_at, c.ours FROM identity i LEFT JOIN copy c ON c.identity_id = i.id AND c.target_id = ? "
+        "WHERE i.md5 = ? AND i.size = ?",
+        (target, identity.md5, identity.size),
+    ).fetchone()
+    if row is None:
+        return None
+    copy = None
+    if row[2] is not None:
+        copy = Copy(row[0], target, Standing(row[2]), row[3], load_ns(row[4]), row[5], bool(row[6]))
+    return Believed(row[0], bool(row[1]), copy)
+
+
+def unseen_copies(session: Session, target: int) -> list[tuple[Identity, Copy]]:
+    """What the session believes to lie on the target and this look did not find."""
+    rows = session.db.execute(
+        "SELECT i.size, i.md5, c.identity_id, c.standing, c.path, c.mtime_ns, c.verified_at, c.ours "
+        "FROM copy c JOIN identity i ON i.id = c.identity_id WHERE c.target_id = ? "
+        "AND NOT EXISTS (SELECT 1 FROM temp.looked l WHERE l.identity_id = c.identity_id)",
+        (target,),
+    ).fetchall()
+    return [
+        (Identity(r[0], r[1]), Copy(r[2], target, Standing(r[3]), r[4], load_ns(r[5]), r[6], bool(r[7]))) for r in rows
+    ]
+
+
+def current_on(session: Session, target: int) -> Count:
+    """Contents of current paths that have a solid copy on the target."""
+    keys = [str(key) for key, p in all_placements(session).items() if target in p.solid]
+    row = session.db.execute(
+        "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM identity i "
+        f"WHERE placement_id IN ({','.join(keys)}) AND EXISTS (SELECT 1 FROM file f WHERE f.identity_id = i.id)"
+    ).fetchone()
+    return Count(*row)
+
+
+def bytes_below(session: Session, target: int, directory: bytes) -> int:
+    """Bytes of the copies that lie below a directory of the target."""
+    row = session.db.execute(
+        "SELECT COALESCE(SUM(i.size), 0) FROM copy c JOIN identity i ON i.id = c.identity_id "
+        "WHERE c.target_id = ? AND c.path > ? AND c.path < ?",
+        (target, directory + b"/", directory + b"0"),
+    ).fetchone()
+    return row[0]

@@ -1,0 +1,68 @@
+"""The restore context every target carries: from any surviving drive one learns all that existed and where it lies."""
+
+from __future__ import annotations
+
+import os
+
+from .. import disk
+from ..context import foreign_sections
+from ..contexts import context_of
+from ..errors import Refused
+from ..model import CONTEXT_NAME
+from ..session import Session, list_sources
+from ..targets import Drive
+
+KEPT = (CONTEXT_NAME, b".medback-context-1.xml", b".medback-context-2.xml")
+
+
+def write_contexts(session: Session, drive: Drive) -> None:
+    """Write the session's context onto the drive; the last three are kept. Sections of sources this session does not
+    know are kept word for word. Raises OSError; an old context is then still there."""
+    drive.check()
+    root = drive.root
+    known = {source.id for source in list_sources(session)}
+    with disk.Group(root, group_sync=False) as group:
+        foreign = _foreign(root, known)
+        staged = group.stage_stream(CONTEXT_NAME, context_of(session, foreign=foreign))
+        group.flush()
+        if _is_current(root, staged.identity.size, staged.identity.md5):
+            return
+        for old, older in ((KEPT[1], KEPT[2]), (KEPT[0], KEPT[1])):
+            there = root.stat(older)
+            if root.stat(old) is None:
+                continue
+            if there is not None:
+                disk.remove(root, older, expect=there)
+            disk.move(root, old, older)
+        for _, error in group.publish():
+            if error is not None:
+                raise error
+
+
+def _foreign(root: disk.Root, known: set[str]) -> list[bytes]:
+    """Sections of other sessions in the newest context that can be read."""
+    for name in KEPT:
+        try:
+            fd, _ = root.open_file(name)
+        except OSError:
+            continue
+        with os.fdopen(fd, "rb") as stream:
+            try:
+                return list(foreign_sections(stream, known))
+            except Refused:
+                continue  # damaged: an older one may still have them
+    return []
+
+
+def _is_current(root: disk.Root, size: int, md5: bytes) -> bool:
+    there = root.stat(CONTEXT_NAME)
+    if there is None or there.st_size != size:
+        return False
+    steps = disk.read_from_drive(root, CONTEXT_NAME)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value.identity.md5 == md5
+        except OSError:
+            return False

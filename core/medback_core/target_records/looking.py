@@ -1,0 +1,332 @@
+"""Look at a drive against its records: what is missing or has another size stops being a copy at once.
+
+For what lies on a target its own sidecars outrank what the sources' sidecars say, and a look at the drive outranks
+both. A record is believed without reading the file only where the session already holds that very content to have a
+solid copy on this target: a drive comes from anywhere, and its sidecars with it. Everything else is hashed first.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from .. import disk, model, names
+from ..errors import DriveGone
+from ..model import (
+    DAMAGED_DIRECTORY,
+    SIDECAR_NAME,
+    DamageFound,
+    Event,
+    Identity,
+    Progress,
+    Skipped,
+    Standing,
+    Summary,
+    Warned,
+)
+from ..session import (
+    Copy,
+    Session,
+    add_gone,
+    add_pending,
+    begin_look,
+    believed,
+    clear_pending,
+    identity_key,
+    join,
+    note_seen,
+    pending_for,
+    record_copies,
+    source_by_id,
+    unseen_copies,
+    was_seen,
+    withdraw_copies,
+)
+from ..sidecar import FileRecord, Sidecar, Trust, whole
+from ..targets import Drive
+from .recorder import Recorder, read_sidecar
+
+_DIRECTORIES_PER_COMMIT = 500
+_HOUR_NS = 3600 * 10**9
+_COARSE_NS = 2 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class LookSummary(Summary):
+    """What a look at a drive found. Counts are identities."""
+
+    files: int = 0
+    withdrawn: int = 0
+    found: int = 0
+    hashed: int = 0
+    damaged: int = 0
+
+
+def same_time(drive: Drive, one_ns: int, other_ns: int) -> bool:
+    """Whether two mtimes agree, as far as the drive can tell: FAT keeps 2 s, in local time of whatever zone."""
+    if one_ns == other_ns:
+        return True
+    if not drive.filesystem.coarse_times:
+        return False
+    apart = abs(one_ns - other_ns)
+    return apart <= 26 * _HOUR_NS and (apart + _COARSE_NS) % _HOUR_NS <= 2 * _COARSE_NS
+
+
+def look_at(session: Session, drive: Drive) -> Iterator[Event]:
+    """Bring the session (and a writable drive's sidecars) in line with what lies on the drive; ends with LookSummary.
+
+    Only files that nobody vouches for are read. Nothing but sidecars and left-over temporary files is changed.
+    """
+    look = _Look(session, drive)
+    begin_look(session)
+    yield from look.walk()
+    yield from look.finish()
+    yield LookSummary(look.files, look.withdrawn, look.found, look.hashed, look.damaged)
+
+
+class _Look:
+    def __init__(self, session: Session, drive: Drive) -> None:
+        self.session = session
+        self.drive = drive
+        self.target = drive.target.key
+        self.recorder = Recorder(drive)
+        self.files = self.withdrawn = self.found = self.hashed = self.damaged = 0
+        self._told = 0.0
+
+    # --- the walk --------------------------------------------------------------------------------------------------
+
+    def walk(self) -> Iterator[Event]:
+        waiting = [b""]
+        while waiting:
+            directory = waiting.pop()
+            try:
+                entries = dict(self.drive.root.scan(directory))
+            except OSError as error:
+                if not self.drive.root.is_same_drive():
+                    raise DriveGone(f"{names.display_name(self.drive.root.path)} stopped answering") from error
+                yield Skipped(self._shown(directory), error.strerror or "cannot be read")
+                continue
+            for name, status in entries.items():
+                if isinstance(status, OSError) or not stat.S_ISDIR(status.st_mode):
+                    continue
+                if status.st_dev == self.drive.root.device and (directory or name != DAMAGED_DIRECTORY):
+                    waiting.append(join(directory, name))
+            yield from self._directory(directory, entries)
+            if len(self.recorder) >= _DIRECTORIES_PER_COMMIT:
+                self._commit()
+            if time.monotonic() - self._told > 0.1:
+                self._told = time.monotonic()
+                yield Progress("looking at the drive", self.files, current=self._shown(directory))
+        self._commit()
+
+    def _directory(self, directory: bytes, entries: dict[bytes, os.stat_result | OSError]) -> Iterator[Event]:
+        root = self.drive.root
+        if self.drive.writable:
+            cleaned = disk.clean_temporaries(root, directory, list(entries), whole)
+            if cleaned.adopted:
+                entries[SIDECAR_NAME] = OSError()  # there is one now
+        if SIDECAR_NAME not in entries:
+            return
+        try:
+            sidecar = read_sidecar(root, directory) or Sidecar()
+        except OSError as error:
+            yield Skipped(self._shown(join(directory, SIDECAR_NAME)), error.strerror or "cannot be read")
+            return
+        if sidecar.damage:
+            yield DamageFound(self._shown(join(directory, SIDECAR_NAME)), f"damaged sidecar: {sidecar.damage}")
+            if self.drive.writable:
+                self.recorder.rewrite(directory)
+        recorded: list[Copy] = []
+        seen: list[int] = []
+        for record in sidecar.files.values():
+            yield from self._record(directory, record, entries.get(record.name), recorded, seen)
+        with self.session.transaction():
+            if recorded:
+                record_copies(self.session, recorded)
+            note_seen(self.session, seen)
+
+    def _record(
+        self,
+        directory: bytes,
+        record: FileRecord,
+        status: os.stat_result | OSError | None,
+        recorded: list[Copy],
+        seen: list[int],
+    ) -> Iterator[Event]:
+        path = join(directory, record.name)
+        if isinstance(status, OSError):
+            yield Skipped(self._shown(path), status.strerror or "cannot be looked at")
+            return
+        if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != record.size:
+            self._drop(directory, record.name)
+            return
+        if record.md5 is None:
+            return
+        self.files += 1
+        identity = Identity(record.size, record.md5)
+        belief = believed(self.session, self.target, identity)
+        if belief is None and not record.ours:
+            return  # somebody else's file: discover takes it up when a source has that content
+        key = belief.identity if belief is not None else identity_key(self.session, identity)
+        copy = belief.copy if belief is not None else None
+        vouched = copy is not None and copy.standing > Standing.CLAIMED and record.trust is Trust.WHOLE
+        timely = same_time(self.drive, status.st_mtime_ns, record.mtime_ns)
+        if vouched and timely:
+            assert copy is not None
+            if copy.path == path:
+                seen.append(key)
+                if copy.mtime_ns is None or (copy.verified_at is None and record.verified is not None):
+                    recorded.append(self._copy(key, copy.standing, path, record, copy.verified_at or record.verified))
+                return
+            if copy.path is None or not self._still_at(copy, identity):
+                self.found += 1
+                seen.append(key)
+                date = copy.verified_at or record.verified
+                recorded.append(self._copy(key, copy.standing, path, record, date))
+                return
+            return  # a second file of this content: one copy counts, the one that is known
+        if belief is not None and not belief.wanted or belief is None:
+            self._remember(key, path, record, copy, recorded, seen)
+            return
+        if copy is not None and copy.path not in (None, path) and self._still_at(copy, identity) and vouched:
+            return
+        yield from self._prove(directory, record, identity, key, recorded, seen)
+
+    def _prove(
+        self,
+        directory: bytes,
+        record: FileRecord,
+        identity: Identity,
+        key: int,
+        recorded: list[Copy],
+        seen: list[int],
+    ) -> Iterator[Event]:
+        """Read a file nobody vouches for: what it holds decides."""
+        path = join(directory, record.name)
+        steps = disk.read_from_drive(self.drive.root, path)
+        try:
+            while True:
+                try:
+                    done = next(steps)
+                except StopIteration as end:
+                    result = end.value
+                    break
+                if time.monotonic() - self._told > 0.1:
+                    self._told = time.monotonic()
+                    yield Progress("reading what nobody vouches for", self.files, done, current=self._shown(path))
+        except OSError as error:
+            yield Skipped(self._shown(path), error.strerror or "cannot be read")
+            return
+        self.hashed += 1
+        if result.identity == identity:
+            self.found += 1
+            seen.append(key)
+            fresh = replace(record, verified=model.now(), trust=Trust.WHOLE, mtime_ns=result.status.st_mtime_ns)
+            recorded.append(self._copy(key, Standing.VERIFIED, path, fresh, fresh.verified))
+            if self.drive.writable:
+                self.recorder.put(directory, fresh)
+            return
+        self.damaged += 1
+        yield DamageFound(self._shown(path), "its content is not what the drive's own record says")
+        self._drop(directory, record.name)
+
+    def _remember(
+        self, key: int, path: bytes, record: FileRecord, copy: Copy | None, recorded: list[Copy], seen: list[int]
+    ) -> None:
+        """Content no current path has: kept in mind as a claim, so that it can be asked for and regains its copies."""
+        if not record.ours or was_seen(self.session, key) or key in seen:
+            return
+        seen.append(key)
+        if copy is None:
+            recorded.append(self._copy(key, Standing.CLAIMED, path, record, None))
+        elif copy.path != path:
+            recorded.append(self._copy(key, min(copy.standing, Standing.CLAIMED), path, record, None))
+        place = record.path or self._place_of(path)
+        source = source_by_id(self.session, place[0]) if place is not None else None
+        if source is not None and place is not None:
+            add_gone(self.session, [(source.key, place[1], key, record.mtime_ns, record.mode, None)])
+
+    def _place_of(self, path: bytes) -> tuple[str, bytes] | None:
+        """Which path of which source lies here when no record says otherwise."""
+        folder, _, rest = path.partition(b"/")
+        for name, source_id in self.drive.identity.folders:
+            if name == folder and rest:
+                return source_id, rest
+        return None
+
+    def _still_at(self, copy: Copy, identity: Identity) -> bool:
+        if copy.path is None:
+            return False
+        try:
+            status = self.drive.root.stat(copy.path)
+        except OSError:
+            return False
+        return (
+            status is not None
+            and stat.S_ISREG(status.st_mode)
+            and status.st_size == identity.size
+            and (copy.mtime_ns is None or same_time(self.drive, status.st_mtime_ns, copy.mtime_ns))
+        )
+
+    def _copy(self, key: int, standing: Standing, path: bytes, record: FileRecord, verified: int | None) -> Copy:
+        return Copy(key, self.target, standing, path, record.mtime_ns, verified, record.ours)
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def finish(self) -> Iterator[Event]:
+        """What the session believed and the walk did not confirm: still there under its own name, or withdrawn."""
+        gone: list[tuple[int, bytes]] = []
+        withdrawn: list[int] = []
+        self.drive.check()  # a drive that just went away has lost nothing
+        for identity, copy in unseen_copies(self.session, self.target):
+            if copy.path is None and copy.standing is Standing.CLAIMED:
+                continue  # a claim of somebody's: discover looks for it
+            if copy.path is not None and copy.mtime_ns is not None and self._still_at(copy, identity):
+                directory, name = os.path.split(copy.path)
+                record = FileRecord(
+                    name, identity.size, copy.mtime_ns, identity.md5, verified=copy.verified_at, ours=copy.ours
+                )
+                if self.drive.writable:
+                    self.recorder.put(directory, record)
+                continue
+            withdrawn.append(copy.identity)
+            if copy.path is not None:
+                gone.append((copy.identity, copy.path))
+        self.drive.check()
+        if withdrawn:
+            with self.session.transaction():
+                withdraw_copies(self.session, self.target, withdrawn)
+                if not self.drive.writable:
+                    add_pending(self.session, self.target, gone)
+            self.withdrawn = len(withdrawn)
+            yield Warned(
+                f"{len(withdrawn):,} copies are no longer on {names.display_name(self.drive.target.name)} and do not count any more"
+            )
+        self._commit()
+        if self.drive.writable:
+            self._write_pending()
+
+    def _write_pending(self) -> None:
+        """What was withdrawn while the drive was away or read-only: tell its sidecars."""
+        rows = pending_for(self.session, self.target)
+        for identity, path in rows:
+            directory, name = os.path.split(path)
+            if not was_seen(self.session, identity) and self.drive.root.stat(directory) is not None:
+                self._drop(directory, name)
+        if rows:
+            self._commit()
+            clear_pending(self.session, self.target, rows)
+
+    def _drop(self, directory: bytes, name: bytes) -> None:
+        if self.drive.writable:
+            self.recorder.drop(directory, name)
+
+    def _commit(self) -> None:
+        if self.drive.writable:
+            self.recorder.commit()
+
+    def _shown(self, path: bytes) -> bytes:
+        return os.path.join(self.drive.root.path, path)

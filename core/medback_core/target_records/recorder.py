@@ -1,0 +1,108 @@
+"""Gather changes of a drive's sidecars and write them in durable groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .. import disk, model
+from ..model import SIDECAR_NAME
+from ..session import join
+from ..sidecar import SIDECAR_LIMIT, FileRecord, Sidecar, parse, render
+from ..targets import Drive
+
+
+@dataclass(slots=True)
+class _Changes:
+    puts: dict[bytes, FileRecord] = field(default_factory=dict)
+    drops: set[bytes] = field(default_factory=set)
+    rewrite: bool = False
+
+
+def read_sidecar(root: disk.Root, directory: bytes) -> Sidecar | None:
+    """The sidecar of a directory as it is (salvaged where damaged), None where there is none.
+
+    Raises OSError when it is there and can't be read.
+    """
+    try:
+        return parse(root.read_whole(join(directory, SIDECAR_NAME), SIDECAR_LIMIT))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+class Recorder:
+    """Changes of records by directory, written by `commit`. Unknown parts of a sidecar are kept."""
+
+    def __init__(self, drive: Drive) -> None:
+        self.drive = drive
+        self._changes: dict[bytes, _Changes] = {}
+        self._read: tuple[bytes, Sidecar] | None = None  # the sidecar looked at last
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+    def lookup(self, directory: bytes, name: bytes) -> FileRecord | None:
+        """The record of a file on the drive, changes not yet written included. Raises OSError."""
+        changes = self._changes.get(directory)
+        if changes is not None:
+            if name in changes.puts:
+                return changes.puts[name]
+            if name in changes.drops:
+                return None
+        if self._read is None or self._read[0] != directory:
+            self._read = directory, read_sidecar(self.drive.root, directory) or Sidecar()
+        return self._read[1].files.get(name)
+
+    def put(self, directory: bytes, record: FileRecord) -> None:
+        """This is what lies there under `record.name`."""
+        changes = self._changes.setdefault(directory, _Changes())
+        changes.puts[record.name] = record
+        changes.drops.discard(record.name)
+
+    def drop(self, directory: bytes, name: bytes) -> None:
+        """Nothing we know of lies there under that name any more."""
+        changes = self._changes.setdefault(directory, _Changes())
+        changes.puts.pop(name, None)
+        changes.drops.add(name)
+
+    def rewrite(self, directory: bytes) -> None:
+        """The sidecar is damaged: set it aside and write what could be saved of it."""
+        self._changes.setdefault(directory, _Changes()).rewrite = True
+
+    def commit(self) -> None:
+        """Write every changed sidecar, durably; a damaged one is kept aside first. Raises OSError: some may then be
+        written and some not, and `commit` may be called again."""
+        if not self._changes:
+            return
+        self.drive.check()
+        root = self.drive.root
+        with disk.Group(root) as group:
+            for directory, changes in self._changes.items():
+                there = read_sidecar(root, directory)
+                sidecar = there or Sidecar()
+                if sidecar.damage:
+                    set_aside(root, directory)
+                for name in changes.drops:
+                    sidecar.files.pop(name, None)
+                for name, record in changes.puts.items():
+                    was = sidecar.files.get(name)
+                    if was is not None and not record.extra:
+                        record.extra = was.extra
+                        record.tags = record.tags or was.tags
+                    sidecar.files[name] = record
+                if there is not None or sidecar.files:
+                    group.stage_bytes(join(directory, SIDECAR_NAME), render(sidecar))
+            for _, error in group.publish():
+                if error is not None:
+                    raise error
+        self._changes.clear()
+        self._read = None
+
+
+def set_aside(root: disk.Root, directory: bytes) -> None:
+    """Keep a damaged sidecar as `.medback.xml.damaged-DATE`, beside where it lay. Raises OSError."""
+    stamp = model.date_stamp(model.now()).encode()
+    name, number = SIDECAR_NAME + b".damaged-" + stamp, 1
+    while root.stat(join(directory, name)) is not None:
+        number += 1
+        name = SIDECAR_NAME + b".damaged-%s-%d" % (stamp, number)
+    disk.move(root, join(directory, SIDECAR_NAME), join(directory, name))

@@ -1,0 +1,422 @@
+"""Open a drive as a target: who is it, is it really there, may it be written to. Never guess: ask."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from . import disk, model, names
+from .errors import DriveGone, NeedsAnswer, Refused
+from .model import TARGET_IDENTITY_NAME, Target, TargetState
+from .session import (
+    Session,
+    add_alias,
+    aliases_of,
+    find_target,
+    folders,
+    list_sources,
+    new_id,
+    save_folder,
+    save_target,
+    target_by_id,
+    targets_at,
+)
+from .sidecar import TargetIdentity, family_target_id, parse_target_identity, render_target_identity
+from .source_records import flush_sources
+
+IDENTITY_LIMIT = 1 << 20
+FAMILY_NAMES = (b".bkp_id", b".mdbackup.xml")
+
+
+@dataclass(slots=True)
+class Drive:
+    """A target's drive, open and locked. A drive nobody made a target has an empty `identity.id`."""
+
+    root: disk.Root
+    target: Target
+    filesystem: disk.FileSystem
+    identity: TargetIdentity
+    is_new: bool = False
+    writable: bool = True
+    notes: list[str] = field(default_factory=list)  # what a person should be told about it
+
+    def check(self) -> None:
+        """Raise DriveGone when the path no longer leads to this drive: asked before every batch."""
+        if not self.root.is_same_drive():
+            raise DriveGone(
+                f"{names.display_name(self.root.path)} is no longer the drive it was; nothing more was written"
+            )
+
+
+def read_identity(root: disk.Root) -> TargetIdentity | None:
+    """What the drive says it is; None when it says nothing. An unreadable identity has the id ""."""
+    try:
+        data = root.read_whole(TARGET_IDENTITY_NAME, IDENTITY_LIMIT)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Refused(
+            "identity-unreadable", f"the identity of {names.display_name(root.path)}: {error.strerror}"
+        ) from error
+    return parse_target_identity(data)
+
+
+def identity_at(path: bytes) -> TargetIdentity | None:
+    """Like `read_identity`, by path; None also when the path can't be read at all."""
+    try:
+        with disk.Root(path) as root:
+            return read_identity(root)
+    except (OSError, Refused):
+        return None
+
+
+def _family_ids(root: disk.Root) -> list[str]:
+    found = []
+    for name in FAMILY_NAMES:
+        try:
+            identifier = family_target_id(name, root.read_whole(name, IDENTITY_LIMIT))
+        except OSError:
+            continue
+        if identifier is not None and identifier not in found:
+            found.append(identifier)
+    return found
+
+
+def _open_root(path: bytes) -> disk.Root:
+    shown = names.display_name(path)
+    try:
+        return disk.Root(os.path.abspath(path))
+    except FileNotFoundError as error:
+        raise Refused("no-such-path", f"{shown} does not exist") from error
+    except NotADirectoryError as error:
+        raise Refused("not-a-directory", f"{shown} is not a directory") from error
+    except OSError as error:
+        raise Refused("unreadable", f"{shown} cannot be opened: {error.strerror}") from error
+
+
+def _refuse_overlap(session: Session, path: bytes) -> None:
+    real = os.path.realpath(path)
+    for source in list_sources(session):
+        there = os.path.realpath(source.path)
+        if real == there or real.startswith(there.rstrip(b"/") + b"/"):
+            raise Refused(
+                "overlap", f"{names.display_name(path)} lies inside the source {names.display_name(source.alias)}"
+            )
+        if there.startswith(real.rstrip(b"/") + b"/"):
+            raise Refused(
+                "overlap", f"the source {names.display_name(source.alias)} lies inside {names.display_name(path)}"
+            )
+
+
+def shares_disk(session: Session, filesystem: disk.FileSystem) -> str | None:
+    """The alias of a source on the same physical disk, None when there is none that is known to be."""
+    for source in list_sources(session):
+        try:
+            if filesystem.shares_disk_with(source.path):
+                return source.alias
+        except OSError:
+            continue  # a source that is not there shares nothing now
+    return None
+
+
+@contextmanager
+def open_drive(
+    session: Session,
+    path: bytes,
+    *,
+    write: bool,
+    create: bool | None = None,
+    yes: bool = False,
+    label: str | None = None,
+    capacity: int | None = None,
+    new_id: bool = False,
+    same_drive: bool = False,
+) -> Iterator[Drive]:
+    """Open the drive at `path`, identified, and keep its lock while in use.
+
+    `write` false never writes there; a drive that is no target can then be read too (its `identity.id` is empty). `create`
+    makes a target of what is none; `yes` does so too, but never answers a drive that seems not plugged in or a clone
+    (`new_id`, `same_drive` do). Raises Refused, NeedsAnswer; nothing is changed then.
+    """
+    with _open_root(path) as root, disk.lock_drive(root):
+        filesystem = disk.describe(root.path)
+        if write:
+            _refuse_overlap(session, root.path)
+            if filesystem.read_only:
+                raise Refused("read-only", f"{names.display_name(path)} is mounted read-only")
+        drive = _identify(session, root, filesystem, write, create, yes, new_id, same_drive)
+        if (
+            label is not None
+            and label != drive.target.label
+            or capacity is not None
+            and capacity != drive.target.capacity
+        ):
+            drive.target = replace(
+                drive.target,
+                label=drive.target.label if label is None else label,
+                capacity=drive.target.capacity if capacity is None else capacity,
+                rev=drive.target.rev + (0 if drive.is_new else 1),
+            )
+        shared = shares_disk(session, filesystem) if write else None
+        if shared is not None:
+            drive.notes.append(
+                f"{names.display_name(path)} is on the same disk as the source {names.display_name(shared)}: "
+                "no protection if that disk dies"
+            )
+        if drive.identity.id:
+            _see(session, drive, write)
+        yield drive
+
+
+def _identify(
+    session: Session,
+    root: disk.Root,
+    filesystem: disk.FileSystem,
+    write: bool,
+    create: bool | None,
+    yes: bool,
+    fresh_id: bool,
+    same_drive: bool,
+) -> Drive:
+    identity = read_identity(root)
+    if identity is None or not identity.id:
+        return _without_identity(session, root, filesystem, identity, write, create, yes, same_drive)
+    known = target_by_id(session, identity.id)
+    drive = Drive(root, _merged(known, identity), filesystem, identity, writable=write)
+    reason = _clone_reason(known, identity, root, filesystem)
+    if reason is None or same_drive:
+        return drive
+    if not fresh_id:
+        if not write:
+            drive.notes.append(reason)
+            return drive
+        raise NeedsAnswer(
+            "clone",
+            f"{reason}. Is it another drive now (--new-id), or is it the same one (--same-drive)?",
+            option="--new-id or --same-drive",
+        )
+    target = Target(-1, new_id(), drive.target.label, capacity=drive.target.capacity, created=model.now())
+    return Drive(root, target, filesystem, replace(identity, id=target.id, also=()), is_new=True, writable=write)
+
+
+def _merged(known: Target | None, identity: TargetIdentity) -> Target:
+    """What the session knows and what the drive says of itself: the higher rev wins, a tie goes to the worse state."""
+    said = Target(
+        -1 if known is None else known.key,
+        identity.id if known is None else known.id,
+        identity.label,
+        identity.state,
+        True,
+        identity.rev,
+        identity.capacity,
+        created=identity.created,
+    )
+    if known is None:
+        return said
+    if not known.known or (said.rev, said.state.badness) > (known.rev, known.state.badness):
+        return replace(known, label=said.label, state=said.state, known=True, rev=said.rev, capacity=said.capacity)
+    return known
+
+
+def _clone_reason(
+    known: Target | None, identity: TargetIdentity, root: disk.Root, filesystem: disk.FileSystem
+) -> str | None:
+    shown = names.display_name(identity.label or identity.id)
+    if known is not None and known.path is not None and known.path != root.path:
+        there = identity_at(known.path)
+        if there is not None and there.id == identity.id:
+            mine, theirs = os.stat(root.fd), os.stat(known.path)
+            if (mine.st_dev, mine.st_ino) != (theirs.st_dev, theirs.st_ino):
+                return (
+                    f"{names.display_name(root.path)} and {names.display_name(known.path)} both say they are the "
+                    f"target {shown}"
+                )
+    if disk.same_uuid(identity.fs_uuid, filesystem.uuid) is False:
+        return f"{names.display_name(root.path)} says it is the target {shown}, but it lies on another file system"
+    return None
+
+
+def _without_identity(
+    session: Session,
+    root: disk.Root,
+    filesystem: disk.FileSystem,
+    damaged: TargetIdentity | None,
+    write: bool,
+    create: bool | None,
+    yes: bool,
+    same_drive: bool,
+) -> Drive:
+    shown = names.display_name(root.path)
+    last = [target for target in targets_at(session, root.path) if target.known]
+    if last:
+        was = last[0]
+        if same_drive:
+            identity = TargetIdentity(id=was.id, label=was.label, created=was.created, fs_uuid=filesystem.uuid)
+            return Drive(root, was, filesystem, identity, writable=write)
+        if create is not True:
+            what = "its identity file is damaged" if damaged is not None else "there is no identity file there now"
+            raise NeedsAnswer(
+                "not-plugged-in",
+                f"{shown} was the target {names.display_name(was.name)}, but {what}: is the drive plugged in? "
+                "(--same-drive: it is that drive; --init: make it a new target)",
+                option="--init or --same-drive",
+            )
+    if damaged is not None and create is not True:
+        raise NeedsAnswer(
+            "damaged-identity",
+            f"the identity file of {shown} is damaged; --init makes it a new target",
+            option="--init",
+        )
+    family = _family_ids(root)
+    if not write:
+        target = Target(-1, "", os.path.basename(os.fsdecode(root.path)), known=False)
+        return Drive(root, target, filesystem, TargetIdentity(id="", label=target.label), writable=False)
+    if create is not True and not yes:
+        raise NeedsAnswer("new-target", _question(session, root, filesystem), option="--init")
+    identifier = family[0] if family else new_id()
+    known = target_by_id(session, identifier)
+    label = os.path.basename(os.fsdecode(root.path)) or identifier
+    target = Target(-1 if known is None else known.key, identifier, label, created=model.now())
+    identity = TargetIdentity(id=identifier, label=label, created=target.created, also=tuple(family[1:]))
+    return Drive(root, target, filesystem, identity, is_new=True)
+
+
+def _question(session: Session, root: disk.Root, filesystem: disk.FileSystem) -> str:
+    shared = shares_disk(session, filesystem)
+    where = f"mounted at {names.display_name(filesystem.mount_point)}"
+    words = (
+        f"{names.display_name(root.path)} is no target yet ({filesystem.kind}, {where}, "
+        f"{filesystem.total / 1e9:.1f} GB in all, {filesystem.free / 1e9:.1f} GB free"
+    )
+    if shared is not None:
+        words += f"; on the same disk as the source {names.display_name(shared)}: no protection if that disk dies"
+    return words + "). Make it a target?"
+
+
+def _see(session: Session, drive: Drive, write: bool) -> None:
+    """The drive is here: take that up in the session and, where it may be written, in the drive's identity."""
+    target = drive.target
+    if target.state is TargetState.LOST:
+        target = replace(target, state=TargetState.SUSPECT, rev=target.rev + 1)
+        drive.notes.append(
+            f"the target {names.display_name(target.name)} was lost and is found again: it is suspect until it is verified"
+        )
+    target = replace(
+        target,
+        known=True,
+        path=drive.root.path,
+        device=drive.root.device if drive.root.device < 1 << 63 else None,
+        fs_uuid=drive.filesystem.uuid or target.fs_uuid,
+        fs_type=drive.filesystem.kind,
+        created=target.created or drive.identity.created,
+        seen_at=model.now(),
+        free_bytes=drive.filesystem.free,
+        total_bytes=drive.filesystem.total,
+    )
+    drive.target = replace(target, key=-1)
+    if write:
+        write_identity(session, drive)  # on the drive first: a target nobody can find again is none
+    drive.target = save_target(session, target)
+    for tid in drive.identity.also:
+        add_alias(session, drive.target.key, tid)
+    for folder, source_id in drive.identity.folders:
+        save_folder(session, drive.target.key, source_id, folder)
+
+
+def write_identity(session: Session, drive: Drive) -> None:
+    """Bring the identity file in line with what is known of the target. Raises Refused when it can't be written."""
+    target = drive.target
+    known = target_by_id(session, target.id)
+    also = set(drive.identity.also) | set(aliases_of(session, known.key) if known else ())
+    kept = dict((source, folder) for folder, source in drive.identity.folders)
+    kept.update(folders(session, known.key) if known else {})
+    drive.identity = replace(
+        drive.identity,
+        id=target.id,
+        label=target.label,
+        created=target.created if drive.identity.created is None else drive.identity.created,
+        state=target.state,
+        capacity=target.capacity,
+        rev=target.rev,
+        fs_uuid=drive.filesystem.uuid,
+        also=tuple(sorted(also)),
+        folders=tuple(sorted((folder, source) for source, folder in kept.items())),
+    )
+    try:
+        disk.write_whole(drive.root, TARGET_IDENTITY_NAME, render_target_identity(drive.identity))
+    except OSError as error:
+        raise Refused(
+            "not-writable", f"{names.display_name(drive.root.path)} cannot be written: {error.strerror}"
+        ) from error
+
+
+def find_drive(session: Session, target: Target) -> bytes | None:
+    """Where a known target is plugged in now: where it was last seen, or any mounted drive that says it is it."""
+    places = [] if target.path is None else [target.path]
+    places += [mount.path for mount in disk.removable_mounts()]
+    for place in places:
+        identity = identity_at(place)
+        if identity is not None and identity.id == target.id:
+            return place
+    return None
+
+
+def resolve_target(session: Session, word: str) -> tuple[Target | None, bytes | None]:
+    """What a TARGET argument names: an existing directory, an id, or a label. (target if known, path if plugged in).
+
+    Raises Refused for a word that is none of these.
+    """
+    path = names.from_text(word)
+    try:
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            identity = identity_at(os.path.abspath(path))
+            known = target_by_id(session, identity.id) if identity is not None and identity.id else None
+            return known, os.path.abspath(path)
+    except (OSError, ValueError):
+        pass  # no such directory: an id or a label, then
+    if b"/" in path:
+        raise Refused("no-such-path", f"{names.display_name(word)} does not exist")
+    target = find_target(session, word)
+    return target, find_drive(session, target)
+
+
+def set_target(
+    session: Session,
+    word: str,
+    *,
+    state: TargetState | None = None,
+    label: str | None = None,
+    capacity: int | None = None,
+) -> Target:
+    """Change what people say of a target; kept in the DB, in every mounted source's metadata, and on the drive itself
+    when it is plugged in and can be written."""
+    with disk.lock_session(os.fsencode(session.path)):
+        target, path = resolve_target(session, word)
+        if target is None:
+            raise Refused("no-such-target", f"{names.display_name(word)} is no target of this session")
+        changed = replace(
+            target,
+            state=target.state if state is None else state,
+            label=target.label if label is None else label,
+            capacity=target.capacity if capacity is None else capacity,
+        )
+        if changed != target:
+            changed = save_target(session, replace(changed, rev=target.rev + 1))
+            for _ in flush_sources(session):
+                pass
+        if path is not None:
+            _tell_drive(session, changed, path)
+        return changed
+
+
+def _tell_drive(session: Session, target: Target, path: bytes) -> None:
+    try:
+        with disk.Root(path) as root, disk.lock_drive(root):
+            identity = read_identity(root)
+            if identity is not None and identity.id == target.id:
+                write_identity(session, Drive(root, target, disk.describe(path), identity))
+    except (OSError, Refused):
+        return  # the drive learns it when it is next written to: the higher rev wins
