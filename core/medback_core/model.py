@@ -320,6 +320,26 @@ class RestoreStatus(Summary):
 
 
 @dataclass(frozen=True, slots=True)
+class Unrestored(Event):
+    """A file that does not stand at its destination, or stands there with other content."""
+
+    path: bytes  # the destination
+    size: int
+    differs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContextSummary(Summary):
+    """What a restore context holds. `files` counts paths that should exist, `directories` each source's own too."""
+
+    path: bytes
+    sources: int = 0
+    directories: int = 0
+    files: int = 0
+    targets: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class VerifySummary(Summary):
     """The five states of what was read."""
 

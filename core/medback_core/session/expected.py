@@ -12,7 +12,10 @@ from .values import load_ns, signed, store_ns
 
 
 class Expected(NamedTuple):
-    """A file (or, with `goal`, a link) that should exist at `path` of a source."""
+    """A file (or, with `goal`, a link) that should exist at `path` of a source.
+
+    `inode`, `ctime_ns` and `trouble` are what the last scan saw there, None where only an imported context tells of it.
+    """
 
     source: int
     path: bytes
@@ -21,6 +24,10 @@ class Expected(NamedTuple):
     mtime_ns: int
     mode: int
     goal: bytes | None = None
+    placement: int = 1
+    inode: int | None = None
+    ctime_ns: int | None = None
+    trouble: int = 0
 
 
 def put_expected(
@@ -54,36 +61,141 @@ def has_expected(session: Session) -> bool:
     return bool(session.db.execute("SELECT EXISTS (SELECT 1 FROM expected WHERE gone_at IS NULL)").fetchone()[0])
 
 
+def is_all_observed(session: Session) -> bool:
+    """Whether a scan or a restore has recorded all that is expected, each path with its content: then the imported
+    context has done its part, and the session knows no less without it."""
+    path_functions(session)
+    return not session.db.execute(
+        "SELECT EXISTS (SELECT 1 FROM expected e WHERE e.gone_at IS NULL AND ("
+        f"e.identity_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {FILE_AT.format('e')} AND f.identity_id = e.identity_id) "
+        "OR e.goal IS NOT NULL AND NOT EXISTS (SELECT 1 FROM directory d JOIN link l ON l.directory_id = d.id "
+        "WHERE d.source_id = e.source_id AND d.path = parent_of(e.path) AND l.name = name_of(e.path) "
+        "AND l.goal = e.goal)))"
+    ).fetchone()[0]
+
+
+# SQL: the file row `f` at the path of a row `{0}` that has a source_id and a path. Needs `path_functions`.
+FILE_AT = (
+    "directory d JOIN file f ON f.directory_id = d.id AND f.name = name_of({0}.path) "
+    "WHERE d.source_id = {0}.source_id AND d.path = parent_of({0}.path)"
+)
+
+
+def path_functions(session: Session) -> None:
+    """Teach this connection `parent_of(path)` and `name_of(path)`: paths can then be looked up in the tree by index."""
+    session.db.create_function("parent_of", 1, os.path.dirname, deterministic=True)
+    session.db.create_function("name_of", 1, os.path.basename, deterministic=True)
+
+
+def _full(row: str) -> str:
+    """SQL for the path of a row of `file` or `link` relative to its source, given its directory as `d`."""
+    return f"CAST(CASE WHEN length(d.path) THEN d.path || x'2f' || {row}.name ELSE {row}.name END AS BLOB)"
+
+
+def _scope(path: bytes | None) -> tuple[str, tuple[bytes, ...]]:
+    """SQL (with `p` a path) and its values for only what is at or below a path; all with None or b""."""
+    return ("WHERE p = ?2 OR (p > ?3 AND p < ?4)", (path, path + b"/", path + b"0")) if path else ("", ())
+
+
 def wanted_back(session: Session, source: int, path: bytes | None = None) -> Iterator[Expected]:
     """All that should stand in a source (or at and below `path`): what its last scan saw, and what an imported context
     expects where the scan saw nothing. Files before links, each in path order. Do not write while iterating.
 
     Where both know a path, the imported context says what should be there (it is what a person asked to get back).
     """
-    full = "CAST(CASE WHEN length(d.path) THEN d.path || x'2f' || {0}.name ELSE {0}.name END AS BLOB)"
-    scope = "" if path is None else "WHERE p = ?2 OR (p > ?3 AND p < ?4)"
-    bounds = () if path is None else (path, path + b"/", path + b"0")
+    path_functions(session)
+    scope, bounds = _scope(path)
     rows = session.db.execute(
-        "SELECT p, id, size, md5, mtime_ns, mode FROM ("
-        "SELECT e.path AS p, i.id AS id, i.size AS size, i.md5 AS md5, e.mtime_ns AS mtime_ns, e.mode AS mode "
-        "FROM expected e JOIN identity i ON i.id = e.identity_id WHERE e.source_id = ?1 AND e.gone_at IS NULL "
-        f"UNION ALL SELECT {full.format('f')}, i.id, i.size, i.md5, f.mtime_ns, f.mode "
-        "FROM directory d JOIN file f ON f.directory_id = d.id JOIN identity i ON i.id = f.identity_id "
+        "SELECT p, id, size, md5, mtime_ns, mode, placement_id, inode, ctime_ns, trouble FROM ("
+        "SELECT e.path AS p, i.id AS id, i.size AS size, i.md5 AS md5, e.mtime_ns AS mtime_ns, e.mode AS mode, "
+        "i.placement_id AS placement_id, f.inode AS inode, f.ctime_ns AS ctime_ns, COALESCE(f.trouble, 0) AS trouble "
+        "FROM expected e JOIN identity i ON i.id = e.identity_id "
+        "LEFT JOIN directory d ON d.source_id = e.source_id AND d.path = parent_of(e.path) "
+        "LEFT JOIN file f ON f.directory_id = d.id AND f.name = name_of(e.path) AND f.identity_id = e.identity_id "
+        "AND f.mtime_ns = e.mtime_ns WHERE e.source_id = ?1 AND e.gone_at IS NULL "
+        f"UNION ALL SELECT {_full('f')}, i.id, i.size, i.md5, f.mtime_ns, f.mode, i.placement_id, f.inode, f.ctime_ns, "
+        "f.trouble FROM directory d JOIN file f ON f.directory_id = d.id JOIN identity i ON i.id = f.identity_id "
         "WHERE d.source_id = ?1 AND NOT EXISTS (SELECT 1 FROM expected x "
-        f"WHERE x.source_id = ?1 AND x.gone_at IS NULL AND x.path = {full.format('f')})"
+        f"WHERE x.source_id = ?1 AND x.gone_at IS NULL AND x.path = {_full('f')})"
         f") {scope} ORDER BY p",
         (source, *bounds),
     )
-    for row in rows:
-        yield Expected(source, row[0], row[1], Identity(row[2], row[3]), load_ns(row[4]), row[5])
+    for r in rows:
+        content = Identity(r[2], r[3])
+        yield Expected(source, r[0], r[1], content, load_ns(r[4]), r[5], None, r[6], r[7], load_ns(r[8]), r[9])
     links = session.db.execute(
         "SELECT p, goal FROM (SELECT path AS p, goal FROM expected WHERE source_id = ?1 AND goal IS NOT NULL "
-        f"UNION SELECT {full.format('l')} AS p, l.goal FROM directory d JOIN link l ON l.directory_id = d.id "
-        f"WHERE d.source_id = ?1) {scope} ORDER BY p",
+        f"UNION ALL SELECT {_full('l')}, l.goal FROM directory d JOIN link l ON l.directory_id = d.id "
+        "WHERE d.source_id = ?1 AND NOT EXISTS (SELECT 1 FROM expected x "
+        f"WHERE x.source_id = ?1 AND x.path = {_full('l')})) {scope} ORDER BY p",
         (source, *bounds),
     )
     for row in links:
         yield Expected(source, row[0], None, None, 0, 0, row[1])
+
+
+def empty_directories(session: Session, source: int, path: bytes | None = None) -> Iterator[bytes]:
+    """Directories (below the root of a source) that hold no file and no directory and should be there all the same, in
+    path order. Do not write while iterating."""
+    scope, bounds = _scope(path)
+    rows = session.db.execute(
+        "SELECT p FROM (SELECT d.path AS p FROM directory d WHERE d.source_id = ?1 AND length(d.path) "
+        "AND NOT EXISTS (SELECT 1 FROM file f WHERE f.directory_id = d.id) "
+        "AND NOT EXISTS (SELECT 1 FROM directory c WHERE c.parent_id = d.id) UNION SELECT path FROM expected "
+        f"WHERE source_id = ?1 AND identity_id IS NULL AND goal IS NULL) {scope} ORDER BY p",
+        (source, *bounds),
+    )
+    for row in rows:
+        yield row[0]
+
+
+class Known(NamedTuple):
+    """One entry of a source as a context tells of it: a file, a link (`goal`), or an empty directory (neither)."""
+
+    path: bytes
+    content: Identity | None
+    mtime_ns: int
+    mode: int
+    placement: int
+    goal: bytes | None
+    gone_at: int | None
+
+
+def all_known(session: Session, source: int) -> Iterator[Known]:
+    """All that a context must say of a source, in path order (so that all below a directory stands together): what was
+    observed, what is expected, and with a date what went while a copy exists. Do not write while iterating.
+
+    Where observed and expected differ at a path, both are told: the expected one as gone, dated by its own mtime.
+    """
+    rows = session.db.execute(
+        "SELECT p, size, md5, mtime_ns, mode, placement_id, goal, gone_at FROM ("
+        f"SELECT {_full('f')} AS p, f.identity_id AS id, f.mtime_ns AS mtime_ns, f.mode AS mode, NULL AS goal, "
+        "NULL AS gone_at, 0 AS kind FROM directory d JOIN file f ON f.directory_id = d.id WHERE d.source_id = ?1 "
+        "UNION ALL SELECT e.path, e.identity_id, e.mtime_ns, e.mode, NULL, NULL, 1 FROM expected e "
+        "WHERE e.source_id = ?1 AND e.identity_id IS NOT NULL "
+        "UNION ALL SELECT g.path, g.identity_id, g.mtime_ns, g.mode, NULL, COALESCE(g.gone_at, 0), 2 FROM gone g "
+        "WHERE g.source_id = ?1 AND EXISTS (SELECT 1 FROM copy c WHERE c.identity_id = g.identity_id) "
+        f"UNION ALL SELECT {_full('l')}, NULL, 0, 0, l.goal, NULL, 0 FROM directory d "
+        "JOIN link l ON l.directory_id = d.id WHERE d.source_id = ?1 "
+        "UNION ALL SELECT e.path, NULL, 0, 0, e.goal, NULL, 1 FROM expected e "
+        "WHERE e.source_id = ?1 AND e.identity_id IS NULL "
+        "UNION ALL SELECT d.path, NULL, 0, 0, NULL, NULL, 0 FROM directory d WHERE d.source_id = ?1 AND length(d.path) "
+        "AND NOT EXISTS (SELECT 1 FROM file f WHERE f.directory_id = d.id) "
+        "AND NOT EXISTS (SELECT 1 FROM directory c WHERE c.parent_id = d.id)"
+        ") k LEFT JOIN identity i ON i.id = k.id ORDER BY p, kind, gone_at DESC, k.id",
+        (source,),
+    )
+    here: bytes | None = None
+    told: list[Identity | None] = []
+    for path, size, md5, mtime_ns, mode, placement, goal, gone_at in rows:
+        content = None if md5 is None else Identity(size, md5)
+        time = load_ns(mtime_ns)
+        if path != here:
+            here, told = path, [content]
+            yield Known(path, content, time, mode, placement or 1, goal, gone_at)
+        elif content is not None and content not in told:
+            told.append(content)
+            yield Known(path, content, time, mode, placement, goal, gone_at or max(time // 10**9, 0))
 
 
 def mark_placed(session: Session, rows: Iterable[tuple[bytes, int, os.stat_result]]) -> None:

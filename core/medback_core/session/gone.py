@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ..model import Identity
+from .expected import FILE_AT, path_functions
 from .store import Session
 from .values import load_ns, store_ns
 
@@ -32,14 +33,19 @@ def add_gone(session: Session, rows: Iterable[tuple[int, bytes, int, int, int, i
 
 
 def list_gone(session: Session, source: int, path: bytes | None = None) -> Iterator[GoneFile]:
-    """Gone paths of a source (or only those at or below `path`) whose content still has a copy and which no current
-    file of that path and content contradicts, in path order."""
-    bounds = (None, None, None) if path is None else (path, path + b"/", path + b"0")
+    """Gone paths of a source (or only those at or below `path`) whose content still has a copy and which neither a
+    current file nor an expected one of that path and content contradicts, in path order, the latest version first."""
+    path_functions(session)
+    bounds = (path, path + b"/", path + b"0") if path else (None, None, None)
     rows = session.db.execute(
         "SELECT g.source_id, g.path, g.identity_id, i.size, i.md5, g.mtime_ns, g.mode, g.gone_at FROM gone g "
         "JOIN identity i ON i.id = g.identity_id WHERE g.source_id = ?1 "
         "AND (?2 IS NULL OR g.path = ?2 OR (g.path > ?3 AND g.path < ?4)) "
-        "AND EXISTS (SELECT 1 FROM copy c WHERE c.identity_id = g.identity_id) ORDER BY g.path, g.gone_at",
+        "AND EXISTS (SELECT 1 FROM copy c WHERE c.identity_id = g.identity_id) "
+        "AND NOT EXISTS (SELECT 1 FROM expected e WHERE e.source_id = g.source_id AND e.path = g.path "
+        "AND e.identity_id = g.identity_id) "
+        f"AND NOT EXISTS (SELECT 1 FROM {FILE_AT.format('g')} AND f.identity_id = g.identity_id) "
+        "ORDER BY g.path, g.gone_at DESC, g.mtime_ns DESC",
         (source, *bounds),
     )
     for row in rows:
