@@ -10,6 +10,18 @@ from .candidates import (
     rank_candidates,
     ranked,
 )
+from .checking import (
+    copies_below,
+    due_copies,
+    due_files,
+    identities_to_prove,
+    is_named,
+    note_read,
+    queue_copies,
+    queue_files,
+    surplus_copies,
+    wanted_of,
+)
 from .copies import (
     Copy,
     believe_copies,
@@ -53,6 +65,7 @@ from .files import (
     join,
     links_in,
     mark_sidecar,
+    mark_trouble,
     path_of_file,
     paths_of_identity,
     put_file,
@@ -113,9 +126,10 @@ from .tree import (
     children,
     directory_key,
     directory_path,
+    file_count,
     file_keys,
+    files_below,
     files_by_key,
-    files_with_placement,
     oldest_check,
     totals_by_source,
     totals_of,

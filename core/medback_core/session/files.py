@@ -263,6 +263,16 @@ def all_files(session: Session, source: int) -> Iterator[tuple[bytes, FileRow]]:
         yield row[0], _file(row[1:])
 
 
+def mark_trouble(session: Session, source: int, path: bytes, trouble: Trouble) -> None:
+    """A file's content is not what its record says (or, with NONE, is again); its sidecar is to say so."""
+    row = find_file(session, source, path)
+    if row is None or row.trouble == trouble:
+        return
+    with session.transaction() as db:
+        db.execute("UPDATE file SET trouble = ? WHERE id = ?", (int(trouble), row.key))
+        db.execute("UPDATE directory SET dirty = 1 WHERE id = (SELECT directory_id FROM file WHERE id = ?)", (row.key,))
+
+
 def troubled(session: Session, source: int) -> list[tuple[bytes, FileRow]]:
     """(relative path, row) of every file of a source that is damaged or changed keeping its time."""
     rows = session.db.execute(

@@ -101,6 +101,7 @@ CREATE TABLE file (
     inode INTEGER,
     ctime_ns,
     trouble INTEGER NOT NULL DEFAULT 0,
+    read_at INTEGER,
     UNIQUE (directory_id, name)
 );
 CREATE INDEX file_by_identity ON file (identity_id);

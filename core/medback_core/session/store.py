@@ -203,6 +203,10 @@ def _create(path: Path) -> None:
         ) from error
 
 
+def _name_contains(name: bytes, text: bytes) -> bool:
+    return text.decode("utf-8", "surrogatepass").casefold() in names.text(name).casefold()
+
+
 def _connect(path: Path, *, check_only: bool = False) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256)
     if not check_only:
@@ -211,6 +215,9 @@ def _connect(path: Path, *, check_only: bool = False) -> sqlite3.Connection:
         db.execute("PRAGMA temp_store = FILE")
         db.execute("PRAGMA cache_size = -65536")
         db.execute("PRAGMA wal_autocheckpoint = 4000")
+        db.create_function("parent_of", 1, os.path.dirname, deterministic=True)
+        db.create_function("name_of", 1, os.path.basename, deterministic=True)
+        db.create_function("name_contains", 2, _name_contains, deterministic=True)
     return db
 
 

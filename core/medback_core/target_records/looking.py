@@ -63,6 +63,7 @@ class LookSummary(Summary):
     found: int = 0
     hashed: int = 0
     damaged: int = 0
+    unknown: int = 0  # files on the drive that no record speaks of
 
 
 def same_time(drive: Drive, one_ns: int, other_ns: int) -> bool:
@@ -84,7 +85,7 @@ def look_at(session: Session, drive: Drive) -> Iterator[Event]:
     begin_look(session)
     yield from look.walk()
     yield from look.finish()
-    yield LookSummary(look.files, look.withdrawn, look.found, look.hashed, look.damaged)
+    yield LookSummary(look.files, look.withdrawn, look.found, look.hashed, look.damaged, look.unknown)
 
 
 class _Look:
@@ -93,7 +94,7 @@ class _Look:
         self.drive = drive
         self.target = drive.target.key
         self.recorder = Recorder(drive)
-        self.files = self.withdrawn = self.found = self.hashed = self.damaged = 0
+        self.files = self.withdrawn = self.found = self.hashed = self.damaged = self.unknown = 0
         self._told = 0.0
 
     # --- the walk --------------------------------------------------------------------------------------------------
@@ -128,7 +129,13 @@ class _Look:
             cleaned = disk.clean_temporaries(root, directory, list(entries), whole)
             if cleaned.adopted:
                 entries[SIDECAR_NAME] = OSError()  # there is one now
+        contents = sum(
+            1
+            for name, status in entries.items()
+            if not isinstance(status, OSError) and stat.S_ISREG(status.st_mode) and not model.is_metadata(name)
+        )
         if SIDECAR_NAME not in entries:
+            self.unknown += contents
             return
         try:
             sidecar = read_sidecar(root, directory) or Sidecar()
@@ -139,6 +146,7 @@ class _Look:
             yield DamageFound(self._shown(join(directory, SIDECAR_NAME)), f"damaged sidecar: {sidecar.damage}")
             if self.drive.writable:
                 self.recorder.rewrite(directory)
+        self.unknown += max(0, contents - len(sidecar.files.keys() & entries.keys()))
         recorded: list[Copy] = []
         seen: list[int] = []
         for record in sidecar.files.values():
@@ -163,8 +171,8 @@ class _Look:
         if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != record.size:
             self._drop(directory, record.name)
             return
-        if record.md5 is None:
-            return
+        if record.md5 is None or record.damaged is not None:
+            return  # damaged: kept on record for a repair, counted by nobody
         self.files += 1
         identity = Identity(record.size, record.md5)
         belief = believed(self.session, self.target, identity)
