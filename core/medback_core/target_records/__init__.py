@@ -2,6 +2,6 @@
 
 from .contexts_there import write_contexts
 from .looking import LookSummary, look_at, same_time
-from .recorder import Recorder
+from .recorder import Recorder, read_sidecar
 
-__all__ = ["LookSummary", "Recorder", "look_at", "same_time", "write_contexts"]
+__all__ = ["LookSummary", "Recorder", "look_at", "read_sidecar", "same_time", "write_contexts"]

@@ -1,0 +1,156 @@
+"""Free room on a target: older versions, or copies beyond what is wanted; never the last copy of what is still named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from . import disk, model, names
+from .context import FileEntry, SourceEnd, SourceStart, read_context
+from .errors import Refused
+from .model import (
+    CONTEXT_NAME,
+    OLD_DIRECTORY,
+    Event,
+    FileDone,
+    Identity,
+    Progress,
+    ReclaimSummary,
+    Skipped,
+    Standing,
+    Warned,
+)
+from .session import (
+    Copy,
+    Session,
+    add_pending,
+    clear_pending,
+    copies_below,
+    copies_of,
+    counting_keys,
+    is_named,
+    list_sources,
+    surplus_copies,
+    wanted_of,
+    withdraw_copies,
+)
+from .source_records import flush_sources
+from .target_records import Recorder, look_at, same_time, write_contexts
+from .targets import Drive, open_drive, resolve_target
+
+
+def reclaim(
+    session: Session, target: str, *, old: bool = False, surplus: bool = False, dry_run: bool = False
+) -> Iterator[Event]:
+    """Free what `.medback-old/` holds (`old`), and copies whose content has its wanted number of verified copies on
+    other counting targets (`surplus`); ends with a ReclaimSummary.
+
+    Each file is looked at again immediately before it goes. What a source, an imported context or another machine's
+    context on that target names keeps its last copy. Files medback did not put there stay. Raises Refused.
+    """
+    with disk.lock_session(os.fsencode(session.path)):
+        path = resolve_target(session, target)[1]
+        if path is None:
+            raise Refused("not-plugged-in", f"the target {names.display_name(target)} is not plugged in")
+        with open_drive(session, path, write=not dry_run) as drive:
+            if not drive.identity.id:
+                raise Refused("not-a-target", f"{names.display_name(path)} is no target")
+            for note in drive.notes:
+                yield Warned(note)
+            for event in look_at(session, drive):
+                if not isinstance(event, model.Summary):
+                    yield event
+            yield from _free(session, drive, old, surplus, dry_run)
+
+
+def _free(session: Session, drive: Drive, old: bool, surplus: bool, dry_run: bool) -> Iterator[Event]:
+    key = drive.target.key
+    candidates = copies_below(session, key, OLD_DIRECTORY) if old else []
+    if surplus:
+        candidates += [pair for pair in surplus_copies(session, key, counting_keys(session)) if pair not in candidates]
+    foreign = _named_by_others(session, drive) if candidates else frozenset()
+    recorder = Recorder(drive)
+    freed = freed_bytes = kept = 0
+    paths = []
+    for identity, copy in candidates:
+        assert copy.path is not None
+        shown = os.path.join(drive.root.path, copy.path)
+        yield Progress("reclaiming", freed + kept, freed_bytes, len(candidates), None, shown)
+        if not _is_disposable(session, identity, copy, foreign):
+            kept += 1
+            continue
+        if not dry_run:
+            problem = _remove(session, drive, recorder, identity, copy)
+            if problem:
+                kept += 1
+                yield Skipped(shown, problem)
+                continue
+            yield FileDone("freed", shown, identity.size)
+        freed += 1
+        freed_bytes += identity.size
+        paths.append(shown)
+    if not dry_run and freed:
+        yield from flush_sources(session)
+        try:
+            write_contexts(session, drive)
+        except OSError as error:
+            yield Warned(f"the restore context could not be written to the drive: {error.strerror}")
+    yield ReclaimSummary(drive.target, freed, freed_bytes, kept, tuple(paths))
+
+
+def _is_disposable(session: Session, identity: Identity, copy: Copy, foreign: frozenset[Identity]) -> bool:
+    counting = counting_keys(session)
+    elsewhere = sum(
+        1
+        for other in copies_of(session, copy.identity)
+        if other.target != copy.target and other.target in counting and other.standing is Standing.VERIFIED
+    )
+    if is_named(session, copy.identity):
+        return elsewhere >= max(1, wanted_of(session, copy.identity))
+    return identity not in foreign or elsewhere >= 1
+
+
+def _named_by_others(session: Session, drive: Drive) -> frozenset[Identity]:
+    """Contents that the context on the drive names for sources this session does not know."""
+    known = {source.id for source in list_sources(session)}
+    named = set()
+    try:
+        fd, _ = drive.root.open_file(CONTEXT_NAME)
+    except OSError:
+        return frozenset()
+    with os.fdopen(fd, "rb") as stream:
+        inside = False
+        for item in read_context(stream):
+            if isinstance(item, SourceStart):
+                inside = item.id not in known
+            elif isinstance(item, SourceEnd):
+                inside = False
+            elif inside and isinstance(item, FileEntry) and item.gone is None and item.md5 is not None:
+                named.add(Identity(item.size, item.md5))
+    return frozenset(named)
+
+
+def _remove(session: Session, drive: Drive, recorder: Recorder, identity: Identity, copy: Copy) -> str:
+    """Withdraw one copy and unlink its file; why not, where it can't be. DB, then the drive's sidecar, then the file."""
+    assert copy.path is not None
+    drive.check()
+    try:
+        status = drive.root.stat(copy.path)
+    except OSError as error:
+        return error.strerror or "cannot be looked at"
+    if status is None or status.st_size != identity.size:
+        return "is not what it was"
+    if copy.mtime_ns is not None and not same_time(drive, status.st_mtime_ns, copy.mtime_ns):
+        return "was changed on the drive"
+    pending = [(copy.identity, copy.path)]
+    with session.transaction():
+        withdraw_copies(session, copy.target, [copy.identity])
+        add_pending(session, copy.target, pending)
+    try:
+        recorder.drop(*os.path.split(copy.path))
+        recorder.commit()
+        clear_pending(session, copy.target, pending)
+        disk.remove(drive.root, copy.path, expect=status)
+    except OSError as error:
+        return f"could not be removed: {error.strerror}"
+    return ""

@@ -1,0 +1,290 @@
+"""Put a good copy where a damaged one is: proven first, then put in place, the bad one kept aside."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from . import disk, model, names
+from .disk import ContentDiffers, Staged
+from .errors import Refused
+from .model import (
+    DAMAGED_DIRECTORY,
+    SIDECAR_NAME,
+    Event,
+    Identity,
+    Progress,
+    Repaired,
+    RepairSummary,
+    Source,
+    Standing,
+    Target,
+    Trouble,
+    Unrepairable,
+    Warned,
+)
+from .session import (
+    Copy,
+    Seen,
+    Session,
+    copies_of,
+    ensure_directory,
+    find_identity,
+    identity_key,
+    join,
+    list_sources,
+    mark_trouble,
+    paths_of_identity,
+    put_file,
+    record_copies,
+    source_by_key,
+    target_by_key,
+    troubled,
+)
+from .sidecar import FileRecord, Trust
+from .source_records import flush_sources
+from .target_records import Recorder, look_at, read_sidecar
+from .targets import Drive, find_drive, open_drive, resolve_target
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a good copy may lie."""
+
+    root: bytes
+    path: bytes
+    name: str  # of the source or target, for people
+
+
+def repair(session: Session, path: bytes, *, from_target: str | None = None, dry_run: bool = False) -> Iterator[Event]:
+    """Repair what is known to be damaged in a source or on a target; ends with a RepairSummary.
+
+    Good content comes from the sources and the targets that are plugged in (or `from_target` alone), is hashed while it
+    is copied and read back; the damaged file moves into `.medback-damaged/`. Raises Refused.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(disk.lock_session(os.fsencode(session.path)))
+        only = resolve_target(session, from_target)[0] if from_target is not None else None
+        if from_target is not None and only is None:
+            raise Refused("no-such-target", f"{names.display_name(from_target)} is no target of this session")
+        source = next((s for s in list_sources(session) if os.path.realpath(s.path) == os.path.realpath(path)), None)
+        if source is not None:
+            steps = _repair_source(session, source, only, dry_run)
+        else:
+            drive = stack.enter_context(open_drive(session, path, write=not dry_run))
+            if not drive.identity.id:
+                raise Refused("not-a-target", f"{names.display_name(path)} is neither a source nor a target")
+            steps = _repair_target(session, drive, only, dry_run)
+        repaired = unrepairable = 0
+        for event in steps:
+            repaired += isinstance(event, Repaired)
+            unrepairable += isinstance(event, Unrepairable)
+            yield event
+        if not dry_run:
+            yield from flush_sources(session)
+        yield RepairSummary(repaired, unrepairable)
+
+
+# --- a source ------------------------------------------------------------------------------------------------------
+
+
+def _repair_source(session: Session, source: Source, only: Target | None, dry_run: bool) -> Iterator[Event]:
+    with _opened(source.path) as root:
+        for path, row in troubled(session, source.key):
+            identity = Identity(row.size, row.md5)
+            shown = os.path.join(source.path, path)
+            places = [p for p in _places(session, row.identity, only) if (p.root, p.path) != (source.path, path)]
+            if dry_run:
+                yield _would(shown, places, session, row.identity)
+                continue
+            yield from _replace(root, path, identity, row.mtime_ns, row.mode, places, session, row.identity)
+            status = root.stat(path)
+            if status is not None and status.st_mtime_ns == row.mtime_ns and _holds(root, path, identity):
+                with session.transaction():
+                    directory = ensure_directory(session, source.key, os.path.dirname(path))
+                    seen = Seen(
+                        os.path.basename(path),
+                        identity,
+                        status.st_mtime_ns,
+                        status.st_mode & 0o777,
+                        status.st_dev,
+                        status.st_ino,
+                        status.st_ctime_ns,
+                    )
+                    mark_trouble(session, source.key, path, Trouble.NONE)
+                    put_file(session, directory, seen)
+
+
+# --- a target ------------------------------------------------------------------------------------------------------
+
+
+def _repair_target(session: Session, drive: Drive, only: Target | None, dry_run: bool) -> Iterator[Event]:
+    for event in look_at(session, drive):
+        if not isinstance(event, model.Summary):
+            yield event
+    recorder = Recorder(drive)
+    for directory, record in list(_damaged_records(drive)):
+        path = join(directory, record.name)
+        shown = os.path.join(drive.root.path, path)
+        assert record.md5 is not None
+        identity = Identity(record.size, record.md5)
+        key = find_identity(session, identity) or identity_key(session, identity)
+        there = next((c for c in copies_of(session, key) if c.target == drive.target.key and c.standing), None)
+        if there is not None and there.path != path:
+            yield Warned(f"{names.display_name(shown)}: the same content lies sound elsewhere on this drive already")
+            continue
+        if not record.ours:
+            yield Unrepairable(shown, "medback did not put it there; the next backup makes a copy of its own")
+            continue
+        places = [p for p in _places(session, key, only) if (p.root, p.path) != (drive.root.path, path)]
+        if dry_run:
+            yield _would(shown, places, session, key)
+            continue
+        repaired = False
+        for event in _replace(drive.root, path, identity, record.mtime_ns, record.mode, places, session, key):
+            repaired |= isinstance(event, Repaired)
+            yield event
+        if repaired:
+            fresh = replace(record, damaged=None, verified=model.now(), trust=Trust.WHOLE)
+            recorder.put(directory, fresh)
+            recorder.commit()
+            copy = Copy(key, drive.target.key, Standing.VERIFIED, path, record.mtime_ns, fresh.verified, True)
+            record_copies(session, [copy])
+
+
+def _damaged_records(drive: Drive) -> Iterator[tuple[bytes, FileRecord]]:
+    """(directory, record) of every file the drive's own sidecars call damaged."""
+    waiting = [b""]
+    while waiting:
+        directory = waiting.pop()
+        try:
+            entries = dict(drive.root.scan(directory))
+            sidecar = read_sidecar(drive.root, directory) if SIDECAR_NAME in entries else None
+        except OSError:
+            continue  # look_at has listed it
+        for name, status in entries.items():
+            if not isinstance(status, OSError) and stat.S_ISDIR(status.st_mode) and status.st_dev == drive.root.device:
+                if directory or name != DAMAGED_DIRECTORY:
+                    waiting.append(join(directory, name))
+        for record in sidecar.files.values() if sidecar is not None else ():
+            if record.damaged is not None and record.md5 is not None:
+                yield directory, record
+
+
+# --- both ----------------------------------------------------------------------------------------------------------
+
+
+def _places(session: Session, identity: int, only: Target | None) -> list[_Place]:
+    """Where good content may be had now, best knowledge first: sources, then plugged-in targets."""
+    found = []
+    if only is None:
+        for source_key, path, row in paths_of_identity(session, identity):
+            if row.trouble == Trouble.NONE:
+                source = source_by_key(session, source_key)
+                found.append(_Place(source.path, path, source.alias))
+    for copy in sorted(copies_of(session, identity), key=lambda c: (-c.standing, -(c.verified_at or 0))):
+        target = target_by_key(session, copy.target)
+        if copy.path is None or only is not None and target.key != only.key:
+            continue
+        where = find_drive(session, target)
+        if where is not None:
+            found.append(_Place(where, copy.path, target.name))
+    return found
+
+
+def _helpful(session: Session, identity: int) -> str:
+    """What would help when nothing good is at hand."""
+    away = [target_by_key(session, c.target) for c in copies_of(session, identity)]
+    labels = ", ".join(names.display_name(t.name) for t in away if find_drive(session, t) is None)
+    return f"plug in {labels}: a copy lies there" if labels else "no other copy is known"
+
+
+def _would(shown: bytes, places: list[_Place], session: Session, identity: int) -> Event:
+    return Repaired(shown, places[0].name) if places else Unrepairable(shown, _helpful(session, identity))
+
+
+def _replace(
+    root: disk.Root,
+    path: bytes,
+    identity: Identity,
+    mtime_ns: int,
+    mode: int,
+    places: list[_Place],
+    session: Session,
+    key: int,
+) -> Iterator[Event]:
+    """Put proven content in the place of a damaged file, which is kept aside; yields Repaired or Unrepairable."""
+    shown = os.path.join(root.path, path)
+    problems = []
+    for place in places:
+        try:
+            with disk.Root(place.root) as origin, disk.Group(root) as group:
+                staged = yield from _stage(group, origin, place, path, identity, mtime_ns, mode)
+                group.flush()
+                if group.read_back(staged)[0] != identity.md5:
+                    raise OSError(errno.EIO, "read back with other content than was written")
+                _keep_aside(root, path)
+                for _, error in group.publish():
+                    if error is not None:
+                        raise error
+        except ContentDiffers:
+            problems.append(f"{names.display_name(place.name)} does not hold it whole either")
+            continue
+        except OSError as error:
+            problems.append(f"{names.display_name(place.name)}: {error.strerror}")
+            continue
+        yield Repaired(shown, place.name)
+        return
+    yield Unrepairable(shown, "; ".join([*problems, _helpful(session, key)]))
+
+
+def _stage(
+    group: disk.Group, origin: disk.Root, place: _Place, path: bytes, identity: Identity, mtime_ns: int, mode: int
+) -> Generator[Event, None, Staged]:
+    fd, _ = origin.open_file(place.path)
+    try:
+        steps = group.stage_copy(path, fd, expected=identity, mtime_ns=mtime_ns, mode=mode)
+        told = 0.0
+        while True:
+            try:
+                done = next(steps)
+            except StopIteration as end:
+                return end.value
+            if time.monotonic() - told > 0.1:
+                told = time.monotonic()
+                yield Progress("repairing", 0, done, None, identity.size, os.path.join(group.root.path, path))
+    finally:
+        os.close(fd)
+
+
+def _keep_aside(root: disk.Root, path: bytes) -> None:
+    """Move the damaged file into `.medback-damaged/DATE/`, under its own path."""
+    if root.stat(path) is None:
+        return
+    stamp = model.date_stamp(model.now()).encode()
+    goal, number = join(join(DAMAGED_DIRECTORY, stamp), path), 1
+    while root.stat(goal) is not None:
+        number += 1
+        goal = join(join(DAMAGED_DIRECTORY, b"%s-%d" % (stamp, number)), path)
+    disk.move(root, path, goal)
+
+
+def _holds(root: disk.Root, path: bytes, identity: Identity) -> bool:
+    steps = disk.read_from_drive(root, path)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value.identity == identity
+
+
+def _opened(path: bytes) -> disk.Root:
+    try:
+        return disk.Root(path)
+    except OSError as error:
+        raise Refused("no-such-path", f"{names.display_name(path)}: {error.strerror}") from error
