@@ -270,7 +270,7 @@ class _Run:
     def _stage(
         self, candidate: Candidate, source: int, path: bytes, fd: int, mode: int, mtime_ns: int
     ) -> Iterator[Event]:
-        where = self.layout.plain_place(source, path)
+        where = self.layout.place(source, path)
         in_the_way = None
         if where in self.promised:
             where = another_name(self.drive, where, self.promised)

@@ -56,6 +56,7 @@ class Layout:
         self.session = session
         self.drive = drive
         self._sources: dict[int, tuple[Source, bytes]] = {}
+        self._directories: dict[bytes, bytes] = {}
 
     def of(self, source_key: int) -> tuple[Source, bytes]:
         """(source, its folder on the drive). The folder is the alias at first use, for ever after; another source
@@ -66,7 +67,74 @@ class Layout:
             found = self._sources[source_key] = source, self._folder(source)
         return found
 
-    def occupant(drive: Drive, recorder: Recorder, path: bytes, wanted: Identity) -> Occupant:
+    def place(self, source_key: int, path: bytes) -> bytes:
+        """Where a path of a source lies on the drive, when nothing else stands there by that name.
+
+        A file (or a planted link) that stands where a directory must be is gone around: the directory gets another
+        name. Raises OSError.
+        """
+        folder = self.of(source_key)[1]
+        plain = join(folder, disk.escape_path(path) if self.drive.filesystem.restricted_names else path)
+        directory, name = os.path.split(plain)
+        return join(self._directory(directory), name)
+
+    def true_place(self, path: bytes) -> tuple[str, bytes] | None:
+        """Which path of which source lies at a plain place on the drive."""
+        folder, _, rest = path.partition(b"/")
+        for name, source_id in self.drive.identity.folders:
+            if name == folder and rest:
+                return source_id, rest
+        return None
+
+    def _directory(self, plain: bytes) -> bytes:
+        """The directory to use for `plain`: itself, unless something that is no directory stands in the way."""
+        known = self._directories.get(plain)
+        if known is not None:
+            return known
+        parent, _, name = plain.rpartition(b"/")
+        parent = self._directory(parent) if parent else b""
+        used = join(parent, name)
+        while (status := self.drive.root.stat(used)) is not None and not stat.S_ISDIR(status.st_mode):
+            name = disk.collision_name(name + b"~")
+            used = join(parent, name)
+        if len(self._directories) > 10_000:
+            self._directories.clear()  # bounds the memory; each is looked at again when met again
+        self._directories[plain] = used
+        return used
+
+    def _folder(self, source: Source) -> bytes:
+        drive = self.drive
+        taken = dict(drive.identity.folders)
+        taken |= {folder: source_id for source_id, folder in folders(self.session, drive.target.key).items()}
+        for folder, source_id in taken.items():
+            if source_id == source.id:
+                return folder
+        base = names.from_text(source.alias).replace(b"/", b"_")
+        if is_metadata(base) or base in (b"", b".", b".."):
+            base = b"_" + base
+        number, folder = 1, _folder_name(drive, base)
+        while folder in taken or not _can_be_folder(drive, folder):
+            number += 1
+            folder = _folder_name(drive, base + b"-%d" % number)
+        save_folder(self.session, drive.target.key, source.id, folder)
+        drive.identity = replace(drive.identity, folders=(*drive.identity.folders, (folder, source.id)))
+        write_identity(self.session, drive)
+        return folder
+
+
+def _folder_name(drive: Drive, name: bytes) -> bytes:
+    return disk.escape_component(name) if drive.filesystem.restricted_names else name
+
+
+def _can_be_folder(drive: Drive, name: bytes) -> bool:
+    try:
+        status = drive.root.stat(name)
+    except OSError:
+        return False
+    return status is None or stat.S_ISDIR(status.st_mode) and status.st_dev == drive.root.device
+
+
+def occupant(drive: Drive, recorder: Recorder, path: bytes, wanted: Identity) -> Occupant:
     """Look at what stands at `path`. A file with no record is hashed. Raises OSError."""
     status = drive.root.stat(path)
     if status is None:
@@ -118,7 +186,7 @@ def displace(layout: Layout, recorder: Recorder, found: Occupant) -> bool:
     key = find_identity(session, identity)
     goal, place, old = None, record.path or layout.true_place(found.path), False
     for source_key, path, _ in paths_of_identity(session, key) if key is not None else ():
-        candidate = layout.plain_place(source_key, path)
+        candidate = layout.place(source_key, path)
         if candidate != found.path:
             goal, place = candidate, (layout.of(source_key)[0].id, path)
             break
