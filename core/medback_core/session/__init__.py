@@ -84,7 +84,14 @@ from .looking import (
     unseen_copies,
     was_seen,
 )
-from .placements import Placement, all_placements, intern_placement, placement
+from .placements import (
+    Placement,
+    all_placements,
+    current_identities,
+    identities_by_placement,
+    intern_placement,
+    placement,
+)
 from .rollup import refresh_oldest
 from .sources import (
     add_source,
@@ -123,6 +130,7 @@ from .targets import (
 from .tree import (
     ChildDirectory,
     ListedFile,
+    PlacementCounts,
     children,
     directory_key,
     directory_path,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..model import Standing
+from ..model import Count, Standing
 
 if TYPE_CHECKING:
     from .store import Session
@@ -73,3 +73,22 @@ def placement(session: Session, placement_id: int) -> Placement:
 def all_placements(session: Session) -> dict[int, Placement]:
     """Every placement by id."""
     return {row[0]: placement(session, row[0]) for row in session.db.execute("SELECT id FROM placement").fetchall()}
+
+
+def identities_by_placement(session: Session) -> dict[int, Count]:
+    """Identities and bytes by placement id, of all contents that have a copy anywhere, current or gone."""
+    rows = session.db.execute("SELECT id, identities, bytes FROM placement WHERE identities > 0")
+    return {row[0]: Count(row[1], row[2]) for row in rows}
+
+
+def current_identities(session: Session, placements: Collection[int]) -> dict[int, Count]:
+    """Identities and bytes by placement id, of these placements only and only of contents that have a current path.
+
+    Looks at every content of these placements: about a second for a million.
+    """
+    rows = session.db.execute(
+        "SELECT i.placement_id, COUNT(*), SUM(i.size) FROM identity i "
+        f"WHERE i.placement_id IN ({','.join(str(int(key)) for key in placements)}) "
+        "AND EXISTS (SELECT 1 FROM file f WHERE f.identity_id = i.id) GROUP BY i.placement_id"
+    )
+    return {row[0]: Count(row[1], row[2]) for row in rows}

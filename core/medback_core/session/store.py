@@ -254,7 +254,7 @@ def listed_sources(path: Path) -> list[bytes]:
         data = list_path(path).read_bytes()
     except OSError:
         return []
-    return [path for line in data.splitlines() if (path := _line_to_path(line)) is not None]
+    return [found for line in data.splitlines() if (found := _line_to_path(line)) is not None]
 
 
 def _line_to_path(line: bytes) -> bytes | None:

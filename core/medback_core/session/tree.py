@@ -147,7 +147,9 @@ _LISTED = (
 
 
 def _listed(row: tuple) -> ListedFile:
-    return ListedFile(*row[:4], Identity(row[4], row[5]), row[6], load_ns(row[7]), row[8], row[9])
+    key, directory, name, identity, size, md5, placement, mtime_ns, checked_at, trouble = row
+    content = Identity(size, md5)
+    return ListedFile(key, directory, name, identity, content, placement, load_ns(mtime_ns), checked_at, trouble)
 
 
 def files_by_key(session: Session, keys: Collection[int]) -> dict[int, ListedFile]:
@@ -168,26 +170,30 @@ def files_below(
 ) -> Iterator[tuple[int, bytes, ListedFile]]:
     """(source key, directory path, file) in path order: of all sources or one, at and below `path` (a directory or a
     file), only those whose placement is among `placements` where given. Do not write while iterating."""
-    where, values = ["1"], []
+    conditions, values = "", []
     if placements is not None:
-        where.append(f"i.placement_id IN ({_numbers(placements)})")
+        conditions += f" AND i.placement_id IN ({_numbers(placements)})"
     if source is not None:
-        where.append("d.source_id = ?")
+        conditions += " AND d.source_id = ?"
         values.append(source)
+    scopes: list[tuple[str, list[bytes]]] = [("", [])]
     if path:
         parent, _, name = path.rpartition(b"/")
-        where.append("(d.path = ? OR (d.path > ? AND d.path < ?) OR (d.path = ? AND f.name = ?))")
-        values += [path, path + b"/", path + b"0", parent, name]
-    # CROSS JOIN fixes the order of the loops: directory by directory, so that nothing is sorted.
-    rows = session.db.execute(
-        "SELECT d.source_id, d.path, f.id, f.directory_id, f.name, i.id, i.size, i.md5, i.placement_id, f.mtime_ns, "
-        "i.checked_at, f.trouble FROM directory d CROSS JOIN file f ON f.directory_id = d.id "
-        f"CROSS JOIN identity i ON i.id = f.identity_id WHERE {' AND '.join(where)} "
-        "ORDER BY d.source_id, d.path, f.name",
-        values,
-    )
-    for row in rows:
-        yield row[0], row[1], _listed(row[2:])
+        scopes = [
+            ("AND d.path = ? AND f.name = ?", [parent, name]),
+            ("AND d.path >= ? AND d.path < ? AND (d.path = ? OR d.path > ?)", [path, path + b"0", path, path + b"/"]),
+        ]
+    for scope, bounds in scopes:
+        # CROSS JOIN fixes the order of the loops: directory by directory, so that nothing is sorted.
+        rows = session.db.execute(
+            "SELECT d.source_id, d.path, f.id, f.directory_id, f.name, i.id, i.size, i.md5, i.placement_id, f.mtime_ns, "
+            "i.checked_at, f.trouble FROM directory d CROSS JOIN file f ON f.directory_id = d.id "
+            f"CROSS JOIN identity i ON i.id = f.identity_id WHERE true {conditions} {scope} "
+            "ORDER BY d.source_id, d.path, f.name",
+            [*values, *bounds],
+        )
+        for row in rows:
+            yield row[0], row[1], _listed(row[2:])
 
 
 def trouble_below(session: Session, source: int, path: bytes = b"") -> int:
