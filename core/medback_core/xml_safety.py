@@ -1,13 +1,11 @@
 """The one way XML from outside is parsed: no DTD, no entities, no network, bounded in size, depth and number of tags.
 
-A drive can come from anyone. Whole small files go through `parse_untrusted`; long ones are read as a stream with
-`safe_pull_parser` fed from `guarded`. Only bytes are ever parsed, never a path or a URL.
+A drive can come from anyone. Only bytes are ever parsed, never a path or a URL.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from lxml import etree
@@ -29,8 +27,7 @@ _OPTIONS: dict[str, Any] = {
 }
 _BOM = b"\xef\xbb\xbf"
 _declared = re.compile(rb"<\?xml\s[^>]*?\bencoding\s*=\s*[\"']([^\"'>]*)").match
-_forbidden = re.compile(rb"<!DOCTYPE|<!ENTITY|\x00").search
-_FORBIDDEN_MAX = 9  # the longest of them
+_dtd = re.compile(rb"<!DOCTYPE|<!ENTITY").search
 _illegal = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]").search
 
 
@@ -42,37 +39,13 @@ class UnsafeXml(ValueError):
         self.line = line
 
 
-def safe_parser(target: Any = None) -> etree.XMLParser:
-    """A new parser with the one configuration, for a single document. `target` as lxml takes it (SAX-like)."""
-    return etree.XMLParser(target=target, **_OPTIONS)
+class DtdRefused(UnsafeXml):
+    """A document type definition or an entity declaration: nothing of such a document is worth saving."""
 
 
-def safe_pull_parser(events: Sequence[str] = ("start", "end")) -> etree.XMLPullParser:
-    """A new pull parser of that configuration: feed it only what comes out of `guarded`."""
-    return etree.XMLPullParser(events=events, **_OPTIONS)
-
-
-def guarded(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
-    """Pass a document's chunks on to a pull parser, refusing what `parse_untrusted` refuses.
-
-    Raises UnsafeXml before the offending chunk is passed on: a DTD, an encoding that is not UTF-8, NUL, or more than
-    `limit` bytes in all. Whether the bytes are good UTF-8 is the parser's to say.
-    """
-    total = 0
-    tail = b""
-    lines = 1
-    for chunk in chunks:
-        if not total:
-            _refuse_encoding(chunk)
-        total += len(chunk)
-        if total > limit:
-            raise UnsafeXml(f"larger than {limit} bytes")
-        window = tail + chunk
-        if found := _forbidden(window):
-            raise UnsafeXml(_why(found.group()), lines + window.count(b"\n", 0, found.start()))
-        tail = window[1 - _FORBIDDEN_MAX :]
-        lines += window.count(b"\n", 0, len(window) - len(tail))
-        yield chunk
+def safe_parser() -> etree.XMLParser:
+    """A new parser with the one configuration. It bounds the depth; size and DTDs are refused by `parse_untrusted`."""
+    return etree.XMLParser(**_OPTIONS)
 
 
 def parse_untrusted(data: bytes, limit: int) -> etree._Element:
@@ -86,8 +59,8 @@ def parse_untrusted(data: bytes, limit: int) -> etree._Element:
     if not data.strip():
         raise UnsafeXml("empty")
     _refuse_encoding(data)
-    if found := _forbidden(data):
-        raise UnsafeXml(_why(found.group()), data.count(b"\n", 0, found.start()) + 1)
+    if found := _dtd(data):
+        raise DtdRefused("a DTD is not allowed", data.count(b"\n", 0, found.start()) + 1)
     if not legal(data):
         raise UnsafeXml("not UTF-8 text of legal characters")
     if data.count(b"<") > TAGS_MAX:
@@ -95,14 +68,14 @@ def parse_untrusted(data: bytes, limit: int) -> etree._Element:
     try:
         root = etree.fromstring(data, safe_parser())
     except etree.LxmlError as error:
-        raise malformed(error) from None
+        raise _malformed(error) from None
     if root.getroottree().docinfo.internalDTD is not None:
-        raise UnsafeXml("a DTD is not allowed")
+        raise DtdRefused("a DTD is not allowed")
     return root
 
 
-def malformed(error: etree.LxmlError) -> UnsafeXml:
-    """The UnsafeXml that says what lxml says, harmless on any terminal: for those who feed a pull parser."""
+def _malformed(error: etree.LxmlError) -> UnsafeXml:
+    """What lxml says, harmless on any terminal."""
     line = getattr(error, "lineno", None)
     words = re.sub(r",? line \d+, column \d+.*", "", (error.msg or str(error)) if isinstance(error, SyntaxError) else "")
     return UnsafeXml(names.display_name(words.strip()[:200]) or "not well-formed", line or None)
@@ -117,20 +90,9 @@ def legal(data: bytes) -> bool:
     return _illegal(text) is None
 
 
-def element_text(element: etree._Element) -> str:
-    """The text before an element's first child, "" where there is none."""
-    return element.text or ""
-
-
 def _refuse_encoding(head: bytes) -> None:
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise UnsafeXml("not UTF-8", 1)
     declared = _declared(head.removeprefix(_BOM)[:1024])
     if declared and declared.group(1).lower() not in (b"utf-8", b"utf8", b"us-ascii", b"ascii"):
         raise UnsafeXml("not UTF-8", 1)
-
-
-def _why(found: bytes) -> str:
-    return "holds NUL bytes" if found == b"\x00" else "a DTD is not allowed"
-
-

@@ -1,0 +1,46 @@
+"""The XML beside the files: sidecars, a source's metadata, a target's identity. Bytes in, objects out, and back."""
+
+from .reading import parse, parse_family, whole
+from .records import (
+    MODE_DEFAULT,
+    NOTHING,
+    SIDECAR_LIMIT,
+    Bd,
+    Extra,
+    FileRecord,
+    LinkRecord,
+    Place,
+    Sidecar,
+    Trust,
+    valid_id,
+)
+from .source_metadata import Sibling, SourceMetadata, TargetFact, parse_source_metadata, render_source_metadata
+from .target_identity import TargetIdentity, family_target_id, parse_target_identity, render_target_identity
+from .writing import render
+
+__all__ = [
+    "MODE_DEFAULT",
+    "NOTHING",
+    "SIDECAR_LIMIT",
+    "Bd",
+    "Extra",
+    "FileRecord",
+    "LinkRecord",
+    "Place",
+    "Sibling",
+    "Sidecar",
+    "SourceMetadata",
+    "TargetFact",
+    "TargetIdentity",
+    "Trust",
+    "family_target_id",
+    "parse",
+    "parse_family",
+    "parse_source_metadata",
+    "parse_target_identity",
+    "render",
+    "render_source_metadata",
+    "render_target_identity",
+    "valid_id",
+    "whole",
+]

@@ -1,0 +1,123 @@
+"""The canonical form of an element and its check, a CRC-32 (docs/format.md says it so that anyone can recompute it).
+
+A line exactly as we write it, less its ` crc="…"`, is the canonical form: the reader's fast path relies on that.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable
+
+from lxml import etree
+
+XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
+
+# The order of known attributes; unknown ones follow, sorted by namespace and name, and the check comes last.
+ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "file": (
+        "name", "name64", "size", "mtime", "mode", "md5", "verified", "path", "path64", "by", "damaged",
+    ),
+    "link": ("name", "name64", "to", "to64"),
+    "bd": ("standing",),
+    "twin": ("at", "at64"),
+    "identity": ("id",),
+    "source": ("alias", "wanted", "rev"),
+    "exclude": ("pattern",),
+    "target": ("id", "label", "created", "state", "capacity", "rev", "fs_uuid"),
+    "sibling": ("id", "alias", "path", "path64"),
+    "also": ("id",),
+    "folder": ("name", "name64", "source"),
+}  # fmt: skip
+CHILDREN = ("bd", "twin", "tag")  # the order of a record's children; others follow in the document's order
+
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
+_escapable = re.compile('[&<>"\t\n\r]')
+_illegal = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+def escape(text: str) -> str:
+    """The one way text stands in an attribute or an element: on one line, with these seven escapes and no others."""
+    return _escapable.sub(lambda found: _ESCAPES[found.group()], text)
+
+
+def legal_text(text: str) -> str:
+    """The text with every character XML 1.0 does not allow shown as U+FFFD."""
+    return _illegal.sub("\ufffd", text)
+
+
+def crc(form: bytes) -> str:
+    """The check of a canonical form: CRC-32 as zlib computes it, eight lower-case hex digits."""
+    return f"{zlib.crc32(form):08x}"
+
+
+def open_tag(tag: str, attributes: Iterable[tuple[str, str]]) -> str:
+    """`<tag a="…"` without its end, attributes in canonical order, each namespace used declared before the unknown ones.
+
+    Names are as lxml gives them. The prefixes are n0, n1, … in the order of the sorted namespaces.
+    """
+    given = list(attributes)
+    used = {_split(name)[0] for name in [tag, *(name for name, _ in given)]} - {"", XML_NAMESPACE}
+    prefixes = {uri: f"n{number}:" for number, uri in enumerate(sorted(used))}
+    prefixes |= {"": "", XML_NAMESPACE: "xml:"}
+
+    def written(name: str) -> str:
+        uri, local = _split(name)
+        return prefixes[uri] + local
+
+    order = ATTRIBUTES.get(tag, ())
+    known = sorted((item for item in given if item[0] in order), key=lambda item: order.index(item[0]))
+    unknown = sorted((item for item in given if item[0] not in order), key=lambda item: _split(item[0]))
+    declared = [(f"xmlns:{prefix[:-1]}", uri) for uri, prefix in prefixes.items() if uri in used]
+    attributes = (*known, *declared, *((written(name), value) for name, value in unknown))
+    return f"<{written(tag)}" + "".join(f' {name}="{escape(value)}"' for name, value in attributes)
+
+
+def exact(element: etree._Element) -> str:
+    """An element this version does not understand, in canonical form: all its text kept, its own tail left out."""
+    inner = [escape(element.text or "")]
+    for child in element:
+        inner += (exact(child), escape(child.tail or ""))
+    return _close(element, open_tag(_tag(element), _attributes(element)), "".join(inner))
+
+
+def canonical(element: etree._Element) -> bytes:
+    """The canonical form of a record (or of an element of our metadata): all of it but its `crc`."""
+    attributes = [(name, value) for name, value in _attributes(element) if name != "crc"]
+    text = (element.text or "").strip() + "".join((child.tail or "").strip() for child in element)
+    children = list(element)
+    children.sort(key=lambda child: CHILDREN.index(child.tag) if child.tag in CHILDREN else len(CHILDREN))
+    inner = escape(text) + "".join(map(exact, children))
+    return _close(element, open_tag(_tag(element), attributes), inner).encode()
+
+
+def is_right(element: etree._Element) -> bool:
+    """Whether the element carries the check of its own canonical form."""
+    return element.get("crc") == crc(canonical(element))
+
+
+def checked(tag: str, attributes: Iterable[tuple[str, str]]) -> str:
+    """An element of ours with its check, on one line, without the newline."""
+    head = open_tag(tag, [(name, legal_text(value)) for name, value in attributes])
+    return f'{head} crc="{crc(f"{head}/>".encode())}"/>'
+
+
+def _close(element: etree._Element, head: str, inner: str) -> str:
+    if not inner:
+        return head + "/>"
+    return f"{head}>{inner}</{head[1:].split(' ', 1)[0]}>"
+
+
+def _tag(element: etree._Element) -> str:
+    return str(element.tag)
+
+
+def _attributes(element: etree._Element) -> list[tuple[str, str]]:
+    return [(str(name), str(value)) for name, value in element.attrib.items()]
+
+
+def _split(name: str) -> tuple[str, str]:
+    if not name.startswith("{"):
+        return "", name
+    uri, _, local = name[1:].partition("}")
+    return uri, local

@@ -1,0 +1,115 @@
+"""Read and write our small metadata files: a root with one element a line, each with its own check."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from lxml import etree
+
+from ..model import TargetState
+from ..xml_safety import DtdRefused, UnsafeXml, parse_untrusted
+from .checks import checked, exact, is_right, legal_text, open_tag
+from .elements import extra_of
+from .records import NOTHING, Extra
+
+METADATA_LIMIT = 16 * 1024 * 1024  # bytes
+_LINES_MAX = 100_000
+
+_lines = re.compile(rb"[^\r\n]+").finditer
+
+
+class Elements:
+    """The elements of a metadata file whose check is right, and what is wrong with the rest."""
+
+    def __init__(self, data: bytes, root: str, known: Iterable[str]) -> None:
+        """Never raises: what is damaged is left out and named in `damage`; unknown elements go into `extra`."""
+        self.damage: list[str] = []
+        self.extra: Extra = NOTHING
+        self._found: dict[str, list[etree._Element]] = {tag: [] for tag in known}
+        unknown: list[str] = []
+        for element in self._elements(data, root):
+            tag = str(element.tag)
+            if tag not in self._found and (element.get("crc") is None or is_right(element)):
+                unknown.append(exact(element))
+            elif tag in self._found and is_right(element):
+                self._found[tag].append(element)
+            else:
+                self.damage.append(f"<{tag}> is damaged" if tag in self._found else "an element is damaged")
+        self.extra = Extra(self.extra.attributes, tuple(unknown))
+
+    def all(self, tag: str) -> list[etree._Element]:
+        """All whole elements of a tag, in the document's order."""
+        return self._found[tag]
+
+    def one(self, tag: str) -> etree._Element | None:
+        """The whole element of a tag that stands once; None where there is none."""
+        found = self._found[tag]
+        if len(found) > 1:
+            self.damage.append(f"<{tag}> stands more than once")
+        return found[0] if found else None
+
+    def unreadable(self, tag: str) -> None:
+        """Note that an element has its check and yet says nothing that can be understood."""
+        self.damage.append(f"<{tag}> can't be read")
+
+    def _elements(self, data: bytes, tag: str) -> Iterable[etree._Element]:
+        try:
+            root = parse_untrusted(data, METADATA_LIMIT)
+        except DtdRefused as error:
+            self.damage.append(str(error))
+            return
+        except UnsafeXml as error:
+            self.damage.append(str(error))
+            if len(data) <= METADATA_LIMIT:
+                yield from self._line_by_line(data)
+            return
+        if root.tag != tag:
+            self.damage.append(f"not a <{tag}> file")
+            return
+        if root.get("v") != "1":
+            self.damage.append("of a version this medback does not know")
+        self.extra = Extra(extra_of(root, ("v",)).attributes)
+        if (root.text or "").strip() or any((child.tail or "").strip() for child in root):
+            self.damage.append("text between the elements")
+        yield from root
+
+    def _line_by_line(self, data: bytes) -> Iterable[etree._Element]:
+        """The elements that stand whole on their own line."""
+        for count, found in enumerate(_lines(data)):
+            line = found.group().strip()
+            if not line.startswith(b"<") or line.startswith((b"<?", b"</")) or count > _LINES_MAX:
+                continue
+            try:
+                element = parse_untrusted(line, METADATA_LIMIT)
+            except UnsafeXml:
+                continue
+            if element.get("crc") is not None:
+                yield element
+
+
+def document(root: str, lines: Iterable[str], extra: Extra) -> bytes:
+    """A metadata file: the root, the lines, then the unknown elements."""
+    head = open_tag(root, (("v", "1"), *((name, legal_text(value)) for name, value in extra.attributes)))
+    parts = ['<?xml version="1.0" encoding="UTF-8"?>', head + ">", *lines, *extra.elements, f"</{root}>", ""]
+    return "\n".join(parts).encode()
+
+
+def element_line(tag: str, attributes: Iterable[tuple[str, str]], extra: Extra = NOTHING) -> str:
+    """One element with its check, unknown attributes kept."""
+    return checked(tag, (*attributes, *extra.attributes))
+
+
+def optional(name: str, value: object) -> list[tuple[str, str]]:
+    """An attribute that is left out when there is nothing to say."""
+    return [] if value is None else [(name, str(value))]
+
+
+def parse_state(text: str | None) -> TargetState:
+    """A target's state; what can't be read is no reason to believe in its copies: suspect. Left out: active."""
+    if text is None:
+        return TargetState.ACTIVE
+    try:
+        return TargetState(text)
+    except ValueError:
+        return TargetState.SUSPECT

@@ -1,0 +1,126 @@
+"""`.medback-source.xml`: what makes the session DB disposable — the source, every known target, the sibling sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..model import WANTED_DEFAULT, TargetState
+from . import values
+from .checks import ATTRIBUTES, checked
+from .elements import extra_of
+from .metadata import Elements, document, element_line, optional, parse_state
+from .records import NOTHING, Extra, valid_id
+
+_ROOT = "medback"
+_KNOWN = ("identity", "source", "exclude", "target", "sibling")
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFact:
+    """What a source knows of a target. Of two facts the higher `rev` is true, on a tie the worse state."""
+
+    id: str
+    label: str
+    state: TargetState = TargetState.ACTIVE
+    capacity: int | None = None  # bytes medback may fill at most
+    rev: int = 1
+    fs_uuid: str | None = None
+    extra: Extra = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Sibling:
+    """Another source of the same session."""
+
+    id: str
+    alias: str
+    path: bytes
+    extra: Extra = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMetadata:
+    """A source's own facts. `id` is "" where it could not be read; `damage` names what was dropped."""
+
+    id: str
+    alias: str
+    wanted: int = WANTED_DEFAULT
+    excludes: tuple[str, ...] = ()
+    rev: int = 1
+    targets: tuple[TargetFact, ...] = ()
+    siblings: tuple[Sibling, ...] = ()
+    extra: Extra = NOTHING
+    source_extra: Extra = NOTHING  # of the <source> element
+    damage: tuple[str, ...] = field(default=(), compare=False)
+
+
+def parse_source_metadata(data: bytes) -> SourceMetadata:
+    """What can be read and has a right check. Never raises; what is dropped is named in `damage`.
+
+    Without a readable id the `id` is "": such a file says which directory it is of no more.
+    """
+    elements = Elements(data, _ROOT, _KNOWN)
+    identity = elements.one("identity")
+    identifier = identity.get("id", "") if identity is not None else ""
+    if not valid_id(identifier):
+        elements.unreadable("identity")
+        identifier = ""
+    alias, wanted, rev, source_extra = "", None, None, NOTHING
+    source = elements.one("source")
+    if source is not None:
+        alias = source.get("alias", "")
+        wanted = values.parse_number(source.get("wanted"))
+        rev = values.parse_number(source.get("rev"))
+        source_extra = extra_of(source, ATTRIBUTES["source"])
+    if wanted is None or rev is None or not alias:
+        elements.unreadable("source")
+    targets: list[TargetFact] = []
+    siblings: list[Sibling] = []
+    for element in elements.all("target"):
+        fact = TargetFact(
+            element.get("id", ""),
+            element.get("label", ""),
+            parse_state(element.get("state")),
+            values.parse_number(element.get("capacity")),
+            values.parse_number(element.get("rev")) or 0,
+            element.get("fs_uuid"),
+            extra_of(element, ATTRIBUTES["target"]),
+        )
+        if valid_id(fact.id):
+            targets.append(fact)
+        else:
+            elements.unreadable("target")
+    for element in elements.all("sibling"):
+        path = values.exact_bytes(element.get("path"), element.get("path64"))
+        if valid_id(element.get("id", "")) and path and b"\0" not in path:
+            extra = extra_of(element, ATTRIBUTES["sibling"])
+            siblings.append(Sibling(element.get("id", ""), element.get("alias", ""), path, extra))
+        else:
+            elements.unreadable("sibling")
+    return SourceMetadata(
+        id=identifier,
+        alias=alias,
+        wanted=WANTED_DEFAULT if wanted is None else wanted,
+        excludes=tuple(element.get("pattern", "") for element in elements.all("exclude")),
+        rev=rev or 0,
+        targets=tuple(targets),
+        siblings=tuple(siblings),
+        extra=elements.extra,
+        source_extra=source_extra,
+        damage=tuple(elements.damage),
+    )
+
+
+def render_source_metadata(metadata: SourceMetadata) -> bytes:
+    """The file's bytes; targets and siblings sorted by id, so that equal facts give equal bytes."""
+    facts = (("alias", metadata.alias), ("wanted", str(metadata.wanted)), ("rev", str(metadata.rev)))
+    lines = [checked("identity", (("id", metadata.id),)), element_line("source", facts, metadata.source_extra)]
+    lines += [checked("exclude", (("pattern", pattern),)) for pattern in metadata.excludes]
+    for fact in sorted(metadata.targets, key=lambda fact: fact.id):
+        attributes = [("id", fact.id), ("label", fact.label), ("state", fact.state.value), ("rev", str(fact.rev))]
+        attributes += optional("capacity", fact.capacity) + optional("fs_uuid", fact.fs_uuid)
+        lines.append(element_line("target", attributes, fact.extra))
+    for sibling in sorted(metadata.siblings, key=lambda sibling: sibling.id):
+        attributes = [("id", sibling.id), ("alias", sibling.alias), *values.pair("path", sibling.path)]
+        lines.append(element_line("sibling", attributes, sibling.extra))
+    return document(_ROOT, lines, metadata.extra)

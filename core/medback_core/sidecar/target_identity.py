@@ -1,0 +1,105 @@
+"""`.medback-target.xml`: which target a drive is, and under which folders the sources lie on it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from ..model import TargetState
+from ..xml_safety import UnsafeXml, parse_untrusted
+from . import values
+from .checks import ATTRIBUTES, checked
+from .elements import extra_of
+from .metadata import METADATA_LIMIT, Elements, document, element_line, optional, parse_state
+from .records import NOTHING, Extra, valid_id
+
+_ROOT = "medback"
+_KNOWN = ("target", "also", "folder")
+_uuid = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class TargetIdentity:
+    """What a drive says of itself. `id` is "" where it could not be read; `damage` names what was dropped."""
+
+    id: str
+    label: str
+    created: int | None = None
+    state: TargetState = TargetState.ACTIVE
+    capacity: int | None = None  # bytes medback may fill at most
+    rev: int = 1
+    fs_uuid: str | None = None
+    also: tuple[str, ...] = ()  # further ids the family gave it
+    folders: tuple[tuple[bytes, str], ...] = ()  # (folder at the drive's root, source id)
+    target_extra: Extra = NOTHING  # of the <target> element
+    extra: Extra = NOTHING
+    damage: tuple[str, ...] = field(default=(), compare=False)
+
+
+def parse_target_identity(data: bytes) -> TargetIdentity:
+    """What can be read and has a right check. Never raises; without a readable id the `id` is ""."""
+    elements = Elements(data, _ROOT, _KNOWN)
+    target = elements.one("target")
+    attributes = {} if target is None else {str(name): str(value) for name, value in target.attrib.items()}
+    identifier = attributes.get("id", "")
+    if not valid_id(identifier):
+        elements.unreadable("target")
+        identifier = ""
+    also = []
+    for element in elements.all("also"):
+        if valid_id(element.get("id", "")):
+            also.append(element.get("id", ""))
+        else:
+            elements.unreadable("also")
+    folders = []
+    for element in elements.all("folder"):
+        name = values.exact_bytes(element.get("name"), element.get("name64"))
+        if name is not None and values.names.check_component(name) is None and valid_id(element.get("source", "")):
+            folders.append((name, element.get("source", "")))
+        else:
+            elements.unreadable("folder")
+    return TargetIdentity(
+        id=identifier,
+        label=attributes.get("label", ""),
+        created=values.parse_date(attributes.get("created")),
+        state=parse_state(attributes.get("state")),
+        capacity=values.parse_number(attributes.get("capacity")),
+        rev=values.parse_number(attributes.get("rev")) or 0,
+        fs_uuid=attributes.get("fs_uuid"),
+        also=tuple(also),
+        folders=tuple(sorted(folders)),
+        target_extra=NOTHING if target is None else extra_of(target, ATTRIBUTES["target"]),
+        extra=elements.extra,
+        damage=tuple(elements.damage),
+    )
+
+
+def render_target_identity(identity: TargetIdentity) -> bytes:
+    """The file's bytes; equal facts give equal bytes."""
+    attributes = [("id", identity.id), ("label", identity.label)]
+    if identity.created is not None:
+        attributes += optional("created", values.format_date(identity.created))
+    attributes += [
+        ("state", identity.state.value),
+        *optional("capacity", identity.capacity),
+        ("rev", str(identity.rev)),
+    ]
+    attributes += optional("fs_uuid", identity.fs_uuid)
+    lines = [element_line("target", attributes, identity.target_extra)]
+    lines += [checked("also", (("id", also),)) for also in sorted(identity.also)]
+    for folder, source in sorted(identity.folders):
+        lines.append(checked("folder", (*values.pair("name", folder), ("source", source))))
+    return document(_ROOT, lines, identity.extra)
+
+
+def family_target_id(name: bytes, data: bytes) -> str | None:
+    """The id a file of the family gives a drive: `.bkp_id` (a uuid) or `.mdbackup.xml` (`<vol><label>`); else None."""
+    if name == b".bkp_id":
+        text = data.strip()
+        return text.decode("ascii") if _uuid(text) else None
+    try:
+        root = parse_untrusted(data, METADATA_LIMIT)
+    except UnsafeXml:
+        return None
+    label = (root.findtext("label") or "").strip() if root.tag == "vol" else ""
+    return label if valid_id(label) else None

@@ -1,0 +1,129 @@
+"""The single values of the formats: times, dates, base64, places. Exact, in integers, never raising when reading."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from .. import names
+from .records import Place, valid_id
+
+NUMBER_MAX = 2**63 - 1
+_LINK_TARGET_MAX = 65536
+
+_mtime = re.compile(r"(-?)([0-9]{1,19})(?:\.([0-9]{1,9}))?").fullmatch
+_number = re.compile(r"[0-9]{1,19}").fullmatch
+_mode = re.compile(r"[0-7]{1,6}").fullmatch
+_md5 = re.compile(r"[0-9a-fA-F]{32}").fullmatch
+
+
+def format_mtime(mtime_ns: int) -> str:
+    """Decimal seconds with nine digits, as `stat -c %.9Y` prints them: half a second before 1970 is -0.500000000."""
+    sign = "-" if mtime_ns < 0 else ""
+    seconds, nanoseconds = divmod(abs(mtime_ns), 1_000_000_000)
+    return f"{sign}{seconds}.{nanoseconds:09d}"
+
+
+def parse_mtime(text: str | None) -> int | None:
+    """Nanoseconds, exactly; fewer than nine digits (or none) are allowed. None when it is no time."""
+    found = _mtime(text or "")
+    if found is None:
+        return None
+    sign, seconds, fraction = found.groups()
+    mtime_ns = int(seconds) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
+    return -mtime_ns if sign else mtime_ns
+
+
+def parse_number(text: str | None) -> int | None:
+    """A decimal number from 0 to 2**63 - 1, else None."""
+    if not _number(text or ""):
+        return None
+    number = int(text or "")
+    return number if number <= NUMBER_MAX else None
+
+
+def parse_mode(text: str | None) -> int | None:
+    """Permission bits (0o777 of an octal number), else None. Nothing beyond them is ever taken over."""
+    return int(text or "", 8) & 0o777 if _mode(text or "") else None
+
+
+def parse_md5(text: str | None) -> bytes | None:
+    """The 16 bytes of 32 hex digits of either case, else None."""
+    return bytes.fromhex(text or "") if _md5(text or "") else None
+
+
+@lru_cache(maxsize=1024)
+def format_date(date: int) -> str | None:
+    """ISO 8601 in UTC to the second; None outside of the years 1 to 9999, which no clock of ours has shown."""
+    try:
+        return datetime.fromtimestamp(date, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def parse_date(text: str | None) -> int | None:
+    """Seconds since the epoch of an ISO 8601 date or date and time, UTC where it names no zone; None when it is none."""
+    if not text or len(text) > 40:
+        return None
+    return _date(text)
+
+
+@lru_cache(maxsize=1024)
+def _date(text: str) -> int | None:
+    try:
+        date = datetime.fromisoformat(text)
+        return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
+        return None
+
+
+def to_base64(data: bytes) -> str:
+    """Standard base64, padded, on one line."""
+    return binascii.b2a_base64(data, newline=False).decode()
+
+
+def from_base64(text: str | bytes) -> bytes | None:
+    """The bytes of strict standard base64, else None."""
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        return None
+
+
+def exact_bytes(readable: str | None, encoded: str | None) -> bytes | None:
+    """What a pair like `name` and `name64` says: the encoded one where it is there, whatever the readable one says."""
+    if encoded is not None:
+        return from_base64(encoded)
+    return None if readable is None else names.from_text(readable)
+
+
+def pair(attribute: str, value: bytes) -> list[tuple[str, str]]:
+    """The attributes that hold these bytes: one as it is, or a readable one and the exact one with `64` to its name."""
+    if names.xml_safe(value):
+        return [(attribute, value.decode())]
+    return [(attribute, names.display_name(value)), (attribute + "64", to_base64(value))]
+
+
+def place_bytes(place: Place) -> bytes:
+    """`SOURCE:relative/path`, how a place is written."""
+    return place[0].encode() + b":" + place[1]
+
+
+def parse_place(value: bytes | None) -> Place | None:
+    """A place from its written form, or None: the id must be one, the path relative, clean and below its root."""
+    if value is None:
+        return None
+    source, colon, path = value.partition(b":")
+    identifier = source.decode("ascii", "replace")
+    if not colon or not valid_id(identifier) or names.check_relative(path) is not None:
+        return None
+    return identifier, path
+
+
+def check_link_target(to: bytes) -> str | None:
+    """Why a symbolic link can't lead there, or None when it can."""
+    if not to or b"\0" in to or len(to) > _LINK_TARGET_MAX:
+        return "no target of a link"
+    return None

@@ -1,0 +1,116 @@
+"""Write a sidecar: deterministic, one record a line, sorted by name, each with its check."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from binascii import b2a_hex
+from operator import attrgetter
+
+from .. import names
+from ..model import Standing
+from . import values
+from .checks import escape, legal_text, open_tag
+from .elements import by_target
+from .fast import FOOTER, HEADER
+from .records import MODE_DEFAULT, Bd, Extra, FileRecord, LinkRecord, Sidecar, Trust
+
+_plain = re.compile(rb"[ !#-%'-;=?-~]*+").fullmatch  # stands in XML as it is
+_by_name = attrgetter("name")
+_STANDINGS = {
+    Standing.VERIFIED: "",
+    Standing.WRITTEN: ' standing="written"',
+    Standing.CLAIMED: ' standing="claimed"',
+}
+
+
+def render(sidecar: Sidecar) -> bytes:
+    """The file's bytes. Equal sidecars give equal bytes, whatever the order of their records and copies.
+
+    Only a WHOLE record is given a check. One that is EDITED or FAMILY is written without, so that nobody believes it
+    more after a rewrite than before: set its trust to WHOLE once its file was hashed (or its hash adopted).
+    """
+    placements: dict[tuple[Bd, ...], bytes] = {(): b""}
+    parts = [HEADER if not sidecar.extra.attributes else _header(sidecar.extra)]
+    parts += [_file(record, placements) for record in sorted(sidecar.files.values(), key=_by_name)]
+    parts += [_link(record) for record in sorted(sidecar.links.values(), key=_by_name)]
+    parts += [element.encode() + b"\n" for element in sidecar.extra.elements]
+    parts.append(FOOTER)
+    return b"".join(parts)
+
+
+def _header(extra: Extra) -> bytes:
+    declaration, _ = HEADER.split(b"\n", 1)
+    return declaration + b"\n" + open_tag("dr", (("v", "1"), *extra.attributes)).encode() + b">\n"
+
+
+def _file(record: FileRecord, placements: dict[tuple[Bd, ...], bytes]) -> bytes:
+    name = record.name
+    shown = b'"' + name + b'"' if _plain(name) else _pair("name", name)[6:]
+    mtime_ns = record.mtime_ns
+    if mtime_ns >= 0:
+        line = b'<file name=%b size="%d" mtime="%d.%09d"' % (shown, record.size, *divmod(mtime_ns, 1_000_000_000))
+    else:
+        line = b'<file name=%b size="%d" mtime="%b"' % (shown, record.size, values.format_mtime(mtime_ns).encode())
+    if record.mode & 0o777 != MODE_DEFAULT:
+        line += b' mode="0%03o"' % (record.mode & 0o777)
+    if record.md5 is not None:
+        line += b' md5="%b"' % b2a_hex(record.md5)
+    if record.verified is not None:
+        line += _date("verified", record.verified)
+    if record.path is not None:
+        line += _pair("path", values.place_bytes(record.path))
+    if record.ours:
+        line += b' by="medback"'
+    if record.damaged is not None:
+        line += _date("damaged", record.damaged)
+    rest = b""
+    if record.bds and (copies := placements.get(record.bds)) is None:
+        copies = placements[record.bds] = "".join(map(_bd, sorted(record.bds, key=by_target))).encode()
+        rest = copies
+    elif record.bds:
+        rest = copies
+    if record.twins or record.tags:
+        rest += b"".join(b"<twin" + _pair("at", values.place_bytes(place)) + b"/>" for place in sorted(record.twins))
+        rest += b"".join(map(_tag, record.tags))
+    if record.extra:
+        line += _attributes(record.extra)
+        rest += "".join(record.extra.elements).encode()
+    rest = b">" + rest + b"</file>" if rest else b"/>"
+    if record.trust is not Trust.WHOLE:
+        return line + rest + b"\n"
+    return b'%b crc="%08x"%b\n' % (line, zlib.crc32(rest, zlib.crc32(line)), rest)
+
+
+def _link(record: LinkRecord) -> bytes:
+    line = b"<link" + _pair("name", record.name) + _pair("to", record.to) + _attributes(record.extra)
+    rest = b">" + "".join(record.extra.elements).encode() + b"</link>" if record.extra.elements else b"/>"
+    if record.trust is not Trust.WHOLE:
+        return line + rest + b"\n"
+    return b'%b crc="%08x"%b\n' % (line, zlib.crc32(rest, zlib.crc32(line)), rest)
+
+
+def _pair(attribute: str, value: bytes) -> bytes:
+    return "".join(f' {name}="{escape(text)}"' for name, text in values.pair(attribute, value)).encode()
+
+
+def _date(attribute: str, date: int) -> bytes:
+    text = values.format_date(date)
+    return f' {attribute}="{text}"'.encode() if text else b""
+
+
+def _bd(bd: Bd) -> str:
+    if bd.extra:
+        standing = _STANDINGS[bd.standing][11:-1]
+        attributes = (*((("standing", standing),) if standing else ()), *bd.extra)
+        return f"{open_tag('bd', attributes)}>{bd.target}</bd>"
+    return f"<bd{_STANDINGS[bd.standing]}>{bd.target}</bd>"
+
+
+def _tag(tag: str) -> bytes:
+    return f"<tag>{escape(legal_text(tag))}</tag>".encode() if tag else b"<tag/>"
+
+
+def _attributes(extra: Extra) -> bytes:
+    """Unknown attributes as the canonical form has them, behind the known ones."""
+    return open_tag("x", extra.attributes)[2:].encode()
