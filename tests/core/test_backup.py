@@ -1,0 +1,328 @@
+"""Backing up: what is recorded is there, what is there was never in danger."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from medback_core import disk, model
+from medback_core.errors import DriveGone, NeedsAnswer, Refused
+from medback_core.model import DamageFound, FileDone, Skipped, Standing, Trouble
+from medback_core.session import copies_on, files_in, find_directory, list_sources, list_targets, troubled
+from medback_core.sidecar import parse
+from worlds import MTIME, add, back, counted, new_session, rescan, run, tree, write_tree
+from medback_core.backup import back_up
+
+FILES = {"a.txt": 100, "sub/b.bin": 3000, "sub/deep/c": 5000, "empty": 0}
+
+
+@pytest.fixture
+def world(tmp_path: Path):
+    write_tree(tmp_path / "photos", FILES)
+    session = new_session(tmp_path)
+    add(session, tmp_path / "photos")
+    yield session, tmp_path
+    session.close()
+
+
+def test_all_files_arrive_whole_with_their_times(world):
+    session, tmp = world
+    ran = back(session, tmp / "t1")
+    assert (ran.summary.copied, ran.summary.remaining) == (4, 4)  # two copies are wanted
+    assert tree(tmp / "t1" / "photos") == tree(tmp / "photos")
+    assert counted(session) == {1: 4}
+    assert all(copy.standing is Standing.VERIFIED for _, copy in copies_on(session, list_targets(session)[0].key))
+
+
+def test_a_second_target_makes_them_safe_and_a_third_run_copies_nothing(world):
+    session, tmp = world
+    back(session, tmp / "t1")
+    assert back(session, tmp / "t2").summary.remaining == 0
+    again = back(session, tmp / "t1").summary
+    assert (again.copied, again.already_there) == (0, 4)
+    assert counted(session) == {2: 4}
+
+
+def test_the_drives_own_sidecars_and_the_sources_say_where_the_copies_are(world):
+    session, tmp = world
+    back(session, tmp / "t1")
+    (target,) = list_targets(session)
+    there = parse((tmp / "t1/photos/sub/.medback.xml").read_bytes())
+    assert there.files[b"b.bin"].ours and there.files[b"b.bin"].verified
+    here = parse((tmp / "photos/sub/.medback.xml").read_bytes())
+    assert [bd.target for bd in here.files[b"b.bin"].bds] == [target.id]
+
+
+def test_without_verify_a_copy_is_written_not_verified(world):
+    session, tmp = world
+    back(session, tmp / "t1", verify=False)
+    standings = {copy.standing for _, copy in copies_on(session, list_targets(session)[0].key)}
+    assert standings == {Standing.WRITTEN}
+    assert counted(session) == {1: 4}
+
+
+def test_one_content_under_two_names_is_stored_once(tmp_path):
+    write_tree(tmp_path / "s", {"one": b"same", "two/three": b"same"})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "s")
+    assert back(session, tmp_path / "t").summary.copied == 1
+    assert len(tree(tmp_path / "t")) == 1
+    assert counted(session) == {1: 2}
+
+
+def test_the_fewest_copies_go_first_then_the_largest(tmp_path):
+    write_tree(tmp_path / "s", {f"f{size}": size * 1000 for size in (1, 2, 3, 4)})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "s", copies=1)
+    back(session, tmp_path / "t1", capacity=4500)
+    assert set(tree(tmp_path / "t1/s")) == {b"f4"}
+    ran = back(session, tmp_path / "t2", capacity=5500)
+    assert set(tree(tmp_path / "t2/s")) == {b"f3", b"f2"}
+    assert ran.summary.full and ran.summary.remaining == 1
+
+
+def test_what_does_not_fit_leaves_room_for_the_next_that_does(tmp_path):
+    write_tree(tmp_path / "s", {"big": 9000, "small": 1000})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "s")
+    assert back(session, tmp_path / "t", capacity=2000).summary.copied == 1
+    assert set(tree(tmp_path / "t/s")) == {b"small"}
+
+
+def test_limit_bounds_one_run_only(world):
+    session, tmp = world
+    assert back(session, tmp / "t1", limit=5000).summary.copied_bytes <= 5000
+    assert back(session, tmp / "t1").summary.already_there >= 1
+    assert counted(session) == {1: 4}
+
+
+def test_no_fill_leaves_what_is_safe_alone(world):
+    session, tmp = world
+    back(session, tmp / "t1")
+    back(session, tmp / "t2")
+    assert back(session, tmp / "t3", fill=False).summary.copied == 0
+    assert back(session, tmp / "t3").summary.copied == 4
+
+
+def test_a_dry_run_changes_nothing(world):
+    session, tmp = world
+    back(session, tmp / "t1")
+    before = tree(tmp / "t1", metadata=True)
+    ran = back(session, tmp / "t1", dry_run=True)
+    assert tree(tmp / "t1", metadata=True) == before
+    write_tree(tmp / "photos", {"new": 10})
+    rescan(session)
+    ran = back(session, tmp / "t1", dry_run=True)
+    assert [os.path.basename(path) for path in ran.summary.would_copy] == [b"new"]
+    assert not (tmp / "t1/photos/new").exists()
+
+
+def test_a_file_that_rotted_is_reported_and_not_copied(world):
+    session, tmp = world
+    path = tmp / "photos/a.txt"
+    path.write_bytes(b"x" * 100)
+    os.utime(path, ns=(MTIME, MTIME))
+    ran = back(session, tmp / "t1", update_first=False)
+    assert ran.of(DamageFound) and ran.summary.copied == 3
+    (source,) = list_sources(session)
+    assert [path for path, _ in troubled(session, source.key)] == [b"a.txt"]
+
+
+def test_a_rotten_twin_is_passed_over_for_a_good_one(tmp_path):
+    write_tree(tmp_path / "s", {"a": b"good", "b": b"good"})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "s")
+    (tmp_path / "s/a").write_bytes(b"evil")
+    os.utime(tmp_path / "s/a", ns=(MTIME, MTIME))
+    assert back(session, tmp_path / "t", update_first=False).summary.copied == 1
+    assert [content for content, _ in tree(tmp_path / "t").values()] == [b"good"]
+
+
+def test_a_changed_files_old_version_is_kept_aside_and_still_counts(world):
+    session, tmp = world
+    back(session, tmp / "t1")
+    write_tree(tmp / "photos", {"a.txt": b"new words"}, mtime_ns=MTIME + 10**9)
+    ran = back(session, tmp / "t1")
+    assert (ran.summary.copied, ran.summary.superseded) == (1, 1)
+    assert (tmp / "t1/photos/a.txt").read_bytes() == b"new words"
+    old = tree(tmp / "t1/.medback-old", metadata=False) or {
+        name: content for name, content in tree(tmp / "t1", metadata=True).items() if name.endswith(b"old/photos/a.txt")
+    }
+    assert len(old) == 1 and ran.summary.reclaimable_bytes == 100
+
+
+def test_a_superseded_file_another_path_still_wants_moves_to_that_path(tmp_path):
+    write_tree(tmp_path / "s", {"a": b"shared", "b": b"shared"})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "s")
+    back(session, tmp_path / "t")
+    write_tree(tmp_path / "s", {"a": b"changed"}, mtime_ns=MTIME + 10**9)
+    back(session, tmp_path / "t")
+    assert {name: content for name, (content, _) in tree(tmp_path / "t/s").items()} == {b"a": b"changed", b"b": b"shared"}
+    assert counted(session) == {1: 2}
+
+
+def test_a_file_medback_did_not_put_there_is_never_touched(world):
+    session, tmp = world
+    write_tree(tmp / "t1", {"photos/a.txt": b"somebody's own"})
+    ran = back(session, tmp / "t1")
+    assert (tmp / "t1/photos/a.txt").read_bytes() == b"somebody's own"
+    assert ran.summary.copied == 4
+    assert counted(session) == {1: 4}
+
+
+def test_a_whole_file_without_a_record_is_adopted(world):
+    session, tmp = world
+    write_tree(tmp / "t1", {"photos/a.txt": 100})
+    content = (tmp / "photos/a.txt").read_bytes()
+    (tmp / "t1/photos/a.txt").write_bytes(content)
+    ran = back(session, tmp / "t1")
+    assert (ran.summary.copied, ran.summary.already_there) == (3, 1)
+    assert counted(session) == {1: 4}
+
+
+def test_a_file_in_the_way_of_a_directory_is_gone_around(world):
+    session, tmp = world
+    write_tree(tmp / "t1", {"photos/sub": b"a file called sub"})
+    back(session, tmp / "t1")
+    assert (tmp / "t1/photos/sub").read_bytes() == b"a file called sub"
+    assert counted(session) == {1: 4}
+
+
+def test_a_planted_link_is_not_followed(world):
+    session, tmp = world
+    (tmp / "outside").mkdir()
+    (tmp / "t1/photos").mkdir(parents=True)
+    (tmp / "t1/photos/sub").symlink_to(tmp / "outside")
+    back(session, tmp / "t1")
+    assert list((tmp / "outside").iterdir()) == []
+    assert counted(session) == {1: 4}
+
+
+def test_copies_deleted_by_hand_stop_counting_and_are_made_again(world):
+    session, tmp = world
+    back(session, tmp / "t1")
+    (tmp / "t1/photos/a.txt").unlink()
+    assert back(session, tmp / "t1").summary.copied == 1
+    assert (tmp / "t1/photos/a.txt").exists()
+
+
+def test_a_file_moved_in_the_source_is_not_copied_again(world):
+    session, tmp = world
+    back(session, tmp / "t1")
+    os.rename(tmp / "photos/a.txt", tmp / "photos/sub/renamed.txt")
+    assert back(session, tmp / "t1").summary.copied == 0
+    assert counted(session) == {1: 4}
+
+
+def test_two_sources_of_one_name_have_two_folders(tmp_path):
+    write_tree(tmp_path / "x/photos", {"a": b"one"})
+    write_tree(tmp_path / "y/photos", {"a": b"two"})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "x/photos")
+    add(session, tmp_path / "y/photos")
+    back(session, tmp_path / "t")
+    assert {name: content for name, (content, _) in tree(tmp_path / "t").items()} == {
+        b"photos/a": b"one",
+        b"photos-2/a": b"two",
+    }
+
+
+def test_making_a_target_is_a_question(world):
+    session, tmp = world
+    (tmp / "t1").mkdir()
+    with pytest.raises(NeedsAnswer) as asked:
+        run(back_up(session, os.fsencode(tmp / "t1")))
+    assert asked.value.option == "--init" and list((tmp / "t1").iterdir()) == []
+
+
+def test_an_unplugged_drives_mount_point_is_not_made_a_target(world):
+    session, tmp = world
+    back(session, tmp / "t1")
+    os.rename(tmp / "t1", tmp / "drawer")
+    (tmp / "t1").mkdir()
+    with pytest.raises(NeedsAnswer) as asked:
+        run(back_up(session, os.fsencode(tmp / "t1"), yes=True))
+    assert asked.value.kind == "not-plugged-in" and list((tmp / "t1").iterdir()) == []
+
+
+def test_a_clone_is_asked_about_never_guessed(world):
+    session, tmp = world
+    back(session, tmp / "t1")
+    os.system(f"cp -a {tmp}/t1 {tmp}/t2")
+    with pytest.raises(NeedsAnswer) as asked:
+        run(back_up(session, os.fsencode(tmp / "t2"), yes=True, create=True))
+    assert asked.value.kind == "clone"
+    run(back_up(session, os.fsencode(tmp / "t2"), new_id=True))
+    assert len(list_targets(session)) == 2 and counted(session) == {2: 4}
+
+
+@pytest.mark.parametrize("where", ["photos", "photos/sub", "."])
+def test_a_target_that_overlaps_a_source_is_refused(world, where):
+    session, tmp = world
+    before = tree(tmp, metadata=True).keys()
+    with pytest.raises(Refused) as refused:
+        run(back_up(session, os.fsencode(tmp / where), yes=True))
+    assert refused.value.kind == "overlap" and tree(tmp, metadata=True).keys() - before <= {b"session.db.lock"}
+
+
+def test_a_drive_that_reads_back_wrong_is_not_believed(world, monkeypatch):
+    session, tmp = world
+    honest = disk.Group.read_back_steps
+
+    def lying(group, staged):
+        md5, proven = yield from honest(group, staged)
+        return (b"\0" * 16 if staged.rel.endswith(b"b.bin") else md5), proven
+
+    monkeypatch.setattr(disk.Group, "read_back_steps", lying)
+    ran = back(session, tmp / "t1")
+    assert ran.of(DamageFound) and counted(session) == {0: 1, 1: 3}
+    assert not (tmp / "t1/photos/sub/b.bin").exists()
+
+
+def test_a_full_drive_keeps_what_fits_and_leaves_no_short_file(world):
+    session, tmp = world
+    import errno
+
+    def full(op, *details):
+        if op == "write" and len(details) > 1 and details[1] and len(bytes(details[1])) == 5000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    disk.set_observer(full)
+    try:
+        ran = back(session, tmp / "t1")
+    finally:
+        disk.set_observer(None)
+    assert ran.summary.full and not ran.of(Skipped)
+    assert counted(session) == {0: 1, 1: 3}
+    assert set(tree(tmp / "t1/photos")) == {b"a.txt", b"sub/b.bin", b"empty"}
+
+
+def test_cancelling_keeps_what_is_done_and_leaves_nothing_half_done(tmp_path):
+    write_tree(tmp_path / "s", {f"d{i % 7}/f{i}": 50 + i for i in range(4500)})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "s")
+    (tmp_path / "t").mkdir()
+    steps = back_up(session, os.fsencode(tmp_path / "t"), yes=True)
+    for event in steps:
+        if isinstance(event, FileDone) and event.action == "copied":
+            break
+    steps.close()
+    done = counted(session).get(1, 0)
+    assert 0 < done < 4500
+    assert not [name for name in tree(tmp_path / "t", metadata=True) if b"tmp-" in name]
+    assert back(session, tmp_path / "t").summary.copied == 4500 - done
+    assert {c for c, _ in tree(tmp_path / "t/s").values()} == {c for c, _ in tree(tmp_path / "s").values()}
+
+
+def test_a_second_run_at_the_same_time_is_refused_naming_the_first(world):
+    session, tmp = world
+    (tmp / "t1").mkdir()
+    steps = back_up(session, os.fsencode(tmp / "t1"), yes=True)
+    next(steps)
+    with pytest.raises(Refused) as refused:
+        run(back_up(session.again(), os.fsencode(tmp / "t1"), yes=True))
+    assert refused.value.kind == "locked" and str(os.getpid()) in str(refused.value)
+    steps.close()
