@@ -46,6 +46,7 @@ from .expected import (
     mark_placed,
     put_expected,
     wanted_back,
+    wanted_totals,
 )
 from .files import (
     DirectoryRow,

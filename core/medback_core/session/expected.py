@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ..model import Count, Identity
 from .store import Session
+from .tree import PlacementCounts, directory_key, totals_of
 from .values import load_ns, signed, store_ns
 
 
@@ -64,7 +65,6 @@ def has_expected(session: Session) -> bool:
 def is_all_observed(session: Session) -> bool:
     """Whether a scan or a restore has recorded all that is expected, each path with its content: then the imported
     context has done its part, and the session knows no less without it."""
-    path_functions(session)
     return not session.db.execute(
         "SELECT EXISTS (SELECT 1 FROM expected e WHERE e.gone_at IS NULL AND ("
         f"e.identity_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {FILE_AT.format('e')} AND f.identity_id = e.identity_id) "
@@ -74,17 +74,11 @@ def is_all_observed(session: Session) -> bool:
     ).fetchone()[0]
 
 
-# SQL: the file row `f` at the path of a row `{0}` that has a source_id and a path. Needs `path_functions`.
+# SQL: the file row `f` at the path of a row `{0}` that has a source_id and a path.
 FILE_AT = (
     "directory d JOIN file f ON f.directory_id = d.id AND f.name = name_of({0}.path) "
     "WHERE d.source_id = {0}.source_id AND d.path = parent_of({0}.path)"
 )
-
-
-def path_functions(session: Session) -> None:
-    """Teach this connection `parent_of(path)` and `name_of(path)`: paths can then be looked up in the tree by index."""
-    session.db.create_function("parent_of", 1, os.path.dirname, deterministic=True)
-    session.db.create_function("name_of", 1, os.path.basename, deterministic=True)
 
 
 def _full(row: str) -> str:
@@ -103,7 +97,6 @@ def wanted_back(session: Session, source: int, path: bytes | None = None) -> Ite
 
     Where both know a path, the imported context says what should be there (it is what a person asked to get back).
     """
-    path_functions(session)
     scope, bounds = _scope(path)
     rows = session.db.execute(
         "SELECT p, id, size, md5, mtime_ns, mode, placement_id, inode, ctime_ns, trouble FROM ("
@@ -132,6 +125,52 @@ def wanted_back(session: Session, source: int, path: bytes | None = None) -> Ite
     )
     for row in links:
         yield Expected(source, row[0], None, None, 0, 0, row[1])
+
+
+def wanted_totals(session: Session, source: int, path: bytes | None = None) -> PlacementCounts:
+    """Files and bytes of `wanted_back` by placement, without going through the files: what the tree holds at and below
+    `path`, and with it what is expected there, in place of what the tree holds at the same paths."""
+    totals: dict[int, list[int]] = {}
+
+    def add(rows: Iterable[tuple[int, int, int]], sign: int = 1) -> None:
+        for placement, files, size in rows:
+            pair = totals.setdefault(placement, [0, 0])
+            pair[0] += sign * files
+            pair[1] += sign * size
+
+    directory = directory_key(session, source, path or b"")
+    if directory is not None:
+        add((key, count.files, count.bytes) for key, count in totals_of(session, directory).items())
+    elif path:
+        add(
+            session.db.execute(
+                "SELECT i.placement_id, 1, i.size FROM directory d JOIN file f ON f.directory_id = d.id "
+                "JOIN identity i ON i.id = f.identity_id WHERE d.source_id = ? AND d.path = ? AND f.name = ?",
+                (source, *os.path.split(path)),
+            )
+        )
+    if has_expected(session):
+        scope = "AND (e.path = ?2 OR (e.path > ?3 AND e.path < ?4))" if path else ""
+        bounds = (source, path, path + b"/", path + b"0") if path else (source,)
+        add(
+            session.db.execute(
+                "SELECT i.placement_id, COUNT(*), SUM(i.size) FROM expected e JOIN identity i ON i.id = e.identity_id "
+                f"WHERE e.source_id = ?1 AND e.gone_at IS NULL {scope} GROUP BY i.placement_id",
+                bounds,
+            )
+        )
+        add(
+            session.db.execute(
+                "SELECT i.placement_id, COUNT(*), SUM(i.size) FROM expected e "
+                "CROSS JOIN directory d ON d.source_id = e.source_id AND d.path = parent_of(e.path) "
+                "CROSS JOIN file f ON f.directory_id = d.id AND f.name = name_of(e.path) "
+                "CROSS JOIN identity i ON i.id = f.identity_id "
+                f"WHERE e.source_id = ?1 AND e.gone_at IS NULL {scope} GROUP BY i.placement_id",
+                bounds,
+            ),
+            -1,
+        )
+    return {key: Count(files, size) for key, (files, size) in totals.items() if files}
 
 
 def empty_directories(session: Session, source: int, path: bytes | None = None) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ..model import Identity
-from .expected import FILE_AT, path_functions
+from .expected import FILE_AT
 from .store import Session
 from .values import load_ns, store_ns
 
@@ -35,7 +35,6 @@ def add_gone(session: Session, rows: Iterable[tuple[int, bytes, int, int, int, i
 def list_gone(session: Session, source: int, path: bytes | None = None) -> Iterator[GoneFile]:
     """Gone paths of a source (or only those at or below `path`) whose content still has a copy and which neither a
     current file nor an expected one of that path and content contradicts, in path order, the latest version first."""
-    path_functions(session)
     bounds = (path, path + b"/", path + b"0") if path else (None, None, None)
     rows = session.db.execute(
         "SELECT g.source_id, g.path, g.identity_id, i.size, i.md5, g.mtime_ns, g.mode, g.gone_at FROM gone g "
