@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace as changed
 from typing import BinaryIO
 
@@ -116,7 +116,7 @@ def _opened(path: bytes) -> BinaryIO:
     return os.fdopen(fd, "rb")
 
 
-def _checked(stream: BinaryIO) -> Iterator[Event]:
+def _checked(stream: BinaryIO) -> Generator[Event, None, list[SourceStart]]:
     """Read to the end, keeping nothing but the heads of the sections, which it returns."""
     heads: list[SourceStart] = []
     files, told = 0, time.monotonic()
@@ -177,9 +177,7 @@ def _places(
     return places, notes
 
 
-def _moved(
-    source: Source, head: SourceStart, path: bytes, there: Source | None, *, mapped: bool
-) -> tuple[Source, str]:
+def _moved(source: Source, head: SourceStart, path: bytes, there: Source | None, *, mapped: bool) -> tuple[Source, str]:
     """A source the session has by its id: it stays where it is here, but for one never scanned and now mapped."""
     if head.rev > source.rev:
         source = changed(source, wanted=head.wanted, excludes=head.excludes, rev=head.rev)
@@ -235,7 +233,7 @@ def _refuse_overlap(session: Session, places: Sequence[Source]) -> None:
 
 def _take_up(
     session: Session, stream: BinaryIO, path: bytes, places: list[Source], *, replace: bool, keep: bool
-) -> Iterator[Event]:
+) -> Generator[Event, None, ContextSummary]:
     """Load it all in one transaction; returns the ContextSummary. What ends it early leaves the session as it was."""
     kept: bytes | None = None
     try:
@@ -309,7 +307,9 @@ class _Loader:
         self.expected, self.gone, self.claims = [], [], []
 
 
-def _load(session: Session, stream: BinaryIO, path: bytes, sources: list[Source]) -> Iterator[Event]:
+def _load(
+    session: Session, stream: BinaryIO, path: bytes, sources: list[Source]
+) -> Generator[Event, None, ContextSummary]:
     loader = _Loader(session)
     files = directories = targets = number = 0
     source, here, levels = -1, b"", []

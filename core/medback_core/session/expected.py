@@ -67,7 +67,8 @@ def is_all_observed(session: Session) -> bool:
     context has done its part, and the session knows no less without it."""
     return not session.db.execute(
         "SELECT EXISTS (SELECT 1 FROM expected e WHERE e.gone_at IS NULL AND ("
-        f"e.identity_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {FILE_AT.format('e')} AND f.identity_id = e.identity_id) "
+        f"e.identity_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {FILE_AT.format('e')} "
+        "AND f.identity_id = e.identity_id) "
         "OR e.goal IS NOT NULL AND NOT EXISTS (SELECT 1 FROM directory d JOIN link l ON l.directory_id = d.id "
         "WHERE d.source_id = e.source_id AND d.path = parent_of(e.path) AND l.name = name_of(e.path) "
         "AND l.goal = e.goal)))"
@@ -97,6 +98,12 @@ def wanted_back(session: Session, source: int, path: bytes | None = None) -> Ite
 
     Where both know a path, the imported context says what should be there (it is what a person asked to get back).
     """
+    yield from wanted_files(session, source, path)
+    yield from wanted_links(session, source, path)
+
+
+def wanted_files(session: Session, source: int, path: bytes | None = None) -> Iterator[Expected]:
+    """The files of `wanted_back`."""
     scope, bounds = _scope(path)
     rows = session.db.execute(
         "SELECT p, id, size, md5, mtime_ns, mode, placement_id, inode, ctime_ns, trouble FROM ("
@@ -116,6 +123,11 @@ def wanted_back(session: Session, source: int, path: bytes | None = None) -> Ite
     for r in rows:
         content = Identity(r[2], r[3])
         yield Expected(source, r[0], r[1], content, load_ns(r[4]), r[5], None, r[6], r[7], load_ns(r[8]), r[9])
+
+
+def wanted_links(session: Session, source: int, path: bytes | None = None) -> Iterator[Expected]:
+    """The links of `wanted_back`."""
+    scope, bounds = _scope(path)
     links = session.db.execute(
         "SELECT p, goal FROM (SELECT path AS p, goal FROM expected WHERE source_id = ?1 AND goal IS NOT NULL "
         f"UNION ALL SELECT {_full('l')}, l.goal FROM directory d JOIN link l ON l.directory_id = d.id "

@@ -1,0 +1,90 @@
+"""Walk a drive directory by directory: its ordinary files, and what the sidecar there says of them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from . import names
+from .errors import DriveGone
+from .model import (
+    FAMILY_SIDECAR_NAME,
+    OLD_DIRECTORY,
+    SIDECAR_NAME,
+    Event,
+    Excluded,
+    Skipped,
+    Warned,
+    is_metadata,
+)
+from .session import join
+from .sidecar import SIDECAR_LIMIT, Sidecar, parse_family
+from .target_records.recorder import read_sidecar
+from .targets import Drive
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DriveDirectory:
+    """One directory of a drive: its regular files but medback's own, in name order, and its sidecar."""
+
+    rel: bytes
+    files: list[tuple[bytes, os.stat_result]]
+    sidecar: Sidecar
+
+
+def shown(drive: Drive, rel: bytes) -> bytes:
+    """The absolute path of something on a drive."""
+    return os.path.join(drive.root.path, rel) if rel else drive.root.path
+
+
+def walk_drive(drive: Drive, *, family: bool) -> Iterator[DriveDirectory | Event]:
+    """Every directory of a drive in path order, `.medback-old` last; with `family`, a `.medorg.xml` speaks where there
+    is no sidecar. Links are not followed, other file systems mounted inside are left out. What can't be read is
+    Skipped; raises DriveGone when the drive stops answering."""
+    root = drive.root
+    waiting = [b""]
+    while waiting:
+        here = waiting.pop()
+        files: list[tuple[bytes, os.stat_result]] = []
+        directories: list[bytes] = []
+        has = set()
+        try:
+            for name, status in root.scan(here):
+                if isinstance(status, OSError):
+                    yield Skipped(shown(drive, join(here, name)), status.strerror or "cannot be looked at")
+                elif name in (SIDECAR_NAME, FAMILY_SIDECAR_NAME):
+                    has.add(name)
+                elif is_metadata(name) and (here or name != OLD_DIRECTORY):
+                    continue
+                elif stat.S_ISREG(status.st_mode):
+                    files.append((name, status))
+                elif stat.S_ISDIR(status.st_mode):
+                    if status.st_dev == root.device:
+                        directories.append(name)
+                    else:
+                        yield Excluded(shown(drive, join(here, name)), "another file system")
+                elif not stat.S_ISLNK(status.st_mode):
+                    yield Excluded(shown(drive, join(here, name)), "no ordinary file")
+        except OSError as error:
+            if not root.is_same_drive():
+                raise DriveGone(f"{names.display_name(root.path)} stopped answering") from error
+            yield Skipped(shown(drive, here), error.strerror or "cannot be read")
+        directories.sort(key=lambda name: (name == OLD_DIRECTORY, name), reverse=True)
+        waiting += [join(here, name) for name in directories]
+        files.sort(key=lambda entry: entry[0])
+        sidecar = Sidecar()
+        try:
+            if SIDECAR_NAME in has:
+                sidecar = read_sidecar(root, here) or sidecar
+            elif family and FAMILY_SIDECAR_NAME in has:
+                sidecar = parse_family(root.read_whole(join(here, FAMILY_SIDECAR_NAME), SIDECAR_LIMIT))
+        except OSError as error:
+            yield Skipped(shown(drive, join(here, SIDECAR_NAME)), error.strerror or "cannot be read")
+        if sidecar.damage:
+            where = names.display_name(shown(drive, join(here, SIDECAR_NAME)))
+            yield Warned(
+                f"the sidecar {where} is damaged ({sidecar.damage}); what it does not say is read from the files"
+            )
+        yield DriveDirectory(here, files, sidecar)

@@ -1,0 +1,410 @@
+"""Put files of a restore in place in durable batches: hashed while they are copied, never over anything."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+
+from . import disk, hashing, model, names
+from .aside import beside, bring_back, set_aside
+from .destinations import Destination
+from .disk import ContentDiffers, Staged
+from .drive_walk import shown
+from .errors import DriveGone
+from .model import Conflict, DamageFound, Event, FileDone, Identity, Progress, Skipped, Standing
+from .session import (
+    Copy,
+    Seen,
+    Session,
+    add_pending,
+    copies_of_many,
+    copy_on,
+    ensure_directory,
+    find_directory,
+    forget_gone,
+    mark_placed,
+    mark_sidecar,
+    put_file,
+    record_copies,
+    withdraw_copies,
+)
+from .session.lacking import GUESSED, SAID_BY_OTHERS, Hint, Lacking, drop_hint, mark_lacking
+from .targets import Drive
+
+_TICK = 0.1
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.EISDIR})
+_EITHER_SIDE = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN})
+
+
+@dataclass(slots=True, eq=False)
+class _Going:
+    """A file staged on its way."""
+
+    lacking: Lacking
+    hint: Hint
+    staged: Staged
+    drive_mtime_ns: int
+    aside: bytes | None = None  # where what stood there was moved
+
+
+class Putting:
+    """The files of one restore on their way into place; `counts` of what came of them."""
+
+    def __init__(
+        self,
+        session: Session,
+        drive: Drive,
+        target: int | None,
+        destinations: Mapping[int, Destination],
+        roots: Mapping[bytes, disk.Root],
+        conflict: str,
+        *,
+        deleted: bool,
+    ) -> None:
+        """`target` is the key under which copies are recorded, None for a drive that is no target of ours."""
+        self.session = session
+        self.drive = drive
+        self.target = target
+        self.destinations = destinations
+        self.roots = roots
+        self.conflict = conflict
+        self.deleted = deleted
+        self.restored = self.restored_bytes = self.conflicts = 0
+        self._stamp = model.date_stamp(model.now()).encode()
+        self._group: disk.Group | None = None
+        self._going: list[_Going] = []
+        self._given_up: list[int] = []
+        self._withdrawn: dict[int, bytes] = {}
+        self._no_room: dict[bytes, int] = {}  # directory of a root -> the smallest size that did not fit
+        self._told = time.monotonic()
+
+    # --- staging -----------------------------------------------------------------------------------------------------
+
+    def put(self, lacking: Lacking, hints: list[Hint]) -> Iterator[Event]:
+        """Stage one file from wherever it is found whole, and publish the batch when it is full. Raises DriveGone."""
+        destination = self.destinations[lacking.source]
+        root = self.roots[destination.directory]
+        if self._group is None or self._group.root is not root:
+            yield from self.commit()
+            self._close()
+            self._group = disk.Group(root)
+        if lacking.content.size >= self._no_room.get(destination.directory, 1 << 63):
+            self._given_up.append(lacking.row)
+            yield Skipped(destination.absolute(lacking.path), "no room left for it")
+            return
+        going = yield from self._from_any(self._group, lacking, hints)
+        if going is None:
+            return
+        self._going.append(going)
+        if time.monotonic() - self._told > _TICK:
+            yield self._progress(lacking)
+        if self._group.is_full:
+            yield from self.commit()
+
+    def _from_any(
+        self, group: disk.Group, lacking: Lacking, hints: list[Hint]
+    ) -> Generator[Event, None, _Going | None]:
+        """Try one hint after another until one holds the content."""
+        rel = self.destinations[lacking.source].rel(lacking.path)
+        if lacking.differs and self.conflict == "rename":
+            try:
+                rel = beside(rel, b"medback " + self._stamp, group.root)
+            except OSError as error:
+                yield self._unwritten(lacking, error)
+                return None
+        for hint in hints:
+            try:
+                fd, status = self.drive.root.open_file(hint.path)
+            except OSError as error:
+                yield from self._unopened(lacking, hint, error)
+                continue
+            try:
+                if status.st_size != lacking.content.size:
+                    self._not_there(lacking, hint)
+                    continue
+                staged = yield from self._stage(group, lacking, rel, fd)
+                return _Going(lacking, hint, staged, status.st_mtime_ns)
+            except ContentDiffers as error:
+                yield from self._differs(lacking, hint, error.actual)
+            except OSError as error:
+                if error.errno in _EITHER_SIDE and (reason := _unreadable(fd)) is not None:
+                    self._check_drive()
+                    drop_hint(self.session, lacking.identity, hint)
+                    yield Skipped(shown(self.drive, hint.path), reason)
+                    continue
+                yield self._unwritten(lacking, error)
+                return None
+            finally:
+                os.close(fd)
+        return None
+
+    def _stage(self, group: disk.Group, lacking: Lacking, rel: bytes, fd: int) -> Generator[Event, None, Staged]:
+        content, mtime_ns, mode = lacking.content, lacking.mtime_ns, lacking.mode
+        if content.size <= disk.SMALL:
+            return group.stage_small_copy(rel, fd, expected=content, mtime_ns=mtime_ns, mode=mode)
+        steps = group.stage_copy(rel, fd, expected=content, mtime_ns=mtime_ns, mode=mode)
+        try:
+            while True:
+                try:
+                    done = next(steps)
+                except StopIteration as end:
+                    return end.value
+                if time.monotonic() - self._told > _TICK:
+                    yield self._progress(lacking, done)
+        finally:
+            steps.close()
+
+    def _progress(self, lacking: Lacking, done: int = 0) -> Progress:
+        self._told = time.monotonic()
+        staged = sum(going.lacking.content.size for going in self._going) if done else self._group_bytes()
+        where = self.destinations[lacking.source].absolute(lacking.path)
+        return Progress(
+            "restoring", self.restored + len(self._going), self.restored_bytes + staged + done, current=where
+        )
+
+    def _group_bytes(self) -> int:
+        return self._group.staged_bytes if self._group is not None else 0
+
+    # --- what a hint turns out to be ---------------------------------------------------------------------------------
+
+    def _unopened(self, lacking: Lacking, hint: Hint, error: OSError) -> Iterator[Event]:
+        self._check_drive()
+        if error.errno in _NOT_THERE:
+            self._not_there(lacking, hint)
+            return
+        drop_hint(self.session, lacking.identity, hint)
+        yield Skipped(shown(self.drive, hint.path), error.strerror or "cannot be read")
+
+    def _check_drive(self) -> None:
+        if not self.drive.root.is_same_drive():
+            raise DriveGone(f"{names.display_name(self.drive.root.path)} stopped answering; what was restored is kept")
+
+    def _not_there(self, lacking: Lacking, hint: Hint) -> None:
+        """That content does not lie there: neither the session nor the drive's sidecar may say so any longer."""
+        drop_hint(self.session, lacking.identity, hint)
+        if self.target is not None and hint.rank < SAID_BY_OTHERS:
+            copy = copy_on(self.session, lacking.identity, self.target)
+            if copy is not None and copy.path in (None, hint.path):
+                withdraw_copies(self.session, self.target, [lacking.identity])
+            add_pending(self.session, self.target, [(lacking.identity, hint.path)])
+
+    def _differs(self, lacking: Lacking, hint: Hint, actual: Identity) -> Iterator[Event]:
+        if hint.rank == GUESSED or hint.rank == SAID_BY_OTHERS:
+            drop_hint(self.session, lacking.identity, hint)
+            return
+        self._not_there(lacking, hint)
+        what = (
+            "shorter or longer than recorded" if actual.size != lacking.content.size else "not what is recorded of it"
+        )
+        yield DamageFound(shown(self.drive, hint.path), f"its content is {what}; it was not restored from there")
+
+    def _unwritten(self, lacking: Lacking, error: OSError) -> Skipped:
+        destination = self.destinations[lacking.source]
+        root = self.roots[destination.directory]
+        if not root.is_same_drive():
+            raise DriveGone(f"{names.display_name(root.path)} stopped answering; what was restored is kept") from error
+        self._given_up.append(lacking.row)
+        reason = error.strerror or "cannot be written"
+        if error.errno in _NO_ROOM:
+            self._no_room[destination.directory] = lacking.content.size
+            reason = "no room left for it"
+        elif error.errno in (errno.ENOTDIR, errno.ELOOP):
+            reason = "a link or a file stands where a directory should be"
+        return Skipped(destination.absolute(lacking.path), reason)
+
+    # --- publishing --------------------------------------------------------------------------------------------------
+
+    def commit(self) -> Iterator[Event]:
+        """Give all that is staged its name, durably, and record it. Raises DriveGone."""
+        going, self._going = self._going, []
+        group = self._group
+        if group is None or not going:
+            self._record([])
+            return
+        if not group.root.is_same_drive():
+            group.abandon()
+            raise DriveGone(f"{names.display_name(group.root.path)} is not the drive it was; what was restored is kept")
+        try:
+            group.flush()
+        except OSError:
+            # What could not be made durable is lost: once more, each on its own, so that only the bad ones fail.
+            group.abandon()
+            yield from self._one_by_one(group.root, going)
+            return
+        yield from self._publish(group, going)
+
+    def _one_by_one(self, root: disk.Root, batch: list[_Going]) -> Iterator[Event]:
+        for was in batch:
+            with disk.Group(root, group_sync=False) as single:
+                again = yield from self._from_any(single, was.lacking, [was.hint])
+                if again is None:
+                    continue
+                try:
+                    single.flush()
+                except OSError as error:
+                    single.abandon()
+                    yield self._unwritten(was.lacking, error)
+                    continue
+                yield from self._publish(single, [again])
+
+    def _publish(self, group: disk.Group, going: list[_Going]) -> Iterator[Event]:
+        """From here to the record nothing is yielded: a cancel falls before or after."""
+        events: list[Event] = []
+        root = group.root
+        by_staged = {one.staged: one for one in going}
+        if self.conflict == "overwrite" and any(one.lacking.differs for one in going):
+            pairs = {one.staged.rel: one for one in going if one.lacking.differs}
+            moved, failed = set_aside(root, list(pairs), b"before restore " + self._stamp)
+            for rel, aside in moved.items():
+                pairs[rel].aside = aside
+            for rel, error in failed.items():
+                one = pairs[rel]
+                group.discard(one.staged)
+                del by_staged[one.staged]
+                events.append(self._unwritten(one.lacking, error))
+        try:
+            results = group.publish()
+        except OSError as error:
+            group.abandon()
+            results = [(staged, error) for staged in by_staged]
+        done: list[tuple[_Going, os.stat_result]] = []
+        for staged, error in results:
+            one = by_staged[staged]
+            status = None
+            try:
+                status = root.stat(staged.rel) if error is None else None
+            except OSError as stat_error:
+                error = stat_error
+            if status is not None:
+                done.append((one, status))
+                continue
+            if one.aside is not None:
+                bring_back(root, one.aside, staged.rel)
+            events.append(self._not_published(root, one, error or FileNotFoundError(errno.ENOENT, "it vanished")))
+        self._record(done)
+        for one, _ in done:
+            path = os.path.join(root.path, one.staged.rel)
+            self.restored += 1
+            self.restored_bytes += one.lacking.content.size
+            events.append(FileDone("restored", path, one.lacking.content.size))
+        yield from events
+
+    def _not_published(self, root: disk.Root, one: _Going, error: OSError) -> Event:
+        if not isinstance(error, FileExistsError):
+            return self._unwritten(one.lacking, error)
+        self._given_up.append(one.lacking.row)
+        self.conflicts += 1
+        there = root.stat(one.staged.rel)
+        return Conflict(
+            os.path.join(root.path, one.staged.rel),
+            "something appeared there while it was restored",
+            one.lacking.content,
+            one.lacking.mtime_ns,
+            there.st_size if there is not None else 0,
+            there.st_mtime_ns if there is not None else 0,
+        )
+
+    def _record(self, done: list[tuple[_Going, os.stat_result]]) -> None:
+        """What stands in place now is known; so is what was read whole from the drive."""
+        given_up, self._given_up = self._given_up, []
+        if not done:
+            if given_up:
+                mark_lacking(self.session, given_up, in_place=False)
+            return
+        with self.session.transaction():
+            mark_placed(
+                self.session,
+                [
+                    (self.destinations[o.lacking.source].absolute(o.lacking.path), o.lacking.identity, status)
+                    for o, status in done
+                    if o.staged.rel == self.destinations[o.lacking.source].rel(o.lacking.path)
+                ],
+            )
+            self._note_in_source(done)
+            if self.target is not None:
+                self._note_copies([one for one, _ in done])
+            mark_lacking(self.session, (one.lacking.row for one, _ in done), in_place=True)
+            mark_lacking(self.session, given_up, in_place=False)
+
+    def _note_in_source(self, done: list[tuple[_Going, os.stat_result]]) -> None:
+        directories: dict[tuple[int, bytes], int] = {}
+        for one, status in done:
+            destination = self.destinations[one.lacking.source]
+            if not destination.own:
+                continue
+            directory, name = os.path.split(one.staged.rel)
+            place = one.lacking.source, directory
+            key = directories.get(place)
+            if key is None:
+                key = directories[place] = note_directory(self.session, one.lacking.source, directory)
+            put_file(self.session, key, seen(name, one.lacking.content, status))
+            if self.deleted:
+                forget_gone(self.session, one.lacking.source, one.lacking.path, one.lacking.identity)
+
+    def _note_copies(self, going: list[_Going]) -> None:
+        """Each content read whole from the drive is a verified copy there, wherever it was found."""
+        assert self.target is not None
+        now = model.now()
+        known = {
+            key: copy
+            for key, copies in copies_of_many(self.session, {one.lacking.identity for one in going}).items()
+            for copy in copies
+            if copy.target == self.target
+        }
+        fresh: dict[int, Copy] = {}
+        for one in going:
+            key = one.lacking.identity
+            if key in fresh:
+                continue
+            was = known.get(key)
+            ours = one.hint.ours or (was is not None and was.ours and was.path == one.hint.path)
+            fresh[key] = Copy(key, self.target, Standing.VERIFIED, one.hint.path, one.drive_mtime_ns, now, ours)
+        record_copies(self.session, fresh.values())
+
+    def _close(self) -> None:
+        if self._group is not None:
+            self._group.close()
+            self._group = None
+
+    def close(self) -> None:
+        """Remove what was staged and not published."""
+        self._going.clear()
+        self._close()
+
+
+def seen(name: bytes, content: Identity, status: os.stat_result) -> Seen:
+    """The row of a file that was just hashed while it was put there."""
+    return Seen(
+        name,
+        content,
+        status.st_mtime_ns,
+        stat.S_IMODE(status.st_mode) & 0o777,
+        status.st_dev,
+        status.st_ino,
+        status.st_ctime_ns,
+    )
+
+
+def note_directory(session: Session, source: int, directory: bytes) -> int:
+    """The row of a directory in which a file was put: its sidecar says less than the session now. Call inside a
+    transaction. A sidecar there that this session never read is left to the next scan (source_records sees to that)."""
+    key = ensure_directory(session, source, directory)
+    row = find_directory(session, source, directory)
+    assert row is not None
+    if not row.dirty:
+        mark_sidecar(session, key, row.sidecar, dirty=True)
+    return key
+
+
+def _unreadable(fd: int) -> str | None:
+    """Why a file can't be read to its end, None when it can."""
+    try:
+        hashing.hash_fd(fd)
+    except OSError as error:
+        return error.strerror or "cannot be read"
+    return None

@@ -1,0 +1,243 @@
+"""What a restore still lacks and where on the drive it may lie, in temporary tables: a million files cost no memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from ..model import Count, Identity
+from .store import Session
+from .values import load_ns, store_ns
+
+_IN_PLACE, _GIVEN_UP = 1, 2  # values of `done`; 0: still to be tried
+
+SAID_BY_DB = 0
+SAID_BY_RECORD = 1
+SAID_BY_OTHERS = 2  # a record nobody vouches for: edited, or of another program of the family
+SAID_BY_HASH = 3
+GUESSED = 4  # the one file of that size
+
+
+class Lacking(NamedTuple):
+    """A file to be put in place."""
+
+    row: int
+    identity: int
+    content: Identity
+    source: int
+    path: bytes  # relative to the source
+    mtime_ns: int
+    mode: int
+    differs: bool  # another file stands there
+
+
+class Hint(NamedTuple):
+    """Where on the drive a content may lie, and who says so."""
+
+    rank: int
+    path: bytes
+    ours: bool  # medback put it there, says a record
+
+
+def begin_lacking(session: Session) -> None:
+    """Start with nothing lacking and nothing found."""
+    for table in ("lacking", "said", "hint"):
+        session.db.execute(f"DROP TABLE IF EXISTS temp.{table}")
+    session.db.execute(
+        "CREATE TEMP TABLE lacking (id INTEGER PRIMARY KEY, identity_id INTEGER, source_id INTEGER, path BLOB, "
+        "mtime_ns, mode INTEGER, differs INTEGER, done INTEGER NOT NULL DEFAULT 0)"
+    )
+    session.db.execute("CREATE TEMP TABLE said (md5 BLOB, size INTEGER, path BLOB, rank INTEGER, ours INTEGER)")
+    session.db.execute(
+        "CREATE TEMP TABLE hint (identity_id INTEGER, rank INTEGER, path BLOB, ours INTEGER, "
+        "PRIMARY KEY (identity_id, rank, path)) WITHOUT ROWID"
+    )
+
+
+def _together(session: Session, do: Callable[[], object]) -> None:
+    """Many changes of temporary tables as one: nothing else is locked by it."""
+    if session.db.in_transaction:
+        do()
+        return
+    session.db.execute("BEGIN")
+    try:
+        do()
+    finally:
+        session.db.execute("COMMIT")
+
+
+def put_lacking(session: Session, rows: Iterable[tuple[int, int, bytes, int, int, bool]]) -> None:
+    """Add (identity key, source key, path, mtime_ns, mode, differs), in the order they are to be put in place."""
+    values = [(i, s, p, store_ns(m), mode, int(differs)) for i, s, p, m, mode, differs in rows]
+    _together(
+        session,
+        lambda: session.db.executemany(
+            "INSERT INTO temp.lacking (identity_id, source_id, path, mtime_ns, mode, differs) VALUES (?,?,?,?,?,?)",
+            values,
+        ),
+    )
+
+
+def lacking_count(session: Session) -> Count:
+    """Paths not yet put in place, and their bytes."""
+    row = session.db.execute(
+        "SELECT COUNT(*), COALESCE(SUM(i.size), 0) FROM temp.lacking l JOIN identity i ON i.id = l.identity_id "
+        f"WHERE l.done <> {_IN_PLACE}"
+    ).fetchone()
+    return Count(*row)
+
+
+def lacking_sizes(session: Session) -> set[int]:
+    """The sizes of what is not yet in place."""
+    rows = session.db.execute(
+        "SELECT DISTINCT i.size FROM temp.lacking l JOIN identity i ON i.id = l.identity_id WHERE NOT l.done"
+    )
+    return {row[0] for row in rows}
+
+
+def expect_lacking(session: Session) -> None:
+    """What is lacking is expected from now on: a scan in the middle of the restore doesn't make it forgotten."""
+    with session.transaction() as db:
+        db.execute(
+            "INSERT OR REPLACE INTO expected (source_id, path, identity_id, mtime_ns, mode) "
+            "SELECT source_id, path, identity_id, mtime_ns, mode FROM temp.lacking"
+        )
+
+
+def put_said(session: Session, rows: Iterable[tuple[bytes | None, int, bytes, int, bool]]) -> None:
+    """Add (MD5 or None, size, path on the drive, rank, ours) as met on the drive."""
+    values = list(rows)
+    _together(
+        session,
+        lambda: session.db.executemany(
+            "INSERT INTO temp.said (md5, size, path, rank, ours) VALUES (?,?,?,?,?)", values
+        ),
+    )
+
+
+def put_hints(session: Session, rows: Iterable[tuple[Identity, Hint]]) -> None:
+    """Files whose content is known by now: hints, where that content is lacking."""
+    values = [(h.rank, h.path, int(h.ours), content.md5, content.size) for content, h in rows]
+    _together(
+        session,
+        lambda: session.db.executemany(
+            "INSERT OR IGNORE INTO temp.hint SELECT i.id, ?, ?, ? FROM identity i WHERE i.md5 = ? AND i.size = ? "
+            "AND i.id IN (SELECT identity_id FROM temp.lacking WHERE NOT done)",
+            values,
+        ),
+    )
+
+
+def match_said(session: Session) -> None:
+    """Turn what was said of files on the drive into hints for what is lacking."""
+    _together(
+        session,
+        lambda: session.db.execute(
+            "INSERT OR IGNORE INTO temp.hint SELECT i.id, s.rank, s.path, s.ours FROM temp.said s "
+            "CROSS JOIN identity i ON i.md5 = s.md5 AND i.size = s.size WHERE s.md5 IS NOT NULL "
+            "AND i.id IN (SELECT identity_id FROM temp.lacking WHERE NOT done)"
+        ),
+    )
+
+
+def match_copies(session: Session, target: int) -> None:
+    """The places this session knows on the target become hints."""
+    _together(
+        session,
+        lambda: session.db.execute(
+            f"INSERT OR IGNORE INTO temp.hint SELECT c.identity_id, {SAID_BY_DB}, c.path, c.ours FROM copy c "
+            "WHERE c.target_id = ? AND c.path IS NOT NULL "
+            "AND c.identity_id IN (SELECT identity_id FROM temp.lacking WHERE NOT done)",
+            (target,),
+        ),
+    )
+
+
+def has_unhinted(session: Session) -> bool:
+    """Whether anything is lacking that nobody says where to find."""
+    return bool(
+        session.db.execute(
+            "SELECT EXISTS (SELECT 1 FROM temp.lacking l WHERE NOT l.done "
+            "AND NOT EXISTS (SELECT 1 FROM temp.hint h WHERE h.identity_id = l.identity_id))"
+        ).fetchone()[0]
+    )
+
+
+def lacking_page(session: Session, after: int, limit: int) -> list[tuple[Lacking, list[Hint]]]:
+    """The next files not yet in place that have hints, each with these, the best first."""
+    rows = session.db.execute(
+        "SELECT l.id, l.identity_id, i.size, i.md5, l.source_id, l.path, l.mtime_ns, l.mode, l.differs, "
+        "h.rank, h.path, h.ours "
+        "FROM (SELECT * FROM temp.lacking k WHERE k.id > ? AND NOT k.done AND EXISTS "
+        "(SELECT 1 FROM temp.hint x WHERE x.identity_id = k.identity_id) ORDER BY k.id LIMIT ?) l "
+        "JOIN identity i ON i.id = l.identity_id JOIN temp.hint h ON h.identity_id = l.identity_id "
+        "ORDER BY l.id, h.rank, h.path",
+        (after, limit),
+    )
+    page: list[tuple[Lacking, list[Hint]]] = []
+    for r in rows:
+        if not page or page[-1][0].row != r[0]:
+            page.append((Lacking(r[0], r[1], Identity(r[2], r[3]), r[4], r[5], load_ns(r[6]), r[7], bool(r[8])), []))
+        page[-1][1].append(Hint(r[9], r[10], bool(r[11])))
+    return page
+
+
+def drop_hint(session: Session, identity: int, hint: Hint) -> None:
+    """That content does not lie there."""
+    session.db.execute("DELETE FROM temp.hint WHERE identity_id = ? AND rank = ? AND path = ?", (identity, *hint[:2]))
+
+
+def mark_lacking(session: Session, rows: Iterable[int], *, in_place: bool) -> None:
+    """These stand in place now, or are given up for this run."""
+    done = _IN_PLACE if in_place else _GIVEN_UP
+    session.db.executemany("UPDATE temp.lacking SET done = ? WHERE id = ?", ((done, row) for row in rows))
+
+
+def guess_by_size(session: Session, least: int) -> None:
+    """Hints for files (of `least` bytes and more) nobody speaks for, where only one of that size is on the drive and
+    only one content of that size is lacking: copying it tells what it is, and reads it but once."""
+    _together(
+        session,
+        lambda: session.db.execute(
+            f"INSERT OR IGNORE INTO temp.hint SELECT wanted.id, {GUESSED}, alone.path, 0 FROM "
+            "(SELECT size, MIN(path) AS path FROM temp.said WHERE md5 IS NULL AND size >= ? GROUP BY size "
+            "HAVING COUNT(*) = 1) alone JOIN "
+            "(SELECT i.size AS size, MIN(i.id) AS id FROM identity i WHERE i.id IN "
+            "(SELECT l.identity_id FROM temp.lacking l WHERE NOT l.done AND NOT EXISTS "
+            "(SELECT 1 FROM temp.hint h WHERE h.identity_id = l.identity_id)) "
+            "GROUP BY i.size HAVING COUNT(*) = 1) wanted "
+            "ON wanted.size = alone.size",
+            (least,),
+        ),
+    )
+
+
+def unspoken(session: Session, after: int, limit: int) -> list[tuple[int, int, bytes]]:
+    """The next (row, size, path) of files nobody speaks for, of a size that something lacking without a hint has."""
+    return session.db.execute(
+        "SELECT s.rowid, s.size, s.path FROM temp.said s WHERE s.rowid > ? AND s.md5 IS NULL AND s.size IN "
+        "(SELECT i.size FROM temp.lacking l JOIN identity i ON i.id = l.identity_id WHERE NOT l.done "
+        "AND NOT EXISTS (SELECT 1 FROM temp.hint h WHERE h.identity_id = l.identity_id)) ORDER BY s.rowid LIMIT ?",
+        (after, limit),
+    ).fetchall()
+
+
+def unfound_on(session: Session, target: int) -> list[int]:
+    """Identities lacking and said to lie on the target, for which no hint is left."""
+    rows = session.db.execute(
+        "SELECT DISTINCT l.identity_id FROM temp.lacking l "
+        "JOIN copy c ON c.identity_id = l.identity_id AND c.target_id = ? "
+        "WHERE NOT l.done AND NOT EXISTS (SELECT 1 FROM temp.hint h WHERE h.identity_id = l.identity_id)",
+        (target,),
+    )
+    return [row[0] for row in rows]
+
+
+def lacking_by_placement(session: Session) -> Iterator[tuple[int, Count]]:
+    """(placement id, paths and bytes not yet in place)."""
+    rows = session.db.execute(
+        "SELECT i.placement_id, COUNT(*), SUM(i.size) FROM temp.lacking l JOIN identity i ON i.id = l.identity_id "
+        f"WHERE l.done <> {_IN_PLACE} GROUP BY i.placement_id"
+    ).fetchall()
+    for placement_id, files, size in rows:
+        yield placement_id, Count(files, size)
