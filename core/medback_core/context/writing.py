@@ -1,0 +1,169 @@
+"""Write a restore context as a stream: one record a line, deterministic, memory bounded by one chunk."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from xml.sax.saxutils import escape
+
+from medback_core import names
+from medback_core.model import Standing
+
+from .records import (
+    FORMAT_VERSION,
+    LEVELS_NESTED_MAX,
+    MODE_DEFAULT,
+    READABLE_BYTES_MAX,
+    Bds,
+    FileEntry,
+    LinkEntry,
+    SourceSection,
+    SourceStart,
+    TargetLine,
+)
+
+CHUNK_BYTES = 256 * 1024
+PLACEMENTS_CACHED = 10_000
+
+# Text that stands in an attribute as it is. What is left out is only slower: it takes the careful way.
+_odd = re.compile("[^ !#-%'-;=?-~\u00a1-\u1fff\u3040-\ud7ff]").search
+
+
+def write_context(
+    targets: Iterable[TargetLine], sources: Iterable[SourceSection], *, foreign: Iterable[bytes] = ()
+) -> Iterator[bytes]:
+    """Yield the context in chunks of at least 64 KiB (the last may be shorter).
+
+    `foreign` are raw pieces from `foreign_sections`, which come last, word for word. Equal arguments give equal bytes.
+    """
+    lines = [f'<?xml version="1.0" encoding="UTF-8"?>\n<root v="{FORMAT_VERSION}">\n']
+    lines += [_target(target) for target in targets]
+    size = sum(map(len, lines))
+    for section in sources:
+        for line in _section(section):
+            lines.append(line)
+            size += len(line)
+            if size >= CHUNK_BYTES:
+                yield "".join(lines).encode()
+                lines = []
+                size = 0
+    pieces = ["".join(lines).encode()]
+    size = len(pieces[0])
+    for piece in foreign:
+        pieces.append(piece)
+        size += len(piece)
+        if size >= CHUNK_BYTES:
+            yield b"".join(pieces)
+            pieces = []
+            size = 0
+    pieces.append(b"</root>\n")
+    yield b"".join(pieces)
+
+
+def _target(target: TargetLine) -> str:
+    rev = f' rev="{target.rev}"' if target.rev else ""
+    label = _text_attribute("label", target.label)
+    return f'<target id="{_escaped(target.id)}" {label} state="{target.state.value}"{rev}/>\n'
+
+
+def _section(section: SourceSection) -> Iterator[str]:
+    """The lines of one source; some are several at once."""
+    yield _head(section.head)
+    levels: list[bytes] = []  # the open directory, component by component
+    here = b""
+    placements: dict[Bds, str] = {}
+    for entry in section.entries:
+        if entry[0] != here:
+            here = entry[0]
+            wanted = here.split(b"/") if here else []
+            yield from _move(levels, wanted)
+            levels = wanted
+        if isinstance(entry, FileEntry):
+            yield _file(entry, placements)
+        elif isinstance(entry, LinkEntry):
+            yield f"<link {_attribute('name', entry.name)} {_attribute('to', entry.to)}/>\n"
+    yield from _move(levels, [])
+    yield "</rc>\n"
+
+
+def _head(head: SourceStart) -> str:
+    rev = f' rev="{head.rev}"' if head.rev else ""
+    path, alias = _attribute("src_path", head.src_path), _text_attribute("alias", head.alias)
+    excludes = "".join(f"<exclude {_text_attribute('pattern', pattern)}/>\n" for pattern in head.excludes)
+    return f'<rc id="{_escaped(head.id)}" {path} {alias} wanted="{head.wanted}"{rev}>\n{excludes}'
+
+
+def _move(levels: list[bytes], wanted: list[bytes]) -> Iterator[str]:
+    """Close and open directories to come from one to another."""
+    common = 0
+    for left, right in zip(levels, wanted, strict=False):
+        if left != right:
+            break
+        common += 1
+    # What lies beyond the nesting limit is one element, so it is left, and entered, as a whole.
+    common = min(LEVELS_NESTED_MAX, common)
+    yield "</dr>\n" * (_elements(levels) - common)
+    for name in wanted[common:LEVELS_NESTED_MAX]:
+        yield f"<dr {_attribute('name', name)}>\n"
+    if len(wanted) > LEVELS_NESTED_MAX:
+        yield f"<dr {_attribute('path', b'/'.join(wanted[LEVELS_NESTED_MAX:]))}>\n"
+
+
+def _elements(levels: list[bytes]) -> int:
+    return min(len(levels), LEVELS_NESTED_MAX + 1)
+
+
+def _file(entry: FileEntry, placements: dict[Bds, str]) -> str:
+    _, name, size, mtime_ns, mode, md5, bds, gone = entry
+    try:
+        shown = name.decode()
+    except UnicodeDecodeError:
+        shown = "\0"  # as odd as can be
+    attributes = _attribute("name", name) if _odd(shown) else f'name="{shown}"'
+    digits = str(mtime_ns)
+    # A plain date has at least ten digits of nanoseconds; dates near 1970 or before take the general way.
+    time = f"{digits[:-9]}.{digits[-9:]}" if mtime_ns >= 1_000_000_000 else _seconds(mtime_ns)
+    attributes = f'{attributes} size="{size}" mtime="{time}"'
+    if md5 is not None:
+        attributes = f'{attributes} md5="{md5.hex()}"'
+    if mode != MODE_DEFAULT:
+        attributes = f'{attributes} mode="{mode & 0o777:04o}"'
+    if gone is not None:
+        attributes = f'{attributes} gone="{datetime.fromtimestamp(gone, UTC):%Y-%m-%dT%H:%M:%SZ}"'
+    if not bds:
+        return f"<file {attributes}/>\n"
+    copies = placements.get(bds)
+    if copies is None:
+        if len(placements) >= PLACEMENTS_CACHED:
+            placements.clear()
+        copies = placements[bds] = "".join(_bd(target, standing) for target, standing in sorted(bds))
+    return f"<file {attributes}>{copies}</file>\n"
+
+
+def _bd(target: str, standing: Standing) -> str:
+    word = "" if standing is Standing.VERIFIED else f' standing="{standing.name.lower()}"'
+    return f"<bd{word}>{_escaped(target)}</bd>"
+
+
+def _seconds(ns: int) -> str:
+    """Nanoseconds as decimal seconds with nine places, exact and readable before 1970 too."""
+    seconds, rest = divmod(abs(ns), 1_000_000_000)
+    return f"{'-' if ns < 0 else ''}{seconds}.{rest:09d}"
+
+
+def _text_attribute(key: str, value: str) -> str:
+    return _attribute(key, names.from_text(value))
+
+
+def _attribute(key: str, value: bytes) -> str:
+    """`key="value"`, or where XML can't hold the value `key64="its base64"` and a readable form beside it."""
+    if names.xml_safe(value):
+        return f'{key}="{_escaped(value.decode())}"'
+    shown = names.display_name(value[:READABLE_BYTES_MAX])
+    return f'{key}64="{base64.b64encode(value).decode()}" {key}="{_escaped(shown)}"'
+
+
+def _escaped(text: str) -> str:
+    return escape(text, {'"': "&quot;"})
