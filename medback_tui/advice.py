@@ -1,0 +1,64 @@
+"""Which drive would do most for a directory: the words “next: plug in …” below the coverage list."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from medback_core.model import Count, Target
+
+from .facts import Facts
+from .listing import Listing
+from .words import counted, name, size
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """What a drive could take of what is not safe here, and how much of it would be safe then."""
+
+    target: Target
+    takes: Count
+    saves: Count
+    here: bool
+    room: int
+
+
+def helps(facts: Facts, listing: Listing, here: Collection[int]) -> list[Help]:
+    """The drives that could take more of this place, the best first: plugged in, then the most it could take."""
+    # At the top sources may want different numbers of copies: the highest is close enough for advice.
+    wanted = listing.source.wanted if listing.source else max((row.source.wanted for row in facts.sources), default=0)
+    found = []
+    for row in facts.targets:
+        target = row.target
+        if not target.counts or target.key in listing.view.dead:
+            continue
+        takes = saves = Count()
+        for number, count in listing.totals.items():
+            placement = listing.placements[number]
+            copies = placement.copies(listing.counting)
+            if copies < wanted and target.key not in placement.solid:
+                takes += count
+                if copies == wanted - 1:
+                    saves += count
+        if takes.files:
+            found.append(Help(target, takes, saves, target.key in here, target.free_bytes or 0))
+    return sorted(found, key=lambda h: (not h.here, -min(h.room, h.takes.bytes), h.target.key))
+
+
+def next_step(facts: Facts, listing: Listing, here: Collection[int]) -> str:
+    """One line: what would make this place safer."""
+    unsafe = listing.shares.unsafe
+    if not unsafe.files:
+        return ""
+    best = next(iter(helps(facts, listing, here)), None)
+    if best is None:
+        return "next: back it up onto one more drive (2, then n)"
+    verb = "back up onto" if best.here else "plug in"
+    label = f"next: {verb} {name(best.target.name)} ({size(best.room)} free)"
+    if best.takes.bytes <= best.room:
+        if best.saves == unsafe:
+            return f"{label}: it makes all of this safe"
+        if best.takes == unsafe:
+            return f"{label}: it has room for one more copy of all that is not safe here"
+        return f"{label}: it has room for {counted(best.takes)} of it"
+    return f"{label}: it has room for some of the {size(best.takes.bytes)} that lack a copy"

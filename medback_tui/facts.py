@@ -1,0 +1,103 @@
+"""What the header, the sources and the targets screen show, read from the session DB in one go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from medback_core import session as db
+from medback_core.coverage import Holdings, target_holdings
+from medback_core.model import Count, Source, Target
+from medback_core.rating import NOTHING, Rated
+from medback_core.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Files and bytes by how safe they are: no copy that counts, fewer than wanted, as many as wanted."""
+
+    none: Count = NOTHING
+    below: Count = NOTHING
+    safe: Count = NOTHING
+
+    def __add__(self, other: Shares) -> Shares:
+        return Shares(self.none + other.none, self.below + other.below, self.safe + other.safe)
+
+    @property
+    def total(self) -> Count:
+        return self.none + self.below + self.safe
+
+    @property
+    def unsafe(self) -> Count:
+        return self.none + self.below
+
+
+NO_SHARES = Shares()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """One row of the sources screen."""
+
+    source: Source
+    shares: Shares
+    damaged: int
+    mounted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFacts:
+    """One row of the targets screen. `only`: what would be lost with it."""
+
+    target: Target
+    held: Count
+    claimed: Count
+    only: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything the first two screens and the header need."""
+
+    sources: tuple[SourceFacts, ...] = ()
+    targets: tuple[TargetFacts, ...] = ()
+    shares: Shares = NO_SHARES
+    expected: bool = False  # an imported context is in force
+
+    @property
+    def wanted(self) -> int | None:
+        """The number of copies every source wants, None where they differ."""
+        numbers = {row.source.wanted for row in self.sources}
+        return numbers.pop() if len(numbers) == 1 else None
+
+    def target(self, key: int) -> TargetFacts | None:
+        """The row of a target by its key."""
+        return next((row for row in self.targets if row.target.key == key), None)
+
+
+def rated_shares(rated: Rated, totals: Mapping[int, Count], wanted: int) -> Shares:
+    """Sort totals by placement into how safe they are."""
+    whole, by_copies, below = rated.summed(totals, wanted)
+    none = by_copies[0] if wanted > 0 else NOTHING
+    return Shares(none, below - none, whole - below)
+
+
+def read_facts(session: Session) -> Facts:
+    """Read them all. Looks at the sources' paths too, so never on the event loop."""
+    rated = Rated(session)
+    totals = db.totals_by_source(session)
+    sources = []
+    for source in db.list_sources(session):
+        shares = rated_shares(rated, totals.get(source.key, {}), source.wanted)
+        damaged = db.trouble_below(session, source.key)
+        sources.append(SourceFacts(source, shares, damaged, os.path.isdir(source.path)))
+    holdings = target_holdings(session)
+    targets = []
+    for target in db.list_targets(session):
+        held = holdings.get(target.key, Holdings())
+        claimed = db.held_by(session, target.key, claims=True) - Count(held.files, held.bytes)
+        targets.append(TargetFacts(target, Count(held.files, held.bytes), claimed, held.only_copy))
+    return Facts(
+        tuple(sources), tuple(targets), sum((row.shares for row in sources), Shares()), db.has_expected(session)
+    )

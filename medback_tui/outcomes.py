@@ -1,0 +1,115 @@
+"""What to tell a person when a job has ended: how it went, in one line, and what to do next."""
+
+from __future__ import annotations
+
+from medback_core import model
+
+from .jobs import Job, JobState
+from .words import counted, files, name, plural, size
+
+# What gets a person out of a refusal, by its kind. The message itself says what is wrong.
+WAYS_OUT = {
+    "locked": "wait until the other medback has finished, then try again",
+    "overlap": "choose a directory that lies in no source and on no target",
+    "not-plugged-in": "plug the drive in, or make a new target there with `n`",
+    "clone": "two drives carry one id: unplug one of them, or give this one an id of its own",
+    "unmounted": "mount the source, then update again",
+    "no-such-directory": "choose a directory that exists",
+    "session-read-only": "the session DB can't be written: look at its permissions, or use another --session-db",
+    "session-full": "free some room on the disk the session DB lies on",
+}
+
+
+def outcome(job: Job) -> tuple[str, str, str]:
+    """(level, headline, what next) of a job that is over. Level is `done`, `partly` or `failed`."""
+    if job.state is JobState.STOPPED:
+        return "partly", f"{job.title}: stopped; what was done is kept", "run it again to go on where it stopped"
+    if job.state is JobState.REFUSED:
+        assert job.error is not None
+        kind = getattr(job.error, "kind", "")
+        return "failed", f"{job.title}: {name(str(job.error))}", WAYS_OUT.get(kind, "nothing was changed")
+    if job.state is JobState.FAILED:
+        if job.crash:
+            return "failed", f"{job.title}: a bug in medback: {name(str(job.error))}", "the log (L) has all of it"
+        return "failed", f"{job.title}: {name(str(job.error))}", "the log (L) says more"
+    headline, advice = _of_summary(job)
+    troubles = _troubles(job)
+    if troubles:
+        return "partly", f"{headline}; {troubles}", advice or "the log (L) lists them"
+    return "done", headline, advice
+
+
+def _troubles(job: Job) -> str:
+    said = (
+        ("DamageFound", "damaged file", "damaged files"),
+        ("Skipped", "skipped", "skipped"),
+        ("SourceRefused", "source refused", "sources refused"),
+        ("Conflict", "conflict", "conflicts"),
+    )
+    return ", ".join(plural(job.counts[kind], one, many) for kind, one, many in said if job.counts[kind])
+
+
+def _of_summary(job: Job) -> tuple[str, str]:
+    match job.summary:
+        case model.BackupSummary() as backup:
+            return _of_backup(job, backup)
+        case model.ScanSummary() as scan:
+            return _of_scan(job, [scan])
+        case model.DiscoverSummary() as found:
+            words = f"{job.title}: {files(found.newly_marked)} recognised, {files(found.unknown)} unknown"
+            return words, "verify it (v) to be sure of what lies there" if found.newly_marked else ""
+        case model.RestoreSummary() as back:
+            return _of_restore(job, back)
+        case model.VerifySummary() as read:
+            left = f", {files(read.left)} left for next time" if read.left else ""
+            bad = f", {read.damaged} damaged" if read.damaged else ""
+            words = f"{job.title}: {files(read.checked)} read, {read.same} as they should be{bad}{left}"
+            return words, "repair it (p) from another drive" if read.damaged or read.missing else ""
+        case model.RepairSummary() as repaired:
+            return f"{job.title}: {repaired.repaired} repaired, {repaired.unrepairable} not", ""
+        case model.ReclaimSummary() as freed:
+            return f"{job.title}: {size(freed.freed_bytes)} freed", ""
+        case None if job.scans:
+            return _of_scan(job, job.scans)
+    if job.scans:
+        return _of_scan(job, job.scans)
+    return f"{job.title}: done", ""
+
+
+def _of_scan(job: Job, scans: list[model.ScanSummary]) -> tuple[str, str]:
+    total = model.Count(sum(s.files for s in scans), sum(s.bytes for s in scans))
+    changes = ", ".join(
+        f"{count:,} {word}"
+        for word, count in (
+            ("new", sum(s.added for s in scans)),
+            ("changed", sum(s.changed for s in scans)),
+            ("moved", sum(s.moved for s in scans)),
+            ("gone", sum(s.removed for s in scans)),
+        )
+        if count
+    )
+    advice = "next: back it up, on screen 2 (b)" if job.kind == "add-src" else ""
+    return f"{job.title}: {counted(total)}{'; ' + changes if changes else '; nothing changed'}", advice
+
+
+def _of_backup(job: Job, backup: model.BackupSummary) -> tuple[str, str]:
+    words = f"{job.title}: {files(backup.copied)} copied, {size(backup.copied_bytes)}"
+    if not backup.remaining:
+        return words, "everything has its wanted copies"
+    left = f"{counted(model.Count(backup.remaining, backup.remaining_bytes))} still not safe"
+    if backup.full:
+        return words, f"{left}: this drive is full, plug in another"
+    return words, f"{left}: back up onto another drive"
+
+
+def _of_restore(job: Job, back: model.RestoreSummary) -> tuple[str, str]:
+    right = f", {files(back.already_right)} already right" if back.already_right else ""
+    words = f"{job.title}: {files(back.restored)} restored, {size(back.restored_bytes)}{right}"
+    if back.conflicts:
+        return words, "decide the conflicts (c on screen 4)"
+    if back.next is not None:
+        brings = counted(model.Count(back.next.files, back.next.bytes))
+        return words, f"next: plug in {name(back.next.target.name)} ({brings})"
+    if back.missing:
+        return words, f"{counted(model.Count(back.missing, back.missing_bytes))} missing, and no drive has them"
+    return words, "nothing is missing"

@@ -1,0 +1,1 @@
+"""The screens: four modes on keys 1–4, and what opens above them."""

@@ -1,0 +1,152 @@
+"""From “back up onto this” to the copying: the drive, whether it is a target, a preview, and the job."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from medback_core import model
+from medback_tui import operations
+from medback_tui.jobs import Job, JobState
+from medback_tui.outcomes import outcome
+from medback_tui.state import SharedApp
+from medback_tui.words import counted, files, name, size
+
+from .dialogs import Choice, Question
+from .pick import PickDirectory
+from .pick_target import MakeTarget, NewTarget, PickTarget
+
+SHOWN_MAX = 5
+
+
+def choose(app: SharedApp) -> None:
+    """Let a person choose a drive or a directory, then go on with it."""
+    facts = app.facts
+    here = {path: row.target for key, path in app.drives.here.items() if facts and (row := facts.target(key))}
+
+    def chosen(path: bytes | None) -> None:
+        if path == b"":
+            app.push_screen(PickDirectory("Back up onto", "use this directory as a target"), another)
+        elif path is not None:
+            onto(app, path)
+
+    def another(path: bytes | None) -> None:
+        if path is not None:
+            onto(app, path)
+
+    app.push_screen(PickTarget(app.drives.mounts, here), chosen)
+
+
+def onto(app: SharedApp, path: bytes) -> None:
+    """Back up onto a path: a known target is previewed, anything else becomes a target first."""
+    facts = app.facts
+    key = next((key for key, there in app.drives.here.items() if there == path), None)
+    row = facts.target(key) if facts and key is not None else None
+    if row is not None:
+        preview(app, path, row.target.name)
+        return
+    preview(app, path, name(path.rpartition(b"/")[2] or path))
+
+
+def make(app: SharedApp, path: bytes) -> None:
+    """Ask what a new target needs, then preview what would be copied."""
+
+    def made(new: NewTarget | None) -> None:
+        if new is not None:
+            preview(app, path, new.label, create=True, label=new.label, capacity=new.capacity)
+
+    app.push_screen(MakeTarget(path), made)
+
+
+def preview(app: SharedApp, path: bytes, called: str, **options: object) -> None:
+    """Find out what would be copied, show it, and copy it when the person says so."""
+    job = operations.back_up(path, called, dry_run=True, **options)  # type: ignore[arg-type]
+    job.ended = lambda ended: _previewed(app, ended)
+    app.submit(job)
+    if app.queue.running is not job:
+        app.notify("the preview is made when the jobs before it are done", timeout=4)
+
+
+def _again(job: Job, **changed: object) -> dict[str, object]:
+    keys = ("create", "label", "capacity", "new_id", "same_drive")
+    return {**{key: job.details[key] for key in keys}, **changed}
+
+
+def _previewed(app: SharedApp, job: Job) -> None:
+    path, called = job.details["path"], job.details["called"]
+    assert isinstance(path, bytes) and isinstance(called, str)
+    question = job.question
+    if question is not None:
+        _answer(app, job, path, called, question.kind)
+        return
+    summary = job.summary
+    if job.state is not JobState.DONE or not isinstance(summary, model.BackupSummary):
+        if job.state is not JobState.STOPPED:
+            _, headline, way_out = outcome(job)
+            app.push_screen(Question("Can't back up there", Content(f"{headline}\n\n{way_out}"), [Choice("no", "OK")]))
+        return
+    options = _again(job)
+    real = operations.back_up(path, called, **options)  # type: ignore[arg-type]
+    if not summary.copied and not options["create"]:
+        words = Content(f"Nothing to copy onto {called}: {_left(summary)}")
+        app.push_screen(Question("Nothing to do", words, [Choice("no", "OK")]))
+        return
+
+    def answered(answer: str | None) -> None:
+        if answer == "yes":
+            app.submit(real)
+
+    choices = [Choice("no", "Not now"), Choice("yes", "Copy", "primary")]
+    words = _preview_words(called, summary)
+    app.push_screen(Question(f"Back up onto {called}", words, choices, focus="yes", same_as=real.command), answered)
+
+
+def _preview_words(called: str, summary: model.BackupSummary) -> Content:
+    count = model.Count(summary.copied, summary.copied_bytes)
+    lines = [
+        Content.assemble("copies ", (counted(count), "bold"), f" onto {called}"),
+        Content(
+            f"afterwards {size(summary.free_bytes)} are free there" + ("; it is then full" if summary.full else "")
+        ),
+        Content(_left(summary)),
+    ]
+    if summary.would_copy:
+        lines += [
+            Content(""),
+            *(Content.styled(f"  {name(path)}", "$text-muted") for path in summary.would_copy[:SHOWN_MAX]),
+        ]
+        more = summary.copied - min(SHOWN_MAX, len(summary.would_copy))
+        if more > 0:
+            lines.append(Content.styled(f"  and {files(more)} more", "$text-muted"))
+    return Content("\n").join(lines)
+
+
+def _left(summary: model.BackupSummary) -> str:
+    if not summary.remaining:
+        return "everything then has its wanted copies"
+    left = counted(model.Count(summary.remaining, summary.remaining_bytes))
+    return f"still not safe then: {left}, which need another drive"
+
+
+def _answer(app: SharedApp, job: Job, path: bytes, called: str, kind: str) -> None:
+    """The core asked something only a person can answer."""
+    if kind == "new-target":
+        make(app, path)
+        return
+    choices = [Choice("no", "Cancel")]
+    if kind == "clone":
+        choices += [Choice("same", "It is the same drive"), Choice("new", "Give it a new id")]
+    else:
+        choices += [Choice("create", "Make a new target")]
+        if kind == "not-plugged-in":
+            choices.insert(1, Choice("same", "It is that drive"))
+    changes: dict[str, dict[str, object]] = {
+        "same": {"same_drive": True}, "new": {"new_id": True}, "create": {"create": True}
+    }  # fmt: skip
+
+    def answered(answer: str | None) -> None:
+        if answer == "create":
+            make(app, path)
+        elif answer in changes:
+            preview(app, path, called, **_again(job, **changes[answer]))
+
+    app.push_screen(Question("One question first", Content(name(str(job.error))), choices, danger=True), answered)

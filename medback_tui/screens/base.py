@@ -1,0 +1,77 @@
+"""What the four main screens have in common: header, body, job bar, key hints, and being told when facts change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual import getters
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.screen import Screen
+from textual.widget import Widget
+
+from medback_tui.facts import Facts
+from medback_tui.state import SharedApp
+from medback_tui.widgets.job_bar import JobBar
+from medback_tui.widgets.key_hints import KeyHints
+from medback_tui.widgets.safety_header import SafetyHeader
+
+
+class MainScreen(Screen[None]):
+    """One of the four. A subclass composes its body and shows the facts it is given."""
+
+    app = getters.app(SharedApp)
+    header = getters.query_one(SafetyHeader)
+    job_bar = getters.query_one(JobBar)
+
+    MODE: ClassVar[str] = ""
+    AUTO_FOCUS = "LineList"
+    CSS_PATH = [  # noqa: RUF012 - as Textual has it
+        "../widgets/chrome.tcss",
+        "../widgets/lists.tcss",
+        "main.tcss",
+    ]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - as Textual has it
+
+    def compose(self) -> ComposeResult:
+        yield SafetyHeader(self.MODE)
+        with Vertical(id="body"):
+            yield from self.compose_body()
+        with Vertical(id="bottom"):
+            yield JobBar()
+            yield KeyHints()
+
+    def compose_body(self) -> Iterable[Widget]:
+        """The widgets between header and job bar."""
+        raise NotImplementedError
+
+    def show_facts(self, facts: Facts) -> None:
+        """The session's facts are these now (or its drives came or went): show them."""
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        self.told()
+
+    def on_screen_resume(self) -> None:
+        self.told()
+
+    def told(self) -> None:
+        """Take up whatever the app knows now. Screens out of sight do it when they come back."""
+        if not self.is_mounted or not self.is_current_base:
+            return
+        self.tell_jobs()
+        if self.app.facts is not None:
+            self.show_facts(self.app.facts)
+            self.refresh_bindings()
+
+    def tell_jobs(self) -> None:
+        """The job queue moved."""
+        queue = self.app.queue
+        self.header.show(self.app.facts, len(queue.waiting) + (queue.running is not None))
+        self.job_bar.show(queue, self.app.dismissed)
+
+    @property
+    def is_current_base(self) -> bool:
+        """Whether this screen is the one in sight, perhaps below a dialog."""
+        return self in self.app.screen_stack

@@ -1,0 +1,348 @@
+"""Coverage: the tree of sources, what is safe and what is not, and what it would be if some drives died."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from textual import getters, on, work
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input, Static
+from textual.worker import get_current_worker
+
+from medback_core import browsing
+from medback_core.browsing import DirectoryView, FileCoverage
+from medback_core.errors import MedbackError
+from medback_core.model import Count
+from medback_tui import settings
+from medback_tui.facts import Facts
+from medback_tui.listing import Listing, Place, View, read_listing
+from medback_tui.widgets.breadcrumb import Breadcrumb
+from medback_tui.widgets.coverage_detail import CoverageDetail
+from medback_tui.widgets.coverage_list import CoverageList
+from medback_tui.widgets.empty import EmptyState
+from medback_tui.widgets.line_list import LineList
+from medback_tui.words import counted, name, number
+
+from .base import MainScreen
+from .dead_drives import DeadDrives
+
+
+@dataclass
+class ListingRead(Message):
+    """A place was read. `under`: the path the cursor should stand on."""
+
+    listing: Listing
+    under: tuple[int, bytes] | None
+
+
+class CoverageScreen(MainScreen):
+    """Screen 3."""
+
+    MODE = "coverage"
+    AUTO_FOCUS = "CoverageList"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,right,l", "open", "open", id="coverage.open", tooltip="Go into the directory under the cursor"),
+        Binding(
+            "left,h,backspace", "out", "out", show=False, id="coverage.out", tooltip="Back out to the directory above"
+        ),
+        Binding(
+            "slash", "filter", "filter", id="coverage.filter", tooltip="Show only names that contain what you type"
+        ),
+        Binding(
+            "f", "unsafe_only", "not safe", id="coverage.unsafe", tooltip="Show only what is not safe, or all again"
+        ),
+        Binding(
+            "s", "sort", "sort", id="coverage.sort", tooltip="Sort by name, bytes, what is not safe, or oldest check"
+        ),
+        Binding(
+            "w",
+            "what_if",
+            "what if",
+            id="coverage.what-if",
+            tooltip="What if drives died: mark them and see the tree without them",
+        ),
+        Binding(
+            "space", "mark", "mark", show=False, id="coverage.mark", tooltip="Mark this; shows the total of all marks"
+        ),
+        Binding(
+            "r",
+            "restore",
+            "restore",
+            show=False,
+            id="coverage.restore",
+            tooltip="Bring this (or what is marked) back: opens the restore screen",
+        ),
+        Binding(
+            "escape",
+            "back",
+            "back",
+            show=False,
+            id="coverage.back",
+            tooltip="End the filter, the what-if, the marks, one after the other",
+        ),
+    ]
+
+    start_at: ClassVar[tuple[int, bytes] | None] = None  # another screen wants this place shown
+    start_dead: ClassVar[frozenset[int] | None] = None  # … or these drives dead
+
+    empty = getters.query_one(EmptyState)
+    rows = getters.query_one(CoverageList)
+    crumbs = getters.query_one(Breadcrumb)
+    detail = getters.query_one(CoverageDetail)
+    filter_line = getters.query_one("#filter", Input)
+    status = getters.query_one("#status", Static)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = Place()
+        self.view: View | None = None
+        self._facts: Facts | None = None
+
+    def compose_body(self) -> Iterable[Widget]:
+        yield EmptyState()
+        yield Breadcrumb()
+        yield Static(id="status", classes="line")
+        with Container(classes="split"):
+            yield CoverageList(self._fetch)
+            yield CoverageDetail(classes="pane")
+        yield Input(placeholder="part of a name; Enter keeps the filter, Esc ends it", id="filter")
+
+    def on_mount(self) -> None:
+        self.filter_line.display = self.status.display = False
+
+    # --- what is shown -----------------------------------------------------------------------------------------------
+
+    def show_facts(self, facts: Facts) -> None:
+        changed = facts is not self._facts
+        self._facts = facts
+        has = bool(facts.sources)
+        self.empty.display = not has
+        for widget in (self.crumbs, self.rows, self.detail):
+            widget.display = has
+        if not has:
+            self.empty.say(
+                "There is nothing to show the coverage of yet.",
+                ("1", "add a source first: a directory with files you want to keep"),
+            )
+            return
+        if self.view is None:
+            self.view = View(self.app.settings.order)
+        if CoverageScreen.start_at is not None:
+            self.place, CoverageScreen.start_at, changed = Place(*CoverageScreen.start_at), None, True
+            self.view = replace(self.view, filter_text="")
+        if CoverageScreen.start_dead is not None:
+            self.view, changed = replace(self.view, dead=CoverageScreen.start_dead), True
+            CoverageScreen.start_dead = None
+        if self.place.source is not None and all(row.source.key != self.place.source for row in facts.sources):
+            self.place = Place()
+        if changed:
+            self.read()
+        else:
+            self._show_detail()
+
+    def read(self, under: tuple[int, bytes] | None = None) -> None:
+        """Read the place one is in; the cursor stays where it is, or goes to `under`."""
+        if self.view is None:
+            return
+        if under is None and self.rows.listing.place == self.place and self.rows.current is not None:
+            under = self.rows.path_of(self.rows.current)
+        self._read(self.place, self.view, under)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="listing")
+    def _read(self, place: Place, view: View, under: tuple[int, bytes] | None) -> None:
+        worker = get_current_worker()
+        try:
+            listing = self.app.in_session(lambda session: read_listing(session, place, view))
+        except MedbackError as error:
+            self.app.call_later(self.app.show_problem, error)
+            return
+        if listing is not None and not worker.is_cancelled:
+            self.post_message(ListingRead(listing, under))
+
+    @on(ListingRead)
+    def listing_read(self, message: ListingRead) -> None:
+        listing = message.listing
+        if listing.place != self.place or listing.view != self.view:
+            return  # one has moved on meanwhile
+        cursor = self.rows.cursor if self.rows.listing.place == listing.place else 0
+        if message.under is not None:
+            cursor = self._index_of(listing, message.under, cursor)
+        self.rows.show_listing(listing, cursor)
+        self.crumbs.show(listing, self._facts)
+        self._show_status()
+
+    @staticmethod
+    def _index_of(listing: Listing, under: tuple[int, bytes], otherwise: int) -> int:
+        for index, row in enumerate(listing.found.directories if listing.found is not None else ()):
+            if (row.source.key, row.path) == under:
+                return index
+        return otherwise
+
+    def _fetch(self, keys: Sequence[int]) -> list[FileCoverage]:
+        reader, view = self.app.reader, self.rows.listing.view
+        return [] if reader is None else browsing.page(reader, keys, dead=view.dead)
+
+    def _show_status(self) -> None:
+        """One line when there is more to say than where one is: a what-if, marks, a filter."""
+        view, listing = self.view, self.rows.listing
+        assert view is not None
+        parts: list[Content] = []
+        if view.dead and self._facts is not None:
+            drives = [name(row.target.name) for row in self._facts.targets if row.target.key in view.dead]
+            lost = listing.shares.none - listing.alive.none
+            words = f"{counted(lost)} lost" if lost.files else "nothing lost"
+            weaker = listing.shares.below - listing.alive.below
+            if weaker.files > 0:
+                words += f", {counted(weaker)} more below the wanted copies"
+            parts.append(Content.assemble((f" what if {', '.join(drives)} died: ", "bold $text-error"), words))
+        if self.rows.marked:
+            total = sum(self.rows.marked.values(), Count())
+            parts.append(Content.assemble((f" {len(self.rows.marked)} marked: ", "bold $accent"), counted(total)))
+        if view.filter_text or view.unsafe_only:
+            what = f"“{name(view.filter_text)}”" if view.filter_text else ""
+            what += " only what is not safe" if view.unsafe_only else ""
+            parts.append(Content(f" {number(listing.count)} of {number(listing.of)} {what}"))
+        self.status.display = bool(parts)
+        self.status.update(Content("  ").join(parts))
+
+    @on(LineList.Moved)
+    def moved(self) -> None:
+        self._show_detail()
+
+    def _show_detail(self) -> None:
+        if self._facts is not None and self.view is not None:
+            self.detail.show(self.rows.current, self.rows.listing, self._facts, self.app.drives.here, self.app.reader)
+
+    # --- keys --------------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        del parameters
+        if action in ("open", "filter", "unsafe_only", "sort", "what_if", "mark", "restore"):
+            return self._facts is not None and bool(self._facts.sources)
+        return True
+
+    @on(LineList.Opened)
+    def action_open(self) -> None:
+        """Go into the directory under the cursor."""
+        row = self.rows.current
+        if isinstance(row, DirectoryView) and self.view is not None:
+            self._go(Place(row.source.key, row.path))
+
+    def action_out(self) -> None:
+        """Out to the directory above."""
+        here = self.place
+        if here.source is None:
+            return
+        above = Place(here.source, here.path.rpartition(b"/")[0]) if here.path else Place()
+        self._go(above, (here.source, here.path))
+
+    def _go(self, place: Place, under: tuple[int, bytes] | None = None) -> None:
+        assert self.view is not None
+        self.place = place
+        if self.view.filter_text:
+            self.view = replace(self.view, filter_text="")
+            self._hide_filter()
+        self._read(place, self.view, under)
+
+    @on(Breadcrumb.Clicked)
+    def crumb_clicked(self, message: Breadcrumb.Clicked) -> None:
+        self._go(message.place)
+
+    def action_unsafe_only(self) -> None:
+        """Only what is not safe, or all again."""
+        if self.view is not None:
+            self.view = replace(self.view, unsafe_only=not self.view.unsafe_only)
+            self.read()
+
+    def action_sort(self) -> None:
+        """The next order."""
+        if self.view is not None:
+            orders = settings.ORDERS
+            self._sort_by(orders[(orders.index(self.view.order) + 1) % len(orders)])
+
+    def _sort_by(self, order: str) -> None:
+        assert self.view is not None
+        self.view = replace(self.view, order=order)
+        self.app.keep_settings(replace(self.app.settings, order=order))
+        self.read()
+
+    @on(LineList.HeaderClicked)
+    def header_clicked(self, message: LineList.HeaderClicked) -> None:
+        self._sort_by(message.column.id)
+
+    def action_mark(self) -> None:
+        """Mark what is under the cursor."""
+        self.rows.toggle_mark()
+        self._show_status()
+
+    def action_what_if(self) -> None:
+        """Choose the drives that are dead in this what-if."""
+        if self._facts is None or self.view is None:
+            return
+
+        def chosen(dead: frozenset[int] | None) -> None:
+            if dead is not None and self.view is not None:
+                self.view = replace(self.view, dead=dead)
+                self.read()
+
+        self.app.push_screen(DeadDrives(self._facts, self.view.dead), chosen)
+
+    def action_restore(self) -> None:
+        """Bring back what is marked, or what is under the cursor."""
+        from .restore import RestoreScreen, Scope
+
+        row = self.rows.current
+        chosen = list(self.rows.marked) or ([self.rows.path_of(row)] if row is not None else [])
+        if not chosen or self._facts is None:
+            return
+        aliases = {facts.source.key: facts.source.alias for facts in self._facts.sources}
+        RestoreScreen.start_with = tuple(Scope(aliases[source], path) for source, path in chosen)
+        self.app.call_later(self.app.run_action, "go('restore')")
+
+    def action_back(self) -> None:
+        """End the what-if, the marks, the unsafe-only view; else take note of the last job."""
+        assert self.view is not None or self._facts is None
+        if self.view is not None and self.view.filter_text:
+            self.view = replace(self.view, filter_text="")
+            self._hide_filter()
+            self.read()
+        elif self.view is not None and self.view.dead:
+            self.view = replace(self.view, dead=frozenset())
+            self.read()
+        elif self.rows.marked:
+            self.rows.marked.clear()
+            self.rows.refresh()
+            self._show_status()
+        else:
+            self.app.call_later(self.app.run_action, "dismiss_job")
+
+    # --- the filter --------------------------------------------------------------------------------------------------
+
+    def action_filter(self) -> None:
+        """Filter as you type."""
+        self.filter_line.display = True
+        self.filter_line.focus()
+
+    def _hide_filter(self) -> None:
+        with self.filter_line.prevent(Input.Changed):
+            self.filter_line.value = ""
+        self.filter_line.display = False
+        self.rows.focus()
+
+    @on(Input.Changed, "#filter")
+    def filter_typed(self, event: Input.Changed) -> None:
+        if self.view is not None and event.value != self.view.filter_text:
+            self.view = replace(self.view, filter_text=event.value)
+            self.read()
+
+    @on(Input.Submitted, "#filter")
+    def filter_kept(self) -> None:
+        if not self.filter_line.value:
+            self._hide_filter()
+        self.rows.focus()

@@ -1,0 +1,73 @@
+"""Mark the drives that are dead in a what-if."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from medback_tui.facts import Facts, TargetFacts
+from medback_tui.widgets.columns import Cell, Column
+from medback_tui.widgets.line_list import LineList
+from medback_tui.widgets.row_list import RowList
+from medback_tui.words import name, number, size
+
+from .dialogs import Dialog
+
+COLUMNS = (
+    Column("label", "drive", 0),
+    Column("state", "state", 8),
+    Column("files", "files", 9, right=True),
+    Column("only", "only here", 10, right=True),
+)
+
+
+def _draw(row: TargetFacts) -> list[Cell]:
+    only: Cell = [(size(row.only.bytes), "below")] if row.only.files else [("·", "dim")]
+    return [name(row.target.name), [(str(row.target.state), "dim")], number(row.held.files), only]
+
+
+class DeadDrives(Dialog[frozenset[int]]):
+    """Returns the keys of the marked drives; none is the shelf as it is."""
+
+    AUTO_FOCUS = "RowList"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "mark", "mark", id="dead.mark", tooltip="This drive is dead, or alive again"),
+        Binding("enter", "done", "show", id="dead.done", tooltip="Show the tree without the marked drives"),
+    ]
+
+    def __init__(self, facts: Facts, dead: frozenset[int]) -> None:
+        super().__init__()
+        self.facts, self.dead = facts, dead
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box") as box:
+            box.border_title = Content("What if these drives died?")
+            words = (
+                "Mark with space; Enter shows the tree as it would be without them, or without the one you stand on."
+            )
+            yield Static(Content(words), id="words")
+            yield RowList[TargetFacts](COLUMNS, _draw, lambda row: row.target.key, id="drives")
+            yield Static(Content("space mark · enter show · esc back"), classes="keys")
+
+    def on_mount(self) -> None:
+        rows = self.query_one(RowList)
+        rows.styles.height = min(14, len(self.facts.targets) + 2)
+        rows.marked = set(self.dead)
+        rows.show_rows([row for row in self.facts.targets if row.target.counts])
+
+    def action_mark(self) -> None:
+        self.query_one(RowList).toggle_mark()
+
+    @on(LineList.Opened)
+    def action_done(self) -> None:
+        rows = self.query_one(RowList)
+        marked = frozenset(key for key in rows.marked if isinstance(key, int))
+        if not marked and not self.dead and rows.current is not None:
+            marked = frozenset({rows.current.target.key})
+        self.dismiss(marked)

@@ -1,0 +1,132 @@
+"""Questions: to confirm, to choose one answer, to type one value. Esc always answers no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Literal, TypeVar
+
+from textual import getters, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Static
+
+from medback_tui.state import SharedApp
+
+Result = TypeVar("Result")
+
+
+class Dialog(ModalScreen[Result], Generic[Result]):
+    """Base of all that opens above a screen."""
+
+    app = getters.app(SharedApp)
+    CSS_PATH = [  # noqa: RUF012 - as Textual has it
+        "../widgets/chrome.tcss",
+        "../widgets/lists.tcss",
+        "dialogs.tcss",
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "give_up", "back", id="dialog.back", tooltip="Close this and change nothing"),
+    ]
+
+    def action_give_up(self) -> None:
+        self.dismiss(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One answer to a question: what it returns, what its button says."""
+
+    value: str
+    label: str
+    variant: Literal["default", "primary", "success", "warning", "error"] = "default"
+
+
+class Question(Dialog[str]):
+    """A title, some words, one button for each answer; the first answer changes nothing and has the focus, unless
+    another is named. Returns the answer's value, None for Esc."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "left,h", "app.focus_previous", "previous", show=False, id="question.previous", tooltip="The answer before"
+        ),
+        Binding("right,l", "app.focus_next", "next", show=False, id="question.next", tooltip="The next answer"),
+        Binding("y", "copy", "copy command", id="question.copy", tooltip="Copy the command line that does the same"),
+    ]
+
+    def __init__(
+        self,
+        title: str,
+        words: Content,
+        choices: Sequence[Choice],
+        *,
+        focus: str = "",
+        same_as: str = "",
+        danger: bool = False,
+    ) -> None:
+        super().__init__()
+        self.title_words, self.words, self.choices = title, words, choices
+        self.first, self.same_as = focus or choices[0].value, same_as
+        self.set_class(danger, "-danger")
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box") as box:
+            box.border_title = Content(self.title_words)
+            yield Static(self.words, id="words")
+            if self.same_as:
+                yield Static(Content(f"same as: {self.same_as}   (y copies it)"), id="same")
+            with Horizontal(id="answers"):
+                for choice in self.choices:
+                    yield Button(
+                        Content(choice.label), id=f"answer-{choice.value}", variant=choice.variant, compact=True
+                    )
+
+    def on_mount(self) -> None:
+        self.query_one(f"#answer-{self.first}", Button).focus()
+
+    @on(Button.Pressed)
+    def answered(self, event: Button.Pressed) -> None:
+        value = (event.button.id or "").removeprefix("answer-")
+        self.dismiss(value)
+
+    def action_copy(self) -> None:
+        if self.same_as:
+            self.app.copy_to_clipboard(self.same_as)
+            self.notify("copied", timeout=2)
+
+
+def confirm(title: str, words: Content, yes: str, *, same_as: str = "", danger: bool = True) -> Question:
+    """A yes-or-no question about something that can't simply be undone: the focus is on No. Returns "yes" or not."""
+    choices = [Choice("no", "No"), Choice("yes", yes, "error" if danger else "primary")]
+    return Question(title, words, choices, same_as=same_as, danger=danger)
+
+
+class Ask(Dialog[str]):
+    """Type one value. `check` says what is wrong with it, or nothing."""
+
+    def __init__(self, title: str, words: str, value: str, check: Callable[[str], str | None] | None = None) -> None:
+        super().__init__()
+        self.title_words, self.words, self.value, self.check = title, words, value, check
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box") as box:
+            box.border_title = Content(self.title_words)
+            yield Static(Content(self.words), id="words")
+            yield Input(self.value, select_on_focus=True)
+            yield Static(id="problem")
+            yield Static(Content("Enter keeps it · Esc changes nothing"), classes="keys")
+
+    @on(Input.Changed)
+    def typed(self, event: Input.Changed) -> None:
+        problem = self.check(event.value.strip()) if self.check else None
+        self.query_one("#problem", Static).update(Content(problem or ""))
+
+    @on(Input.Submitted)
+    def done(self, event: Input.Submitted) -> None:
+        value = event.value.strip()
+        problem = self.check(value) if self.check else None
+        if problem is None:
+            self.dismiss(value)

@@ -1,0 +1,69 @@
+"""The keys of the screen one is on, made from its bindings so that it is never out of date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import ActiveBinding, Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from .dialogs import Dialog
+
+GROUPS = {"list": "In a list", "app": "Everywhere", "job": "The running job", "go": "Screens"}
+
+
+class Help(Dialog[None]):
+    """One line a key: what it does, in a sentence."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark,f1,q", "give_up", "close", id="help.close", tooltip="Close the help"),
+        Binding("j,down", "scroll(1)", "down", show=False, id="help.down", tooltip="Further down"),
+        Binding("k,up", "scroll(-1)", "up", show=False, id="help.up", tooltip="Further up"),
+    ]
+
+    def __init__(self, about: str, bindings: Iterable[ActiveBinding]) -> None:
+        super().__init__(classes="-large")
+        self.about, self.bindings_shown = about, list(bindings)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box") as box:
+            box.border_title = Content(f"Keys: {self.about}")
+            with VerticalScroll(id="keys"):
+                yield Static(self._words())
+            yield Static(
+                Content("○ no copy   ◐ fewer copies than wanted   ● as many as wanted     Esc closes"), classes="keys"
+            )
+
+    def on_mount(self) -> None:
+        self.query_one(VerticalScroll).focus()
+
+    def action_scroll(self, step: int) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=step * 2, animate=False)
+
+    def _words(self) -> Content:
+        groups: dict[str, dict[str, list[Binding]]] = {}
+        for active in self.bindings_shown:
+            binding = active.binding
+            if binding.system or not binding.description or binding.id is None:
+                continue
+            group = GROUPS.get(binding.id.partition(".")[0], self.about)
+            groups.setdefault(group, {}).setdefault(binding.action, []).append(binding)
+        lines: list[Content] = []
+        order = [self.about, *(title for title in GROUPS.values() if title in groups)]
+        for title in order:
+            if title not in groups:
+                continue
+            lines += (
+                [Content(""), Content.styled(title, "bold $accent")]
+                if lines
+                else [Content.styled(title, "bold $accent")]
+            )
+            for bindings in groups[title].values():
+                keys = "  ".join(self.app.get_key_display(binding) for binding in bindings)
+                words = bindings[0].tooltip or bindings[0].description
+                lines.append(Content.assemble((f"  {keys:<14}", "bold"), f" {words}"))
+        return Content("\n").join(lines)

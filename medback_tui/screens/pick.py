@@ -1,0 +1,175 @@
+"""Choose a directory (or a file) by walking to it or by typing its path."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import getters, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, Static
+
+from medback_core import names
+from medback_tui.widgets.columns import Cell, Column
+from medback_tui.widgets.line_list import LineList
+from medback_tui.widgets.row_list import RowList
+from medback_tui.words import name, size
+
+from .dialogs import Dialog
+
+COLUMNS = (Column("name", "", 0, middle=True), Column("size", "", 9, right=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line: what choosing it does (`take`, `up`, `into` or `file`), and the path it is about."""
+
+    does: str
+    path: bytes
+    size: int = 0
+
+
+@dataclass
+class Listed(Message):
+    """A directory was read (or could not be)."""
+
+    path: bytes
+    entries: list[Entry]
+    problem: str
+
+
+def read_directory(path: bytes, *, files: bool) -> list[Entry]:
+    """The directories in a directory (and its files), by name; hidden ones last. Raises OSError."""
+    inside: list[Entry] = []
+    with os.scandir(path) as found:
+        for entry in found:
+            try:
+                if entry.is_dir():
+                    inside.append(Entry("into", entry.path))
+                elif files and entry.is_file():
+                    inside.append(Entry("file", entry.path, entry.stat().st_size))
+            except OSError:
+                continue  # it went away while we looked, or is not ours to see
+    return sorted(inside, key=lambda e: (e.does == "file", os.path.basename(e.path).startswith(b"."), e.path.lower()))
+
+
+class PickDirectory(Dialog[bytes]):
+    """Returns the chosen path, None for Esc. With `files`, a file is what is chosen."""
+
+    AUTO_FOCUS = "RowList"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h,backspace", "up", "up", id="pick.up", tooltip="The directory above"),
+        Binding("right,l,enter", "open", "open", id="pick.open", tooltip="Go in, or choose the line under the cursor"),
+        Binding("space,s", "take", "choose", id="pick.take", tooltip="Choose the directory one is in"),
+        Binding("slash,tilde,i", "type", "type a path", id="pick.type", tooltip="Type or paste a path"),
+    ]
+
+    rows = getters.query_one("#entries", RowList)
+    typed = getters.query_one(Input)
+    problem = getters.query_one("#problem", Static)
+
+    def __init__(self, title: str, verb: str, start: bytes | None = None, *, files: bool = False) -> None:
+        super().__init__(classes="-large")
+        self.title_words, self.verb, self.files = title, verb, files
+        self.path = start or os.path.expanduser(b"~")
+        self._came_from: bytes | None = None
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box") as box:
+            box.border_title = Content(self.title_words)
+            yield Input(name(self.path), placeholder="a path; Enter takes it", select_on_focus=True)
+            yield Static(id="problem")
+            yield RowList[Entry](COLUMNS, self._draw, lambda entry: (entry.does, entry.path), id="entries")
+            yield Static(Content(self._keys()), classes="keys")
+
+    def _keys(self) -> str:
+        take = "" if self.files else "space choose this one · "
+        return f"enter open · ← up · {take}/ type a path · esc back"
+
+    def _draw(self, entry: Entry) -> list[Cell]:
+        if entry.does == "take":
+            return [[("▸ ", "accent"), (f"{self.verb}: ", "strong"), (name(entry.path), "accent")], ""]
+        if entry.does == "up":
+            return [[("  ..", "dim")], ""]
+        shown = name(os.path.basename(entry.path))
+        if entry.does == "file":
+            return [f"  {shown}", [(size(entry.size), "dim")]]
+        return [f"  {shown}/", ""]
+
+    def on_mount(self) -> None:
+        self._read(self.path)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="pick")
+    def _read(self, path: bytes) -> None:
+        try:
+            entries, problem = read_directory(path, files=self.files), ""
+        except OSError as error:
+            entries, problem = [], f"{name(path)}: {error.strerror}"
+        self.post_message(Listed(path, entries, problem))
+
+    @on(Listed)
+    def listed(self, message: Listed) -> None:
+        self.problem.update(Content(message.problem))
+        if message.problem and message.path != self.path:
+            return
+        self.path = message.path
+        head = [] if self.files else [Entry("take", self.path)]
+        if self.path != b"/":
+            head.append(Entry("up", os.path.dirname(self.path)))
+        entries = head + message.entries
+        self.rows.rows = entries
+        at = next((i for i, entry in enumerate(entries) if entry.path == self._came_from and entry.does == "into"), 0)
+        self.rows.rows_changed(at)
+        with self.typed.prevent(Input.Changed):
+            self.typed.value = name(self.path)
+
+    @on(LineList.Opened)
+    def action_open(self) -> None:
+        """Go in, up, or choose."""
+        entry = self.rows.current
+        if entry is None:
+            return
+        if entry.does in ("take", "file"):
+            self.dismiss(entry.path)
+        elif entry.does == "up":
+            self.action_up()
+        else:
+            self._came_from = None
+            self._read(entry.path)
+
+    def action_up(self) -> None:
+        """The directory above."""
+        self._came_from = self.path
+        self._read(os.path.dirname(self.path))
+
+    def action_take(self) -> None:
+        """Choose the directory one is in."""
+        if not self.files:
+            self.dismiss(self.path)
+
+    def action_type(self) -> None:
+        """Type a path."""
+        self.typed.focus()
+
+    @on(Input.Submitted)
+    def submitted(self, event: Input.Submitted) -> None:
+        if event.value == name(self.path):
+            path = self.path  # untouched: the exact bytes, whatever the name looks like
+        else:
+            path = os.path.abspath(os.path.expanduser(names.from_text(event.value.strip())))
+        if os.path.isdir(path):
+            if self.files:
+                self._read(path)
+                self.rows.focus()
+            else:
+                self.dismiss(path)
+        elif os.path.exists(path) and self.files:
+            self.dismiss(path)
+        else:
+            what = "is no directory" if os.path.exists(path) else "does not exist"
+            self.problem.update(Content(f"{name(path)} {what}"))

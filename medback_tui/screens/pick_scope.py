@@ -1,0 +1,97 @@
+"""Choose what to bring back by walking the tree as it is on record, whether or not it still exists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import getters, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from medback_core import browsing
+from medback_core.browsing import DirectoryView, FileCoverage
+from medback_tui.listing import Place, View, read_listing
+from medback_tui.plan_facts import Scope
+from medback_tui.widgets.coverage_list import CoverageList
+from medback_tui.widgets.line_list import LineList
+from medback_tui.words import name
+
+from .coverage import ListingRead
+from .dialogs import Dialog
+
+
+class PickScope(Dialog[Scope]):
+    """Returns the scope, None for Esc."""
+
+    AUTO_FOCUS = "CoverageList"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,l,enter", "into", "open", id="scope.into", tooltip="Go into the directory under the cursor"),
+        Binding("left,h,backspace", "out", "out", id="scope.out", tooltip="Out to the directory above"),
+        Binding("space", "take", "choose", id="scope.take", tooltip="Bring back what is under the cursor"),
+        Binding("a", "all", "everything", id="scope.all", tooltip="Bring back everything"),
+    ]
+    rows = getters.query_one(CoverageList)
+    where = getters.query_one("#where", Static)
+
+    def __init__(self) -> None:
+        super().__init__(classes="-large")
+        self.place = Place()
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box") as box:
+            box.border_title = "Bring back what?"
+            yield Static(id="where", classes="label")
+            yield CoverageList(self._fetch)
+            yield Static(
+                "space choose what is under the cursor · a everything · enter open · ← out · esc back", classes="keys"
+            )
+
+    def on_mount(self) -> None:
+        self._read(self.place, None)
+
+    def _fetch(self, keys: Sequence[int]) -> list[FileCoverage]:
+        return [] if self.app.reader is None else browsing.page(self.app.reader, keys)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="listing")
+    def _read(self, place: Place, under: tuple[int, bytes] | None) -> None:
+        listing = self.app.in_session(lambda session: read_listing(session, place, View()))
+        if listing is not None:
+            self.post_message(ListingRead(listing, under))
+
+    @on(ListingRead)
+    def listing_read(self, message: ListingRead) -> None:
+        listing = message.listing
+        self.place = listing.place
+        directories = listing.found.directories if listing.found is not None else ()
+        keys = [(row.source.key, row.path) for row in directories]
+        self.rows.show_listing(listing, keys.index(message.under) if message.under in keys else 0)
+        where = "all sources" if listing.source is None else f"{name(listing.source.alias)}/{name(listing.place.path)}"
+        self.where.update(Content(where))
+
+    @on(LineList.Opened)
+    def action_into(self) -> None:
+        row = self.rows.current
+        if isinstance(row, DirectoryView):
+            self._read(Place(row.source.key, row.path), None)
+        elif row is not None:
+            self.action_take()
+
+    def action_out(self) -> None:
+        here = self.place
+        if here.source is not None:
+            above = Place(here.source, here.path.rpartition(b"/")[0]) if here.path else Place()
+            self._read(above, (here.source, here.path))
+
+    def action_take(self) -> None:
+        row, source = self.rows.current, self.rows.listing.source
+        if isinstance(row, DirectoryView):
+            self.dismiss(Scope(row.source.alias, row.path))
+        elif row is not None and source is not None:
+            self.dismiss(Scope(source.alias, self.rows.path_of(row)[1]))
+
+    def action_all(self) -> None:
+        self.dismiss(Scope())

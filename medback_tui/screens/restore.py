@@ -1,0 +1,409 @@
+"""Restore: what is missing, which drives bring it back in which order, and bringing it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from textual import getters, on, work
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from medback_core import model
+from medback_core.errors import MedbackError
+from medback_core.plans import PlannedStep
+from medback_core.rating import NOTHING
+from medback_tui import operations
+from medback_tui.facts import Facts
+from medback_tui.jobs import Job
+from medback_tui.plan_facts import EVERYTHING, PlanFacts, Scope, Wish, make_plan
+from medback_tui.widgets.empty import EmptyState
+from medback_tui.widgets.line_list import LineList
+from medback_tui.widgets.plan_list import PlanList, PlanRow
+from medback_tui.words import counted, files, name, plural, size
+
+from . import restoring
+from .base import MainScreen
+from .dialogs import confirm
+
+
+@dataclass
+class PlanMade(Message):
+    """A plan was made (or none could be)."""
+
+    plan: PlanFacts | None
+    problem: str = ""
+
+
+@dataclass
+class Planning(Message):
+    """How far the planning is."""
+
+    progress: model.Progress
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, Planning)
+
+
+class RestoreScreen(MainScreen):
+    """Screen 4."""
+
+    MODE = "restore"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "enter",
+            "restore",
+            "restore",
+            id="restore.restore",
+            tooltip="Bring back what this drive holds, when it is plugged in",
+        ),
+        Binding(
+            "x",
+            "exclude",
+            "can't have",
+            id="restore.exclude",
+            tooltip="This drive can't be had: plan without it, or with it again",
+        ),
+        Binding(
+            "o", "what", "what", id="restore.what", tooltip="What to bring back: all, a source, a directory or a file"
+        ),
+        Binding("t", "to", "where to", id="restore.to", tooltip="Where to: in place, or under another directory"),
+        Binding(
+            "i", "load", "load", id="restore.load", tooltip="Load a restore context: on a new machine, or from a drive"
+        ),
+        Binding(
+            "c",
+            "conflicts",
+            "conflicts",
+            id="restore.conflicts",
+            tooltip="Files that differ from what should be restored: decide each",
+        ),
+        Binding(
+            "e",
+            "everything",
+            "if all was lost",
+            show=False,
+            id="restore.everything",
+            tooltip="The plan for everything, as if this machine was gone; or for what is missing",
+        ),
+        Binding(
+            "m",
+            "unreachable",
+            "not coming back",
+            show=False,
+            id="restore.unreachable",
+            tooltip="List the files no drive can bring back",
+        ),
+        Binding(
+            "W",
+            "write",
+            "write context",
+            show=False,
+            id="restore.write",
+            tooltip="Write a restore context: all names, hashes and places in one file",
+        ),
+        Binding("E", "end", "end restore", show=False, id="restore.end", tooltip="Drop what a loaded context expects"),
+        Binding(
+            "escape",
+            "back",
+            "back",
+            show=False,
+            id="restore.back",
+            tooltip="Everything again, in place, with all drives",
+        ),
+    ]
+
+    start_with: ClassVar[tuple[Scope, ...] | None] = None  # the coverage screen wants these brought back
+
+    empty = getters.query_one(EmptyState)
+    rows = getters.query_one(PlanList)
+    headline = getters.query_one("#headline", Static)
+    wish_line = getters.query_one("#wish", Static)
+    detail = getters.query_one("#plan-detail", Static)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scopes: tuple[Scope, ...] = (EVERYTHING,)
+        self.wish = Wish()
+        self.plan: PlanFacts | None = None
+        self.conflicts: list[tuple[Job, model.Conflict]] = []
+        self._facts: Facts | None = None
+
+    def compose_body(self) -> Iterable[Widget]:
+        yield EmptyState()
+        yield Static(id="wish", classes="line")
+        yield Static(id="headline")
+        yield PlanList(lambda: self.app.drives.here)
+        yield Static(id="plan-detail", classes="pane -always")
+
+    def show_facts(self, facts: Facts) -> None:
+        changed = facts is not self._facts
+        self._facts = facts
+        has = bool(facts.sources)
+        self.empty.display = not has
+        for widget in (self.wish_line, self.headline, self.rows, self.detail):
+            widget.display = has
+        if not has:
+            self.empty.say(
+                "Nothing to restore is known to this session.",
+                ("", "A restore context knows what existed and which drives hold it;"),
+                ("", "each drive carries one: .medback-context.xml"),
+                ("i", "load one"),
+            )
+            return
+        if RestoreScreen.start_with is not None:
+            self.scopes, RestoreScreen.start_with = RestoreScreen.start_with, None
+            self.wish, changed = replace(self.wish, scope=self.scopes[0], everything=False), True
+        if changed:
+            self.replan()
+        else:
+            self.rows.refresh()
+            self._show_detail()
+
+    # --- the plan ----------------------------------------------------------------------------------------------------
+
+    def replan(self) -> None:
+        """Make the plan for the present wish, in a thread."""
+        self._show_wish()
+        self._make_plan(self.wish)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="plan")
+    def _make_plan(self, wish: Wish) -> None:
+        worker = get_current_worker()
+
+        def tell(progress: model.Progress) -> None:
+            self.post_message(Planning(progress))
+
+        try:
+            plan = self.app.in_session(lambda session: make_plan(session, wish, lambda: worker.is_cancelled, tell))
+        except MedbackError as error:
+            self.post_message(PlanMade(None, str(error)))
+            return
+        if not worker.is_cancelled:
+            self.post_message(PlanMade(plan))
+
+    @on(Planning)
+    def planning(self, message: Planning) -> None:
+        done = message.progress
+        if self.plan is None or self.plan.wish != self.wish:
+            self.headline.update(Content(f" {done.phase}: {files(done.files)} so far …"))
+
+    @on(PlanMade)
+    def plan_made(self, message: PlanMade) -> None:
+        plan = self.plan = message.plan
+        if message.problem:
+            self.headline.update(Content.styled(f" {name(message.problem)}", "$text-error"))
+        elif plan is not None and plan.wish == self.wish:
+            self.headline.update(_headline(plan))
+            rows: list[PlanRow] = [PlanRow(n + 1, step) for n, step in enumerate(plan.summary.steps)]
+            rows += self._left_out(plan)
+            self.rows.show_plan(plan, rows)
+        self._show_wish()
+        self._show_detail()
+        self.refresh_bindings()
+
+    def _left_out(self, plan: PlanFacts) -> list[PlanRow]:
+        """The drives a person excluded stay in the list, so that they can be taken back in."""
+        facts = self._facts.targets if self._facts is not None else ()
+        out = [row.target for row in facts if row.target.id in plan.wish.without]
+        return [PlanRow(0, PlannedStep(target, NOTHING, NOTHING), excluded=True) for target in out]
+
+    def _show_wish(self) -> None:
+        scope = self.wish.scope
+        what = "everything" if scope.source is None else name(scope.source)
+        if scope.path:
+            what += f"/{name(scope.path)}"
+        if len(self.scopes) > 1:
+            what += f" and {plural(len(self.scopes) - 1, 'more mark')}"
+        where = "where it was" if self.wish.to is None else name(self.wish.to)
+        parts = [("bring back ", ""), (what, "bold $foreground"), ("   to ", ""), (where, "bold $foreground")]
+        if self.conflicts:
+            parts.append((f"   {plural(len(self.conflicts), 'conflict')} (c)", "bold $text-warning"))
+        self.wish_line.update(Content.assemble(*parts))
+
+    @property
+    def current(self) -> PlanRow | None:
+        return self.rows.current
+
+    @on(LineList.Moved)
+    def moved(self) -> None:
+        self._show_detail()
+
+    def _show_detail(self) -> None:
+        plan = self.plan
+        lines: list[Content] = []
+        row = self.current
+        if row is not None:
+            target = row.step.target
+            here = self.app.drives.here.get(target.key)
+            if row.excluded:
+                lines.append(Content(f"{name(target.name)} is left out of the plan; x takes it in again"))
+            elif here is not None:
+                words = " is plugged in: " + (
+                    "Enter restores from it" if plan and not plan.imagined else "nothing is missing now"
+                )
+                lines.append(Content.assemble((name(target.name), "bold $text-success"), words))
+            else:
+                lines.append(Content.assemble("plug in ", (name(target.name), "bold"), f" ({target.id})"))
+        if plan is not None and plan.summary.unreachable.files:
+            lines.append(
+                Content.styled(
+                    f"{counted(plan.summary.unreachable)} would not come back: no drive has them (m)", "$text-error"
+                )
+            )
+        if plan is not None and not plan.summary.exact:
+            lines.append(Content.styled(f"there may be a shorter plan: {plan.summary.why}", "$text-muted"))
+        self.detail.update(Content("\n").join(lines) if lines else Content("nothing to plug in"))
+
+    # --- keys --------------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        del parameters
+        if action in ("restore", "exclude"):
+            return self.is_mounted and self.current is not None
+        if action in ("what", "to", "everything", "write"):
+            return self._facts is not None and bool(self._facts.sources)
+        if action == "conflicts":
+            return bool(self.conflicts)
+        if action == "unreachable":
+            return self.plan is not None and bool(self.plan.summary.unreachable_files)
+        if action == "end":
+            return self._facts is not None and self._facts.expected
+        return True
+
+    @on(LineList.Opened)
+    def action_restore(self) -> None:
+        """Bring back what the drive under the cursor holds."""
+        row = self.current
+        if row is None or row.excluded or self.plan is None:
+            return
+        target = row.step.target
+        here = self.app.drives.here.get(target.key)
+        if here is None:
+            self.notify(
+                f"{name(target.name)} is not plugged in yet; it lights up when it is", severity="warning", markup=False
+            )
+        elif self.plan.imagined:
+            self.notify("nothing is missing: there is nothing to bring back", markup=False)
+        else:
+            for scope in self.scopes:
+                job = operations.restore(
+                    here, target.name, source=scope.source, path=scope.path or None, to=self.wish.to
+                )
+                job.ended = self._restored
+                self.app.submit(job)
+
+    def _restored(self, job: Job) -> None:
+        known = {conflict.path for conflict in job.conflicts}
+        self.conflicts = [pair for pair in self.conflicts if pair[1].path not in known]
+        self.conflicts += [(job, conflict) for conflict in job.conflicts]
+        self.replan()
+
+    def action_exclude(self) -> None:
+        """Plan without this drive, or with it again."""
+        row = self.current
+        if row is None:
+            return
+        chosen = set(self.wish.without) ^ {row.step.target.id}
+        self._wish(replace(self.wish, without=tuple(sorted(chosen))))
+
+    def action_everything(self) -> None:
+        """The plan for all of it, or for what is missing."""
+        self._wish(replace(self.wish, everything=not self.wish.everything))
+
+    def _wish(self, wish: Wish) -> None:
+        if wish != self.wish:
+            self.wish = wish
+            self.replan()
+
+    def action_what(self) -> None:
+        """Choose what to bring back."""
+
+        def chosen(scope: Scope | None) -> None:
+            if scope is not None:
+                self.scopes = (scope,)
+                self._wish(replace(self.wish, scope=scope))
+
+        restoring.choose_scope(self.app, chosen)
+
+    def action_to(self) -> None:
+        """Choose where to."""
+
+        def chosen(to: tuple[bytes | None] | None) -> None:
+            if to is not None:
+                self._wish(replace(self.wish, to=to[0]))
+
+        restoring.choose_destination(self.app, self.wish.to, chosen)
+
+    def action_load(self) -> None:
+        """Load a restore context."""
+        restoring.load_context(self.app)
+
+    def action_write(self) -> None:
+        """Write a restore context."""
+        restoring.write_context(self.app)
+
+    def action_conflicts(self) -> None:
+        """Decide the conflicts."""
+        from .conflicts import Conflicts
+
+        def decided(left: list[tuple[Job, model.Conflict]] | None) -> None:
+            if left is not None:
+                self.conflicts = left
+                self._show_wish()
+                self.refresh_bindings()
+
+        self.app.push_screen(Conflicts(self.conflicts, self._restored), decided)
+
+    def action_unreachable(self) -> None:
+        """List what no drive can bring back."""
+        from .unreachable import Unreachable
+
+        if self.plan is not None:
+            self.app.push_screen(Unreachable(self.plan))
+
+    def action_end(self) -> None:
+        """Drop what a loaded context expects."""
+        job = operations.finish_restore()
+        words = Content(
+            "What the loaded context expects and is not restored yet is no longer planned for or counted. No file and "
+            "no copy is touched; the context can be loaded again."
+        )
+
+        def answered(answer: str | None) -> None:
+            if answer == "yes":
+                self.app.submit(job)
+
+        self.app.push_screen(confirm("End the restore?", words, "End it", same_as=job.command), answered)
+
+    def action_back(self) -> None:
+        """Everything, in place, with all drives; else take note of the last job."""
+        if self.wish != Wish():
+            self.scopes = (EVERYTHING,)
+            self._wish(Wish())
+        else:
+            self.app.call_later(self.app.run_action, "dismiss_job")
+
+
+def _headline(plan: PlanFacts) -> Content:
+    summary = plan.summary
+    drives = plural(len(summary.steps), "drive")
+    comes = summary.missing - summary.unreachable
+    if not plan.imagined:
+        bring = "brings" if len(summary.steps) == 1 else "bring"
+        words = f" {counted(summary.missing)} missing; {drives} {bring} back {size(comes.bytes)}"
+        differ = f"; {files(summary.differing)} differ from what should be there" if summary.differing else ""
+        return Content.styled(words + differ, "bold $text-warning")
+    if not summary.missing.files:
+        return Content(" nothing is known that could be lost")
+    words = " " if plan.wish.everything else " Nothing is missing. "
+    words += f"If this machine died now: {drives}, in this order, bring back {counted(comes)}"
+    if not summary.unreachable.files:
+        return Content.styled(words, "bold $text-success")
+    lost = f", and {counted(summary.unreachable)} would not come back"
+    return Content.assemble((words, "bold"), (lost, "bold $text-error"))

@@ -1,0 +1,210 @@
+"""The sources: what is backed up, and how safe each is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual import getters, on
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from medback_tui import operations
+from medback_tui.facts import Facts, SourceFacts
+from medback_tui.widgets.columns import Cell, Column, Span
+from medback_tui.widgets.coverage_bar import bar
+from medback_tui.widgets.empty import EmptyState
+from medback_tui.widgets.line_list import LineList
+from medback_tui.widgets.row_list import RowList
+from medback_tui.words import age, ago, counted, name, number, percent, plural, size
+
+from .base import MainScreen
+from .dialogs import Ask, confirm
+
+COLUMNS = (
+    Column("alias", "source", 0),
+    Column("path", "path", 0, from_width=90, middle=True),
+    Column("files", "files", 9, right=True),
+    Column("bytes", "bytes", 8, right=True),
+    Column("safe", "safe", 14),
+    Column("wanted", "copies", 6, right=True, from_width=64),
+    Column("scanned", "scanned", 9, from_width=84),
+    Column("state", "state", 11),
+)
+
+
+def state_of(row: SourceFacts) -> Span:
+    """One word on the state of a source, the worst first."""
+    if row.damaged:
+        return f"{number(row.damaged)} damaged", "none"
+    if row.source.refused:
+        return "not updated", "below"
+    if not row.mounted:
+        return "not mounted", "below"
+    if row.source.scanned_at is None:
+        return "not scanned", "below"
+    return "ok", "dim"
+
+
+def _draw(row: SourceFacts) -> list[Cell]:
+    source, shares = row.source, row.shares
+    total = shares.total
+    share = percent(shares.safe.bytes, total.bytes) if total.bytes else percent(shares.safe.files, total.files)
+    return [
+        name(source.alias),
+        [(name(source.path), "dim")],
+        number(total.files),
+        size(total.bytes),
+        [*bar(shares, 8), (f" {share:>5}", "")] if total.files else [("·", "dim")],
+        str(source.wanted),
+        age(source.scanned_at),
+        [state_of(row)],
+    ]
+
+
+class SourcesScreen(MainScreen):
+    """Screen 1."""
+
+    MODE = "sources"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "coverage", id="sources.open", tooltip="See what of this source is safe"),
+        Binding("a", "add", "add", id="sources.add", tooltip="Add a directory to be backed up"),
+        Binding("u", "update", "update", id="sources.update", tooltip="Scan this source again"),
+        Binding("U", "update_all", "all", id="sources.update-all", tooltip="Scan all sources again"),
+        Binding("c", "copies", "copies", id="sources.copies", tooltip="How many copies this source wants"),
+        Binding(
+            "v",
+            "verify",
+            "verify",
+            show=False,
+            id="sources.verify",
+            tooltip="Read this source again and look for damage",
+        ),
+        Binding("d", "forget", "forget", id="sources.forget", tooltip="Forget this source; no file is touched"),
+    ]
+
+    rows = getters.query_one("#sources", RowList)
+    empty = getters.query_one(EmptyState)
+    detail = getters.query_one("#source-detail", Static)
+
+    def compose_body(self) -> Iterable[Widget]:
+        yield EmptyState()
+        yield RowList[SourceFacts](COLUMNS, _draw, lambda row: row.source.id, id="sources")
+        yield Static(id="source-detail", classes="pane -always")
+
+    def show_facts(self, facts: Facts) -> None:
+        self.rows.display = self.detail.display = bool(facts.sources)
+        self.empty.display = not facts.sources
+        if not facts.sources:
+            self.empty.say(
+                "Nothing is backed up yet.",
+                ("", "A source is a directory with files you want to keep."),
+                ("a", "add the first one"),
+                ("4", "or restore something that was lost"),
+            )
+        self.rows.show_rows(facts.sources)
+
+    @property
+    def current(self) -> SourceFacts | None:
+        return self.rows.current
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        del parameters
+        if action in ("open", "update", "update_all", "copies", "forget", "verify"):
+            return self.is_mounted and self.current is not None
+        return True
+
+    @on(LineList.Moved)
+    def moved(self) -> None:
+        row = self.current
+        if row is None:
+            return
+        unsafe = row.shares.unsafe
+        lines = [Content.assemble((name(row.source.path), "bold"), f"   scanned {ago(row.source.scanned_at)}")]
+        if unsafe.files:
+            lines.append(Content(f"not safe: {counted(unsafe)}; with no copy at all: {counted(row.shares.none)}"))
+        elif row.shares.total.files:
+            lines.append(Content(f"all of it has {plural(row.source.wanted, 'copy', 'copies')}"))
+        if row.source.refused:
+            lines.append(Content.assemble(("last update refused: ", "$text-warning"), name(row.source.refused)))
+        elif not row.mounted:
+            lines.append(Content.assemble(("not mounted: ", "$text-warning"), "mount it, then u updates it"))
+        elif row.damaged:
+            words = "content changed though size and time did not; v verifies, 3 shows where"
+            lines.append(Content.assemble((f"{plural(row.damaged, 'file')} damaged: ", "$text-error"), words))
+        if row.source.excludes:
+            lines.append(Content(f"left out: {', '.join(name(pattern) for pattern in row.source.excludes)}"))
+        self.detail.update(Content("\n").join(lines))
+
+    @on(LineList.Opened)
+    def action_open(self) -> None:
+        """Open the coverage of this source."""
+        from .coverage import CoverageScreen
+
+        row = self.current
+        if row is not None:
+            CoverageScreen.start_at = (row.source.key, b"")
+            self.app.call_later(self.app.run_action, "go('coverage')")
+
+    def action_add(self) -> None:
+        """Choose a directory and scan it."""
+        from .pick import PickDirectory
+
+        def chosen(path: bytes | None) -> None:
+            if path is not None:
+                self.app.submit(operations.add_source(path))
+
+        self.app.push_screen(PickDirectory("Add a source", "back up this directory"), chosen)
+
+    def action_update(self) -> None:
+        """Scan this source again."""
+        if self.current is not None:
+            self._update([self.current.source.alias])
+
+    def action_update_all(self) -> None:
+        """Scan all sources again."""
+        self._update([])
+
+    def _update(self, aliases: list[str]) -> None:
+        self.app.submit(operations.update(aliases))
+
+    def action_verify(self) -> None:
+        """Read this source again."""
+        if self.current is not None:
+            self.app.submit(operations.verify(self.current.source.path, self.current.source.alias))
+
+    def action_copies(self) -> None:
+        """Ask for the wanted number of copies."""
+        row = self.current
+        if row is None:
+            return
+        alias = row.source.alias
+
+        def answered(value: str | None) -> None:
+            if value is not None and int(value) != row.source.wanted:
+                self.app.submit(operations.set_copies(alias, int(value)))
+
+        def check(value: str) -> str | None:
+            return None if value.isdigit() and 1 <= int(value) <= 99 else "a number from 1 to 99"
+
+        words = f"How many copies, each on another drive, should every file of {name(alias)} have?"
+        self.app.push_screen(Ask("Wanted copies", words, str(row.source.wanted), check), answered)
+
+    def action_forget(self) -> None:
+        """Ask, then forget this source."""
+        row = self.current
+        if row is None:
+            return
+        job = operations.forget_source(row.source.alias)
+        words = Content(
+            f"Forget {name(row.source.alias)} with {counted(row.shares.total)}? No file is deleted, neither there nor "
+            "on any drive, and its copies stay. It is no longer watched or backed up."
+        )
+
+        def answered(answer: str | None) -> None:
+            if answer == "yes":
+                self.app.submit(job)
+
+        self.app.push_screen(confirm("Forget a source", words, "Forget it", same_as=job.command), answered)

@@ -1,0 +1,69 @@
+"""What the app remembers of itself between two runs: theme, sort order, last screen. Nothing about backups."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import platformdirs
+
+from medback_core import disk
+
+SCREENS = ("sources", "targets", "coverage", "restore")
+ORDERS = ("name", "bytes", "unsafe", "checked")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The values with their defaults; `path` is where they are kept, None: nowhere."""
+
+    theme: str = "medback-dark"
+    order: str = "name"
+    screen: str = "sources"
+    path: Path | None = None
+
+
+def default_path() -> Path:
+    """Where the settings lie unless a test says otherwise."""
+    return platformdirs.user_config_path("medback") / "app.json"
+
+
+def load(path: Path | None) -> Settings:
+    """The settings kept at `path`; the defaults where there are none or they make no sense."""
+    settings = Settings(path=path)
+    if path is None:
+        return settings
+    try:
+        kept = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return settings
+    if not isinstance(kept, dict):
+        return settings
+    theme, order, screen = kept.get("theme"), kept.get("order"), kept.get("screen")
+    if isinstance(theme, str):
+        settings = replace(settings, theme=theme)
+    if order in ORDERS:
+        settings = replace(settings, order=order)
+    if screen in SCREENS:
+        settings = replace(settings, screen=screen)
+    return settings
+
+
+def save(settings: Settings) -> str | None:
+    """Keep the settings. Returns why they could not be kept, None when they are: never worth stopping for."""
+    if settings.path is None:
+        return None
+    values = {key: value for key, value in asdict(settings).items() if key != "path"}
+    data = (json.dumps(values, indent=1) + "\n").encode()
+    try:
+        there = next(parent for parent in settings.path.parents if parent.is_dir())
+        below = settings.path.relative_to(there)
+        with disk.Root(os.fsencode(there)) as root:
+            if below.parent != Path():
+                root.make_directories(os.fsencode(below.parent))
+            disk.write_whole(root, os.fsencode(below), data)
+    except OSError as error:
+        return f"the app's settings are not kept: {error.strerror}"
+    return None

@@ -1,0 +1,75 @@
+"""What all screens share: the session, the facts read from it, the drives that are here, the jobs, the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from textual.app import App
+
+from medback_core.errors import MedbackError, Refused
+from medback_core.session import Session, default_path, open_session
+
+from .drives import Drives
+from .facts import Facts
+from .jobs import Job, JobQueue
+from .settings import Settings
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of the log screen."""
+
+    date: int
+    level: str  # info, warning, error
+    about: str
+    words: str
+
+
+class SharedApp(App[int]):
+    """The app as its screens see it; `app.MedbackApp` is the one that runs."""
+
+    session_path: Path
+    reader: Session | None  # for reads of a few milliseconds on the event loop
+    facts: Facts | None  # None until they were first read
+    drives: Drives
+    queue: JobQueue
+    settings: Settings
+    log_lines: list[LogLine]
+    dismissed: int  # number of the last ended job a person has taken note of
+
+    def submit(self, job: Job) -> Job:
+        """Queue a job."""
+        return self.queue.submit(job)
+
+    def read_facts(self) -> None:
+        """Read what the screens show again, in a thread."""
+        raise NotImplementedError
+
+    def keep_settings(self, settings: Settings) -> None:
+        """Remember changed settings."""
+        raise NotImplementedError
+
+    def show_problem(self, error: MedbackError, way_out: str = "") -> None:
+        """Tell of an error that stands in nobody's way any more."""
+        raise NotImplementedError
+
+    def in_session(self, read: Callable[[Session], Answer]) -> Answer | None:
+        """Run a read with a connection of its own: for a thread. None while there is no session DB yet."""
+        try:
+            session = open_session(self.session_path, create=False)
+        except Refused as refused:
+            if refused.kind == "no-session":
+                return None
+            raise
+        with session:
+            return read(session)
+
+
+def session_file(path: Path | None) -> Path:
+    """The session DB's place as it is used everywhere."""
+    return (path or default_path()).expanduser().absolute()

@@ -1,0 +1,99 @@
+"""The pane below (or beside) the coverage list: every copy of a file, or what would make a directory safe."""
+
+from __future__ import annotations
+
+import time
+
+from textual.content import Content
+from textual.widgets import Static
+
+from medback_core import whereabouts
+from medback_core.browsing import DirectoryView, FileCoverage
+from medback_core.model import Standing
+from medback_core.session import Session
+from medback_tui.advice import next_step
+from medback_tui.facts import Facts
+from medback_tui.listing import Listing, shares_of
+from medback_tui.words import ago, counted, name, plural, size
+
+from .coverage_list import Row
+
+STANDINGS = {Standing.VERIFIED: "verified", Standing.WRITTEN: "written, not read back", Standing.CLAIMED: "by hearsay"}
+
+
+class CoverageDetail(Static):
+    """Reads the copies of one file: a few rows by key."""
+
+    def show(
+        self, row: Row | None, listing: Listing, facts: Facts, here: dict[int, bytes], reader: Session | None
+    ) -> None:
+        """Say all there is to say about the row under the cursor."""
+        lines: list[Content] = []
+        if isinstance(row, FileCoverage):
+            lines = self._file(row, listing, here, reader)
+        elif isinstance(row, DirectoryView):
+            lines = self._directory(row)
+        else:
+            lines = [Content("nothing here" + (" that matches" if listing.of else ""))]
+        advice = next_step(facts, listing, here)
+        if advice:
+            lines.append(Content.styled(advice, "$accent"))
+        self.update(Content("\n").join(lines))
+
+    @staticmethod
+    def _directory(row: DirectoryView) -> list[Content]:
+        shares = shares_of(row)
+        lines = [Content.assemble((f"{name(row.name)}/", "bold"), f"   {counted(shares.total)}")]
+        if shares.none.files:
+            lines.append(Content.assemble(("○ ", "$text-error"), f"{counted(shares.none)} with no copy anywhere"))
+        if shares.below.files:
+            lines.append(
+                Content.assemble(("◐ ", "$text-warning"), f"{counted(shares.below)} with fewer copies than wanted")
+            )
+        if shares.safe.files:
+            lines.append(Content.assemble(("● ", "$text-success"), f"{counted(shares.safe)} safe"))
+        return lines
+
+    def _file(
+        self, row: FileCoverage, listing: Listing, here: dict[int, bytes], reader: Session | None
+    ) -> list[Content]:
+        changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.mtime_ns // 10**9))
+        lines = [
+            Content.styled(name(row.name), "bold"),
+            Content.styled(f"{size(row.size)}   {changed}   md5 {row.content.md5.hex()}", "$text-muted"),
+        ]
+        if row.trouble:
+            words = "its content changed though its size and time did not: damage" if row.trouble == 1 else (
+                "its content changed and somebody put its time back"
+            )  # fmt: skip
+            lines.append(Content.styled(words, "$text-error"))
+        copies = whereabouts.detail(reader, row.key) if reader is not None else []
+        if not copies:
+            lines.append(Content.assemble(("○ ", "$text-error"), "no copy anywhere"))
+        for copy in copies:
+            lines += self._copy(copy, listing, here)
+        if row.copies < row.wanted:
+            lines.append(
+                Content.styled(f"{plural(row.wanted - row.copies, 'copy', 'copies')} still wanted", "$text-warning")
+            )
+        return lines
+
+    @staticmethod
+    def _copy(copy: whereabouts.CopyView, listing: Listing, here: dict[int, bytes]) -> list[Content]:
+        target = copy.target
+        dead = target.key in listing.view.dead
+        sign = ("● ", "$text-success") if copy.counts and not dead else ("○ ", "$text-muted")
+        words = f"  {STANDINGS[copy.standing]}"
+        if copy.verified_at:
+            words += f" {ago(copy.verified_at)}"
+        if dead:
+            words += ", dead in this what-if"
+        elif not target.known:
+            words += ", a drive nobody knows"
+        elif not target.counts:
+            words += f", does not count: {target.state}"
+        where = name(copy.path) if copy.path else "where on it is known when the drive is next seen"
+        return [
+            Content.assemble(sign, (name(target.name), "bold"), "  ▶ here" if target.key in here else "", words),
+            Content.styled(f"    {where}", "$text-muted"),
+        ]

@@ -1,0 +1,163 @@
+"""The coverage list: directories first, then files, drawn from pages of the session DB. A million rows are fine."""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from medback_core.browsing import DirectoryView, FileCoverage
+from medback_core.model import Count
+from medback_tui.listing import Listing, Place, View, of_copies, shares_of
+from medback_tui.words import age, name, number, plural, size
+
+from .columns import Cell, Column, Span
+from .coverage_bar import bar, glyph, glyph_of
+from .line_list import LineList
+
+PAGE = 128  # rows fetched at once
+PAGES_KEPT = 64
+
+Row: TypeAlias = DirectoryView | FileCoverage
+FetchPage: TypeAlias = Callable[[Sequence[int]], list[FileCoverage]]
+
+COLUMNS = (
+    Column("name", "name", 0, sortable=True, middle=True),
+    Column("bar", "", 10, from_width=100),
+    Column("files", "files", 9, right=True),
+    Column("bytes", "bytes", 9, right=True, sortable=True),
+    Column("unsafe", "0 copies", 9, right=True, sortable=True),
+    Column("one", "1 copy", 9, right=True),
+    Column("more", "2+", 9, right=True, from_width=88),
+    Column("checked", "checked", 9, right=True, sortable=True),
+)
+
+
+class CoverageList(LineList):
+    """Shows a `Listing`; asks `fetch` for the files of a page only when they come into sight."""
+
+    def __init__(self, fetch: FetchPage, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.columns = COLUMNS
+        self.listing = Listing(Place(), View())
+        self.marked: dict[tuple[int, bytes], Count] = {}
+        self._fetch = fetch
+        self._pages: OrderedDict[int, dict[int, FileCoverage]] = OrderedDict()
+
+    @property
+    def row_count(self) -> int:
+        return self.listing.count
+
+    def show_listing(self, listing: Listing, cursor: int) -> None:
+        """Show a listing with the cursor on a row."""
+        self.listing = listing
+        self._pages.clear()
+        self.sorted_by = listing.view.order
+        self.rows_changed(cursor)
+
+    def row_at(self, index: int) -> Row | None:
+        """The row at an index; None when there is none, or its file went away since the listing was made."""
+        found = self.listing.found
+        if found is None or index < 0:
+            return None
+        if index < len(found.directories):
+            return found.directories[index]
+        number = index - len(found.directories)
+        if number >= len(found.files):
+            return None
+        return self._page(found.files, number // PAGE).get(found.files[number])
+
+    @property
+    def current(self) -> Row | None:
+        """The row under the cursor."""
+        return self.row_at(self.cursor)
+
+    def _page(self, keys: array[int], number: int) -> dict[int, FileCoverage]:
+        page = self._pages.get(number)
+        if page is None:
+            files = self._fetch(keys[number * PAGE : (number + 1) * PAGE])
+            page = self._pages[number] = {file.key: file for file in files}
+            if len(self._pages) > PAGES_KEPT:
+                self._pages.popitem(last=False)
+        else:
+            self._pages.move_to_end(number)
+        return page
+
+    def path_of(self, row: Row) -> tuple[int, bytes]:
+        """(source key, path relative to it) of a row."""
+        if isinstance(row, DirectoryView):
+            return row.source.key, row.path
+        place = self.listing.place
+        assert place.source is not None
+        return place.source, place.path + b"/" + row.name if place.path else row.name
+
+    def is_marked(self, index: int) -> bool:
+        if not self.marked:
+            return False
+        row = self.row_at(index)
+        return row is not None and self.path_of(row) in self.marked
+
+    def toggle_mark(self) -> None:
+        """Mark or unmark the row under the cursor and step on."""
+        row = self.current
+        if row is None:
+            return
+        where = self.path_of(row)
+        if where in self.marked:
+            del self.marked[where]
+        else:
+            self.marked[where] = row.count if isinstance(row, DirectoryView) else Count(1, row.size)
+        self.refresh()
+        self.action_cursor(1)
+
+    def cells(self, index: int) -> Sequence[Cell]:
+        row = self.row_at(index)
+        if row is None:
+            return [[("gone; F5 reads again", "dim")], *[""] * (len(COLUMNS) - 1)]
+        return _of_directory(row) if isinstance(row, DirectoryView) else _of_file(row)
+
+
+def _of_directory(row: DirectoryView) -> list[Cell]:
+    shares = shares_of(row)
+    sign, style = glyph(shares)
+    none, one, more = of_copies(row)
+    return [
+        [(f"{sign} ", style), (f"{name(row.name)}/", "")],
+        bar(shares),
+        number(row.count.files),
+        size(row.count.bytes),
+        _bytes(none, "none"),
+        _bytes(one, "below" if shares.below.files else ""),
+        _bytes(more, ""),
+        [(_checked(row.oldest, bool(one.files or more.files)), "dim")],
+    ]
+
+
+def _bytes(count: Count, style: str) -> list[Span]:
+    if not count.files:
+        return [("·", "dim")]
+    return [(size(count.bytes) if count.bytes else f"{count.files} empty", style)]
+
+
+def _checked(date: int | None, copies: bool) -> str:
+    return age(date) if copies or date else "·"
+
+
+def _of_file(row: FileCoverage) -> list[Cell]:
+    sign, style = glyph_of(row.copies, row.wanted)
+    by_copies: list[Cell] = [[("·", "dim")]] * 3
+    by_copies[min(2, row.copies)] = [(size(row.size), style if row.copies < row.wanted else "")]
+    shown: list[Span] = [(f"{sign} ", style), (name(row.name), "")]
+    if row.trouble:
+        shown.append(("  damaged" if row.trouble == 1 else "  changed keeping its time", "none"))
+    if row.claimed and not row.copies:
+        shown.append((f"  {plural(row.claimed, 'copy', 'copies')} by hearsay", "dim"))
+    return [
+        shown,
+        [(f"{row.copies} of {row.wanted}", "dim")],
+        "",
+        size(row.size),
+        *by_copies,
+        [(_checked(row.checked_at, row.copies > 0), "dim")],
+    ]

@@ -1,0 +1,85 @@
+"""The bottom line: what the keys do here. At most seven of them, as many as fit, `?` and `^p` always."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.screen import Screen
+from textual.strip import Strip
+from textual.widget import Widget
+
+HINTS_MAX = 7
+ALWAYS = ("help",)
+
+
+class KeyHints(Widget):
+    """Made from the bindings that are active now; each hint can be clicked."""
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"hints--key", "hints--text"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._hints: list[tuple[str, str, str]] = []  # key as shown, words, key to press
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
+        self._read()
+
+    def on_unmount(self) -> None:
+        self.screen.bindings_updated_signal.unsubscribe(self)
+
+    def _bindings_changed(self, screen: Screen[object]) -> None:
+        del screen
+        self._read()
+
+    def on_resize(self) -> None:
+        self._read()
+
+    def _read(self) -> None:
+        seen: dict[str, tuple[str, str, str]] = {}
+        always: dict[str, tuple[str, str, str]] = {}
+        for active in self.screen.active_bindings.values():
+            binding = active.binding
+            if not binding.show or not active.enabled or binding.action in seen:
+                continue
+            shown = (self.app.get_key_display(binding), binding.description.lower(), binding.key)
+            (always if binding.action in ALWAYS else seen)[binding.action] = shown
+        tail = [always[action] for action in ALWAYS if action in always]
+        if self.app.use_command_palette and not self.screen.is_modal:
+            tail.append(("^p", "all", self.app.COMMAND_PALETTE_BINDING))
+        room = self.size.width - 1 - sum(self._width(hint) for hint in tail)
+        chosen: list[tuple[str, str, str]] = []
+        for hint in list(seen.values()):
+            if len(chosen) + len(tail) >= HINTS_MAX and self.size.width < 120:
+                break
+            if self._width(hint) <= room:
+                room -= self._width(hint)
+                chosen.append(hint)
+        self._hints = chosen + tail
+        self.refresh()
+
+    @staticmethod
+    def _width(hint: tuple[str, str, str]) -> int:
+        return cell_len(hint[0]) + cell_len(hint[1]) + 3
+
+    def render_line(self, y: int) -> Strip:
+        del y
+        segments = [Segment(" ", self._style("text"))]
+        for key, words, _ in self._hints:
+            segments += [Segment(key, self._style("key")), Segment(f" {words}  ", self._style("text"))]
+        return Strip(segments).adjust_cell_length(self.size.width, self._style("text"))
+
+    def _style(self, name: str) -> Style:
+        return self.rich_style + self.get_component_rich_style(f"hints--{name}", partial=True)
+
+    def on_click(self, event: events.Click) -> None:
+        left = 1
+        for hint in self._hints:
+            if left <= event.x < left + self._width(hint):
+                self.app.simulate_key(hint[2])
+            left += self._width(hint)

@@ -1,0 +1,233 @@
+"""A list with a cursor that draws only the lines one can see, so that a million rows cost what fifty do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from .columns import Cell, Column, Span, row_strip, visible
+
+GUTTER = 2  # the cursor's bar, and the mark
+
+
+class LineList(ScrollView, can_focus=True):
+    """Base of every list in the app: one header line that stays, rows below it.
+
+    A subclass answers `row_count`, `cells(index)`, and where it likes `is_marked` and `row_style`.
+    """
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "list--row", "list--cursor", "list--blurred", "list--hover", "list--header", "list--lit",
+        "list--dim", "list--strong", "list--none", "list--below", "list--safe", "list--accent", "list--bar",
+    }  # fmt: skip
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "cursor(-1)", "up", show=False, id="list.up", tooltip="The row above"),
+        Binding("down,j", "cursor(1)", "down", show=False, id="list.down", tooltip="The row below"),
+        Binding("pageup,ctrl+u", "page(-1)", "page up", show=False, id="list.page-up", tooltip="A screenful up"),
+        Binding("pagedown,ctrl+d", "page(1)", "page down", show=False, id="list.page-down", tooltip="A screenful down"),
+        Binding("home,g", "first", "first", show=False, id="list.first", tooltip="The first row"),
+        Binding("end,G", "last", "last", show=False, id="list.last", tooltip="The last row"),
+    ]
+
+    cursor: reactive[int] = reactive(0, repaint=False)
+    hovered: reactive[int] = reactive(-1, repaint=False)
+    columns: Sequence[Column] = ()
+    sorted_by: reactive[str] = reactive("")
+
+    @dataclass
+    class Moved(Message):
+        """The cursor stands on another row, or the row under it changed."""
+
+        list: LineList
+        index: int
+
+        @property
+        def control(self) -> LineList:
+            return self.list
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, LineList.Moved) and message.list is self.list
+
+    @dataclass
+    class Opened(Message):
+        """The row under the cursor was chosen: Enter, or a double click."""
+
+        list: LineList
+        index: int
+
+        @property
+        def control(self) -> LineList:
+            return self.list
+
+    @dataclass
+    class HeaderClicked(Message):
+        """The title of a sortable column was clicked."""
+
+        list: LineList
+        column: Column
+
+        @property
+        def control(self) -> LineList:
+            return self.list
+
+    @property
+    def row_count(self) -> int:
+        """How many rows there are."""
+        raise NotImplementedError
+
+    def cells(self, index: int) -> Sequence[Cell]:
+        """What stands in each column of a row, in the order of `columns`."""
+        raise NotImplementedError
+
+    def is_marked(self, index: int) -> bool:
+        """Whether a row carries a mark."""
+        del index
+        return False
+
+    def row_style(self, index: int) -> str:
+        """The name of the style a whole row is drawn in; `lit` for one that asks to be seen."""
+        del index
+        return "row"
+
+    # --- changing ----------------------------------------------------------------------------------------------------
+
+    def rows_changed(self, cursor: int | None = None) -> None:
+        """The rows are others now: keep the cursor inside, measure and draw again."""
+        self.virtual_size = Size(0, self.row_count + 1)
+        wanted = self.cursor if cursor is None else cursor
+        self.set_reactive(LineList.cursor, max(0, min(wanted, self.row_count - 1)))
+        self._refresh_scrollbars()
+        self._show_cursor()
+        self.refresh()
+        self.post_message(self.Moved(self, self.cursor))
+
+    def validate_cursor(self, cursor: int) -> int:
+        return max(0, min(cursor, self.row_count - 1))
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        if old == new:
+            return
+        self._draw_row(old)
+        self._draw_row(new)
+        self._show_cursor()
+        self.post_message(self.Moved(self, new))
+
+    def watch_hovered(self, old: int, new: int) -> None:
+        self._draw_row(old)
+        self._draw_row(new)
+
+    def watch_sorted_by(self) -> None:
+        self.refresh()
+
+    def _draw_row(self, index: int) -> None:
+        if index >= 0:
+            self.refresh(Region(0, index + 1 - self.scroll_offset.y, self.size.width, 1))
+
+    def _show_cursor(self) -> None:
+        height = self.scrollable_content_region.height
+        if height < 2:
+            return
+        top = self.scroll_offset.y
+        if self.cursor < top:
+            self.scroll_to(y=self.cursor, animate=False, immediate=True)
+        elif self.cursor > top + height - 2:
+            self.scroll_to(y=self.cursor - height + 2, animate=False, immediate=True)
+
+    def on_resize(self) -> None:
+        self.virtual_size = Size(0, self.row_count + 1)
+        self._show_cursor()
+
+    def on_focus(self) -> None:
+        self.refresh()
+
+    def on_blur(self) -> None:
+        self.refresh()
+
+    # --- drawing -----------------------------------------------------------------------------------------------------
+
+    def style_of(self, name: str) -> Style:
+        """The style a span asks for by name; only what it adds to the row's own."""
+        return self.get_component_rich_style(f"list--{name}", partial=name not in ("row", "header"))
+
+    def render_line(self, y: int) -> Strip:
+        width = self.scrollable_content_region.width
+        layout = visible(self.columns, width - GUTTER)
+        if y == 0:
+            titles: list[Cell] = [
+                f"{column.title} ▾" if column.sortable and column.id == self.sorted_by else column.title
+                for column in self.columns
+            ]
+            strip = row_strip(titles, layout, [("  ", "")], self.style_of, "header")
+            return strip.adjust_cell_length(width, self.style_of("header"))
+        index = self.scroll_offset.y + y - 1
+        if index >= self.row_count:
+            return Strip.blank(width, self.style_of("row"))
+        style = self.style_of("row")
+        if self.row_style(index) == "lit":
+            style += self.style_of("lit")
+        here = index == self.cursor
+        if here:
+            style += self.style_of("cursor" if self.has_focus else "blurred")
+        elif index == self.hovered:
+            style += self.style_of("hover")
+        gutter: list[Span] = [("▌" if here else " ", "bar"), ("*" if self.is_marked(index) else " ", "accent")]
+
+        def style_of(name: str) -> Style:
+            return style if name == "row" else self.style_of(name)
+
+        strip = row_strip(self.cells(index), layout, gutter, style_of, "row")
+        return strip.adjust_cell_length(width, style)
+
+    # --- keys and mouse ----------------------------------------------------------------------------------------------
+
+    def action_cursor(self, step: int) -> None:
+        self.cursor += step
+
+    def action_page(self, step: int) -> None:
+        self.cursor += step * max(1, self.scrollable_content_region.height - 2)
+
+    def action_first(self) -> None:
+        self.cursor = 0
+
+    def action_last(self) -> None:
+        self.cursor = self.row_count - 1
+
+    def open_cursor(self) -> None:
+        """Choose the row under the cursor."""
+        if self.row_count:
+            self.post_message(self.Opened(self, self.cursor))
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        index = self.scroll_offset.y + event.y - 1
+        self.hovered = index if event.y > 0 and index < self.row_count else -1
+
+    def on_leave(self) -> None:
+        self.hovered = -1
+
+    def on_click(self, event: events.Click) -> None:
+        if event.y == 0:
+            self._click_header(event.x)
+            return
+        index = self.scroll_offset.y + event.y - 1
+        if index < self.row_count:
+            self.cursor = index
+            if event.chain == 2:
+                self.open_cursor()
+
+    def _click_header(self, x: int) -> None:
+        left = GUTTER
+        for _, column, width in visible(self.columns, self.scrollable_content_region.width - GUTTER):
+            if left <= x < left + width + 2 and column.sortable:
+                self.post_message(self.HeaderClicked(self, column))
+            left += width + 2

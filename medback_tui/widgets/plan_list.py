@@ -1,0 +1,73 @@
+"""The drives of a restore plan in the order to plug them in, with what each brings and what then remains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from medback_core.plans import PlannedStep
+from medback_tui.plan_facts import PlanFacts
+from medback_tui.words import age, counted, name, number, size
+
+from .columns import Cell, Column
+from .curve import progress_line
+from .row_list import RowList
+
+COLUMNS = (
+    Column("number", "", 2, right=True),
+    Column("drive", "plug in", 0),
+    Column("state", "state", 7, from_width=84),
+    Column("where", "seen", 9),
+    Column("files", "files", 8, right=True),
+    Column("bytes", "brings", 9, right=True),
+    Column("curve", "back so far", 14),
+    Column("remaining", "then missing", 22, right=True, from_width=100),
+    Column("left", "left", 9, right=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """One step; `excluded`: a drive that was left out, shown so that it can be taken in again."""
+
+    number: int
+    step: PlannedStep
+    excluded: bool = False
+
+
+class PlanList(RowList[PlanRow]):
+    """The first step that is not here yet stands out; one that is plugged in lights up."""
+
+    def __init__(self, here: Callable[[], Mapping[int, bytes]]) -> None:
+        super().__init__(COLUMNS, self._draw, lambda row: row.step.target.id, lit=self._is_lit)
+        self._here = here
+        self._plan: PlanFacts | None = None
+
+    def show_plan(self, plan: PlanFacts, rows: list[PlanRow]) -> None:
+        """Show the steps of a plan."""
+        self._plan = plan
+        self.show_rows(rows)
+
+    def _is_lit(self, row: PlanRow) -> bool:
+        return not row.excluded and row.step.target.key in self._here()
+
+    def _draw(self, row: PlanRow) -> list[Cell]:
+        target = row.step.target
+        if row.excluded:
+            return [
+                [("✕", "dim")], [(name(target.name), "dim")], [(str(target.state), "dim")], [("left out", "dim")],
+                "", "", [("x takes it in", "dim")], "", "",
+            ]  # fmt: skip
+        here = target.key in self._here()
+        remaining, whole = row.step.remaining, self._plan.summary.missing.bytes if self._plan else 0
+        return [
+            [(str(row.number), "accent" if row.number == 1 else "dim")],
+            [(name(target.name), "strong" if row.number == 1 else "")],
+            [(str(target.state), "dim" if target.counts else "below")],
+            [("▶ here", "safe")] if here else [(age(target.seen_at), "dim")],
+            number(row.step.brings.files),
+            size(row.step.brings.bytes),
+            progress_line(whole - remaining.bytes, whole, 14),
+            counted(remaining) if remaining.files else [("nothing", "safe")],
+            size(remaining.bytes) if remaining.files else [("nothing", "safe")],
+        ]

@@ -1,0 +1,92 @@
+"""The line that is always there: the four screens, and the answer to “am I safe?”."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from medback_tui.facts import Facts
+from medback_tui.words import number, size
+
+from .columns import Span
+from .coverage_bar import bar
+
+TABS = (("sources", "1 Sources"), ("targets", "2 Targets"), ("coverage", "3 Coverage"), ("restore", "4 Restore"))
+
+
+class SafetyHeader(Widget):
+    """One line high; a tab can be clicked."""
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "header--name", "header--tab", "header--here", "header--none", "header--below", "header--safe", "header--dim",
+    }  # fmt: skip
+
+    @dataclass
+    class TabClicked(Message):
+        mode: str
+
+    def __init__(self, mode: str) -> None:
+        super().__init__()
+        self.mode = mode
+        self._facts: Facts | None = None
+        self._jobs = 0
+
+    def show(self, facts: Facts | None, jobs: int) -> None:
+        """Draw these facts and this number of unfinished jobs."""
+        self._facts, self._jobs = facts, jobs
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        del y
+        width = self.size.width
+        left: list[Span] = [(" medback ", "name")]
+        for mode, title in TABS:
+            left.append((f" {title} ", "here" if mode == self.mode else "tab"))
+        room = width - sum(cell_len(text) for text, _ in left) - 2
+        right = next((said for said in self._answers() if sum(cell_len(t) for t, _ in said) <= room), [])
+        gap = width - sum(cell_len(text) for text, _ in left + right) - 1
+        spans = [*left, (" " * max(0, gap), "tab"), *right, (" ", "tab")]
+        return Strip([Segment(text, self._style(style)) for text, style in spans]).adjust_cell_length(
+            width, self._style("tab")
+        )
+
+    def _style(self, name: str) -> Style:
+        base = self.rich_style
+        return base + self.get_component_rich_style(f"header--{name}", partial=True)
+
+    def _answers(self) -> list[list[Span]]:
+        """The answer in several lengths, the longest first."""
+        facts = self._facts
+        if facts is None:
+            return [[]]
+        if not facts.shares.total.files:
+            return [[("nothing to keep safe yet", "dim")], []]
+        unsafe = facts.shares.unsafe
+        total = facts.shares.total
+        if unsafe.files:
+            style = "none" if facts.shares.none.files else "below"
+            short: Span = (f"{size(unsafe.bytes)} not safe", style)
+        else:
+            short = ("all safe", "safe")
+        copies = f"{facts.wanted} cop{'y' if facts.wanted == 1 else 'ies'}" if facts.wanted else "their copies"
+        long: Span = (f"{number(facts.shares.safe.files)} of {number(total.files)} files have {copies} · ", "tab")
+        blank: Span = ("  ", "tab")
+        drawn = bar(facts.shares)
+        narrow = [*bar(facts.shares, 5), (" ", "tab"), short]
+        return [[*drawn, blank, long, short], [*drawn, blank, short], narrow, [short]]
+
+    def on_click(self, event: events.Click) -> None:
+        left = len(" medback ")
+        for mode, title in TABS:
+            if left <= event.x < left + len(title) + 2:
+                self.post_message(self.TabClicked(mode))
+            left += len(title) + 2
