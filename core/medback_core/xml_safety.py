@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lxml import etree
+import lxml.etree as etree
 
 from . import names
 
@@ -77,7 +77,8 @@ def parse_untrusted(data: bytes, limit: int) -> etree._Element:
 def _malformed(error: etree.LxmlError) -> UnsafeXml:
     """What lxml says, harmless on any terminal."""
     line = getattr(error, "lineno", None)
-    words = re.sub(r",? line \d+, column \d+.*", "", (error.msg or str(error)) if isinstance(error, SyntaxError) else "")
+    said = (error.msg or str(error)) if isinstance(error, SyntaxError) else ""
+    words = re.sub(r",? line \d+, column \d+.*", "", said)
     return UnsafeXml(names.display_name(words.strip()[:200]) or "not well-formed", line or None)
 
 

@@ -1,9 +1,11 @@
 """The XML beside the files: sidecars, a source's metadata, a target's identity. Bytes in, objects out, and back."""
 
+from .metadata import METADATA_LIMIT
 from .reading import parse, parse_family, whole
 from .records import (
     MODE_DEFAULT,
     NOTHING,
+    RECORDS_MAX,
     SIDECAR_LIMIT,
     Bd,
     Extra,
@@ -19,8 +21,10 @@ from .target_identity import TargetIdentity, family_target_id, parse_target_iden
 from .writing import render
 
 __all__ = [
+    "METADATA_LIMIT",
     "MODE_DEFAULT",
     "NOTHING",
+    "RECORDS_MAX",
     "SIDECAR_LIMIT",
     "Bd",
     "Extra",

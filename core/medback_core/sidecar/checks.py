@@ -9,7 +9,7 @@ import re
 import zlib
 from collections.abc import Iterable
 
-from lxml import etree
+import lxml.etree as etree
 
 XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
 
@@ -22,7 +22,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "bd": ("standing",),
     "twin": ("at", "at64"),
     "identity": ("id",),
-    "source": ("alias", "wanted", "rev"),
+    "source": ("id", "alias", "wanted", "rev"),
     "exclude": ("pattern",),
     "target": ("id", "label", "created", "state", "capacity", "rev", "fs_uuid"),
     "sibling": ("id", "alias", "path", "path64"),
@@ -52,9 +52,10 @@ def crc(form: bytes) -> str:
 
 
 def open_tag(tag: str, attributes: Iterable[tuple[str, str]]) -> str:
-    """`<tag a="…"` without its end, attributes in canonical order, each namespace used declared before the unknown ones.
+    """`<tag a="…"` without its end, attributes in canonical order.
 
-    Names are as lxml gives them. The prefixes are n0, n1, … in the order of the sorted namespaces.
+    Names are as lxml gives them. Each namespace used is declared on the spot, before the unknown attributes;
+    the prefixes are n0, n1, … in the order of the sorted namespaces.
     """
     given = list(attributes)
     used = {_split(name)[0] for name in [tag, *(name for name, _ in given)]} - {"", XML_NAMESPACE}
@@ -94,12 +95,6 @@ def canonical(element: etree._Element) -> bytes:
 def is_right(element: etree._Element) -> bool:
     """Whether the element carries the check of its own canonical form."""
     return element.get("crc") == crc(canonical(element))
-
-
-def checked(tag: str, attributes: Iterable[tuple[str, str]]) -> str:
-    """An element of ours with its check, on one line, without the newline."""
-    head = open_tag(tag, [(name, legal_text(value)) for name, value in attributes])
-    return f'{head} crc="{crc(f"{head}/>".encode())}"/>'
 
 
 def _close(element: etree._Element, head: str, inner: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lxml import etree
+from operator import attrgetter
+
+import lxml.etree as etree
 
 from .. import names
 from ..model import Standing
@@ -10,6 +12,7 @@ from . import values
 from .checks import ATTRIBUTES, exact, is_right
 from .records import MODE_DEFAULT, NOTHING, Bd, Extra, FileRecord, LinkRecord, Place, Trust, valid_id
 
+by_target = attrgetter("target")  # the order of a record's copies
 _STANDINGS = {None: Standing.VERIFIED, "verified": Standing.VERIFIED, "written": Standing.WRITTEN}
 
 
@@ -88,11 +91,6 @@ def children(
         else:
             unknown.append(exact(child))
     return tuple(sorted(bds, key=by_target)), tuple(tags), tuple(sorted(twins)), tuple(unknown)
-
-
-def by_target(bd: Bd) -> str:
-    """The order of a record's copies."""
-    return bd.target
 
 
 def extra_of(element: etree._Element, known: tuple[str, ...], elements: tuple[str, ...] = ()) -> Extra:

@@ -35,7 +35,8 @@ _CRC = rb'(?: crc="([0-9a-f]{8})")?+'
 FILE = re.compile(
     rb"<file" + _NAME + rb' size="([0-9]{1,18}+)" mtime="(-?+[0-9]{1,19}+\.[0-9]{9}+)"(?: mode="(0[0-7]{3})")?+'
     rb'(?: md5="([0-9a-f]{32})")?+(?: verified="(' + _DATE + rb')")?+'
-    rb'(?: path="(' + _V + rb')"(?: path64="(' + _B64 + rb')")?+)?+(?: by="(medback)")?+(?: damaged="(' + _DATE + rb')")?+'
+    rb'(?: path="(' + _V + rb')"(?: path64="(' + _B64 + rb')")?+)?+(?: by="(medback)")?+'
+    rb'(?: damaged="(' + _DATE + rb')")?+'
     + _CRC + rb"(?:/>|>(?!</file>)" + _CHILDREN + rb"</file>)"
 )  # fmt: skip
 LINK = re.compile(
@@ -61,7 +62,7 @@ class Shape:
     def file(self, found: re.Match[bytes]) -> FileRecord | None:
         """The record FILE found; None when its name can't be one."""
         (
-            name, name64, size, mtime, mode, md5, verified, path, path64, by, damaged, crc, bds, twins, tags,
+            name, name64, size, mtime, mode, md5, verified, path, _, by, damaged, crc, bds, twins, tags,
         ) = found.groups()  # fmt: skip
         if b"&" in name:
             name = unescape(name)

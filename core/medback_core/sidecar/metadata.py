@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from lxml import etree
+import lxml.etree as etree
 
 from ..model import TargetState
 from ..xml_safety import DtdRefused, UnsafeXml, parse_untrusted
-from .checks import checked, exact, is_right, legal_text, open_tag
+from .checks import crc, exact, is_right, legal_text, open_tag
 from .elements import extra_of
-from .records import NOTHING, Extra
+from .records import NOTHING, Extra, valid_id
 
 METADATA_LIMIT = 16 * 1024 * 1024  # bytes
 _LINES_MAX = 100_000
@@ -48,6 +48,20 @@ class Elements:
         if len(found) > 1:
             self.damage.append(f"<{tag}> stands more than once")
         return found[0] if found else None
+
+    def identifier(self, tag: str) -> str:
+        """The id of the file, which stands in `<identity>` and again in the element of this tag; "" when both are gone.
+
+        It stands twice so that one damaged line never hides which drive or source this is.
+        """
+        said = [element.get("id", "") for name in ("identity", tag) for element in self._found[name]]
+        valid = [identifier for identifier in said if valid_id(identifier)]
+        if not valid:
+            self.unreadable("identity")
+            return ""
+        if len(set(valid)) > 1:
+            self.damage.append("it holds two ids")
+        return valid[0]
 
     def unreadable(self, tag: str) -> None:
         """Note that an element has its check and yet says nothing that can be understood."""
@@ -96,8 +110,15 @@ def document(root: str, lines: Iterable[str], extra: Extra) -> bytes:
 
 
 def element_line(tag: str, attributes: Iterable[tuple[str, str]], extra: Extra = NOTHING) -> str:
-    """One element with its check, unknown attributes kept."""
-    return checked(tag, (*attributes, *extra.attributes))
+    """An element with its check, on one line, without the newline. Illegal characters become U+FFFD."""
+    head = open_tag(tag, [(name, legal_text(value)) for name, value in (*attributes, *extra.attributes)])
+    rest = f">{''.join(extra.elements)}</{tag}>" if extra.elements else "/>"
+    return f'{head} crc="{crc((head + rest).encode())}"{rest}'
+
+
+def unknown_of(element: etree._Element, known: tuple[str, ...]) -> Extra:
+    """What an element says beyond its known attributes."""
+    return extra_of(element, known, tuple(map(exact, element)))
 
 
 def optional(name: str, value: object) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lxml import etree
+import lxml.etree as etree
 
 from ..xml_safety import DtdRefused, UnsafeXml, parse_untrusted
 from .checks import exact, is_right
@@ -20,7 +20,8 @@ def parse(data: bytes) -> Sidecar:
 
     Every record carries its trust: WHOLE only where its own check is right, in a damaged file too. `damage` says why
     the file as a whole is not sound, `lost` how many records could not be saved, as best one can tell. A file with a
-    DTD or beyond SIDECAR_LIMIT or RECORDS_MAX is believed in nothing: empty, with `damage`. Reads the family's dialects as well.
+    DTD or beyond SIDECAR_LIMIT or RECORDS_MAX is believed in nothing: empty, with `damage`. Reads the family's
+    dialects as well.
     """
     if len(data) > SIDECAR_LIMIT:
         return Sidecar(damage="larger than a sidecar can be")

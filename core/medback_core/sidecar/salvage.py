@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import tee, zip_longest
 
-from lxml import etree
+import lxml.etree as etree
 
 from ..xml_safety import UnsafeXml, legal, parse_untrusted
 from .checks import exact, is_right
@@ -61,7 +61,7 @@ def salvage(data: bytes, why: str) -> Sidecar:
     sidecar = Sidecar(damage=f"cut short ({why})" if _end(data) is None else why)
     shape = Shape()
     rest = _Rest(sidecar)
-    head, starts = tee((found.start() for found in _starts(data)))
+    head, starts = tee(found.start() for found in _starts(data))
     _head(sidecar, data[: next(head, len(data))], rest)
     tries = 0
     for start, end in zip_longest(starts, head, fillvalue=len(data)):

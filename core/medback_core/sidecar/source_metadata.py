@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 
 from ..model import WANTED_DEFAULT, TargetState
 from . import values
-from .checks import ATTRIBUTES, checked
-from .elements import extra_of
-from .metadata import Elements, document, element_line, optional, parse_state
+from .checks import ATTRIBUTES
+from .metadata import Elements, document, element_line, optional, parse_state, unknown_of
 from .records import NOTHING, Extra, valid_id
 
-_ROOT = "medback"
+_ROOT = "medback-source"
 _KNOWN = ("identity", "source", "exclude", "target", "sibling")
 
 
@@ -57,21 +56,17 @@ class SourceMetadata:
 def parse_source_metadata(data: bytes) -> SourceMetadata:
     """What can be read and has a right check. Never raises; what is dropped is named in `damage`.
 
-    Without a readable id the `id` is "": such a file says which directory it is of no more.
+    Without a readable id the `id` is "": such a file no longer says which source it is of.
     """
     elements = Elements(data, _ROOT, _KNOWN)
-    identity = elements.one("identity")
-    identifier = identity.get("id", "") if identity is not None else ""
-    if not valid_id(identifier):
-        elements.unreadable("identity")
-        identifier = ""
+    identifier = elements.identifier("source")
     alias, wanted, rev, source_extra = "", None, None, NOTHING
     source = elements.one("source")
     if source is not None:
         alias = source.get("alias", "")
         wanted = values.parse_number(source.get("wanted"))
         rev = values.parse_number(source.get("rev"))
-        source_extra = extra_of(source, ATTRIBUTES["source"])
+        source_extra = unknown_of(source, ATTRIBUTES["source"])
     if wanted is None or rev is None or not alias:
         elements.unreadable("source")
     targets: list[TargetFact] = []
@@ -84,7 +79,7 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
             values.parse_number(element.get("capacity")),
             values.parse_number(element.get("rev")) or 0,
             element.get("fs_uuid"),
-            extra_of(element, ATTRIBUTES["target"]),
+            unknown_of(element, ATTRIBUTES["target"]),
         )
         if valid_id(fact.id):
             targets.append(fact)
@@ -93,7 +88,7 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
     for element in elements.all("sibling"):
         path = values.exact_bytes(element.get("path"), element.get("path64"))
         if valid_id(element.get("id", "")) and path and b"\0" not in path:
-            extra = extra_of(element, ATTRIBUTES["sibling"])
+            extra = unknown_of(element, ATTRIBUTES["sibling"])
             siblings.append(Sibling(element.get("id", ""), element.get("alias", ""), path, extra))
         else:
             elements.unreadable("sibling")
@@ -113,9 +108,10 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
 
 def render_source_metadata(metadata: SourceMetadata) -> bytes:
     """The file's bytes; targets and siblings sorted by id, so that equal facts give equal bytes."""
-    facts = (("alias", metadata.alias), ("wanted", str(metadata.wanted)), ("rev", str(metadata.rev)))
-    lines = [checked("identity", (("id", metadata.id),)), element_line("source", facts, metadata.source_extra)]
-    lines += [checked("exclude", (("pattern", pattern),)) for pattern in metadata.excludes]
+    facts = [("id", metadata.id), ("alias", metadata.alias)]
+    facts += [("wanted", str(metadata.wanted)), ("rev", str(metadata.rev))]
+    lines = [element_line("identity", (("id", metadata.id),)), element_line("source", facts, metadata.source_extra)]
+    lines += [element_line("exclude", (("pattern", pattern),)) for pattern in metadata.excludes]
     for fact in sorted(metadata.targets, key=lambda fact: fact.id):
         attributes = [("id", fact.id), ("label", fact.label), ("state", fact.state.value), ("rev", str(fact.rev))]
         attributes += optional("capacity", fact.capacity) + optional("fs_uuid", fact.fs_uuid)

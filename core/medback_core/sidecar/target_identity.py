@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from .. import names
 from ..model import TargetState
 from ..xml_safety import UnsafeXml, parse_untrusted
 from . import values
-from .checks import ATTRIBUTES, checked
-from .elements import extra_of
-from .metadata import METADATA_LIMIT, Elements, document, element_line, optional, parse_state
+from .checks import ATTRIBUTES
+from .metadata import METADATA_LIMIT, Elements, document, element_line, optional, parse_state, unknown_of
 from .records import NOTHING, Extra, valid_id
 
-_ROOT = "medback"
-_KNOWN = ("target", "also", "folder")
+_ROOT = "medback-target"
+_KNOWN = ("identity", "target", "also", "folder")
 _uuid = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
 
 
@@ -37,14 +37,17 @@ class TargetIdentity:
 
 
 def parse_target_identity(data: bytes) -> TargetIdentity:
-    """What can be read and has a right check. Never raises; without a readable id the `id` is ""."""
+    """What can be read and has a right check. Never raises; what is dropped is named in `damage`.
+
+    An empty `id` means that the drive has an identity nobody can read now: it is never to be taken for a new one.
+    Where the facts are lost the state is ACTIVE at `rev` 0, so that anything known elsewhere outranks it.
+    """
     elements = Elements(data, _ROOT, _KNOWN)
     target = elements.one("target")
     attributes = {} if target is None else {str(name): str(value) for name, value in target.attrib.items()}
-    identifier = attributes.get("id", "")
-    if not valid_id(identifier):
+    identifier = elements.identifier("target")
+    if target is None:
         elements.unreadable("target")
-        identifier = ""
     also = []
     for element in elements.all("also"):
         if valid_id(element.get("id", "")):
@@ -54,7 +57,7 @@ def parse_target_identity(data: bytes) -> TargetIdentity:
     folders = []
     for element in elements.all("folder"):
         name = values.exact_bytes(element.get("name"), element.get("name64"))
-        if name is not None and values.names.check_component(name) is None and valid_id(element.get("source", "")):
+        if name is not None and names.check_component(name) is None and valid_id(element.get("source", "")):
             folders.append((name, element.get("source", "")))
         else:
             elements.unreadable("folder")
@@ -68,7 +71,7 @@ def parse_target_identity(data: bytes) -> TargetIdentity:
         fs_uuid=attributes.get("fs_uuid"),
         also=tuple(also),
         folders=tuple(sorted(folders)),
-        target_extra=NOTHING if target is None else extra_of(target, ATTRIBUTES["target"]),
+        target_extra=NOTHING if target is None else unknown_of(target, ATTRIBUTES["target"]),
         extra=elements.extra,
         damage=tuple(elements.damage),
     )
@@ -85,10 +88,11 @@ def render_target_identity(identity: TargetIdentity) -> bytes:
         ("rev", str(identity.rev)),
     ]
     attributes += optional("fs_uuid", identity.fs_uuid)
-    lines = [element_line("target", attributes, identity.target_extra)]
-    lines += [checked("also", (("id", also),)) for also in sorted(identity.also)]
+    lines = [element_line("identity", (("id", identity.id),))]
+    lines.append(element_line("target", attributes, identity.target_extra))
+    lines += [element_line("also", (("id", also),)) for also in sorted(identity.also)]
     for folder, source in sorted(identity.folders):
-        lines.append(checked("folder", (*values.pair("name", folder), ("source", source))))
+        lines.append(element_line("folder", (*values.pair("name", folder), ("source", source))))
     return document(_ROOT, lines, identity.extra)
 
 
@@ -97,6 +101,8 @@ def family_target_id(name: bytes, data: bytes) -> str | None:
     if name == b".bkp_id":
         text = data.strip()
         return text.decode("ascii") if _uuid(text) else None
+    if name != b".mdbackup.xml":
+        return None
     try:
         root = parse_untrusted(data, METADATA_LIMIT)
     except UnsafeXml:

@@ -64,7 +64,7 @@ def format_date(date: int) -> str | None:
 
 
 def parse_date(text: str | None) -> int | None:
-    """Seconds since the epoch of an ISO 8601 date or date and time, UTC where it names no zone; None when it is none."""
+    """Seconds since the epoch of an ISO 8601 date or date and time, in UTC where it names no zone; else None."""
     if not text or len(text) > 40:
         return None
     return _date(text)

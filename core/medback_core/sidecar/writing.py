@@ -7,7 +7,6 @@ import zlib
 from binascii import b2a_hex
 from operator import attrgetter
 
-from .. import names
 from ..model import Standing
 from . import values
 from .checks import escape, legal_text, open_tag
@@ -30,9 +29,8 @@ def render(sidecar: Sidecar) -> bytes:
     Only a WHOLE record is given a check. One that is EDITED or FAMILY is written without, so that nobody believes it
     more after a rewrite than before: set its trust to WHOLE once its file was hashed (or its hash adopted).
     """
-    placements: dict[tuple[Bd, ...], bytes] = {(): b""}
     parts = [HEADER if not sidecar.extra.attributes else _header(sidecar.extra)]
-    parts += [_file(record, placements) for record in sorted(sidecar.files.values(), key=_by_name)]
+    parts += [_file(record) for record in sorted(sidecar.files.values(), key=_by_name)]
     parts += [_link(record) for record in sorted(sidecar.links.values(), key=_by_name)]
     parts += [element.encode() + b"\n" for element in sidecar.extra.elements]
     parts.append(FOOTER)
@@ -44,7 +42,7 @@ def _header(extra: Extra) -> bytes:
     return declaration + b"\n" + open_tag("dr", (("v", "1"), *extra.attributes)).encode() + b">\n"
 
 
-def _file(record: FileRecord, placements: dict[tuple[Bd, ...], bytes]) -> bytes:
+def _file(record: FileRecord) -> bytes:
     name = record.name
     shown = b'"' + name + b'"' if _plain(name) else _pair("name", name)[6:]
     mtime_ns = record.mtime_ns
@@ -64,12 +62,7 @@ def _file(record: FileRecord, placements: dict[tuple[Bd, ...], bytes]) -> bytes:
         line += b' by="medback"'
     if record.damaged is not None:
         line += _date("damaged", record.damaged)
-    rest = b""
-    if record.bds and (copies := placements.get(record.bds)) is None:
-        copies = placements[record.bds] = "".join(map(_bd, sorted(record.bds, key=by_target))).encode()
-        rest = copies
-    elif record.bds:
-        rest = copies
+    rest = _bds(record.bds) if record.bds else b""
     if record.twins or record.tags:
         rest += b"".join(b"<twin" + _pair("at", values.place_bytes(place)) + b"/>" for place in sorted(record.twins))
         rest += b"".join(map(_tag, record.tags))
@@ -97,6 +90,10 @@ def _pair(attribute: str, value: bytes) -> bytes:
 def _date(attribute: str, date: int) -> bytes:
     text = values.format_date(date)
     return f' {attribute}="{text}"'.encode() if text else b""
+
+
+def _bds(bds: tuple[Bd, ...]) -> bytes:
+    return "".join([_bd(bd) for bd in (bds if len(bds) == 1 else sorted(bds, key=by_target))]).encode()
 
 
 def _bd(bd: Bd) -> str:
