@@ -83,7 +83,7 @@ def set_aside(root: disk.Root, paths: list[bytes], words: bytes) -> tuple[dict[b
 
 
 def bring_back(root: disk.Root, where: bytes, rel: bytes) -> bool:
-    """Give what was set aside its name back, unless something is there; whether that was done. It is kept either way."""
+    """Give what was set aside its name back, unless something is there; whether that was done. It is kept anyway."""
     try:
         disk.move(root, where, rel)
     except OSError:

@@ -7,12 +7,13 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from . import names
+from . import disk, names
 from .errors import DriveGone
 from .model import (
     FAMILY_SIDECAR_NAME,
     OLD_DIRECTORY,
     SIDECAR_NAME,
+    TEMPORARY_PREFIX,
     Event,
     Excluded,
     Skipped,
@@ -20,7 +21,7 @@ from .model import (
     is_metadata,
 )
 from .session import join
-from .sidecar import SIDECAR_LIMIT, Sidecar, parse_family
+from .sidecar import SIDECAR_LIMIT, Sidecar, parse_family, whole
 from .target_records.recorder import read_sidecar
 from .targets import Drive
 
@@ -39,10 +40,10 @@ def shown(drive: Drive, rel: bytes) -> bytes:
     return os.path.join(drive.root.path, rel) if rel else drive.root.path
 
 
-def walk_drive(drive: Drive, *, family: bool) -> Iterator[DriveDirectory | Event]:
+def walk_drive(drive: Drive, *, family: bool, clean: bool = False) -> Iterator[DriveDirectory | Event]:
     """Every directory of a drive in path order, `.medback-old` last; with `family`, a `.medorg.xml` speaks where there
-    is no sidecar. Links are not followed, other file systems mounted inside are left out. What can't be read is
-    Skipped; raises DriveGone when the drive stops answering."""
+    is no sidecar; with `clean`, what a killed run left is removed. Links are not followed, other file systems mounted
+    inside are left out. What can't be read is Skipped; raises DriveGone when the drive stops answering."""
     root = drive.root
     waiting = [b""]
     while waiting:
@@ -50,6 +51,7 @@ def walk_drive(drive: Drive, *, family: bool) -> Iterator[DriveDirectory | Event
         files: list[tuple[bytes, os.stat_result]] = []
         directories: list[bytes] = []
         has = set()
+        temporary: list[bytes] = []
         try:
             for name, status in root.scan(here):
                 if isinstance(status, OSError):
@@ -57,7 +59,8 @@ def walk_drive(drive: Drive, *, family: bool) -> Iterator[DriveDirectory | Event
                 elif name in (SIDECAR_NAME, FAMILY_SIDECAR_NAME):
                     has.add(name)
                 elif is_metadata(name) and (here or name != OLD_DIRECTORY):
-                    continue
+                    if name.startswith(TEMPORARY_PREFIX):
+                        temporary.append(name)
                 elif stat.S_ISREG(status.st_mode):
                     files.append((name, status))
                 elif stat.S_ISDIR(status.st_mode):
@@ -76,6 +79,8 @@ def walk_drive(drive: Drive, *, family: bool) -> Iterator[DriveDirectory | Event
         files.sort(key=lambda entry: entry[0])
         sidecar = Sidecar()
         try:
+            if clean and temporary and disk.clean_temporaries(root, here, temporary, whole).adopted:
+                has.add(SIDECAR_NAME)
             if SIDECAR_NAME in has:
                 sidecar = read_sidecar(root, here) or sidecar
             elif family and FAMILY_SIDECAR_NAME in has:

@@ -29,6 +29,7 @@ from .model import (
 )
 from .plans import next_target
 from .putting import Putting, note_directory, seen
+from .restoring_status import finish_restore, restore_status
 from .session import (
     Expected,
     Session,
@@ -57,6 +58,8 @@ from .source_identity import read_metadata, write_metadata
 from .source_records import flush_sources
 from .targets import Drive, open_drive, resolve_target
 
+__all__ = ["CONFLICTS", "finish_restore", "restore", "restore_status"]
+
 CONFLICTS = ("skip", "rename", "overwrite")
 _PAGE = 500
 _BATCH = 1000
@@ -84,33 +87,30 @@ def restore(
     if conflict not in CONFLICTS:
         raise UsageError(f"conflict is one of {', '.join(CONFLICTS)}")
     only = scope(path)
-    with ExitStack() as stack:
-        stack.enter_context(disk.lock_session(os.fsencode(session.path)))
+    with disk.lock_session(os.fsencode(session.path)):
+        if not dry_run:
+            yield from expect_again(session)
         _, where = resolve_target(session, target_word_or_path)
         if where is None:
             raise Refused("not-plugged-in", f"{names.display_name(target_word_or_path)} is not plugged in")
-        drive = stack.enter_context(open_drive(session, where, write=False))
-        yield from (Warned(note) for note in drive.notes)
-        if not dry_run:
-            yield from expect_again(session)
-        run = _Run(session, drive, conflict, deleted, dry_run)
-        for destination in destinations(session, source=source, to=to):
-            yield from run.add(destination, stack)
-        for destination in run.destinations.values():
-            yield from run.look(destination, only)
-        if not dry_run and not deleted:
-            expect_lacking(session)
-        try:
+        with ExitStack() as stack:
+            drive = stack.enter_context(open_drive(session, where, write=False))
+            yield from (Warned(note) for note in drive.notes)
+            run = _Run(session, drive, conflict, deleted, dry_run)
+            for destination in destinations(session, source=source, to=to):
+                yield from run.add(destination, stack)
+            for destination in run.destinations.values():
+                yield from run.look(destination, only)
+            if not dry_run and not deleted:
+                expect_lacking(session)
+            stack.callback(run.close)
             yield from run.bring_back(stack)
-        finally:
-            run.close()
-        if not deleted:
-            yield from run.links(only)
-        run.finish()
-    if not dry_run:
-        with disk.lock_session(os.fsencode(session.path)):
+            if not deleted:
+                yield from run.links(only)
+            run.finish()
+        if not dry_run:  # the sources' own locks are free again
             yield from flush_sources(session)
-    yield run.summary()
+        yield run.summary()
 
 
 @dataclass(slots=True)

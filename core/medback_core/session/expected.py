@@ -36,7 +36,8 @@ def put_expected(
 ) -> None:
     """Insert (source key, path, identity key, mtime_ns, mode, link goal, gone date). Call inside a transaction."""
     session.db.executemany(
-        "INSERT OR REPLACE INTO expected (source_id, path, identity_id, mtime_ns, mode, goal, gone_at) VALUES (?,?,?,?,?,?,?)",
+        "INSERT OR REPLACE INTO expected (source_id, path, identity_id, mtime_ns, mode, goal, gone_at) "
+        "VALUES (?,?,?,?,?,?,?)",
         ((s, p, i, store_ns(m) if m is not None else None, mode, goal, gone) for s, p, i, m, mode, goal, gone in rows),
     )
 
@@ -198,6 +199,26 @@ def empty_directories(session: Session, source: int, path: bytes | None = None) 
     )
     for row in rows:
         yield row[0]
+
+
+def begin_asked(session: Session) -> None:
+    """Gather which contents an imported context or a gone path names, for `is_asked_for`."""
+    session.db.execute("CREATE TEMP TABLE IF NOT EXISTS asked (identity_id INTEGER PRIMARY KEY)")
+    session.db.execute("DELETE FROM temp.asked")
+    session.db.execute(
+        "INSERT OR IGNORE INTO temp.asked SELECT identity_id FROM expected WHERE identity_id IS NOT NULL "
+        "UNION SELECT identity_id FROM gone"
+    )
+
+
+def is_asked_for(session: Session, identity: int) -> bool:
+    """Whether a current, an expected or a gone path has this content. Needs `begin_asked`."""
+    row = session.db.execute(
+        "SELECT EXISTS (SELECT 1 FROM file WHERE identity_id = ?1) "
+        "OR EXISTS (SELECT 1 FROM temp.asked WHERE identity_id = ?1)",
+        (identity,),
+    ).fetchone()
+    return bool(row[0])
 
 
 class Known(NamedTuple):
