@@ -11,12 +11,12 @@ import os
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from . import disk, model, names
 from .choosing import choose_best, room_on
 from .disk import ContentDiffers, Staged
-from .errors import DriveGone, NeedsAnswer, Refused
+from .errors import DriveGone, Refused
 from .model import (
     OLD_DIRECTORY,
     BackupSummary,
@@ -45,6 +45,7 @@ from .session import (
     current_on,
     find_source,
     join,
+    list_sources,
     list_targets,
     mark_trouble,
     paths_of_identity,
@@ -52,7 +53,7 @@ from .session import (
     record_copies,
 )
 from .source_records import flush_sources, mounted_sources
-from .sources import update
+from .sources import update_sources
 from .target_records import Recorder, look_at, write_contexts
 from .targets import Drive, open_drive, write_identity
 
@@ -105,7 +106,10 @@ def back_up(
             yield Warned(note)
         refused: set[str] = set()
         if update_first and not dry_run:
-            for event in update(session, locked=True):
+            here = mounted_sources(session)
+            for away in set(list_sources(session)) - set(here):
+                yield Warned(f"the source {names.display_name(away.alias)} is not there; its files are not copied now")
+            for event in update_sources(session, here):
                 if isinstance(event, SourceRefused):
                     refused.add(event.alias)
                 if not isinstance(event, model.Summary):
