@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from hashlib import md5
+from itertools import chain
 from queue import SimpleQueue
+from stat import S_ISREG
 from typing import NamedTuple
 
 from medback_core.disk.portable import open_for_reading
@@ -57,7 +58,7 @@ def hash_fd(
     """Hash all of a seekable file from its start. `on_bytes(n)` is told of every n more bytes, `stop()` is asked after
     each chunk and ends it with Stopped. Raises OSError."""
     os.lseek(fd, 0, os.SEEK_SET)
-    digest = hashlib.md5(usedforsecurity=False)
+    digest = md5(usedforsecurity=False)
     total = 0
     buffer = bytearray(chunk)
     view = memoryview(buffer)
@@ -80,22 +81,26 @@ def hash_file(
 ) -> Hashed:
     """Hash a regular file given by a path or by `(directory, name)`; a link at its end is not followed, a FIFO not
     waited for. Raises ChangedWhileRead, Stopped, OSError (ELOOP for a link, EINVAL for what is no regular file)."""
-    directory, name = place if isinstance(place, tuple) else (None, place)
+    if isinstance(place, tuple):
+        return _hash_at(place[0], place[1], on_bytes, stop)
+    return _hash_at(None, place, on_bytes, stop)
+
+
+def _hash_at(
+    directory: int | None, name: bytes, on_bytes: Callable[[int], None] | None, stop: Callable[[], bool] | None
+) -> Hashed:
     fd = open_for_reading(directory, name)
     try:
         before = os.fstat(fd)
-        if not stat.S_ISREG(before.st_mode):
+        if not S_ISREG(before.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", name)
         size = before.st_size
-        if size < _LARGE:
-            data = os.read(fd, size + 1)
-            if len(data) == size:
-                identity = Identity(size, hashlib.md5(data, usedforsecurity=False).digest())
-                if on_bytes is not None:
-                    on_bytes(size)
-            else:  # it grew, or the file system answers in pieces
-                identity = hash_fd(fd, on_bytes=on_bytes, stop=stop)
-        else:
+        data = os.read(fd, size + 1) if size < _LARGE else None
+        if data is not None and len(data) == size:
+            identity = Identity(size, md5(data, usedforsecurity=False).digest())
+            if on_bytes is not None:
+                on_bytes(size)
+        else:  # large; or it grew, or the file system answers in pieces
             identity = hash_fd(fd, on_bytes=on_bytes, stop=stop)
         after = os.fstat(fd)
     finally:
@@ -133,6 +138,14 @@ def hash_many(
     iterator also yields None whenever that long nothing came, so that the caller can report and be cancelled in the
     middle of a large file. Closing it stops the threads between two chunks.
     """
+    batches = _batches(entries)
+    first = next(batches, None)
+    second = next(batches, None) if first is not None else None
+    if first is None:
+        return
+    if second is None and first.entries[0][2] < _LARGE:
+        yield from _hash_here(first, on_bytes)  # one directory's few files: not worth a thread
+        return
     work: SimpleQueue[_Batch | None] = SimpleQueue()
     stopping = threading.Event()
     counts = [0] * workers
@@ -144,9 +157,8 @@ def hash_many(
     for thread in threads:
         thread.start()
     try:
-        batches = _batches(entries)
         ahead: deque[_Batch] = deque()
-        for batch in batches:
+        for batch in chain([first], [] if second is None else [second], batches):
             ahead.append(batch)
             work.put(batch)
             if len(ahead) < 2 * workers:
@@ -160,6 +172,14 @@ def hash_many(
             work.put(None)
         for thread in threads:
             thread.join()
+
+
+def _hash_here(batch: _Batch, on_bytes: Callable[[int], None] | None) -> Iterator[Hashed | OSError]:
+    for directory, name, _ in batch.entries:
+        try:
+            yield _hash_at(directory, name, on_bytes, None)
+        except OSError as error:
+            yield error
 
 
 def _batches(entries: Iterable[Entry]) -> Iterator[_Batch]:
@@ -200,9 +220,7 @@ def _tell(counts: list[int], told: int, on_bytes: Callable[[int], None] | None) 
     return total
 
 
-def _hash_batches(
-    work: SimpleQueue[_Batch | None], stopping: threading.Event, counts: list[int], index: int
-) -> None:
+def _hash_batches(work: SimpleQueue[_Batch | None], stopping: threading.Event, counts: list[int], index: int) -> None:
     """One worker thread. `counts[index]` is written by this thread alone."""
 
     def count(size: int) -> None:
@@ -214,7 +232,7 @@ def _hash_batches(
             if stopping.is_set():
                 return
             try:
-                append(hash_file((directory, name), on_bytes=count, stop=stopping.is_set))
+                append(_hash_at(directory, name, count, stopping.is_set))
             except OSError as error:
                 append(error)
             except Stopped:

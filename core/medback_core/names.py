@@ -31,7 +31,9 @@ def display_name(name: bytes | str) -> str:
     shown = text(name) if isinstance(name, bytes) else name
     if shown.isprintable():
         return shown
-    return "".join(char if char.isprintable() or unicodedata.category(char) == "Zs" else _symbol(char) for char in shown)
+    return "".join(
+        char if char.isprintable() or unicodedata.category(char) == "Zs" else _symbol(char) for char in shown
+    )
 
 
 def _symbol(char: str) -> str:

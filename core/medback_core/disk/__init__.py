@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from medback_core.disk import filesystem, locks, names_on_drive, portable, primitives
 from medback_core.disk.filesystem import FileSystem, Mount, birth_ns, describe, removable_mounts, same_uuid
-from medback_core.disk.group import BATCH_BYTES, BATCH_FILES, SMALL, Group
+from medback_core.disk.group import BATCH_BYTES, BATCH_FILES, Group
 from medback_core.disk.locks import lock_drive, lock_session
 from medback_core.disk.moving import (
     Cleaned,
@@ -26,6 +26,7 @@ from medback_core.disk.primitives import set_observer
 from medback_core.disk.reading import FromDrive, read_from_drive
 from medback_core.disk.root import Root
 from medback_core.disk.staged import ContentDiffers, Staged
+from medback_core.disk.staging import SMALL
 
 __all__ = [
     "BATCH_BYTES",

@@ -93,5 +93,3 @@ def is_uncached(fd: int, size: int) -> bool:
             return False  # this file system can't tell
         return False
     return True
-
-

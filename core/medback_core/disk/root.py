@@ -44,6 +44,8 @@ class Root:
         self.device = status.st_dev
         self._inode = status.st_ino
         self._open: OrderedDict[bytes, _Open] = OrderedDict()
+        self._still_held: dict[bytes, int] = {}  # forgotten directories somebody holds, and how many times
+        self._to_close: list[int] = []  # their handles: closing one in use would let its number mean another file
         self._file_system: FileSystem | None = None
 
     def __enter__(self) -> Self:
@@ -58,16 +60,24 @@ class Root:
         """Close all that is open, held or not. Closing twice is harmless."""
         for entry in self._open.values():
             portable.close_directory(entry.fd)
+        for fd in self._to_close:
+            portable.close_directory(fd)
         self._open.clear()
+        self._to_close.clear()
+        self._still_held.clear()
         if self.fd != -1:
             portable.close_directory(self.fd)
             self.fd = -1
 
     @property
     def file_system(self) -> FileSystem:
-        """What the file system can do, as described when first asked (its free space is of that moment)."""
+        """What the file system can do, as described when first asked (its free space is of that moment). Raises
+        OSError, with ESTALE when the path leads to another drive by now."""
         if self._file_system is None:
-            self._file_system = filesystem.describe(self.path)
+            described = filesystem.describe(self.path)
+            if described.device != self.device:
+                raise OSError(errno.ESTALE, "another drive is mounted here now", self.path)
+            self._file_system = described
         return self._file_system
 
     def is_same_drive(self) -> bool:
@@ -139,6 +149,11 @@ class Root:
 
     def release_directory(self, rel: bytes) -> None:
         """Give back what hold_directory gave. Harmless after close."""
+        if rel in self._still_held:
+            self._still_held[rel] -= 1
+            if self._still_held[rel] == 0:
+                del self._still_held[rel]
+            return
         entry = self._open.get(rel)
         if entry is not None and entry.held > 0:
             entry.held -= 1
@@ -153,10 +168,16 @@ class Root:
             self.release_directory(rel)
 
     def forget_directory(self, rel: bytes) -> None:
-        """Drop cached handles on a directory and all below: it was moved or removed. Held ones are closed too."""
+        """Drop cached handles on a directory and all below: it was moved or removed. One that is held stays good for
+        its holder, and is closed with the root."""
         below = rel + b"/"
         for known in [known for known in self._open if known == rel or known.startswith(below)]:
-            portable.close_directory(self._open.pop(known).fd)
+            entry = self._open.pop(known)
+            if entry.held:
+                self._still_held[known] = self._still_held.get(known, 0) + entry.held
+                self._to_close.append(entry.fd)
+            else:
+                portable.close_directory(entry.fd)
 
     def make_directories(self, rel: bytes) -> list[bytes]:
         """Make a directory and its parents where missing; what was made, outermost first. Not yet durable.
@@ -209,8 +230,10 @@ class Root:
 
     def split(self, rel: bytes) -> tuple[bytes, bytes]:
         """`(directory, name)` of a path below the root. Raises OSError(EINVAL) for what is no such path."""
-        directory, _, name = rel.rpartition(b"/")
+        directory, slash, name = rel.rpartition(b"/")
         _check(name)
+        if slash and not directory:
+            raise OSError(errno.EINVAL, "not a path below the root", rel)
         return directory, name
 
     def open_file(self, rel: bytes) -> tuple[int, os.stat_result]:

@@ -1,0 +1,255 @@
+"""Write whole files under temporary names, next to where they will be: the first half of a group commit."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Generator, Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from medback_core.disk import portable, primitives
+from medback_core.disk.root import Root
+from medback_core.disk.staged import CHUNK, ContentDiffers, Staged, hash_rest, read_start, set_attributes
+from medback_core.model import METADATA_PREFIX, TEMPORARY_PREFIX, Identity
+
+SMALL = 1 << 20  # the largest file stage_small_copy is meant for
+SYNC_EVERY = 64 << 20
+
+
+class Staging:
+    """The files on their way onto one drive, and the descriptors that takes. See Group, which is all others use."""
+
+    def __init__(self, root: Root, *, group_sync: bool | None = None) -> None:
+        """`group_sync` False: fsync each file even where one syncfs would be sound (cheaper for one or two files).
+        Raises OSError."""
+        self.root = root
+        self.group_sync = root.file_system.group_sync and group_sync is not False
+        self.staged_bytes = 0
+        self._staged: list[Staged] = []
+        self._to_sync: dict[bytes, None] = {}  # directories whose entries changed
+        self._flushed = True
+        self._broken = False
+        self._prefix = TEMPORARY_PREFIX + secrets.token_hex(3).encode()
+        self._count = 0
+        self._directory = b""  # the one last used, held open
+        self._fd = root.fd
+        self._checked: bytes | None = None  # the directory last found fit to be written to, while it is that one
+        # syncfs reports failed writes since the descriptor was opened, once: so each batch needs its own.
+        self._sync_fd: int | None = portable.again(root.fd) if self.group_sync else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """`abandon` what is left and give all descriptors back. Closing twice is harmless."""
+        try:
+            self.abandon()
+        finally:
+            self.root.release_directory(self._directory)
+            self._directory, self._fd = b"", self.root.fd
+            if self._sync_fd is not None:
+                os.close(self._sync_fd)
+                self._sync_fd = None
+
+    @property
+    def staged(self) -> tuple[Staged, ...]:
+        """What is staged and not yet published, in order."""
+        return tuple(self._staged)
+
+    @property
+    def staged_count(self) -> int:
+        """How many files are staged and not yet published."""
+        return len(self._staged)
+
+    # --- staging ---------------------------------------------------------------------------------------------------
+
+    def stage_bytes(self, rel: bytes, data: bytes, *, mode: int = 0o666) -> Staged:
+        """Write a whole file of medback's own; published, it replaces what is there. `mode` less umask. Parents are
+        made. Raises OSError."""
+        return self.stage_stream(rel, (data,), mode=mode)
+
+    def stage_stream(self, rel: bytes, chunks: Iterable[bytes], *, mode: int = 0o666) -> Staged:
+        """stage_bytes for what is too long for memory. What iterating raises, and OSError, is passed on."""
+        fd, temporary = self._create(rel, mode)
+        try:
+            digest = hashlib.md5(usedforsecurity=False)
+            size = unsynced = 0
+            for chunk in chunks:
+                if chunk:
+                    primitives.write(fd, chunk)
+                    digest.update(chunk)
+                    size += len(chunk)
+                    unsynced += len(chunk)
+                    if unsynced >= SYNC_EVERY:
+                        primitives.fdatasync(fd)
+                        unsynced = 0
+            staged = Staged(rel, temporary, Identity(size, digest.digest()), True, os.fstat(fd).st_ino)
+            self._sync_one(fd)
+        except BaseException:
+            self._drop(fd, rel, temporary)
+            raise
+        return self._keep(fd, staged)
+
+    def stage_small_copy(
+        self, rel: bytes, source_fd: int, *, expected: Identity, mtime_ns: int, mode: int = 0o644
+    ) -> Staged:
+        """Copy a file of at most 1 MiB, read whole from the start of `source_fd` and hashed; published, it never
+        replaces anything. Permission bits and mtime (ns) are given to it. Parents are made.
+
+        Raises ContentDiffers when size or hash are not as expected (nothing was written then), OSError.
+        """
+        data = read_start(source_fd, expected.size + 1)
+        digest = hashlib.md5(data, usedforsecurity=False)
+        if len(data) != expected.size or digest.digest() != expected.md5:
+            raise ContentDiffers(hash_rest(source_fd, digest, len(data)))
+        fd, temporary = self._create(rel, mode)
+        try:
+            if data:
+                primitives.write(fd, data)
+            staged = Staged(rel, temporary, expected, False, 0)
+            set_attributes(fd, staged, mode & 0o777, mtime_ns)
+            self._sync_one(fd)
+        except BaseException:
+            self._drop(fd, rel, temporary)
+            raise
+        return self._keep(fd, staged)
+
+    def stage_copy(
+        self, rel: bytes, source_fd: int, *, expected: Identity, mtime_ns: int, mode: int = 0o644
+    ) -> Generator[int, None, Staged]:
+        """Copy a file of any size: yields the bytes done after each chunk, returns the Staged; otherwise like
+        stage_small_copy. Every 64 MiB are made durable as they grow, so that progress is honest. Closing the generator
+        removes the temporary file.
+        """
+        fd, temporary = self._create(rel, mode)
+        try:
+            digest = hashlib.md5(usedforsecurity=False)
+            buffer = bytearray(min(CHUNK, expected.size + 1))
+            view = memoryview(buffer)
+            done = unsynced = 0
+            with open(source_fd, "rb", buffering=0, closefd=False) as source:
+                source.seek(0)
+                while got := source.readinto(buffer):
+                    digest.update(view[:got])
+                    done += got
+                    unsynced += got
+                    if done <= expected.size:  # beyond, it differs: read on only to know what it is
+                        primitives.write(fd, view[:got])
+                    if unsynced >= SYNC_EVERY:
+                        primitives.fdatasync(fd)
+                        unsynced = 0
+                    yield done
+            actual = Identity(done, digest.digest())
+            if actual != expected:
+                raise ContentDiffers(actual)
+            staged = Staged(rel, temporary, expected, False, 0)
+            set_attributes(fd, staged, mode & 0o777, mtime_ns)
+            self._sync_one(fd)
+        except BaseException:
+            self._drop(fd, rel, temporary)
+            raise
+        return self._keep(fd, staged)
+
+    def _create(self, rel: bytes, mode: int) -> tuple[int, bytes]:
+        if self._broken:
+            raise RuntimeError("this batch failed to become durable: abandon it and write its files again")
+        directory, name = self.root.split(rel)
+        # A sidecar's temporary file says so, and only such a one may ever be adopted as a sidecar.
+        ending = name if name.startswith(METADATA_PREFIX) and len(name) < 100 else b""
+        again = True
+        while True:
+            self._enter_to_write(directory)
+            temporary = self._prefix + b"%06x" % self._count + ending
+            try:
+                fd = primitives.create(self._fd, temporary, mode)
+            except FileExistsError:
+                self._prefix, self._count = TEMPORARY_PREFIX + secrets.token_hex(3).encode(), 0
+                continue
+            except FileNotFoundError:  # the directory was removed since it was checked
+                if not again:
+                    raise
+                self._checked, again = None, False
+                continue
+            self._count += 1
+            if self._count > 0xFFFFFF:
+                self._prefix, self._count = TEMPORARY_PREFIX + secrets.token_hex(3).encode(), 0
+            return fd, temporary
+
+    def _sync_one(self, fd: int) -> None:
+        # Without a sound syncfs the one sure time to sync is before the close: an error that is reported to nobody
+        # is forgotten with the file's place in the kernel's memory.
+        if not self.group_sync:
+            primitives.fsync(fd)
+
+    def _keep(self, fd: int, staged: Staged) -> Staged:
+        try:
+            os.close(fd)  # network file systems report here that the server had no room
+        except BaseException:
+            self._remove_temporary(staged.rel, staged.temporary)  # the descriptor is gone all the same
+            raise
+        self._staged.append(staged)
+        self.staged_bytes += staged.identity.size
+        self._flushed = False
+        return staged
+
+    def _drop(self, fd: int, rel: bytes, temporary: bytes) -> None:
+        """Close and remove after a failure; best effort, the first error is the one that counts."""
+        with suppress(OSError):  # the bytes are thrown away: nothing depends on them
+            os.close(fd)
+        self._remove_temporary(rel, temporary)
+
+    def _enter(self, directory: bytes) -> int:
+        """Go to a directory that exists; it stays open until the next one."""
+        if directory != self._directory:
+            fd = self.root.hold_directory(directory)
+            self.root.release_directory(self._directory)
+            self._directory, self._fd, self._checked = directory, fd, None
+        return self._fd
+
+    def _enter_to_write(self, directory: bytes) -> None:
+        """Go to a directory, made if missing, and make sure it is on this drive and still has a name."""
+        if directory == self._checked:
+            return
+        status = self._make_and_enter(directory)
+        if status.st_nlink == 0 and directory:  # removed behind our back while its handle was kept
+            self.root.release_directory(self._directory)
+            self._directory, self._fd = b"", self.root.fd
+            self.root.forget_directory(directory)
+            status = self._make_and_enter(directory)
+        if status.st_dev != self.root.device:  # syncfs would not reach it
+            raise OSError(errno.EXDEV, "another file system is mounted here", directory)
+        self._checked = directory
+
+    def _make_and_enter(self, directory: bytes) -> os.stat_result:
+        for made in self.root.make_directories(directory):
+            self._to_sync[made.rpartition(b"/")[0]] = None
+        return portable.stat_directory(self._enter(directory))
+
+    # --- taking back ------------------------------------------------------------------------------------------------
+
+    def discard(self, staged: Staged) -> None:
+        """Take one file out of the batch and remove its temporary file (it read back wrong). Best effort."""
+        self._staged.remove(staged)
+        self.staged_bytes -= staged.identity.size
+        self._remove_temporary(staged.rel, staged.temporary)
+
+    def abandon(self) -> None:
+        """Remove all temporary files that are left, best effort: never raises OSError. The group can be used again."""
+        waiting, self._staged = self._staged, []
+        self.staged_bytes = 0
+        for staged in waiting:
+            self._remove_temporary(staged.rel, staged.temporary)
+        self._flushed, self._broken = True, False
+
+    def _remove_temporary(self, rel: bytes, temporary: bytes) -> None:
+        with suppress(OSError):  # the drive is gone or failing: clean_temporaries takes it on the next sight
+            primitives.unlink(self._enter(rel.rpartition(b"/")[0]), temporary)

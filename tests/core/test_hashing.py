@@ -1,0 +1,123 @@
+"""Hashing: regular files only, unchanged while read, many at once and in order."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from medback_core import hashing
+from medback_core.hashing import ChangedWhileRead, Entry, Hashed, hash_fd, hash_file, hash_many
+from medback_core.model import Identity
+
+
+def _identity(data: bytes) -> Identity:
+    return Identity(len(data), hashlib.md5(data).digest())
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3_500_000])
+def test_any_size_is_hashed_like_md5sum(tmp_path: Path, size: int) -> None:
+    data = os.urandom(size)
+    (tmp_path / "a").write_bytes(data)
+    result = hash_file(bytes(tmp_path / "a"))
+    assert result.identity == _identity(data)
+    assert result.status.st_size == size
+    told: list[int] = []
+    assert hash_file(bytes(tmp_path / "a"), on_bytes=told.append).identity == _identity(data)
+    assert sum(told) == size
+
+
+def test_a_descriptor_is_hashed_from_its_start(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"hello")
+    with open(tmp_path / "a", "rb") as file:
+        file.read(3)
+        assert hash_fd(file.fileno()) == _identity(b"hello")
+
+
+@pytest.mark.timeout(10)
+def test_links_fifos_and_directories_are_refused_and_nothing_hangs(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"x")
+    os.symlink("real", tmp_path / "link")
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("link", "fifo", ".", "missing"):
+        with pytest.raises(OSError):
+            hash_file(bytes(tmp_path / name))
+
+
+@pytest.mark.parametrize("size", [100, 2_500_000])
+@pytest.mark.parametrize("change", ["append", "rewrite keeping size and mtime"])
+def test_a_file_that_changes_while_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, change: str
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * size)
+    os.utime(path, ns=(1, 1))
+    real = os.fstat
+    seen: list[int] = []
+
+    def fstat(fd: int) -> os.stat_result:
+        if seen:  # the second look: something happened meanwhile
+            if change == "append":
+                with open(path, "ab") as file:
+                    file.write(b"y")
+            else:
+                path.write_bytes(b"y" * size)
+                os.utime(path, ns=(1, 1))
+        seen.append(fd)
+        return real(fd)
+
+    monkeypatch.setattr(hashing.os, "fstat", fstat)
+    with pytest.raises(ChangedWhileRead):
+        hash_file(bytes(path))
+
+
+def test_a_caller_can_stop_in_the_middle_of_a_large_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(5 << 20))
+    chunks: list[int] = []
+    with pytest.raises(hashing.Stopped):
+        hash_file(bytes(tmp_path / "a"), on_bytes=chunks.append, stop=lambda: len(chunks) == 2)
+    assert len(chunks) == 2
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_many_files_come_back_in_order_with_the_error_in_the_place_of_a_bad_one(tmp_path: Path, workers: int) -> None:
+    entries: list[Entry] = []
+    expected: list[Identity | None] = []
+    directory = os.open(tmp_path, os.O_RDONLY)
+    for index in range(300):
+        data = os.urandom(index * 7 if index % 90 else 1_100_000)
+        name = b"f%d" % index
+        if index % 50 != 3:
+            (tmp_path / name.decode()).write_bytes(data)
+            expected.append(_identity(data))
+        else:
+            expected.append(None)
+        entries.append(Entry(directory, name, len(data)))
+    told: list[int] = []
+    results = list(hash_many(entries, workers, on_bytes=told.append))
+    os.close(directory)
+    assert [result.identity if isinstance(result, Hashed) else None for result in results] == expected
+    assert all(isinstance(result, FileNotFoundError) for result in results if not isinstance(result, Hashed))
+    assert sum(told) == sum(identity.size for identity in expected if identity)
+
+
+def test_a_few_small_files_start_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"hello")
+    monkeypatch.setattr(threading.Thread, "start", lambda self: pytest.fail("a thread was started"))
+    results = list(hash_many([Entry(None, bytes(tmp_path / "a"), 5), Entry(None, b"/nowhere", 5)]))
+    assert isinstance(results[0], Hashed) and results[0].identity == _identity(b"hello")
+    assert isinstance(results[1], FileNotFoundError)
+    assert list(hash_many([])) == []
+
+
+def test_a_caller_gets_its_turn_while_a_large_file_is_hashed_and_closing_ends_the_threads(tmp_path: Path) -> None:
+    with open(tmp_path / "a", "wb") as file:
+        file.truncate(20 << 30)  # sparse: would take half a minute
+    before = threading.active_count()
+    results = hash_many([Entry(None, bytes(tmp_path / "a"), 20 << 30)], tick=0.01)
+    assert next(results) is None
+    assert threading.active_count() > before
+    results.close()
+    assert threading.active_count() == before
