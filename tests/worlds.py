@@ -54,7 +54,7 @@ def tree(root: Path | bytes, *, metadata: bool = False) -> dict[bytes, tuple[byt
         for name in names:
             path = os.path.join(directory, name)
             relative = os.path.relpath(path, base)
-            if os.path.islink(path) or not metadata and b".medback" in relative:
+            if os.path.islink(path) or (not metadata and b".medback" in relative):
                 continue
             with open(path, "rb") as stream:
                 found[relative] = stream.read(), os.stat(path).st_mtime_ns

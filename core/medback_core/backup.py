@@ -104,6 +104,12 @@ def back_up(
         )
         for note in drive.notes:
             yield Warned(note)
+        if not drive.target.counts and not drive.is_new:
+            raise Refused(
+                "not-active",
+                f"the target {names.display_name(drive.target.name)} is {drive.target.state}: its copies would not count. "
+                "A clean `verify` makes a suspect one active again, `set-target --state active` any",
+            )
         refused: set[str] = set()
         if update_first and not dry_run:
             here = mounted_sources(session)

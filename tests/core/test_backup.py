@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from medback_core import disk, model
-from medback_core.errors import DriveGone, NeedsAnswer, Refused
-from medback_core.model import DamageFound, FileDone, Skipped, Standing, Trouble
-from medback_core.session import copies_on, files_in, find_directory, list_sources, list_targets, troubled
-from medback_core.sidecar import parse
-from worlds import MTIME, add, back, counted, new_session, rescan, run, tree, write_tree
+from medback_core import disk
 from medback_core.backup import back_up
+from medback_core.errors import NeedsAnswer, Refused
+from medback_core.model import DamageFound, FileDone, Skipped, Standing, TargetState
+from medback_core.session import copies_on, list_sources, list_targets, troubled
+from medback_core.sidecar import parse
+from medback_core.targets import set_target
+from worlds import MTIME, add, back, counted, new_session, rescan, run, tree, write_tree
 
 FILES = {"a.txt": 100, "sub/b.bin": 3000, "sub/deep/c": 5000, "empty": 0}
 
@@ -160,7 +161,10 @@ def test_a_superseded_file_another_path_still_wants_moves_to_that_path(tmp_path)
     back(session, tmp_path / "t")
     write_tree(tmp_path / "s", {"a": b"changed"}, mtime_ns=MTIME + 10**9)
     back(session, tmp_path / "t")
-    assert {name: content for name, (content, _) in tree(tmp_path / "t/s").items()} == {b"a": b"changed", b"b": b"shared"}
+    assert {name: content for name, (content, _) in tree(tmp_path / "t/s").items()} == {
+        b"a": b"changed",
+        b"b": b"shared",
+    }
     assert counted(session) == {1: 2}
 
 
@@ -315,6 +319,17 @@ def test_cancelling_keeps_what_is_done_and_leaves_nothing_half_done(tmp_path):
     assert not [name for name in tree(tmp_path / "t", metadata=True) if b"tmp-" in name]
     assert back(session, tmp_path / "t").summary.copied == 4500 - done
     assert {c for c, _ in tree(tmp_path / "t/s").values()} == {c for c, _ in tree(tmp_path / "s").values()}
+
+
+@pytest.mark.parametrize("state", ["retired", "suspect", "lost"])
+def test_only_an_active_target_is_written_to(world, state):
+    session, tmp = world
+    back(session, tmp / "t1")
+    set_target(session, list_targets(session)[0].id, state=TargetState(state))
+    write_tree(tmp / "photos", {"new": 10})
+    with pytest.raises(Refused) as refused:
+        back(session, tmp / "t1")
+    assert refused.value.kind == "not-active" and not (tmp / "t1/photos/new").exists()
 
 
 def test_a_second_run_at_the_same_time_is_refused_naming_the_first(world):
