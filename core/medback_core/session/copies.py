@@ -11,6 +11,8 @@ from .placements import intern_placement
 from .store import Session
 from .values import load_ns, store_ns
 
+_VERIFIED = int(Standing.VERIFIED)
+_NEVER = 1 << 62  # later than any date
 _CHUNK = 500  # bound variables per statement, below SQLite's smallest limit
 
 
@@ -108,9 +110,11 @@ def withdraw_copies(session: Session, target: int, identities: Iterable[int]) ->
 def settle(session: Session, identities: Iterable[int]) -> None:
     """Bring the placement, the oldest check and the dirty sidecars of these identities in line with their copies.
 
-    Derived from the copy rows as they stand, never from what changed, so that it cannot drift.
+    Derived from the copy rows as they stand, never from what changed, so that it cannot drift. The oldest check is
+    that of the copies that count. Call inside a transaction.
     """
     db = session.db
+    counting = {row[0] for row in db.execute("SELECT id FROM target WHERE known AND state = 'active'")}
     for chunk in chunks(identities):
         slots = marks(chunk)
         members: dict[int, list[tuple[int, int]]] = {key: [] for key in chunk}
@@ -122,35 +126,34 @@ def settle(session: Session, identities: Iterable[int]) -> None:
         )
         for identity, target, standing, verified_at in rows:
             members[identity].append((target, standing))
-            if standing > Standing.CLAIMED:
-                date = (verified_at or 0) if standing == Standing.VERIFIED else 0
-                checked[identity] = min(checked.get(identity, date), date)
-        current = {
-            row[0]: (row[1], row[2])
-            for row in db.execute(f"SELECT id, placement_id, checked_at FROM identity WHERE id IN ({slots})", chunk)
-        }
-        moved, dated = [], []
-        for identity, pairs in members.items():
-            placement_id, date = intern_placement(session, pairs), checked.get(identity)
-            was = current[identity]
-            if was[0] != placement_id:
+            if standing and target in counting:
+                date = (verified_at or 0) if standing == _VERIFIED else 0
+                if date < checked.get(identity, _NEVER):
+                    checked[identity] = date
+        moved: list[int] = []
+        dated: list[int] = []
+        changes: list[tuple[int, int | None, int]] = []
+        for identity, was, was_checked in db.execute(
+            f"SELECT id, placement_id, checked_at FROM identity WHERE id IN ({slots})", chunk
+        ):
+            placement_id, date = intern_placement(session, members[identity]), checked.get(identity)
+            if was != placement_id:
                 moved.append(identity)
-            elif was[1] != date:
+            elif was_checked != date:
                 dated.append(identity)
             else:
                 continue
-            db.execute(
-                "UPDATE identity SET placement_id = ?, checked_at = ? WHERE id = ?", (placement_id, date, identity)
-            )
+            changes.append((placement_id, date, identity))
+        db.executemany("UPDATE identity SET placement_id = ?, checked_at = ? WHERE id = ?", changes)
         if moved:
             db.execute(
-                "UPDATE directory SET dirty = 1, stale = 1 WHERE id IN "
+                "UPDATE directory SET dirty = 1 WHERE NOT dirty AND id IN "
                 f"(SELECT directory_id FROM file WHERE identity_id IN ({marks(moved)}))",
                 moved,
             )
         if dated:
             db.execute(
-                "UPDATE directory SET stale = 1 WHERE id IN "
+                "UPDATE directory SET stale = 1 WHERE NOT stale AND id IN "
                 f"(SELECT directory_id FROM file WHERE identity_id IN ({marks(dated)}))",
                 dated,
             )

@@ -51,13 +51,14 @@ def _placement(text: str) -> Placement:
 
 def intern_placement(session: Session, members: Iterable[tuple[int, int]]) -> int:
     """The id of the placement with these (target key, standing) pairs, in target order."""
-    text = _text(members)
-    known = session.placement_ids.get(text)
+    members = tuple(members)
+    known = session.placement_ids.get(members)
     if known is None:
+        text = _text(members)
         row = session.db.execute("SELECT id FROM placement WHERE members = ?", (text,)).fetchone()
         known = row[0] if row else session.db.execute("INSERT INTO placement (members) VALUES (?)", (text,)).lastrowid
         assert known is not None
-        session.placement_ids[text] = known
+        session.placement_ids[members] = known
     return known
 
 

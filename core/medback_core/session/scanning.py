@@ -122,7 +122,8 @@ def rows_by_inode(session: Session, device: int, inodes: Collection[int]) -> dic
         )
         for row in rows:
             inode = back[row[4]]
-            moved = Moved(*row[:4], inode, row[5], load_ns(row[6]), load_ns(row[7]), row[8])
+            source_path, source, directory, name, _, size, mtime_ns, ctime_ns, md5 = row
+            moved = Moved(source_path, source, directory, name, inode, size, load_ns(mtime_ns), load_ns(ctime_ns), md5)
             found.setdefault(inode, []).append(moved)
     return found
 
@@ -136,11 +137,11 @@ def put_files(session: Session, directory: int, rows: Collection[Put]) -> None:
     db.executemany("INSERT OR IGNORE INTO identity (size, md5) VALUES (?,?)", [(row[1], row[2]) for row in rows])
     db.executemany(
         "INSERT INTO file (directory_id, name, identity_id, mtime_ns, mode, device, inode, ctime_ns, trouble) "
-        f"VALUES ({int(directory)}, ?1, (SELECT id FROM identity WHERE md5 = ?3 AND size = ?2), ?4, ?5, ?6, ?7, ?8, ?9) "
+        "VALUES (?10, ?1, (SELECT id FROM identity WHERE md5 = ?3 AND size = ?2), ?4, ?5, ?6, ?7, ?8, ?9) "
         "ON CONFLICT (directory_id, name) DO UPDATE SET identity_id = excluded.identity_id, "
         "mtime_ns = excluded.mtime_ns, mode = excluded.mode, device = excluded.device, inode = excluded.inode, "
         "ctime_ns = excluded.ctime_ns, trouble = excluded.trouble",
-        rows,
+        [(*row, directory) for row in rows],  # bound, not written out: one statement serves every directory
     )
 
 
@@ -165,8 +166,8 @@ def stage(session: Session, source: int, directory: int, rows: Iterable[Put]) ->
     """These files changed (or, with an md5 of None, are gone): to be applied at the end of the scan."""
     session.db.executemany(
         "INSERT OR REPLACE INTO staged (file_id, source_id, size, md5, mtime_ns, mode, device, inode, ctime_ns) "
-        f"SELECT id, {int(source)}, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM file WHERE directory_id = {int(directory)} AND name = ?1",
-        (row[:8] for row in rows),
+        "SELECT id, ?9, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM file WHERE directory_id = ?10 AND name = ?1",
+        ((*row[:8], source, directory) for row in rows),
     )
 
 
@@ -207,6 +208,11 @@ def stage_unseen(session: Session, source: int, number: int) -> None:
             "JOIN file f ON f.directory_id = d.id WHERE d.source_id = ? AND d.seen <> ?",
             (source, number),
         )
+
+
+def has_staged_removals(session: Session) -> bool:
+    """Whether any source has paths staged as gone."""
+    return bool(session.db.execute("SELECT EXISTS (SELECT 1 FROM staged WHERE md5 IS NULL)").fetchone()[0])
 
 
 def weigh(session: Session, source: int, run: Collection[int], newest: int) -> Staged:
@@ -288,7 +294,8 @@ def apply_staged(session: Session, source: int, number: int, date: int) -> None:
         (source,),
     )
     db.execute(
-        "INSERT OR IGNORE INTO identity (size, md5) SELECT size, md5 FROM staged WHERE source_id = ? AND md5 IS NOT NULL",
+        "INSERT OR IGNORE INTO identity (size, md5) "
+        "SELECT size, md5 FROM staged WHERE source_id = ? AND md5 IS NOT NULL",
         (source,),
     )
     db.execute(
@@ -311,7 +318,8 @@ def apply_staged(session: Session, source: int, number: int, date: int) -> None:
     lost = "SELECT l.directory_id FROM temp.lost_link l WHERE l.source_id = ?"
     db.execute(f"UPDATE directory SET dirty = 1 WHERE id IN ({lost})", (source,))
     db.execute(
-        "DELETE FROM link WHERE (directory_id, name) IN (SELECT directory_id, name FROM temp.lost_link WHERE source_id = ?)",
+        "DELETE FROM link WHERE (directory_id, name) IN "
+        "(SELECT directory_id, name FROM temp.lost_link WHERE source_id = ?)",
         (source,),
     )
     unseen = [

@@ -1,9 +1,9 @@
 """The tables of the session DB, and how an older DB becomes a current one.
 
 The DB is a cache: everything in it can be had again from the sidecars. Its one clever part is the coverage roll-up:
-triggers write a row into `delta` whenever a file or the placement of an identity changes, whoever changes it, and
-`rollup.flush` folds those rows into the totals of every directory above before the transaction ends. So no code path
-can forget to keep the totals right.
+triggers write a row into `delta` or `moved` whenever a file or the placement of an identity changes, whoever changes it,
+and `rollup.flush` folds those rows into the totals of every directory above before the transaction ends. So no code
+path can forget to keep the totals right.
 """
 
 from __future__ import annotations
@@ -134,7 +134,9 @@ CREATE TABLE rollup (
     bytes INTEGER NOT NULL,
     PRIMARY KEY (directory_id, placement_id)
 ) WITHOUT ROWID;
-CREATE TABLE delta (directory_id INTEGER, placement_id INTEGER, files INTEGER, bytes INTEGER);
+-- what changed since the roll-up was last right: files that came (1) or went (-1), and the placements that identities had
+CREATE TABLE delta (directory_id INTEGER NOT NULL, identity_id INTEGER NOT NULL, files INTEGER NOT NULL);
+CREATE TABLE moved (identity_id INTEGER PRIMARY KEY, placement_id INTEGER NOT NULL);
 
 -- what a scan found gone or changed, waiting for the end of the scan (promise 6)
 CREATE TABLE staged (
@@ -174,6 +176,9 @@ CREATE TABLE placed (
     device INTEGER, inode INTEGER, mtime_ns, ctime_ns
 ) WITHOUT ROWID;
 
+-- names a batch is about to get on a target: after a kill, how a run knows its own files from somebody else's
+CREATE TABLE landing (target_id INTEGER NOT NULL, path BLOB NOT NULL, PRIMARY KEY (target_id, path)) WITHOUT ROWID;
+
 -- what a target's own sidecars must still be told when the drive is next seen
 CREATE TABLE pending (
     target_id INTEGER NOT NULL,
@@ -183,27 +188,17 @@ CREATE TABLE pending (
 ) WITHOUT ROWID;
 
 CREATE TRIGGER file_added AFTER INSERT ON file BEGIN
-    INSERT INTO delta SELECT NEW.directory_id, placement_id, 1, size FROM identity WHERE id = NEW.identity_id;
+    INSERT INTO delta VALUES (NEW.directory_id, NEW.identity_id, 1);
 END;
 CREATE TRIGGER file_removed AFTER DELETE ON file BEGIN
-    INSERT INTO delta SELECT OLD.directory_id, placement_id, -1, -size FROM identity WHERE id = OLD.identity_id;
+    INSERT INTO delta VALUES (OLD.directory_id, OLD.identity_id, -1);
 END;
 CREATE TRIGGER file_changed AFTER UPDATE OF identity_id, directory_id ON file
 WHEN OLD.identity_id <> NEW.identity_id OR OLD.directory_id <> NEW.directory_id BEGIN
-    INSERT INTO delta SELECT OLD.directory_id, placement_id, -1, -size FROM identity WHERE id = OLD.identity_id;
-    INSERT INTO delta SELECT NEW.directory_id, placement_id, 1, size FROM identity WHERE id = NEW.identity_id;
-END;
-CREATE TRIGGER identity_added AFTER INSERT ON identity WHEN NEW.placement_id <> 1 BEGIN
-    UPDATE placement SET identities = identities + 1, bytes = bytes + NEW.size WHERE id = NEW.placement_id;
+    INSERT INTO delta VALUES (OLD.directory_id, OLD.identity_id, -1);
+    INSERT INTO delta VALUES (NEW.directory_id, NEW.identity_id, 1);
 END;
 CREATE TRIGGER identity_placed AFTER UPDATE OF placement_id ON identity WHEN OLD.placement_id <> NEW.placement_id BEGIN
-    UPDATE placement SET identities = identities - 1, bytes = bytes - NEW.size
-        WHERE id = OLD.placement_id AND id <> 1;
-    UPDATE placement SET identities = identities + 1, bytes = bytes + NEW.size
-        WHERE id = NEW.placement_id AND id <> 1;
-    INSERT INTO delta SELECT directory_id, OLD.placement_id, -COUNT(*), -COUNT(*) * NEW.size
-        FROM file WHERE identity_id = NEW.id GROUP BY directory_id;
-    INSERT INTO delta SELECT directory_id, NEW.placement_id, COUNT(*), COUNT(*) * NEW.size
-        FROM file WHERE identity_id = NEW.id GROUP BY directory_id;
+    INSERT OR IGNORE INTO moved VALUES (NEW.id, OLD.placement_id);
 END;
 """

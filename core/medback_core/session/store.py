@@ -33,7 +33,7 @@ class Session:
         self.path = path
         self.db = db
         self.placements: dict[int, Placement] = {}
-        self.placement_ids: dict[str, int] = {}
+        self.placement_ids: dict[tuple[tuple[int, int], ...], int] = {}
         self.notes: list[str] = []  # what a person should know about how this DB was opened
         self.needs_rebuild = False
         self._depth = 0
@@ -218,6 +218,7 @@ def _connect(path: Path, *, check_only: bool = False) -> sqlite3.Connection:
         db.create_function("parent_of", 1, os.path.dirname, deterministic=True)
         db.create_function("name_of", 1, os.path.basename, deterministic=True)
         db.create_function("name_contains", 2, _name_contains, deterministic=True)
+        db.executescript(rollup.TEMPORARY)
     return db
 
 
