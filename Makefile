@@ -1,0 +1,32 @@
+# What one does with this project. Everything runs through uv: the one on PATH, else a private one in .build/uv.
+
+UV := $(shell command -v uv 2>/dev/null || echo .build/uv/bin/uv)
+RUN := $(UV) run --quiet
+
+.PHONY: demo test check bench faults screenshots
+
+demo: $(UV) ## the app on a small real world; HEADLESS=1 tells the whole story without it
+	$(RUN) medback demo $(if $(HEADLESS),--headless)
+
+test: $(UV)
+	$(RUN) pytest -n auto -q
+
+check: $(UV) ## all that CI checks
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) basedpyright
+	$(RUN) lint-imports
+	$(MAKE) test
+
+bench: $(UV)
+	$(RUN) pytest -q -s -m bench tests/bench
+
+faults: $(UV) ## the long fault loops and campaigns, whole
+	MEDBACK_FAULTS=whole $(RUN) pytest -n auto -q -m long
+
+screenshots: $(UV) ## the pictures in the README
+	$(RUN) python screenshots/take.py
+
+.build/uv/bin/uv:
+	python3 -m venv .build/uv
+	.build/uv/bin/pip install --quiet uv
