@@ -253,6 +253,22 @@ class ScanSummary(Summary):
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateSummary(Summary):
+    """What an update of several sources did; `refused` are the aliases of those nothing changed for."""
+
+    scans: tuple[ScanSummary, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildSummary(Summary):
+    """What a new session DB was built from."""
+
+    scans: tuple[ScanSummary, ...] = ()
+    targets: tuple[Target, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class BackupSummary(Summary):
     """What a backup onto one target did. Counts are identities (each content once)."""
 
