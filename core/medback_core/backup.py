@@ -37,6 +37,7 @@ from .session import (
     Candidate,
     Copy,
     Session,
+    announce_landing,
     below_wanted,
     best_chosen,
     bytes_below,
@@ -45,12 +46,14 @@ from .session import (
     current_on,
     find_source,
     join,
+    landed,
     list_sources,
     list_targets,
     mark_trouble,
     paths_of_identity,
     rank_candidates,
     record_copies,
+    was_landing,
 )
 from .source_records import flush_sources, mounted_sources
 from .sources import update_sources
@@ -317,20 +320,22 @@ class _Run:
     def _adopt(self, candidate: Candidate, source: int, path: bytes, found: Occupant) -> None:
         """The content lies there already, whole: a run that was killed put it there, or somebody else did."""
         assert found.record is not None
+        key = self.drive.target.key
         copy = Copy(
             candidate.identity,
-            self.drive.target.key,
+            key,
             Standing.VERIFIED,
             found.path,
             found.record.mtime_ns,
             model.now(),
-            found.record.ours,
+            found.record.ours or was_landing(self.session, key, found.path),
         )
         record = record_of(self.layout, source, path, found.path, copy, candidate.content, found.record.mode)
-        record.ours = found.record.ours
+        record.ours = copy.ours
         self.recorder.put(os.path.dirname(found.path), record)
         self.recorder.commit()
         record_copies(self.session, [copy])
+        landed(self.session, key, [found.path])
         self.tally.already += 1
 
     def _differs(
@@ -384,6 +389,8 @@ class _Run:
                 for one in verified:
                     if one.in_the_way is not None:
                         self.tally.superseded += displace(self.layout, self.recorder, one.in_the_way)
+                names_given = [one.where for one in verified]
+                announce_landing(self.session, self.drive.target.key, names_given)
                 outcome = {id(staged): error for staged, error in group.publish()}
             except OSError as error:
                 yield from self._batch_failed(error, going)
@@ -396,6 +403,7 @@ class _Run:
                     continue
                 recorded.append(one)
             yield from self._record(recorded)
+            landed(self.session, self.drive.target.key, names_given)
 
     def _read_back(self, group: disk.Group, going: list[_Going]) -> Generator[Event, None, list[_Going]]:
         """Those of a flushed batch that the drive gives back equal."""

@@ -114,10 +114,12 @@ from .targets import (
     add_alias,
     add_pending,
     aliases_of,
+    announce_landing,
     clear_pending,
     counting_keys,
     find_target,
     folders,
+    landed,
     list_targets,
     merge_fact,
     pending_for,
@@ -127,6 +129,7 @@ from .targets import (
     target_by_key,
     target_key,
     targets_at,
+    was_landing,
 )
 from .tree import (
     ChildDirectory,

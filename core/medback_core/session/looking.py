@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..model import Count, Identity, Standing
-from .placements import all_placements
 from .copies import Copy
+from .placements import all_placements
 from .store import Session
 from .values import load_ns
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from .. import names
@@ -182,3 +183,21 @@ def clear_pending(session: Session, key: int, rows: list[tuple[int, bytes]]) -> 
         db.executemany(
             "DELETE FROM pending WHERE target_id = ? AND identity_id = ? AND path = ?", ((key, *r) for r in rows)
         )
+
+
+def announce_landing(session: Session, key: int, paths: Iterable[bytes]) -> None:
+    """A batch is about to get these names on a target; a kill from now on leaves files there that are ours."""
+    with session.transaction() as db:
+        db.executemany("INSERT OR IGNORE INTO landing (target_id, path) VALUES (?, ?)", ((key, path) for path in paths))
+
+
+def was_landing(session: Session, key: int, path: bytes) -> bool:
+    """Whether a batch that was never recorded was about to get this name."""
+    row = session.db.execute("SELECT 1 FROM landing WHERE target_id = ? AND path = ?", (key, path)).fetchone()
+    return row is not None
+
+
+def landed(session: Session, key: int, paths: Iterable[bytes]) -> None:
+    """What was announced is recorded (or was taken back)."""
+    with session.transaction() as db:
+        db.executemany("DELETE FROM landing WHERE target_id = ? AND path = ?", ((key, path) for path in paths))
