@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from medback_core import disk
 from medback_core.disk import ContentDiffers, Group, Root, Staged, portable, primitives, staging
 from medback_core.model import TEMPORARY_PREFIX, Identity
@@ -415,9 +416,9 @@ def _run_with_fault(root: Root, items: list[Source], number: int, fault: str) ->
         try:
             disk.set_observer(observe)
             _whole_run(root, items)
-        except BaseException:
+            os._exit(0)
+        finally:
             os._exit(1)
-        os._exit(0)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     assert code in (0, 9)
@@ -489,9 +490,7 @@ def test_a_link_planted_for_a_directory_leads_nowhere(
     assert list((tmp_path / "outside").iterdir()) == []
 
 
-def test_short_writes_are_finished(
-    drive: Root, source: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_short_writes_are_finished(drive: Root, source: Callable[..., Source], monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.write
     monkeypatch.setattr(primitives.os, "write", lambda fd, data: real(fd, bytes(data)[:1000]))
     items = [source(os.urandom(5_500)), source(os.urandom(70_000))]
