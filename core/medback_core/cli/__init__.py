@@ -1,0 +1,107 @@
+"""The command line of medback: a thin front end over the operations, with the exit codes of docs/cli.md."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+
+import click
+
+from medback_core.errors import MedbackError
+
+from . import app, backup, demo, plans, reporting, restore, sources, targets, upkeep
+from .interrupts import Interrupted, Interrupts
+from .log import keep_traceback
+from .options import SIZE_HELP, Commands, Settings, common_options
+from .outcome import BUG, REFUSED, USAGE
+from .running import Run
+
+
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=SIZE_HELP,
+)
+@common_options
+@click.pass_context
+def medback(ctx: click.Context) -> None:
+    """Backups over a shelf of drives smaller than your data.
+
+    medback knows what is not safe yet, which drive to plug in next, and whether all of it comes back. Files stay
+    ordinary files on ordinary drives. Without a command it opens the app.
+    """
+    if ctx.invoked_subcommand is None:
+        app.open_app(ctx.meta["medback.run"])
+
+
+for _module in (app, demo, sources, targets, backup, plans, restore, upkeep):
+    for _command in _module.COMMANDS:
+        medback.add_command(_command)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command line (default: the process's own); returns the exit code, never raises for what can go wrong."""
+    words = list(sys.argv[1:] if args is None else args)
+    # Names may hold any byte, and any locale may lie: nothing printed may end the work.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    with Interrupts() as interrupts:
+        run = Run(Settings(words=words), interrupts)
+        _run(run, words)
+        run.outcome.interrupted = run.outcome.interrupted or interrupts.exit_code
+        interrupts.deferred = True  # what is left is telling: a signal now must not cut it short
+        return reporting.finish(run)
+
+
+def _run(run: Run, words: list[str]) -> None:
+    outcome, settings = run.outcome, run.settings
+    try:
+        with medback.make_context("medback", words, obj=settings) as context:
+            context.meta["medback.run"] = run
+            medback.invoke(context)
+    except click.exceptions.Exit as ended:
+        outcome.codes.add(ended.exit_code)
+        settings.json = False  # --help and --version have answered
+    except click.ClickException as error:
+        settings.json = settings.json or "--json" in words
+        outcome.codes.add(USAGE)
+        outcome.error = ("usage", error.format_message())
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            print(f"usage: see {error.ctx.command_path} --help", file=sys.stderr)
+    except click.Abort:
+        if not run.interrupts.exit_code:
+            outcome.codes.add(REFUSED)
+            outcome.error = ("not-answered", "nobody answered: nothing was changed")
+    except Interrupted:
+        pass  # the exit code is already kept
+    except MedbackError as error:
+        outcome.fail(error)
+    except BrokenPipeError:
+        reporting.silence()  # the reader has seen enough; what was done is kept
+    except Exception as error:  # noqa: BLE001 - the one place where a bug ends: logged, told in one line, exit code 1
+        _unexpected(run, error)
+
+
+def _unexpected(run: Run, error: Exception) -> None:
+    import sqlite3
+
+    outcome = run.outcome
+    bug = isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError | sqlite3.InterfaceError)
+    if isinstance(error, sqlite3.DatabaseError) and not bug:
+        outcome.codes.add(REFUSED)
+        outcome.error = (
+            "damaged-db",
+            f"the session DB broke: {error}; `medback rebuild` makes a new one from the sidecars",
+        )
+        return
+    where = keep_traceback(run.settings.words, error)
+    outcome.codes.add(BUG)
+    words = " ".join(str(error).split()) or type(error).__name__
+    outcome.error = ("unexpected", f"unexpected error: {type(error).__name__}: {words} ({where})")
+    if run.settings.verbose:
+        import traceback
+
+        traceback.print_exception(error, file=sys.stderr)

@@ -1,0 +1,239 @@
+"""The commands that bring copies onto drives: target, discover."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from medback_core import names
+from medback_core.model import BackupSummary, Count, DiscoverSummary
+
+from .commands import command
+from .options import PATH, SIZE, SIZE_HELP, Size
+from .running import LISTED, Run
+from .targets import plugged_in, target_json
+from .words import counted, plural, shown, size
+
+if TYPE_CHECKING:
+    from medback_core.session import Session
+
+INIT = click.option("--init", is_flag=True, help="Make PATH a target without asking.")
+LABEL = click.option("--label", metavar="NAME", help="What people call the drive.")
+NEW_ID = click.option("--new-id", is_flag=True, help="It is a clone: make it a target of its own.")
+SAME_DRIVE = click.option("--same-drive", is_flag=True, help="It is the known drive, wherever it lies now.")
+
+
+@command("target")
+@click.argument("path", type=PATH)
+@INIT
+@LABEL
+@click.option(
+    "--capacity",
+    type=SIZE,
+    metavar="SIZE",
+    help="Fill at most this much of the drive, now and later; kept in the drive's identity.",
+)
+@click.option("--reserve", type=SIZE, metavar="SIZE", help="Leave this much free.")
+@click.option("--limit", type=SIZE, metavar="SIZE", help="Copy at most this much in this run.")
+@click.option("--source", metavar="ALIAS", help="Copy only files of this source.")
+@click.option("--no-update", is_flag=True, help="Do not scan the sources first.")
+@click.option("--no-fill", is_flag=True, help="Stop when everything has its wanted copies.")
+@click.option("--no-verify", is_flag=True, help="Do not read back what was written.")
+@click.option("--dry-run", is_flag=True, help="Say what would be copied, copy nothing.")
+@NEW_ID
+@SAME_DRIVE
+def target(
+    run: Run,
+    path: bytes,
+    init: bool,
+    label: str | None,
+    capacity: Size | None,
+    reserve: Size | None,
+    limit: Size | None,
+    source: str | None,
+    no_update: bool,
+    no_fill: bool,
+    no_verify: bool,
+    dry_run: bool,
+    new_id: bool,
+    same_drive: bool,
+) -> None:
+    """Copy the best files onto the drive at PATH until it is full: those with the fewest copies, then the largest.
+
+    A drive that is no target yet becomes one, after a question. Every copy is read back before it counts.
+    """
+    from medback_core.backup import back_up
+
+    where = run.directory(path)
+    sizes = {
+        name: None if given is None else given.bytes_on(where)
+        for name, given in (("capacity", capacity), ("reserve", reserve), ("limit", limit))
+    }
+    with run.session() as session:
+        summary = run.follow_asking(
+            lambda **answers: back_up(
+                session,
+                where,
+                yes=run.settings.yes,
+                label=label,
+                source=source,
+                update_first=not no_update,
+                fill=not no_fill,
+                verify=not no_verify,
+                dry_run=dry_run,
+                **sizes,
+                **answers,  # type: ignore[arg-type]
+            ),
+            BackupSummary,
+            create=True if init else None,
+            new_id=new_id,
+            same_drive=same_drive,
+        )
+        _report_target(
+            run, session, summary or _so_far(run, session, where), whole=summary is not None, dry_run=dry_run
+        )
+
+
+def _so_far(run: Run, session: Session, where: bytes) -> BackupSummary | None:
+    """What a run that ended early did, as far as it was recorded."""
+    from medback_core import session as db
+
+    known = plugged_in(session, where)
+    if known is None:
+        return None
+    done = run.outcome.done["copied"]
+    left = db.below_wanted(session, db.counting_keys(session))[0]
+    return BackupSummary(
+        known,
+        done.files,
+        done.bytes,
+        remaining=left.files,
+        remaining_bytes=left.bytes,
+        free_bytes=known.free_bytes or 0,
+    )
+
+
+def _report_target(run: Run, session: Session, summary: BackupSummary | None, *, whole: bool, dry_run: bool) -> None:
+    result = run.outcome.result
+    if summary is None:
+        result.update(target=None, copied=0, copied_bytes=0)
+        return
+    result.update(
+        target=target_json(summary.target),
+        copied=summary.copied,
+        copied_bytes=summary.copied_bytes,
+        already_there=summary.already_there,
+        superseded=summary.superseded,
+        remaining=summary.remaining,
+        remaining_bytes=summary.remaining_bytes,
+        free_bytes=summary.free_bytes,
+        reclaimable_bytes=summary.reclaimable_bytes,
+        full=summary.full,
+        unproven=summary.unproven,
+        lacking_bytes=summary.lacking_bytes,
+    )
+    if dry_run:
+        result["would_copy"] = [names.text(path) for path in summary.would_copy]
+    run.outcome.needs_more(summary.remaining)
+    name = shown(summary.target.name or summary.target.id)
+    done = Count(summary.copied, summary.copied_bytes)
+    if dry_run:
+        for path in summary.would_copy[: None if run.settings.verbose else LISTED]:
+            run.say(f"would copy {shown(path)}")
+        run.say(f"would copy {counted(done)} onto {name}")
+    else:
+        parts = [f"{name}: {counted(done)} copied"]
+        if summary.already_there:
+            parts.append(f"{summary.already_there:,} already there")
+        if summary.superseded:
+            parts.append(f"{plural(summary.superseded, 'older version')} kept aside")
+        parts.append(f"{size(summary.free_bytes)} free")
+        run.say(", ".join(parts) + (" (full)" if summary.full else ""))
+    if summary.unproven:
+        run.say(
+            f"{plural(summary.unproven, 'copy', 'copies')} read back equal, but not provably from the medium itself"
+        )
+    if summary.remaining:
+        left = Count(summary.remaining, summary.remaining_bytes)
+        run.say(f"{counted(left)} still need{'s' if left.files == 1 else ''} a drive" + _where_to(session, summary))
+        if summary.lacking_bytes:
+            run.say(f"the drives together lack {size(summary.lacking_bytes)} for all wanted copies")
+    elif whole:
+        run.say("all files have the copies they should")
+    if summary.reclaimable_bytes:
+        run.say(f"{size(summary.reclaimable_bytes)} of older versions can be freed: `medback reclaim {name} --old`")
+
+
+def _where_to(session: Session, summary: BackupSummary) -> str:
+    """The known drive with most room, to be plugged in next."""
+    from medback_core import session as db
+
+    others = [t for t in db.list_targets(session) if t.counts and t.key != summary.target.key and t.free_bytes]
+    best = max(others, key=lambda t: min(t.free_bytes or 0, t.capacity or (1 << 62)), default=None)
+    if best is None:
+        return ": plug in another one and run `medback target PATH`"
+    return f": plug in {shown(best.name)} ({size(best.free_bytes or 0)} free when last seen), or a new one"
+
+
+@command("discover")
+@click.argument("path", type=PATH)
+@INIT
+@LABEL
+@click.option("--dry-run", is_flag=True, help="Say what would be found, record nothing.")
+@click.option("--rehash", is_flag=True, help="Read every file again, trusting no record.")
+@NEW_ID
+@SAME_DRIVE
+def discover(
+    run: Run, path: bytes, init: bool, label: str | None, dry_run: bool, rehash: bool, new_id: bool, same_drive: bool
+) -> None:
+    """Look through the drive at PATH and mark every file of yours that already lies there as backed up.
+
+    For drives filled by rsync, by hand, or by another program of the family. Nothing is copied.
+    """
+    from medback_core.discover import discover as operation
+
+    where = run.directory(path)
+    with run.session() as session:
+        summary = run.follow_asking(
+            lambda **answers: operation(
+                session,
+                where,
+                yes=run.settings.yes,
+                label=label,
+                dry_run=dry_run,
+                rehash=rehash,
+                **answers,  # type: ignore[arg-type]
+            ),
+            DiscoverSummary,
+            create=True if init else None,
+            new_id=new_id,
+            same_drive=same_drive,
+        )
+        if summary is None:
+            known = plugged_in(session, where)
+            summary = None if known is None else DiscoverSummary(known)
+        run.outcome.result.update(
+            target=None if summary is None else target_json(summary.target),
+            files=summary.files if summary else 0,
+            matched=summary.matched if summary else 0,
+            matched_bytes=summary.matched_bytes if summary else 0,
+            newly_marked=summary.newly_marked if summary else 0,
+            unknown=summary.unknown if summary else 0,
+        )
+        if summary is None or run.outcome.interrupted:
+            return
+        would = "would be " if dry_run else ""
+        run.say(
+            f"{shown(summary.target.name)}: {plural(summary.files, 'file')}, {summary.matched:,} of them yours "
+            f"({size(summary.matched_bytes)}), {summary.newly_marked:,} {would}newly marked, "
+            f"{summary.unknown:,} unknown"
+        )
+        if not dry_run:
+            from .sources import say_what_is_unsafe
+
+            say_what_is_unsafe(run, session)
+
+
+target.epilog = SIZE_HELP
+COMMANDS: list[Any] = [target, discover]

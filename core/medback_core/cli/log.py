@@ -1,0 +1,26 @@
+"""Keep the traceback of an unexpected error where a person can find it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import traceback
+
+from medback_core import disk, model, names
+
+
+def keep_traceback(words: list[str], error: BaseException) -> str:
+    """Write the traceback to medback's log directory; where it is, or why it is nowhere."""
+    import platformdirs
+
+    lines = [f"medback {shlex.join(words)}\n", *traceback.format_exception(error)]
+    data = "".join(names.display_name(line.rstrip("\n")) + "\n" for line in "".join(lines).splitlines()).encode()
+    directory = platformdirs.user_log_path("medback", appauthor=False)
+    name = f"error-{model.date_stamp(model.now())}-{os.getpid()}.log"
+    try:
+        with disk.Root(b"/" if os.sep == "/" else os.fsencode(directory.anchor)) as root:
+            rel = os.fsencode(directory.relative_to(directory.anchor).as_posix()) + b"/" + os.fsencode(name)
+            disk.write_whole(root, rel, data, mode=0o600)
+    except OSError as problem:
+        return f"no log could be written: {problem.strerror}; -v shows the traceback"
+    return f"log: {names.display_name(str(directory / name))}"

@@ -1,0 +1,130 @@
+"""Gather what a command met into one outcome: what was skipped, what is wrong, the exit code, the JSON object."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from medback_core import names
+from medback_core.errors import MedbackError
+from medback_core.model import (
+    Conflict,
+    Count,
+    DamageFound,
+    Event,
+    Excluded,
+    FileDone,
+    Progress,
+    Repaired,
+    ScanSummary,
+    Skipped,
+    SourceRefused,
+    Unrepairable,
+    Warned,
+)
+
+DONE, BUG, USAGE, SKIPPED, REFUSED, DAMAGED, MORE_NEEDED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
+# Where several apply; a bug and a wrong command line come before all that was found on the way.
+ORDER = (143, INTERRUPTED, BUG, USAGE, REFUSED, DAMAGED, SKIPPED, MORE_NEEDED)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """All that a command line has to answer for when it ends."""
+
+    skipped: list[Skipped] = field(default_factory=list)
+    excluded: list[Excluded] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    damage: list[DamageFound] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+    refused: list[SourceRefused] = field(default_factory=list)
+    repaired: list[Repaired] = field(default_factory=list)
+    unrepairable: list[Unrepairable] = field(default_factory=list)
+    scans: list[ScanSummary] = field(default_factory=list)
+    done: dict[str, Count] = field(default_factory=lambda: defaultdict(Count))  # action -> files and bytes
+    result: dict[str, Any] = field(default_factory=dict)  # the command's own keys
+    codes: set[int] = field(default_factory=set)
+    error: tuple[str, str] | None = None
+    interrupted: int = 0  # 130 or 143
+
+    def take(self, event: Event) -> None:
+        """Count one event of an operation."""
+        match event:
+            case Progress():
+                pass
+            case FileDone():
+                self.done[event.action] += Count(1, event.size)
+            case Skipped():
+                self.skipped.append(event)
+                self.codes.add(SKIPPED)
+            case Excluded():
+                self.excluded.append(event)
+            case DamageFound():
+                self.damage.append(event)
+                self.codes.add(DAMAGED)
+            case Warned():
+                self.warnings.append(event.message)
+            case SourceRefused():
+                self.refused.append(event)
+                self.codes.add(REFUSED)
+                if self.error is None:
+                    self.error = (event.kind, event.message)
+            case Conflict():
+                self.conflicts.append(event)
+                self.codes.add(SKIPPED)
+            case Repaired():
+                self.repaired.append(event)
+            case Unrepairable():
+                self.unrepairable.append(event)
+                self.codes.add(DAMAGED)
+            case ScanSummary():
+                self.scans.append(event)
+                if event.damaged:
+                    self.codes.add(DAMAGED)
+            case _:
+                pass
+
+    def fail(self, error: MedbackError) -> None:
+        """The command ended, or a part of it, with one of medback's own errors."""
+        self.codes.add(error.exit_code)
+        self.error = (error.kind, str(error))
+
+    def needs_more(self, count: int) -> None:
+        """So many files still wait for another target."""
+        if count > 0:
+            self.codes.add(MORE_NEEDED)
+
+    @property
+    def exit_code(self) -> int:
+        """The one code that says most, in the order of the contract."""
+        codes = self.codes | ({self.interrupted} if self.interrupted else set())
+        return next((code for code in ORDER if code in codes), DONE)
+
+    def as_json(self) -> str:
+        """The one object for standard output: ASCII, bytes that are no UTF-8 as lone surrogates."""
+        found: dict[str, Any] = dict(self.result)
+        found.update(
+            exit_code=self.exit_code,
+            skipped=[entry_json(entry) for entry in self.skipped],
+            excluded=[entry_json(entry) for entry in self.excluded],
+            warnings=self.warnings,
+        )
+        if self.damage and "damaged" not in found:
+            found["damaged"] = [entry_json(entry) for entry in self.damage]
+        if self.refused:
+            found["refused"] = [{"alias": r.alias, "kind": r.kind, "message": r.message} for r in self.refused]
+        if self.error is not None:
+            found["error"] = {"kind": self.error[0], "message": self.error[1]}
+        return json.dumps(found)
+
+
+def entry_json(entry: Skipped | Excluded | DamageFound | Unrepairable | Conflict) -> dict[str, str]:
+    """`{path, reason}` of an entry that was treated otherwise than its neighbours."""
+    return {"path": names.text(entry.path), "reason": entry.reason}
+
+
+def count_json(count: Count) -> dict[str, int]:
+    """`{files, bytes}`."""
+    return {"files": count.files, "bytes": count.bytes}

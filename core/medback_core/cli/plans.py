@@ -1,0 +1,377 @@
+"""The commands that answer questions: stats, whereis, what-if, plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from medback_core import names
+from medback_core.errors import Refused
+from medback_core.model import Count, Target, iso_date
+
+from .commands import command
+from .options import DIRECTORY, PATH
+from .outcome import count_json
+from .running import LISTED, Run
+from .words import ago, counted, plural, shown, size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from medback_core.coverage import CopyView, Coverage, FileWhereabouts
+    from medback_core.plans import PlanSummary, TargetsLoss
+    from medback_core.session import Session
+
+SOURCE = click.option("--source", metavar="ALIAS", help="Only this source.")
+BELOW = click.option("--path", type=PATH, metavar="PATH", help="Only at and below this path, relative to the source.")
+
+
+def named_targets(session: Session, words: Iterable[str]) -> list[Target]:
+    """The targets these words name. Raises Refused."""
+    from medback_core.targets import resolve_target
+
+    found = []
+    for word in words:
+        target = resolve_target(session, word)[0]
+        if target is None:
+            raise Refused("not-a-target", f"{shown(word)} is no target of this session")
+        found.append(target)
+    return found
+
+
+def _by_copies(by_copies: dict[int, Count]) -> dict[str, dict[str, int]]:
+    return {str(copies): count_json(count) for copies, count in sorted(by_copies.items())}
+
+
+@command("stats")
+@SOURCE
+@BELOW
+@click.option(
+    "--depth",
+    type=click.IntRange(0, 1000),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many levels of directories to list.",
+)
+@click.option("--unprotected", "list_files", is_flag=True, help="List every file that has too few copies.")
+def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_files: bool) -> None:
+    """Show the coverage: files and bytes by number of copies, what is below the wanted number, by directory."""
+    from medback_core import coverage as operation
+
+    with run.session() as session:
+        result = run.outcome.result
+        unprotected = []
+        if list_files:
+            for file in operation.unprotected(session, source, path or b""):
+                unprotected.append(file)
+                if not run.settings.json:
+                    run.answer_line(
+                        f"{file.copies} of {file.wanted}  {size(file.size):>10}  "
+                        f"{shown(file.source)}/{shown(file.path)}"
+                    )
+            result["unprotected"] = [
+                {"source": f.source, "path": names.text(f.path), "size": f.size, "copies": f.copies, "wanted": f.wanted}
+                for f in unprotected
+            ]
+        found = _coverage(session, source, path or b"", depth)
+        result.update(
+            files=found.files,
+            bytes=found.bytes,
+            by_copies=_by_copies(found.by_copies),
+            below_wanted=count_json(found.below_wanted),
+            damaged_files=found.damaged,
+            directories=[
+                {
+                    "source": d.source,
+                    "path": names.text(d.path),
+                    "files": d.count.files,
+                    "bytes": d.count.bytes,
+                    "by_copies": _by_copies(d.by_copies),
+                    "below_wanted": count_json(d.below_wanted),
+                    "oldest_check": iso_date(d.oldest) if d.oldest else None,
+                }
+                for d in found.directories
+            ],
+        )
+        if not list_files:
+            _show_coverage(run, found)
+        if not found.files:
+            run.say("no files yet; `medback add-src DIR` adds a source")
+        elif found.below_wanted.files:
+            run.say(
+                f"{counted(found.below_wanted)} have too few copies; "
+                "next: plug in a drive and run `medback target PATH`"
+                + ("" if list_files else " (--unprotected lists the files)")
+            )
+        else:
+            run.say(f"all {plural(found.files, 'file')} ({size(found.bytes)}) have the copies they should")
+        if found.damaged:
+            run.say(f"{plural(found.damaged, 'file is', 'files are')} damaged; see `medback repair`")
+
+
+def _coverage(session: Session, source: str | None, path: bytes, depth: int) -> Coverage:
+    """The coverage of a directory, or of the one file of that name."""
+    from medback_core import coverage as operation
+
+    try:
+        return operation.coverage(session, source=source, path=path, depth=depth)
+    except Refused:
+        if not path or source is None:
+            raise
+        files = [f for f in operation.where_is(session, [path], source=source) if f.path == path.strip(b"/")]
+        if not files:
+            raise
+    from medback_core.session import find_source
+
+    copies = sum(copy.counts for copy in files[0].copies)
+    count = Count(1, files[0].size)
+    below = count if copies < find_source(session, source).wanted else Count()
+    by_copies = {number: Count() for number in range(copies)} | {copies: count}
+    return operation.Coverage(1, count.bytes, by_copies, below, 0, None, ())
+
+
+def _show_coverage(run: Run, found: Coverage) -> None:
+    run.table(
+        ["copies", ("files", "right"), ("bytes", "right")],
+        [
+            [copies or "none", f"{count.files:,}", size(count.bytes)]
+            for copies, count in sorted(found.by_copies.items())
+        ],
+    )
+    if not found.directories:
+        return
+    run.answer_line("")
+    most = max((max(d.by_copies) for d in found.directories), default=0)
+    columns: list[str | tuple[str, str]] = ["directory", ("files", "right"), ("bytes", "right")]
+    columns += [(f"{n} copies" if n != 1 else "1 copy", "right") for n in range(most + 1)]
+    rows = []
+    for d in found.directories:
+        cells = [size(d.by_copies[n].bytes) if d.by_copies.get(n, Count()).files else "·" for n in range(most + 1)]
+        where = f"{shown(d.source)}/{shown(d.path)}" if d.path else shown(d.source)
+        mark = "●" if not d.below_wanted.files else ("○" if d.by_copies.get(0, Count()).files else "◐")
+        rows.append([f"{mark} {where}", f"{d.count.files:,}", size(d.count.bytes), *cells, ago(d.oldest)])
+    run.table([*columns, "oldest check"], rows)
+
+
+@command("whereis")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=PATH)
+@click.option("--source", metavar="ALIAS", help="PATH is relative to this source.")
+@click.option("--deleted", is_flag=True, help="Files that are no longer in a source.")
+def whereis(run: Run, paths: tuple[bytes, ...], source: str | None, deleted: bool) -> None:
+    """Show where the copies of files are: on which targets, under which path, last verified when."""
+    from medback_core.coverage import where_is
+
+    with run.session() as session:
+        found = where_is(session, paths, source=source, deleted=deleted)
+        run.outcome.result["files"] = [_file_json(file) for file in found]
+        for file in found:
+            gone = f", gone since {iso_date(file.gone_at)}" if file.gone_at else ", gone" if file.gone else ""
+            run.answer_line(f"{shown(file.source)}/{shown(file.path)}  {size(file.size)}  md5 {file.md5}{gone}")
+            for copy in file.copies:
+                run.answer_line(f"  {_copy_words(copy)}")
+            if not file.copies:
+                run.answer_line("  no copy anywhere")
+
+
+def _file_json(file: FileWhereabouts) -> dict[str, Any]:
+    return {
+        "source": file.source,
+        "path": names.text(file.path),
+        "size": file.size,
+        "md5": file.md5,
+        "gone": file.gone,
+        "gone_at": iso_date(file.gone_at),
+        "copies": [
+            {
+                "target": copy.target.id,
+                "label": copy.target.label,
+                "state": copy.target.state.value if copy.target.known else "unknown",
+                "standing": copy.standing.name.lower(),
+                "path": None if copy.path is None else names.text(copy.path),
+                "verified": iso_date(copy.verified_at),
+                "counts": copy.counts,
+            }
+            for copy in file.copies
+        ],
+    }
+
+
+def _copy_words(copy: CopyView) -> str:
+    state = copy.target.state.value if copy.target.known else "unknown"
+    where = "place not known until it is seen" if copy.path is None else shown(copy.path)
+    checked = f"verified {ago(copy.verified_at)}" if copy.verified_at else copy.standing.name.lower()
+    return f"{shown(copy.target.name)} ({state}): {where}, {checked}" + ("" if copy.counts else ", does not count")
+
+
+@command("what-if")
+@click.argument("words", metavar="[ID-or-LABEL]...", nargs=-1)
+def what_if(run: Run, words: tuple[str, ...]) -> None:
+    """Show what is lost, and what falls below the wanted number of copies, if these targets die.
+
+    With none: every single target, and every pair.
+    """
+    from medback_core import plans as operation
+
+    with run.session() as session:
+        result = run.outcome.result
+        if not words:
+            every = operation.what_if_every(session)
+            result.update(
+                single=[_loss_json(e) for e in every.single],
+                pairs=[_loss_json(e) for e in every.pairs],
+                already_bare=count_json(every.already_bare),
+            )
+            rows = [
+                [
+                    " and ".join(shown(t.name) for t in e.targets),
+                    f"{e.lost.files:,}",
+                    size(e.lost.bytes),
+                    f"{e.weakened.files:,}",
+                    size(e.weakened.bytes),
+                ]
+                for e in (*every.single, *every.pairs[: None if run.settings.verbose else LISTED])
+            ]
+            if rows:
+                run.table(
+                    [
+                        "if this dies",
+                        ("files lost", "right"),
+                        ("bytes lost", "right"),
+                        ("weakened", "right"),
+                        ("bytes", "right"),
+                    ],
+                    rows,
+                )
+            else:
+                run.answer_line("no targets yet")
+            _say_bare(run, every.already_bare)
+            return
+        found = operation.what_if(session, named_targets(session, words))
+        lost_files = list(found.lost_files)
+        result.update(
+            lost=count_json(found.lost),
+            weakened=count_json(found.weakened),
+            lost_files=[{"source": f.source, "path": names.text(f.path), "size": f.size} for f in lost_files],
+            already_bare=count_json(found.already_bare),
+        )
+        run.answer_line(f"lost: {counted(found.lost)}, if their sources die too; weakened: {counted(found.weakened)}")
+        for file in lost_files[: None if run.settings.verbose else LISTED]:
+            run.answer_line(f"  {shown(file.source)}/{shown(file.path)}  {size(file.size)}")
+        if len(lost_files) > LISTED and not run.settings.verbose:
+            run.answer_line(f"  {len(lost_files) - LISTED:,} more (-v lists them)")
+        _say_bare(run, found.already_bare)
+
+
+def _say_bare(run: Run, bare: Count) -> None:
+    if bare.files:
+        run.say(f"{counted(bare)} have no copy even now")
+
+
+def _loss_json(loss: TargetsLoss) -> dict[str, Any]:
+    return {
+        "targets": [target.id for target in loss.targets],
+        "labels": [target.label for target in loss.targets],
+        "lost": count_json(loss.lost),
+        "weakened": count_json(loss.weakened),
+    }
+
+
+@command("plan")
+@click.option("--all", "all_of_it", is_flag=True, help="What it would take if all of it were gone.")
+@SOURCE
+@BELOW
+@click.option("--to", type=DIRECTORY, metavar="DIR", help="Restore to DIR/ALIAS/path instead of the sources' places.")
+@click.option(
+    "--without", multiple=True, metavar="TARGET", help="A target that can't be had. May be given more than once."
+)
+def plan(
+    run: Run, all_of_it: bool, source: str | None, path: bytes | None, to: bytes | None, without: tuple[str, ...]
+) -> None:
+    """Say which targets to plug in, in which order, to get back what is missing. The fewest drives, best first."""
+    from medback_core.plans import PlanSummary, restore_plan
+
+    with run.session() as session:
+        found = run.follow(
+            restore_plan(
+                session,
+                all_of_it=all_of_it,
+                source=source,
+                path=path,
+                to=to,
+                without=named_targets(session, without),
+            ),
+            PlanSummary,
+        )
+        if found is not None:
+            _report_plan(run, found, all_of_it=all_of_it)
+
+
+def _report_plan(run: Run, found: PlanSummary, *, all_of_it: bool) -> None:
+    run.outcome.result.update(
+        missing=count_json(found.missing),
+        unreachable=count_json(found.unreachable),
+        exact=found.exact,
+        why=found.why,
+        differing=found.differing,
+        steps=[
+            {
+                "target": step.target.id,
+                "label": step.target.label,
+                "state": step.target.state.value if step.target.known else "unknown",
+                "files": step.brings.files,
+                "bytes": step.brings.bytes,
+                "remaining_files": step.remaining.files,
+                "remaining_bytes": step.remaining.bytes,
+                "claimed_files": step.claimed.files,
+            }
+            for step in found.steps
+        ],
+        unreachable_files=[
+            {"source": f.source, "path": names.text(f.path), "size": f.size} for f in found.unreachable_files
+        ],
+    )
+    if not found.missing.files:
+        run.answer_line(
+            "there is nothing to restore" if all_of_it else "nothing is missing (--all: if all of it were gone)"
+        )
+        return
+    run.answer_line(f"{'to bring back' if all_of_it else 'missing'}: {counted(found.missing)}")
+    rows: list[list[Any]] = [
+        [
+            number,
+            step.target.name,
+            step.target.state.value if step.target.known else "unknown",
+            f"{step.brings.files:,}",
+            size(step.brings.bytes),
+            counted(step.remaining) if step.remaining.files else "nothing",
+        ]
+        for number, step in enumerate(found.steps, 1)
+    ]
+    if rows:
+        run.table(
+            [("", "right"), "plug in", "state", ("files", "right"), ("bytes", "right"), "then still missing"], rows
+        )
+    if not found.exact:
+        run.say(f"fewer drives might do: {found.why}")
+    claimed = sum(step.claimed.files for step in found.steps)
+    if claimed:
+        run.say(f"{plural(claimed, 'file')} of these only by somebody's word")
+    if found.unreachable.files:
+        run.answer_line(f"no target has {counted(found.unreachable)}:")
+        for file in found.unreachable_files[: None if run.settings.verbose else LISTED]:
+            run.answer_line(f"  {shown(file.source)}/{shown(file.path)}  {size(file.size)}")
+    if found.differing:
+        run.say(
+            f"{plural(found.differing, 'file')} at the destination differ{'s' if found.differing == 1 else ''}"
+            " and would be left alone"
+        )
+    if found.steps and not all_of_it:
+        run.say(
+            f"next: plug in {shown(found.steps[0].target.name)} and run `medback restore "
+            f"{shown(found.steps[0].target.name)}`"
+        )
+
+
+COMMANDS = [stats, whereis, what_if, plan]

@@ -1,0 +1,79 @@
+"""Tell at the end of a command what went otherwise than expected, on standard error, and print the JSON object."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from medback_core.model import Conflict, DamageFound, Excluded, Skipped, Unrepairable
+
+from .outcome import Outcome
+from .running import LISTED, Run
+from .words import plural, shown
+
+Entry = Skipped | Excluded | DamageFound | Unrepairable | Conflict
+
+
+def finish(run: Run) -> int:
+    """Say all that is left to say; the exit code. A reader that has gone away (a closed pipe) changes nothing."""
+    try:
+        _flush(sys.stdout)
+        for line in _closing_words(run.outcome, quiet=run.settings.quiet, whole=run.settings.verbose):
+            print(line, file=sys.stderr)
+        _flush(sys.stderr)
+        if run.settings.json:
+            print(run.outcome.as_json())
+            _flush(sys.stdout)
+    except (BrokenPipeError, OSError, ValueError):
+        silence()
+    return run.outcome.exit_code
+
+
+def silence() -> None:
+    """Point standard output (and error, where it is gone too) at nothing, so that
+    the interpreter's last flush is quiet."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            try:
+                # Not os.open: this only replaces a descriptor that leads nowhere any more.
+                with open(os.devnull, "wb") as nothing:
+                    os.dup2(nothing.fileno(), stream.fileno())
+            except (OSError, ValueError, AttributeError):
+                continue
+
+
+def _flush(stream: object) -> None:
+    if stream is not None:
+        stream.flush()  # type: ignore[attr-defined]
+
+
+def _closing_words(outcome: Outcome, *, quiet: bool, whole: bool) -> list[str]:
+    lines = [f"warning: {shown(message)}" for message in dict.fromkeys(outcome.warnings) if not quiet]
+    lines += _listed("skipped", outcome.skipped, whole)
+    if not quiet and outcome.excluded and whole:
+        lines += _listed("excluded", outcome.excluded, whole)
+    elif not quiet and outcome.excluded:
+        lines.append(f"{plural(len(outcome.excluded), 'entry', 'entries')} excluded by rule (-v lists them)")
+    lines += _listed("damaged", outcome.damage, whole)
+    lines += _listed("in the way", outcome.conflicts, whole)
+    lines += _listed("not repaired", outcome.unrepairable, whole)
+    told = set()
+    for refusal in outcome.refused:
+        told.add(refusal.message)
+        lines.append(f"refused: {shown(refusal.alias)}: {shown(refusal.message)}")
+    if outcome.error is not None and outcome.error[1] not in told:
+        lines.append(f"medback: {shown(outcome.error[1])}")
+    if outcome.interrupted:
+        lines.append("interrupted: what was done is kept; run it again to go on")
+    return lines
+
+
+def _listed(what: str, entries: Sequence[Entry], whole: bool) -> list[str]:
+    upto = len(entries) if whole or len(entries) <= LISTED + 1 else LISTED
+    lines = [f"{what}: {shown(entry.path)}: {shown(entry.reason)}" for entry in entries[:upto]]
+    if upto < len(entries):
+        lines.append(f"{what}: {len(entries) - upto:,} more (-v or --json lists them)")
+    return lines

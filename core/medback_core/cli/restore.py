@@ -1,0 +1,260 @@
+"""The commands that bring files back: write-restore, add-restore-context, restore-status, restore."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from medback_core import names
+from medback_core.errors import Refused
+from medback_core.model import ContextSummary, Count, Event, NextTarget, RestoreStatus, RestoreSummary
+
+from .commands import command
+from .options import DIRECTORY, PATH
+from .outcome import entry_json
+from .plans import BELOW, SOURCE
+from .running import Run
+from .targets import plugged_in, target_json
+from .words import counted, plural, shown, size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from medback_core.session import Session
+
+
+def next_json(found: NextTarget | None) -> dict[str, Any] | None:
+    """The drive to plug in next."""
+    if found is None:
+        return None
+    return {"target": found.target.id, "label": found.target.label, "files": found.files, "bytes": found.bytes}
+
+
+def _say_next(run: Run, found: NextTarget | None, missing: Count) -> None:
+    if found is not None:
+        run.say(
+            f"next: plug in {shown(found.target.name)} (brings {counted(Count(found.files, found.bytes))}) and run "
+            f"`medback restore {shown(found.target.name)}`"
+        )
+    elif missing.files:
+        run.say("no known target has what is missing")
+
+
+class MapType(click.ParamType):
+    """`OLD=NEW`, both paths."""
+
+    name = "map"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[bytes, bytes]:
+        if isinstance(value, tuple):
+            return value
+        old, equals, new = names.from_text(value).partition(b"=")
+        if not (equals and old and new):
+            self.fail(f"{names.display_name(value)!r} is not OLD=NEW", param, ctx)
+        return old, new
+
+
+@command("write-restore")
+@click.argument("path", type=PATH)
+def write_restore(run: Run, path: bytes) -> None:
+    """Write the restore context to the file PATH: every name, size and hash, and where the copies are."""
+    from medback_core.contexts import write_restore as operation
+
+    where = os.path.abspath(path)
+    parent = os.path.dirname(where)
+    if not os.path.isdir(parent):
+        raise Refused("no-such-path", f"there is no directory {shown(parent)}")
+    with run.session() as session:
+        _report_context(run, operation(session, where), "written to")
+
+
+@command("add-restore-context")
+@click.argument("path", type=PATH)
+@click.option(
+    "--map",
+    "maps",
+    multiple=True,
+    type=MapType(),
+    metavar="OLD=NEW",
+    help="Sources at OLD are to be restored to NEW. May be given more than once.",
+)
+@click.option("--replace", is_flag=True, help="Drop what an earlier context said should exist.")
+def add_restore_context(run: Run, path: bytes, maps: tuple[tuple[bytes, bytes], ...], replace: bool) -> None:
+    """Read a restore context from the file PATH: what it names is to be restored, from the targets it names."""
+    from medback_core.contexts import add_restore_context as operation
+
+    if not os.path.lexists(path):
+        raise Refused("no-such-path", f"{shown(path)} does not exist")
+    with run.session() as session:
+        found = run.follow(operation(session, os.path.abspath(path), maps=maps, replace=replace), ContextSummary)
+        if found is not None:
+            _report_context(run, found, "read from")
+            run.say("next: `medback restore-status` tells which drive to plug in first")
+
+
+def _report_context(run: Run, found: ContextSummary, how: str) -> None:
+    run.outcome.result.update(
+        path=names.text(found.path),
+        sources=found.sources,
+        directories=found.directories,
+        files=found.files,
+        targets=found.targets,
+    )
+    run.say(
+        f"{plural(found.files, 'file')} in {plural(found.directories, 'directory', 'directories')} of "
+        f"{plural(found.sources, 'source')}, {plural(found.targets, 'target')}: {how} {shown(found.path)}"
+    )
+
+
+@command("restore-status")
+@click.option("--to", type=DIRECTORY, metavar="DIR", help="Look at DIR/ALIAS/path instead of the sources' places.")
+@SOURCE
+@BELOW
+@click.option("--unrestored", is_flag=True, help="List the files that are not restored yet.")
+@click.option("--done", is_flag=True, help="The restore is over: drop what the imported context says should exist.")
+def restore_status(
+    run: Run, to: bytes | None, source: str | None, path: bytes | None, unrestored: bool, done: bool
+) -> None:
+    """Show what is not restored yet, and the best target to plug in next."""
+    from medback_core import restoring_status as operation
+    from medback_core.model import Unrestored
+
+    with run.session() as session:
+        if done:
+            operation.finish_restore(session)
+            run.say("what was expected is dropped; the imported context stays beside the session DB")
+        listed: list[Unrestored] = []
+
+        def gathered() -> Iterator[Event]:
+            for event in operation.restore_status(session, to=to, source=source, path=path):
+                if isinstance(event, Unrestored):
+                    if unrestored:
+                        listed.append(event)
+                else:
+                    yield event
+
+        found = run.follow(gathered(), RestoreStatus) or RestoreStatus()
+        result = run.outcome.result
+        result.update(
+            expected=found.expected,
+            present=found.present,
+            missing=found.missing,
+            missing_bytes=found.missing_bytes,
+            differing=found.differing,
+            next=next_json(found.next),
+        )
+        if unrestored:
+            result["unrestored"] = [
+                {"path": names.text(file.path), "size": file.size, "differs": file.differs} for file in listed
+            ]
+            for file in listed:
+                run.answer_line(
+                    f"{'differs' if file.differs else 'missing'}  {size(file.size):>10}  {shown(file.path)}"
+                )
+        if run.outcome.interrupted:
+            return
+        run.outcome.needs_more(found.missing)
+        missing = Count(found.missing, found.missing_bytes)
+        run.answer_line(
+            f"{found.present:,} of {plural(found.expected, 'file')} stand where they should"
+            + (f", {counted(missing)} missing" if found.missing else "")
+            + (f", {found.differing:,} differ" if found.differing else "")
+        )
+        _say_next(run, found.next, missing)
+
+
+@command("restore")
+@click.argument("target", metavar="TARGET")
+@SOURCE
+@BELOW
+@click.option("--deleted", is_flag=True, help="What is gone from the sources, instead of what should be there.")
+@click.option("--to", type=DIRECTORY, metavar="DIR", help="Restore to DIR/ALIAS/path instead of the sources' places.")
+@click.option(
+    "--conflict",
+    type=click.Choice(["skip", "rename", "overwrite"]),
+    default="skip",
+    show_default=True,
+    help="Where another file stands: leave it; restore under another name beside it; or move it aside first.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be restored, restore nothing.")
+def restore(
+    run: Run,
+    target: str,
+    source: str | None,
+    path: bytes | None,
+    deleted: bool,
+    to: bytes | None,
+    conflict: str,
+    dry_run: bool,
+) -> None:
+    """Copy back what is missing from TARGET: a directory, an id or a label.
+
+    Found by size and hash, checked while it is copied. The target is only read.
+    """
+    from medback_core.restore import restore as operation
+
+    with run.session() as session:
+        found = run.follow(
+            operation(
+                session,
+                target,
+                source=source,
+                path=path,
+                deleted=deleted,
+                to=None if to is None else os.path.abspath(to),
+                conflict=conflict,
+                dry_run=dry_run,
+            ),
+            RestoreSummary,
+        )
+        whole = found is not None
+        _report_restore(run, found or _so_far(run, session, target), whole=whole, dry_run=dry_run)
+
+
+def _so_far(run: Run, session: Session, word: str) -> RestoreSummary | None:
+    """What a restore that ended early brought back."""
+    from medback_core.targets import resolve_target
+
+    known, path = resolve_target(session, word)
+    if known is None and path is not None:
+        known = plugged_in(session, path)
+    done = run.outcome.done["restored"]
+    return None if known is None else RestoreSummary(known, done.files, done.bytes)
+
+
+def _report_restore(run: Run, found: RestoreSummary | None, *, whole: bool, dry_run: bool) -> None:
+    outcome = run.outcome
+    done = outcome.done["restored"]
+    outcome.result.update(
+        target=None if found is None else target_json(found.target),
+        restored=done.files if found is None else found.restored,
+        restored_bytes=done.bytes if found is None else found.restored_bytes,
+        already_right=0 if found is None else found.already_right,
+        conflicts=[entry_json(conflict) for conflict in outcome.conflicts],
+        links=0 if found is None else found.links,
+        missing=found.missing if found is not None and whole else None,
+        missing_bytes=found.missing_bytes if found is not None and whole else None,
+        next=next_json(found.next) if found is not None else None,
+    )
+    if found is None or not whole:
+        run.say(f"{counted(done)} restored before it ended")
+        return
+    outcome.needs_more(found.missing)
+    would = "would be " if dry_run else ""
+    parts = [
+        f"{counted(Count(found.restored, found.restored_bytes))} {would}restored",
+        f"{found.already_right:,} already right",
+    ]
+    if found.links:
+        parts.append(f"{plural(found.links, 'link')} {would}made")
+    if found.conflicts:
+        parts.append(f"{plural(found.conflicts, 'conflict')} left alone (--conflict rename or overwrite)")
+    missing = Count(found.missing, found.missing_bytes)
+    parts.append(f"{counted(missing)} still missing" if missing.files else "nothing is missing")
+    run.say(f"{shown(found.target.name)}: {', '.join(parts)}")
+    _say_next(run, found.next, missing)
+
+
+COMMANDS = [write_restore, add_restore_context, restore_status, restore]

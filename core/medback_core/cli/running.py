@@ -1,0 +1,206 @@
+"""Run one command: open the session, follow operations, ask questions, say what happened."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from medback_core import names
+from medback_core.errors import DriveGone, NeedsAnswer, Refused
+from medback_core.model import Event, Progress, Summary
+
+from .interrupts import Interrupts
+from .options import Settings
+from .outcome import Outcome
+from .progress import Display
+
+if TYPE_CHECKING:
+    from medback_core.session import Session
+
+S = TypeVar("S", bound=Summary)
+
+LISTED = 20  # entries shown of a long list, unless -v
+# Which argument of an operation says yes to which of its questions.
+ANSWERS: dict[str, dict[str, bool]] = {
+    "new-target": {"create": True},
+    "not-plugged-in": {"create": True},
+    "damaged-identity": {"create": True},
+}
+
+
+class Run:
+    """One command under way, between the person and the core."""
+
+    def __init__(self, settings: Settings, interrupts: Interrupts) -> None:
+        self.settings = settings
+        self.interrupts = interrupts
+        self.outcome = Outcome()
+
+    # --- the session -----------------------------------------------------------------------------------------------
+
+    @property
+    def session_path(self) -> str | None:
+        """The path given for the session DB, None for the default."""
+        return self.settings.session_db
+
+    @contextmanager
+    def session(self, *, rebuild: bool = True) -> Iterator[Session]:
+        """The open session DB. A lost or damaged one beside which the list of sources lies is built anew first."""
+        from medback_core.session import open_session
+
+        session = open_session(self.session_path)
+        try:
+            for note in session.notes:
+                self.warn(note)
+            if rebuild and session.needs_rebuild:
+                from medback_core.rebuild import rebuild as rebuild_from_sidecars
+
+                self.warn("there was no session DB: it is built anew from the sidecars of the sources")
+                scans, error = self.outcome.scans, self.outcome.error
+                self.outcome.scans = []
+                self.follow(rebuild_from_sidecars(session, ()))
+                self.outcome.scans, self.outcome.error = scans, error or self.outcome.error
+            yield session
+        finally:
+            session.close()
+
+    # --- operations ------------------------------------------------------------------------------------------------
+
+    def follow(self, events: Iterator[Event], kind: type[S] = Summary) -> S | None:
+        """Run an operation to its end, showing how far it is; its last summary of this kind.
+
+        None when it was interrupted or its drive went away: what it did is kept, and the outcome says so. Raises what
+        the operation refuses with.
+        """
+        if self.outcome.interrupted:
+            return None
+        display = Display(live=self._live(), lines=self.settings.verbose and not self.settings.quiet)
+        found: S | None = None
+        self.interrupts.deferred, self.interrupts.on_terminal = True, self._live()
+        try:
+            for event in events:
+                if isinstance(event, Progress):
+                    display.show(event)
+                else:
+                    self.outcome.take(event)
+                    if isinstance(event, kind):
+                        found = event
+                if self.interrupts.exit_code:
+                    break
+        except DriveGone as error:
+            self.outcome.fail(error)
+        finally:
+            if isinstance(events, Generator):
+                events.close()  # between two of its events: it puts its work in order and ends
+            display.stop()
+            self.interrupts.deferred = False
+        if self.interrupts.exit_code:
+            self.outcome.interrupted = self.interrupts.exit_code
+        return found
+
+    def follow_asking(
+        self, start: Callable[..., Iterator[Event]], kind: type[S] = Summary, **answers: bool | None
+    ) -> S | None:
+        """`follow`, asking the person what only a person may answer and starting again with the answer.
+
+        Raises the NeedsAnswer itself where there is nobody to ask, or the answer is no.
+        """
+        asked: set[str] = set()
+        while True:
+            try:
+                return self.follow(start(**answers), kind)
+            except NeedsAnswer as question:
+                if question.kind in asked:
+                    raise
+                asked.add(question.kind)
+                answers.update(self.answer(question))
+
+    def answer(self, question: NeedsAnswer) -> dict[str, bool | None]:
+        """Ask; the arguments that carry the answer. Raises a refusal that names the option where it can't be asked."""
+        if not self.can_ask():
+            raise NeedsAnswer(
+                question.kind,
+                f"{question} (no terminal to ask on; {question.option} answers it)",
+                option=question.option,
+            )
+        if question.kind == "clone":
+            import click
+
+            choice = click.prompt(
+                f"{question}\nn = another drive now, s = the same drive, anything else leaves it alone",
+                default="no",
+                show_default=True,
+                err=True,
+            )
+            chosen = {"n": "new_id", "s": "same_drive"}.get(choice.strip().lower())
+            if chosen is None:
+                raise question
+            return {chosen: True}
+        answer = ANSWERS.get(question.kind)
+        if answer is None or not self.confirm(str(question)):
+            raise question
+        return dict(answer)
+
+    def can_ask(self) -> bool:
+        """Whether a person sits there."""
+        return sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()
+
+    def confirm(self, question: str) -> bool:
+        """Ask a yes-or-no question; the default is no."""
+        import click
+
+        return click.confirm(question, default=False, err=True)
+
+    def _live(self) -> bool:
+        s = self.settings
+        return s.progress and not s.quiet and sys.stderr is not None and sys.stderr.isatty()
+
+    # --- arguments -------------------------------------------------------------------------------------------------
+
+    def directory(self, path: bytes) -> bytes:
+        """The absolute path of a directory that must be there. Raises Refused."""
+        shown = names.display_name(path)
+        if not os.path.lexists(path):
+            raise Refused("no-such-path", f"{shown} does not exist")
+        if not os.path.isdir(path):
+            raise Refused("not-a-directory", f"{shown} is not a directory")
+        return os.path.abspath(path)
+
+    # --- words -----------------------------------------------------------------------------------------------------
+
+    def say(self, words: str) -> None:
+        """A line of a report, on standard output; nothing with --json or -q."""
+        if not self.settings.json and not self.settings.quiet:
+            print(words)
+
+    def answer_line(self, words: str) -> None:
+        """A line of what was asked for, on standard output, with -q too."""
+        if not self.settings.json:
+            print(words)
+
+    def table(self, columns: list[str | tuple[str, str]], rows: list[list[Any]]) -> None:
+        """A table of what was asked for; a column given as (title, "right") stands right. Cells are no markup."""
+        if self.settings.json:
+            return
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        # Nothing may be cut off in a pipe: grep is a reader too.
+        wide = None if sys.stdout.isatty() else 10_000
+        console = Console(file=sys.stdout, width=wide, markup=False, highlight=False, emoji=False)
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for column in columns:
+            title, side = column if isinstance(column, tuple) else (column, "left")
+            right = side == "right"
+            table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=right)
+        for row in rows:
+            table.add_row(*(Text(names.display_name(str(cell))) for cell in row))
+        console.print(table)
+
+    def warn(self, message: str) -> None:
+        """Something a person should know; it goes into the outcome, which is told at the end."""
+        self.outcome.warnings.append(message)

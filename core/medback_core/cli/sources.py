@@ -1,0 +1,304 @@
+"""The commands about sources: add-src, sources, set-source, remove-src, update, rebuild."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from medback_core import names
+from medback_core.errors import Refused, UsageError
+from medback_core.model import ScanSummary, Source, iso_date
+
+from .commands import command
+from .options import DIRECTORY
+from .running import Run
+from .targets import target_json
+from .words import ago, counted, plural, shown, size
+
+if TYPE_CHECKING:
+    from medback_core.session import Session
+
+WORKERS = click.IntRange(1, 64)
+COPIES = click.IntRange(1, 99)
+
+
+def scan_json(scan: ScanSummary) -> dict[str, Any]:
+    """One source as add-src, update and rebuild report it."""
+    return {
+        "alias": scan.source.alias,
+        "id": scan.source.id,
+        "path": names.text(scan.source.path),
+        "files": scan.files,
+        "bytes": scan.bytes,
+        "links": scan.links,
+        "directories": scan.directories,
+        "hashed": scan.hashed,
+        "hashed_bytes": scan.hashed_bytes,
+        "reused": scan.reused,
+        "added": scan.added,
+        "changed": scan.changed,
+        "moved": scan.moved,
+        "removed": scan.removed,
+        "damaged": scan.damaged,
+        "unhashed": scan.unhashed,
+    }
+
+
+def source_json(session: Session, source: Source) -> dict[str, Any]:
+    """One source as `sources` lists it."""
+    from medback_core import session as db
+
+    count, links, directories = db.source_totals(session, source.key)
+    return {
+        "alias": source.alias,
+        "id": source.id,
+        "path": names.text(source.path),
+        "files": count.files,
+        "bytes": count.bytes,
+        "links": links,
+        "directories": directories,
+        "copies": source.wanted,
+        "excludes": list(source.excludes),
+        "last_scanned": iso_date(source.scanned_at),
+        "mounted": os.path.isdir(source.path),
+        "refused": source.refused,
+    }
+
+
+def report_scans(run: Run) -> None:
+    """The scans of this run, in the JSON and in words."""
+    run.outcome.result["sources"] = [scan_json(scan) for scan in run.outcome.scans]
+    for scan in run.outcome.scans:
+        where = plural(scan.directories, "directory", "directories")
+        parts = [f"{plural(scan.files, 'file')} ({size(scan.bytes)}) in {where}"]
+        parts += [
+            f"{getattr(scan, what):,} {what}"
+            for what in ("added", "changed", "moved", "removed", "damaged", "unhashed")
+            if getattr(scan, what)
+        ]
+        if scan.hashed:
+            parts.append(f"hashed {size(scan.hashed_bytes)}")
+        run.say(f"{shown(scan.source.alias)}: {', '.join(parts)}")
+
+
+def say_what_is_unsafe(run: Run, session: Session) -> None:
+    """One line on what still needs a drive, and what to do about it."""
+    if run.settings.json or run.settings.quiet or run.outcome.interrupted:
+        return
+    from medback_core.coverage import safety
+
+    safe = safety(session)
+    if safe.unsafe.files:
+        none = f", {counted(safe.none)} of them with no copy at all" if safe.none.files else ""
+        run.say(f"{counted(safe.unsafe)} of {counted_all(safe.files, safe.bytes)} still have too few copies{none}.")
+        run.say("next: plug in a drive and run `medback target PATH`")
+    elif safe.files:
+        run.say(f"all {counted_all(safe.files, safe.bytes)} have the copies they should")
+
+
+def counted_all(files: int, amount: int) -> str:
+    """`412 files (8.1 GiB)`."""
+    return f"{plural(files, 'file')} ({size(amount)})"
+
+
+@command("add-src")
+@click.argument("directory", metavar="DIR", type=DIRECTORY, required=False)
+@click.option("--srd-dir", "--src-dir", "srd_dir", type=DIRECTORY, metavar="DIR", help="The directory, by name.")
+@click.option("--alias", metavar="NAME", help="What to call it (default: the directory's name).")
+@click.option("--copies", type=COPIES, metavar="N", help="How many copies are wanted (default: 2).")
+@click.option(
+    "--exclude",
+    "excludes",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out what matches, as in .gitignore. May be given more than once.",
+)
+@click.option("--workers", type=WORKERS, default=2, show_default=True, metavar="N", help="Threads that hash.")
+def add_src(
+    run: Run,
+    directory: bytes | None,
+    srd_dir: bytes | None,
+    alias: str | None,
+    copies: int | None,
+    excludes: tuple[str, ...],
+    workers: int,
+) -> None:
+    """Register DIR as a source and scan it; a known one is scanned again.
+
+    Every file is hashed once; a .medback.xml in each directory keeps what is known of its files.
+    """
+    if (directory is None) == (srd_dir is None):
+        raise UsageError("give the directory once: `medback add-src DIR` or `--srd-dir DIR`")
+    from medback_core.sources import add_source
+
+    path = run.directory(directory or srd_dir or b"")
+    with run.session() as session:
+        run.follow(add_source(session, path, alias=alias, copies=copies, excludes=excludes, workers=workers))
+        report_scans(run)
+        say_what_is_unsafe(run, session)
+
+
+@command("sources")
+def sources(run: Run) -> None:
+    """List the sources: alias, path, files, bytes, wanted copies, when last scanned."""
+    from medback_core import session as db
+
+    with run.session() as session:
+        found = db.list_sources(session)
+        rows = [source_json(session, source) for source in found]
+        run.outcome.result["sources"] = rows
+        if not rows:
+            run.answer_line("no sources yet; `medback add-src DIR` adds one")
+            return
+        run.table(
+            ["alias", ("files", "right"), ("bytes", "right"), ("copies", "right"), "scanned", "state", "path"],
+            [
+                [
+                    row["alias"],
+                    f"{row['files']:,}",
+                    size(row["bytes"]),
+                    row["copies"],
+                    ago(source.scanned_at),
+                    row["refused"] or ("ok" if row["mounted"] else "not mounted"),
+                    row["path"],
+                ]
+                for row, source in zip(rows, found, strict=True)
+            ],
+        )
+
+
+@command("set-source")
+@click.argument("alias")
+@click.option("--alias", "new_alias", metavar="NAME", help="A new alias.")
+@click.option("--path", type=DIRECTORY, metavar="DIR", help="Where it is mounted now.")
+@click.option("--copies", type=COPIES, metavar="N", help="How many copies are wanted.")
+@click.option("--exclude", "excludes", multiple=True, metavar="PATTERN", help="A further pattern to leave out.")
+@click.option("--no-exclude", "dropped", multiple=True, metavar="PATTERN", help="A pattern not to leave out any more.")
+def set_source(
+    run: Run,
+    alias: str,
+    new_alias: str | None,
+    path: bytes | None,
+    copies: int | None,
+    excludes: tuple[str, ...],
+    dropped: tuple[str, ...],
+) -> None:
+    """Change the source ALIAS: its name, where it is, how many copies it wants, what is left out."""
+    if new_alias is None and path is None and copies is None and not excludes and not dropped:
+        raise UsageError("say what to change: --alias, --path, --copies, --exclude or --no-exclude")
+    from medback_core.sources import change_source
+
+    with run.session() as session:
+        changed = change_source(
+            session,
+            alias,
+            new_alias=new_alias,
+            path=None if path is None else run.directory(path),
+            copies=copies,
+            add_excludes=excludes,
+            drop_excludes=dropped,
+        )
+        run.outcome.result["source"] = source_json(session, changed)
+        run.say(
+            f"{shown(changed.alias)}: {shown(changed.path)}, {plural(changed.wanted, 'copy', 'copies')} wanted"
+            + (f", leaves out {shown(' '.join(changed.excludes))}" if changed.excludes else "")
+        )
+        if excludes or dropped:
+            run.say("next: `medback update` takes the patterns into account")
+        else:
+            say_what_is_unsafe(run, session)
+
+
+@command("remove-src")
+@click.argument("alias")
+def remove_src(run: Run, alias: str) -> None:
+    """Forget the source ALIAS. No file is deleted, and no copy of it becomes disposable; add-src takes it up again."""
+    from medback_core.session import find_source
+    from medback_core.sources import forget_source
+
+    with run.session() as session:
+        before = source_json(session, find_source(session, alias))
+        gone = forget_source(session, alias)
+        run.outcome.result["source"] = before
+        run.say(
+            f"{shown(gone.alias)} is forgotten; its files and their copies stay. `medback add-src` takes it up again."
+        )
+
+
+@command("update")
+@click.argument("aliases", metavar="[ALIAS]...", nargs=-1)
+@click.option("--rehash", is_flag=True, help="Read every file again, trusting no record.")
+@click.option("--accept-deletions", is_flag=True, help="Much is gone, and that is right.")
+@click.option("--accept-changes", is_flag=True, help="Much has changed, and that is right.")
+@click.option(
+    "--accept",
+    multiple=True,
+    metavar="PATTERN",
+    help="Files that are reported as damaged, whose new content is right. May be given more than once.",
+)
+@click.option("--workers", type=WORKERS, default=2, show_default=True, metavar="N", help="Threads that hash.")
+def update(
+    run: Run,
+    aliases: tuple[str, ...],
+    rehash: bool,
+    accept_deletions: bool,
+    accept_changes: bool,
+    accept: tuple[str, ...],
+    workers: int,
+) -> None:
+    """Scan the sources again, all of them or those named by ALIAS.
+
+    A source that looks unmounted, or of which more than a quarter vanished or changed, is refused and kept as it was.
+    """
+    from medback_core import sources as operation
+
+    with run.session() as session:
+        run.follow(
+            operation.update(
+                session,
+                aliases,
+                rehash=rehash,
+                accept_deletions=accept_deletions,
+                accept_changes=accept_changes,
+                accept=accept,
+                workers=workers,
+            )
+        )
+        report_scans(run)
+        say_what_is_unsafe(run, session)
+
+
+@command("rebuild")
+@click.argument("directories", metavar="[DIR]...", nargs=-1, type=DIRECTORY)
+def rebuild(run: Run, directories: tuple[bytes, ...]) -> None:
+    """Build a new session DB from the sidecars of sources and targets alone.
+
+    DIR are sources, or targets that are plugged in; by default the sources the old session knew. The old DB is set
+    aside. Nothing is hashed: files no sidecar knows are counted, and `medback update` hashes them.
+    """
+    from medback_core.rebuild import rebuild as operation
+    from medback_core.rebuild import rebuilt_session
+    from medback_core.session import default_path, listed_sources
+
+    paths = [run.directory(path) for path in directories]
+    where = Path(run.session_path or default_path()).expanduser().absolute()
+    if not paths and not listed_sources(where):
+        raise Refused("nothing-to-rebuild", f"no list of sources lies beside {shown(str(where))}; name them")
+    with rebuilt_session(where) as session:
+        for note in session.notes:
+            run.warn(note)
+        summary = run.follow(operation(session, paths))
+        report_scans(run)
+        unhashed = sum(scan.unhashed for scan in run.outcome.scans)
+        run.outcome.result["unhashed"] = unhashed
+        run.outcome.result["targets"] = [target_json(target) for target in getattr(summary, "targets", ())]
+        if unhashed:
+            run.say(f"{plural(unhashed, 'file has', 'files have')} no hash in any sidecar; next: `medback update`")
+        else:
+            say_what_is_unsafe(run, session)
+
+
+COMMANDS = [add_src, sources, set_source, remove_src, update, rebuild]

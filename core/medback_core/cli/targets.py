@@ -1,0 +1,135 @@
+"""The commands about targets as such: targets, set-target."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from medback_core import names
+from medback_core.errors import UsageError
+from medback_core.model import Target, TargetState, iso_date
+
+from .commands import command
+from .options import SIZE, Size
+from .running import Run
+from .words import ago, shown, size
+
+if TYPE_CHECKING:
+    from medback_core.session import Session
+
+
+def target_json(target: Target) -> dict[str, Any]:
+    """A target by which a command reports on it."""
+    return {
+        "id": target.id,
+        "label": target.label,
+        "path": None if target.path is None else names.text(target.path),
+        "state": target.state.value,
+    }
+
+
+def listed_target(session: Session, target: Target) -> dict[str, Any]:
+    """A target as `targets` lists it."""
+    from medback_core import session as db
+
+    held = db.held_by(session, target.key)
+    return {
+        **target_json(target),
+        "files": held.files,
+        "bytes": held.bytes,
+        "capacity": target.capacity,
+        "free_bytes": target.free_bytes,
+        "last_seen": iso_date(target.seen_at),
+        "last_verified": iso_date(target.verified_at),
+    }
+
+
+@command("targets")
+def targets(run: Run) -> None:
+    """List the targets: state, where and when last seen, last verified, what they hold."""
+    from medback_core import session as db
+
+    with run.session() as session:
+        found = db.list_targets(session)
+        rows = [listed_target(session, target) for target in found]
+        run.outcome.result["targets"] = rows
+        if not rows:
+            run.answer_line("no targets yet; plug in a drive and run `medback target PATH`")
+            return
+        run.table(
+            [
+                "label",
+                "id",
+                "state",
+                ("files", "right"),
+                ("bytes", "right"),
+                ("free", "right"),
+                "seen",
+                "verified",
+                "path",
+            ],
+            [
+                [
+                    target.label,
+                    target.id,
+                    row["state"],
+                    f"{row['files']:,}",
+                    size(row["bytes"]),
+                    "" if target.free_bytes is None else size(target.free_bytes),
+                    ago(target.seen_at),
+                    ago(target.verified_at),
+                    row["path"] or "",
+                ]
+                for row, target in zip(rows, found, strict=True)
+            ],
+        )
+
+
+@command("set-target")
+@click.argument("word", metavar="ID-or-LABEL")
+@click.option(
+    "--state",
+    type=click.Choice([state.value for state in TargetState]),
+    help="active: its copies count. retired: they don't, nothing is written to it. suspect: not trusted. lost: gone.",
+)
+@click.option("--label", metavar="NAME", help="What people call it.")
+@click.option("--capacity", type=SIZE, metavar="SIZE", help="Fill at most this much of the drive.")
+def set_target(run: Run, word: str, state: str | None, label: str | None, capacity: Size | None) -> None:
+    """Change a target: what its copies are worth, what it is called, how much of it medback may fill."""
+    if state is None and label is None and capacity is None:
+        raise UsageError("say what to change: --state, --label or --capacity")
+    from medback_core import targets as operation
+
+    from .sources import say_what_is_unsafe
+
+    with run.session() as session:
+        limit = None
+        if capacity is not None:
+            path = operation.resolve_target(session, word)[1] if capacity.of_drive else None
+            if capacity.of_drive and path is None:
+                raise UsageError("a share of a drive can be given only while it is plugged in; give a size")
+            limit = capacity.bytes_on(path or b"")
+        changed = operation.set_target(
+            session, word, state=None if state is None else TargetState(state), label=label, capacity=limit
+        )
+        run.outcome.result["target"] = listed_target(session, changed)
+        run.say(
+            f"{shown(changed.name)} ({changed.id}) is {changed.state.value}"
+            + (f", fills at most {size(changed.capacity)}" if changed.capacity is not None else "")
+        )
+        if state is not None:
+            say_what_is_unsafe(run, session)
+
+
+def plugged_in(session: Session, path: bytes) -> Target | None:
+    """The target this path is known as, for reporting on a run that ended early."""
+    from medback_core import session as db
+    from medback_core.targets import identity_at
+
+    identity = identity_at(os.path.abspath(path))
+    return None if identity is None or not identity.id else db.target_by_id(session, identity.id)
+
+
+COMMANDS = [targets, set_target]

@@ -1,0 +1,171 @@
+"""The commands that keep copies good: verify, repair, reclaim, prove."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from medback_core import names
+from medback_core.errors import NeedsAnswer, UsageError
+from medback_core.model import Count, ProveSummary, ReclaimSummary, RepairSummary, VerifySummary
+
+from .commands import command
+from .options import DURATION, PATH, SIZE, SIZE_HELP, Size
+from .outcome import DAMAGED, entry_json
+from .running import LISTED, Run
+from .targets import target_json
+from .words import counted, plural, shown, size
+
+
+@command("verify")
+@click.argument("path", type=PATH)
+@click.option("--older-than", type=DURATION, metavar="AGE", help="Only what was not checked for so long: 90d, 12h, 3w.")
+@click.option("--max-bytes", type=SIZE, metavar="SIZE", help="Read at most this much, the oldest checked first.")
+def verify(run: Run, path: bytes, older_than: int | None, max_bytes: Size | None) -> None:
+    """Read the source or target at PATH again and say what is same, changed, missing, new or damaged.
+
+    A copy that is damaged or missing stops counting at once. Stopped, it goes on where it was the next time.
+    """
+    from medback_core.verify import verify as operation
+
+    where = run.directory(path)
+    with run.session() as session:
+        limit = None if max_bytes is None else max_bytes.bytes_on(where)
+        found = run.follow(operation(session, where, older_than=older_than, max_bytes=limit), VerifySummary)
+        done = run.outcome.done["verified"]
+        summary = found or VerifySummary(checked=done.files, checked_bytes=done.bytes, same=done.files)
+        run.outcome.result.update(
+            checked=summary.checked,
+            checked_bytes=summary.checked_bytes,
+            same=summary.same,
+            changed=summary.changed,
+            missing=summary.missing,
+            new=summary.new,
+            damaged=[entry_json(entry) for entry in run.outcome.damage],
+            unreadable=summary.unreadable,
+            unproven=summary.unproven,
+            left=summary.left,
+        )
+        if summary.changed or summary.missing or summary.damaged or summary.unreadable:
+            run.outcome.codes.add(DAMAGED)
+        parts = [f"{counted(Count(summary.checked, summary.checked_bytes))} read, {summary.same:,} as recorded"]
+        parts += [
+            f"{getattr(summary, what):,} {what}"
+            for what in ("changed", "missing", "new", "damaged", "unreadable")
+            if getattr(summary, what)
+        ]
+        run.answer_line(", ".join(parts))
+        if summary.unproven:
+            run.say(f"{plural(summary.unproven, 'file')} read equal, but not provably from the medium itself")
+        if summary.left:
+            run.say(f"{plural(summary.left, 'file')} not read yet; run it again to go on")
+        if summary.damaged:
+            run.say(f"next: `medback repair {shown(path)}`")
+
+
+@command("repair")
+@click.argument("path", type=PATH)
+@click.option("--from", "from_target", metavar="TARGET", help="Take good copies from this target alone.")
+@click.option("--dry-run", is_flag=True, help="Say what would be repaired, change nothing.")
+def repair(run: Run, path: bytes, from_target: str | None, dry_run: bool) -> None:
+    """Put good copies where the source or target at PATH is damaged. What was damaged is kept aside."""
+    from medback_core.repair import repair as operation
+
+    where = run.directory(path)
+    with run.session() as session:
+        found = run.follow(operation(session, where, from_target=from_target, dry_run=dry_run), RepairSummary)
+        outcome = run.outcome
+        outcome.result.update(
+            repaired=[{"path": names.text(one.path), "from": one.source} for one in outcome.repaired],
+            unrepairable=[entry_json(one) for one in outcome.unrepairable],
+        )
+        would = "would be " if dry_run else ""
+        for one in outcome.repaired[: None if run.settings.verbose else LISTED]:
+            run.say(f"{would}repaired {shown(one.path)} from {shown(one.source)}")
+        if found is not None and not outcome.repaired and not outcome.unrepairable:
+            run.say("nothing is known to be damaged there; `medback verify` looks")
+        elif found is not None:
+            run.say(f"{len(outcome.repaired):,} {would}repaired, {len(outcome.unrepairable):,} not")
+
+
+@command("reclaim")
+@click.argument("target", metavar="TARGET")
+@click.option("--old", is_flag=True, help="Older versions, in .medback-old/ there.")
+@click.option("--surplus", is_flag=True, help="Copies beyond the wanted number of verified ones on other targets.")
+@click.option("--dry-run", is_flag=True, help="Show what would be freed, free nothing.")
+def reclaim(run: Run, target: str, old: bool, surplus: bool, dry_run: bool) -> None:
+    """Free room on TARGET, after showing what goes. Never the last copy of anything that is still named."""
+    from medback_core.reclaim import reclaim as operation
+
+    if not (old or surplus):
+        raise UsageError("say what to free: --old, --surplus or both")
+    with run.session() as session:
+        found = run.follow(operation(session, target, old=old, surplus=surplus, dry_run=True), ReclaimSummary)
+        if found is not None:
+            _show_disposable(run, found)
+        if found is not None and found.freed and not dry_run:
+            count = Count(found.freed, found.freed_bytes)
+            if not run.settings.yes:
+                question = f"delete these {counted(count)} from {shown(found.target.name)}?"
+                if not run.can_ask() or not run.confirm(question):
+                    raise NeedsAnswer("reclaim", f"{question} nothing was deleted (-y answers it)", option="-y")
+            # What was told by the look beforehand is told again by the run itself.
+            for told in (run.outcome.warnings, run.outcome.skipped, run.outcome.damage):
+                told.clear()
+            found = run.follow(operation(session, target, old=old, surplus=surplus), ReclaimSummary)
+            done = run.outcome.done["freed"]
+            if found is not None:
+                run.say(f"{counted(Count(found.freed, found.freed_bytes))} freed on {shown(found.target.name)}")
+            else:
+                run.outcome.result.update(freed=done.files, freed_bytes=done.bytes)
+        if found is not None:
+            run.outcome.result.update(_reclaim_json(found))
+
+
+def _reclaim_json(found: ReclaimSummary) -> dict[str, Any]:
+    return {
+        "target": target_json(found.target),
+        "freed": found.freed,
+        "freed_bytes": found.freed_bytes,
+        "kept": found.kept,
+        "paths": [names.text(path) for path in found.paths],
+    }
+
+
+def _show_disposable(run: Run, found: ReclaimSummary) -> None:
+    for path in found.paths[: None if run.settings.verbose else LISTED]:
+        run.say(shown(path))
+    if len(found.paths) > LISTED and not run.settings.verbose:
+        run.say(f"{len(found.paths) - LISTED:,} more (-v lists them)")
+    run.say(
+        f"{counted(Count(found.freed, found.freed_bytes))} can go"
+        + (f"; {found.kept:,} stay, being still needed" if found.kept else "")
+    )
+
+
+@command("prove")
+@click.option("--source", metavar="ALIAS", help="Only contents of this source.")
+def prove(run: Run, source: str | None) -> None:
+    """Compare byte by byte the files that go by one size and MD5, in the sources and on the targets plugged in."""
+    from medback_core.prove import prove as operation
+
+    with run.session() as session:
+        found = run.follow(operation(session, source=source), ProveSummary)
+        summary = found or ProveSummary()
+        run.outcome.result.update(
+            identities=summary.identities,
+            compared=summary.compared,
+            compared_bytes=summary.compared_bytes,
+            differing=summary.differing,
+            differing_files=[entry_json(entry) for entry in run.outcome.damage],
+        )
+        if found is not None:
+            run.answer_line(
+                f"{plural(found.identities, 'content')} in more than one place: {plural(found.compared, 'file')} "
+                f"({size(found.compared_bytes)}) compared, {found.differing:,} differ"
+            )
+
+
+verify.epilog = SIZE_HELP
+COMMANDS = [verify, repair, reclaim, prove]
