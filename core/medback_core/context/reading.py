@@ -15,11 +15,11 @@ from xml.parsers import expat
 from medback_core import names
 from medback_core.errors import Refused
 from medback_core.model import WANTED_DEFAULT, Standing, is_metadata
+from medback_core.xml_safety import DEPTH_MAX
 
 from . import values
 from .records import (
     BAD_CONTEXT,
-    DEPTH_MAX,
     FORMAT_VERSION,
     PATH_BYTES_MAX,
     Bds,

@@ -14,7 +14,6 @@ BAD_CONTEXT = "bad-context"  # the kind of every refusal to read one
 FORMAT_VERSION = 1
 MODE_DEFAULT = 0o644  # left out of the file
 LEVELS_NESTED_MAX = 200  # deeper directories stand in one `<dr path>`: libxml2 refuses nesting at 256
-DEPTH_MAX = 255
 PATH_BYTES_MAX = 128 * 1024  # of a directory; 512 levels of 255 bytes
 READABLE_BYTES_MAX = 4096  # of the shown form beside a base64 one, which alone counts
 WANTED_MAX = 1_000_000
