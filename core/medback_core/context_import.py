@@ -311,7 +311,8 @@ def _load(
     session: Session, stream: BinaryIO, path: bytes, sources: list[Source]
 ) -> Generator[Event, None, ContextSummary]:
     loader = _Loader(session)
-    files = directories = targets = number = 0
+    files = directories = number = 0
+    targets: set[str] = set()
     source, here, levels = -1, b"", []
     told = time.monotonic()
     stream.seek(0)
@@ -332,7 +333,7 @@ def _load(
             source, here, levels = sources[number].key, b"", []
             number, directories = number + 1, directories + 1
         elif isinstance(item, TargetLine):
-            targets += 1
+            targets.add(item.id)
             known = target_by_id(session, item.id)
             capacity = known.capacity if known is not None else None  # a context does not say
             uuid = known.fs_uuid if known is not None else None
@@ -345,4 +346,4 @@ def _load(
             told = time.monotonic()
             yield Progress("reading the context", files, current=here)
     loader.flush()
-    return ContextSummary(path, number, directories, files, targets)
+    return ContextSummary(path, number, directories, files, len(targets))

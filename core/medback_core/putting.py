@@ -75,11 +75,12 @@ class Putting:
         self.conflict = conflict
         self.deleted = deleted
         self.restored = self.restored_bytes = self.conflicts = 0
+        self.unread = False  # something on the drive could not be read
         self._stamp = model.date_stamp(model.now()).encode()
         self._group: disk.Group | None = None
         self._going: list[_Going] = []
         self._given_up: list[int] = []
-        self._withdrawn: dict[int, bytes] = {}
+        self._refuted: set[tuple[int, bytes]] = set()  # identity and place on the drive: it does not lie there
         self._no_room: dict[bytes, int] = {}  # directory of a root -> the smallest size that did not fit
         self._told = time.monotonic()
 
@@ -118,6 +119,9 @@ class Putting:
                 yield self._unwritten(lacking, error)
                 return None
         for hint in hints:
+            if (lacking.identity, hint.path) in self._refuted:
+                drop_hint(self.session, lacking.identity, hint)  # now another says so: it is no truer for that
+                continue
             try:
                 fd, status = self.drive.root.open_file(hint.path)
             except OSError as error:
@@ -134,6 +138,7 @@ class Putting:
             except OSError as error:
                 if error.errno in _EITHER_SIDE and (reason := _unreadable(fd)) is not None:
                     self._check_drive()
+                    self.unread = True
                     drop_hint(self.session, lacking.identity, hint)
                     yield Skipped(shown(self.drive, hint.path), reason)
                     continue
@@ -177,6 +182,7 @@ class Putting:
         if error.errno in _NOT_THERE:
             self._not_there(lacking, hint)
             return
+        self.unread = True
         drop_hint(self.session, lacking.identity, hint)
         yield Skipped(shown(self.drive, hint.path), error.strerror or "cannot be read")
 
@@ -187,6 +193,7 @@ class Putting:
     def _not_there(self, lacking: Lacking, hint: Hint) -> None:
         """That content does not lie there: neither the session nor the drive's sidecar may say so any longer."""
         drop_hint(self.session, lacking.identity, hint)
+        self._refuted.add((lacking.identity, hint.path))
         if self.target is not None and hint.rank < SAID_BY_OTHERS:
             copy = copy_on(self.session, lacking.identity, self.target)
             if copy is not None and copy.path in (None, hint.path):

@@ -102,7 +102,7 @@ def restore(
             for destination in run.destinations.values():
                 yield from run.look(destination, only)
             if not dry_run and not deleted:
-                expect_lacking(session)
+                expect_lacking(session, differing=conflict == "overwrite")
             stack.callback(run.close)
             yield from run.bring_back(stack)
             if not deleted:
@@ -307,6 +307,8 @@ class _Run:
             if has_unhinted(self.session):  # a guess was wrong, or what was said turned out not to be
                 yield from finding.read(guess=False)
                 yield from self._pass()
+            if self.putting is not None:
+                finding.unread = finding.unread or self.putting.unread
             finding.conclude()
 
     def _prepare(self, stack: ExitStack) -> Iterator[Event]:

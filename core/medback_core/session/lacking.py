@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from ..model import Count, Identity
+from medback_core.model import Count, Identity
+
 from .store import Session
 from .values import load_ns, store_ns
 
@@ -95,12 +96,14 @@ def lacking_sizes(session: Session) -> set[int]:
     return {row[0] for row in rows}
 
 
-def expect_lacking(session: Session) -> None:
-    """What is lacking is expected from now on: a scan in the middle of the restore doesn't make it forgotten."""
+def expect_lacking(session: Session, *, differing: bool) -> None:
+    """What is lacking (with `differing` also where another file stands) is expected from now on: a scan in the middle of
+    the restore doesn't make it forgotten."""
     with session.transaction() as db:
         db.execute(
             "INSERT OR REPLACE INTO expected (source_id, path, identity_id, mtime_ns, mode) "
-            "SELECT source_id, path, identity_id, mtime_ns, mode FROM temp.lacking"
+            "SELECT source_id, path, identity_id, mtime_ns, mode FROM temp.lacking WHERE ? OR NOT differs",
+            (differing,),
         )
 
 
