@@ -59,6 +59,6 @@ def next_step(facts: Facts, listing: Listing, here: Collection[int]) -> str:
         if best.saves == unsafe:
             return f"{label}: it makes all of this safe"
         if best.takes == unsafe:
-            return f"{label}: it has room for one more copy of all that is not safe here"
-        return f"{label}: it has room for {counted(best.takes)} of it"
-    return f"{label}: it has room for some of the {size(best.takes.bytes)} that lack a copy"
+            return f"{label}: one more copy of all of it"
+        return f"{label}: {counted(best.takes)} of it"
+    return f"{label}: some of the {size(best.takes.bytes)}"

@@ -101,3 +101,17 @@ def read_facts(session: Session) -> Facts:
     return Facts(
         tuple(sources), tuple(targets), sum((row.shares for row in sources), Shares()), db.has_expected(session)
     )
+
+
+def unsafe_with(session: Session, target: int) -> Count:
+    """What would still be below its wanted copies if this target (a key, or one nobody knows yet) got all that lacks
+    one: from the roll-up, in a few milliseconds."""
+    counting = db.counting_keys(session) | {target}
+    unsafe = NOTHING
+    totals = db.totals_by_source(session)
+    for source in db.list_sources(session):
+        for number, count in totals.get(source.key, {}).items():
+            solid = db.placement(session, number).solid & counting
+            if len(solid | {target}) < source.wanted:
+                unsafe += count
+    return unsafe

@@ -64,6 +64,7 @@ class Job:
     quiet: bool = False  # a preview: its end is shown by who asked, not told to everybody
     ended: Callable[[Job], None] | None = None  # called on the event loop when it is over
     state: JobState = JobState.WAITING
+    told: JobState | None = None  # the last state somebody was told of
     number: int = 0
     progress: model.Progress | None = None
     summary: model.Summary | None = None
@@ -72,7 +73,6 @@ class Job:
     notes: list[Note] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     conflicts: list[model.Conflict] = field(default_factory=list)
-    scans: list[model.ScanSummary] = field(default_factory=list)
     started_at: int = 0
     ended_at: int = 0
     samples: deque[tuple[float, str, int]] = field(default_factory=deque)
@@ -85,8 +85,6 @@ class Job:
             self._sample(event)
             return False
         if isinstance(event, model.Summary):
-            if isinstance(event, model.ScanSummary):
-                self.scans.append(event)
             self.summary = event
             return True
         self.counts[type(event).__name__] += 1

@@ -234,7 +234,10 @@ def write_context(path: bytes) -> Job:
     def start(session: Session) -> Iterator[model.Event]:
         from medback_core import contexts
 
-        return _once(lambda: contexts.write_restore(session, path))
+        def write() -> Iterator[model.Event]:
+            yield contexts.write_restore(session, path)
+
+        return write()
 
     return Job(f"write {name(path)}", command("write-restore", path), start, kind="write-restore")
 
@@ -243,8 +246,8 @@ def finish_restore() -> Job:
     """Drop what an imported context expects."""
 
     def start(session: Session) -> Iterator[model.Event]:
-        from medback_core import restore as core
+        from medback_core import restoring_status
 
-        return _once(lambda: core.finish_restore(session))
+        return _once(lambda: restoring_status.finish_restore(session))
 
     return Job("end the restore", command("restore-status", "--done"), start, kind="restore-status")

@@ -11,11 +11,18 @@ from .words import counted, files, name, plural, size
 WAYS_OUT = {
     "locked": "wait until the other medback has finished, then try again",
     "overlap": "choose a directory that lies in no source and on no target",
-    "not-plugged-in": "plug the drive in, or make a new target there with `n`",
-    "clone": "two drives carry one id: unplug one of them, or give this one an id of its own",
-    "unmounted": "mount the source, then update again",
-    "no-such-directory": "choose a directory that exists",
-    "session-read-only": "the session DB can't be written: look at its permissions, or use another --session-db",
+    "not-mounted": "mount it, then try again",
+    "source-empty": "plug its drive in, then update again",
+    "too-many-deletions": "if that is right: A on screen 1 accepts it",
+    "too-many-changes": "if that is right: A on screen 1 accepts it",
+    "not-plugged-in": "plug the drive in, then try again",
+    "not-a-target": "n on screen 2 makes a new target",
+    "read-only": "mount it writable, or choose another drive",
+    "not-writable": "look at its permissions, or choose another drive",
+    "no-such-path": "choose one that exists",
+    "not-a-directory": "choose a directory",
+    "bad-context": "choose another file: each drive carries one, .medback-context.xml",
+    "session-read-only": "look at the permissions of the session DB, or use another --session-db",
     "session-full": "free some room on the disk the session DB lies on",
 }
 
@@ -69,14 +76,24 @@ def _of_summary(job: Job) -> tuple[str, str]:
             return f"{job.title}: {repaired.repaired} repaired, {repaired.unrepairable} not", ""
         case model.ReclaimSummary() as freed:
             return f"{job.title}: {size(freed.freed_bytes)} freed", ""
-        case None if job.scans:
-            return _of_scan(job, job.scans)
-    if job.scans:
-        return _of_scan(job, job.scans)
+        case model.UpdateSummary(scans):
+            return _of_scan(job, list(scans))
+        case model.RebuildSummary(scans):
+            unhashed = sum(scan.unhashed for scan in scans)
+            words, _ = _of_scan(job, list(scans))
+            return (
+                words,
+                f"{files(unhashed)} have no hash yet: U updates" if unhashed else "plug in your drives one by one",
+            )
+        case model.ContextSummary() as context:
+            words = f"{job.title}: {files(context.files)} in {plural(context.sources, 'source')}"
+            return words, "screen 4 says which drives bring them back" if job.kind == "add-restore-context" else ""
     return f"{job.title}: done", ""
 
 
 def _of_scan(job: Job, scans: list[model.ScanSummary]) -> tuple[str, str]:
+    if not scans:
+        return f"{job.title}: nothing was updated", "the log (L) says why"
     total = model.Count(sum(s.files for s in scans), sum(s.bytes for s in scans))
     changes = ", ".join(
         f"{count:,} {word}"

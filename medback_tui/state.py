@@ -40,6 +40,7 @@ class SharedApp(App[int]):
     queue: JobQueue
     settings: Settings
     log_lines: list[LogLine]
+    quitting: bool  # leaving as soon as the running job has stopped
     dismissed: int  # number of the last ended job a person has taken note of
 
     def submit(self, job: Job) -> Job:
@@ -53,6 +54,13 @@ class SharedApp(App[int]):
     def keep_settings(self, settings: Settings) -> None:
         """Remember changed settings."""
         raise NotImplementedError
+
+    def log_line(self, date: int, level: str, about: str, words: str) -> None:
+        """Put a line in the log."""
+        raise NotImplementedError
+
+    def queue_moved(self) -> None:
+        """A job was queued, began or ended."""
 
     def show_problem(self, error: MedbackError, way_out: str = "") -> None:
         """Tell of an error that stands in nobody's way any more."""

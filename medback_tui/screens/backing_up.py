@@ -6,6 +6,7 @@ from textual.content import Content
 
 from medback_core import model
 from medback_tui import operations
+from medback_tui.facts import unsafe_with
 from medback_tui.jobs import Job, JobState
 from medback_tui.outcomes import outcome
 from medback_tui.state import SharedApp
@@ -37,14 +38,18 @@ def choose(app: SharedApp) -> None:
 
 
 def onto(app: SharedApp, path: bytes) -> None:
-    """Back up onto a path: a known target is previewed, anything else becomes a target first."""
-    facts = app.facts
-    key = next((key for key, there in app.drives.here.items() if there == path), None)
-    row = facts.target(key) if facts and key is not None else None
-    if row is not None:
-        preview(app, path, row.target.name)
-        return
-    preview(app, path, name(path.rpartition(b"/")[2] or path))
+    """Back up onto a path: a target is previewed, anything else becomes one first."""
+
+    def look() -> None:
+        from medback_core.targets import identity_at
+
+        identity = identity_at(path)
+        if identity is not None and identity.id:
+            app.call_later(preview, app, path, identity.label or identity.id)
+        else:
+            app.call_later(make, app, path)
+
+    app.run_worker(look, thread=True, exit_on_error=False)
 
 
 def make(app: SharedApp, path: bytes) -> None:
@@ -86,8 +91,9 @@ def _previewed(app: SharedApp, job: Job) -> None:
         return
     options = _again(job)
     real = operations.back_up(path, called, **options)  # type: ignore[arg-type]
+    shown = name(called)
     if not summary.copied and not options["create"]:
-        words = Content(f"Nothing to copy onto {called}: {_left(summary)}")
+        words = Content(f"Nothing to copy onto {shown}: {_afterwards(app, summary)}")
         app.push_screen(Question("Nothing to do", words, [Choice("no", "OK")]))
         return
 
@@ -96,35 +102,36 @@ def _previewed(app: SharedApp, job: Job) -> None:
             app.submit(real)
 
     choices = [Choice("no", "Not now"), Choice("yes", "Copy", "primary")]
-    words = _preview_words(called, summary)
-    app.push_screen(Question(f"Back up onto {called}", words, choices, focus="yes", same_as=real.command), answered)
+    words = _preview_words(shown, summary, _afterwards(app, summary))
+    app.push_screen(Question(f"Back up onto {shown}", words, choices, focus="yes", same_as=real.command), answered)
 
 
-def _preview_words(called: str, summary: model.BackupSummary) -> Content:
+def _preview_words(shown: str, summary: model.BackupSummary, afterwards: str) -> Content:
     count = model.Count(summary.copied, summary.copied_bytes)
+    free = size(max(0, summary.free_bytes - summary.copied_bytes))
     lines = [
-        Content.assemble("copies ", (counted(count), "bold"), f" onto {called}"),
-        Content(
-            f"afterwards {size(summary.free_bytes)} are free there" + ("; it is then full" if summary.full else "")
-        ),
-        Content(_left(summary)),
+        Content.assemble("copies ", (counted(count), "bold"), f" onto {shown}"),
+        Content("the drive is then full" if summary.full else f"{free} are free there afterwards"),
+        Content(afterwards),
     ]
     if summary.would_copy:
-        lines += [
-            Content(""),
-            *(Content.styled(f"  {name(path)}", "$text-muted") for path in summary.would_copy[:SHOWN_MAX]),
-        ]
-        more = summary.copied - min(SHOWN_MAX, len(summary.would_copy))
+        paths = summary.would_copy[:SHOWN_MAX]
+        lines += [Content(""), *(Content.styled(f"  {name(path)}", "$text-muted") for path in paths)]
+        more = summary.copied - len(paths)
         if more > 0:
             lines.append(Content.styled(f"  and {files(more)} more", "$text-muted"))
     return Content("\n").join(lines)
 
 
-def _left(summary: model.BackupSummary) -> str:
-    if not summary.remaining:
+def _afterwards(app: SharedApp, summary: model.BackupSummary) -> str:
+    """What will still not be safe. A preview's `remaining` are those of now, so they are counted here."""
+    if summary.full or app.reader is None:
+        left = model.Count(summary.remaining, summary.remaining_bytes)
+        return f"not safe now: {counted(left)}; the rest needs another drive"
+    unsafe = unsafe_with(app.reader, summary.target.key)
+    if not unsafe.files:
         return "everything then has its wanted copies"
-    left = counted(model.Count(summary.remaining, summary.remaining_bytes))
-    return f"still not safe then: {left}, which need another drive"
+    return f"still not safe then: {counted(unsafe)}, which need another drive"
 
 
 def _answer(app: SharedApp, job: Job, path: bytes, called: str, kind: str) -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar, TypeAlias
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
@@ -16,6 +16,7 @@ from textual.widgets import Static
 from medback_core.model import Conflict
 from medback_tui import operations
 from medback_tui.jobs import Job
+from medback_tui.keys import shown
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
@@ -49,37 +50,29 @@ class Conflicts(Dialog[list[Pair]]):
 
     AUTO_FOCUS = "RowList"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("s", "decide('skip')", "keep mine", id="conflicts.skip", tooltip="Keep what is there"),
-        Binding(
+        shown("s", "decide('skip')", "conflicts.skip", "keep mine", "Keep what is there"),
+        shown(
             "r",
             "decide('rename')",
+            "conflicts.rename",
             "both",
-            id="conflicts.rename",
-            tooltip="Keep both: the restored one gets “ (medback DATE)” in its name",
+            "Keep both: the restored one gets “ (medback DATE)” in its name",
         ),
-        Binding(
+        shown(
             "o",
             "decide('overwrite')",
+            "conflicts.overwrite",
             "backup's",
-            id="conflicts.overwrite",
-            tooltip="Restore; what is there moves to “ (before restore DATE)”",
+            "Restore; what is there moves to “ (before restore DATE)”",
         ),
-        Binding(
-            "S",
-            "decide_all('skip')",
-            "all: mine",
-            id="conflicts.skip-all",
-            tooltip="Keep what is there, for all of them",
-        ),
-        Binding(
-            "R", "decide_all('rename')", "all: both", id="conflicts.rename-all", tooltip="Keep both, for all of them"
-        ),
-        Binding(
+        shown("S", "decide_all('skip')", "conflicts.skip-all", "all: mine", "Keep what is there, for all of them"),
+        shown("R", "decide_all('rename')", "conflicts.rename-all", "all: both", "Keep both, for all of them"),
+        shown(
             "O",
             "decide_all('overwrite')",
+            "conflicts.overwrite-all",
             "all: backup's",
-            id="conflicts.overwrite-all",
-            tooltip="Restore all of them; what is there is moved aside",
+            "Restore all of them; what is there is moved aside",
         ),
     ]
 

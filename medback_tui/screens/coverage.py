@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from textual import getters, on, work
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
-from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
@@ -18,19 +17,19 @@ from textual.worker import get_current_worker
 from medback_core import browsing
 from medback_core.browsing import DirectoryView, FileCoverage
 from medback_core.errors import MedbackError
-from medback_core.model import Count
 from medback_tui import settings
 from medback_tui.facts import Facts
+from medback_tui.keys import quiet, shown
 from medback_tui.listing import Listing, Place, View, read_listing
 from medback_tui.widgets.breadcrumb import Breadcrumb
 from medback_tui.widgets.coverage_detail import CoverageDetail
 from medback_tui.widgets.coverage_list import CoverageList
 from medback_tui.widgets.empty import EmptyState
 from medback_tui.widgets.line_list import LineList
-from medback_tui.words import counted, name, number
 
 from .base import MainScreen
 from .dead_drives import DeadDrives
+from .place_words import status_words
 
 
 @dataclass
@@ -47,45 +46,27 @@ class CoverageScreen(MainScreen):
     MODE = "coverage"
     AUTO_FOCUS = "CoverageList"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,right,l", "open", "open", id="coverage.open", tooltip="Go into the directory under the cursor"),
-        Binding(
-            "left,h,backspace", "out", "out", show=False, id="coverage.out", tooltip="Back out to the directory above"
-        ),
-        Binding(
-            "slash", "filter", "filter", id="coverage.filter", tooltip="Show only names that contain what you type"
-        ),
-        Binding(
-            "f", "unsafe_only", "not safe", id="coverage.unsafe", tooltip="Show only what is not safe, or all again"
-        ),
-        Binding(
-            "s", "sort", "sort", id="coverage.sort", tooltip="Sort by name, bytes, what is not safe, or oldest check"
-        ),
-        Binding(
+        shown("enter,right,l", "open", "coverage.open", "open", "Go into the directory under the cursor"),
+        quiet("left,h,backspace", "out", "coverage.out", "out", "Back out to the directory above"),
+        shown("slash", "filter", "coverage.filter", "filter", "Show only names that contain what you type"),
+        shown("f", "unsafe_only", "coverage.unsafe", "not safe", "Show only what is not safe, or all again"),
+        shown("s", "sort", "coverage.sort", "sort", "Sort by name, bytes, what is not safe, or oldest check"),
+        shown(
             "w",
             "what_if",
+            "coverage.what-if",
             "what if",
-            id="coverage.what-if",
-            tooltip="What if drives died: mark them and see the tree without them",
+            "What if drives died: mark them and see the tree without them",
         ),
-        Binding(
-            "space", "mark", "mark", show=False, id="coverage.mark", tooltip="Mark this; shows the total of all marks"
-        ),
-        Binding(
+        quiet("space", "mark", "coverage.mark", "mark", "Mark this; shows the total of all marks"),
+        quiet(
             "r",
             "restore",
+            "coverage.restore",
             "restore",
-            show=False,
-            id="coverage.restore",
-            tooltip="Bring this (or what is marked) back: opens the restore screen",
+            "Bring this (or what is marked) back: opens the restore screen",
         ),
-        Binding(
-            "escape",
-            "back",
-            "back",
-            show=False,
-            id="coverage.back",
-            tooltip="End the filter, the what-if, the marks, one after the other",
-        ),
+        quiet("escape", "back", "coverage.back", "back", "End the filter, the what-if, the marks, one after the other"),
     ]
 
     start_at: ClassVar[tuple[int, bytes] | None] = None  # another screen wants this place shown
@@ -95,6 +76,7 @@ class CoverageScreen(MainScreen):
     rows = getters.query_one(CoverageList)
     crumbs = getters.query_one(Breadcrumb)
     detail = getters.query_one(CoverageDetail)
+    split = getters.query_one(".split", Container)
     filter_line = getters.query_one("#filter", Input)
     status = getters.query_one("#status", Static)
 
@@ -123,8 +105,7 @@ class CoverageScreen(MainScreen):
         self._facts = facts
         has = bool(facts.sources)
         self.empty.display = not has
-        for widget in (self.crumbs, self.rows, self.detail):
-            widget.display = has
+        self.crumbs.display = self.split.display = has
         if not has:
             self.empty.say(
                 "There is nothing to show the coverage of yet.",
@@ -189,27 +170,9 @@ class CoverageScreen(MainScreen):
         return [] if reader is None else browsing.page(reader, keys, dead=view.dead)
 
     def _show_status(self) -> None:
-        """One line when there is more to say than where one is: a what-if, marks, a filter."""
-        view, listing = self.view, self.rows.listing
-        assert view is not None
-        parts: list[Content] = []
-        if view.dead and self._facts is not None:
-            drives = [name(row.target.name) for row in self._facts.targets if row.target.key in view.dead]
-            lost = listing.shares.none - listing.alive.none
-            words = f"{counted(lost)} lost" if lost.files else "nothing lost"
-            weaker = listing.shares.below - listing.alive.below
-            if weaker.files > 0:
-                words += f", {counted(weaker)} more below the wanted copies"
-            parts.append(Content.assemble((f" what if {', '.join(drives)} died: ", "bold $text-error"), words))
-        if self.rows.marked:
-            total = sum(self.rows.marked.values(), Count())
-            parts.append(Content.assemble((f" {len(self.rows.marked)} marked: ", "bold $accent"), counted(total)))
-        if view.filter_text or view.unsafe_only:
-            what = f"“{name(view.filter_text)}”" if view.filter_text else ""
-            what += " only what is not safe" if view.unsafe_only else ""
-            parts.append(Content(f" {number(listing.count)} of {number(listing.of)} {what}"))
-        self.status.display = bool(parts)
-        self.status.update(Content("  ").join(parts))
+        words = status_words(self.rows.listing, self._facts, self.rows.marked)
+        self.status.display = words is not None
+        self.status.update(words or "")
 
     @on(LineList.Moved)
     def moved(self) -> None:

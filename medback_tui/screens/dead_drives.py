@@ -6,12 +6,13 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
 from medback_tui.facts import Facts, TargetFacts
+from medback_tui.keys import shown
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
@@ -37,8 +38,8 @@ class DeadDrives(Dialog[frozenset[int]]):
 
     AUTO_FOCUS = "RowList"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "mark", "mark", id="dead.mark", tooltip="This drive is dead, or alive again"),
-        Binding("enter", "done", "show", id="dead.done", tooltip="Show the tree without the marked drives"),
+        shown("space", "mark", "dead.mark", "mark", "This drive is dead, or alive again"),
+        shown("enter", "done", "dead.done", "show", "Show the tree without the marked drives"),
     ]
 
     def __init__(self, facts: Facts, dead: frozenset[int]) -> None:

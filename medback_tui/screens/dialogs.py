@@ -8,12 +8,13 @@ from typing import ClassVar, Generic, Literal, TypeVar
 
 from textual import getters, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
+from medback_tui.keys import quiet, shown
 from medback_tui.state import SharedApp
 
 Result = TypeVar("Result")
@@ -29,7 +30,7 @@ class Dialog(ModalScreen[Result], Generic[Result]):
         "dialogs.tcss",
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "give_up", "back", id="dialog.back", tooltip="Close this and change nothing"),
+        shown("escape", "give_up", "dialog.back", "back", "Close this and change nothing"),
     ]
 
     def action_give_up(self) -> None:
@@ -50,11 +51,9 @@ class Question(Dialog[str]):
     another is named. Returns the answer's value, None for Esc."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "left,h", "app.focus_previous", "previous", show=False, id="question.previous", tooltip="The answer before"
-        ),
-        Binding("right,l", "app.focus_next", "next", show=False, id="question.next", tooltip="The next answer"),
-        Binding("y", "copy", "copy command", id="question.copy", tooltip="Copy the command line that does the same"),
+        quiet("left,h", "app.focus_previous", "question.previous", "previous", "The answer before"),
+        quiet("right,l", "app.focus_next", "question.next", "next", "The next answer"),
+        shown("y", "copy", "question.copy", "copy command", "Copy the command line that does the same"),
     ]
 
     def __init__(

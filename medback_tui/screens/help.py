@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from textwrap import wrap
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -10,6 +11,8 @@ from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
+
+from medback_tui.keys import quiet, shown
 
 from .dialogs import Dialog
 
@@ -20,9 +23,9 @@ class Help(Dialog[None]):
     """One line a key: what it does, in a sentence."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark,f1,q", "give_up", "close", id="help.close", tooltip="Close the help"),
-        Binding("j,down", "scroll(1)", "down", show=False, id="help.down", tooltip="Further down"),
-        Binding("k,up", "scroll(-1)", "up", show=False, id="help.up", tooltip="Further up"),
+        shown("question_mark,f1,q", "give_up", "help.close", "close", "Close the help"),
+        quiet("j,down", "scroll(1)", "help.down", "down", "Further down"),
+        quiet("k,up", "scroll(-1)", "help.up", "up", "Further up"),
     ]
 
     def __init__(self, about: str, bindings: Iterable[ActiveBinding]) -> None:
@@ -65,5 +68,7 @@ class Help(Dialog[None]):
             for bindings in groups[title].values():
                 keys = "  ".join(self.app.get_key_display(binding) for binding in bindings)
                 words = bindings[0].tooltip or bindings[0].description
-                lines.append(Content.assemble((f"  {keys:<14}", "bold"), f" {words}"))
+                first, *more = wrap(words, max(20, self.app.size.width * 96 // 100 - 26))
+                lines.append(Content.assemble((f"  {keys:<14}", "bold"), f" {first}"))
+                lines += [Content(" " * 17 + part) for part in more]
         return Content("\n").join(lines)

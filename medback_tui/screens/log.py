@@ -7,11 +7,12 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from medback_tui.keys import shown
 from medback_tui.state import LogLine
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
@@ -39,8 +40,8 @@ class Log(Dialog[None]):
 
     AUTO_FOCUS = "RowList"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("L,q", "give_up", "close", id="log.close", tooltip="Close the log"),
-        Binding("y", "copy", "copy line", id="log.copy", tooltip="Copy the line under the cursor"),
+        shown("L,q", "give_up", "log.close", "close", "Close the log"),
+        shown("y", "copy", "log.copy", "copy line", "Copy the line under the cursor"),
     ]
 
     def __init__(self, lines: list[LogLine]) -> None:

@@ -8,13 +8,14 @@ from typing import ClassVar
 
 from textual import getters, on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
 from medback_core import names
+from medback_tui.keys import shown
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
@@ -63,10 +64,10 @@ class PickDirectory(Dialog[bytes]):
 
     AUTO_FOCUS = "RowList"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h,backspace", "up", "up", id="pick.up", tooltip="The directory above"),
-        Binding("right,l,enter", "open", "open", id="pick.open", tooltip="Go in, or choose the line under the cursor"),
-        Binding("space,s", "take", "choose", id="pick.take", tooltip="Choose the directory one is in"),
-        Binding("slash,tilde,i", "type", "type a path", id="pick.type", tooltip="Type or paste a path"),
+        shown("left,h,backspace", "up", "pick.up", "up", "The directory above"),
+        shown("right,l,enter", "open", "pick.open", "open", "Go in, or choose the line under the cursor"),
+        shown("space,s", "take", "pick.take", "choose", "Choose the directory one is in"),
+        shown("slash,tilde,i", "type", "pick.type", "type a path", "Type or paste a path"),
     ]
 
     rows = getters.query_one("#entries", RowList)

@@ -7,13 +7,14 @@ from typing import ClassVar
 
 from textual import getters, on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
 from medback_core import browsing
 from medback_core.browsing import DirectoryView, FileCoverage
+from medback_tui.keys import shown
 from medback_tui.listing import Place, View, read_listing
 from medback_tui.plan_facts import Scope
 from medback_tui.widgets.coverage_list import CoverageList
@@ -29,10 +30,10 @@ class PickScope(Dialog[Scope]):
 
     AUTO_FOCUS = "CoverageList"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,l,enter", "into", "open", id="scope.into", tooltip="Go into the directory under the cursor"),
-        Binding("left,h,backspace", "out", "out", id="scope.out", tooltip="Out to the directory above"),
-        Binding("space", "take", "choose", id="scope.take", tooltip="Bring back what is under the cursor"),
-        Binding("a", "all", "everything", id="scope.all", tooltip="Bring back everything"),
+        shown("right,l,enter", "into", "scope.into", "open", "Go into the directory under the cursor"),
+        shown("left,h,backspace", "out", "scope.out", "out", "Out to the directory above"),
+        shown("space", "take", "scope.take", "choose", "Bring back what is under the cursor"),
+        shown("a", "all", "scope.all", "everything", "Bring back everything"),
     ]
     rows = getters.query_one(CoverageList)
     where = getters.query_one("#where", Static)
@@ -46,9 +47,7 @@ class PickScope(Dialog[Scope]):
             box.border_title = "Bring back what?"
             yield Static(id="where", classes="label")
             yield CoverageList(self._fetch)
-            yield Static(
-                "space choose what is under the cursor · a everything · enter open · ← out · esc back", classes="keys"
-            )
+            yield Static("space choose this · a everything · enter open · ← out · esc back", classes="keys")
 
     def on_mount(self) -> None:
         self._read(self.place, None)

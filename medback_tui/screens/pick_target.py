@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from textual import getters, on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
@@ -17,6 +17,7 @@ from textual.widgets import Button, Input, Static
 from medback_core import disk
 from medback_core.disk import FileSystem, Mount
 from medback_core.model import Target
+from medback_tui.keys import shown
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.coverage_bar import room_bar
 from medback_tui.widgets.line_list import LineList
@@ -27,10 +28,10 @@ from .dialogs import Dialog
 
 COLUMNS = (
     Column("where", "mounted drive", 0, middle=True),
-    Column("kind", "file system", 11, from_width=60),
-    Column("room", "", 8),
-    Column("free", "free", 10, right=True),
-    Column("known", "known as", 20),
+    Column("kind", "type", 7, from_width=66),
+    Column("room", "used", 6),
+    Column("free", "free", 8, right=True),
+    Column("known", "known as", 16),
 )
 
 
@@ -47,7 +48,7 @@ class PickTarget(Dialog[bytes]):
 
     AUTO_FOCUS = "RowList"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,right,l", "open", "choose", id="pick-target.open", tooltip="Choose the drive under the cursor"),
+        shown("enter,right,l", "open", "pick-target.open", "choose", "Choose the drive under the cursor"),
     ]
 
     def __init__(self, mounts: tuple[Mount, ...], here: dict[bytes, Target]) -> None:
@@ -68,7 +69,8 @@ class PickTarget(Dialog[bytes]):
             return [[("another directory …", "accent")], "", "", "", ""]
         note = "read-only" if mount.read_only else name(place.target.name) if place.target else "new"
         return [
-            name(mount.path), [(mount.kind, "dim")], room_bar(mount.total - mount.free, mount.total), size(mount.free),
+            name(mount.path), [(mount.kind, "dim")], room_bar(mount.total - mount.free, mount.total, 6),
+            size(mount.free),
             [(note, "below" if mount.read_only else "safe" if place.target else "dim")],
         ]  # fmt: skip
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from textual import getters, on, work
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
@@ -21,15 +21,17 @@ from medback_core.rating import NOTHING
 from medback_tui import operations
 from medback_tui.facts import Facts
 from medback_tui.jobs import Job
+from medback_tui.keys import quiet, shown
 from medback_tui.plan_facts import EVERYTHING, PlanFacts, Scope, Wish, make_plan
 from medback_tui.widgets.empty import EmptyState
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.plan_list import PlanList, PlanRow
-from medback_tui.words import counted, files, name, plural, size
+from medback_tui.words import files, name
 
 from . import restoring
 from .base import MainScreen
 from .dialogs import confirm
+from .plan_words import detail_words, headline, wish_words
 
 
 @dataclass
@@ -55,67 +57,43 @@ class RestoreScreen(MainScreen):
 
     MODE = "restore"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "enter",
-            "restore",
-            "restore",
-            id="restore.restore",
-            tooltip="Bring back what this drive holds, when it is plugged in",
+        shown(
+            "enter", "restore", "restore.restore", "restore", "Bring back what this drive holds, when it is plugged in"
         ),
-        Binding(
+        shown(
             "x",
             "exclude",
+            "restore.exclude",
             "can't have",
-            id="restore.exclude",
-            tooltip="This drive can't be had: plan without it, or with it again",
+            "This drive can't be had: plan without it, or with it again",
         ),
-        Binding(
-            "o", "what", "what", id="restore.what", tooltip="What to bring back: all, a source, a directory or a file"
-        ),
-        Binding("t", "to", "where to", id="restore.to", tooltip="Where to: in place, or under another directory"),
-        Binding(
-            "i", "load", "load", id="restore.load", tooltip="Load a restore context: on a new machine, or from a drive"
-        ),
-        Binding(
+        shown("o", "what", "restore.what", "what", "What to bring back: all, a source, a directory or a file"),
+        shown("t", "to", "restore.to", "where to", "Where to: in place, or under another directory"),
+        shown("i", "load", "restore.load", "load", "Load a restore context: on a new machine, or from a drive"),
+        shown(
             "c",
             "conflicts",
+            "restore.conflicts",
             "conflicts",
-            id="restore.conflicts",
-            tooltip="Files that differ from what should be restored: decide each",
+            "Files that differ from what should be restored: decide each",
         ),
-        Binding(
+        quiet(
             "e",
             "everything",
+            "restore.everything",
             "if all was lost",
-            show=False,
-            id="restore.everything",
-            tooltip="The plan for everything, as if this machine was gone; or for what is missing",
+            "The plan for everything, as if this machine was gone; or for what is missing",
         ),
-        Binding(
-            "m",
-            "unreachable",
-            "not coming back",
-            show=False,
-            id="restore.unreachable",
-            tooltip="List the files no drive can bring back",
-        ),
-        Binding(
+        quiet("m", "unreachable", "restore.unreachable", "not coming back", "List the files no drive can bring back"),
+        quiet(
             "W",
             "write",
+            "restore.write",
             "write context",
-            show=False,
-            id="restore.write",
-            tooltip="Write a restore context: all names, hashes and places in one file",
+            "Write a restore context: all names, hashes and places in one file",
         ),
-        Binding("E", "end", "end restore", show=False, id="restore.end", tooltip="Drop what a loaded context expects"),
-        Binding(
-            "escape",
-            "back",
-            "back",
-            show=False,
-            id="restore.back",
-            tooltip="Everything again, in place, with all drives",
-        ),
+        quiet("E", "end", "restore.end", "end restore", "Drop what a loaded context expects"),
+        quiet("escape", "back", "restore.back", "back", "Everything again, in place, with all drives"),
     ]
 
     start_with: ClassVar[tuple[Scope, ...] | None] = None  # the coverage screen wants these brought back
@@ -199,7 +177,7 @@ class RestoreScreen(MainScreen):
         if message.problem:
             self.headline.update(Content.styled(f" {name(message.problem)}", "$text-error"))
         elif plan is not None and plan.wish == self.wish:
-            self.headline.update(_headline(plan))
+            self.headline.update(headline(plan))
             rows: list[PlanRow] = [PlanRow(n + 1, step) for n, step in enumerate(plan.summary.steps)]
             rows += self._left_out(plan)
             self.rows.show_plan(plan, rows)
@@ -214,17 +192,7 @@ class RestoreScreen(MainScreen):
         return [PlanRow(0, PlannedStep(target, NOTHING, NOTHING), excluded=True) for target in out]
 
     def _show_wish(self) -> None:
-        scope = self.wish.scope
-        what = "everything" if scope.source is None else name(scope.source)
-        if scope.path:
-            what += f"/{name(scope.path)}"
-        if len(self.scopes) > 1:
-            what += f" and {plural(len(self.scopes) - 1, 'more mark')}"
-        where = "where it was" if self.wish.to is None else name(self.wish.to)
-        parts = [("bring back ", ""), (what, "bold $foreground"), ("   to ", ""), (where, "bold $foreground")]
-        if self.conflicts:
-            parts.append((f"   {plural(len(self.conflicts), 'conflict')} (c)", "bold $text-warning"))
-        self.wish_line.update(Content.assemble(*parts))
+        self.wish_line.update(wish_words(self.wish, len(self.scopes), len(self.conflicts)))
 
     @property
     def current(self) -> PlanRow | None:
@@ -235,30 +203,7 @@ class RestoreScreen(MainScreen):
         self._show_detail()
 
     def _show_detail(self) -> None:
-        plan = self.plan
-        lines: list[Content] = []
-        row = self.current
-        if row is not None:
-            target = row.step.target
-            here = self.app.drives.here.get(target.key)
-            if row.excluded:
-                lines.append(Content(f"{name(target.name)} is left out of the plan; x takes it in again"))
-            elif here is not None:
-                words = " is plugged in: " + (
-                    "Enter restores from it" if plan and not plan.imagined else "nothing is missing now"
-                )
-                lines.append(Content.assemble((name(target.name), "bold $text-success"), words))
-            else:
-                lines.append(Content.assemble("plug in ", (name(target.name), "bold"), f" ({target.id})"))
-        if plan is not None and plan.summary.unreachable.files:
-            lines.append(
-                Content.styled(
-                    f"{counted(plan.summary.unreachable)} would not come back: no drive has them (m)", "$text-error"
-                )
-            )
-        if plan is not None and not plan.summary.exact:
-            lines.append(Content.styled(f"there may be a shorter plan: {plan.summary.why}", "$text-muted"))
-        self.detail.update(Content("\n").join(lines) if lines else Content("nothing to plug in"))
+        self.detail.update(detail_words(self.plan, self.current, self.app.drives.here))
 
     # --- keys --------------------------------------------------------------------------------------------------------
 
@@ -388,22 +333,3 @@ class RestoreScreen(MainScreen):
             self._wish(Wish())
         else:
             self.app.call_later(self.app.run_action, "dismiss_job")
-
-
-def _headline(plan: PlanFacts) -> Content:
-    summary = plan.summary
-    drives = plural(len(summary.steps), "drive")
-    comes = summary.missing - summary.unreachable
-    if not plan.imagined:
-        bring = "brings" if len(summary.steps) == 1 else "bring"
-        words = f" {counted(summary.missing)} missing; {drives} {bring} back {size(comes.bytes)}"
-        differ = f"; {files(summary.differing)} differ from what should be there" if summary.differing else ""
-        return Content.styled(words + differ, "bold $text-warning")
-    if not summary.missing.files:
-        return Content(" nothing is known that could be lost")
-    words = " " if plan.wish.everything else " Nothing is missing. "
-    words += f"If this machine died now: {drives}, in this order, bring back {counted(comes)}"
-    if not summary.unreachable.files:
-        return Content.styled(words, "bold $text-success")
-    lost = f", and {counted(summary.unreachable)} would not come back"
-    return Content.assemble((words, "bold"), (lost, "bold $text-error"))

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from textual import getters, on
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
 from medback_tui import operations
 from medback_tui.facts import Facts, SourceFacts
+from medback_tui.keys import quiet, shown
 from medback_tui.widgets.columns import Cell, Column, Span
 from medback_tui.widgets.coverage_bar import bar
 from medback_tui.widgets.empty import EmptyState
@@ -21,7 +22,7 @@ from medback_tui.widgets.row_list import RowList
 from medback_tui.words import age, ago, counted, name, number, percent, plural, size
 
 from .base import MainScreen
-from .dialogs import Ask, confirm
+from .dialogs import Ask, Choice, Question, confirm
 
 COLUMNS = (
     Column("alias", "source", 0),
@@ -69,20 +70,14 @@ class SourcesScreen(MainScreen):
 
     MODE = "sources"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "coverage", id="sources.open", tooltip="See what of this source is safe"),
-        Binding("a", "add", "add", id="sources.add", tooltip="Add a directory to be backed up"),
-        Binding("u", "update", "update", id="sources.update", tooltip="Scan this source again"),
-        Binding("U", "update_all", "all", id="sources.update-all", tooltip="Scan all sources again"),
-        Binding("c", "copies", "copies", id="sources.copies", tooltip="How many copies this source wants"),
-        Binding(
-            "v",
-            "verify",
-            "verify",
-            show=False,
-            id="sources.verify",
-            tooltip="Read this source again and look for damage",
-        ),
-        Binding("d", "forget", "forget", id="sources.forget", tooltip="Forget this source; no file is touched"),
+        shown("enter", "open", "sources.open", "coverage", "See what of this source is safe"),
+        shown("a", "add", "sources.add", "add", "Add a directory to be backed up"),
+        shown("u", "update", "sources.update", "update", "Scan this source again"),
+        shown("U", "update_all", "sources.update-all", "all", "Scan all sources again"),
+        shown("c", "copies", "sources.copies", "copies", "How many copies this source wants"),
+        quiet("A", "accept", "sources.accept", "accept", "Believe the deletions or changes a refused update saw"),
+        quiet("v", "verify", "sources.verify", "verify", "Read this source again and look for damage"),
+        shown("d", "forget", "sources.forget", "forget", "Forget this source; no file is touched"),
     ]
 
     rows = getters.query_one("#sources", RowList)
@@ -114,6 +109,8 @@ class SourcesScreen(MainScreen):
         del parameters
         if action in ("open", "update", "update_all", "copies", "forget", "verify"):
             return self.is_mounted and self.current is not None
+        if action == "accept":
+            return self.is_mounted and self.current is not None and bool(self.current.source.refused)
         return True
 
     @on(LineList.Moved)
@@ -124,11 +121,14 @@ class SourcesScreen(MainScreen):
         unsafe = row.shares.unsafe
         lines = [Content.assemble((name(row.source.path), "bold"), f"   scanned {ago(row.source.scanned_at)}")]
         if unsafe.files:
-            lines.append(Content(f"not safe: {counted(unsafe)}; with no copy at all: {counted(row.shares.none)}"))
+            bare = f"; with no copy at all: {counted(row.shares.none)}" if row.shares.none.files else ""
+            lines.append(Content(f"not safe: {counted(unsafe)}{bare}"))
         elif row.shares.total.files:
             lines.append(Content(f"all of it has {plural(row.source.wanted, 'copy', 'copies')}"))
         if row.source.refused:
-            lines.append(Content.assemble(("last update refused: ", "$text-warning"), name(row.source.refused)))
+            lines.append(
+                Content.assemble(("last update refused: ", "$text-warning"), name(row.source.refused), "  (A)")
+            )
         elif not row.mounted:
             lines.append(Content.assemble(("not mounted: ", "$text-warning"), "mount it, then u updates it"))
         elif row.damaged:
@@ -174,6 +174,29 @@ class SourcesScreen(MainScreen):
         """Read this source again."""
         if self.current is not None:
             self.app.submit(operations.verify(self.current.source.path, self.current.source.alias))
+
+    def action_accept(self) -> None:
+        """Believe what the refused update saw."""
+        row = self.current
+        if row is None or not row.source.refused:
+            return
+        alias = row.source.alias
+        words = Content(
+            f"{name(row.source.refused)}\n\nAccepting takes what is there now as what you want. What vanished stays on "
+            "the drives that hold it; it is no longer backed up or counted."
+        )
+        choices = [
+            Choice("no", "No"),
+            Choice("deletions", "The deletions are right", "error"),
+            Choice("changes", "The changes are right", "error"),
+        ]
+
+        def answered(answer: str | None) -> None:
+            if answer in ("deletions", "changes"):
+                accept = {f"accept_{answer}": True}
+                self.app.submit(operations.update([alias], **accept))
+
+        self.app.push_screen(Question(f"Believe it? {name(alias)}", words, choices, danger=True), answered)
 
     def action_copies(self) -> None:
         """Ask for the wanted number of copies."""

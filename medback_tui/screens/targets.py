@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from textual import getters, on
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
@@ -14,6 +14,7 @@ from textual.widgets import Static
 from medback_core.model import TargetState
 from medback_tui import operations
 from medback_tui.facts import Facts, TargetFacts
+from medback_tui.keys import quiet, shown
 from medback_tui.widgets.columns import Cell, Column, Span
 from medback_tui.widgets.coverage_bar import room_bar
 from medback_tui.widgets.empty import EmptyState
@@ -50,35 +51,21 @@ class TargetsScreen(MainScreen):
 
     MODE = "targets"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
+        shown(
             "b,enter",
             "back_up",
+            "targets.back-up",
             "back up",
-            id="targets.back-up",
-            tooltip="Copy onto this drive what is not safe; shows what first",
-            key_display="b",
+            "Copy onto this drive what is not safe; shows what first",
+            "b",
         ),
-        Binding("n", "new", "new", id="targets.new", tooltip="Choose a drive (or any directory) to back up onto"),
-        Binding("w", "what_if", "what if", id="targets.what-if", tooltip="See what would be lost if this drive died"),
-        Binding("s", "state", "state", id="targets.state", tooltip="Active, retired, suspect or lost"),
-        Binding("v", "verify", "verify", id="targets.verify", tooltip="Read every file on this drive again"),
-        Binding("l", "label", "label", show=False, id="targets.label", tooltip="What you call this drive"),
-        Binding(
-            "D",
-            "discover",
-            "discover",
-            show=False,
-            id="targets.discover",
-            tooltip="Recognise what already lies on this drive",
-        ),
-        Binding(
-            "p",
-            "repair",
-            "repair",
-            show=False,
-            id="targets.repair",
-            tooltip="Put good copies back where damage was found",
-        ),
+        shown("n", "new", "targets.new", "new", "Choose a drive (or any directory) to back up onto"),
+        shown("w", "what_if", "targets.what-if", "what if", "See what would be lost if this drive died"),
+        shown("s", "state", "targets.state", "state", "Active, retired, suspect or lost"),
+        shown("v", "verify", "targets.verify", "verify", "Read every file on this drive again"),
+        quiet("l", "label", "targets.label", "label", "What you call this drive"),
+        quiet("D", "discover", "targets.discover", "discover", "Recognise what already lies on this drive"),
+        quiet("p", "repair", "targets.repair", "repair", "Put good copies back where damage was found"),
     ]
 
     rows = getters.query_one("#targets", RowList)

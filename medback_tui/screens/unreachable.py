@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
 from medback_core.plans import NamedFile
+from medback_tui.keys import shown
 from medback_tui.plan_facts import PlanFacts
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.row_list import RowList
@@ -34,7 +35,7 @@ class Unreachable(Dialog[None]):
 
     AUTO_FOCUS = "RowList"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("m,q,enter", "give_up", "close", id="unreachable.close", tooltip="Close the list"),
+        shown("m,q,enter", "give_up", "unreachable.close", "close", "Close the list"),
     ]
 
     def __init__(self, plan: PlanFacts) -> None:

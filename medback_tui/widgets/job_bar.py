@@ -57,7 +57,8 @@ class JobBar(Widget):
             first.append((f"  {progress.phase}", "text"))
             if progress.bytes_total:
                 first.append((f"  {percent(progress.bytes, progress.bytes_total)}", "strong"))
-                first.append((f" of {size(progress.bytes_total)}", "text"))
+                if self.size.width >= 100:
+                    first.append((f" of {size(progress.bytes_total)}", "text"))
             else:
                 first.append((f"  {number(progress.files)} files", "text"))
                 if progress.bytes:
@@ -94,7 +95,7 @@ class JobBar(Widget):
             if left <= 0:
                 break
             if style == "path":
-                text, style = short_path(text, left), "dim"
+                text, style = short_path(text, left) if left >= 10 else "", "dim"
             shown = text if cell_len(text) <= left else fit(text, left)
             segments.append(Segment(shown, self._style(style)))
             left -= cell_len(shown)

@@ -8,12 +8,14 @@ from typing import ClassVar
 
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+
+from medback_tui.keys import quiet
 
 from .columns import Cell, Column, Span, row_strip, visible
 
@@ -32,12 +34,12 @@ class LineList(ScrollView, can_focus=True):
         "list--dim", "list--strong", "list--none", "list--below", "list--safe", "list--accent", "list--bar",
     }  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "cursor(-1)", "up", show=False, id="list.up", tooltip="The row above"),
-        Binding("down,j", "cursor(1)", "down", show=False, id="list.down", tooltip="The row below"),
-        Binding("pageup,ctrl+u", "page(-1)", "page up", show=False, id="list.page-up", tooltip="A screenful up"),
-        Binding("pagedown,ctrl+d", "page(1)", "page down", show=False, id="list.page-down", tooltip="A screenful down"),
-        Binding("home,g", "first", "first", show=False, id="list.first", tooltip="The first row"),
-        Binding("end,G", "last", "last", show=False, id="list.last", tooltip="The last row"),
+        quiet("up,k", "cursor(-1)", "list.up", "up", "The row above"),
+        quiet("down,j", "cursor(1)", "list.down", "down", "The row below"),
+        quiet("pageup,ctrl+u", "page(-1)", "list.page-up", "page up", "A screenful up"),
+        quiet("pagedown,ctrl+d", "page(1)", "list.page-down", "page down", "A screenful down"),
+        quiet("home,g", "first", "list.first", "first", "The first row"),
+        quiet("end,G", "last", "list.last", "last", "The last row"),
     ]
 
     cursor: reactive[int] = reactive(0, repaint=False)
@@ -183,8 +185,10 @@ class LineList(ScrollView, can_focus=True):
             style += self.style_of("hover")
         gutter: list[Span] = [("▌" if here else " ", "bar"), ("*" if self.is_marked(index) else " ", "accent")]
 
+        plain = here and self.app.native_ansi_color  # any colour may be the terminal's cursor colour there
+
         def style_of(name: str) -> Style:
-            return style if name == "row" else self.style_of(name)
+            return style if name == "row" or plain else self.style_of(name)
 
         strip = row_strip(self.cells(index), layout, gutter, style_of, "row")
         return strip.adjust_cell_length(width, style)

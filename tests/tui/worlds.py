@@ -119,8 +119,8 @@ def damaged(path: Path) -> Path:
 
 
 HOSTILE = (
-    b"a[/b].jpg", b"[red]red[/red]", b"[@click=app.quit]x", b"\x1b[2J\x1b[31mesc", b"line\nbreak", b"tab\there",
-    b"bad-\xff\xfe-utf8", "rtl-\u202egpj.exe".encode(), "zero\u200bwidth".encode(), b"bell\x07",
+    b"a[b].jpg", b"[red]red[", b"[", b"[$x]", b"[@click=app.quit]x", b"\x1b[2J\x1b[31mesc", b"line\nbreak",
+    b"tab\there",     b"bad-\xff\xfe-utf8", "rtl-\u202egpj.exe".encode(), "zero\u200bwidth".encode(), b"bell\x07",
     "c1-\u009b31m".encode(), b" leading and trailing ", "wide-\u65e5\u672c\u8a9e\u5199\u771f.jpg".encode(),
     "comb-e\u0301\u0301\u0301\u0301.txt".encode(), "emoji-\U0001f468\u200d\U0001f469\u200d\U0001f467.png".encode(),
     b"x" * 255, "sep-\u2028-line".encode(), b"$(rm -rf ~)`x`'\"", b"\\x1b",
@@ -137,6 +137,7 @@ def hostile(path: Path) -> Path:
         keys = add_files(session, source, b"", [(name, 1000 + n) for n, name in enumerate(HOSTILE)])
         for n, name in enumerate(HOSTILE):
             add_files(session, source, name + b"-d", [(name, 5000 + n)])
+        add_files(session, source, b"a[", [(b"b].jpg", 77), (b"red]", 78)])
         add_copies(session, target, keys[::2])
     return path
 

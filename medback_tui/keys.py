@@ -1,0 +1,15 @@
+"""Key bindings as this app writes them: every one has an id and a sentence that says what it does."""
+
+from __future__ import annotations
+
+from textual.binding import Binding
+
+
+def shown(keys: str, action: str, id: str, words: str, sentence: str, display: str | None = None) -> Binding:
+    """A key with a hint on the bottom line."""
+    return Binding(keys, action, words, id=id, tooltip=sentence, key_display=display)
+
+
+def quiet(keys: str, action: str, id: str, words: str, sentence: str) -> Binding:
+    """A key one finds in the help and in the palette only."""
+    return Binding(keys, action, words, show=False, id=id, tooltip=sentence)

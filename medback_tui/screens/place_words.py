@@ -1,0 +1,34 @@
+"""What the coverage screen says in its status line: a what-if, marks, a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from textual.content import Content
+
+from medback_core.model import Count
+from medback_tui.facts import Facts
+from medback_tui.listing import Listing
+from medback_tui.words import counted, name, number
+
+
+def status_words(listing: Listing, facts: Facts | None, marked: Mapping[tuple[int, bytes], Count]) -> Content | None:
+    """One line, or None when there is nothing to say but where one is."""
+    view = listing.view
+    parts: list[Content] = []
+    if view.dead and facts is not None:
+        drives = [name(row.target.name) for row in facts.targets if row.target.key in view.dead]
+        lost = listing.shares.none - listing.alive.none
+        words = f"{counted(lost)} lose their last copy" if lost.files else "nothing loses its last copy"
+        weaker = listing.shares.below - listing.alive.below
+        if weaker.files > 0:
+            words += f", {counted(weaker)} more are below the wanted copies"
+        parts.append(Content.assemble((f" what if {', '.join(drives)} died: ", "bold $text-error"), words))
+    if marked:
+        total = sum(marked.values(), Count())
+        parts.append(Content.assemble((f" {len(marked)} marked: ", "bold $accent"), counted(total)))
+    if view.filter_text or view.unsafe_only:
+        what = f"“{name(view.filter_text)}”" if view.filter_text else ""
+        what += " only what is not safe" if view.unsafe_only else ""
+        parts.append(Content(f" {number(listing.count)} of {number(listing.of)} {what}"))
+    return Content("  ").join(parts) if parts else None

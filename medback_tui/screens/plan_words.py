@@ -1,0 +1,71 @@
+"""What the restore screen says of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from textual.content import Content
+
+from medback_tui.plan_facts import PlanFacts, Wish
+from medback_tui.widgets.plan_list import PlanRow
+from medback_tui.words import counted, files, name, plural, size
+
+
+def headline(plan: PlanFacts) -> Content:
+    """What is missing and what it takes; on a good day, what would come back if this machine died."""
+    summary = plan.summary
+    drives = plural(len(summary.steps), "drive")
+    comes = summary.missing - summary.unreachable
+    if not plan.imagined:
+        bring = "brings" if len(summary.steps) == 1 else "bring"
+        words = f"{counted(summary.missing)} missing; {drives} {bring} back {size(comes.bytes)}"
+        differ = f"; {files(summary.differing)} differ from what should be there" if summary.differing else ""
+        return Content.styled(words + differ, "bold $text-warning")
+    if not summary.missing.files:
+        return Content("nothing is known that could be lost")
+    words = "" if plan.wish.everything else "Nothing is missing. "
+    one = len(summary.steps) == 1
+    order = "this one drive brings" if one else f"these {drives}, in this order, bring"
+    words += f"If this machine died now: {order} back {counted(comes)}"
+    if not summary.unreachable.files:
+        return Content.styled(words, "bold $text-success")
+    lost = f", and {counted(summary.unreachable)} would not come back"
+    return Content.assemble((words, "bold"), (lost, "bold $text-error"))
+
+
+def wish_words(wish: Wish, marks: int, conflicts: int) -> Content:
+    """What is to come back and where to."""
+    scope = wish.scope
+    what = "everything" if scope.source is None else name(scope.source)
+    if scope.path:
+        what += f"/{name(scope.path)}"
+    if marks > 1:
+        what += f" and {plural(marks - 1, 'more mark')}"
+    where = "where it was" if wish.to is None else name(wish.to)
+    parts = [("bring back ", ""), (what, "bold $foreground"), ("   to ", ""), (where, "bold $foreground")]
+    if conflicts:
+        parts.append((f"   {plural(conflicts, 'conflict')} (c)", "bold $text-warning"))
+    return Content.assemble(*parts)
+
+
+def detail_words(plan: PlanFacts | None, row: PlanRow | None, here: Mapping[int, bytes]) -> Content:
+    """The drive under the cursor, what no drive has, and how good the plan is."""
+    lines: list[Content] = []
+    if row is not None:
+        target = row.step.target
+        if row.excluded:
+            lines.append(Content(f"{name(target.name)} is left out of the plan; x takes it in again"))
+        elif target.key in here:
+            idle = plan is None or plan.imagined
+            words = " is plugged in" + ("; nothing is missing now" if idle else ": Enter restores from it")
+            lines.append(Content.assemble((name(target.name), "bold $text-success"), words))
+        else:
+            lines.append(Content.assemble("plug in ", (name(target.name), "bold"), f" ({name(target.id)})"))
+        if row.step.claimed.files:
+            lines.append(Content(f"{counted(row.step.claimed)} of it by hearsay: nobody has looked yet"))
+    if plan is not None and plan.summary.unreachable.files:
+        words = f"{counted(plan.summary.unreachable)} would not come back: no drive has them (m)"
+        lines.append(Content.styled(words, "$text-error"))
+    if plan is not None and not plan.summary.exact:
+        lines.append(Content.styled(f"there may be a shorter plan: {plan.summary.why}", "$text-muted"))
+    return Content("\n").join(lines) if lines else Content("nothing to plug in")

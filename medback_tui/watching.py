@@ -1,0 +1,119 @@
+"""The part of the app that reads the session's facts again when something moved, and keeps an eye on the drives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from textual import on, work
+from textual.message import Message
+from textual.worker import get_current_worker
+
+from medback_core.errors import MedbackError
+from medback_core.session import open_session
+
+from .drives import Drives, DriveWatch
+from .facts import Facts, read_facts
+from .screens.base import MainScreen
+from .state import SharedApp
+from .words import name
+
+LOOK_EVERY = 2.0  # seconds between two looks at the drives and at the session DB
+
+
+@dataclass
+class FactsRead(Message):
+    """The facts were read again."""
+
+    facts: Facts
+
+
+@dataclass
+class DrivesSeen(Message):
+    """Drives came or went."""
+
+    drives: Drives
+
+
+@dataclass
+class SessionMoved(Message):
+    """Somebody wrote to the session DB: a job of ours, or another medback."""
+
+
+class WatchingApp(SharedApp):
+    """Reads in threads; the screens in sight are told."""
+
+    def open_reader(self) -> None:
+        if self.reader is None and self.session_path.exists():
+            try:
+                self.reader = open_session(self.session_path, create=False)
+            except MedbackError as error:
+                self.show_problem(error, "name another one with --session-db")
+
+    def read_facts(self) -> None:
+        self._read_facts()
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="facts")
+    def _read_facts(self) -> None:
+        worker = get_current_worker()
+        try:
+            facts = self.in_session(read_facts) or Facts()
+        except MedbackError as error:
+            self.call_later(self.show_problem, error)
+            return
+        if not worker.is_cancelled:
+            self.post_message(FactsRead(facts))
+
+    @on(FactsRead)
+    def facts_read(self, message: FactsRead) -> None:
+        self.open_reader()
+        self.facts = message.facts
+        self.tell_screens()
+
+    @work(thread=True, exit_on_error=False, group="drives")
+    def watch_drives(self) -> None:
+        """In a thread for as long as the app runs: look at the drives and at the session DB."""
+        stop = get_current_worker().cancelled_event
+        watch, seen, stamp = DriveWatch(), None, None
+        while not stop.is_set():
+            targets = [row.target for row in self.facts.targets] if self.facts else []
+            drives = watch.look(targets)
+            if drives != seen and self.facts is not None:
+                seen = drives
+                self.post_message(DrivesSeen(drives))
+            now = _stamp(self.session_path)
+            if stamp is not None and now != stamp:
+                self.post_message(SessionMoved())
+            stamp = now
+            stop.wait(LOOK_EVERY)
+
+    @on(DrivesSeen)
+    def drives_seen(self, message: DrivesSeen) -> None:
+        before, self.drives = self.drives, message.drives
+        self.tell_screens()
+        for key in message.drives.here.keys() - before.here.keys() if before.mounts or before.here else ():
+            row = self.facts.target(key) if self.facts else None
+            if row is not None:
+                self.notify(f"{name(row.target.name)} is plugged in", timeout=4, markup=False)
+
+    @on(SessionMoved)
+    def session_moved(self) -> None:
+        self.read_facts()
+
+    def tell_screens(self) -> None:
+        """Tell the screen in sight what is new; the others ask when they come back."""
+        for screen in self.screen_stack:
+            if isinstance(screen, MainScreen):
+                screen.told()
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes whenever somebody writes to the session DB."""
+    found: list[int] = []
+    for suffix in ("", "-wal"):
+        try:
+            status = Path(f"{path}{suffix}").stat()
+        except OSError:
+            continue
+        found += [status.st_mtime_ns, status.st_size]
+    return tuple(found)

@@ -1,0 +1,89 @@
+"""What every test of the app needs: a fixed clock, no settings of the machine, and ways to wait for the app."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from medback_core import model
+from medback_core.model import Event, Progress
+from medback_core.session import Session
+from medback_tui import jobs
+from medback_tui.app import MedbackApp
+from tui import worlds
+
+
+@pytest.fixture(autouse=True)
+def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pictures don't depend on whose machine this is."""
+    for variable in ("NO_COLOR", "TEXTUAL_THEME", "COLORTERM", "TEXTUAL_ANIMATIONS"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+    monkeypatch.setenv("TZ", "UTC")
+    os.environ["TZ"] = "UTC"
+    import time
+
+    time.tzset()
+
+
+@pytest.fixture
+def fixed_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is always 2026-11-24."""
+    monkeypatch.setattr(model, "now", lambda: worlds.NOW)
+
+
+class Script:
+    """An operation that does what it is told: yields its events a second apart, then waits to be stopped or let go."""
+
+    def __init__(self, events: list[Event], *, then_wait: bool = True) -> None:
+        self.events, self.then_wait = events, then_wait
+        self.told = threading.Event()  # all events are out
+        self.go_on = threading.Event()
+        self.closed = threading.Event()
+        self.seconds = 1000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def __call__(self, session: Session) -> Iterator[Event]:
+        del session
+        try:
+            for event in self.events:
+                self.seconds += 1
+                yield event
+            last = next((e for e in reversed(self.events) if isinstance(e, Progress)), Progress("waiting"))
+            self.told.set()
+            while self.then_wait and not self.go_on.wait(0.02):
+                yield last
+        finally:
+            self.closed.set()
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Script]]:
+    """Makes scripts whose seconds are the clock of rates and spinners."""
+    made: list[Script] = []
+
+    def make(events: list[Event], *, then_wait: bool = True) -> Script:
+        one = Script(events, then_wait=then_wait)
+        monkeypatch.setattr(jobs, "monotonic", one.monotonic)
+        made.append(one)
+        return one
+
+    yield make
+    for one in made:
+        one.go_on.set()
+
+
+@pytest.fixture
+def open_app(tmp_path: Path) -> Callable[..., MedbackApp]:
+    """The app on a session, without a watch on the machine's drives."""
+
+    def make(session: Path | None = None, *, watch: bool = False, settings_file: Path | None = None) -> MedbackApp:
+        return MedbackApp(session or tmp_path / "none.db", settings_file=settings_file, watch=watch)
+
+    return make

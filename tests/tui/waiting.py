@@ -1,0 +1,53 @@
+"""Wait for the app to have read, planned or worked, without sleeping for a fixed time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from textual.pilot import Pilot
+
+from medback_tui.app import MedbackApp
+
+READING = {"facts", "listing", "plan", "pick"}
+
+
+async def settle(pilot: Pilot[int]) -> None:
+    """Until nothing is being read any more and all of it is on the screen."""
+    app = pilot.app
+    quiet = 0
+    for _ in range(400):
+        await pilot.pause()
+        busy = [worker for worker in app.workers if worker.group in READING and not worker.is_finished]
+        quiet = 0 if busy else quiet + 1
+        if quiet >= 4:
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("the app never settled")
+
+
+async def until(pilot: Pilot[int], condition: Callable[[], bool], what: str = "", seconds: float = 20) -> None:
+    """Until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"never came true: {what}")
+        await pilot.pause(0.01)
+
+
+async def jobs_done(pilot: Pilot[int], seconds: float = 30) -> None:
+    """Until no job runs or waits, and what they changed is shown."""
+    app = pilot.app
+    assert isinstance(app, MedbackApp)
+    await until(pilot, lambda: not app.queue.busy, "the jobs end", seconds)
+    await settle(pilot)
+
+
+def text_of(pilot: Pilot[int]) -> str:
+    """All that stands on the screen, line by line."""
+    screen = pilot.app.screen
+    width, height = screen.size
+    strips = screen._compositor.render_strips()
+    del width, height
+    return "\n".join(strip.text for strip in strips)
