@@ -150,7 +150,8 @@ def exfat(tmp_path: Path) -> Iterator[Path]:
             pytest.skip("exFAT can't be mounted here")
         yield point
     finally:
-        _run("umount", point) or _run("umount", "-l", point)
+        if not _run("umount", point):
+            _run("umount", "-l", point)
         _run("losetup", "-d", device)
 
 

@@ -515,3 +515,45 @@ def test_what_a_file_system_cannot_hold_of_permissions_and_time_is_noted_and_no_
         assert not staged.mtime_kept and not staged.mode_kept
         group.publish()
     assert _files(drive) == {"a": b"hello"}
+
+
+def test_a_drive_that_fails_while_permissions_or_time_are_set_is_a_failure(
+    drive: Root, source: Callable[..., Source]
+) -> None:
+    for bad in ("chmod", "utime"):
+
+        def fail(op: str, *details: Any, bad: str = bad) -> None:
+            if op == bad:
+                raise OSError(errno.EIO, op)
+
+        with Group(drive) as group:
+            disk.set_observer(fail)
+            with pytest.raises(OSError, match=bad):
+                _small(group, b"a", source(), 0o777)
+            disk.set_observer(None)
+            assert _files(drive) == {}
+
+
+def test_a_source_that_has_grown_does_not_fill_the_drive(drive: Root, source: Callable[..., Source]) -> None:
+    ops: Ops = []
+    _record(ops)
+    with Group(drive) as group, pytest.raises(ContentDiffers):
+        _large(group, b"a", source(bytes(4 << 20)), Identity(1 << 20, b"\0" * 16))
+    assert sum(len(op[2]) for op in ops if op[0] == "write") <= 1 << 20
+
+
+def test_a_temporary_file_tells_what_it_would_become(drive: Root) -> None:
+    with Group(drive) as group:
+        names = [
+            group.stage_bytes(b"d/" + name, b"x").temporary
+            for name in (b".medback.xml", b".medback-target.xml", b"other")
+        ]
+    assert [name[len(TEMPORARY_PREFIX) + 12 :] for name in names] == [b".medback.xml", b".medback-target.xml", b""]
+
+
+def test_each_primitive_masks_special_bits_itself(drive: Root) -> None:
+    fd = primitives.create(drive.fd, b"a", 0o7755)
+    assert stat.S_IMODE(os.fstat(fd).st_mode) == 0o755
+    primitives.chmod(fd, 0o6711)
+    assert stat.S_IMODE(os.fstat(fd).st_mode) == 0o711
+    os.close(fd)
