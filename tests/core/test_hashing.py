@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from medback_core import hashing
 from medback_core.hashing import ChangedWhileRead, Entry, Hashed, hash_fd, hash_file, hash_many
 from medback_core.model import Identity
