@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from medback_core import session as db
 from medback_core.coverage import Holdings, target_holdings
@@ -83,8 +83,9 @@ def rated_shares(rated: Rated, totals: Mapping[int, Count], wanted: int) -> Shar
     return Shares(none, below - none, whole - below)
 
 
-def read_facts(session: Session) -> Facts:
-    """Read them all. Looks at the sources' paths too, so never on the event loop."""
+def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]:
+    """Read them all, twice: at once with what would be lost with each drive as it was `before` (that takes most of a
+    second for a million files), then exactly. Looks at the sources' paths too, so never on the event loop."""
     rated = Rated(session)
     totals = db.totals_by_source(session)
     sources = []
@@ -92,15 +93,19 @@ def read_facts(session: Session) -> Facts:
         shares = rated_shares(rated, totals.get(source.key, {}), source.wanted)
         damaged = db.trouble_below(session, source.key)
         sources.append(SourceFacts(source, shares, damaged, os.path.isdir(source.path)))
-    holdings = target_holdings(session)
     targets = []
     for target in db.list_targets(session):
-        held = holdings.get(target.key, Holdings())
-        claimed = db.held_by(session, target.key, claims=True) - Count(held.files, held.bytes)
-        targets.append(TargetFacts(target, Count(held.files, held.bytes), claimed, held.only_copy))
-    return Facts(
-        tuple(sources), tuple(targets), sum((row.shares for row in sources), Shares()), db.has_expected(session)
-    )
+        held = db.held_by(session, target.key)
+        claimed = db.held_by(session, target.key, claims=True) - held
+        was = before.target(target.key) if before is not None else None
+        targets.append(TargetFacts(target, held, claimed, was.only if was is not None else NOTHING))
+    shares = sum((row.shares for row in sources), Shares())
+    quick = Facts(tuple(sources), tuple(targets), shares, db.has_expected(session))
+    yield quick
+    holdings = target_holdings(session)
+    exact = tuple(replace(row, only=holdings.get(row.target.key, Holdings()).only_copy) for row in targets)
+    if exact != quick.targets:
+        yield replace(quick, targets=exact)
 
 
 def unsafe_with(session: Session, target: int) -> Count:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from medback_core import model, plans
 from medback_core.plans import PlanSummary
@@ -41,20 +41,30 @@ class PlanFacts:
     wish: Wish
     imagined: bool
     summary: PlanSummary
+    looking: bool = False  # what is missing is still being looked at
 
 
-def make_plan(
+def make_plans(
     session: Session, wish: Wish, stopped: Callable[[], bool], progress: Callable[[model.Progress], None]
-) -> PlanFacts | None:
-    """The plan for a wish; None when it was stopped or there is nothing to plan for. For a thread: it looks at the
-    destination, file by file."""
+) -> Iterator[PlanFacts]:
+    """The plans for a wish, the last one is the answer; nothing when it was stopped or there is nothing to plan for.
+
+    First, in milliseconds, what it would take if all was lost, which is also the answer when nothing is missing; then
+    what is missing, which means a look at every destination. For a thread.
+    """
     if not list_sources(session):
-        return None
-    if not wish.everything:
-        plan = _make(session, wish, False, stopped, progress)
-        if plan is None or plan.summary.missing.files or plan.summary.differing:
-            return plan
-    return _make(session, wish, True, stopped, progress)
+        return
+    imagined = _make(session, wish, True, stopped, progress)
+    if imagined is None:
+        return
+    if wish.everything:
+        yield imagined
+        return
+    yield replace(imagined, looking=True)
+    plan = _make(session, wish, False, stopped, progress)
+    if plan is not None:
+        something = plan.summary.missing.files or plan.summary.differing
+        yield plan if something else imagined
 
 
 def _make(

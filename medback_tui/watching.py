@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.worker import get_current_worker
 
 from medback_core.errors import MedbackError
-from medback_core.session import open_session
+from medback_core.session import Session, open_session
 
 from .drives import Drives, DriveWatch
 from .facts import Facts, read_facts
@@ -55,14 +55,20 @@ class WatchingApp(SharedApp):
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="facts")
     def _read_facts(self) -> None:
-        worker = get_current_worker()
+        worker, before = get_current_worker(), self.facts
+
+        def read(session: Session) -> bool:
+            for facts in read_facts(session, before):
+                if worker.is_cancelled:
+                    break
+                self.post_message(FactsRead(facts))
+            return True
+
         try:
-            facts = self.in_session(read_facts) or Facts()
+            if self.in_session(read) is None:
+                self.post_message(FactsRead(Facts()))
         except MedbackError as error:
             self.call_later(self.show_problem, error)
-            return
-        if not worker.is_cancelled:
-            self.post_message(FactsRead(facts))
 
     @on(FactsRead)
     def facts_read(self, message: FactsRead) -> None:

@@ -11,7 +11,7 @@ from medback_tui.widgets.plan_list import PlanRow
 from medback_tui.words import counted, files, name, plural, size
 
 
-def headline(plan: PlanFacts) -> Content:
+def headline(plan: PlanFacts, looked_at: int = 0) -> Content:
     """What is missing and what it takes; on a good day, what would come back if this machine died."""
     summary = plan.summary
     drives = plural(len(summary.steps), "drive")
@@ -24,16 +24,18 @@ def headline(plan: PlanFacts) -> Content:
     if not summary.missing.files:
         return Content("nothing is known that could be lost")
     words = "" if plan.wish.everything else "Nothing is missing. "
+    if plan.looking:
+        words = f"Looking at what is missing, {files(looked_at)} so far. "
     one = len(summary.steps) == 1
     order = "this one drive brings" if one else f"these {drives}, in this order, bring"
     words += f"If this machine died now: {order} back {counted(comes)}"
     if not summary.unreachable.files:
-        return Content.styled(words, "bold $text-success")
+        return Content.styled(words, "bold" if plan.looking else "bold $text-success")
     lost = f", and {counted(summary.unreachable)} would not come back"
     return Content.assemble((words, "bold"), (lost, "bold $text-error"))
 
 
-def wish_words(wish: Wish, marks: int, conflicts: int) -> Content:
+def wish_words(wish: Wish, marks: int, conflicts: int, *, stale: bool = False) -> Content:
     """What is to come back and where to."""
     scope = wish.scope
     what = "everything" if scope.source is None else name(scope.source)
@@ -45,6 +47,8 @@ def wish_words(wish: Wish, marks: int, conflicts: int) -> Content:
     parts = [("bring back ", ""), (what, "bold $foreground"), ("   to ", ""), (where, "bold $foreground")]
     if conflicts:
         parts.append((f"   {plural(conflicts, 'conflict')} (c)", "bold $text-warning"))
+    if stale:
+        parts.append(("   F5 looks again", "$accent"))
     return Content.assemble(*parts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import ClassVar
 
 from textual import getters, on, work
@@ -18,20 +19,23 @@ from medback_core import model
 from medback_core.errors import MedbackError
 from medback_core.plans import PlannedStep
 from medback_core.rating import NOTHING
+from medback_core.session import Session
 from medback_tui import operations
 from medback_tui.facts import Facts
 from medback_tui.jobs import Job
 from medback_tui.keys import quiet, shown
-from medback_tui.plan_facts import EVERYTHING, PlanFacts, Scope, Wish, make_plan
+from medback_tui.plan_facts import EVERYTHING, PlanFacts, Scope, Wish, make_plans
 from medback_tui.widgets.empty import EmptyState
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.plan_list import PlanList, PlanRow
-from medback_tui.words import files, name
+from medback_tui.words import name
 
 from . import restoring
 from .base import MainScreen
 from .dialogs import confirm
 from .plan_words import detail_words, headline, wish_words
+
+SLOW = 1.0  # seconds: a plan that takes longer is made again only when asked for
 
 
 @dataclass
@@ -93,6 +97,7 @@ class RestoreScreen(MainScreen):
             "Write a restore context: all names, hashes and places in one file",
         ),
         quiet("E", "end", "restore.end", "end restore", "Drop what a loaded context expects"),
+        quiet("f5,ctrl+r", "again", "restore.again", "look again", "Look at what is missing again"),
         quiet("escape", "back", "restore.back", "back", "Everything again, in place, with all drives"),
     ]
 
@@ -111,6 +116,10 @@ class RestoreScreen(MainScreen):
         self.plan: PlanFacts | None = None
         self.conflicts: list[tuple[Job, model.Conflict]] = []
         self._facts: Facts | None = None
+        self._seconds = 0.0  # what the last plan took
+        self._looked_at = 0
+        self._stale = False  # something changed since the plan was made
+        self._asked = False  # another screen asked for a plan
 
     def compose_body(self) -> Iterable[Widget]:
         yield EmptyState()
@@ -136,8 +145,13 @@ class RestoreScreen(MainScreen):
             return
         if RestoreScreen.start_with is not None:
             self.scopes, RestoreScreen.start_with = RestoreScreen.start_with, None
-            self.wish, changed = replace(self.wish, scope=self.scopes[0], everything=False), True
-        if changed:
+            self.wish = replace(self.wish, scope=self.scopes[0], everything=False)
+            changed = self._asked = True
+        if changed and self._seconds > SLOW and not self._asked:
+            self._stale = True  # a look at a million destinations is not repeated for every change
+            self._show_wish()
+        elif changed:
+            self._asked = False
             self.replan()
         else:
             self.rows.refresh()
@@ -147,6 +161,7 @@ class RestoreScreen(MainScreen):
 
     def replan(self) -> None:
         """Make the plan for the present wish, in a thread."""
+        self._stale, self._looked_at = False, 0
         self._show_wish()
         self._make_plan(self.wish)
 
@@ -157,19 +172,23 @@ class RestoreScreen(MainScreen):
         def tell(progress: model.Progress) -> None:
             self.post_message(Planning(progress))
 
+        def make(session: Session) -> None:
+            for plan in make_plans(session, wish, lambda: worker.is_cancelled, tell):
+                if not worker.is_cancelled:
+                    self.post_message(PlanMade(plan))
+
+        started = monotonic()
         try:
-            plan = self.app.in_session(lambda session: make_plan(session, wish, lambda: worker.is_cancelled, tell))
+            self.app.in_session(make)
         except MedbackError as error:
             self.post_message(PlanMade(None, str(error)))
-            return
-        if not worker.is_cancelled:
-            self.post_message(PlanMade(plan))
+        self._seconds = monotonic() - started
 
     @on(Planning)
     def planning(self, message: Planning) -> None:
-        done = message.progress
-        if self.plan is None or self.plan.wish != self.wish:
-            self.headline.update(Content(f" {done.phase}: {files(done.files)} so far …"))
+        self._looked_at = message.progress.files
+        if self.plan is not None and self.plan.looking:
+            self.headline.update(headline(self.plan, self._looked_at))
 
     @on(PlanMade)
     def plan_made(self, message: PlanMade) -> None:
@@ -177,7 +196,7 @@ class RestoreScreen(MainScreen):
         if message.problem:
             self.headline.update(Content.styled(f" {name(message.problem)}", "$text-error"))
         elif plan is not None and plan.wish == self.wish:
-            self.headline.update(headline(plan))
+            self.headline.update(headline(plan, self._looked_at))
             rows: list[PlanRow] = [PlanRow(n + 1, step) for n, step in enumerate(plan.summary.steps)]
             rows += self._left_out(plan)
             self.rows.show_plan(plan, rows)
@@ -192,7 +211,7 @@ class RestoreScreen(MainScreen):
         return [PlanRow(0, PlannedStep(target, NOTHING, NOTHING), excluded=True) for target in out]
 
     def _show_wish(self) -> None:
-        self.wish_line.update(wish_words(self.wish, len(self.scopes), len(self.conflicts)))
+        self.wish_line.update(wish_words(self.wish, len(self.scopes), len(self.conflicts), stale=self._stale))
 
     @property
     def current(self) -> PlanRow | None:
@@ -265,6 +284,11 @@ class RestoreScreen(MainScreen):
         if wish != self.wish:
             self.wish = wish
             self.replan()
+
+    def action_again(self) -> None:
+        """Look at the destinations again."""
+        self.app.read_facts()
+        self.replan()
 
     def action_what(self) -> None:
         """Choose what to bring back."""
