@@ -23,8 +23,6 @@ from .model import (
 from .session import (
     Copy,
     Session,
-    add_pending,
-    clear_pending,
     copies_below,
     copies_of,
     counting_keys,
@@ -37,6 +35,8 @@ from .session import (
 from .source_records import flush_sources
 from .target_records import Recorder, look_at, same_time, write_contexts
 from .targets import Drive, open_drive, resolve_target
+
+_DIRECTORIES_PER_COMMIT = 100
 
 
 def reclaim(
@@ -69,18 +69,22 @@ def _free(session: Session, drive: Drive, old: bool, surplus: bool, dry_run: boo
     if surplus:
         candidates += [pair for pair in surplus_copies(session, key, counting_keys(session)) if pair not in candidates]
     foreign = _named_by_others(session, drive) if candidates else frozenset()
-    recorder = Recorder(drive)
-    freed = freed_bytes = kept = 0
+    going = [pair for pair in candidates if _is_disposable(session, *pair, foreign)]
+    kept = len(candidates) - len(going)
+    freed = freed_bytes = 0
     paths = []
-    for identity, copy in candidates:
+    if not dry_run and going:
+        # Nobody may name a copy that is about to go: the DB and the sources are told before, the drive with it.
+        with session.transaction():
+            withdraw_copies(session, key, [copy.identity for _, copy in going])
+        yield from flush_sources(session)
+    recorder = Recorder(drive)
+    for identity, copy in going:
         assert copy.path is not None
         shown = os.path.join(drive.root.path, copy.path)
-        yield Progress("reclaiming", freed + kept, freed_bytes, len(candidates), None, shown)
-        if not _is_disposable(session, identity, copy, foreign):
-            kept += 1
-            continue
+        yield Progress("reclaiming", freed, freed_bytes, len(going), None, shown)
         if not dry_run:
-            problem = _remove(session, drive, recorder, identity, copy)
+            problem = _remove(drive, recorder, identity, copy)
             if problem:
                 kept += 1
                 yield Skipped(shown, problem)
@@ -90,11 +94,11 @@ def _free(session: Session, drive: Drive, old: bool, surplus: bool, dry_run: boo
         freed_bytes += identity.size
         paths.append(shown)
     if not dry_run and freed:
-        yield from flush_sources(session)
         try:
+            recorder.commit()
             write_contexts(session, drive)
         except OSError as error:
-            yield Warned(f"the restore context could not be written to the drive: {error.strerror}")
+            yield Warned(f"the drive's records could not be brought up to date: {error.strerror}")
     yield ReclaimSummary(drive.target, freed, freed_bytes, kept, tuple(paths))
 
 
@@ -130,27 +134,21 @@ def _named_by_others(session: Session, drive: Drive) -> frozenset[Identity]:
     return frozenset(named)
 
 
-def _remove(session: Session, drive: Drive, recorder: Recorder, identity: Identity, copy: Copy) -> str:
-    """Withdraw one copy and unlink its file; why not, where it can't be. DB, then the drive's sidecar, then the file."""
+def _remove(drive: Drive, recorder: Recorder, identity: Identity, copy: Copy) -> str:
+    """Unlink one file that is still what was recorded; why not, where it can't be. Its record follows: a record
+    without a file is put right by the next look, a file without a record would be forgotten."""
     assert copy.path is not None
     drive.check()
     try:
         status = drive.root.stat(copy.path)
-    except OSError as error:
-        return error.strerror or "cannot be looked at"
-    if status is None or status.st_size != identity.size:
-        return "is not what it was"
-    if copy.mtime_ns is not None and not same_time(drive, status.st_mtime_ns, copy.mtime_ns):
-        return "was changed on the drive"
-    pending = [(copy.identity, copy.path)]
-    with session.transaction():
-        withdraw_copies(session, copy.target, [copy.identity])
-        add_pending(session, copy.target, pending)
-    try:
-        recorder.drop(*os.path.split(copy.path))
-        recorder.commit()
-        clear_pending(session, copy.target, pending)
+        if status is None or status.st_size != identity.size:
+            return "is not what it was"
+        if copy.mtime_ns is not None and not same_time(drive, status.st_mtime_ns, copy.mtime_ns):
+            return "was changed on the drive"
         disk.remove(drive.root, copy.path, expect=status)
+        recorder.drop(*os.path.split(copy.path))
+        if len(recorder) >= _DIRECTORIES_PER_COMMIT:
+            recorder.commit()
     except OSError as error:
         return f"could not be removed: {error.strerror}"
     return ""

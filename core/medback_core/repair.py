@@ -102,9 +102,10 @@ def _repair_source(session: Session, source: Source, only: Target | None, dry_ru
             if dry_run:
                 yield _would(shown, places, session, row.identity)
                 continue
-            yield from _replace(root, path, identity, row.mtime_ns, row.mode, places, session, row.identity)
+            if not _holds(root, path, identity):
+                yield from _replace(root, path, identity, row.mtime_ns, row.mode, places, session, row.identity)
             status = root.stat(path)
-            if status is not None and status.st_mtime_ns == row.mtime_ns and _holds(root, path, identity):
+            if status is not None and _holds(root, path, identity):
                 with session.transaction():
                     directory = ensure_directory(session, source.key, os.path.dirname(path))
                     seen = Seen(
@@ -145,8 +146,10 @@ def _repair_target(session: Session, drive: Drive, only: Target | None, dry_run:
         if dry_run:
             yield _would(shown, places, session, key)
             continue
-        repaired = False
-        for event in _replace(drive.root, path, identity, record.mtime_ns, record.mode, places, session, key):
+        repaired = _holds(drive.root, path, identity)  # by a run that was ended before it could record it
+        for event in (
+            () if repaired else _replace(drive.root, path, identity, record.mtime_ns, record.mode, places, session, key)
+        ):
             repaired |= isinstance(event, Repaired)
             yield event
         if repaired:
@@ -275,12 +278,15 @@ def _keep_aside(root: disk.Root, path: bytes) -> None:
 
 
 def _holds(root: disk.Root, path: bytes, identity: Identity) -> bool:
+    """Whether a file holds this content now."""
     steps = disk.read_from_drive(root, path)
     while True:
         try:
             next(steps)
         except StopIteration as end:
             return end.value.identity == identity
+        except OSError:
+            return False
 
 
 def _opened(path: bytes) -> disk.Root:
