@@ -83,6 +83,7 @@ class MedbackApp(TellingApp, WatchingApp):
         self.settings = load_settings(settings_file)
         self.log_lines: list[LogLine] = []
         self.dismissed = 0
+        self.next_drive: int | None = None
         self._watch, self.quitting = watch, False
         self._quit_code = 0
         self.set_reactive(MedbackApp.theme, self._usable_theme())
@@ -237,7 +238,7 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return tuple(found)
 
 
-def run(session_db: Path | None = None, *, mouse: bool = True) -> int:
+def run(session_db: Path | None = None, mouse: bool = True) -> int:
     """Open the app on a session DB (the default one with None; it need not exist yet) and return its exit code.
 
     Raises Refused for a DB that is not ours or of a later version: before anything is drawn.

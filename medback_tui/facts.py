@@ -76,6 +76,11 @@ class Facts:
         return next((row for row in self.targets if row.target.key == key), None)
 
 
+def is_there(path: bytes) -> bool:
+    """Whether a source's directory is there. Pictures of a made-up shelf replace it, like the clock."""
+    return os.path.isdir(path)
+
+
 def rated_shares(rated: Rated, totals: Mapping[int, Count], wanted: int) -> Shares:
     """Sort totals by placement into how safe they are."""
     whole, by_copies, below = rated.summed(totals, wanted)
@@ -92,7 +97,7 @@ def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]
     for source in db.list_sources(session):
         shares = rated_shares(rated, totals.get(source.key, {}), source.wanted)
         damaged = db.trouble_below(session, source.key)
-        sources.append(SourceFacts(source, shares, damaged, os.path.isdir(source.path)))
+        sources.append(SourceFacts(source, shares, damaged, is_there(source.path)))
     targets = []
     for target in db.list_targets(session):
         held = db.held_by(session, target.key)

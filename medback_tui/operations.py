@@ -5,6 +5,7 @@ The operations are imported when a job starts: the first frame doesn't wait for 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 
 from medback_core import model
@@ -34,7 +35,7 @@ def add_source(path: bytes, *, alias: str | None = None, copies: int | None = No
         options += ["--alias", alias]
     if copies is not None:
         options += ["--copies", str(copies)]
-    return Job(f"add {name(path)}", command("add-src", path, *options), start, kind="add-src")
+    return Job(f"add {name(os.path.basename(path) or path)}", command("add-src", path, *options), start, kind="add-src")
 
 
 def update(aliases: Sequence[str] = (), *, accept_deletions: bool = False, accept_changes: bool = False) -> Job:
@@ -224,7 +225,7 @@ def load_context(path: bytes) -> Job:
 
         return contexts.add_restore_context(session, path)
 
-    title = f"load {name(path)}"
+    title = f"load {name(os.path.basename(path))}"
     return Job(title, command("add-restore-context", path), start, kind="add-restore-context")
 
 
@@ -239,7 +240,7 @@ def write_context(path: bytes) -> Job:
 
         return write()
 
-    return Job(f"write {name(path)}", command("write-restore", path), start, kind="write-restore")
+    return Job(f"write {name(os.path.basename(path))}", command("write-restore", path), start, kind="write-restore")
 
 
 def finish_restore() -> Job:

@@ -42,6 +42,7 @@ class PlanFacts:
     imagined: bool
     summary: PlanSummary
     looking: bool = False  # what is missing is still being looked at
+    differing: int = 0  # nothing is missing, but so many files differ from what should be there
 
 
 def make_plans(
@@ -63,8 +64,7 @@ def make_plans(
     yield replace(imagined, looking=True)
     plan = _make(session, wish, False, stopped, progress)
     if plan is not None:
-        something = plan.summary.missing.files or plan.summary.differing
-        yield plan if something else imagined
+        yield plan if plan.summary.missing.files else replace(imagined, differing=plan.summary.differing)
 
 
 def _make(

@@ -100,7 +100,8 @@ class WatchingApp(SharedApp):
         for key in message.drives.here.keys() - before.here.keys() if before.mounts or before.here else ():
             row = self.facts.target(key) if self.facts else None
             if row is not None:
-                self.notify(f"{name(row.target.name)} is plugged in", timeout=4, markup=False)
+                offer = "; the plan waits for it: 4, then Enter restores" if key == self.next_drive else ""
+                self.notify(f"{name(row.target.name)} is plugged in{offer}", timeout=6, markup=False)
 
     @on(SessionMoved)
     def session_moved(self) -> None:

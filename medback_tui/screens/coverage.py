@@ -151,6 +151,9 @@ class CoverageScreen(MainScreen):
         listing = message.listing
         if listing.place != self.place or listing.view != self.view:
             return  # one has moved on meanwhile
+        if listing.found is None and listing.place.source is not None:
+            self.action_out()  # the directory is gone
+            return
         cursor = self.rows.cursor if self.rows.listing.place == listing.place else 0
         if message.under is not None:
             cursor = self._index_of(listing, message.under, cursor)

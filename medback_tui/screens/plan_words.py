@@ -19,8 +19,13 @@ def headline(plan: PlanFacts, looked_at: int = 0) -> Content:
     if not plan.imagined:
         bring = "brings" if len(summary.steps) == 1 else "bring"
         words = f"{counted(summary.missing)} missing; {drives} {bring} back {size(comes.bytes)}"
-        differ = f"; {files(summary.differing)} differ from what should be there" if summary.differing else ""
+        differ = f"; {_differ(summary.differing)}" if summary.differing else ""
         return Content.styled(words + differ, "bold $text-warning")
+    if plan.differing:
+        words = (
+            f"Nothing is missing, but {_differ(plan.differing)}. Enter on a drive that is here lists them as conflicts."
+        )
+        return Content.styled(words, "bold $text-warning")
     if not summary.missing.files:
         return Content("nothing is known that could be lost")
     words = "" if plan.wish.everything else "Nothing is missing. "
@@ -33,6 +38,10 @@ def headline(plan: PlanFacts, looked_at: int = 0) -> Content:
         return Content.styled(words, "bold" if plan.looking else "bold $text-success")
     lost = f", and {counted(summary.unreachable)} would not come back"
     return Content.assemble((words, "bold"), (lost, "bold $text-error"))
+
+
+def _differ(count: int) -> str:
+    return f"{files(count)} {'differs' if count == 1 else 'differ'} from what should be there"
 
 
 def wish_words(wish: Wish, marks: int, conflicts: int, *, stale: bool = False) -> Content:
@@ -60,7 +69,7 @@ def detail_words(plan: PlanFacts | None, row: PlanRow | None, here: Mapping[int,
         if row.excluded:
             lines.append(Content(f"{name(target.name)} is left out of the plan; x takes it in again"))
         elif target.key in here:
-            idle = plan is None or plan.imagined
+            idle = plan is None or (plan.imagined and not plan.differing)
             words = " is plugged in" + ("; nothing is missing now" if idle else ": Enter restores from it")
             lines.append(Content.assemble((name(target.name), "bold $text-success"), words))
         else:

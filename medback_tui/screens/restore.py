@@ -200,6 +200,8 @@ class RestoreScreen(MainScreen):
             rows: list[PlanRow] = [PlanRow(n + 1, step) for n, step in enumerate(plan.summary.steps)]
             rows += self._left_out(plan)
             self.rows.show_plan(plan, rows)
+        steps = plan.summary.steps if plan is not None and not plan.imagined else ()
+        self.app.next_drive = steps[0].target.key if steps else None
         self._show_wish()
         self._show_detail()
         self.refresh_bindings()
@@ -252,7 +254,7 @@ class RestoreScreen(MainScreen):
             self.notify(
                 f"{name(target.name)} is not plugged in yet; it lights up when it is", severity="warning", markup=False
             )
-        elif self.plan.imagined:
+        elif self.plan.imagined and not self.plan.differing:
             self.notify("nothing is missing: there is nothing to bring back", markup=False)
         else:
             for scope in self.scopes:

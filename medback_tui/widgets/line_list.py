@@ -22,7 +22,7 @@ from .columns import Cell, Column, Span, row_strip, visible
 GUTTER = 2  # the cursor's bar, and the mark
 
 
-class LineList(ScrollView, can_focus=True):
+class LineList(ScrollView, can_focus=True, inherit_bindings=False):
     """Base of every list in the app: one header line that stays, rows below it.
 
     A subclass answers `row_count`, `cells(index)`, and where it likes `is_marked` and `row_style`.

@@ -1,0 +1,99 @@
+"""A made-up shelf for the pictures in the README: a session without any drive, its dates hanging on one moment."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from medback_core import session as db
+from medback_core.model import Identity, Source, Standing, Target, TargetState
+from medback_core.session import Copy, Seen, Session
+
+NOW = 1_795_493_153  # 2026-11-24
+DAY = 86_400
+GB = 10**9
+
+
+def identity(seed: str, size: int) -> Identity:
+    """A content that is always the same for a seed."""
+    return Identity(size, hashlib.md5(seed.encode()).digest())
+
+
+def add_files(session: Session, source: Source, directory: bytes, files: Iterable[tuple[bytes, int]]) -> list[int]:
+    """Files of a directory as a scan would have put them there; returns their identities' keys."""
+    keys = []
+    with session.transaction():
+        key = db.ensure_directory(session, source.key, directory)
+        for name, size in files:
+            mtime = (NOW - 400 * DAY + size % 1000) * 10**9
+            seen = Seen(name, identity(f"{source.id}/{directory!r}/{name!r}", size), mtime, 0o644, 1, 7, mtime)
+            keys.append(db.put_file(session, key, seen))
+    return keys
+
+
+def add_copies(
+    session: Session, target: Target, keys: Iterable[int], *, standing: Standing = Standing.VERIFIED, days: int = 21
+) -> None:
+    """These contents lie on that target."""
+    date = NOW - days * DAY if standing is Standing.VERIFIED else None
+    db.record_copies(session, [Copy(key, target.key, standing, b"photos/%d" % key, None, date, True) for key in keys])
+
+
+def add_target(session: Session, tid: str, label: str, **more: object) -> Target:
+    """A known drive."""
+    facts: dict[str, object] = {
+        "seen_at": NOW - 21 * DAY, "verified_at": NOW - 21 * DAY, "total_bytes": 2000 * GB, "free_bytes": 1400 * GB,
+        "path": b"/media/ada/" + label.split()[0].lower().encode(), "fs_type": "ext4",
+    }  # fmt: skip
+    facts.update(more)
+    return db.save_target(session, Target(-1, tid, label, **facts))  # type: ignore[arg-type]
+
+
+def add_source(session: Session, sid: str, alias: str, path: bytes, *, wanted: int = 2, days: int = 3) -> Source:
+    """A source that was scanned."""
+    source = db.add_source(session, Source(-1, sid, alias, path, wanted))
+    source = replace(source, scanned_at=NOW - days * DAY)
+    db.save_source(session, source)
+    return source
+
+
+def small(path: Path) -> Path:
+    """Two sources, three drives, every state of safety."""
+    with db.open_session(path) as session:
+        photos = add_source(session, "p4photos0000", "photos", b"/home/ada/photos")
+        research = add_source(session, "r3search0000", "research", b"/home/ada/research", wanted=3, days=20)
+        blue = add_target(session, "k3v9q2x8ab7m", "Blue Seagate 2T")
+        red = add_target(
+            session, "m8w2c5r1dd3q", "Red WD 1T", total_bytes=1000 * GB, free_bytes=90 * GB, seen_at=NOW - 2 * DAY
+        )
+        old = add_target(
+            session, "z1x7t4n9kk2p", "Old Toshiba", state=TargetState.SUSPECT, total_bytes=500 * GB, free_bytes=20 * GB,
+            verified_at=NOW - 500 * DAY, seen_at=NOW - 200 * DAY,
+        )  # fmt: skip
+        raw = add_files(
+            session, photos, b"2024/lisbon/raw", [(b"DSC_%04d.NEF" % n, 38_200_000 + n * 1000) for n in range(410, 430)]
+        )
+        edited = add_files(
+            session, photos, b"2024/lisbon/edited", [(b"lisbon-%02d.tif" % n, 61_000_000 + n) for n in range(12)]
+        )
+        web = add_files(
+            session, photos, b"2024/lisbon/web", [(b"lisbon-%02d.jpg" % n, 2_400_000 + n) for n in range(12)]
+        )
+        top = add_files(session, photos, b"2024/lisbon", [(b"notes.txt", 1_804), (b"map.pdf", 3_200_000)])
+        family = add_files(
+            session, photos, b"2019/family", [(b"IMG_%04d.CR2" % n, 25_000_000 + n) for n in range(8800, 8840)]
+        )
+        add_files(session, photos, b"2025", [(b"new-%d.jpg" % n, 5_000_000 + n) for n in range(5)])
+        data = add_files(
+            session, research, b"survey/2023", [(b"wave-%d.parquet" % n, 900_000_000 + n) for n in range(9)]
+        )
+        papers = add_files(session, research, b"papers", [(b"draft-%d.pdf" % n, 700_000 + n) for n in range(30)])
+        add_copies(session, blue, [*web, *top, *family, *data, *papers])
+        add_copies(session, red, [*edited, *web, *family[:30], *data[:6], *papers], days=2)
+        add_copies(session, old, [*papers, *data], days=500)
+        add_copies(session, old, raw[:3], standing=Standing.CLAIMED)
+        with session.transaction():
+            db.refresh_oldest(session.db)
+    return path

@@ -1,0 +1,195 @@
+"""Walking the tree: in and out, filter, sort, marks; a hundred hostile names; many rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from medback_tui.app import MedbackApp
+from medback_tui.listing import Place
+from medback_tui.screens.coverage import CoverageScreen
+from medback_tui.screens.restore import RestoreScreen
+from tui import worlds
+from tui.waiting import settle, text_of, until
+
+pytestmark = pytest.mark.usefixtures("fixed_clock")
+OpenApp = Callable[..., MedbackApp]
+
+
+async def test_in_and_out_keeps_the_cursor_on_where_one_came_from(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("3")
+        await settle(pilot)
+        for key in ("right", "j", "l", "enter"):
+            await pilot.press(key)
+            await settle(pilot)
+        screen = app.screen
+        assert isinstance(screen, CoverageScreen)
+        assert screen.place == Place(1, b"2024/lisbon")
+        await pilot.press("left")
+        await settle(pilot)
+        await pilot.press("h")
+        await settle(pilot)
+        assert screen.place == Place(1, b"")
+        assert screen.rows.cursor == 1
+
+
+async def test_each_mode_keeps_its_place(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for key in ("3", "enter", "j", "1", "2", "3"):
+            await pilot.press(key)
+            await settle(pilot)
+        screen = app.screen
+        assert isinstance(screen, CoverageScreen)
+        assert screen.place == Place(1, b"")
+        assert screen.rows.cursor == 1
+
+
+async def test_the_filter_narrows_as_one_types_and_escape_ends_it(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for key in ("3", "enter", "slash", "2", "0", "2", "4"):
+            await pilot.press(key)
+            await settle(pilot)
+        assert "1 of 3 “2024”" in text_of(pilot)
+        assert "2019/" not in text_of(pilot)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert "2019/" in text_of(pilot)
+
+
+async def test_only_what_is_not_safe(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for key in ("3", "enter", "j", "enter", "enter"):
+            await pilot.press(key)
+            await settle(pilot)
+        assert "web/" in text_of(pilot)
+        await pilot.press("f")
+        await settle(pilot)
+        assert "web/" not in text_of(pilot)
+        assert "raw/" in text_of(pilot)
+
+
+async def test_sorting_by_key_and_by_a_click_on_the_header(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"), settings_file=tmp_path / "config" / "app.json")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("3")
+        await settle(pilot)
+        screen = app.screen
+        assert isinstance(screen, CoverageScreen)
+        await pilot.press("s")
+        await settle(pilot)
+        assert [row.name for row in screen.rows.listing.found.directories] == [b"research", b"photos"]  # type: ignore[union-attr]
+        await pilot.click(screen.rows, offset=(52, 0))
+        await settle(pilot)
+        assert screen.rows.listing.view.order == "unsafe"
+    again = open_app(tmp_path / "s.db", settings_file=tmp_path / "config" / "app.json")
+    assert (again.settings.order, again.settings.screen) == ("unsafe", "coverage")
+
+
+async def test_marks_are_added_up_and_taken_to_the_restore(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for key in ("3", "enter", "space", "space"):
+            await pilot.press(key)
+            await settle(pilot)
+        assert "2 marked: 86 files" in text_of(pilot)
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.screen, RestoreScreen))
+        await settle(pilot)
+        assert "photos/2019 and 1 more mark" in text_of(pilot)
+
+
+async def test_every_hostile_name_is_walked_through(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.hostile(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for key in ("3", "enter"):
+            await pilot.press(key)
+            await settle(pilot)
+        screen = app.screen
+        assert isinstance(screen, CoverageScreen)
+        for index in range(screen.rows.row_count):
+            screen.rows.cursor = index
+            await settle(pilot)
+            _is_harmless(text_of(pilot))
+            if index < len(worlds.HOSTILE):
+                await pilot.press("enter")
+                await settle(pilot)
+                _is_harmless(text_of(pilot))
+                await pilot.press("left")
+                await settle(pilot)
+        for key in (
+            "r",
+            "o",
+            "enter",
+            "escape",
+            "2",
+            "s",
+            "escape",
+            "l",
+            "escape",
+            "1",
+            "c",
+            "escape",
+            "d",
+            "escape",
+            "L",
+        ):
+            await pilot.press(key)
+            await settle(pilot)
+            _is_harmless(text_of(pilot))
+        assert app.is_running
+
+
+def _is_harmless(shown: str) -> None:
+    for char in shown:
+        assert char == "\n" or char.isprintable(), repr(char)
+
+
+async def test_a_large_directory_is_read_page_by_page(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.large(tmp_path / "s.db", 10_000, per_directory=10_000))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for key in ("3", "enter", "enter", "G"):
+            await pilot.press(key)
+            await settle(pilot)
+        screen = app.screen
+        assert isinstance(screen, CoverageScreen)
+        assert screen.rows.row_count == 10_000
+        assert "frame-0009999.dpx" in text_of(pilot)
+        assert len(screen.rows._pages) <= 4, "only what was in sight was read"
+
+
+async def test_a_directory_that_vanished_is_left_for_the_one_above(open_app: OpenApp, tmp_path: Path):
+    from medback_core import session as db
+
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for key in ("3", "enter", "j", "j", "enter"):
+            await pilot.press(key)
+            await settle(pilot)
+        screen = app.screen
+        assert isinstance(screen, CoverageScreen)
+        assert screen.place == Place(1, b"2025")
+        with db.open_session(tmp_path / "s.db") as session, session.transaction():
+            key = db.directory_key(session, 1, b"2025")
+            assert key is not None
+            db.remove_files(session, [row.key for row in db.files_in(session, key).values()])
+            db.drop_directories(session, [key])
+        app.read_facts()
+        await settle(pilot)
+        assert screen.place == Place(1, b"")
+        assert "2025/" not in text_of(pilot)

@@ -1,0 +1,154 @@
+"""The queue: one at a time, stopped between chunks, told how it ended, and never in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from medback_core import model
+from medback_core.errors import Refused
+from medback_core.model import Progress
+from medback_tui.app import MedbackApp
+from medback_tui.jobs import Job, JobState
+from medback_tui.screens.dialogs import Question
+from tui import worlds
+from tui.waiting import jobs_done, settle, text_of, until
+
+OpenApp = Callable[..., MedbackApp]
+STEP = Progress("copying", 1, 10, 2, 20, b"a")
+
+
+def job(start: Callable, title: str = "target blue") -> Job:
+    return Job(title, f"medback {title}", start)
+
+
+async def test_jobs_run_one_at_a_time_in_order(open_app: OpenApp, script: Callable):
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        first, second = script([STEP]), script([STEP], then_wait=False)
+        one, two = app.submit(job(first, "target one")), app.submit(job(second, "target two"))
+        await until(pilot, first.told.is_set)
+        assert (one.state, two.state) == (JobState.RUNNING, JobState.WAITING)
+        first.go_on.set()
+        await jobs_done(pilot)
+        assert (one.state, two.state) == (JobState.DONE, JobState.DONE)
+        assert second.closed.is_set()
+
+
+async def test_stopping_closes_the_operation_and_says_so(open_app: OpenApp, script: Callable):
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        running = script([STEP])
+        one = app.submit(job(running))
+        await until(pilot, running.told.is_set)
+        await pilot.press("X")
+        await jobs_done(pilot)
+        assert running.closed.is_set()
+        assert one.state is JobState.STOPPED
+        assert "stopped; what was done is kept" in text_of(pilot)
+
+
+async def test_a_waiting_job_can_be_stopped_before_it_begins(open_app: OpenApp, script: Callable):
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        first, second = script([STEP]), script([STEP])
+        app.submit(job(first))
+        two = app.submit(job(second))
+        await until(pilot, first.told.is_set)
+        app.queue.stop(two)
+        first.go_on.set()
+        await jobs_done(pilot)
+        assert two.state is JobState.STOPPED
+        assert not second.told.is_set()
+
+
+async def test_quitting_with_a_job_asks_and_no_is_the_default(open_app: OpenApp, script: Callable):
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        running = script([STEP])
+        app.submit(job(running))
+        await until(pilot, running.told.is_set)
+        await pilot.press("q")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press("enter")
+        await settle(pilot)
+        assert app.is_running
+        assert app.queue.running is not None
+        await pilot.press("q")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press("right", "enter")
+        await until(pilot, running.closed.is_set, "the job is closed before the app leaves")
+        await until(pilot, lambda: not app.queue.busy)
+    assert app.return_code == 0
+
+
+async def test_every_screen_is_there_while_a_job_runs(open_app: OpenApp, script: Callable, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        running = script([STEP])
+        app.submit(job(running))
+        await until(pilot, running.told.is_set)
+        for key, words in (("2", "Blue Seagate"), ("3", "photos/"), ("4", "plug in"), ("1", "photos")):
+            await pilot.press(key)
+            await settle(pilot)
+            assert words in text_of(pilot)
+            assert "same as: medback target blue" in text_of(pilot)
+
+
+async def test_a_bug_in_an_operation_is_told_and_the_app_goes_on(open_app: OpenApp):
+    def broken(session: object):
+        yield STEP
+        raise ZeroDivisionError("a [/b] bug")
+
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        app.submit(job(broken))
+        await jobs_done(pilot)
+        assert "a bug in medback" in text_of(pilot)
+        await pilot.press("L")
+        await settle(pilot)
+        assert any("ZeroDivisionError" in line.words and "Traceback" in line.words for line in app.log_lines)
+        await pilot.press("escape")
+        assert app.is_running
+
+
+async def test_a_refusal_carries_its_words_and_a_way_out(open_app: OpenApp):
+    def refused(session: object):
+        raise Refused("locked", "/tmp/s.db is in use by medback with pid 7")
+        yield
+
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        app.submit(job(refused))
+        await jobs_done(pilot)
+        assert "is in use by medback with pid 7" in text_of(pilot)
+        assert "wait until the other medback" in text_of(pilot)
+
+
+async def test_the_outcome_stays_until_it_is_taken_note_of(open_app: OpenApp, script: Callable):
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        blue = model.Target(1, "k3v9q2x8ab7m", "Blue")
+        app.submit(job(script([STEP, model.BackupSummary(blue, 3, 3000)], then_wait=False)))
+        await jobs_done(pilot)
+        assert "3 files copied" in text_of(pilot)
+        assert "everything has its wanted copies" in text_of(pilot)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert "everything has its wanted copies" not in text_of(pilot)
+
+
+async def test_y_copies_the_command_line(open_app: OpenApp, script: Callable):
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        running = script([STEP])
+        app.submit(job(running))
+        await until(pilot, running.told.is_set)
+        await pilot.press("y")
+        assert app.clipboard == "medback target blue"

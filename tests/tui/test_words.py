@@ -1,0 +1,65 @@
+"""Numbers, sizes, dates, paths and commands as the screens say them."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from medback_core import model
+from medback_tui import words
+from medback_tui.screens.pick_target import parse_capacity
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 KiB"),
+        (38_200_000, "36.4 MiB"),
+        (1 << 40, "1.0 TiB"),
+        (10**12, "931 GiB"),
+    ],
+)
+def test_sizes(count: int, said: str):
+    assert words.size(count) == said
+    assert len(words.size(count)) <= 8
+
+
+def test_dates_are_told_as_how_long_ago(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(model, "now", lambda: 1_000_000_000)
+    said = [words.ago(1_000_000_000 - seconds) for seconds in (0, 60, 7200, 86_400, 172_800, 21 * 86_400, 400 * 86_400)]
+    assert said == ["just now", "1 minute ago", "2 hours ago", "yesterday", "2 days ago", "3 weeks ago", "1 year ago"]
+    assert words.ago(0) == words.ago(None) == "never"
+
+
+def test_a_percentage_is_never_more_than_it_is():
+    assert words.percent(999_999, 1_000_000) == "99 %"
+    assert words.percent(1, 1_000_000) == "1 %"
+    assert words.percent(0, 10) == "0 %"
+    assert words.percent(10, 10) == "100 %"
+
+
+def test_a_long_path_keeps_its_start_and_its_name():
+    assert words.short_path(b"photos/2019/family/lisbon/IMG_8812.CR2", 26) == "photos/2019/…/IMG_8812.CR2"
+    assert len(words.short_path(b"a/" + b"x" * 300, 20)) == 20
+
+
+def test_commands_can_be_pasted_into_a_shell():
+    said = words.command("target", b"/mnt/my drive's", "--label", "Blue 2T")
+    assert shlex.split(said) == ["medback", "target", "/mnt/my drive's", "--label", "Blue 2T"]
+    assert words.command("add-src", b"/x/\xff\x1b") == "medback add-src $'/x/\\xff\\x1b'"
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_"), [("", None), ("500G", 500 * 10**9), ("2TiB", 2 << 40), ("1.5 GB", 1_500_000_000)]
+)
+def test_capacities(text: str, bytes_: int | None):
+    assert parse_capacity(text, b"/") == bytes_
+
+
+@pytest.mark.parametrize("text", ["lots", "-5G", "5 parsecs", "0"])
+def test_what_is_no_capacity_says_how_to_write_one(text: str):
+    with pytest.raises(ValueError, match="500G"):
+        parse_capacity(text, b"/")
