@@ -16,6 +16,7 @@ from .session.lacking import (
     SAID_BY_OTHERS,
     SAID_BY_RECORD,
     Hint,
+    begin_unspoken,
     guess_by_size,
     lacking_sizes,
     match_said,
@@ -126,6 +127,7 @@ class Finding:
         only be one thing is left to be read while it is copied. Raises DriveGone."""
         if guess:
             guess_by_size(self.session, disk.SMALL)
+        begin_unspoken(self.session)
         after = count = total = 0
         told = time.monotonic()
         while page := unspoken(self.session, after, _HASHED_TOGETHER):

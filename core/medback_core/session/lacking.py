@@ -48,6 +48,7 @@ def begin_lacking(session: Session) -> None:
         "CREATE TEMP TABLE lacking (id INTEGER PRIMARY KEY, identity_id INTEGER, source_id INTEGER, path BLOB, "
         "mtime_ns, mode INTEGER, differs INTEGER, done INTEGER NOT NULL DEFAULT 0)"
     )
+    session.db.execute("CREATE INDEX temp.lacking_by_identity ON lacking (identity_id)")
     session.db.execute("CREATE TEMP TABLE said (md5 BLOB, size INTEGER, path BLOB, rank INTEGER, ours INTEGER)")
     session.db.execute(
         "CREATE TEMP TABLE hint (identity_id INTEGER, rank INTEGER, path BLOB, ours INTEGER, "
@@ -97,8 +98,8 @@ def lacking_sizes(session: Session) -> set[int]:
 
 
 def expect_lacking(session: Session, *, differing: bool) -> None:
-    """What is lacking (with `differing` also where another file stands) is expected from now on: a scan in the middle of
-    the restore doesn't make it forgotten."""
+    """What is lacking (with `differing` also where another file stands) is expected from now on: a scan in the middle
+    of the restore does not make it forgotten."""
     with session.transaction() as db:
         db.execute(
             "INSERT OR REPLACE INTO expected (source_id, path, identity_id, mtime_ns, mode) "
@@ -125,7 +126,7 @@ def put_hints(session: Session, rows: Iterable[tuple[Identity, Hint]]) -> None:
         session,
         lambda: session.db.executemany(
             "INSERT OR IGNORE INTO temp.hint SELECT i.id, ?, ?, ? FROM identity i WHERE i.md5 = ? AND i.size = ? "
-            "AND i.id IN (SELECT identity_id FROM temp.lacking WHERE NOT done)",
+            "AND EXISTS (SELECT 1 FROM temp.lacking l WHERE l.identity_id = i.id AND NOT l.done)",
             values,
         ),
     )
@@ -138,7 +139,7 @@ def match_said(session: Session) -> None:
         lambda: session.db.execute(
             "INSERT OR IGNORE INTO temp.hint SELECT i.id, s.rank, s.path, s.ours FROM temp.said s "
             "CROSS JOIN identity i ON i.md5 = s.md5 AND i.size = s.size WHERE s.md5 IS NOT NULL "
-            "AND i.id IN (SELECT identity_id FROM temp.lacking WHERE NOT done)"
+            "AND EXISTS (SELECT 1 FROM temp.lacking l WHERE l.identity_id = i.id AND NOT l.done)"
         ),
     )
 
@@ -150,7 +151,7 @@ def match_copies(session: Session, target: int) -> None:
         lambda: session.db.execute(
             f"INSERT OR IGNORE INTO temp.hint SELECT c.identity_id, {SAID_BY_DB}, c.path, c.ours FROM copy c "
             "WHERE c.target_id = ? AND c.path IS NOT NULL "
-            "AND c.identity_id IN (SELECT identity_id FROM temp.lacking WHERE NOT done)",
+            "AND EXISTS (SELECT 1 FROM temp.lacking l WHERE l.identity_id = c.identity_id AND NOT l.done)",
             (target,),
         ),
     )
@@ -215,12 +216,23 @@ def guess_by_size(session: Session, least: int) -> None:
     )
 
 
+def begin_unspoken(session: Session) -> None:
+    """Gather the sizes of what is lacking and has no hint, for `unspoken`."""
+    session.db.execute("CREATE TEMP TABLE IF NOT EXISTS lacking_size (size INTEGER PRIMARY KEY)")
+    session.db.execute("DELETE FROM temp.lacking_size")
+    session.db.execute(
+        "INSERT OR IGNORE INTO temp.lacking_size SELECT i.size FROM temp.lacking l "
+        "JOIN identity i ON i.id = l.identity_id "
+        "WHERE NOT l.done AND NOT EXISTS (SELECT 1 FROM temp.hint h WHERE h.identity_id = l.identity_id)"
+    )
+
+
 def unspoken(session: Session, after: int, limit: int) -> list[tuple[int, int, bytes]]:
-    """The next (row, size, path) of files nobody speaks for, of a size that something lacking without a hint has."""
+    """The next (row, size, path) of files nobody speaks for, of a size that something lacking had no hint for when
+    `begin_unspoken` was called."""
     return session.db.execute(
-        "SELECT s.rowid, s.size, s.path FROM temp.said s WHERE s.rowid > ? AND s.md5 IS NULL AND s.size IN "
-        "(SELECT i.size FROM temp.lacking l JOIN identity i ON i.id = l.identity_id WHERE NOT l.done "
-        "AND NOT EXISTS (SELECT 1 FROM temp.hint h WHERE h.identity_id = l.identity_id)) ORDER BY s.rowid LIMIT ?",
+        "SELECT s.rowid, s.size, s.path FROM temp.said s WHERE s.rowid > ? AND s.md5 IS NULL "
+        "AND EXISTS (SELECT 1 FROM temp.lacking_size z WHERE z.size = s.size) ORDER BY s.rowid LIMIT ?",
         (after, limit),
     ).fetchall()
 
