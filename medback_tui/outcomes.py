@@ -105,7 +105,9 @@ def _of_scan(job: Job, scans: list[model.ScanSummary]) -> tuple[str, str]:
         )
         if count
     )
-    advice = "next: back it up, on screen 2 (b)" if job.kind == "add-src" else ""
+    advice = (
+        "next: 2, then n chooses a drive to back it up onto (b: one that is known)" if job.kind == "add-src" else ""
+    )
     return f"{job.title}: {counted(total)}{'; ' + changes if changes else '; nothing changed'}", advice
 
 

@@ -110,7 +110,7 @@ def back_up(
         if not drive.target.counts and not drive.is_new:
             raise Refused(
                 "not-active",
-                f"the target {names.display_name(drive.target.name)} is {drive.target.state}: its copies would not count. "
+                f"the target {names.display_name(drive.target.name)} is {drive.target.state}: no copy there counts. "
                 "A clean `verify` makes a suspect one active again, `set-target --state active` any",
             )
         refused: set[str] = set()

@@ -268,9 +268,9 @@ def _same(root: disk.Root, one: bytes, one_status: os.stat_result, two: bytes, t
 
 
 def remove_world(directory: Path) -> None:
-    """Remove a demo world, and nothing but a demo world, with its directory."""
+    """Remove the directory a demo was built in, whole or begun: only for one that was made for the demo alone."""
     path = os.path.abspath(os.fsencode(directory))
-    if not is_demo(directory):
+    if not os.path.isdir(path):
         return
     with disk.Root(os.path.dirname(path)) as root:
         _remove_tree(root, os.path.basename(path))

@@ -30,6 +30,8 @@ def check_there(
     session: Session, source: Source, root: disk.Root, metadata: SourceMetadata | None, *, accept_deletions: bool
 ) -> None:
     """Raise Refused when what is open is not this source: another one, or the place its drive is not plugged into."""
+    if not was_scanned(session, source):
+        return
     shown, path = names.display_name(source.alias), names.display_name(source.path)
     if metadata is not None:
         if metadata.id not in ("", source.id):
@@ -38,8 +40,6 @@ def check_there(
                 f"{path} is not {shown} but the source {names.display_name(metadata.alias or metadata.id)}: another "
                 "drive is mounted there; nothing was changed",
             )
-        return
-    if not was_scanned(session, source):
         return
     if is_empty(root):
         raise Refused(

@@ -131,7 +131,7 @@ def _can_be_folder(drive: Drive, name: bytes) -> bool:
         status = drive.root.stat(name)
     except OSError:
         return False
-    return status is None or stat.S_ISDIR(status.st_mode) and status.st_dev == drive.root.device
+    return status is None or (stat.S_ISDIR(status.st_mode) and status.st_dev == drive.root.device)
 
 
 def occupant(drive: Drive, recorder: Recorder, path: bytes, wanted: Identity) -> Occupant:
@@ -175,7 +175,7 @@ def another_name(drive: Drive, path: bytes, taken: Collection[bytes] = ()) -> by
 
 
 def displace(layout: Layout, recorder: Recorder, found: Occupant) -> bool:
-    """Move a file of ours out of the way, to where a current path wants it or into `.medback-old/`; True for the latter.
+    """Move a file of ours away, to where a current path wants it or into `.medback-old/`; True for the latter.
 
     Its new place is on record, durably, before it moves; then the DB is told. Call when its successor is durable.
     Raises OSError.

@@ -1,4 +1,4 @@
-"""Free room on a target: older versions, or copies beyond what is wanted; never the last copy of what is still named."""
+"""Free room on a target: older versions, or copies beyond what is wanted; never the last copy of what is named."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Manner:
     first: bool  # the source was never scanned to its end in this DB: its sidecars say what was known before
     rehash: bool = False
     hashing: bool = True  # False: rebuild, which reads no content
-    accepts: Callable[[bytes], bool] = lambda path: False  # the person's word that new content is right
+    accepts: Callable[[bytes], bool] | None = None  # the person's word that new content is right
 
 
 @dataclass(slots=True)
@@ -271,7 +271,7 @@ def answer(
     if not _same(base, status):
         directory.changes.append(put(name, identity, status))
         return None
-    if manner.accepts(path):
+    if manner.accepts is not None and manner.accepts(path):
         tally.accepted += 1
         directory.puts.append(put(name, identity, status))
         return None

@@ -171,9 +171,10 @@ def _damaged_records(drive: Drive) -> Iterator[tuple[bytes, FileRecord]]:
         except OSError:
             continue  # look_at has listed it
         for name, status in entries.items():
-            if not isinstance(status, OSError) and stat.S_ISDIR(status.st_mode) and status.st_dev == drive.root.device:
-                if directory or name != DAMAGED_DIRECTORY:
-                    waiting.append(join(directory, name))
+            if isinstance(status, OSError) or not stat.S_ISDIR(status.st_mode):
+                continue
+            if status.st_dev == drive.root.device and (directory or name != DAMAGED_DIRECTORY):
+                waiting.append(join(directory, name))
         for record in sidecar.files.values() if sidecar is not None else ():
             if record.damaged is not None and record.md5 is not None:
                 yield directory, record
@@ -192,7 +193,7 @@ def _places(session: Session, identity: int, only: Target | None) -> list[_Place
                 found.append(_Place(source.path, path, source.alias))
     for copy in sorted(copies_of(session, identity), key=lambda c: (-c.standing, -(c.verified_at or 0))):
         target = target_by_key(session, copy.target)
-        if copy.path is None or only is not None and target.key != only.key:
+        if copy.path is None or (only is not None and target.key != only.key):
             continue
         where = find_drive(session, target)
         if where is not None:

@@ -106,7 +106,7 @@ def walk_source(
             source = source_by_key(session, source.key)
         first = source.scanned_at is None
         accepted = Patterns(accept)
-        manner = Manner(first, rehash, hashing, accepted.match if accepted else Manner.accepts)
+        manner = Manner(first, rehash, hashing, accepted.match if accepted else None)
         walk = Walk(session, root, source, begin_scan(session, source.key), manner, run.newest)
         yield from walk.go(workers)
         if not root.is_same_drive():

@@ -92,8 +92,9 @@ def take_up(session: Session, source: Source, metadata: SourceMetadata) -> Sourc
     return source_by_key(session, source.key)
 
 
-def write_metadata(session: Session, root: disk.Root, source: Source) -> None:
-    """Write the file if it says something else; what a later version put there is kept. Raises OSError."""
+def write_metadata(session: Session, root: disk.Root, source: Source, *, forgotten: str | None = None) -> None:
+    """Write the file if it says something else; what a later version put there is kept, and so are siblings this
+    session does not know (but for the one just `forgotten`). Raises OSError."""
     old = read_metadata(root)
     if old is not None and old.id == source.id:
         source = take_up(session, source, old)
@@ -109,6 +110,8 @@ def write_metadata(session: Session, root: disk.Root, source: Source) -> None:
         if s.key != source.key
     )
     kept = old if old is not None else UNREADABLE
+    named = {sibling.id for sibling in siblings} | {source.id, forgotten}
+    siblings += tuple(sibling for sibling in kept.siblings if sibling.id not in named)
     metadata = SourceMetadata(
         source.id,
         source.alias,

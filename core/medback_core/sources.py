@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from . import disk, names
@@ -24,8 +25,8 @@ from .model import (
 from .scan import Walked, before_settling, scan_source, settle_source, start_run, walk_source
 from .session import Session
 from .sidecar.source_metadata import SourceMetadata
-from .source_identity import metadata_at, take_up
-from .source_records import flush_sources
+from .source_identity import metadata_at, take_up, write_metadata
+from .source_records import flush_sources, mounted_sources
 
 _ALIAS_MAX = 200  # bytes: it becomes the name of a folder on every target
 
@@ -62,13 +63,13 @@ def add_source(
 
 def _registered(
     session: Session, path: bytes, alias: str | None, copies: int | None, excludes: tuple[str, ...]
-) -> Iterator[Event]:
+) -> Generator[Event, None, Source]:
     """The row of the source at a path, made where it is new."""
     real = _real_directory(path)
     for source in db.list_sources(session):
         if os.path.realpath(source.path) == real:
             return _changed(session, source, alias=alias, copies=copies, add_excludes=excludes)
-    _refuse_overlap(session, path, real)
+    refuse_overlap(session, path, real)
     metadata = metadata_at(path)
     shown = names.display_name(path)
     if metadata is not None and metadata.id:
@@ -89,7 +90,7 @@ def _registered(
             known = db.source_by_key(session, known.key)
             return _changed(session, known, alias=alias, copies=copies, add_excludes=excludes)
     _refuse_alias(session, alias)
-    source = _new_source(session, path, alias, copies, excludes, metadata)
+    source = enter_source(session, path, alias=alias, copies=copies, excludes=excludes, metadata=metadata)
     if metadata is not None:
         take_up(session, source, metadata)
         for sibling in metadata.siblings:
@@ -102,14 +103,16 @@ def _registered(
     return source
 
 
-def _new_source(
+def enter_source(
     session: Session,
     path: bytes,
-    alias: str | None,
-    copies: int | None,
-    excludes: tuple[str, ...],
-    metadata: SourceMetadata | None,
+    *,
+    alias: str | None = None,
+    copies: int | None = None,
+    excludes: tuple[str, ...] = (),
+    metadata: SourceMetadata | None = None,
 ) -> Source:
+    """The row of a new source: what is given, else what its metadata file says (without an id there: a fresh one)."""
     own = metadata is not None and metadata.id != ""
     base = alias or (metadata.alias if metadata is not None and own else "") or default_alias(path)
     wanted = metadata.wanted if metadata is not None else WANTED_DEFAULT
@@ -149,7 +152,7 @@ def change_source(
         if path is not None:
             path = os.path.abspath(path)
             real = _real_directory(path)
-            _refuse_overlap(session, path, real, but=source.key)
+            refuse_overlap(session, path, real, but=source.key)
             metadata = metadata_at(path)
             if source.scanned_at is not None and (metadata is None or metadata.id != source.id):
                 raise Refused(
@@ -172,8 +175,10 @@ def forget_source(session: Session, alias: str) -> Source:
     with disk.lock_session(os.fsencode(session.path)):
         source = db.find_source(session, alias)
         db.remove_source(session, source.key)
-        for _ in flush_sources(session):
-            pass  # what can't be written now stays dirty, and the next operation says so
+        for sibling in mounted_sources(session):
+            # The others name it as a sibling, and would keep doing so: a source that is away must not be forgotten.
+            with suppress(OSError), disk.Root(sibling.path) as root:
+                write_metadata(session, root, sibling, forgotten=source.id)
         return source
 
 
@@ -279,7 +284,7 @@ def _inside(inner: bytes, outer: bytes) -> bool:
     return inner == outer or inner.startswith(outer.rstrip(b"/") + b"/")
 
 
-def _refuse_overlap(session: Session, path: bytes, real: bytes, *, but: int | None = None) -> None:
+def refuse_overlap(session: Session, path: bytes, real: bytes, *, but: int | None = None) -> None:
     """Raise Refused when a directory lies in, around or at a source or a target."""
     shown = names.display_name(path)
     for source in db.list_sources(session):

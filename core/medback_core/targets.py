@@ -137,7 +137,8 @@ def open_drive(
 ) -> Iterator[Drive]:
     """Open the drive at `path`, identified, and keep its lock while in use.
 
-    `write` false never writes there; a drive that is no target can then be read too (its `identity.id` is empty). `create`
+    `write` false never writes there; a drive that is no target can then be read too (its `identity.id` is empty).
+    `create`
     makes a target of what is none; `yes` does so too, but never answers a drive that seems not plugged in or a clone
     (`new_id`, `same_drive` do). Raises Refused, NeedsAnswer; nothing is changed then.
     """
@@ -148,11 +149,8 @@ def open_drive(
             if filesystem.read_only:
                 raise Refused("read-only", f"{names.display_name(path)} is mounted read-only")
         drive = _identify(session, root, filesystem, write, create, yes, new_id, same_drive)
-        if (
-            label is not None
-            and label != drive.target.label
-            or capacity is not None
-            and capacity != drive.target.capacity
+        if (label is not None and label != drive.target.label) or (
+            capacity is not None and capacity != drive.target.capacity
         ):
             drive.target = replace(
                 drive.target,
@@ -302,7 +300,7 @@ def _see(session: Session, drive: Drive, write: bool) -> None:
     if target.state is TargetState.LOST:
         target = replace(target, state=TargetState.SUSPECT, rev=target.rev + 1)
         drive.notes.append(
-            f"the target {names.display_name(target.name)} was lost and is found again: it is suspect until it is verified"
+            f"the target {names.display_name(target.name)} was lost and is found again: it is suspect until verified"
         )
     target = replace(
         target,
@@ -331,7 +329,7 @@ def write_identity(session: Session, drive: Drive) -> None:
     target = drive.target
     known = target_by_id(session, target.id)
     also = set(drive.identity.also) | set(aliases_of(session, known.key) if known else ())
-    kept = dict((source, folder) for folder, source in drive.identity.folders)
+    kept = {source: folder for folder, source in drive.identity.folders}
     kept.update(folders(session, known.key) if known else {})
     drive.identity = replace(
         drive.identity,

@@ -108,7 +108,9 @@ class Walk:
 
     def _entries(self) -> Iterator[Entry]:
         """Files to hash, from directory after directory, until it is time to report."""
-        while self._stack and self._held < _HELD_MAX and monotonic() < self._due:
+        first = True
+        while self._stack and self._held < _HELD_MAX and (first or monotonic() < self._due):
+            first = False
             found = self._visit(self._stack.pop())
             if found is None:
                 continue

@@ -14,6 +14,7 @@ from . import names
 
 DEPTH_MAX = 255  # libxml2 refuses nesting at 256 unless huge_tree is set, which it never is here
 TAGS_MAX = 1_000_000  # in one tree: about 200 MB of memory at the worst
+ATTRIBUTES_MAX = 1000  # of one element: lxml takes time quadratic in their number to list them
 _OPTIONS: dict[str, Any] = {
     "encoding": "utf-8",  # whatever the document says of itself
     "resolve_entities": False,
@@ -52,7 +53,8 @@ def parse_untrusted(data: bytes, limit: int) -> etree._Element:
     """The root element of a whole document of at most `limit` bytes.
 
     Comments and processing instructions are left out. Raises UnsafeXml for anything else than well-formed UTF-8 XML
-    with no DTD, at most `DEPTH_MAX` deep and with at most `TAGS_MAX` tags; never anything else, whatever the bytes.
+    with no DTD, at most `DEPTH_MAX` deep, with at most `TAGS_MAX` tags and `ATTRIBUTES_MAX` attributes to each; never
+    anything else, whatever the bytes.
     """
     if len(data) > limit:
         raise UnsafeXml(f"larger than {limit} bytes")
@@ -71,6 +73,8 @@ def parse_untrusted(data: bytes, limit: int) -> etree._Element:
         raise _malformed(error) from None
     if root.getroottree().docinfo.internalDTD is not None:
         raise DtdRefused("a DTD is not allowed")
+    if any(len(element.attrib) > ATTRIBUTES_MAX for element in root.iter()):
+        raise UnsafeXml(f"more than {ATTRIBUTES_MAX} attributes")
     return root
 
 

@@ -13,8 +13,9 @@ from medback_tui.state import SharedApp
 from medback_tui.words import counted, files, name, size
 
 from .dialogs import Choice, Question
+from .make_target import MakeTarget, NewTarget
 from .pick import PickDirectory
-from .pick_target import MakeTarget, NewTarget, PickTarget
+from .pick_target import PickTarget
 
 SHOWN_MAX = 5
 
@@ -53,11 +54,16 @@ def onto(app: SharedApp, path: bytes) -> None:
 
 
 def make(app: SharedApp, path: bytes) -> None:
-    """Ask what a new target needs, then preview what would be copied."""
+    """Ask what a new target needs, showing what it would take; then make it and copy, or recognise what lies there."""
 
     def made(new: NewTarget | None) -> None:
-        if new is not None:
-            preview(app, path, new.label, create=True, label=new.label, capacity=new.capacity)
+        if new is None:
+            return
+        if new.then == "discover":
+            app.submit(operations.discover(path, new.label, create=True, label=new.label))
+        else:
+            job = operations.back_up(path, new.label, create=True, label=new.label, capacity=new.capacity)
+            app.submit(job)
 
     app.push_screen(MakeTarget(path), made)
 
@@ -92,7 +98,7 @@ def _previewed(app: SharedApp, job: Job) -> None:
     options = _again(job)
     real = operations.back_up(path, called, **options)  # type: ignore[arg-type]
     shown = name(called)
-    if not summary.copied and not options["create"]:
+    if not summary.copied:
         words = Content(f"Nothing to copy onto {shown}: {_afterwards(app, summary)}")
         app.push_screen(Question("Nothing to do", words, [Choice("no", "OK")]))
         return

@@ -19,7 +19,7 @@ from medback_core.browsing import DirectoryView, FileCoverage
 from medback_core.errors import MedbackError
 from medback_tui import settings
 from medback_tui.facts import Facts
-from medback_tui.keys import quiet, shown
+from medback_tui.keys import quiet, shown, typing
 from medback_tui.listing import Listing, Place, View, read_listing
 from medback_tui.widgets.breadcrumb import Breadcrumb
 from medback_tui.widgets.coverage_detail import CoverageDetail
@@ -48,7 +48,7 @@ class CoverageScreen(MainScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("enter,right,l", "open", "coverage.open", "open", "Go into the directory under the cursor"),
         quiet("left,h,backspace", "out", "coverage.out", "out", "Back out to the directory above"),
-        shown("slash", "filter", "coverage.filter", "filter", "Show only names that contain what you type"),
+        typing("slash", "filter", "coverage.filter", "filter", "Show only names that contain what you type"),
         shown("f", "unsafe_only", "coverage.unsafe", "not safe", "Show only what is not safe, or all again"),
         shown("s", "sort", "coverage.sort", "sort", "Sort by name, bytes, what is not safe, or oldest check"),
         shown(
@@ -189,6 +189,8 @@ class CoverageScreen(MainScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         del parameters
+        if action == "filter" and self.filter_line.has_focus:
+            return False
         if action in ("open", "filter", "unsafe_only", "sort", "what_if", "mark", "restore"):
             return self._facts is not None and bool(self._facts.sources)
         return True
@@ -293,7 +295,7 @@ class CoverageScreen(MainScreen):
     def action_filter(self) -> None:
         """Filter as you type."""
         self.filter_line.display = True
-        self.filter_line.focus()
+        self.set_focus(self.filter_line)
 
     def _hide_filter(self) -> None:
         with self.filter_line.prevent(Input.Changed):

@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from medback_core import names
-from medback_tui.keys import shown
+from medback_tui.keys import shown, typing
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
@@ -66,8 +66,8 @@ class PickDirectory(Dialog[bytes]):
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("left,h,backspace", "up", "pick.up", "up", "The directory above"),
         shown("right,l,enter", "open", "pick.open", "open", "Go in, or choose the line under the cursor"),
-        shown("space,s", "take", "pick.take", "choose", "Choose the directory one is in"),
-        shown("slash,tilde,i", "type", "pick.type", "type a path", "Type or paste a path"),
+        shown("space", "take", "pick.take", "choose", "Choose the directory one is in"),
+        typing("slash", "type", "pick.type", "type a path", "Type or paste a path"),
     ]
 
     rows = getters.query_one("#entries", RowList)
@@ -155,7 +155,11 @@ class PickDirectory(Dialog[bytes]):
 
     def action_type(self) -> None:
         """Type a path."""
-        self.typed.focus()
+        self.set_focus(self.typed)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        del parameters
+        return action != "type" or not self.typed.has_focus
 
     @on(Input.Submitted)
     def submitted(self, event: Input.Submitted) -> None:

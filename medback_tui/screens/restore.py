@@ -200,6 +200,8 @@ class RestoreScreen(MainScreen):
             rows: list[PlanRow] = [PlanRow(n + 1, step) for n, step in enumerate(plan.summary.steps)]
             rows += self._left_out(plan)
             self.rows.show_plan(plan, rows)
+            if self.current is not None and self.current.excluded:
+                self.rows.action_first()  # the best drive that can be had, not the one that can't
         steps = plan.summary.steps if plan is not None and not plan.imagined else ()
         self.app.next_drive = steps[0].target.key if steps else None
         self._show_wish()

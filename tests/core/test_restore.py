@@ -77,7 +77,7 @@ def rot(path: Path, content: bytes) -> None:
     os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
 
 
-# --- all of it comes back ------------------------------------------------------------------------------------------------
+# --- all of it comes back -----------------------------------------------------------------------------------------
 
 
 def test_deleted_files_come_back_with_their_times_and_modes_and_links_last(world):
@@ -296,7 +296,7 @@ def test_empty_directories_come_back(world):
     assert (tmp / "photos/nothing/in it").is_dir()
 
 
-# --- where the content is found --------------------------------------------------------------------------------------
+# --- where the content is found -----------------------------------------------------------------------------------
 
 
 def test_files_moved_on_the_drive_by_hand_are_found_by_its_records(world):
@@ -406,7 +406,7 @@ def test_what_a_target_was_said_to_hold_and_does_not_is_not_said_again(world):
         assert (summary.restored, summary.missing, summary.next) == (5, 1, None)
 
 
-# --- nothing that is there is lost ---------------------------------------------------------------------------------------
+# --- nothing that is there is lost --------------------------------------------------------------------------------
 
 
 def test_a_file_that_differs_is_left_alone_and_listed(world):
@@ -516,7 +516,7 @@ def test_links_that_differ_are_conflicts_too(world):
     assert os.readlink(kept) == "elsewhere"
 
 
-# --- nothing leads outside -----------------------------------------------------------------------------------------------
+# --- nothing leads outside ----------------------------------------------------------------------------------------
 
 
 def test_a_link_planted_at_the_destination_leads_nowhere(world):
@@ -580,7 +580,7 @@ def test_fifos_on_the_drive_hang_nothing(world):
     assert bring_back(session, tmp / "t1").summary.missing == 1
 
 
-# --- one bad entry -------------------------------------------------------------------------------------------------------
+# --- one bad entry ------------------------------------------------------------------------------------------------
 
 
 def test_what_does_not_fit_is_listed_and_smaller_ones_still_come(world):
@@ -741,7 +741,7 @@ def test_killed_at_any_change_it_converges(tmp_path: Path):
     session.close()
 
 
-# --- what is refused -------------------------------------------------------------------------------------------------
+# --- what is refused ----------------------------------------------------------------------------------------------
 
 
 def test_a_destination_on_the_target_is_refused(world):
@@ -787,7 +787,7 @@ def test_an_unknown_way_with_conflicts_is_refused(world):
         bring_back(session, tmp / "t1", conflict="maybe")
 
 
-# --- after it ------------------------------------------------------------------------------------------------------------
+# --- after it -----------------------------------------------------------------------------------------------------
 
 
 def test_the_next_scan_reads_nothing_that_was_just_restored(world):

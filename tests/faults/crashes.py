@@ -75,7 +75,7 @@ def fresh(where: Path, scenario: Scenario) -> None:
 
 
 def wholeness(where: Path, known: set[bytes]) -> list[str]:
-    """What is wrong in a world at this very instant: short files, copies without content, sidecars that aren't whole."""
+    """What is wrong in a world at this very instant: short files, copies without content, torn sidecars."""
     wrong = []
     for path in where.rglob("*"):
         if path.name == ".medback.xml" and not whole(path.read_bytes()):
@@ -85,7 +85,7 @@ def wholeness(where: Path, known: set[bytes]) -> list[str]:
             if content not in known:
                 wrong.append(f"short or unknown content under a final name: {drive}/{display_name(name)}")
     with open_session(where / "session.db") as session:
-        claimed: dict[str, set[bytes]] = {}
+        claimed: dict[str, set[tuple[int, bytes]]] = {}
         for target in list_targets(session):
             if target.path is None:
                 continue
@@ -120,9 +120,7 @@ def end_state(where: Path) -> dict[str, object]:
             state[f"tree {directory.name}"] = {
                 name: value for name, value in tree(directory, metadata=True).items() if _is_content(name)
             }
-            state[f"temporary {directory.name}"] = [
-                str(path) for path in directory.rglob(".medback-tmp-*")
-            ]
+            state[f"temporary {directory.name}"] = [str(path) for path in directory.rglob(".medback-tmp-*")]
             state[f"records {directory.name}"] = {
                 str(path.relative_to(where)): sorted(
                     (r.name, r.size, r.md5, r.mtime_ns, r.ours, sorted((labels[b.target], b.standing) for b in r.bds))

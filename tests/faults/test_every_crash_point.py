@@ -27,7 +27,15 @@ from worlds import MTIME, run, tree, write_tree
 FULL = os.environ.get("MEDBACK_FAULTS") == "full"
 SAMPLES = 14  # crash points of each scenario in a plain run, spread over it, the first and last ones included
 
-FILES = {"a.txt": 300, "sub/b.bin": 2000, "sub/c": 1500, "sub/deep/d": 10, "empty": 0, "twin1": b"same", "sub/twin2": b"same"}
+FILES: dict[str | bytes, bytes | int] = {
+    "a.txt": 300,
+    "sub/b.bin": 2000,
+    "sub/c": 1500,
+    "sub/deep/d": 10,
+    "empty": 0,
+    "twin1": b"same",
+    "sub/twin2": b"same",
+}
 
 
 def _source(where: Path) -> None:
@@ -70,7 +78,9 @@ def _changed_and_updated(where: Path) -> None:
 
 def _copied_by_other_means(where: Path) -> None:
     _added(where)
-    shutil.copytree(where / "photos", where / "t1/old backup", ignore=shutil.ignore_patterns(".medback*"), symlinks=True)
+    shutil.copytree(
+        where / "photos", where / "t1/old backup", ignore=shutil.ignore_patterns(".medback*"), symlinks=True
+    )
     write_tree(where / "t1", {"own/mine": b"not in any source"})
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from medback_core import model
 from medback_tui import words
-from medback_tui.screens.pick_target import parse_capacity
+from medback_tui.screens.make_target import parse_capacity
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
-from ..model import Count, Identity
+from medback_core.model import Count, Identity
+
 from .placements import all_placements
 from .store import Session
 from .values import load_ns
@@ -105,21 +106,25 @@ def choose(session: Session, bands: Iterable[tuple[int, int]] | None) -> Count:
     db.execute("CREATE TEMP TABLE going (position INTEGER PRIMARY KEY, rank INTEGER)")
     db.execute(
         "INSERT INTO temp.going (rank) SELECT c.rank FROM temp.candidate c JOIN file f ON f.id = c.file_id "
-        "JOIN directory d ON d.id = f.directory_id WHERE c.band IS NOT NULL ORDER BY c.band, d.source_id, d.path, f.name"
+        "JOIN directory d ON d.id = f.directory_id WHERE c.band IS NOT NULL "
+        "ORDER BY c.band, d.source_id, d.path, f.name"
     )
     row = db.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM temp.candidate WHERE band IS NOT NULL").fetchone()
     return Count(*row)
 
 
 _CANDIDATE = """
-SELECT c.identity_id, i.size, i.md5, d.source_id, d.path, f.name, f.id, c.copies, f.mtime_ns, f.mode, f.inode, f.ctime_ns
+SELECT c.identity_id, i.size, i.md5, d.source_id, d.path, f.name, f.id, c.copies, f.mtime_ns, f.mode, f.inode,
+    f.ctime_ns
 FROM temp.candidate c JOIN identity i ON i.id = c.identity_id JOIN file f ON f.id = c.file_id
 JOIN directory d ON d.id = f.directory_id
 """
 
 
 def _candidate(row: tuple) -> Candidate:
-    return Candidate(row[0], Identity(row[1], row[2]), *row[3:8], load_ns(row[8]), row[9], row[10], load_ns(row[11]))
+    identity, size, md5, source, directory, name, file, copies, mtime_ns, mode, inode, ctime_ns = row
+    content, mtime, ctime = Identity(size, md5), load_ns(mtime_ns), load_ns(ctime_ns)
+    return Candidate(identity, content, source, directory, name, file, copies, mtime, mode, inode, ctime)
 
 
 def chosen(session: Session) -> Iterator[Candidate]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..model import Count, Identity, Standing
+from medback_core.model import Count, Identity, Standing
+
 from .copies import Copy
 from .store import Session
 from .values import load_ns
@@ -26,7 +27,8 @@ def queue_files(session: Session, source: int, path: bytes, before: int | None) 
     """The same for the files of a source at and below a directory (b"" all)."""
     return _queue(
         session,
-        "SELECT f.id, i.size FROM file f JOIN directory d ON d.id = f.directory_id JOIN identity i ON i.id = f.identity_id "
+        "SELECT f.id, i.size FROM file f JOIN directory d ON d.id = f.directory_id "
+        "JOIN identity i ON i.id = f.identity_id "
         "WHERE d.source_id = ?1 AND (length(?2) = 0 OR d.path = ?2 OR (d.path > ?3 AND d.path < ?4)) "
         "AND (?5 IS NULL OR f.read_at IS NULL OR f.read_at < ?5) ORDER BY COALESCE(f.read_at, 0), d.path, f.name",
         (source, path, path + b"/", path + b"0", before),
@@ -109,8 +111,9 @@ def surplus_copies(session: Session, target: int, counting: frozenset[int]) -> l
         "SELECT i.size, i.md5, c.identity_id, c.standing, c.path, c.mtime_ns, c.verified_at, c.ours FROM copy c "
         "JOIN identity i ON i.id = c.identity_id WHERE c.target_id = ? AND c.path IS NOT NULL AND c.ours "
         "AND (SELECT COUNT(*) FROM copy o WHERE o.identity_id = c.identity_id AND o.standing = 2 "
-        f"AND o.target_id IN ({others})) >= (SELECT MAX(s.wanted) FROM file f JOIN directory d ON d.id = f.directory_id "
-        "JOIN source s ON s.id = d.source_id WHERE f.identity_id = c.identity_id) ORDER BY i.size DESC, c.path",
+        f"AND o.target_id IN ({others})) >= (SELECT MAX(s.wanted) FROM file f "
+        "JOIN directory d ON d.id = f.directory_id JOIN source s ON s.id = d.source_id "
+        "WHERE f.identity_id = c.identity_id) ORDER BY i.size DESC, c.path",
         (target,),
     ).fetchall()
     return [

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 
-from ..model import Count, Identity, Standing
-from .placements import intern_placement
+from medback_core.model import Count, Identity, Standing
+
+from .placements import intern_placement, placement
+from .rollup import refresh_oldest
 from .store import Session
 from .values import load_ns, store_ns
 
@@ -72,8 +74,9 @@ def record_copies(session: Session, copies: Iterable[Copy]) -> None:
     copies = list(copies)
     with session.transaction() as db:
         db.executemany(
-            "INSERT INTO copy (identity_id, target_id, standing, path, mtime_ns, verified_at, ours) VALUES (?,?,?,?,?,?,?) "
-            "ON CONFLICT (identity_id, target_id) DO UPDATE SET standing = excluded.standing, path = excluded.path, "
+            "INSERT INTO copy (identity_id, target_id, standing, path, mtime_ns, verified_at, ours) "
+            "VALUES (?,?,?,?,?,?,?) ON CONFLICT (identity_id, target_id) DO UPDATE "
+            "SET standing = excluded.standing, path = excluded.path, "
             "mtime_ns = excluded.mtime_ns, verified_at = excluded.verified_at, ours = excluded.ours",
             (
                 (c.identity, c.target, int(c.standing), c.path, store_ns(c.mtime_ns), c.verified_at, int(c.ours))
@@ -84,7 +87,7 @@ def record_copies(session: Session, copies: Iterable[Copy]) -> None:
 
 
 def believe_copies(session: Session, rows: Iterable[tuple[int, int, Standing]]) -> None:
-    """Add (identity, target, standing) somebody's record tells of, where nothing is known yet; a claim may be raised."""
+    """Add (identity, target, standing) that somebody's record tells of, where no better standing is known."""
     rows = list(rows)
     with session.transaction() as db:
         before = db.total_changes
@@ -159,6 +162,26 @@ def settle(session: Session, identities: Iterable[int]) -> None:
             )
 
 
+def redate(session: Session, target: int) -> None:
+    """The copies on a target begin to count, or no longer do: bring the oldest checks in line. Call inside a
+    transaction."""
+    db = session.db
+    db.execute(
+        "UPDATE identity SET checked_at = "
+        "(SELECT MIN(CASE WHEN c.standing = ?1 THEN COALESCE(c.verified_at, 0) ELSE 0 END) "
+        "FROM copy c JOIN target t ON t.id = c.target_id "
+        "WHERE c.identity_id = identity.id AND c.standing > 0 AND t.known AND t.state = 'active') "
+        "WHERE id IN (SELECT identity_id FROM copy WHERE target_id = ?2 AND standing > 0)",
+        (_VERIFIED, target),
+    )
+    db.execute(
+        "UPDATE directory SET stale = 1 WHERE NOT stale AND id IN (SELECT f.directory_id FROM copy c "
+        "JOIN file f ON f.identity_id = c.identity_id WHERE c.target_id = ? AND c.standing > 0)",
+        (target,),
+    )
+    refresh_oldest(db)
+
+
 def _copy(row: tuple) -> Copy:
     return Copy(row[0], row[1], Standing(row[2]), row[3], load_ns(row[4]), row[5], bool(row[6]))
 
@@ -204,8 +227,6 @@ def copies_on(session: Session, target: int) -> Iterator[tuple[Identity, Copy]]:
 
 def held_by(session: Session, target: int, *, claims: bool = False) -> Count:
     """Identities and bytes on a target (solid copies; with `claims`, claimed ones too), from the placements' totals."""
-    from .placements import placement
-
     total = Count()
     for key, identities, size in session.db.execute("SELECT id, identities, bytes FROM placement WHERE identities > 0"):
         members = placement(session, key)

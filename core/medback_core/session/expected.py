@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ..model import Count, Identity
+from medback_core.model import Count, Identity
+
 from .store import Session
 from .tree import PlacementCounts, directory_key, totals_of
 from .values import load_ns, signed, store_ns

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ..model import Identity, Trouble
+from medback_core.model import Identity, Trouble
+
 from .copies import Copy, copies_of_many, identity_key
 from .rollup import flush
 from .store import Session
@@ -72,7 +73,8 @@ _FILE = (
 
 
 def _file(row: tuple) -> FileRow:
-    return FileRow(*row[:5], load_ns(row[5]), *row[6:9], load_ns(row[9]), row[10])
+    key, name, identity, size, md5, mtime_ns, mode, device, inode, ctime_ns, trouble = row
+    return FileRow(key, name, identity, size, md5, load_ns(mtime_ns), mode, device, inode, load_ns(ctime_ns), trouble)
 
 
 def find_directory(session: Session, source: int, path: bytes) -> DirectoryRow | None:
@@ -182,8 +184,8 @@ def mark_sidecar(session: Session, directory: int, stat: SidecarStat | None, *, 
     """Remember the sidecar as just read or written (None: there is none), and whether it says less than the DB."""
     with session.transaction() as db:
         db.execute(
-            "UPDATE directory SET sidecar_inode = ?, sidecar_size = ?, sidecar_mtime_ns = ?, sidecar_ctime_ns = ?, dirty = ? "
-            "WHERE id = ?",
+            "UPDATE directory SET sidecar_inode = ?, sidecar_size = ?, sidecar_mtime_ns = ?, sidecar_ctime_ns = ?, "
+            "dirty = ? WHERE id = ?",
             (None, None, None, None, int(dirty), directory)
             if stat is None
             else (stat.inode, stat.size, store_ns(stat.mtime_ns), store_ns(stat.ctime_ns), int(dirty), directory),
@@ -213,6 +215,10 @@ def drop_directories(session: Session, keys: Iterable[int]) -> None:
     """Forget directories that are gone and hold no rows any more. Call inside a transaction."""
     keys = list(keys)
     flush(session.db)  # totals climb by parent rows: before those go
+    session.db.executemany(
+        "UPDATE directory SET stale = 1 WHERE id = (SELECT parent_id FROM directory WHERE id = ?)",
+        ((key,) for key in keys),
+    )
     session.db.executemany("DELETE FROM link WHERE directory_id = ?", ((key,) for key in keys))
     session.db.executemany("DELETE FROM rollup WHERE directory_id = ?", ((key,) for key in keys))
     session.db.executemany("UPDATE directory SET parent_id = NULL WHERE parent_id = ?", ((key,) for key in keys))
@@ -245,7 +251,8 @@ def paths_of_identity(session: Session, identity: int) -> list[tuple[int, bytes,
 def by_inode(session: Session, inode: int, device: int) -> list[tuple[int, bytes, FileRow]]:
     """Like `paths_of_identity`, for files recorded with this device and inode: candidates for a rename."""
     rows = session.db.execute(
-        f"SELECT d.source_id, d.path, {_FILE} JOIN directory d ON d.id = f.directory_id WHERE f.inode = ? AND f.device = ?",
+        f"SELECT d.source_id, d.path, {_FILE} JOIN directory d ON d.id = f.directory_id "
+        "WHERE f.inode = ? AND f.device = ?",
         (signed(inode), signed(device)),
     )
     return [(row[0], join(row[1], row[3]), _file(row[2:])) for row in rows]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ..model import Identity
+from medback_core.model import Identity
+
 from .expected import FILE_AT
 from .store import Session
 from .values import load_ns, store_ns

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ..model import Count, Identity, Standing
+from medback_core.model import Count, Identity, Standing
+
 from .copies import Copy
 from .placements import all_placements
 from .store import Session

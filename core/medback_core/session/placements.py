@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..model import Count, Standing
+from medback_core.model import Count, Standing
 
 if TYPE_CHECKING:
     from .store import Session

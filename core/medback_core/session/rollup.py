@@ -73,7 +73,8 @@ def flush(db: sqlite3.Connection) -> None:
     """Fold what the triggers wrote since the last flush into the totals, and note where the oldest check may be another
     one. Must run while every directory still exists."""
     came, went, moved = db.execute(
-        "SELECT EXISTS (SELECT 1 FROM delta), EXISTS (SELECT 1 FROM delta WHERE files < 0), EXISTS (SELECT 1 FROM moved)"
+        "SELECT EXISTS (SELECT 1 FROM delta), EXISTS (SELECT 1 FROM delta WHERE files < 0), "
+        "EXISTS (SELECT 1 FROM moved)"
     ).fetchone()
     if not came and not moved:
         return
@@ -98,8 +99,8 @@ def refresh_oldest(db: sqlite3.Connection) -> None:
     if not db.execute("SELECT EXISTS (SELECT 1 FROM directory WHERE stale)").fetchone()[0]:
         return
     db.execute(
-        "UPDATE directory SET oldest_own = (SELECT MIN(i.checked_at) FROM file f JOIN identity i ON i.id = f.identity_id "
-        "WHERE f.directory_id = directory.id) WHERE stale"
+        "UPDATE directory SET oldest_own = (SELECT MIN(i.checked_at) FROM file f "
+        "JOIN identity i ON i.id = f.identity_id WHERE f.directory_id = directory.id) WHERE stale"
     )
     db.execute("DELETE FROM temp.touched")
     # By depth, so that what is below is right before what is above: the slashes in the path (replace answers in text).
@@ -114,7 +115,8 @@ def refresh_oldest(db: sqlite3.Connection) -> None:
     for depth in depths:
         db.execute(
             "UPDATE directory SET stale = 0, oldest = (SELECT MIN(o) FROM ("
-            "SELECT directory.oldest_own AS o UNION ALL SELECT c.oldest FROM directory c WHERE c.parent_id = directory.id)) "
+            "SELECT directory.oldest_own AS o UNION ALL "
+            "SELECT c.oldest FROM directory c WHERE c.parent_id = directory.id)) "
             "WHERE id IN (SELECT id FROM temp.touched WHERE depth = ?)",
             (depth,),
         )

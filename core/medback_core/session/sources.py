@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import secrets
 
-from .. import names
-from ..errors import Refused
-from ..model import Count, Source
+from medback_core import names
+from medback_core.errors import Refused
+from medback_core.model import Count, Source
+
 from .rollup import flush
 from .store import Session, write_source_list
 

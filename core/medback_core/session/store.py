@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from .. import disk, model, names
-from ..errors import MedbackError, Refused
+from medback_core import disk, model, names
+from medback_core.errors import MedbackError, Refused
+
 from . import rollup, schema
 from .placements import Placement
 
 HEADER = b"SQLite format 3\x00"
 # Tables of the Python member of the family, whose DB lay at the same default path.
 FAMILY_TABLES = frozenset({"src_dirs", "backup_files", "backup_dest", "file_backup_dest_association"})
+
+CHECKED_WHOLE = 4 << 20  # bytes: up to this size a DB is read through when opened, which takes some milliseconds
 
 
 class SessionDamaged(MedbackError):
@@ -45,9 +50,9 @@ class Session:
             yield self.db
             return
         try:
-            self.db.execute("BEGIN IMMEDIATE")
             self._depth = 1
             try:
+                self.db.execute("BEGIN IMMEDIATE")
                 yield self.db
                 rollup.flush(self.db)
                 self.db.execute("COMMIT")
@@ -93,35 +98,25 @@ def open_session(path: str | os.PathLike[str] | None = None, *, create: bool = T
     can't be written, or (with `create` false) a missing one.
     """
     path = Path(path) if path is not None else default_path()
-    path = path.expanduser().absolute()
+    path = Path(os.path.realpath(path.expanduser()))  # its lock and its list lie beside the file itself
+    shown = names.display_name(str(path))
     notes: list[str] = []
-    if path.is_dir():
-        raise Refused("not-a-session", f"{names.display_name(str(path))} is a directory, not a session DB")
-    if path.exists():
-        condition = _condition(path)
-        if condition == "too-new":
-            raise Refused(
-                "too-new",
-                f"{names.display_name(str(path))} was written by a later medback; use that one, or another --session-db",
-            )
-        if condition == "foreign":
-            raise Refused(
-                "not-a-session",
-                f"{names.display_name(str(path))} is not a medback session DB; name another with --session-db",
-            )
-        if condition in ("damaged", "family"):
-            aside = set_aside(path)
-            words = "was damaged and" if condition == "damaged" else "belonged to the older Python medback and"
-            notes.append(
-                f"the session DB {words} is kept as {names.display_name(aside.name)}; a new one is built from the sidecars"
-            )
-    elif not create:
-        raise Refused("no-session", f"there is no session DB at {names.display_name(str(path))}")
-    if not path.exists():
-        if not path.parent.is_dir():
-            raise Refused(
-                "no-session", f"there is no directory {names.display_name(str(path.parent))} for the session DB"
-            )
+    condition = _condition(path)
+    if condition == "too-new":
+        raise Refused(
+            "too-new", f"{shown} was written by a later medback; use that one, or name another with --session-db"
+        )
+    if condition == "foreign":
+        raise Refused("not-a-session", f"{shown} is not a medback session DB; name another with --session-db")
+    if condition in ("damaged", "family"):
+        aside = set_aside(path)
+        words = "was damaged and" if condition == "damaged" else "belonged to the older Python medback and"
+        notes.append(
+            f"the session DB {words} is kept as {names.display_name(aside.name)}; a new one is built from the sidecars"
+        )
+    if condition == "missing" and not create:
+        raise Refused("no-session", f"there is no session DB at {shown}")
+    if condition != "ours":
         _create(path)
     try:
         db = _connect(path)
@@ -152,81 +147,109 @@ def _explained(path: Path, error: sqlite3.Error) -> MedbackError:
 
 
 def _condition(path: Path) -> str:
-    """`ours`, `damaged` (was ours), `family`, `foreign` or `too-new`."""
-    was_ours = list_path(path).exists()
+    """`missing`, `empty` (nothing was ever written into it), `ours`, `damaged` (was ours), `family`, `foreign` or
+    `too-new`. Changes nothing."""
+    shown = names.display_name(str(path))
     try:
-        with open(path, "rb") as stream:
-            head = stream.read(100)
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "no ordinary file"
+            raise Refused("not-a-session", f"{shown} is {kind}, not a session DB")
+        head = path.read_bytes()[:100] if status.st_size < 100 else _head(path)
+    except FileNotFoundError:
+        return "missing"
     except OSError as error:
-        raise Refused(
-            "session-unreadable", f"{names.display_name(str(path))} cannot be read: {error.strerror}"
-        ) from error
-    if size == 0:
-        return "damaged"
+        raise Refused("session-unreadable", f"{shown} cannot be read: {error.strerror}") from error
+    was_ours = list_path(path).exists()
+    if not head:
+        return "empty"
     if len(head) < 100 or not head.startswith(HEADER):
         return "damaged" if was_ours else "foreign"
-    application = int.from_bytes(head[68:72], "big")
+    was_ours = was_ours or int.from_bytes(head[68:72], "big") == schema.APPLICATION_ID
     try:
-        with closing(_connect(path, check_only=True)) as db:
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if application == schema.APPLICATION_ID:
-                if version > schema.VERSION:
-                    return "too-new"
-                pages, page = (
-                    db.execute("PRAGMA page_count").fetchone()[0],
-                    db.execute("PRAGMA page_size").fetchone()[0],
-                )
-                wal = Path(f"{path}-wal")
-                if pages * page > size and not (wal.exists() and wal.stat().st_size):
-                    return "damaged"
-                for table in ("source", "target", "directory", "file", "identity", "copy", "rollup"):
-                    db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
-                return "ours"
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as db:
+            return _look_inside(db, path, status.st_size)
     except sqlite3.DatabaseError as error:
-        if "unable to open" in str(error) or "readonly" in str(error) or "locked" in str(error):
+        if any(word in str(error) for word in ("unable to open", "readonly", "locked")):
             raise _explained(path, error) from error
-        return "damaged" if was_ours or application == schema.APPLICATION_ID else "foreign"
-    return "family" if tables & FAMILY_TABLES else "foreign"
+        return "damaged" if was_ours else "foreign"
+
+
+def _head(path: Path) -> bytes:
+    with open(path, "rb") as stream:
+        return stream.read(100)
+
+
+def _look_inside(db: sqlite3.Connection, path: Path, size: int) -> str:
+    """The condition of what has the head of an SQLite file. Raises DatabaseError when it can't be read as one."""
+    application = db.execute("PRAGMA application_id").fetchone()[0]
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if application != schema.APPLICATION_ID:
+        if not tables and not application and not version:
+            return "empty"  # killed while it was being made
+        return "family" if tables & FAMILY_TABLES else "foreign"
+    if version > schema.VERSION:
+        return "too-new"
+    wal = Path(f"{path}-wal")
+    pages, page = (db.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "page_size"))
+    if pages * page > size and not (wal.exists() and wal.stat().st_size):
+        return "damaged"
+    for table in ("source", "target", "directory", "file", "identity", "copy", "rollup"):
+        db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
+    if size <= CHECKED_WHOLE and db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        return "damaged"
+    return "ours"
 
 
 def _create(path: Path) -> None:
     # Private from its first byte: SQLite itself would create it under the umask.
+    shown = names.display_name(str(path))
+    if not path.parent.is_dir():
+        raise Refused("no-session", f"there is no directory {names.display_name(str(path.parent))} for the session DB")
     try:
         with disk.Root(os.fsencode(path.parent)) as root:
-            fd = disk.primitives.create(root.fd, os.fsencode(path.name), 0o600)
-            os.close(fd)
+            os.close(disk.primitives.create(root.fd, os.fsencode(path.name), 0o600))
+    except FileExistsError:
+        pass  # an empty one, or another medback was quicker
     except OSError as error:
-        raise Refused(
-            "session-read-only", f"cannot create {names.display_name(str(path))}: {error.strerror}"
-        ) from error
+        kind = "session-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "session-read-only"
+        raise Refused(kind, f"cannot create {shown}: {error.strerror}") from error
 
 
 def _name_contains(name: bytes, text: bytes) -> bool:
     return text.decode("utf-8", "surrogatepass").casefold() in names.text(name).casefold()
 
 
-def _connect(path: Path, *, check_only: bool = False) -> sqlite3.Connection:
+def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256)
-    if not check_only:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA temp_store = FILE")
-        db.execute("PRAGMA cache_size = -65536")
-        db.execute("PRAGMA wal_autocheckpoint = 4000")
-        db.create_function("parent_of", 1, os.path.dirname, deterministic=True)
-        db.create_function("name_of", 1, os.path.basename, deterministic=True)
-        db.create_function("name_contains", 2, _name_contains, deterministic=True)
-        db.executescript(rollup.TEMPORARY)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute("PRAGMA temp_store = FILE")
+    db.execute("PRAGMA cache_size = -65536")
+    db.execute("PRAGMA wal_autocheckpoint = 4000")
+    db.create_function("parent_of", 1, os.path.dirname, deterministic=True)
+    db.create_function("name_of", 1, os.path.basename, deterministic=True)
+    db.create_function("name_contains", 2, _name_contains, deterministic=True)
+    db.executescript(rollup.TEMPORARY)
     return db
 
 
 def _migrate(db: sqlite3.Connection) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-        db.executescript(f"BEGIN; {schema.SCHEMA} PRAGMA user_version = {schema.VERSION}; COMMIT;")
+    """Bring an empty DB to the present schema: all of it or, after a kill, nothing."""
+    if _version(db) == 0:
+        marks = f"PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = {schema.VERSION};"
+        try:
+            db.executescript(f"BEGIN IMMEDIATE; {schema.SCHEMA} {marks} COMMIT;")
+        except sqlite3.OperationalError:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            if _version(db) == 0:  # else another medback was quicker
+                raise
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return db.execute("PRAGMA user_version").fetchone()[0]
 
 
 def set_aside(path: Path) -> Path:

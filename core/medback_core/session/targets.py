@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from .. import names
-from ..errors import Refused
-from ..model import Target, TargetState
+from medback_core import names
+from medback_core.errors import Refused
+from medback_core.model import Target, TargetState
+
+from .copies import redate, settle
 from .store import Session
 
 _COLUMNS = (
@@ -82,8 +84,9 @@ def save_target(session: Session, target: Target) -> Target:
     key = was.key if was is not None else target_key(session, target.id)
     with session.transaction() as db:
         db.execute(
-            "UPDATE target SET label = ?, state = ?, known = ?, rev = ?, capacity = ?, path = ?, device = ?, fs_uuid = ?, "
-            "fs_type = ?, created = ?, seen_at = ?, verified_at = ?, free_bytes = ?, total_bytes = ? WHERE id = ?",
+            "UPDATE target SET label = ?, state = ?, known = ?, rev = ?, capacity = ?, path = ?, device = ?, "
+            "fs_uuid = ?, fs_type = ?, created = ?, seen_at = ?, verified_at = ?, free_bytes = ?, "
+            "total_bytes = ? WHERE id = ?",
             (
                 target.label,
                 str(target.state),
@@ -104,6 +107,8 @@ def save_target(session: Session, target: Target) -> Target:
         )
         if was is None or _facts(was) != _facts(target):
             db.execute("UPDATE source SET metadata_dirty = 1")
+        if (was is not None and was.counts) != target.counts:
+            redate(session, key)
     return replace(target, key=key)
 
 
@@ -125,16 +130,24 @@ def merge_fact(
 
 
 def add_alias(session: Session, key: int, tid: str) -> None:
-    """A further id (of the family) under which a target's copies were recorded; copies noted under it move over."""
+    """A further id (of the family) under which a target's copies were recorded; copies noted under it move over, the
+    better standing prevailing."""
     with session.transaction() as db:
         other = db.execute("SELECT id FROM target WHERE tid = ? AND id <> ?", (tid, key)).fetchone()
         db.execute("INSERT OR REPLACE INTO target_alias (tid, target_id) VALUES (?, ?)", (tid, key))
         if other is not None:
-            from .copies import settle
-
             identities = [row[0] for row in db.execute("SELECT identity_id FROM copy WHERE target_id = ?", other)]
-            db.execute("UPDATE OR IGNORE copy SET target_id = ? WHERE target_id = ?", (key, other[0]))
-            db.execute("DELETE FROM copy WHERE target_id = ?", other)
+            db.execute(
+                "INSERT INTO copy (identity_id, target_id, standing, path, mtime_ns, verified_at, ours) "
+                "SELECT identity_id, ?, standing, path, mtime_ns, verified_at, ours FROM copy WHERE target_id = ? "
+                "ON CONFLICT (identity_id, target_id) DO UPDATE SET standing = excluded.standing, "
+                "path = COALESCE(excluded.path, path), mtime_ns = COALESCE(excluded.mtime_ns, mtime_ns), "
+                "verified_at = COALESCE(excluded.verified_at, verified_at), ours = MAX(excluded.ours, ours) "
+                "WHERE excluded.standing > standing",
+                (key, other[0]),
+            )
+            for table in ("copy", "folder", "pending", "landing"):
+                db.execute(f"DELETE FROM {table} WHERE target_id = ?", other)
             db.execute("DELETE FROM target WHERE id = ?", other)
             settle(session, identities)
 

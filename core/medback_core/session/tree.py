@@ -6,7 +6,8 @@ from array import array
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from ..model import Count, Identity
+from medback_core.model import Count, Identity
+
 from .copies import chunks, marks
 from .store import Session
 from .values import load_ns
@@ -82,8 +83,8 @@ def children(session: Session, directory: int) -> list[ChildDirectory]:
         )
     }
     rows = session.db.execute(
-        "SELECT r.directory_id, r.placement_id, r.files, r.bytes FROM directory d JOIN rollup r ON r.directory_id = d.id "
-        "WHERE d.parent_id = ?",
+        "SELECT r.directory_id, r.placement_id, r.files, r.bytes FROM directory d "
+        "JOIN rollup r ON r.directory_id = d.id WHERE d.parent_id = ?",
         (directory,),
     )
     for key, placement_id, files, size in rows:
@@ -186,8 +187,8 @@ def files_below(
     for scope, bounds in scopes:
         # CROSS JOIN fixes the order of the loops: directory by directory, so that nothing is sorted.
         rows = session.db.execute(
-            "SELECT d.source_id, d.path, f.id, f.directory_id, f.name, i.id, i.size, i.md5, i.placement_id, f.mtime_ns, "
-            "i.checked_at, f.trouble FROM directory d CROSS JOIN file f ON f.directory_id = d.id "
+            "SELECT d.source_id, d.path, f.id, f.directory_id, f.name, i.id, i.size, i.md5, i.placement_id, "
+            "f.mtime_ns, i.checked_at, f.trouble FROM directory d CROSS JOIN file f ON f.directory_id = d.id "
             f"CROSS JOIN identity i ON i.id = f.identity_id WHERE true {conditions} {scope} "
             "ORDER BY d.source_id, d.path, f.name",
             [*values, *bounds],
@@ -203,6 +204,7 @@ def trouble_below(session: Session, source: int, path: bytes = b"") -> int:
         where = "AND (d.path = ? OR (d.path > ? AND d.path < ?))"
         values += [path, path + b"/", path + b"0"]
     return session.db.execute(
-        f"SELECT COUNT(*) FROM file f JOIN directory d ON d.id = f.directory_id WHERE f.trouble > 0 AND d.source_id = ? {where}",
+        "SELECT COUNT(*) FROM file f JOIN directory d ON d.id = f.directory_id "
+        f"WHERE f.trouble > 0 AND d.source_id = ? {where}",
         values,
     ).fetchone()[0]

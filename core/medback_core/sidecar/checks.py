@@ -15,6 +15,9 @@ XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
 
 # The order of known attributes; unknown ones follow, sorted by namespace and name, and the check comes last.
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "dr": ("v",),
+    "medback-source": ("v",),
+    "medback-target": ("v",),
     "file": (
         "name", "name64", "size", "mtime", "mode", "md5", "verified", "path", "path64", "by", "damaged",
     ),

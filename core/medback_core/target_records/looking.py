@@ -196,7 +196,7 @@ class _Look:
                 recorded.append(self._copy(key, copy.standing, path, record, date))
                 return
             return  # a second file of this content: one copy counts, the one that is known
-        if belief is not None and not belief.wanted or belief is None:
+        if (belief is not None and not belief.wanted) or belief is None:
             self._remember(key, path, record, copy, recorded, seen)
             return
         if copy is not None and copy.path not in (None, path) and self._still_at(copy, identity) and vouched:
@@ -311,7 +311,8 @@ class _Look:
                     add_pending(self.session, self.target, gone)
             self.withdrawn = len(withdrawn)
             yield Warned(
-                f"{len(withdrawn):,} copies are no longer on {names.display_name(self.drive.target.name)} and do not count any more"
+                f"{len(withdrawn):,} copies are no longer on {names.display_name(self.drive.target.name)} "
+                "and do not count any more"
             )
         self._commit()
         if self.drive.writable:

@@ -1,0 +1,171 @@
+"""Making a new target, a step of its own: what the drive is, what it would take, what to call it, how much to use."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+from textual import getters, on, work
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Button, Input, Static
+
+from medback_core import disk
+from medback_core import session as db
+from medback_core.disk import FileSystem
+from medback_core.model import Count
+from medback_core.session import Session
+from medback_tui.facts import unsafe_with
+from medback_tui.words import counted, name, size
+
+from .dialogs import Dialog
+
+UNKNOWN_KEY = -1  # of a target that has no row yet
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+@dataclass(frozen=True, slots=True)
+class NewTarget:
+    """What a person decided: what to call it, how much of it to use, and whether to copy or first to recognise."""
+
+    label: str
+    capacity: int | None
+    then: Literal["copy", "discover"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What a new target would mean. `lacking`: contents that lack a copy; `unsafe`: files that would still lack one."""
+
+    filesystem: FileSystem
+    empty: bool
+    shared: str | None  # the alias of a source on the same disk
+    lacking: Count
+    unsafe: Count
+
+
+@dataclass
+class Described(Message):
+    """The drive was looked at, or could not be."""
+
+    prospect: Prospect | None
+    problem: str = ""
+
+
+class MakeTarget(Dialog[NewTarget]):
+    """Returns what was decided, None for no."""
+
+    facts = getters.query_one("#words", Static)
+    problem = getters.query_one("#problem", Static)
+
+    def __init__(self, path: bytes) -> None:
+        super().__init__()
+        self.path = path
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box") as box:
+            box.border_title = "Make it a target?"
+            yield Static(Content(f"{name(self.path)}\nlooking at it …"), id="words")
+            yield Static("Label: what you call this drive, best written on it too", classes="label")
+            yield Input(name(os.path.basename(self.path)), id="label", select_on_focus=True)
+            yield Static("At most this much of it for medback (empty: all; 500G, 2TiB, 80%)", classes="label")
+            yield Input("", id="capacity", placeholder="all of it")
+            yield Static(id="problem")
+            with Horizontal(id="answers"):
+                yield Button("No", id="no", compact=True)
+                yield Button("Recognise what lies there", id="discover", compact=True)
+                yield Button("Copy onto it", id="copy", variant="primary", compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#label", Input).focus()
+        self.query_one("#discover").display = False
+        self._describe()
+
+    @work(thread=True, exit_on_error=False, group="pick")
+    def _describe(self) -> None:
+        try:
+            filesystem = disk.describe(self.path)
+            empty = not os.listdir(self.path)
+        except OSError as error:
+            self.post_message(Described(None, f"{name(self.path)}: {error.strerror}"))
+            return
+
+        from medback_core.targets import shares_disk
+
+        def look(session: Session) -> Prospect:
+            lacking, _ = db.below_wanted(session, db.counting_keys(session))
+            unsafe = unsafe_with(session, UNKNOWN_KEY)
+            return Prospect(filesystem, empty, shares_disk(session, filesystem), lacking, unsafe)
+
+        prospect = self.app.in_session(look) or Prospect(filesystem, empty, None, Count(), Count())
+        self.post_message(Described(prospect))
+
+    @on(Described)
+    def described(self, message: Described) -> None:
+        prospect = message.prospect
+        if prospect is None:
+            self.problem.update(Content(message.problem))
+            return
+        self.facts.update(prospect_words(self.path, prospect))
+        self.query_one("#discover").display = not prospect.empty
+
+    @on(Input.Submitted)
+    def next_field(self, event: Input.Submitted) -> None:
+        (self.query_one("#capacity") if event.input.id == "label" else self.query_one("#copy")).focus()
+
+    @on(Button.Pressed)
+    def answered(self, event: Button.Pressed) -> None:
+        if event.button.id == "no":
+            self.dismiss(None)
+            return
+        label = self.query_one("#label", Input).value.strip() or name(os.path.basename(self.path))
+        try:
+            capacity = parse_capacity(self.query_one("#capacity", Input).value, self.path)
+        except ValueError as error:
+            self.problem.update(Content(str(error)))
+            return
+        self.dismiss(NewTarget(label, capacity, "discover" if event.button.id == "discover" else "copy"))
+
+
+def prospect_words(path: bytes, prospect: Prospect) -> Content:
+    """What the drive is, what could be wrong with it, what it would take, and what would still not be safe then."""
+    found = prospect.filesystem
+    where = f"{found.kind}, mounted at {name(found.mount_point)}: {size(found.total)}, {size(found.free)} free"
+    lines = [Content.styled(name(path), "bold"), Content(where)]
+    if found.read_only:
+        lines.append(Content.styled("it is mounted read-only: nothing can be copied there", "$text-error"))
+    if prospect.shared is not None:
+        words = f"it is on the same disk as the source {name(prospect.shared)}: no protection if that disk dies"
+        lines.append(Content.styled(words, "$text-warning"))
+    if found.max_file is not None:
+        lines.append(Content.styled("files of 4 GiB and more do not fit on this file system", "$text-warning"))
+    lacking = prospect.lacking
+    if not lacking.files:
+        lines.append(Content("nothing lacks a copy now: it would stay empty for the time being"))
+    elif lacking.bytes > found.free:
+        lines.append(Content(f"it would be filled; {size(lacking.bytes)} lack a copy, the rest needs another drive"))
+    else:
+        lines.append(Content.assemble("it would take ", (counted(lacking), "bold"), ": all that lacks a copy"))
+        left = f"still not safe then: {counted(prospect.unsafe)}, which need another drive"
+        lines.append(Content(left if prospect.unsafe.files else "everything then has its wanted copies"))
+    return Content("\n").join(lines)
+
+
+def parse_capacity(text: str, path: bytes) -> int | None:
+    """`500G`, `2TiB`, `80%` (of the drive at `path`) in bytes, None for nothing. Raises ValueError with the way out."""
+    word = text.strip().replace(" ", "").lower()
+    if not word:
+        return None
+    digits = word.rstrip("abcdefghijklmnopqrstuvwxyz%")
+    unit = word[len(digits) :]
+    try:
+        value = float(digits)
+        factor = disk.describe(path).total / 100 if unit == "%" else UNITS[unit.removesuffix("b")]
+    except (ValueError, KeyError):
+        value, factor = 0, 0
+    if value * factor < 1:
+        raise ValueError(f"“{name(text)}” is no size; write 500G, 2TiB or 80%")
+    return int(value * factor)

@@ -1,0 +1,134 @@
+"""XML from a stranger's drive: refused in bounded time and memory, believed in nothing, never an exception."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+
+import pytest
+
+from medback_core.sidecar import (
+    SIDECAR_LIMIT,
+    family_target_id,
+    parse,
+    parse_family,
+    parse_source_metadata,
+    parse_target_identity,
+    whole,
+)
+from medback_core.xml_safety import DtdRefused, UnsafeXml, parse_untrusted
+
+BILLION = b'<!DOCTYPE dr [<!ENTITY a "' + b"x" * 100 + b'">' + b"".join(
+    b'<!ENTITY %c "%s">' % (c + 1, b"&%c;" % c * 10) for c in b"abcdefgh"
+) + b']>'  # fmt: skip
+RECORD = b'<file name="a" size="1" mtime="1.000000000" md5="acbd18db4cc2f85cedef654fccc4a4d8"/>'
+MANY = 1_000_000
+
+ATTACKS = {
+    "billion laughs": BILLION + b"<dr>&i;</dr>",
+    "external entity": b'<!DOCTYPE dr [<!ENTITY e SYSTEM "file:///etc/passwd">]><dr>' + RECORD + b"<x>&e;</x></dr>",
+    "external dtd": b'<!DOCTYPE dr SYSTEM "file:///etc/passwd"><dr>' + RECORD + b"</dr>",
+    "parameter entity": b'<!DOCTYPE dr [<!ENTITY % p SYSTEM "file:///etc/passwd">%p;]><dr/>',
+    "dtd after a comment": b"<?xml version='1.0'?><!-- x --><!DOCTYPE dr><dr>" + RECORD + b"</dr>",
+    "dtd in utf-16": '<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE dr><dr/>'.encode("utf-16"),
+    "dtd in utf-16 without a mark": '<!DOCTYPE dr><dr v="1"/>'.encode("utf-16-le"),
+    "dtd in utf-32": '<!DOCTYPE dr><dr v="1"/>'.encode("utf-32"),
+    "dtd in utf-7": b'<?xml version="1.0" encoding="UTF-7"?>+ADwAIQ-DOCTYPE dr+AD4-<dr/>',
+    "ebcdic": b'<?xml version="1.0" encoding="cp037"?><dr/>',
+    "xinclude": b'<dr xmlns:xi="http://www.w3.org/2001/XInclude"><xi:include href="file:///etc/passwd"/></dr>',
+    "depth": b"<a>" * MANY,
+    "depth in a sidecar": b'<dr v="1"><file name="a" size="1">' + b"<a>" * MANY,
+    "closed depth": b'<dr v="1">' + b"<a>" * 300 + b"</a>" * 300 + b"</dr>",
+    "huge attribute": b'<dr v="1"><file name="' + b"x" * 30_000_000 + b'" size="1"/></dr>',
+    "huge text": b'<dr v="1"><file name="a" size="1"><tag>' + b"x" * 30_000_000 + b"</tag></file></dr>",
+    "many attributes": b"<dr " + b" ".join(b'a%d=""' % n for n in range(MANY // 5)) + b">",
+    "many tags": b'<dr v="1">' + b"<b/>" * (2 * MANY) + b"</dr>",
+    "many broken records": b'<dr v="1">' + b"<file x>\n" * MANY,
+    "many records without end": b'<dr v="1">' + b'<file name="' * MANY,
+    "many broken lines": b'<dr v="1">' + b"<b>\n" * MANY,
+    "many empty lines": b'<dr v="1">' + b"\n" * (20 * MANY),
+    "many records": b'<dr v="1">' + b"<fr />" * 3_100_000,
+    "nul": b'<dr v="1">\0' + RECORD + b"</dr>",
+    "nul only": b"\0" * MANY,
+    "quotes": b'<dr v="1">' + b'"' * MANY,
+    "ampersands": b'<dr v="1"><file name="' + b"&amp;" * MANY + b'"',
+    "undefined entity": b'<dr v="1"><file name="&x;" size="1"/></dr>',
+    "two roots": b'<dr v="1"/><dr v="1">' + RECORD + b"</dr>",
+}
+
+
+@pytest.fixture(scope="module")
+def elapsed() -> dict[str, float]:
+    return {}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_is_survived_and_believed_in_nothing(attack: str) -> None:
+    data = ATTACKS[attack]
+    began = time.process_time()
+    for read in (parse(data), parse_family(data)):
+        assert all(record.trust == 0 for record in read.files.values())
+        assert b"root:" not in repr(read)[:100_000].encode()
+        assert len(read.files) <= 1
+    assert not whole(data)
+    assert parse_source_metadata(data).id == ""
+    assert parse_target_identity(data).id == ""
+    assert family_target_id(b".mdbackup.xml", data) is None
+    assert family_target_id(b".bkp_id", data) is None
+    assert time.process_time() - began < 60  # five readings, on a slow machine
+
+
+@pytest.mark.parametrize("attack", [name for name in ATTACKS if "dtd" in name or "entity" in name or name == "depth"])
+def test_the_parser_refuses(attack: str) -> None:
+    with pytest.raises(UnsafeXml):
+        parse_untrusted(ATTACKS[attack], 2**30)
+
+
+@pytest.mark.parametrize("attack", ["billion laughs", "external entity", "external dtd", "dtd after a comment"])
+def test_nothing_of_a_file_with_a_dtd_is_saved(attack: str) -> None:
+    with pytest.raises(DtdRefused):
+        parse_untrusted(ATTACKS[attack], 2**30)
+    read = parse(ATTACKS[attack])
+    assert (read.files, read.damage) == ({}, "a DTD is not allowed")
+
+
+def test_more_than_a_sidecar_can_be_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medback_core.sidecar.reading.SIDECAR_LIMIT", 1000)
+    assert parse(b" " * 1001).damage == "larger than a sidecar can be"
+    assert SIDECAR_LIMIT > 2**28
+
+
+def test_the_limit_of_the_parser_is_kept() -> None:
+    with pytest.raises(UnsafeXml, match="larger"):
+        parse_untrusted(b"<a/>", 3)
+    assert parse_untrusted(b"<a/>", 4).tag == "a"
+
+
+def test_an_error_names_the_line_and_is_harmless_to_print() -> None:
+    with pytest.raises(UnsafeXml) as caught:
+        parse_untrusted(b"<a>\n\n<b\xe2\x80\xae\x1b[31m></a>", 1000)
+    assert str(caught.value).isprintable()
+    with pytest.raises(UnsafeXml) as caught:
+        parse_untrusted(b"<a>\n\n<b></c></a>", 1000)
+    assert caught.value.line == 3
+
+
+def test_a_byte_order_mark_is_no_damage() -> None:
+    assert parse(b'\xef\xbb\xbf<?xml version="1.0" encoding="utf-8"?>\n<dr v="1"/>').damage == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
+def test_memory_stays_bounded() -> None:
+    """All attacks in one process of their own, below 1 GiB."""
+    code = (
+        "import resource, test_hostile_xml as t\n"
+        "from medback_core.sidecar import parse\n"
+        "[parse(data) for data in t.ATTACKS.values()]\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    directory = __file__.rpartition("/")[0]
+    done = subprocess.run([sys.executable, "-c", code], cwd=directory, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1024 * 1024
+    assert resource.RUSAGE_SELF == 0

@@ -1,0 +1,173 @@
+"""A source's metadata and a target's identity: every element stands or falls alone."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from medback_core.model import TargetState
+from medback_core.sidecar import (
+    Sibling,
+    SourceMetadata,
+    TargetFact,
+    TargetIdentity,
+    parse_source_metadata,
+    parse_target_identity,
+    render_source_metadata,
+    render_target_identity,
+)
+
+SOURCE = SourceMetadata(
+    "p4srcsrcsrc1",
+    'photos "&" <more>\n',
+    3,
+    ("*.tmp", "cache/\n"),
+    7,
+    (
+        TargetFact("k3v9q2x8ab7m", "Blue Seagate 2T", TargetState.ACTIVE, 10**12, 4, "0a1b-2c3d"),
+        TargetFact("t2", "old one", TargetState.LOST, None, 9),
+    ),
+    (Sibling("s2", "música", b"/home/ada/m\xff\x01"), Sibling("s3", "docs", b"/home/ada/docs")),
+)
+TARGET = TargetIdentity(
+    id="k3v9q2x8ab7m",
+    label="Blue Seagate 2T",
+    created=1_764_000_000,
+    state=TargetState.SUSPECT,
+    capacity=10**12,
+    rev=4,
+    fs_uuid="0a1b-2c3d",
+    also=("0f8fad5b-d9cb-469f-a165-70867728950e", "qwertyui"),
+    folders=((b"photos", "p4srcsrcsrc1"), (b"photos\xff-2", "s2")),
+)
+
+
+def test_source_metadata_come_back() -> None:
+    assert parse_source_metadata(render_source_metadata(SOURCE)) == SOURCE
+    assert parse_source_metadata(render_source_metadata(SOURCE)).damage == ()
+    assert parse_source_metadata(render_source_metadata(SourceMetadata("a", "b"))) == SourceMetadata("a", "b")
+
+
+def test_a_target_identity_comes_back() -> None:
+    assert parse_target_identity(render_target_identity(TARGET)) == TARGET
+    assert parse_target_identity(render_target_identity(TARGET)).damage == ()
+    assert parse_target_identity(render_target_identity(TargetIdentity("a", "b"))) == TargetIdentity("a", "b")
+
+
+def test_equal_facts_give_equal_bytes() -> None:
+    turned = replace(SOURCE, targets=SOURCE.targets[::-1], siblings=SOURCE.siblings[::-1])
+    assert render_source_metadata(turned) == render_source_metadata(SOURCE)
+    turned = replace(TARGET, also=TARGET.also[::-1], folders=TARGET.folders[::-1])
+    assert render_target_identity(turned) == render_target_identity(TARGET)
+
+
+def test_unknown_things_survive_a_rewrite() -> None:
+    written = render_source_metadata(SOURCE).replace(b'v="1"', b'v="1" made="2027"')
+    written = written.replace(b"</medback-source>", b"<later a='1'>x<y/></later></medback-source>")
+    read = parse_source_metadata(written)
+    assert read.damage == ()
+    again = render_source_metadata(read)
+    assert b'made="2027"' in again
+    assert b'<later a="1">x<y/></later>' in again
+    assert parse_source_metadata(again) == read
+
+
+def test_unknown_things_inside_an_element_survive_and_are_checked() -> None:
+    from medback_core.sidecar.metadata import element_line
+    from medback_core.sidecar.records import Extra
+
+    extra = Extra((("colour", "blue"),), ('<shelf n="2"/>',))
+    read = parse_target_identity(render_target_identity(replace(TARGET, target_extra=extra)))
+    assert (read.target_extra, read.damage) == (extra, ())
+    fact = replace(SOURCE.targets[0], extra=extra)
+    assert parse_source_metadata(render_source_metadata(replace(SOURCE, targets=(fact,)))).targets == (fact,)
+    assert element_line("also", (("id", "x"),), extra).count("\n") == 0
+    broken = render_target_identity(replace(TARGET, target_extra=extra)).replace(b'n="2"', b'n="3"')
+    assert parse_target_identity(broken).damage
+
+
+@pytest.mark.parametrize("which", ["identity", "facts"])
+def test_one_struck_line_never_hides_which_drive_or_source_it_is(which: str) -> None:
+    for render, parse, fact in (
+        (render_source_metadata(SOURCE), parse_source_metadata, b"<source"),
+        (render_target_identity(TARGET), parse_target_identity, b"<target"),
+    ):
+        at = render.index(b"<identity" if which == "identity" else fact)
+        end = render.index(b"\n", at)
+        for data in (render[:at] + render[end:], render[:at] + b"\0\xff<<" + render[at + 4 :]):
+            read = parse(data)
+            assert read.id in (SOURCE.id, TARGET.id)
+
+
+def test_facts_that_were_lost_outrank_nothing() -> None:
+    written = render_target_identity(TARGET).replace(b'label="Blue', b'label="Glue')
+    read = parse_target_identity(written)
+    assert (read.id, read.label, read.rev, read.folders) == (TARGET.id, "", 0, TARGET.folders)
+    assert read.damage
+
+
+def test_a_state_of_a_later_version_is_not_relied_on() -> None:
+    from medback_core.sidecar.metadata import element_line
+
+    line = element_line("target", (("id", "x"), ("label", "l"), ("state", "resting"), ("rev", "3"))).encode()
+    data = b'<medback-target v="1">\n' + line + b"\n</medback-target>"
+    assert parse_target_identity(data).state is TargetState.SUSPECT
+
+
+def test_one_file_is_not_taken_for_the_other() -> None:
+    assert parse_target_identity(render_source_metadata(SOURCE)).id == ""
+    assert parse_source_metadata(render_target_identity(TARGET)).id == ""
+
+
+@pytest.mark.parametrize("name", [b"../x", b"a/b", b"..", b"a\0b"])
+def test_a_folder_outside_of_the_drive_is_dropped(name: bytes) -> None:
+    read = parse_target_identity(render_target_identity(replace(TARGET, folders=((name, "s"),))))
+    assert read.folders == ()
+    assert read.damage
+
+
+@pytest.mark.parametrize(
+    ("written", "parse"),
+    [
+        (render_source_metadata(SOURCE), parse_source_metadata),
+        (render_target_identity(TARGET), parse_target_identity),
+    ],
+    ids=["source", "target"],
+)
+def test_damage_costs_what_it_struck_and_nothing_else(written: bytes, parse) -> None:
+    lines = written.split(b"\n")[2:-2]
+
+    def facts(data: bytes) -> set[object]:
+        read = parse(data)
+        found: set[object] = {read.id} - {""}
+        if isinstance(read, SourceMetadata):
+            return found | {*read.excludes, *read.targets, *read.siblings, (read.alias, read.wanted, read.rev)}
+        return found | {*read.also, *read.folders, (read.label, read.created, read.state, read.capacity, read.fs_uuid)}
+
+    everything = facts(written)
+    chance = random.Random(5)
+    damaged = [written[:length] for length in range(len(written))]
+    for _ in range(1000):
+        data = bytearray(written)
+        at = chance.randrange(len(data))
+        match chance.randrange(4):
+            case 0:
+                data[at] ^= 1 << chance.randrange(8)
+            case 1:
+                data[at:at] = chance.randbytes(20)
+            case 2:
+                del data[at : at + chance.randrange(1, 40)]
+            case _:
+                data[at] = chance.choice(b"\"'<>&\n\0")
+        damaged.append(bytes(data))
+    head = written[: written.index(lines[0])]
+    for data in damaged:
+        found = facts(data)
+        left = {("", 2, 0), ("", None, TargetState.ACTIVE, None, None)}  # what stands where the facts were lost
+        assert found <= everything | left
+        whole = [line for line in lines if line in data]
+        assert facts(head + b"\n".join(whole) + b"\n") - left <= found
+        if len(whole) < len(lines):
+            assert parse(data).damage

@@ -1,0 +1,143 @@
+"""A person's afternoon with the installed program in a real terminal: from an empty session to restored files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tui.terminal import PROGRAM, Terminal
+
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux for a real terminal")
+
+ADDED = "5 files"
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    home = tmp_path / "home"
+    home.mkdir()
+    one = Terminal(home)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    root = tmp_path / "home" / "photos"
+    for number in range(5):
+        file = root / f"trip {number % 2}" / f"IMG {number} [x].jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(os.urandom(30_000 + number))
+    return root
+
+
+def tree(root: Path) -> dict[str, tuple[bytes, int]]:
+    """Content and time of every file of a person."""
+    return {
+        str(path.relative_to(root)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in root.rglob("*")
+        if path.is_file() and not path.name.startswith(".medback")
+    }
+
+
+def choose_path(terminal: Terminal, path: Path) -> None:
+    """In the directory picker: type a path."""
+    terminal.wait_for("type a path")
+    terminal.press("/")
+    terminal.type(str(path))
+    terminal.press("Enter")
+
+
+def back_up_onto(terminal: Terminal, drive: Path) -> None:
+    """Make a directory a target and copy onto it."""
+    terminal.press("n")
+    terminal.wait_for("another directory")
+    terminal.press_each("End", "Enter")
+    choose_path(terminal, drive)
+    terminal.wait_for("it would take 5 files")
+    terminal.press_each("Enter", "Enter", "Enter")
+    terminal.wait_for(f"target {drive.name}: 5 files copied")
+    terminal.press("Escape")
+    terminal.wait_until_gone("esc dismiss")
+
+
+def test_from_an_empty_session_to_restored_files(terminal: Terminal, photos: Path, tmp_path: Path):
+    drives = [tmp_path / "blue", tmp_path / "red"]
+    for drive in drives:
+        drive.mkdir()
+    session = tmp_path / "s.db"
+    original = tree(photos)
+
+    terminal.run(PROGRAM, "--session-db", session)
+    terminal.wait_for("Nothing is backed up yet")
+    terminal.press("a")
+    choose_path(terminal, photos)
+    terminal.wait_for("add photos: 5 files")
+    terminal.press("2")
+    terminal.wait_for("choose the first one")
+    back_up_onto(terminal, drives[0])
+    terminal.wait_for("not safe")
+    back_up_onto(terminal, drives[1])
+    terminal.wait_for("all safe")
+    terminal.press("3")
+    terminal.wait_for("● photos/")
+    terminal.press("q")
+    terminal.wait_for("exit=0")
+
+    for directory in photos.glob("trip*"):
+        shutil.rmtree(directory)
+    shutil.rmtree(drives[0])
+
+    terminal.type("clear")
+    terminal.press("Enter")
+    terminal.run(PROGRAM, "--session-db", session)
+    terminal.wait_for("1 Sources")
+    terminal.press("4")
+    terminal.wait_for("5 files, 146 KiB missing")
+    terminal.press("x")  # blue is gone for good
+    terminal.wait_for("left out")
+    terminal.wait_for("red is plugged in: Enter restores from it")
+    terminal.press("Enter")
+    terminal.wait_for("5 files restored")
+    terminal.wait_for("Nothing is missing")
+    terminal.press("q")
+    terminal.wait_for("exit=0")
+    assert tree(photos) == original
+    assert terminal.is_sane()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_a_sane_terminal(terminal: Terminal, tmp_path: Path, number: signal.Signals):
+    terminal.run(PROGRAM, "--session-db", tmp_path / "s.db")
+    terminal.wait_for("Nothing is backed up yet")
+    os.kill(terminal.program(), number)
+    terminal.wait_for("exit=143")
+    assert terminal.is_sane()
+
+
+def test_a_crash_leaves_a_sane_terminal(terminal: Terminal, tmp_path: Path):
+    crash = tmp_path / "crash.py"
+    crash.write_text(
+        "import sys\nfrom pathlib import Path\nfrom medback_tui.app import MedbackApp, run\n"
+        "def boom(self):\n    raise RuntimeError('boom')\n"
+        "MedbackApp.action_log = boom\nsys.exit(run(Path(sys.argv[1])))\n"
+    )
+    terminal.run(sys.executable, crash, tmp_path / "s.db")
+    terminal.wait_for("Nothing is backed up yet")
+    terminal.press("L")
+    terminal.wait_for("exit=1")
+    assert terminal.is_sane()
+
+
+def test_a_foreign_file_is_refused_before_anything_is_drawn(terminal: Terminal, tmp_path: Path):
+    (tmp_path / "s.db").write_text("my novel, chapter one" * 20)
+    terminal.run(PROGRAM, "--session-db", tmp_path / "s.db")
+    shown = terminal.wait_for("exit=4")
+    assert "not a medback session DB" in shown.replace("\n", "")
+    assert (tmp_path / "s.db").read_text().startswith("my novel")
