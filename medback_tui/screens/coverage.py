@@ -189,7 +189,7 @@ class CoverageScreen(MainScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         del parameters
-        if action == "filter" and self.filter_line.has_focus:
+        if action == "filter" and self.focused is self.filter_line:
             return False
         if action in ("open", "filter", "unsafe_only", "sort", "what_if", "mark", "restore"):
             return self._facts is not None and bool(self._facts.sources)

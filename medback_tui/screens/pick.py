@@ -159,7 +159,7 @@ class PickDirectory(Dialog[bytes]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         del parameters
-        return action != "type" or not self.typed.has_focus
+        return action != "type" or self.focused is not self.typed
 
     @on(Input.Submitted)
     def submitted(self, event: Input.Submitted) -> None:
