@@ -1,4 +1,4 @@
-"""A source in a temporary directory, its session, and what a scan made of it: for the tests of scan, sources, rebuild."""
+"""A source in a temporary directory, its session, what a scan made of it: for tests of scan, sources, rebuild."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Directory:
     stat: SidecarStat | None = None  # of the sidecar that is there now
     was: SidecarStat | None = None  # of the sidecar as the DB last read or wrote it
     parsed: Sidecar | None = None  # only when it was read in this scan
-    data: bytes = b""  # what was read
+    data: bytes | None = None  # what was read of `.medback.xml`
     links: dict[bytes, bytes] = field(default_factory=dict)  # all of them, where any changed
     lost_links: list[bytes] = field(default_factory=list)
     adopted: list[Put] = field(default_factory=list)  # known before, from the sidecar

@@ -123,7 +123,9 @@ def enter_source(
         rev += 1
     identifier = metadata.id if metadata is not None and own else db.new_id()
     row = Source(0, identifier, db.free_alias(session, base), path, facts[1], facts[2], max(rev, 1))
-    return db.add_source(session, row)
+    source = db.add_source(session, row)
+    db.mark_metadata(session, None, dirty=True)  # the others learn of a new sibling
+    return source
 
 
 def default_alias(path: bytes) -> str:

@@ -285,7 +285,7 @@ class Walk:
                 directory.frozen = directory.stat is not None  # not to be replaced by something that knows less
             return
         directory.parsed = reader(data)
-        directory.data = data if name == SIDECAR_NAME else b""
+        directory.data = data if name == SIDECAR_NAME else None
 
     def _judge_damage(self, directory: Directory, listing: Listing, rows: dict[bytes, ScanRow], *, known: bool) -> None:
         """Keep a damaged sidecar aside, and say whether anything was lost that the DB could not supply."""
@@ -293,9 +293,9 @@ class Walk:
         if parsed is None or not parsed.damage:
             return
         path = directory.path(SIDECAR_NAME if SIDECAR_NAME in listing.metadata else FAMILY_SIDECAR_NAME)
-        if directory.data and self.manner.hashing:
+        if directory.data is not None and self.manner.hashing:
             try:
-                self._keep_aside(directory, listing)
+                self._keep_aside(directory, listing, directory.data)
             except OSError as error:
                 directory.frozen = True
                 shown = names.display_name(path)
@@ -308,15 +308,15 @@ class Walk:
             shown = names.display_name(path)
             self._events.append(Warned(f"{shown} was damaged ({parsed.damage}); nothing was lost"))
 
-    def _keep_aside(self, directory: Directory, listing: Listing) -> None:
+    def _keep_aside(self, directory: Directory, listing: Listing, data: bytes) -> None:
         for name, status in listing.metadata.items():
-            if name.startswith(_DAMAGED) and status.st_size == len(directory.data):
+            if name.startswith(_DAMAGED) and status.st_size == len(data):
                 try:
-                    if self.root.read_whole(directory.path(name), status.st_size) == directory.data:
+                    if self.root.read_whole(directory.path(name), status.st_size) == data:
                         return  # kept by a run that was killed before it wrote the new one
                 except OSError:
                     continue
-        keep_damaged(self.root, directory.path(SIDECAR_NAME), directory.data)
+        keep_damaged(self.root, directory.path(SIDECAR_NAME), data)
 
     def _move_aside(self, directory: Directory, path: bytes) -> bool:
         """Make way for a new sidecar where the one that is there is too large to read; whether that was done."""

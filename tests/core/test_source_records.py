@@ -1,4 +1,4 @@
-"""Sidecars of the sources: believed as far as they deserve, salvaged when damaged, rewritten without losing anything."""
+"""Sidecars of sources: believed as far as they deserve, salvaged when damaged, rewritten without losing anything."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def backed_up(world: World, *names: str) -> None:
     world.flush()
 
 
-# --- the DB is disposable ---------------------------------------------------------------------------------------------
+# --- the DB is disposable --------------------------------------------------------------------------------------------
 
 
 def test_after_losing_the_db_all_comes_back_and_nothing_is_hashed(world: World) -> None:
@@ -138,7 +138,7 @@ def test_a_moved_directory_brings_its_records_along(world: World) -> None:
     assert (summary.hashed, summary.reused) == (0, 2)
 
 
-# --- tags, unknown things, other sessions ------------------------------------------------------------------------------
+# --- tags, unknown things, other sessions ----------------------------------------------------------------------------
 
 
 def test_tags_and_unknown_things_survive_a_rewrite(world: World) -> None:
@@ -180,7 +180,7 @@ def test_the_record_of_another_session_is_believed_without_reading(world: World)
     other.close()
 
 
-# --- edited by hand ----------------------------------------------------------------------------------------------------
+# --- edited by hand --------------------------------------------------------------------------------------------------
 
 
 def test_an_edited_copy_is_a_claim_only(world: World) -> None:
@@ -242,7 +242,7 @@ def test_an_unreadable_hash_is_taken_from_the_db_or_made_anew(world: World) -> N
     assert world.row("a").md5 == digest
 
 
-# --- the family's files --------------------------------------------------------------------------------------------------
+# --- the family's files ----------------------------------------------------------------------------------------------
 
 
 def family(name: str, content: bytes, *, seconds: int = OLD // 10**9, copies: str = "") -> str:
@@ -274,7 +274,7 @@ def test_hashes_of_the_family_are_adopted_without_reading(world: World, name: st
     assert world.update().hashed == 0
 
 
-# --- damaged ---------------------------------------------------------------------------------------------------------------
+# --- damaged ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["cut", "empty", "garbage", "flipped"])
@@ -383,7 +383,7 @@ def test_damaged_source_metadata_is_kept_aside_and_healed(world: World) -> None:
     assert [aside.read_bytes() for aside in asides(world)] == [damaged]
 
 
-# --- flushing --------------------------------------------------------------------------------------------------------------
+# --- flushing --------------------------------------------------------------------------------------------------------
 
 
 def test_a_flush_writes_what_changed_and_only_that(world: World) -> None:
