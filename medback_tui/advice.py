@@ -40,8 +40,8 @@ def helps(facts: Facts, listing: Listing, here: Collection[int]) -> list[Help]:
                 takes += count
                 if copies == wanted - 1:
                     saves += count
-        if takes.files:
-            found.append(Help(target, takes, saves, target.key in here, target.free_bytes or 0))
+        if takes.files and row.room:
+            found.append(Help(target, takes, saves, target.key in here, row.room))
     return sorted(found, key=lambda h: (not h.here, -min(h.room, h.takes.bytes), h.target.key))
 
 

@@ -55,6 +55,21 @@ class TargetFacts:
     claimed: Count
     only: Count
 
+    @property
+    def whole(self) -> int | None:
+        """How large the drive is for medback: what it may fill at most, or all of it; None while nobody has looked."""
+        total, capacity = self.target.total_bytes, self.target.capacity
+        return total if capacity is None else min(capacity, total or capacity)
+
+    @property
+    def room(self) -> int | None:
+        """How much medback can still put there, as far as is known."""
+        free, capacity = self.target.free_bytes, self.target.capacity
+        if capacity is None:
+            return free
+        left = max(0, capacity - self.held.bytes)
+        return left if free is None else min(free, left)
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

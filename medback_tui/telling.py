@@ -57,7 +57,8 @@ class TellingApp(SharedApp):
         if not job.quiet:
             level, headline, _ = outcome(job)
             self.log_line(job.ended_at, LEVEL[level], job.title, headline)
-            self.notify(headline, severity=SEVERITY[level], timeout=6, markup=False)
+            if not isinstance(self.screen, MainScreen):  # there the job bar says it, and stays
+                self.notify(headline, severity=SEVERITY[level], timeout=6, markup=False)
         if job.ended is not None and not self.quitting:
             job.ended(job)
 

@@ -196,6 +196,7 @@ class DamageFound(Event):
 
     path: bytes
     reason: str
+    state: str = "damaged"  # or, where a verify says so, "missing", "changed", "unreadable"
 
 
 @dataclass(frozen=True, slots=True)

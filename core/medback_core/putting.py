@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,21 +17,18 @@ from .errors import DriveGone
 from .model import Conflict, DamageFound, Event, FileDone, Identity, Progress, Skipped, Standing
 from .session import (
     Copy,
-    Seen,
     Session,
     add_pending,
-    copies_of_many,
     copy_on,
     ensure_directory,
     find_directory,
     forget_gone,
     mark_placed,
     mark_sidecar,
-    put_file,
     record_copies,
     withdraw_copies,
 )
-from .session.lacking import GUESSED, SAID_BY_OTHERS, Hint, Lacking, drop_hint, mark_lacking
+from .session.lacking import GUESSED, SAID_BY_OTHERS, Hint, Lacking, drop_hint, mark_lacking, note_files
 from .targets import Drive
 
 _TICK = 0.1
@@ -340,37 +336,29 @@ class Putting:
 
     def _note_in_source(self, done: list[tuple[_Going, os.stat_result]]) -> None:
         directories: dict[tuple[int, bytes], int] = {}
+        rows: list[tuple[int, bytes, int, os.stat_result]] = []
         for one, status in done:
-            destination = self.destinations[one.lacking.source]
-            if not destination.own:
+            source = one.lacking.source
+            if not self.destinations[source].own:
                 continue
-            directory, name = os.path.split(one.staged.rel)
-            place = one.lacking.source, directory
-            key = directories.get(place)
+            directory, _, name = one.staged.rel.rpartition(b"/")
+            key = directories.get((source, directory))
             if key is None:
-                key = directories[place] = note_directory(self.session, one.lacking.source, directory)
-            put_file(self.session, key, seen(name, one.lacking.content, status))
+                key = directories[source, directory] = note_directory(self.session, source, directory)
+            rows.append((key, name, one.lacking.identity, status))
             if self.deleted:
-                forget_gone(self.session, one.lacking.source, one.lacking.path, one.lacking.identity)
+                forget_gone(self.session, source, one.lacking.path, one.lacking.identity)
+        note_files(self.session, rows)
 
     def _note_copies(self, going: list[_Going]) -> None:
         """Each content read whole from the drive is a verified copy there, wherever it was found."""
         assert self.target is not None
         now = model.now()
-        known = {
-            key: copy
-            for key, copies in copies_of_many(self.session, {one.lacking.identity for one in going}).items()
-            for copy in copies
-            if copy.target == self.target
-        }
         fresh: dict[int, Copy] = {}
         for one in going:
-            key = one.lacking.identity
-            if key in fresh:
-                continue
-            was = known.get(key)
-            ours = one.hint.ours or (was is not None and was.ours and was.path == one.hint.path)
-            fresh[key] = Copy(key, self.target, Standing.VERIFIED, one.hint.path, one.drive_mtime_ns, now, ours)
+            key, hint = one.lacking.identity, one.hint
+            if key not in fresh:
+                fresh[key] = Copy(key, self.target, Standing.VERIFIED, hint.path, one.drive_mtime_ns, now, hint.ours)
         record_copies(self.session, fresh.values())
 
     def _close(self) -> None:
@@ -382,19 +370,6 @@ class Putting:
         """Remove what was staged and not published."""
         self._going.clear()
         self._close()
-
-
-def seen(name: bytes, content: Identity, status: os.stat_result) -> Seen:
-    """The row of a file that was just hashed while it was put there."""
-    return Seen(
-        name,
-        content,
-        status.st_mtime_ns,
-        stat.S_IMODE(status.st_mode) & 0o777,
-        status.st_dev,
-        status.st_ino,
-        status.st_ctime_ns,
-    )
 
 
 def note_directory(session: Session, source: int, directory: bytes) -> int:

@@ -28,7 +28,7 @@ from .model import (
     Warned,
 )
 from .plans import next_target
-from .putting import Putting, note_directory, seen
+from .putting import Putting, note_directory
 from .restoring_status import finish_restore, restore_status
 from .session import (
     Expected,
@@ -37,7 +37,6 @@ from .session import (
     join,
     list_gone,
     mark_placed,
-    put_file,
     save_source,
 )
 from .session.expected import wanted_files
@@ -51,6 +50,7 @@ from .session.lacking import (
     lacking_page,
     mark_lacking,
     match_copies,
+    note_files,
     put_lacking,
 )
 from .session.values import signed
@@ -227,12 +227,12 @@ class _Run:
         with self.session.transaction():
             for found in right:
                 row, status = found.wanted, found.status
-                assert status is not None and row.content is not None
+                assert status is not None and row.identity is not None
                 if row.inode == signed(status.st_ino) and row.ctime_ns == status.st_ctime_ns and not row.trouble:
                     continue
                 directory, name = os.path.split(row.path)
                 key = note_directory(self.session, row.source, directory)
-                put_file(self.session, key, seen(name, row.content, status))
+                note_files(self.session, [(key, name, row.identity, status)])
 
     def _conflict(self, destination: Destination, found: Found) -> Generator[Event, None, bool]:
         """What to do where something else stands; returns whether the file is to be restored all the same."""

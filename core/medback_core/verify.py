@@ -165,7 +165,8 @@ class _VerifyTarget:
             ticker.files += 1
             self._count(unreadable=1)
             self.bad.append(copy)
-            yield DamageFound(shown, f"cannot be read: {error.strerror}; it does not count as a copy any more")
+            words = f"cannot be read: {error.strerror}; it does not count as a copy any more"
+            yield DamageFound(shown, words, "unreadable")
             return
         ticker.files += 1
         ticker.bytes += result.identity.size
@@ -181,7 +182,7 @@ class _VerifyTarget:
         edited = copy.mtime_ns is not None and not same_time(self.drive, result.status.st_mtime_ns, copy.mtime_ns)
         if edited and not self.drive.filesystem.coarse_times:
             self._count(changed=1)
-            yield DamageFound(shown, "was changed on the drive; it does not count as a copy any more")
+            yield DamageFound(shown, "was changed on the drive; it does not count as a copy any more", "changed")
         else:
             self._count(damaged=1)
             yield DamageFound(shown, "is damaged; it does not count as a copy any more")
@@ -260,7 +261,7 @@ def _verify_source(
                     result = yield from read_whole(root, path, ticker)
                 except FileNotFoundError:
                     counts["missing"] += 1
-                    yield DamageFound(shown, "is missing")
+                    yield DamageFound(shown, "is missing", "missing")
                     continue
                 except OSError as error:
                     counts["unreadable"] += 1

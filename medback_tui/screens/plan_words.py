@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from textual.content import Content
 
 from medback_tui.plan_facts import PlanFacts, Wish
+from medback_tui.widgets.curve import curve
 from medback_tui.widgets.plan_list import PlanRow
-from medback_tui.words import counted, files, name, plural, size
+from medback_tui.words import counted, files, name, percent, plural, size
 
 
 def headline(plan: PlanFacts, looked_at: int = 0) -> Content:
@@ -79,6 +80,11 @@ def detail_words(plan: PlanFacts | None, row: PlanRow | None, here: Mapping[int,
     if plan is not None and plan.summary.unreachable.files:
         words = f"{counted(plan.summary.unreachable)} would not come back: no drive has them (m)"
         lines.append(Content.styled(words, "$text-error"))
+    if plan is not None and len(plan.summary.steps) > 1:
+        whole = plan.summary.missing.bytes
+        back = [whole - step.remaining.bytes for step in plan.summary.steps]
+        blocks = "".join(text for text, _ in curve(back, whole, 40))
+        lines.append(Content.assemble("back after each drive  ", (blocks, "$primary"), f"  {percent(back[-1], whole)}"))
     if plan is not None and not plan.summary.exact:
         lines.append(Content.styled(f"there may be a shorter plan: {plan.summary.why}", "$text-muted"))
     return Content("\n").join(lines) if lines else Content("nothing to plug in")

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from medback_core.model import TargetState
+from medback_core.model import Target, TargetState
 from medback_tui import operations
 from medback_tui.facts import Facts, TargetFacts
 from medback_tui.keys import quiet, shown
@@ -44,6 +44,11 @@ STATES: dict[TargetState, tuple[str, str]] = {
     TargetState.SUSPECT: ("below", "suspect: its copies don't count until it is verified; restored from last"),
     TargetState.LOST: ("none", "lost: its copies are gone; plugged in again, it is announced as found"),
 }
+
+
+def _checked(target: Target) -> str:
+    """When it was last read whole. What medback copies is read back at once, so never is less bad than it sounds."""
+    return f"verified {ago(target.verified_at)}" if target.verified_at else "not verified since it was written"
 
 
 class TargetsScreen(MainScreen):
@@ -86,7 +91,7 @@ class TargetsScreen(MainScreen):
     def _draw(self, row: TargetFacts) -> list[Cell]:
         target = row.target
         here = self.app.drives.here.get(target.key)
-        total, free = target.total_bytes or 0, target.free_bytes or 0
+        total, free = row.whole or 0, row.room or 0
         where: list[Span] = [("▶ here", "safe")] if here is not None else [(age(target.seen_at), "dim")]
         return [
             name(target.name),
@@ -149,12 +154,12 @@ class TargetsScreen(MainScreen):
         holds = f"holds {counted(row.held)}"
         if row.claimed.files:
             holds += f", and by hearsay {counted(row.claimed)}"
-        lines.append(Content(f"{holds}; verified {ago(target.verified_at)}"))
+        lines.append(Content(f"{holds}; {_checked(target)}"))
         if row.only.files:
             words = f"{counted(row.only)} would be lost with it: nothing else holds them"
             lines.append(Content.styled(words, "$text-warning"))
         if target.capacity is not None:
-            lines.append(Content(f"medback may use {size(target.capacity)} of it"))
+            lines.append(Content(f"medback may use {size(target.capacity)} of its {size(target.total_bytes or 0)}"))
         self.detail.update(Content("\n").join(lines))
 
     @on(LineList.Opened)

@@ -32,15 +32,16 @@ class JobBar(Widget):
     def __init__(self) -> None:
         super().__init__()
         self._lines: tuple[list[Span], list[Span]] = ([], [])
+        self._ended = False
         self.display = False
 
     def show(self, queue: JobQueue, dismissed: int) -> None:
         """Say what is going on. `dismissed`: the number of the last ended job a person has taken note of."""
         running, last = queue.running, queue.last
         if running is not None:
-            self._lines = self._of_running(running, len(queue.waiting))
+            self._lines, self._ended = self._of_running(running, len(queue.waiting)), False
         elif last is not None and last.number > dismissed:
-            self._lines = self._of_ended(last)
+            self._lines, self._ended = self._of_ended(last), True
         else:
             self._lines = ([], [])
         self.display = bool(self._lines[0])
@@ -90,6 +91,8 @@ class JobBar(Widget):
         segments = [Segment(" ", self._style("text"))]
         # The last part but one gives way first: the hint at the end of the second line stays readable.
         tail = cell_len(line[-1][0]) if y == 1 and line else 0
+        if tail and self._ended and sum(cell_len(text) for text, _ in line) > width:
+            line, tail = line[:-1], 0  # what to do next matters more than how to dismiss it
         left = width - tail
         for text, style in line[: len(line) - (1 if tail else 0)]:
             if left <= 0:

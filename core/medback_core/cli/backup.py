@@ -13,7 +13,7 @@ from .commands import command
 from .options import PATH, SIZE, SIZE_HELP, Size
 from .running import LISTED, Run
 from .targets import plugged_in, target_json
-from .words import counted, plural, shown, size
+from .words import counted, plural, quoted, shown, size
 
 if TYPE_CHECKING:
     from medback_core.session import Session
@@ -162,7 +162,9 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
     elif whole:
         run.say("all files have the copies they should")
     if summary.reclaimable_bytes:
-        run.say(f"{size(summary.reclaimable_bytes)} of older versions can be freed: `medback reclaim {name} --old`")
+        run.say(
+            f"{size(summary.reclaimable_bytes)} of older versions can be freed: `medback reclaim {quoted(summary.target.name)} --old`"
+        )
 
 
 def _where_to(session: Session, summary: BackupSummary) -> str:

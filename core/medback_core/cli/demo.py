@@ -17,7 +17,7 @@ from .commands import command
 from .options import DIRECTORY
 from .outcome import DAMAGED
 from .running import Run
-from .words import shown
+from .words import quoted, shown
 
 
 @command("demo")
@@ -46,7 +46,7 @@ def demo(run: Run, directory: bytes | None, headless: bool, keep: bool) -> None:
         if removed:
             operation.remove_world(where)
         else:
-            run.say(f"kept in {shown(str(where))}; `medback --session-db {shown(str(where / 'session'))}` opens it")
+            run.say(f"kept in {shown(str(where))}; `medback --session-db {quoted(str(where / 'session'))}` opens it")
 
 
 def _tell(run: Run, where: Path, *, kept: bool) -> None:

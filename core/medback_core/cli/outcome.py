@@ -112,7 +112,7 @@ class Outcome:
             warnings=self.warnings,
         )
         if self.damage and "damaged" not in found:
-            found["damaged"] = [entry_json(entry) for entry in self.damage]
+            found["damaged"] = [entry_json(entry) for entry in self.damage if entry.state == "damaged"]
         if self.refused:
             found["refused"] = [{"alias": r.alias, "kind": r.kind, "message": r.message} for r in self.refused]
         if self.error is not None:

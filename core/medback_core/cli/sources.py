@@ -10,7 +10,7 @@ import click
 
 from medback_core import names
 from medback_core.errors import Refused, UsageError
-from medback_core.model import ScanSummary, Source, iso_date
+from medback_core.model import Count, ScanSummary, Source, iso_date
 
 from .commands import command
 from .options import DIRECTORY
@@ -92,16 +92,15 @@ def say_what_is_unsafe(run: Run, session: Session) -> None:
 
     safe = safety(session)
     if safe.unsafe.files:
-        none = f", {counted(safe.none)} of them with no copy at all" if safe.none.files else ""
-        run.say(f"{counted(safe.unsafe)} of {counted_all(safe.files, safe.bytes)} still have too few copies{none}.")
+        whole = counted(Count(safe.files, safe.bytes))
+        if safe.none.files == safe.files:
+            run.say(f"nothing of {whole} has a copy yet")
+        else:
+            none = f", {counted(safe.none)} of them no copy at all" if safe.none.files else ""
+            run.say(f"{counted(safe.unsafe)} of {whole} have too few copies{none}")
         run.say("next: plug in a drive and run `medback target PATH`")
     elif safe.files:
-        run.say(f"all {counted_all(safe.files, safe.bytes)} have the copies they should")
-
-
-def counted_all(files: int, amount: int) -> str:
-    """`412 files (8.1 GiB)`."""
-    return f"{plural(files, 'file')} ({size(amount)})"
+        run.say(f"all {counted(Count(safe.files, safe.bytes))} have the copies they should")
 
 
 @command("add-src")

@@ -15,7 +15,7 @@ from .options import DURATION, PATH, SIZE, SIZE_HELP, Size
 from .outcome import DAMAGED, entry_json
 from .running import LISTED, Run
 from .targets import target_json
-from .words import counted, plural, shown, size
+from .words import counted, plural, quoted, shown, size
 
 
 @command("verify")
@@ -42,7 +42,7 @@ def verify(run: Run, path: bytes, older_than: int | None, max_bytes: Size | None
             changed=summary.changed,
             missing=summary.missing,
             new=summary.new,
-            damaged=[entry_json(entry) for entry in run.outcome.damage],
+            damaged=[entry_json(entry) for entry in run.outcome.damage if entry.state == "damaged"],
             unreadable=summary.unreadable,
             unproven=summary.unproven,
             left=summary.left,
@@ -61,7 +61,7 @@ def verify(run: Run, path: bytes, older_than: int | None, max_bytes: Size | None
         if summary.left:
             run.say(f"{plural(summary.left, 'file')} not read yet; run it again to go on")
         if summary.damaged:
-            run.say(f"next: `medback repair {shown(path)}`")
+            run.say(f"next: `medback repair {quoted(path)}`")
 
 
 @command("repair")

@@ -12,11 +12,13 @@ from ..xml_safety import DtdRefused, UnsafeXml, parse_untrusted
 from .checks import crc, exact, is_right, legal_text, open_tag
 from .elements import extra_of
 from .records import NOTHING, Extra, valid_id
+from .salvage import element_at
 
 METADATA_LIMIT = 16 * 1024 * 1024  # bytes
-_LINES_MAX = 100_000
+_ELEMENT_MAX = 64 * 1024  # bytes of one element in a damaged file
+_TRIES_MAX = 10_000  # elements tried in vain; more is no accident, and time is bounded
 
-_lines = re.compile(rb"[^\r\n]+").finditer
+_starts = re.compile(rb"<[a-z]").finditer
 
 
 class Elements:
@@ -76,7 +78,7 @@ class Elements:
         except UnsafeXml as error:
             self.damage.append(str(error))
             if len(data) <= METADATA_LIMIT:
-                yield from self._line_by_line(data)
+                yield from self._one_by_one(data)
             return
         if root.tag != tag:
             self.damage.append(f"not a <{tag}> file")
@@ -88,18 +90,20 @@ class Elements:
             self.damage.append("text between the elements")
         yield from root
 
-    def _line_by_line(self, data: bytes) -> Iterable[etree._Element]:
-        """The elements that stand whole on their own line."""
-        for count, found in enumerate(_lines(data)):
-            line = found.group().strip()
-            if not line.startswith(b"<") or line.startswith((b"<?", b"</")) or count > _LINES_MAX:
+    def _one_by_one(self, data: bytes) -> Iterable[etree._Element]:
+        """The elements that are whole wherever they stand; those without a check say nothing to rely on."""
+        stop = tries = 0
+        for found in _starts(data):
+            if found.start() < stop:
                 continue
-            try:
-                element = parse_untrusted(line, METADATA_LIMIT)
-            except UnsafeXml:
-                continue
-            if element.get("crc") is not None:
+            element, end = element_at(data, found.start(), min(len(data), found.start() + _ELEMENT_MAX))
+            if element is not None and element.get("crc") is not None:
+                stop = end
                 yield element
+                continue
+            tries += 1
+            if tries > _TRIES_MAX:
+                return
 
 
 def document(root: str, lines: Iterable[str], extra: Extra) -> bytes:

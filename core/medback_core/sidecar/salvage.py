@@ -14,13 +14,15 @@ from .family import fr_record
 from .fast import FILE, LINK, RECORD_LIMIT, Shape
 from .records import NOTHING, Extra, FileRecord, LinkRecord, Sidecar, Trust
 
-TRIES_MAX = 100_000  # times an XML parser is tried in vain; more is no accident, and time is bounded
+TRIES_MAX = 20_000  # times an XML parser is tried in vain; more is no accident, and time is bounded
 
 _starts = re.compile(rb"<(?:file|link|fr)(?=[\s/>])").finditer
 _root = re.compile(rb"<dr(?=[\s/>])[^<>]*>").search
 _declaration = re.compile(rb"<\?xml[^<>]*\?>")
 _end = re.compile(rb"</dr\s*>\s*\Z").search
-_start_tag = re.compile(rb"""<(file|link|fr)(?:\s+[^\s=<>"'/]++\s*=\s*(?:"[^"<]*+"|'[^'<]*+'))*+\s*(/?)>""").match
+_start_tag = re.compile(
+    rb"""<([A-Za-z][A-Za-z0-9_-]*+)(?:\s+[^\s=<>"'/]++\s*=\s*(?:"[^"<]*+"|'[^'<]*+'))*+\s*(/?)>"""
+).match
 _lines = re.compile(rb"[^\r\n]+").finditer
 _telltale = re.compile(rb"name=|size=|mtime=|md5=|checksum=|crc=|</(?:file|link|fr)>").search
 
@@ -125,6 +127,16 @@ def _own(shape: Shape, data: bytes, start: int, end: int) -> tuple[FileRecord | 
 
 def _careful(data: bytes, start: int, end: int) -> tuple[FileRecord | LinkRecord | None, int]:
     """A record of any shape that is sound XML on its own, and where it ends."""
+    element, stop = element_at(data, start, end)
+    if element is None:
+        return None, end
+    if element.tag == "file":
+        return file_record(element), stop
+    return (link_record(element) if element.tag == "link" else fr_record(element, Trust.EDITED)), stop
+
+
+def element_at(data: bytes, start: int, end: int) -> tuple[etree._Element | None, int]:
+    """The element that starts here and is sound XML on its own, and where it ends; None when none ends before `end`."""
     found = _start_tag(data, start, end)
     if found is None:
         return None, end
@@ -135,12 +147,9 @@ def _careful(data: bytes, start: int, end: int) -> tuple[FileRecord | LinkRecord
         if stop < found.end():
             return None, end
     try:
-        element = parse_untrusted(data[start:stop], RECORD_LIMIT)
+        return parse_untrusted(data[start:stop], RECORD_LIMIT), stop
     except UnsafeXml:
         return None, end
-    if element.tag == "file":
-        return file_record(element), stop
-    return (link_record(element) if element.tag == "link" else fr_record(element, Trust.EDITED)), stop
 
 
 def _head(sidecar: Sidecar, head: bytes, rest: _Rest) -> None:

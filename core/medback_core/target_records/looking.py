@@ -165,14 +165,16 @@ class _Look:
         seen: list[int],
     ) -> Iterator[Event]:
         path = join(directory, record.name)
+        if record.damaged is not None:
+            return  # kept on record for a repair, whatever stands there; counted by nobody
         if isinstance(status, OSError):
             yield Skipped(self._shown(path), status.strerror or "cannot be looked at")
             return
         if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != record.size:
             self._drop(directory, record.name)
             return
-        if record.md5 is None or record.damaged is not None:
-            return  # damaged: kept on record for a repair, counted by nobody
+        if record.md5 is None:
+            return
         self.files += 1
         identity = Identity(record.size, record.md5)
         belief = believed(self.session, self.target, identity)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import time
@@ -43,11 +42,12 @@ ATTACKS = {
     "closed depth": b'<dr v="1">' + b"<a>" * 300 + b"</a>" * 300 + b"</dr>",
     "huge attribute": b'<dr v="1"><file name="' + b"x" * 30_000_000 + b'" size="1"/></dr>',
     "huge text": b'<dr v="1"><file name="a" size="1"><tag>' + b"x" * 30_000_000 + b"</tag></file></dr>",
-    "many attributes": b"<dr " + b" ".join(b'a%d=""' % n for n in range(MANY // 5)) + b">",
+    "many attributes": b"<dr " + b" ".join(b'a%d=""' % n for n in range(MANY // 5)) + b"/>",
+    "many namespaces": b"<dr " + b" ".join(b'xmlns:a%d="u%d"' % (n, n) for n in range(MANY // 20)) + b"/>",
     "many tags": b'<dr v="1">' + b"<b/>" * (2 * MANY) + b"</dr>",
-    "many broken records": b'<dr v="1">' + b"<file x>\n" * MANY,
-    "many records without end": b'<dr v="1">' + b'<file name="' * MANY,
-    "many broken lines": b'<dr v="1">' + b"<b>\n" * MANY,
+    "many broken records": b'<dr v="1">' + b"<file x>\n" * (MANY // 5),
+    "many records without end": b'<dr v="1">' + b'<file name="' * (MANY // 5),
+    "many broken lines": b'<dr v="1">' + b"<b>\n" * (MANY // 5),
     "many empty lines": b'<dr v="1">' + b"\n" * (20 * MANY),
     "many records": b'<dr v="1">' + b"<fr />" * 3_100_000,
     "nul": b'<dr v="1">\0' + RECORD + b"</dr>",
@@ -57,11 +57,6 @@ ATTACKS = {
     "undefined entity": b'<dr v="1"><file name="&x;" size="1"/></dr>',
     "two roots": b'<dr v="1"/><dr v="1">' + RECORD + b"</dr>",
 }
-
-
-@pytest.fixture(scope="module")
-def elapsed() -> dict[str, float]:
-    return {}
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -77,7 +72,7 @@ def test_an_attack_is_survived_and_believed_in_nothing(attack: str) -> None:
     assert parse_target_identity(data).id == ""
     assert family_target_id(b".mdbackup.xml", data) is None
     assert family_target_id(b".bkp_id", data) is None
-    assert time.process_time() - began < 60  # five readings, on a slow machine
+    assert time.process_time() - began < 60  # seven readings, on a slow machine
 
 
 @pytest.mark.parametrize("attack", [name for name in ATTACKS if "dtd" in name or "entity" in name or name == "depth"])
@@ -131,4 +126,3 @@ def test_memory_stays_bounded() -> None:
     directory = __file__.rpartition("/")[0]
     done = subprocess.run([sys.executable, "-c", code], cwd=directory, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 1024 * 1024
-    assert resource.RUSAGE_SELF == 0

@@ -169,5 +169,5 @@ def test_damage_costs_what_it_struck_and_nothing_else(written: bytes, parse) -> 
         assert found <= everything | left
         whole = [line for line in lines if line in data]
         assert facts(head + b"\n".join(whole) + b"\n") - left <= found
-        if len(whole) < len(lines):
+        if found != everything:  # layout alone may change
             assert parse(data).damage
