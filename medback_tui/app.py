@@ -66,7 +66,7 @@ class MedbackApp(TellingApp, WatchingApp):
         quiet("escape", "dismiss_job", "app.back", "back", "Back; takes note of a job that has ended"),
         quiet("f5,ctrl+r", "reload", "app.reload", "reload", "Read everything from the session again"),
         quiet("q,ctrl+q", "quit", "app.quit", "quit", "Quit; asks while jobs are running"),
-        shown("question_mark,f1", "help", "app.help", "help", "This help", "?"),
+        shown("question_mark,f1", "help", "app.help", "help", "This help"),
     ]
 
     def __init__(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from textual.binding import Binding
 
 
-def shown(keys: str, action: str, id: str, words: str, sentence: str, display: str | None = None) -> Binding:
+def shown(keys: str, action: str, id: str, words: str, sentence: str) -> Binding:
     """A key with a hint on the bottom line."""
-    return Binding(keys, action, words, id=id, tooltip=sentence, key_display=display)
+    return Binding(keys, action, words, id=id, tooltip=sentence)
 
 
 def typing(keys: str, action: str, id: str, words: str, sentence: str) -> Binding:

@@ -37,9 +37,7 @@ class Help(Dialog[None]):
             box.border_title = Content(f"Keys: {self.about}")
             with VerticalScroll(id="keys"):
                 yield Static(self._words())
-            yield Static(
-                Content("○ no copy   ◐ fewer copies than wanted   ● as many as wanted     Esc closes"), classes="keys"
-            )
+            yield Static(Content("○ no copy  ◐ fewer than wanted  ● as many as wanted   esc closes"), classes="keys")
 
     def on_mount(self) -> None:
         self.query_one(VerticalScroll).focus()

@@ -62,7 +62,6 @@ class TargetsScreen(MainScreen):
             "targets.back-up",
             "back up",
             "Copy onto this drive what is not safe; shows what first",
-            "b",
         ),
         shown("n", "new", "targets.new", "new", "Choose a drive (or any directory) to back up onto"),
         shown("w", "what_if", "targets.what-if", "what if", "See what would be lost if this drive died"),
