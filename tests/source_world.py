@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from medback_core import model, sources
 from medback_core import session as db
@@ -14,6 +15,8 @@ from medback_core.session import Session
 from medback_core.sidecar.reading import parse
 from medback_core.sidecar.records import Sidecar
 from medback_core.source_records import flush_sources
+
+E = TypeVar("E", bound=Event)
 
 OLD = 1_700_000_000_000_000_000  # a file time of long ago, so that no edit falls into the same instant
 
@@ -82,7 +85,7 @@ class World:
         assert summary.refused
         return self.of(model.SourceRefused)[0]
 
-    def of(self, kind):
+    def of(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
 
     def lose_db(self) -> None:

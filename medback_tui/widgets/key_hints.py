@@ -48,7 +48,7 @@ class KeyHints(Widget):
             if not binding.show or not active.enabled or binding.action in seen:
                 continue
             shown = (self.app.get_key_display(binding), binding.description.lower(), binding.key)
-            (always if binding.action in ALWAYS else seen)[binding.action] = shown
+            (always if binding.action in ALWAYS else seen).setdefault(binding.action, shown)
         tail = [always[action] for action in ALWAYS if action in always]
         if self.app.use_command_palette and not self.screen.is_modal:
             tail.append(("^p", "all", self.app.COMMAND_PALETTE_BINDING))

@@ -64,7 +64,7 @@ def back_up_onto(terminal: Terminal, drive: Path) -> None:
     terminal.press_each("Enter", "Enter", "Enter")
     terminal.wait_for(f"target {drive.name}: 5 files copied")
     terminal.press("Escape")
-    terminal.wait_until_gone("esc dismiss")
+    terminal.wait_until_gone(f"target {drive.name}: 5 files copied")
 
 
 def test_from_an_empty_session_to_restored_files(terminal: Terminal, photos: Path, tmp_path: Path):

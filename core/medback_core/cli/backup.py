@@ -163,7 +163,8 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
         run.say("all files have the copies they should")
     if summary.reclaimable_bytes:
         run.say(
-            f"{size(summary.reclaimable_bytes)} of older versions can be freed: `medback reclaim {quoted(summary.target.name)} --old`"
+            f"{size(summary.reclaimable_bytes)} of older versions can be freed: "
+            f"`medback reclaim {quoted(summary.target.name)} --old`"
         )
 
 

@@ -9,7 +9,7 @@ from ..context import foreign_sections
 from ..contexts import context_of
 from ..errors import Refused
 from ..model import CONTEXT_NAME
-from ..session import Session, list_sources
+from ..session import Session, list_sources, list_targets
 from ..targets import Drive
 
 KEPT = (CONTEXT_NAME, b".medback-context-1.xml", b".medback-context-2.xml")
@@ -20,7 +20,7 @@ def write_contexts(session: Session, drive: Drive) -> None:
     know are kept word for word. Raises OSError; an old context is then still there."""
     drive.check()
     root = drive.root
-    known = {source.id for source in list_sources(session)}
+    known = {source.id for source in list_sources(session)} | {t.id for t in list_targets(session, unknown=True)}
     with disk.Group(root, group_sync=False) as group:
         foreign = _foreign(root, known)
         staged = group.stage_stream(CONTEXT_NAME, context_of(session, foreign=foreign))
