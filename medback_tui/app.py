@@ -37,6 +37,7 @@ from .settings import save as save_settings
 from .state import LogLine, session_file
 from .telling import TellingApp
 from .watching import WatchingApp
+from .words import plural
 from .widgets.safety_header import SafetyHeader
 
 LOOK_EVERY = 2.0  # seconds between two looks at the drives and at the session DB
@@ -82,6 +83,7 @@ class MedbackApp(TellingApp, WatchingApp):
         self.queue = JobQueue(self, self.session_path)
         self.settings = load_settings(settings_file)
         self.log_lines: list[LogLine] = []
+        self.notes: list[str] = []  # what a person should know about how the session was opened
         self.dismissed = 0
         self.next_drive: int | None = None
         self._watch, self.quitting = watch, False
@@ -110,7 +112,11 @@ class MedbackApp(TellingApp, WatchingApp):
         if self._watch:
             self.watch_drives()
         self.set_interval(0.2, self.tick)
-        if self.reader is None and listed_sources(self.session_path):
+        for words in self.notes:
+            self.log_line(model.now(), "warning", "", words)
+            self.notify(words, severity="warning", timeout=10, markup=False)
+        lost = self.reader is None or self.reader.needs_rebuild
+        if lost and listed_sources(self.session_path):
             self.call_after_refresh(self._offer_rebuild)
 
     def _listen_for_signals(self) -> None:
@@ -160,8 +166,8 @@ class MedbackApp(TellingApp, WatchingApp):
     def _offer_rebuild(self) -> None:
         number = len(listed_sources(self.session_path))
         words = Content(
-            f"There is no session DB, but a list of {number} sources lies beside where it was. Their sidecars know "
-            "everything; building a new session from them hashes nothing."
+            f"The session DB is new, but a list of {plural(number, 'source')} lies beside it. Their sidecars know everything; "
+            "building the session from them hashes nothing."
         )
         choices = [Choice("no", "Start empty"), Choice("yes", "Rebuild", "primary")]
         question = Question("Rebuild the session?", words, choices, focus="yes", same_as=operations.rebuild().command)
@@ -244,8 +250,11 @@ def run(session_db: Path | None = None, mouse: bool = True) -> int:
     Raises Refused for a DB that is not ours or of a later version: before anything is drawn.
     """
     path = session_file(session_db)
+    notes: list[str] = []
     if path.exists():
-        open_session(path, create=False).close()
+        with open_session(path, create=False) as session:
+            notes = session.notes
     app = MedbackApp(path, settings_file=settings_path())
+    app.notes = notes
     result = app.run(mouse=mouse)
     return result if isinstance(result, int) else app.return_code or 0

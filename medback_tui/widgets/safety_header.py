@@ -53,6 +53,9 @@ class SafetyHeader(Widget):
             left.append((f" {title} ", "here" if mode == self.mode else "tab"))
         room = width - sum(cell_len(text) for text, _ in left) - 2
         right = next((said for said in self._answers() if sum(cell_len(t) for t, _ in said) <= room), [])
+        jobs: Span = (f"⟳{self._jobs} ", "name")  # running and waiting
+        if self._jobs and sum(cell_len(t) for t, _ in [jobs, *right]) <= room:
+            right = [jobs, *right]
         gap = width - sum(cell_len(text) for text, _ in left + right) - 1
         spans = [*left, (" " * max(0, gap), "tab"), *right, (" ", "tab")]
         return Strip([Segment(text, self._style(style)) for text, style in spans]).adjust_cell_length(

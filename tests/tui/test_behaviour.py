@@ -304,6 +304,28 @@ async def test_a_target_inside_a_source_is_refused_with_a_way_out(open_app: Open
         assert not (photos / "2000" / ".medback-target.xml").exists()
 
 
+async def test_a_lost_session_is_built_again_from_the_sidecars(
+    open_app: OpenApp, photos: Path, drives: tuple[Path, Path], tmp_path: Path
+):
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await two_copies(pilot, app, photos, drives)
+    for file in tmp_path.glob("s.db*"):
+        if file.name != "s.db.sources":
+            file.unlink()
+    again = open_app(tmp_path / "s.db")
+    async with again.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: isinstance(again.screen, Question), "it offers to build the session again")
+        assert "a list of 1 source" in text_of(pilot)
+        await pilot.press("enter")
+        await jobs_done(pilot)
+        assert again.queue.jobs[-1].state is JobState.DONE, again.queue.jobs[-1].crash or again.queue.jobs[-1].error
+        assert again.facts is not None
+        assert again.facts.shares.total.files == 14
+        assert again.facts.shares.unsafe.files == 0
+        assert {row.target.label for row in again.facts.targets} == {"blue", "red"}
+
+
 async def test_labels_and_wanted_copies_are_changed(
     open_app: OpenApp, photos: Path, drives: tuple[Path, Path], tmp_path: Path
 ):
