@@ -37,8 +37,8 @@ from .settings import save as save_settings
 from .state import LogLine, session_file
 from .telling import TellingApp
 from .watching import WatchingApp
-from .words import plural
 from .widgets.safety_header import SafetyHeader
+from .words import plural
 
 LOOK_EVERY = 2.0  # seconds between two looks at the drives and at the session DB
 LOG_MAX = 10_000
@@ -166,8 +166,8 @@ class MedbackApp(TellingApp, WatchingApp):
     def _offer_rebuild(self) -> None:
         number = len(listed_sources(self.session_path))
         words = Content(
-            f"The session DB is new, but a list of {plural(number, 'source')} lies beside it. Their sidecars know everything; "
-            "building the session from them hashes nothing."
+            f"The session DB is new, but a list of {plural(number, 'source')} lies beside it. Their sidecars know all of "
+            "it; building the session from them hashes nothing."
         )
         choices = [Choice("no", "Start empty"), Choice("yes", "Rebuild", "primary")]
         question = Question("Rebuild the session?", words, choices, focus="yes", same_as=operations.rebuild().command)
