@@ -107,7 +107,7 @@ def restore(
             yield from run.bring_back(stack)
             if not deleted:
                 yield from run.links(only)
-            run.finish()
+            run.finish(whole=source is None and only is None and to is None and not deleted)
         if not dry_run:  # the sources' own locks are free again
             yield from flush_sources(session)
         yield run.summary()
@@ -384,13 +384,16 @@ class _Run:
                 self.tally.links += done.made
                 self.tally.conflicts += done.conflicts
 
-    def finish(self) -> None:
-        """What is still missing, and which drive is the next to plug in."""
+    def finish(self, *, whole: bool) -> None:
+        """What is still missing, and which drive is the next to plug in. When `whole` (nothing was left out) and all is
+        in its place, nothing is expected any more."""
         self.missing = lacking_count(self.session)
         groups = dict(lacking_by_placement(self.session))
         # What could not be had from this drive now is asked of another, if there is one.
         self.next = next_target(self.session, groups, without=(self.drive.target,)) or next_target(self.session, groups)
-        if not self.dry_run:
+        # A path the last scan saw may be gone since: only what was looked at just now tells.
+        conflicts = self.tally.conflicts + (self.putting.conflicts if self.putting is not None else 0)
+        if whole and not self.dry_run and not self.missing.files and not conflicts:
             finish_expected(self.session, only_if_observed=True)
 
     def close(self) -> None:

@@ -51,7 +51,7 @@ def restore_status(
             finally:
                 if root is not None:
                     root.close()
-        if present == expected and to is None:
+        if present == expected and to is None and source is None and only is None:
             finish_expected(session, only_if_observed=True)
     total = sum(missing.values(), Count())
     following = next_target(session, missing) if missing else None

@@ -321,7 +321,7 @@ def test_what_is_no_context_is_refused_whole_and_changes_nothing(tmp_path: Path,
     good = "\n".join(section(f"/no/where{number}", "x") for number in range(3))
     with new_session(tmp_path) as session:
         before = dump(session)
-        with pytest.raises(Refused, match="line [0-9]+") as refused:
+        with pytest.raises(Refused, match=r"line [0-9]+") as refused:
             take(session, context(tmp_path, good, bad.replace("{md5}", MD5)))
         assert refused.value.exit_code == 4
         assert dump(session) == before
