@@ -16,6 +16,7 @@ from .session.values import load_ns, signed, store_ns
 from .sidecar.records import FileRecord, Sidecar, Trust
 
 _SECOND = 1_000_000_000
+_PLAIN = 1 << 63  # what SQLite stores as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Directory:
     stages: bool = False  # something in it waits for the end of the scan
     reread: bool = False  # its sidecar must be read again next time
     empty: bool = False  # nothing at all in it
+    new: bool = False  # none of its files has a row yet
     recorded: bool = False
 
     def path(self, name: bytes) -> bytes:
@@ -230,7 +232,17 @@ def answer(
     read: bool = True,
 ) -> Event | None:
     """Say of a file what its content says. `read` False: its identity is known from its former path."""
-    name, base, edited = question.name, question.base, question.edited
+    name, status, base, edited, _ = question
+    if base is None and edited is None and result.__class__ is Hashed:
+        identity, status = result  # type: ignore[misc]
+        if read:
+            tally.hashed += 1
+            tally.hashed_bytes += identity.size
+        else:
+            tally.reused += 1
+        directory.puts.append(put(name, identity, status))
+        directory.back.append(name)
+        return None
     path = directory.path(name)
     if isinstance(result, OSError):
         if base is None and edited is not None and manner.first and edited.md5 is not None:
@@ -257,11 +269,7 @@ def answer(
         _add(directory, known(edited), manner)
         base = _base(edited)
     if base is None:
-        if edited is not None:
-            _add(directory, put(name, identity, status), manner)
-        else:
-            directory.puts.append(put(name, identity, status))
-            directory.back.append(name)
+        _add(directory, put(name, identity, status), manner)
         return None
     if identity == (base.size, base.md5):
         directory.puts.append(put(name, identity, status))
@@ -290,17 +298,21 @@ _DAMAGE = {
 
 def put(name: bytes, identity: Identity, status: os.stat_result, trouble: int = 0) -> Put:
     """The row of a file as it stands, with this identity."""
-    return (
-        name,
-        identity.size,
-        identity.md5,
-        store_ns(status.st_mtime_ns),
-        status.st_mode & 0o777,
-        signed(status.st_dev),
-        signed(status.st_ino),
-        store_ns(status.st_ctime_ns),
-        int(trouble),
-    )
+    size, md5 = identity
+    mtime_ns, ctime_ns, device, inode = status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
+    if not (0 <= mtime_ns < _PLAIN and 0 <= ctime_ns < _PLAIN and device < _PLAIN and inode < _PLAIN):
+        return (
+            name,
+            size,
+            md5,
+            store_ns(mtime_ns),
+            status.st_mode & 0o777,
+            signed(device),
+            signed(inode),
+            store_ns(ctime_ns),
+            int(trouble),
+        )
+    return name, size, md5, mtime_ns, status.st_mode & 0o777, device, inode, ctime_ns, int(trouble)
 
 
 def known(record: FileRecord, trouble: int = 0) -> Put:

@@ -134,10 +134,11 @@ class Recording:
             directory.key = ensure_directory(session, source, directory.rel)
         key = directory.key
         if directory.adopted:
-            put_files(session, key, directory.adopted)
+            put_files(session, key, directory.adopted, new=directory.new)
+            directory.new = False  # what was in doubt has a row now, and is put again below
             mark_known(session, key, (row[0] for row in directory.adopted), self._newest)
         if directory.puts:
-            put_files(session, key, directory.puts)
+            put_files(session, key, directory.puts, new=directory.new)
         if directory.changes:
             stage(session, source, key, directory.changes)
             directory.stages = True

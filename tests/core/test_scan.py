@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import unicodedata
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from medback_core import disk, listing, model, sources, walk
 from medback_core import session as db
-from medback_core.model import DamageFound, Excluded, Skipped, Standing, Trouble, Warned
+from medback_core.model import DamageFound, Event, Excluded, Skipped, Standing, Trouble, Warned
 from source_world import OLD, World
 
 ODD_NAMES = [
@@ -248,20 +251,14 @@ def test_a_file_that_cannot_be_read_is_skipped_and_keeps_its_record(
     before = world.files()
     world.write("a", "other", mtime_ns=OLD + 1)
     world.fill(["new"])
-    real = walk.hash_many
+    real = disk.portable.open_for_reading
 
-    def failing(entries, workers, **options):
-        names = []
+    def failing(directory: int | None, name: bytes) -> int:
+        if name in (b"a", b"new"):
+            raise OSError(5, "Input/output error")
+        return real(directory, name)
 
-        def noted():
-            for entry in entries:
-                names.append(entry.name)
-                yield entry
-
-        for result, name in zip(real(noted(), workers, **options), iter(lambda: names.pop(0), None), strict=False):
-            yield OSError(5, "Input/output error") if name in (b"a", b"new") else result
-
-    monkeypatch.setattr(walk, "hash_many", failing)
+    monkeypatch.setattr(disk.portable, "open_for_reading", failing)
     world.update()
     assert {(e.path, e.reason) for e in world.of(Skipped)} == {
         (b"a", "Input/output error"),
@@ -758,20 +755,18 @@ def test_a_cancelled_scan_keeps_what_it_found_and_forgets_nothing(
 ) -> None:
     monkeypatch.setattr(walk, "_PACE", 0.0)
     world.fill([*numbered(200), *numbered(200, "sub/")])
-    events = sources.add_source(world.session, os.fsencode(world.src))
-    for event in events:
-        if isinstance(event, model.Progress) and event.files > 200:
-            break
-    events.close()
+    with closing(cast("Generator[Event]", sources.add_source(world.session, os.fsencode(world.src)))) as events:
+        for event in events:
+            if isinstance(event, model.Progress) and event.files > 200:
+                break
     found = len(world.names())
     summary = world.update()
     assert found + summary.hashed >= 400
     assert summary.files == 400
     for name in numbered(5):
         (world.src / name).unlink()
-    events = sources.update(world.session)
-    next(events)
-    events.close()
+    with closing(cast("Generator[Event]", sources.update(world.session))) as events:
+        next(events)
     assert len(world.names()) == 400
     assert world.update().removed == 5
 
