@@ -166,8 +166,8 @@ class MedbackApp(TellingApp, WatchingApp):
     def _offer_rebuild(self) -> None:
         number = len(listed_sources(self.session_path))
         words = Content(
-            f"The session DB is new, but a list of {plural(number, 'source')} lies beside it. Their sidecars know all of "
-            "it; building the session from them hashes nothing."
+            f"The session DB is new. A list beside it names {plural(number, 'source')}, and the sidecars there know "
+            "everything: building the session from them hashes nothing."
         )
         choices = [Choice("no", "Start empty"), Choice("yes", "Rebuild", "primary")]
         question = Question("Rebuild the session?", words, choices, focus="yes", same_as=operations.rebuild().command)
