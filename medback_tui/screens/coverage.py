@@ -51,21 +51,9 @@ class CoverageScreen(MainScreen):
         typing("slash", "filter", "coverage.filter", "filter", "Show only names that contain what you type"),
         shown("f", "unsafe_only", "coverage.unsafe", "not safe", "Show only what is not safe, or all again"),
         shown("s", "sort", "coverage.sort", "sort", "Sort by name, bytes, what is not safe, or oldest check"),
-        shown(
-            "w",
-            "what_if",
-            "coverage.what-if",
-            "what if",
-            "What if drives died: mark them and see the tree without them",
-        ),
+        shown("w", "what_if", "coverage.what-if", "what if", "What if drives died: mark them, see the tree without"),
         quiet("space", "mark", "coverage.mark", "mark", "Mark this; shows the total of all marks"),
-        quiet(
-            "r",
-            "restore",
-            "coverage.restore",
-            "restore",
-            "Bring this (or what is marked) back: opens the restore screen",
-        ),
+        quiet("r", "restore", "coverage.restore", "restore", "Bring this (or what is marked) back: opens Restore"),
         quiet("escape", "back", "coverage.back", "back", "End the filter, the what-if, the marks, one after the other"),
     ]
 

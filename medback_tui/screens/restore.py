@@ -3,99 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from time import monotonic
+from dataclasses import replace
 from typing import ClassVar
 
-from textual import getters, on, work
+from textual import getters, on
 from textual.binding import BindingType
 from textual.content import Content
-from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
-from textual.worker import get_current_worker
 
 from medback_core import model
-from medback_core.errors import MedbackError
 from medback_core.plans import PlannedStep
 from medback_core.rating import NOTHING
-from medback_core.session import Session
 from medback_tui import operations
 from medback_tui.facts import Facts
 from medback_tui.jobs import Job
 from medback_tui.keys import quiet, shown
-from medback_tui.plan_facts import EVERYTHING, PlanFacts, Scope, Wish, make_plans
+from medback_tui.plan_facts import EVERYTHING, PlanFacts, Scope, Wish
 from medback_tui.widgets.empty import EmptyState
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.plan_list import PlanList, PlanRow
 from medback_tui.words import name
 
 from . import restoring
-from .base import MainScreen
 from .dialogs import confirm
 from .plan_words import detail_words, headline, wish_words
-
-SLOW = 1.0  # seconds: a plan that takes longer is made again only when asked for
-
-
-@dataclass
-class PlanMade(Message):
-    """A plan was made (or none could be)."""
-
-    plan: PlanFacts | None
-    problem: str = ""
+from .planner import SLOW, PlanMade, Planner, Planning
 
 
-@dataclass
-class Planning(Message):
-    """How far the planning is."""
-
-    progress: model.Progress
-
-    def can_replace(self, message: Message) -> bool:
-        return isinstance(message, Planning)
-
-
-class RestoreScreen(MainScreen):
+class RestoreScreen(Planner):
     """Screen 4."""
 
     MODE = "restore"
     BINDINGS: ClassVar[list[BindingType]] = [
-        shown(
-            "enter", "restore", "restore.restore", "restore", "Bring back what this drive holds, when it is plugged in"
-        ),
-        shown(
-            "x",
-            "exclude",
-            "restore.exclude",
-            "can't have",
-            "This drive can't be had: plan without it, or with it again",
-        ),
+        shown("enter", "restore", "restore.restore", "restore", "Bring back what this drive holds, once it is here"),
+        shown("x", "exclude", "restore.exclude", "can't have", "This drive can't be had: plan without it, or with it"),
         shown("o", "what", "restore.what", "what", "What to bring back: all, a source, a directory or a file"),
         shown("t", "to", "restore.to", "where to", "Where to: in place, or under another directory"),
         shown("i", "load", "restore.load", "load", "Load a restore context: on a new machine, or from a drive"),
-        shown(
-            "c",
-            "conflicts",
-            "restore.conflicts",
-            "conflicts",
-            "Files that differ from what should be restored: decide each",
-        ),
-        quiet(
-            "e",
-            "everything",
-            "restore.everything",
-            "if all was lost",
-            "The plan for everything, as if this machine was gone; or for what is missing",
-        ),
+        shown("c", "conflicts", "restore.conflicts", "conflicts", "Files that differ from the backup: decide each"),
+        quiet("e", "everything", "restore.everything", "if all was lost", "What it would take if all of it was lost"),
         quiet("m", "unreachable", "restore.unreachable", "not coming back", "List the files no drive can bring back"),
-        quiet(
-            "W",
-            "write",
-            "restore.write",
-            "write context",
-            "Write a restore context: all names, hashes and places in one file",
-        ),
+        quiet("W", "write", "restore.write", "write context", "Write a restore context: names, hashes and places"),
         quiet("E", "end", "restore.end", "end restore", "Drop what a loaded context expects"),
         quiet("f5,ctrl+r", "again", "restore.again", "look again", "Look at what is missing again"),
         quiet("escape", "back", "restore.back", "back", "Everything again, in place, with all drives"),
@@ -116,7 +65,6 @@ class RestoreScreen(MainScreen):
         self.plan: PlanFacts | None = None
         self.conflicts: list[tuple[Job, model.Conflict]] = []
         self._facts: Facts | None = None
-        self._seconds = 0.0  # what the last plan took
         self._looked_at = 0
         self._stale = False  # something changed since the plan was made
         self._asked = False  # another screen asked for a plan
@@ -147,7 +95,7 @@ class RestoreScreen(MainScreen):
             self.scopes, RestoreScreen.start_with = RestoreScreen.start_with, None
             self.wish = replace(self.wish, scope=self.scopes[0], everything=False)
             changed = self._asked = True
-        if changed and self._seconds > SLOW and not self._asked:
+        if changed and self.seconds > SLOW and not self._asked:
             self._stale = True  # a look at a million destinations is not repeated for every change
             self._show_wish()
         elif changed:
@@ -160,29 +108,10 @@ class RestoreScreen(MainScreen):
     # --- the plan ----------------------------------------------------------------------------------------------------
 
     def replan(self) -> None:
-        """Make the plan for the present wish, in a thread."""
+        """Make the plan for the present wish."""
         self._stale, self._looked_at = False, 0
         self._show_wish()
-        self._make_plan(self.wish)
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="plan")
-    def _make_plan(self, wish: Wish) -> None:
-        worker = get_current_worker()
-
-        def tell(progress: model.Progress) -> None:
-            self.post_message(Planning(progress))
-
-        def make(session: Session) -> None:
-            for plan in make_plans(session, wish, lambda: worker.is_cancelled, tell):
-                if not worker.is_cancelled:
-                    self.post_message(PlanMade(plan))
-
-        started = monotonic()
-        try:
-            self.app.in_session(make)
-        except MedbackError as error:
-            self.post_message(PlanMade(None, str(error)))
-        self._seconds = monotonic() - started
+        self.make_plan(self.wish)
 
     @on(Planning)
     def planning(self, message: Planning) -> None:

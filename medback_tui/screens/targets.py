@@ -56,13 +56,7 @@ class TargetsScreen(MainScreen):
 
     MODE = "targets"
     BINDINGS: ClassVar[list[BindingType]] = [
-        shown(
-            "b,enter",
-            "back_up",
-            "targets.back-up",
-            "back up",
-            "Copy onto this drive what is not safe; shows what first",
-        ),
+        shown("b,enter", "back_up", "targets.back-up", "back up", "Copy onto it what is not safe; shows what first"),
         shown("n", "new", "targets.new", "new", "Choose a drive (or any directory) to back up onto"),
         shown("w", "what_if", "targets.what-if", "what if", "See what would be lost if this drive died"),
         shown("s", "state", "targets.state", "state", "Active, retired, suspect or lost"),

@@ -34,6 +34,8 @@ async def until(pilot: Pilot[int], condition: Callable[[], bool], what: str = ""
         if time.monotonic() > end:
             raise AssertionError(f"never came true: {what}")
         await pilot.pause(0.01)
+    for _ in range(3):  # and it is drawn
+        await pilot.pause()
 
 
 async def jobs_done(pilot: Pilot[int], seconds: float = 30) -> None:
