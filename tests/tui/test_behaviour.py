@@ -316,7 +316,7 @@ async def test_a_lost_session_is_built_again_from_the_sidecars(
     again = open_app(tmp_path / "s.db")
     async with again.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: isinstance(again.screen, Question), "it offers to build the session again")
-        assert "A list beside it names 1 source" in text_of(pilot)
+        await until(pilot, lambda: "A list beside it names 1 source" in text_of(pilot), "the question is painted")
         await pilot.press("enter")
         await jobs_done(pilot)
         assert again.queue.jobs[-1].state is JobState.DONE, again.queue.jobs[-1].crash or again.queue.jobs[-1].error

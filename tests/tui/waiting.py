@@ -21,7 +21,7 @@ async def settle(pilot: Pilot[int]) -> None:
         await pilot.pause()
         busy = [worker for worker in app.workers if worker.group in READING and not worker.is_finished]
         quiet = 0 if busy else quiet + 1
-        if quiet >= 4:
+        if quiet >= 3:
             return
         await asyncio.sleep(0.005)
     raise AssertionError("the app never settled")
