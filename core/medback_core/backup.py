@@ -107,7 +107,7 @@ def back_up(
         )
         for note in drive.notes:
             yield Warned(note)
-        if not drive.target.counts and not drive.is_new:
+        if drive.identity.id and not drive.target.counts and not drive.is_new:
             raise Refused(
                 "not-active",
                 f"the target {names.display_name(drive.target.name)} is {drive.target.state}: no copy there counts. "

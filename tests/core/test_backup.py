@@ -120,6 +120,13 @@ def test_a_dry_run_changes_nothing(world):
     assert not (tmp / "t1/photos/new").exists()
 
 
+def test_a_dry_run_onto_what_is_no_target_yet_makes_it_none(world):
+    session, tmp = world
+    ran = back(session, tmp / "t1", dry_run=True)
+    assert ran.summary.copied == 4
+    assert list((tmp / "t1").iterdir()) == [] and list_targets(session) == []
+
+
 def test_a_file_that_rotted_is_reported_and_not_copied(world):
     session, tmp = world
     path = tmp / "photos/a.txt"
