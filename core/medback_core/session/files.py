@@ -284,8 +284,8 @@ def troubled(session: Session, source: int) -> list[tuple[bytes, FileRow]]:
     """(relative path, row) of every file of a source that is damaged or changed keeping its time."""
     rows = session.db.execute(
         "SELECT d.path, f.id, f.name, f.identity_id, i.size, i.md5, f.mtime_ns, f.mode, f.device, f.inode, f.ctime_ns, "
-        "f.trouble FROM file f JOIN directory d ON d.id = f.directory_id JOIN identity i ON i.id = f.identity_id "
-        "WHERE f.trouble > 0 AND d.source_id = ? ORDER BY d.path, f.name",
+        "f.trouble FROM file f INDEXED BY file_in_trouble CROSS JOIN directory d ON d.id = f.directory_id "
+        "CROSS JOIN identity i ON i.id = f.identity_id WHERE f.trouble > 0 AND d.source_id = ? ORDER BY d.path, f.name",
         (source,),
     )
     return [(join(row[0], row[2]), _file(row[1:])) for row in rows]

@@ -88,7 +88,6 @@ CREATE TABLE identity (
     checked_at INTEGER,
     UNIQUE (md5, size)
 );
-CREATE INDEX identity_by_placement ON identity (placement_id) WHERE placement_id <> 1;
 
 CREATE TABLE file (
     id INTEGER PRIMARY KEY,

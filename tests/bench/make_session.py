@@ -1,0 +1,134 @@
+"""A session of any size in seconds: the placement the tool itself makes, rows loaded in bulk.
+
+    uv run python tests/bench/make_session.py /tmp/million.db 1000000 12
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from medback_core import session as db
+from medback_core.model import Source, Standing, Target
+from medback_core.session import Session
+
+PER_DIRECTORY = 25
+EPOCH = 1_790_000_000  # seconds: the first backup
+MONTH = 30 * 86_400
+TWINS = 0.03  # so many files have a content that another path has too
+
+
+@dataclass(slots=True)
+class Segment:
+    """Contents with the same holders, the largest first."""
+
+    holders: tuple[int, ...]  # target numbers, in the order they were filled
+    members: list[int]
+
+
+def place(sizes: list[int], targets: int, *, share: float, seed: int, rounds: int = 3) -> list[Segment]:
+    """Fill mismatched drives as a backup does: fewest copies first, then the largest, until full; in rounds, because
+    files keep arriving and drives come back. `share`: room of the shelf over the bytes there are."""
+    rng = random.Random(seed)
+    weights = [rng.uniform(0.5, 4) for _ in range(targets)]
+    room = [sum(sizes) * share * weight / sum(weights) for weight in weights]
+    segments: list[Segment] = []
+    arrived = list(range(len(sizes)))
+    rng.shuffle(arrived)
+    for number in range(rounds):
+        new = arrived[number * len(sizes) // rounds : (number + 1) * len(sizes) // rounds]
+        segments.append(Segment((), sorted(new, key=sizes.__getitem__, reverse=True)))
+        for target in rng.sample(range(targets), targets):
+            segments = _fill(segments, sizes, target, room[target] / rounds)
+    return segments
+
+
+def _fill(segments: list[Segment], sizes: list[int], target: int, room: float) -> list[Segment]:
+    segments.sort(key=lambda segment: (len(segment.holders), -sizes[segment.members[0]]))
+    filled: list[Segment] = []
+    for segment in segments:
+        taken = 0
+        if target not in segment.holders and len(segment.holders) < 3:
+            while taken < len(segment.members) and room >= sizes[segment.members[taken]]:
+                room -= sizes[segment.members[taken]]
+                taken += 1
+        if taken:
+            filled.append(Segment((*segment.holders, target), segment.members[:taken]))
+        if taken < len(segment.members):
+            filled.append(Segment(segment.holders, segment.members[taken:]))
+    return filled
+
+
+def make_session(path: Path, files: int, targets: int = 12, *, share: float = 1.8, seed: int = 1) -> Path:
+    """Make a session DB with two sources of `files` files in all, in directories of 25, over so many targets."""
+    rng = random.Random(seed)
+    sizes = [int(rng.lognormvariate(13, 2)) for _ in range(files)]
+    with db.open_session(path) as session, session.transaction():
+        sources = [
+            db.add_source(session, Source(0, f"s0urce00000{n}", name, b"/home/ada/" + name.encode()))
+            for n, name in enumerate(("photos", "archive"))
+        ]
+        shelf = [
+            db.save_target(session, Target(0, f"dr1ve{n:07d}", f"Shelf {n:02d}", created=EPOCH, seen_at=EPOCH + n))
+            for n in range(targets)
+        ]
+        _load_identities(session, sizes, place(sizes, targets, share=share, seed=seed), [t.key for t in shelf])
+        _load_files(session, files, [source.key for source in sources], rng)
+        db.refresh_oldest(session.db)
+    return path
+
+
+def _load_identities(session: Session, sizes: list[int], segments: list[Segment], keys: list[int]) -> None:
+    verified = int(Standing.VERIFIED)
+    identities: list[tuple[int, int, bytes, int, int | None]] = []
+    copies: list[tuple[int, int, int, bytes, int, int]] = []
+    for segment in segments:
+        held = sorted(keys[number] for number in segment.holders)
+        placement = db.intern_placement(session, [(key, verified) for key in held])
+        dates = {key: EPOCH + n * MONTH // 10 for n, key in enumerate(held)}
+        oldest = min(dates.values(), default=None)
+        total = sum(sizes[member] for member in segment.members)
+        if held:
+            session.db.execute(
+                "UPDATE placement SET identities = identities + ?, bytes = bytes + ? WHERE id = ?",
+                (len(segment.members), total, placement),
+            )
+        for member in segment.members:
+            digest = hashlib.md5(b"%d" % member).digest()
+            identities.append((member + 1, sizes[member], digest, placement, oldest))
+            copies += [(member + 1, key, verified, b"photos/%07d" % member, 1, dates[key]) for key in held]
+    identities.sort()
+    copies.sort()
+    session.db.executemany(
+        "INSERT INTO identity (id, size, md5, placement_id, checked_at) VALUES (?,?,?,?,?)", identities
+    )
+    session.db.executemany(
+        "INSERT INTO copy (identity_id, target_id, standing, path, mtime_ns, verified_at, ours) VALUES (?,?,?,?,?,?,1)",
+        copies,
+    )
+
+
+def _load_files(session: Session, files: int, sources: list[int], rng: random.Random) -> None:
+    for number in range(-(-files // PER_DIRECTORY)):
+        source = sources[number % len(sources)]
+        path = b"%d/%02d/%05d" % (2000 + number // 2000, number // 100 % 20, number)
+        key = db.ensure_directory(session, source, path)
+        rows = []
+        for n in range(number * PER_DIRECTORY, min(files, (number + 1) * PER_DIRECTORY)):
+            identity = rng.randrange(files) if rng.random() < TWINS else n
+            rows.append((key, b"IMG_%07d.jpg" % n, identity + 1, EPOCH * 10**9 + n, 0o644, 1, n, 1))
+        session.db.executemany(
+            "INSERT OR IGNORE INTO file (directory_id, name, identity_id, mtime_ns, mode, device, inode, ctime_ns) "
+            "VALUES (?,?,?,?,?,?,?,?)",
+            rows,
+        )
+
+
+if __name__ == "__main__":
+    begin = time.perf_counter()
+    made = make_session(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 12)
+    print(f"{made}: {made.stat().st_size >> 20} MiB in {time.perf_counter() - begin:.1f} s")
