@@ -94,6 +94,7 @@ from .placements import (
     placement,
 )
 from .rollup import refresh_oldest
+from .source_list import listed_sources, write_source_list
 from .sources import (
     add_source,
     find_source,
@@ -109,7 +110,7 @@ from .sources import (
     source_by_path,
     source_totals,
 )
-from .store import Session, SessionDamaged, default_path, listed_sources, open_session, set_aside, write_source_list
+from .store import Session, SessionDamaged, default_path, open_session, set_aside
 from .targets import (
     add_alias,
     add_pending,

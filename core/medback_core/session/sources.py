@@ -10,7 +10,8 @@ from medback_core.errors import Refused
 from medback_core.model import Count, Source
 
 from .rollup import flush
-from .store import Session, write_source_list
+from .source_list import write_source_list
+from .store import Session
 
 _COLUMNS = "id, sid, alias, path, wanted, excludes, rev, scanned_at, device, refused"
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base32: no i, l, o, u

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sqlite3
 import stat
@@ -16,6 +15,7 @@ from medback_core.errors import MedbackError, Refused
 
 from . import rollup, schema
 from .placements import Placement
+from .source_list import list_path, listed_sources
 
 HEADER = b"SQLite format 3\x00"
 # Tables of the Python member of the family, whose DB lay at the same default path.
@@ -155,7 +155,8 @@ def _condition(path: Path) -> str:
         if not stat.S_ISREG(status.st_mode):
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "no ordinary file"
             raise Refused("not-a-session", f"{shown} is {kind}, not a session DB")
-        head = path.read_bytes()[:100] if status.st_size < 100 else _head(path)
+        with open(path, "rb") as stream:
+            head = stream.read(100)
     except FileNotFoundError:
         return "missing"
     except OSError as error:
@@ -165,9 +166,14 @@ def _condition(path: Path) -> str:
         return "empty"
     if len(head) < 100 or not head.startswith(HEADER):
         return "damaged" if was_ours else "foreign"
-    was_ours = was_ours or int.from_bytes(head[68:72], "big") == schema.APPLICATION_ID
+    ours = int.from_bytes(head[68:72], "big") == schema.APPLICATION_ID
+    if ours and int.from_bytes(head[60:64], "big") > schema.VERSION:
+        return "too-new"
+    was_ours = was_ours or ours
+    # Reading leaves files beside a DB in WAL mode, unless it is said never to change: not beside somebody else's.
+    how = "mode=ro" if ours or _has_wal(path) else "immutable=1"
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as db:
+        with closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=10)) as db:
             return _look_inside(db, path, status.st_size)
     except sqlite3.DatabaseError as error:
         if any(word in str(error) for word in ("unable to open", "readonly", "locked")):
@@ -175,9 +181,9 @@ def _condition(path: Path) -> str:
         return "damaged" if was_ours else "foreign"
 
 
-def _head(path: Path) -> bytes:
-    with open(path, "rb") as stream:
-        return stream.read(100)
+def _has_wal(path: Path) -> bool:
+    wal = Path(f"{path}-wal")
+    return wal.exists() and wal.stat().st_size > 0
 
 
 def _look_inside(db: sqlite3.Connection, path: Path, size: int) -> str:
@@ -191,9 +197,8 @@ def _look_inside(db: sqlite3.Connection, path: Path, size: int) -> str:
         return "family" if tables & FAMILY_TABLES else "foreign"
     if version > schema.VERSION:
         return "too-new"
-    wal = Path(f"{path}-wal")
     pages, page = (db.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "page_size"))
-    if pages * page > size and not (wal.exists() and wal.stat().st_size):
+    if pages * page > size and not _has_wal(path):
         return "damaged"
     for table in ("source", "target", "directory", "file", "identity", "copy", "rollup"):
         db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
@@ -265,39 +270,3 @@ def set_aside(path: Path) -> Path:
             if Path(f"{path}{suffix}").exists():
                 disk.move(root, os.fsencode(path.name + suffix), os.fsencode(aside.name + suffix))
     return aside
-
-
-def list_path(path: Path) -> Path:
-    """The small text file beside the DB that lists the sources' paths, so that a lost DB can be rebuilt."""
-    return path.with_name(path.name + ".sources")
-
-
-def listed_sources(path: Path) -> list[bytes]:
-    """The source paths in the list beside the DB; none when it is missing. Lines that can't be read are passed over."""
-    try:
-        data = list_path(path).read_bytes()
-    except OSError:
-        return []
-    return [found for line in data.splitlines() if (found := _line_to_path(line)) is not None]
-
-
-def _line_to_path(line: bytes) -> bytes | None:
-    if line.startswith(b'"'):
-        try:
-            line = names.from_text(json.loads(line))
-        except (ValueError, TypeError):
-            return None
-    return line if os.path.isabs(line) else None
-
-
-def _path_to_line(path: bytes) -> bytes:
-    return path if names.xml_safe(path) else json.dumps(names.text(path)).encode()
-
-
-def write_source_list(session: Session) -> None:
-    """Write the list of source paths beside the DB (one a line, atomically, only when it changes)."""
-    paths = [row[0] for row in session.db.execute("SELECT path FROM source ORDER BY id")]
-    data = b"".join(_path_to_line(path) + b"\n" for path in paths)
-    where = list_path(session.path)
-    with disk.Root(os.fsencode(where.parent)) as root:
-        disk.write_whole(root, os.fsencode(where.name), data)
