@@ -43,7 +43,7 @@ class WhatIf:
     lost: Count
     weakened: Count
     already_bare: Count
-    lost_files: Iterator[NamedFile]  # in path order, read as it is asked for
+    lost_files: Iterator[NamedFile]  # directory by directory, read as it is asked for
 
 
 @dataclass(frozen=True, slots=True)
