@@ -151,8 +151,8 @@ def _below(session: Session, rated: Rated, source: Source, directory: int, depth
 
 
 def unprotected(session: Session, source: str | None = None, path: bytes = b"") -> Iterator[UnprotectedFile]:
-    """Every file with fewer countable copies than its source wants, directory by directory: of all sources or one (by alias),
-    or only at and below `path` (a directory or a file). Do not write through this session while iterating."""
+    """Every file with fewer countable copies than its source wants, directory by directory: of all sources or one (by
+    alias), or only at and below `path` (a directory or a file). Do not write through this session while iterating."""
     sources = db.list_sources(session) if source is None else [db.find_source(session, source)]
     path = clean_path(path)
     rated = Rated(session)

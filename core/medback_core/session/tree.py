@@ -169,8 +169,8 @@ def files_below(
     *,
     placements: Collection[int] | None = None,
 ) -> Iterator[tuple[int, bytes, ListedFile]]:
-    """(source key, directory path, file), directory by directory: of all sources or one, at and below `path` (a directory or a
-    file), only those whose placement is among `placements` where given. Do not write while iterating."""
+    """(source key, directory path, file), directory by directory: of all sources or one, at and below `path` (a
+    directory or a file), only those whose placement is among `placements` where given. Do not write while iterating."""
     conditions, values = "", []
     if placements is not None:
         conditions += f" AND i.placement_id IN ({_numbers(placements)})"
