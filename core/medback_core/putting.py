@@ -76,7 +76,7 @@ class Putting:
         self._group: disk.Group | None = None
         self._going: list[_Going] = []
         self._given_up: list[int] = []
-        self._refuted: set[tuple[int, bytes]] = set()  # identity and place on the drive: it does not lie there
+        self._refuted: set[tuple[int, bytes]] = set()  # (identity, place on the drive) that were tried in vain
         self._no_room: dict[bytes, int] = {}  # directory of a root -> the smallest size that did not fit
         self._told = time.monotonic()
 
@@ -116,7 +116,7 @@ class Putting:
                 return None
         for hint in hints:
             if (lacking.identity, hint.path) in self._refuted:
-                drop_hint(self.session, lacking.identity, hint)  # now another says so: it is no truer for that
+                drop_hint(self.session, lacking.identity, hint)  # tried in vain: that another says so makes it no truer
                 continue
             try:
                 fd, status = self.drive.root.open_file(hint.path)
@@ -134,8 +134,7 @@ class Putting:
             except OSError as error:
                 if error.errno in _EITHER_SIDE and (reason := _unreadable(fd)) is not None:
                     self._check_drive()
-                    self.unread = True
-                    drop_hint(self.session, lacking.identity, hint)
+                    self._unread(lacking, hint)
                     yield Skipped(shown(self.drive, hint.path), reason)
                     continue
                 yield self._unwritten(lacking, error)
@@ -178,9 +177,14 @@ class Putting:
         if error.errno in _NOT_THERE:
             self._not_there(lacking, hint)
             return
-        self.unread = True
-        drop_hint(self.session, lacking.identity, hint)
+        self._unread(lacking, hint)
         yield Skipped(shown(self.drive, hint.path), error.strerror or "cannot be read")
+
+    def _unread(self, lacking: Lacking, hint: Hint) -> None:
+        """It can't be read now: that says nothing of what it is, but asking again in this run is of no use."""
+        self.unread = True
+        self._refuted.add((lacking.identity, hint.path))
+        drop_hint(self.session, lacking.identity, hint)
 
     def _check_drive(self) -> None:
         if not self.drive.root.is_same_drive():

@@ -304,9 +304,6 @@ class _Run:
         if has_unhinted(self.session):
             yield from finding.read(guess=not self.dry_run)
             yield from self._pass()
-            if has_unhinted(self.session):  # a guess was wrong, or what was said turned out not to be
-                yield from finding.read(guess=False)
-                yield from self._pass()
             if self.putting is not None:
                 finding.unread = finding.unread or self.putting.unread
             finding.conclude()

@@ -187,7 +187,9 @@ def test_files_we_create_have_the_modes_of_the_umask_and_kept_ones_are_private(w
     assert (tmp / "new.db.context-1.xml").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("where", ["photos", "thesis.doc", "missing/out.xml", "photos/.medback.xml", "fifo"])
+@pytest.mark.parametrize(
+    "where", ["photos", "thesis.doc", "missing/out.xml", "photos/.medback.xml", "t1/.medback-x.xml", "fifo"]
+)
 def test_where_no_context_belongs_none_is_written(world, where: str):
     session, tmp = world
     (tmp / "thesis.doc").write_bytes(b"ten years of work")
@@ -368,6 +370,7 @@ def test_cancelling_an_import_changes_nothing(tmp_path: Path, monkeypatch):
                 break
         steps.close()
         assert dump(session) == before and not list(tmp_path.glob("*.context-*"))
+        assert b"/no/where" not in (tmp_path / "session.db.sources").read_bytes()
 
 
 def test_writing_and_reading_need_memory_for_no_more_than_a_part(tmp_path: Path):

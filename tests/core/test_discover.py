@@ -297,6 +297,50 @@ def test_a_damaged_sidecar_on_the_drive_is_kept_aside(world):
     assert counted(session) == {1: 4} and set(parse(where.read_bytes()).files) == {b"a.txt", b"empty"}
 
 
+def test_a_sidecar_with_something_odd_in_it_is_written_anew(world, reads):
+    session, tmp = world
+    find(session, tmp / "rsync", create=True)
+    where = tmp / "rsync/old/stuff/.medback.xml"
+    whole = where.read_bytes()
+    where.write_bytes(whole.replace(b"</dr>", b"<<< </dr>"))
+    del reads[:]
+    find(session, tmp / "rsync")
+    assert where.read_bytes() == whole and not reads
+    assert list((tmp / "rsync/old/stuff").glob(".medback.xml.damaged-*"))
+
+
+def test_what_lies_there_is_made_durable_before_it_counts(world):
+    session, tmp = world
+    order = []
+
+    def watch(op: str, *details: Any) -> None:
+        if op in ("syncfs", "sync_all"):
+            order.append("sync")
+        elif op == "write" and b"<dr v=" in bytes(details[1]):
+            order.append("record")
+
+    disk.set_observer(watch)
+    try:
+        find(session, tmp / "rsync", create=True)
+    finally:
+        disk.set_observer(None)
+    assert order[0] == "sync" and "record" in order
+
+
+def test_another_file_system_mounted_inside_is_left_out(world):
+    session, tmp = world
+    (tmp / "rsync/inside").mkdir()
+    if os.system(f"mount -t tmpfs none '{tmp / 'rsync/inside'}' 2>/dev/null"):
+        pytest.skip("mounting is not allowed here")
+    try:
+        write_tree(tmp / "rsync/inside", {"elsewhere": 10})
+        ran = find(session, tmp / "rsync", create=True)
+    finally:
+        os.system(f"umount '{tmp / 'rsync/inside'}'")
+    assert ran.summary.files == 5
+    assert [event.path for event in ran.of(Excluded)] == [os.fsencode(tmp / "rsync/inside")]
+
+
 def test_a_family_drive_keeps_its_id_and_its_files_are_read(world, reads):
     session, tmp = world
     (tmp / "rsync/.bkp_id").write_text("4f1b6c1e-1111-4222-8333-444455556666")

@@ -352,6 +352,64 @@ def test_damaged_content_on_the_drive_is_not_restored_and_counts_no_more(world):
     assert not list((tmp / "photos").glob(".medback-tmp*"))
 
 
+def test_a_file_of_another_size_is_no_copy_any_more_and_no_damage(world):
+    session, tmp = world
+    os.truncate(tmp / "t1/photos/a.txt", 50)
+    (tmp / "photos/a.txt").unlink()
+    ran = bring_back(session, tmp / "t1")
+    assert not ran.of(DamageFound) and ran.summary.missing == 1
+    assert counted(session) == {0: 1, 1: 5}
+
+
+def test_damage_is_withdrawn_also_where_something_else_can_not_be_read(world, monkeypatch):
+    session, tmp = world
+    rot(tmp / "t1/photos/a.txt", b"?" * 100)
+    (tmp / "photos/a.txt").unlink()
+    really = disk.Root.scan
+
+    def scan(self: disk.Root, rel: bytes):
+        if rel == b"photos/sub" and b"t1" in self.path:
+            raise PermissionError(13, "Permission denied")
+        return really(self, rel)
+
+    monkeypatch.setattr(disk.Root, "scan", scan)
+    ran = bring_back(session, tmp / "t1")
+    assert ran.of(Skipped) and counted(session) == {0: 1, 1: 5}
+
+
+def test_a_walk_withdraws_whatever_is_no_longer_on_the_drive(world):
+    session, tmp = world
+    (tmp / "t1/photos/sub/b.bin").unlink()  # which is not lacking
+    os.rename(tmp / "t1/photos/a.txt", tmp / "t1/moved")
+    (tmp / "photos/a.txt").unlink()
+    assert bring_back(session, tmp / "t1").summary.restored == 1
+    assert counted(session) == {0: 1, 1: 5}
+
+
+def test_a_first_restore_of_twice_as_much_is_twice_the_work(tmp_path: Path):
+    steps = []
+    for count in (400, 800):
+        here = tmp_path / str(count)
+        write_tree(here / "photos", {f"{number // 100}/{number}": 20 for number in range(count)})
+        with new_session(here) as session:
+            add(session, here / "photos")
+            back(session, here / "t1")
+            write_restore(session, os.fsencode(here / "context.xml"))
+        shutil.rmtree(here / "photos")
+        with open_session(here / "fresh.db") as fresh:
+            run(add_restore_context(fresh, os.fsencode(here / "context.xml")))
+            ticks = [0]
+
+            def tick(ticks: list[int] = ticks) -> int:
+                ticks[0] += 1
+                return 0
+
+            fresh.db.set_progress_handler(tick, 100)
+            assert bring_back(fresh, here / "t1").summary.restored == count
+            steps.append(ticks[0])
+    assert steps[1] < 2.6 * steps[0], steps
+
+
 def test_a_good_file_elsewhere_on_the_drive_stands_in_for_a_damaged_one(world):
     session, tmp = world
     shutil.copy2(tmp / "t1/photos/a.txt", tmp / "t1/kept aside")
@@ -471,6 +529,7 @@ def test_overwrite_never_moves_a_directory_away(world):
     write_tree(tmp / "photos", {"a.txt/inside": b"precious"})
     ran = bring_back(session, tmp / "t1", conflict="overwrite")
     assert ran.summary.conflicts == 1
+    assert ran.of(Conflict)[0].reason == "a directory is in the way"
     assert (tmp / "photos/a.txt/inside").read_bytes() == b"precious"
 
 
@@ -572,6 +631,14 @@ def test_an_alias_that_would_lead_outside_is_only_a_name(tmp_path: Path):
     assert found.is_relative_to(tmp_path / "a/b")
 
 
+def test_a_source_named_like_a_way_out_gets_a_folder_by_its_id(world):
+    session, tmp = world
+    source = find_source(session, "photos")
+    session.db.execute("UPDATE source SET alias = '../up'")
+    bring_back(session, tmp / "t1", to=os.fsencode(tmp / "out"))
+    assert tree(tmp / "out" / source.id) == tree(tmp / "photos") and not (tmp / "up").exists()
+
+
 def test_fifos_on_the_drive_hang_nothing(world):
     session, tmp = world
     (tmp / "photos/a.txt").unlink()
@@ -641,6 +708,22 @@ def test_an_unreadable_file_on_the_drive_is_listed_and_stays_a_copy(world):
         disk.Root.open_file = really
     assert ran.summary.missing == 1 and ran.of(Skipped)
     assert counted(session) == {1: 6}
+
+
+def test_a_file_on_the_drive_that_fails_while_it_is_read_is_listed_and_stays_a_copy(world, monkeypatch):
+    from medback_core import hashing
+
+    session, tmp = world
+    (tmp / "photos/a.txt").unlink()
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(disk.Group, "stage_small_copy", fail)
+    monkeypatch.setattr(hashing, "hash_fd", fail)
+    ran = bring_back(session, tmp / "t1")
+    assert [event.path for event in ran.of(Skipped)] == [os.fsencode(tmp / "t1/photos/a.txt")]
+    assert ran.summary.missing == 1 and counted(session) == {1: 6}
 
 
 def test_a_drive_that_goes_away_ends_it_with_what_is_done_kept(tmp_path: Path, monkeypatch):
@@ -852,6 +935,20 @@ def test_total_loss_of_the_machine(tmp_path: Path):
         t2 = next(target for target in list_targets(session) if target.label == "t2")
         standings = [copy.standing for _, copy in copies_on(session, t2.key)]
         assert standings.count(Standing.VERIFIED) >= second.restored
+
+
+def test_a_restore_goes_on_where_it_was_after_the_session_is_lost(world):
+    session, tmp = world
+    write_restore(session, os.fsencode(tmp / "context.xml"))
+    before = tree(tmp / "photos")
+    shutil.rmtree(tmp / "photos")
+    with open_session(tmp / "new.db") as fresh:
+        run(add_restore_context(fresh, os.fsencode(tmp / "context.xml")))
+    for name in ("new.db", "new.db-wal", "new.db-shm", "new.db.sources"):
+        (tmp / name).unlink(missing_ok=True)
+    with open_session(tmp / "new.db") as fresh:
+        assert bring_back(fresh, tmp / "t1").summary.restored == 6
+    assert tree(tmp / "photos") == before
 
 
 def test_a_discovered_drive_restores_too(world):
