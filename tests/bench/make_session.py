@@ -1,6 +1,6 @@
 """A session of any size in seconds: the placement the tool itself makes, rows loaded in bulk.
 
-    uv run python tests/bench/make_session.py /tmp/million.db 1000000 12
+uv run python tests/bench/make_session.py /tmp/million.db 1000000 12
 """
 
 from __future__ import annotations
