@@ -9,7 +9,7 @@ demo: $(UV) ## the app on a small real world; HEADLESS=1 tells the whole story w
 	$(RUN) medback demo $(if $(HEADLESS),--headless)
 
 test: $(UV)
-	$(RUN) pytest -n auto -q || $(RUN) pytest -q --last-failed # a picture taken on a busy machine gets a second look
+	$(RUN) pytest -n auto -q
 
 check: $(UV) ## all that CI checks
 	$(RUN) ruff check .

@@ -113,7 +113,11 @@ def test_one_that_was_emptied_wants_a_rebuild(used: Path):
         assert session.needs_rebuild
 
 
-@pytest.mark.parametrize("data", [b"x", b"not a database\n" * 1000, os.urandom(8192), store.HEADER + b"\0" * 3])
+@pytest.mark.parametrize(
+    "data",
+    [b"x", b"not a database\n" * 1000, os.urandom(8192), store.HEADER + b"\0" * 3],
+    ids=["one byte", "text", "noise", "a header alone"],
+)
 def test_garbage_that_was_never_ours_is_refused_untouched(path: Path, data: bytes):
     path.write_bytes(data)
     before = everything(path.parent)
