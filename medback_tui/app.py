@@ -233,17 +233,6 @@ class MedbackApp(TellingApp, WatchingApp):
         yield SystemCommand("Theme: choose another", "Dark, light, ansi and others", self.action_change_theme)
 
 
-def _stamp(path: Path) -> tuple[int, ...]:
-    found: list[int] = []
-    for suffix in ("", "-wal"):
-        try:
-            status = Path(f"{path}{suffix}").stat()
-        except OSError:
-            continue
-        found += [status.st_mtime_ns, status.st_size]
-    return tuple(found)
-
-
 def run(session_db: Path | None = None, mouse: bool = True) -> int:
     """Open the app on a session DB (the default one with None; it need not exist yet) and return its exit code.
 

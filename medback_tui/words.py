@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 from medback_core import model, names
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -111,15 +109,6 @@ def short_path(path: bytes | str, width: int) -> str:
     return f"{first}…/{tail}"
 
 
-def quoted(word: bytes | str) -> str:
-    """A word as one may paste it into a shell; bytes a terminal can't take stand as `$'\\xff'`."""
-    text = names.text(word) if isinstance(word, bytes) else word
-    if text.isprintable():
-        return shlex.quote(text)
-    raw = names.from_text(text)
-    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\x{b:02x}" for b in raw) + "'"
-
-
 def command(*words: bytes | str) -> str:
     """`medback target /mnt/blue`, quoted for a shell."""
-    return " ".join(["medback", *(quoted(word) for word in words)])
+    return " ".join(["medback", *(names.shell_quoted(word) for word in words)])

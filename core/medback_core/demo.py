@@ -40,12 +40,7 @@ class DemoChecked(Summary):
 
 def build_demo(directory: Path) -> DemoWorld:
     """Two sources of real files, scanned; three targets, the first filled by a real backup. Raises Refused."""
-    steps = _build(directory)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
+    return disk.ended(_build(directory))
 
 
 def demo_story(directory: Path) -> Iterator[str | Event]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 
 COMPONENT_MAX = 255  # bytes; NAME_MAX of every file system in use
@@ -83,3 +84,12 @@ def check_relative(path: bytes) -> str | None:
         if reason is not None:
             return reason
     return None
+
+
+def shell_quoted(word: bytes | str) -> str:
+    """A word as one may paste it into a shell; bytes a terminal can't take stand as `$'\\xff'`."""
+    plain = text(word) if isinstance(word, bytes) else word
+    if plain.isprintable():
+        return shlex.quote(plain)
+    raw = from_text(plain)
+    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\x{b:02x}" for b in raw) + "'"

@@ -78,14 +78,6 @@ class Layout:
         directory, name = os.path.split(plain)
         return join(self._directory(directory), name)
 
-    def true_place(self, path: bytes) -> tuple[str, bytes] | None:
-        """Which path of which source lies at a plain place on the drive."""
-        folder, _, rest = path.partition(b"/")
-        for name, source_id in self.drive.identity.folders:
-            if name == folder and rest:
-                return source_id, rest
-        return None
-
     def _directory(self, plain: bytes) -> bytes:
         """The directory to use for `plain`: itself, unless something that is no directory stands in the way."""
         known = self._directories.get(plain)
@@ -148,20 +140,11 @@ def occupant(drive: Drive, recorder: Recorder, path: bytes, wanted: Identity) ->
             return Occupant(path, There.OURS if record.ours else There.FOREIGN, record)
     elif status.st_size != wanted.size:
         return Occupant(path, There.FOREIGN)
-    if _content(drive.root, path) != wanted:
+    if disk.content_on_drive(drive.root, path) != wanted:
         return Occupant(path, There.FOREIGN)
     ours = record is not None and record.ours
     found = FileRecord(name, wanted.size, status.st_mtime_ns, wanted.md5, mode=status.st_mode & 0o777, ours=ours)
     return Occupant(path, There.THE_SAME, found)
-
-
-def _content(root: disk.Root, path: bytes) -> Identity:
-    steps = disk.read_from_drive(root, path)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value.identity
 
 
 def another_name(drive: Drive, path: bytes, taken: Collection[bytes] = ()) -> bytes:
@@ -184,7 +167,7 @@ def displace(layout: Layout, recorder: Recorder, found: Occupant) -> bool:
     assert record is not None and record.md5 is not None
     identity = Identity(record.size, record.md5)
     key = find_identity(session, identity)
-    goal, place, old = None, record.path or layout.true_place(found.path), False
+    goal, place, old = None, record.path or drive.true_place(found.path), False
     for source_key, path, _ in paths_of_identity(session, key) if key is not None else ():
         candidate = layout.place(source_key, path)
         if candidate != found.path:

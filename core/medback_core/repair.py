@@ -280,14 +280,10 @@ def _keep_aside(root: disk.Root, path: bytes) -> None:
 
 def _holds(root: disk.Root, path: bytes, identity: Identity) -> bool:
     """Whether a file holds this content now."""
-    steps = disk.read_from_drive(root, path)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value.identity == identity
-        except OSError:
-            return False
+    try:
+        return disk.content_on_drive(root, path) == identity
+    except OSError:
+        return False
 
 
 def _opened(path: bytes) -> disk.Root:

@@ -43,6 +43,14 @@ class Drive:
     writable: bool = True
     notes: list[str] = field(default_factory=list)  # what a person should be told about it
 
+    def true_place(self, path: bytes) -> tuple[str, bytes] | None:
+        """Which path of which source (by id) lies at a path of the drive, when no record says otherwise."""
+        folder, _, rest = path.partition(b"/")
+        for name, source_id in self.identity.folders:
+            if name == folder and rest:
+                return source_id, rest
+        return None
+
     def check(self) -> None:
         """Raise DriveGone when the path no longer leads to this drive: asked before every batch."""
         if not self.root.is_same_drive():

@@ -13,7 +13,7 @@ from .commands import command
 from .options import PATH, SIZE, SIZE_HELP, Size
 from .running import LISTED, Run
 from .targets import plugged_in, target_json
-from .words import counted, plural, quoted, shown, size
+from .words import counted, plural, shown, size
 
 if TYPE_CHECKING:
     from medback_core.session import Session
@@ -164,7 +164,7 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
     if summary.reclaimable_bytes:
         run.say(
             f"{size(summary.reclaimable_bytes)} of older versions can be freed: "
-            f"`medback reclaim {quoted(summary.target.name)} --old`"
+            f"`medback reclaim {names.shell_quoted(summary.target.name)} --old`"
         )
 
 

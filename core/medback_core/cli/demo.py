@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from medback_core import names
 from medback_core.model import Event
 
 from .app import open_app
@@ -17,7 +18,7 @@ from .commands import command
 from .options import DIRECTORY
 from .outcome import DAMAGED
 from .running import Run
-from .words import quoted, shown
+from .words import shown
 
 
 @command("demo")
@@ -46,7 +47,8 @@ def demo(run: Run, directory: bytes | None, headless: bool, keep: bool) -> None:
         if removed:
             operation.remove_world(where)
         else:
-            run.say(f"kept in {shown(str(where))}; `medback --session-db {quoted(str(where / 'session'))}` opens it")
+            session = names.shell_quoted(str(where / "session"))
+            run.say(f"kept in {shown(str(where))}; `medback --session-db {session}` opens it")
 
 
 def _tell(run: Run, where: Path, *, kept: bool) -> None:

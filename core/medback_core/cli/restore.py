@@ -17,7 +17,7 @@ from .outcome import entry_json
 from .plans import BELOW, SOURCE
 from .running import Run
 from .targets import plugged_in, target_json
-from .words import counted, plural, quoted, shown, size
+from .words import counted, plural, shown, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def _say_next(run: Run, found: NextTarget | None, missing: Count) -> None:
     if found is not None:
         run.say(
             f"next: plug in {shown(found.target.name)} (brings {counted(Count(found.files, found.bytes))}) and run "
-            f"`medback restore {quoted(found.target.name)}`"
+            f"`medback restore {names.shell_quoted(found.target.name)}`"
         )
     elif missing.files:
         run.say("no known target has what is missing")

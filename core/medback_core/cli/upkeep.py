@@ -15,7 +15,7 @@ from .options import DURATION, PATH, SIZE, SIZE_HELP, Size
 from .outcome import DAMAGED, entry_json
 from .running import LISTED, Run
 from .targets import target_json
-from .words import counted, plural, quoted, shown, size
+from .words import counted, plural, shown, size
 
 
 @command("verify")
@@ -61,7 +61,7 @@ def verify(run: Run, path: bytes, older_than: int | None, max_bytes: Size | None
         if summary.left:
             run.say(f"{plural(summary.left, 'file')} not read yet; run it again to go on")
         if summary.damaged:
-            run.say(f"next: `medback repair {quoted(path)}`")
+            run.say(f"next: `medback repair {names.shell_quoted(path)}`")
 
 
 @command("repair")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 
 from medback_core import model, names
@@ -56,15 +55,6 @@ def lasting(seconds: float) -> str:
         return f"{whole} s left"
     minutes = round(whole / 60)
     return f"{minutes} min left" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min left"
-
-
-def quoted(word: bytes | str) -> str:
-    """A word as it may be pasted into a shell; what a terminal can't take stands as `$'\\xff'`."""
-    text = names.text(word) if isinstance(word, bytes) else word
-    if text.isprintable():
-        return shlex.quote(text)
-    raw = names.from_text(text)
-    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\x{b:02x}" for b in raw) + "'"
 
 
 def shown(name: bytes | str) -> str:

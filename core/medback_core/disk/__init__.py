@@ -23,7 +23,7 @@ from medback_core.disk.moving import (
 )
 from medback_core.disk.names_on_drive import collision_name, escape_component, escape_path
 from medback_core.disk.primitives import set_observer
-from medback_core.disk.reading import FromDrive, read_from_drive
+from medback_core.disk.reading import FromDrive, content_on_drive, ended, read_from_drive
 from medback_core.disk.root import Root
 from medback_core.disk.staged import ContentDiffers, Staged
 from medback_core.disk.staging import SMALL
@@ -43,7 +43,9 @@ __all__ = [
     "birth_ns",
     "clean_temporaries",
     "collision_name",
+    "content_on_drive",
     "describe",
+    "ended",
     "escape_component",
     "escape_path",
     "filesystem",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Generator
 
 from medback_core.disk import portable, primitives
-from medback_core.disk.reading import hash_from_drive
+from medback_core.disk.reading import ended, hash_from_drive
 from medback_core.disk.staged import Staged
 from medback_core.disk.staging import Staging
 
@@ -47,12 +47,7 @@ class Group(Staging):
 
     def read_back(self, staged: Staged) -> tuple[bytes, bool]:
         """`(md5, proven)` of a flushed temporary file as the drive holds it. Raises OSError."""
-        steps = self.read_back_steps(staged)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value
+        return ended(self.read_back_steps(staged))
 
     def read_back_steps(self, staged: Staged) -> Generator[int, None, tuple[bytes, bool]]:
         """read_back for large files: yields the bytes read after each MiB. `proven` as in read_from_drive."""

@@ -6,13 +6,14 @@ import errno
 import hashlib
 import os
 from collections.abc import Generator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from medback_core.disk import portable
 from medback_core.disk.root import Root
 from medback_core.model import Identity
 
 CHUNK = 1 << 20
+Result = TypeVar("Result")
 
 
 class FromDrive(NamedTuple):
@@ -45,6 +46,20 @@ def read_from_drive(root: Root, rel: bytes) -> Generator[int, None, FromDrive]:
     if changed or identity.size != before.st_size:
         raise OSError(errno.ESTALE, "changed while it was being read", rel)
     return FromDrive(identity, before, proven)
+
+
+def content_on_drive(root: Root, rel: bytes) -> Identity:
+    """read_from_drive for who wants no progress. Raises OSError."""
+    return ended(read_from_drive(root, rel)).identity
+
+
+def ended(steps: Generator[object, None, Result]) -> Result:
+    """Run a generator to its end and give what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def hash_from_drive(fd: int, size: int, proves_reads: bool) -> Generator[int, None, tuple[Identity, bool]]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from medback_core.model import Count, Identity, Standing
+from medback_core.model import Count, Identity
 
-from .copies import Copy
+from .copies import Copy, copies_where
 from .store import Session
-from .values import load_ns
 
 
 def queue_copies(session: Session, target: int, before: int | None) -> Count:
@@ -56,14 +55,7 @@ def due_copies(session: Session, target: int) -> Iterator[tuple[Identity, Copy]]
     """The queued copies, in order."""
     for page in _due(session):
         for key in page:
-            row = session.db.execute(
-                "SELECT i.size, i.md5, c.standing, c.path, c.mtime_ns, c.verified_at, c.ours FROM copy c "
-                "JOIN identity i ON i.id = c.identity_id WHERE c.identity_id = ? AND c.target_id = ?",
-                (key, target),
-            ).fetchone()
-            if row is not None:
-                copy = Copy(key, target, Standing(row[2]), row[3], load_ns(row[4]), row[5], bool(row[6]))
-                yield Identity(row[0], row[1]), copy
+            yield from list(copies_where(session, "c.identity_id = ? AND c.target_id = ?", (key, target)))
 
 
 def due_files(session: Session) -> Iterator[int]:
@@ -92,33 +84,30 @@ def identities_to_prove(session: Session, source: int | None) -> Iterator[int]:
 
 def copies_below(session: Session, target: int, directory: bytes) -> list[tuple[Identity, Copy]]:
     """Copies of ours that lie below a directory of the target."""
-    rows = session.db.execute(
-        "SELECT i.size, i.md5, c.identity_id, c.standing, c.path, c.mtime_ns, c.verified_at, c.ours FROM copy c "
-        "JOIN identity i ON i.id = c.identity_id WHERE c.target_id = ? AND c.path > ? AND c.path < ? AND c.ours "
-        "ORDER BY c.path",
-        (target, directory + b"/", directory + b"0"),
-    ).fetchall()
-    return [
-        (Identity(r[0], r[1]), Copy(r[2], target, Standing(r[3]), r[4], load_ns(r[5]), r[6], bool(r[7]))) for r in rows
-    ]
+    return list(
+        copies_where(
+            session,
+            "c.target_id = ? AND c.path > ? AND c.path < ? AND c.ours ORDER BY c.path",
+            (target, directory + b"/", directory + b"0"),
+        )
+    )
 
 
 def surplus_copies(session: Session, target: int, counting: frozenset[int]) -> list[tuple[Identity, Copy]]:
     """Copies of ours on the target whose content has its wanted number of verified copies on other counting targets,
     largest first."""
     others = ",".join(str(key) for key in counting if key != target) or "NULL"
-    rows = session.db.execute(
-        "SELECT i.size, i.md5, c.identity_id, c.standing, c.path, c.mtime_ns, c.verified_at, c.ours FROM copy c "
-        "JOIN identity i ON i.id = c.identity_id WHERE c.target_id = ? AND c.path IS NOT NULL AND c.ours "
-        "AND (SELECT COUNT(*) FROM copy o WHERE o.identity_id = c.identity_id AND o.standing = 2 "
-        f"AND o.target_id IN ({others})) >= (SELECT MAX(s.wanted) FROM file f "
-        "JOIN directory d ON d.id = f.directory_id JOIN source s ON s.id = d.source_id "
-        "WHERE f.identity_id = c.identity_id) ORDER BY i.size DESC, c.path",
-        (target,),
-    ).fetchall()
-    return [
-        (Identity(r[0], r[1]), Copy(r[2], target, Standing(r[3]), r[4], load_ns(r[5]), r[6], bool(r[7]))) for r in rows
-    ]
+    return list(
+        copies_where(
+            session,
+            "c.target_id = ? AND c.path IS NOT NULL AND c.ours "
+            "AND (SELECT COUNT(*) FROM copy o WHERE o.identity_id = c.identity_id AND o.standing = 2 "
+            f"AND o.target_id IN ({others})) >= (SELECT MAX(s.wanted) FROM file f "
+            "JOIN directory d ON d.id = f.directory_id JOIN source s ON s.id = d.source_id "
+            "WHERE f.identity_id = c.identity_id) ORDER BY i.size DESC, c.path",
+            (target,),
+        )
+    )
 
 
 def is_named(session: Session, identity: int) -> bool:

@@ -214,15 +214,21 @@ def copy_on(session: Session, identity: int, target: int) -> Copy | None:
     return _copy(row) if row else None
 
 
-def copies_on(session: Session, target: int) -> Iterator[tuple[Identity, Copy]]:
-    """Every copy on one target with its identity. Do not write through this session while iterating."""
+def copies_where(session: Session, condition: str, values: Sequence[object]) -> Iterator[tuple[Identity, Copy]]:
+    """Every copy `c` of an identity `i` that meets a condition (which may end in an ORDER BY), with that identity. Do
+    not write through this session while iterating."""
     rows = session.db.execute(
         "SELECT c.identity_id, c.target_id, c.standing, c.path, c.mtime_ns, c.verified_at, c.ours, i.size, i.md5 "
-        "FROM copy c JOIN identity i ON i.id = c.identity_id WHERE c.target_id = ?",
-        (target,),
+        f"FROM copy c JOIN identity i ON i.id = c.identity_id WHERE {condition}",
+        values,
     )
     for row in rows:
         yield Identity(row[7], row[8]), _copy(row)
+
+
+def copies_on(session: Session, target: int) -> Iterator[tuple[Identity, Copy]]:
+    """Every copy on one target with its identity. Do not write through this session while iterating."""
+    return copies_where(session, "c.target_id = ?", (target,))
 
 
 def held_by(session: Session, target: int, *, claims: bool = False) -> Count:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from medback_core.model import Count, Identity, Standing
 
-from .copies import Copy
+from .copies import Copy, copies_where
 from .placements import all_placements
 from .store import Session
 from .values import load_ns
@@ -55,15 +55,13 @@ def believed(session: Session, target: int, identity: Identity) -> Believed | No
 
 def unseen_copies(session: Session, target: int) -> list[tuple[Identity, Copy]]:
     """What the session believes to lie on the target and this look did not find."""
-    rows = session.db.execute(
-        "SELECT i.size, i.md5, c.identity_id, c.standing, c.path, c.mtime_ns, c.verified_at, c.ours "
-        "FROM copy c JOIN identity i ON i.id = c.identity_id WHERE c.target_id = ? "
-        "AND NOT EXISTS (SELECT 1 FROM temp.looked l WHERE l.identity_id = c.identity_id)",
-        (target,),
-    ).fetchall()
-    return [
-        (Identity(r[0], r[1]), Copy(r[2], target, Standing(r[3]), r[4], load_ns(r[5]), r[6], bool(r[7]))) for r in rows
-    ]
+    return list(
+        copies_where(
+            session,
+            "c.target_id = ? AND NOT EXISTS (SELECT 1 FROM temp.looked l WHERE l.identity_id = c.identity_id)",
+            (target,),
+        )
+    )
 
 
 def current_on(session: Session, target: int) -> Count:

@@ -58,11 +58,7 @@ def _is_current(root: disk.Root, size: int, md5: bytes) -> bool:
     there = root.stat(CONTEXT_NAME)
     if there is None or there.st_size != size:
         return False
-    steps = disk.read_from_drive(root, CONTEXT_NAME)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value.identity.md5 == md5
-        except OSError:
-            return False
+    try:
+        return disk.content_on_drive(root, CONTEXT_NAME).md5 == md5
+    except OSError:
+        return False

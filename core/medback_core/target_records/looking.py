@@ -254,18 +254,10 @@ class _Look:
             recorded.append(self._copy(key, Standing.CLAIMED, path, record, None))
         elif copy.path != path:
             recorded.append(self._copy(key, min(copy.standing, Standing.CLAIMED), path, record, None))
-        place = record.path or self._place_of(path)
+        place = record.path or self.drive.true_place(path)
         source = source_by_id(self.session, place[0]) if place is not None else None
         if source is not None and place is not None:
             add_gone(self.session, [(source.key, place[1], key, record.mtime_ns, record.mode, None)])
-
-    def _place_of(self, path: bytes) -> tuple[str, bytes] | None:
-        """Which path of which source lies here when no record says otherwise."""
-        folder, _, rest = path.partition(b"/")
-        for name, source_id in self.drive.identity.folders:
-            if name == folder and rest:
-                return source_id, rest
-        return None
 
     def _still_at(self, copy: Copy, identity: Identity) -> bool:
         if copy.path is None:
