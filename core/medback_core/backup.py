@@ -6,38 +6,33 @@ with no record that the next run adopts.
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from . import disk, model, names
 from .choosing import choose_best, room_on
-from .disk import ContentDiffers, Staged
-from .errors import DriveGone, Refused
+from .disk import ContentDiffers
+from .errors import Refused
+from .landing import Going, Landing
 from .model import (
     OLD_DIRECTORY,
     BackupSummary,
     Count,
     DamageFound,
     Event,
-    FileDone,
     Identity,
     Progress,
     Skipped,
     SourceRefused,
-    Standing,
     Trouble,
     Warned,
 )
-from .placing import Layout, Occupant, There, another_name, displace, occupant, record_of
+from .placing import Layout, There, another_name, occupant
 from .session import (
     Candidate,
-    Copy,
     Session,
-    announce_landing,
     below_wanted,
     best_chosen,
     bytes_below,
@@ -46,23 +41,19 @@ from .session import (
     current_on,
     find_source,
     join,
-    landed,
     list_sources,
     list_targets,
     mark_trouble,
     paths_of_identity,
     rank_candidates,
-    record_copies,
-    was_landing,
 )
 from .source_records import flush_sources, mounted_sources
 from .sources import update_sources
-from .target_records import Recorder, look_at, write_contexts
+from .target_records import look_at, write_contexts
 from .targets import Drive, open_drive, write_identity
 
 _SMALL = disk.SMALL
 _FLUSH_EVERY = 600  # seconds between two writings of the sources' sidecars
-_GONE = {errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.EROFS, errno.ENOTCONN, errno.ESHUTDOWN}
 _PREVIEWED = 1000
 
 
@@ -143,30 +134,6 @@ def back_up(
         yield run.summary()
 
 
-@dataclass(slots=True)
-class _Going:
-    """A file staged on its way: what it is, where it goes, what stood there."""
-
-    candidate: Candidate
-    staged: Staged
-    where: bytes
-    path: bytes  # relative to its source
-    source: int
-    mode: int
-    mtime_ns: int
-    in_the_way: Occupant | None = None
-
-
-@dataclass(slots=True)
-class _Tally:
-    copied: int = 0
-    copied_bytes: int = 0
-    superseded: int = 0
-    unproven: int = 0
-    already: int = 0
-    full: bool = False
-
-
 class _Run:
     """One backup onto one open drive."""
 
@@ -183,16 +150,12 @@ class _Run:
         self.session = session
         self.drive = drive
         self.sources = sources
-        self.verify = verify
         self.reserve = reserve
         self.limit = limit
         self.fill = fill
         self.layout = Layout(session, drive)
-        self.recorder = Recorder(drive)
-        self.tally = _Tally()
-        self.group: disk.Group | None = None
-        self.going: list[_Going] = []
-        self.promised: set[bytes] = set()  # final names of this batch
+        self.landing = Landing(session, drive, self.layout, verify=verify)
+        self.tally = self.landing.tally
         self.roots: dict[int, disk.Root] = {}
         self.already_there = current_on(session, drive.target.key).files
         self.total = Count()
@@ -234,14 +197,14 @@ class _Run:
             yield Progress("copying", 0, 0, self.total.files, self.total.bytes)
         for candidate in chosen(self.session):
             yield from self._one(candidate)
-            if self.group is not None and self.group.is_full:
-                yield from self._publish()
+            if self.landing.is_full:
+                yield from self.landing.publish()
             if time.monotonic() - self._told > 0.1:
                 yield self._progress(0, candidate)
             if time.monotonic() - self._flushed > _FLUSH_EVERY:
                 self._flushed = time.monotonic()
                 yield from flush_sources(self.session)
-        yield from self._publish()
+        yield from self.landing.publish()
 
     def _one(self, candidate: Candidate) -> Iterator[Event]:
         """Stage one content, from the first of its paths that can be read."""
@@ -275,7 +238,7 @@ class _Run:
             except ContentDiffers as differs:
                 return self._differs(candidate, source, path, status, os.fstat(fd), differs.actual)
             except OSError as error:
-                yield from self._failed(error, shown, candidate)
+                yield from self._failed(error, shown)
             return None
         finally:
             os.close(fd)
@@ -285,24 +248,22 @@ class _Run:
     ) -> Iterator[Event]:
         where = self.layout.place(source, path)
         in_the_way = None
-        if where in self.promised:
-            where = another_name(self.drive, where, self.promised)
+        if where in self.landing.promised:
+            where = another_name(self.drive, where, self.landing.promised)
         else:
-            found = occupant(self.drive, self.recorder, where, candidate.content)
+            found = occupant(self.drive, self.landing.recorder, where, candidate.content)
             if found.there is There.THE_SAME:
-                self._adopt(candidate, source, path, found)
+                self.landing.adopt(candidate, source, path, found)
                 return
             if found.there is There.FOREIGN:
-                where = another_name(self.drive, where, self.promised)
+                where = another_name(self.drive, where, self.landing.promised)
             elif found.there is There.OURS:
                 in_the_way = found
-        if self.group is None:
-            self.drive.check()
-            self.group = disk.Group(self.drive.root)
+        group = self.landing.open()
         if candidate.content.size <= _SMALL:
-            staged = self.group.stage_small_copy(where, fd, expected=candidate.content, mtime_ns=mtime_ns, mode=mode)
+            staged = group.stage_small_copy(where, fd, expected=candidate.content, mtime_ns=mtime_ns, mode=mode)
         else:
-            steps = self.group.stage_copy(where, fd, expected=candidate.content, mtime_ns=mtime_ns, mode=mode)
+            steps = group.stage_copy(where, fd, expected=candidate.content, mtime_ns=mtime_ns, mode=mode)
             try:
                 while True:
                     try:
@@ -314,29 +275,7 @@ class _Run:
                         yield self._progress(done, candidate)
             finally:
                 steps.close()
-        self.promised.add(where)
-        self.going.append(_Going(candidate, staged, where, path, source, mode, mtime_ns, in_the_way))
-
-    def _adopt(self, candidate: Candidate, source: int, path: bytes, found: Occupant) -> None:
-        """The content lies there already, whole: a run that was killed put it there, or somebody else did."""
-        assert found.record is not None
-        key = self.drive.target.key
-        copy = Copy(
-            candidate.identity,
-            key,
-            Standing.VERIFIED,
-            found.path,
-            found.record.mtime_ns,
-            model.now(),
-            found.record.ours or was_landing(self.session, key, found.path),
-        )
-        record = record_of(self.layout, source, path, found.path, copy, candidate.content, found.record.mode)
-        record.ours = copy.ours
-        self.recorder.put(os.path.dirname(found.path), record)
-        self.recorder.commit()
-        record_copies(self.session, [copy])
-        landed(self.session, key, [found.path])
-        self.tally.already += 1
+        self.landing.add(Going(candidate, staged, where, path, source, mode, mtime_ns, in_the_way))
 
     def _differs(
         self,
@@ -361,112 +300,12 @@ class _Run:
         words = "changed keeping its time" if kept else "damaged: its content is not what was recorded"
         return DamageFound(shown, words + ", though size and time are the same")
 
-    def _failed(self, error: OSError, shown: bytes, candidate: Candidate) -> Iterator[Event]:
+    def _failed(self, error: OSError, shown: bytes) -> Iterator[Event]:
         """One file could not be put there; whether the drive can take others decides how it goes on."""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            self.tally.full = True
-            yield from self._publish()  # what is staged already has its room
+        if self.landing.is_out_of_room(error):
+            yield from self.landing.publish()  # what is staged already has its room
             return
-        if error.errno in _GONE or not self.drive.root.is_same_drive():
-            raise DriveGone(
-                f"{names.display_name(self.drive.root.path)}: {error.strerror}; what was recorded is kept"
-            ) from error
         yield Skipped(shown, f"could not be copied: {error.strerror}")
-
-    # --- a batch becomes durable -----------------------------------------------------------------------------------
-
-    def _publish(self) -> Iterator[Event]:
-        group, going = self.group, self.going
-        if group is None:
-            return
-        self.group, self.going = None, []
-        self.promised.clear()
-        with group:
-            try:
-                self.drive.check()
-                group.flush()
-                verified = yield from self._read_back(group, going)
-                for one in verified:
-                    if one.in_the_way is not None:
-                        self.tally.superseded += displace(self.layout, self.recorder, one.in_the_way)
-                names_given = [one.where for one in verified]
-                announce_landing(self.session, self.drive.target.key, names_given)
-                outcome = {id(staged): error for staged, error in group.publish()}
-            except OSError as error:
-                yield from self._batch_failed(error, going)
-                return
-            recorded = []
-            for one in verified:
-                error = outcome[id(one.staged)]
-                if error is not None:
-                    yield Skipped(self._shown(one), f"could not be named on the drive: {error.strerror}")
-                    continue
-                recorded.append(one)
-            yield from self._record(recorded)
-            landed(self.session, self.drive.target.key, names_given)
-
-    def _read_back(self, group: disk.Group, going: list[_Going]) -> Generator[Event, None, list[_Going]]:
-        """Those of a flushed batch that the drive gives back equal."""
-        if not self.verify:
-            return going
-        good = []
-        done = 0
-        for one in going:
-            try:
-                steps = group.read_back_steps(one.staged)
-                while True:
-                    try:
-                        next(steps)
-                    except StopIteration as end:
-                        md5, proven = end.value
-                        break
-                    if time.monotonic() - self._told > 0.1:
-                        self._told = time.monotonic()
-                        yield Progress("reading back", done, 0, len(going), None, self._shown(one))
-            except OSError as error:
-                group.discard(one.staged)
-                yield DamageFound(self._shown(one), f"could not be read back from the drive: {error.strerror}")
-                continue
-            done += 1
-            if md5 != one.candidate.content.md5:
-                group.discard(one.staged)
-                yield DamageFound(self._shown(one), "read back from the drive with other content than was written")
-                continue
-            self.tally.unproven += not proven
-            good.append(one)
-        return good
-
-    def _record(self, going: list[_Going]) -> Iterator[Event]:
-        """The drive's own sidecars first, then the session DB; the sources' sidecars follow at the end."""
-        standing = Standing.VERIFIED if self.verify else Standing.WRITTEN
-        date = model.now() if self.verify else None
-        copies = []
-        for one in going:
-            copy = Copy(one.candidate.identity, self.drive.target.key, standing, one.where, one.mtime_ns, date, True)
-            copies.append(copy)
-            self.recorder.put(
-                os.path.dirname(one.where),
-                record_of(self.layout, one.source, one.path, one.where, copy, one.candidate.content, one.mode),
-            )
-        self.recorder.commit()
-        record_copies(self.session, copies)
-        for one in going:
-            self.tally.copied += 1
-            self.tally.copied_bytes += one.candidate.content.size
-            yield FileDone("copied", self._shown(one), one.candidate.content.size)
-
-    def _batch_failed(self, error: OSError, going: list[_Going]) -> Iterator[Event]:
-        """The batch is not durable: it is thrown away, never synced again; nothing of it was recorded."""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            self.tally.full = True
-            yield Warned("the drive was full before a batch was durable; that batch was taken back")
-            return
-        if error.errno in _GONE or not self.drive.root.is_same_drive():
-            raise DriveGone(
-                f"{names.display_name(self.drive.root.path)}: {error.strerror}; what was recorded is kept"
-            ) from error
-        for one in going:
-            yield Skipped(self._shown(one), f"could not be made durable: {error.strerror}")
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
@@ -505,9 +344,7 @@ class _Run:
 
     def close(self) -> None:
         """Give back what is open; a batch that was not finished leaves nothing behind."""
-        if self.group is not None:
-            self.group.close()
-            self.group = None
+        self.landing.close()
         for root in self.roots.values():
             root.close()
         self.roots.clear()
@@ -518,16 +355,12 @@ class _Run:
             root = self.roots[source] = disk.Root(self.sources[source])
         return root
 
-    def _shown(self, one: _Going) -> bytes:
-        return os.path.join(self.drive.root.path, one.where)
-
     def _progress(self, done_of_this: int, candidate: Candidate) -> Progress:
         self._told = time.monotonic()
-        staged = sum(one.candidate.content.size for one in self.going)
         return Progress(
             "copying",
-            self.tally.copied + len(self.going),
-            self.tally.copied_bytes + staged + done_of_this,
+            self.tally.copied + len(self.landing.going),
+            self.tally.copied_bytes + self.landing.staged_bytes + done_of_this,
             self.total.files,
             self.total.bytes,
             os.path.join(self.sources[candidate.source], candidate.directory, candidate.name),

@@ -194,6 +194,23 @@ def test_a_whole_file_without_a_record_is_adopted(world):
     assert counted(session) == {1: 4}
 
 
+def test_adopting_many_files_of_a_directory_writes_its_sidecar_once(tmp_path):
+    files = {f"f{number}": number + 1 for number in range(60)}
+    write_tree(tmp_path / "s", files)
+    write_tree(tmp_path / "t/s", files)
+    session = new_session(tmp_path)
+    add(session, tmp_path / "s")
+    written = []
+    disk.set_observer(lambda op, *_details: written.append(op) if op == "create" else None)
+    try:
+        ran = back(session, tmp_path / "t")
+    finally:
+        disk.set_observer(None)
+    assert (ran.summary.copied, ran.summary.already_there) == (0, 60)
+    assert len(written) < 20
+    assert counted(session) == {1: 60}
+
+
 def test_a_file_in_the_way_of_a_directory_is_gone_around(world):
     session, tmp = world
     write_tree(tmp / "t1", {"photos/sub": b"a file called sub"})
