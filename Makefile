@@ -21,8 +21,8 @@ check: $(UV) ## all that CI checks
 bench: $(UV)
 	$(RUN) pytest -q -s -m bench tests/bench
 
-faults: $(UV) ## the long fault loops and campaigns, whole
-	MEDBACK_FAULTS=full $(RUN) pytest -n auto -q tests/faults tests/core/sidecar tests/core/test_context.py
+faults: $(UV) ## the long fault loops and campaigns, whole; ends with a table of what was tried
+	MEDBACK_FAULTS=full $(RUN) pytest -n auto --dist worksteal -q -rs -m long --timeout 900
 
 screenshots: $(UV) ## the pictures in the README
 	$(RUN) python screenshots/take.py

@@ -6,12 +6,13 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from faults.crashes import Killer, Scenario, attempt, end_state, fresh, wholeness
+from faults.table import Row, sampled
 from medback_core import model
 from medback_core.backup import back_up
 from medback_core.discover import discover
@@ -24,7 +25,8 @@ from medback_core.sources import add_source, update
 from medback_core.verify import verify
 from worlds import MTIME, run, tree, write_tree
 
-FULL = os.environ.get("MEDBACK_FAULTS") == "full"
+pytestmark = pytest.mark.long
+
 SAMPLES = 14  # crash points of each scenario in a plain run, spread over it, the first and last ones included
 
 FILES: dict[str | bytes, bytes | int] = {
@@ -175,12 +177,6 @@ def _known(where: Path) -> set[bytes]:
     return contents
 
 
-def _points(count: int) -> list[int]:
-    if FULL or count <= SAMPLES:
-        return list(range(count))
-    return sorted({round(i * (count - 1) / (SAMPLES - 1)) for i in range(SAMPLES)})
-
-
 def _end(where: Path, scenario: Scenario) -> dict[str, object]:
     """Run the step to its end (twice: what a kill left for the next run is done then), and look."""
     assert attempt(where, scenario.step, None)
@@ -190,14 +186,16 @@ def _end(where: Path, scenario: Scenario) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_killed_at_any_change_it_converges(where: Path, scenario: Scenario):
+def test_killed_at_any_change_it_converges(where: Path, scenario: Scenario, campaign: Callable[[str], Row]):
+    row = campaign("killed at every change of a drive")
     fresh(where, scenario)
     known = _known(where)
     counting = Killer()
     assert attempt(where, scenario.step, counting)
     undisturbed = _end(where, scenario)
     assert counting.count > 0
-    for point in _points(counting.count):
+    for point in sampled(range(counting.count), SAMPLES):
+        row.tried()
         fresh(where, scenario)
         assert not attempt(where, scenario.step, Killer(point)), f"point {point} was never reached"
         assert wholeness(where, known) == [], f"right after the kill at change {point}"
@@ -206,13 +204,17 @@ def test_killed_at_any_change_it_converges(where: Path, scenario: Scenario):
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC], ids=errno.errorcode.get)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_one_change_that_fails_costs_nothing(where: Path, scenario: Scenario, code: int):
+def test_one_change_that_fails_costs_nothing(
+    where: Path, scenario: Scenario, code: int, campaign: Callable[[str], Row]
+):
+    row = campaign(f"every change of a drive fails once: {errno.errorcode[code]}")
     fresh(where, scenario)
     known = _known(where)
     counting = Killer()
     assert attempt(where, scenario.step, counting)
     undisturbed = _end(where, scenario)
-    for point in _points(counting.count):
+    for point in sampled(range(counting.count), SAMPLES):
+        row.tried()
         fresh(where, scenario)
         attempt(where, scenario.step, Killer(point, error=OSError(code, "")))
         assert wholeness(where, known) == [], f"right after change {point} failed"
