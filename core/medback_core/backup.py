@@ -257,7 +257,7 @@ class _Run:
                 return
             if found.there is There.FOREIGN:
                 where = another_name(self.drive, where, self.landing.promised)
-            elif found.there is There.OURS:
+            elif found.there in (There.OURS, There.ROTTEN):
                 in_the_way = found
         group = self.landing.open()
         if candidate.content.size <= _SMALL:

@@ -200,6 +200,15 @@ class DamageFound(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CopyGone(Event):
+    """A look at a drive did not find a copy where it lay; it does not count any more. `state` is "missing", or, where
+    another file stands there, "changed" (since, by its time) or "damaged" (as old as the copy)."""
+
+    path: bytes
+    state: str = "missing"
+
+
+@dataclass(frozen=True, slots=True)
 class Warned(Event):
     """Something a person should know, that is no failure."""
 

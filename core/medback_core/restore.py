@@ -94,7 +94,7 @@ def restore(
         if where is None:
             raise Refused("not-plugged-in", f"{names.display_name(target_word_or_path)} is not plugged in")
         with ExitStack() as stack:
-            drive = stack.enter_context(open_drive(session, where, write=False))
+            drive = stack.enter_context(open_drive(session, where, write=False, as_it_is=True))
             yield from (Warned(note) for note in drive.notes)
             run = _Run(session, drive, conflict, deleted, dry_run)
             for destination in destinations(session, source=source, to=to):
@@ -137,8 +137,7 @@ class _Run:
         self.next: NextTarget | None = None
         self.missing = Count()
         self._beside: tuple[bytes, list[bytes]] | None = None
-        cloned = disk.same_uuid(drive.identity.fs_uuid, drive.filesystem.uuid) is False
-        self.target = drive.target.key if drive.identity.id and not cloned and not dry_run else None
+        self.target = drive.target.key if drive.identity.id and not drive.doubtful and not dry_run else None
         begin_lacking(session)
 
     # --- where to --------------------------------------------------------------------------------------------------

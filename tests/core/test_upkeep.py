@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from medback_core.model import DamageFound, TargetState
+from medback_core.model import DamageFound, FileDone, TargetState
 from medback_core.prove import prove
 from medback_core.reclaim import reclaim
 from medback_core.repair import repair
@@ -67,11 +67,22 @@ def test_a_rotten_source_file_is_repaired_from_a_drive(world: tuple[Session, Pat
     assert rescan(session).summary.scans[0].damaged == 0
 
 
-def test_a_verify_goes_on_where_it_stopped(world: tuple[Session, Path]) -> None:
+def test_a_verify_goes_on_where_it_stopped_and_then_begins_anew(world: tuple[Session, Path]) -> None:
     session, tmp = world
-    first = run(verify(session, os.fsencode(tmp / "t1"), max_bytes=50)).summary
-    assert (first.checked, first.left) == (1, 1)
-    assert run(verify(session, os.fsencode(tmp / "t1"))).summary.checked == 2
+    for where in (os.fsencode(tmp / "t1"), os.fsencode(tmp / "photos")):
+        first = run(verify(session, where, max_bytes=50)).summary
+        assert (first.checked, first.left) == (1, 1)
+        rest = run(verify(session, where, max_bytes=50)).summary
+        assert (rest.checked, rest.left) == (1, 0) and first.checked_bytes + rest.checked_bytes == 3100
+        assert run(verify(session, where)).summary.checked == 2
+
+
+def test_a_verify_that_was_cancelled_goes_on_where_it_was(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    steps = verify(session, os.fsencode(tmp / "t1"))
+    next(event for event in steps if isinstance(event, FileDone))
+    steps.close()  # type: ignore[attr-defined]
+    assert run(verify(session, os.fsencode(tmp / "t1"))).summary.checked == 1
 
 
 def test_files_missing_and_new_on_a_drive_are_told(world: tuple[Session, Path]) -> None:

@@ -241,15 +241,16 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _migrate(db: sqlite3.Connection) -> None:
-    """Bring an empty DB to the present schema: all of it or, after a kill, nothing."""
-    if _version(db) == 0:
-        marks = f"PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = {schema.VERSION};"
+    """Bring an empty or an older DB to the present schema: all of it or, after a kill, nothing."""
+    while (version := _version(db)) < schema.VERSION:
+        steps, reached = (schema.SCHEMA, schema.VERSION) if version == 0 else (schema.MIGRATIONS[version], version + 1)
+        marks = f"PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = {reached};"
         try:
-            db.executescript(f"BEGIN IMMEDIATE; {schema.SCHEMA} {marks} COMMIT;")
+            db.executescript(f"BEGIN IMMEDIATE; {steps} {marks} COMMIT;")
         except sqlite3.OperationalError:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            if _version(db) == 0:  # else another medback was quicker
+            if _version(db) == version:  # else another medback was quicker
                 raise
 
 
