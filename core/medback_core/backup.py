@@ -17,7 +17,6 @@ from .disk import ContentDiffers
 from .errors import Refused
 from .landing import Going, Landing
 from .model import (
-    OLD_DIRECTORY,
     BackupSummary,
     Count,
     DamageFound,
@@ -30,12 +29,12 @@ from .model import (
     Warned,
 )
 from .placing import Layout, There, another_name, occupant
+from .reclaim import reclaimable
 from .session import (
     Candidate,
     Session,
     below_wanted,
     best_chosen,
-    bytes_below,
     chosen,
     counting_keys,
     current_on,
@@ -326,6 +325,7 @@ class _Run:
             t.free_bytes or 0 for t in list_targets(self.session) if t.counts and t.key != self.drive.target.key
         )
         tally = self.tally
+        old, surplus = reclaimable(self.session, self.drive, surplus=tally.full and remaining.files > 0)
         return BackupSummary(
             target=self.drive.target,
             copied=tally.copied,
@@ -335,7 +335,8 @@ class _Run:
             remaining=remaining.files,
             remaining_bytes=remaining.bytes,
             free_bytes=free,
-            reclaimable_bytes=bytes_below(self.session, self.drive.target.key, OLD_DIRECTORY),
+            reclaimable_bytes=old + surplus,
+            surplus_bytes=surplus,
             full=tally.full,
             unproven=tally.unproven,
             lacking_bytes=max(0, room_wanted - free - shelf),

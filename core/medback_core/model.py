@@ -290,7 +290,8 @@ class BackupSummary(Summary):
     remaining: int = 0  # identities still below their wanted copies
     remaining_bytes: int = 0
     free_bytes: int = 0
-    reclaimable_bytes: int = 0
+    reclaimable_bytes: int = 0  # older versions there and, on a full drive while something remains, surplus copies
+    surplus_bytes: int = 0  # the part of it that is surplus
     full: bool = False
     unproven: int = 0  # read back, but not provably from the medium
     lacking_bytes: int = 0  # room the shelf still lacks for all wanted copies

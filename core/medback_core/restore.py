@@ -33,6 +33,7 @@ from .restoring_status import finish_restore, restore_status
 from .session import (
     Expected,
     Session,
+    find_file,
     is_placed,
     join,
     list_gone,
@@ -79,7 +80,8 @@ def restore(
     """Copy back from a target what is missing; ends with a RestoreSummary.
 
     `source` is an alias, `path` relative to the source(s), `to` a directory in which each source gets a folder instead
-    of its own place, `deleted` asks for what is gone from the sources instead of what should be there. A file that
+    of its own place, `deleted` asks for what is gone from the sources instead of what should be there (and
+    with `path` naming a file, for its latest older version). A file that
     differs from what is restored is left alone (`skip`), or what is restored gets another name (`rename`), or what is
     there is moved aside first (`overwrite`). The target is never written to. Raises Refused, DriveGone (what was
     restored is kept).
@@ -215,7 +217,8 @@ class _Run:
             return
         last: bytes | None = None
         for gone in list_gone(reader, destination.source.key, only):
-            if gone.path != last:  # of several versions the latest
+            older = gone.path != only and find_file(reader, gone.source, gone.path) is not None
+            if gone.path != last and not older:  # of several versions the latest; an older one only if it is named
                 last = gone.path
                 yield Expected(gone.source, gone.path, gone.identity, gone.content, gone.mtime_ns, gone.mode)
 

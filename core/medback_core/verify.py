@@ -237,13 +237,12 @@ class _VerifyTarget:
                 self._note(copy, model.now() if there else None, None, drop=not there)
             for copy in good:
                 self._note(copy, None, copy.verified_at)
-            self.recorder.commit()
         except OSError as error:
             self.drive.check()
             self._unwritten = error
-            self.recorder = Recorder(self.drive)
-            return False
-        return True
+        error = self.recorder.try_commit()
+        self._unwritten = self._unwritten or error
+        return self._unwritten is None
 
     def _note(self, copy: Copy, damaged: int | None, verified: int | None, *, drop: bool = False) -> None:
         assert copy.path is not None

@@ -129,6 +129,7 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
         remaining_bytes=summary.remaining_bytes,
         free_bytes=summary.free_bytes,
         reclaimable_bytes=summary.reclaimable_bytes,
+        surplus_bytes=summary.surplus_bytes,
         full=summary.full,
         unproven=summary.unproven,
         lacking_bytes=summary.lacking_bytes,
@@ -161,11 +162,18 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
             run.say(f"the drives together lack {size(summary.lacking_bytes)} for all wanted copies")
     elif whole:
         run.say("all files have the copies they should")
-    if summary.reclaimable_bytes:
-        run.say(
-            f"{size(summary.reclaimable_bytes)} of older versions can be freed: "
-            f"`medback reclaim {names.shell_quoted(summary.target.name)} --old`"
-        )
+    _offer_room(run, summary)
+
+
+def _offer_room(run: Run, summary: BackupSummary) -> None:
+    """What could be freed on this drive, and how."""
+    old, surplus = summary.reclaimable_bytes - summary.surplus_bytes, summary.surplus_bytes
+    parts = [f"{size(old)} of older versions"] if old else []
+    parts += [f"{size(surplus)} of copies that have enough others"] if surplus else []
+    if parts:
+        flags = " --old" * bool(old) + " --surplus" * bool(surplus)
+        where = names.shell_quoted(summary.target.name or summary.target.id)
+        run.say(f"{' and '.join(parts)} can be freed there: `medback reclaim {where}{flags}`")
 
 
 def _where_to(session: Session, summary: BackupSummary) -> str:

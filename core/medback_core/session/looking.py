@@ -89,13 +89,3 @@ def current_on(session: Session, target: int) -> Count:
         f"WHERE placement_id IN ({','.join(keys)}) AND EXISTS (SELECT 1 FROM file f WHERE f.identity_id = i.id)"
     ).fetchone()
     return Count(*row)
-
-
-def bytes_below(session: Session, target: int, directory: bytes) -> int:
-    """Bytes of the copies that lie below a directory of the target."""
-    row = session.db.execute(
-        "SELECT COALESCE(SUM(i.size), 0) FROM copy c JOIN identity i ON i.id = c.identity_id "
-        "WHERE c.target_id = ? AND c.path > ? AND c.path < ?",
-        (target, directory + b"/", directory + b"0"),
-    ).fetchone()
-    return row[0]

@@ -318,19 +318,22 @@ def apply_staged(session: Session, source: int, number: int, date: int) -> None:
         "SELECT size, md5 FROM staged WHERE source_id = ? AND md5 IS NOT NULL",
         (source,),
     )
+    # What had this content before, where no path has it any more: a path that went, or the older version of one.
+    db.execute(
+        f"INSERT OR IGNORE INTO gone (source_id, path, identity_id, mtime_ns, mode, gone_at) "
+        f"SELECT d.source_id, {_PATH}, f.identity_id, f.mtime_ns, f.mode, ? FROM staged s "
+        "JOIN file f ON f.id = s.file_id JOIN directory d ON d.id = f.directory_id "
+        "LEFT JOIN temp.vanishing v ON v.identity_id = f.identity_id "
+        "LEFT JOIN identity i ON i.md5 = s.md5 AND i.size = s.size "
+        "WHERE s.source_id = ? AND (s.md5 IS NULL AND v.arrived = 0 OR s.md5 IS NOT NULL AND i.id <> f.identity_id) "
+        "AND EXISTS (SELECT 1 FROM copy c WHERE c.identity_id = f.identity_id)",
+        (date, source),
+    )
     db.execute(
         "UPDATE file SET identity_id = (SELECT id FROM identity i WHERE i.md5 = s.md5 AND i.size = s.size), "
         "mtime_ns = s.mtime_ns, mode = s.mode, device = s.device, inode = s.inode, ctime_ns = s.ctime_ns, trouble = 0, "
         "read_at = NULL FROM staged s WHERE s.file_id = file.id AND s.source_id = ? AND s.md5 IS NOT NULL",
         (source,),
-    )
-    db.execute(
-        f"INSERT OR IGNORE INTO gone (source_id, path, identity_id, mtime_ns, mode, gone_at) "
-        f"SELECT d.source_id, {_PATH}, f.identity_id, f.mtime_ns, f.mode, ? FROM staged s "
-        "JOIN file f ON f.id = s.file_id JOIN directory d ON d.id = f.directory_id "
-        "JOIN temp.vanishing v ON v.identity_id = f.identity_id WHERE s.source_id = ? AND s.md5 IS NULL "
-        "AND v.arrived = 0 AND EXISTS (SELECT 1 FROM copy c WHERE c.identity_id = f.identity_id)",
-        (date, source),
     )
     db.execute(
         "DELETE FROM file WHERE id IN (SELECT file_id FROM staged WHERE source_id = ? AND md5 IS NULL)", (source,)

@@ -25,6 +25,7 @@ from ..model import (
     Skipped,
     Standing,
     Summary,
+    Warned,
 )
 from ..session import (
     Copy,
@@ -86,6 +87,7 @@ class _Look:
         self.recorder = Recorder(drive)
         self.files = self.withdrawn = self.found = self.hashed = self.damaged = self.unknown = 0
         self.nowhere = 0
+        self._unwritten: OSError | None = None
         self.spoilt: list[tuple[bytes, FileRecord]] = []
         self._pending = pending_for(session, self.target)
         self._doubted = {path for _, path in self._pending}  # withdrawn, and the drive could not be told
@@ -298,9 +300,15 @@ class _Look:
         self.found += missed.found
         self.hashed += missed.hashed
         self.unknown -= missed.found
+        self._unwritten = self._unwritten or missed.unwritten
         self._commit()
         if self.drive.writable:
             self._write_pending()
+        if self._unwritten is not None:
+            name = names.display_name(self.drive.target.name)
+            yield Warned(
+                f"{name} can't take its records ({self._unwritten.strerror}): this session alone has what was found"
+            )
 
     def _write_pending(self) -> None:
         """What was withdrawn while the drive was away or read-only: tell its sidecars."""
@@ -309,17 +317,18 @@ class _Look:
             read = path in self._condition or was_seen(self.session, identity)
             if not read and self.drive.root.stat(directory) is not None:
                 self._drop(directory, name)
-        if self._pending:
-            self._commit()
+        if self._pending and self._commit():
             clear_pending(self.session, self.target, self._pending)
 
     def _drop(self, directory: bytes, name: bytes) -> None:
         if self.drive.writable:
             self.recorder.drop(directory, name)
 
-    def _commit(self) -> None:
-        if self.drive.writable:
-            self.recorder.commit()
+    def _commit(self) -> bool:
+        """Tell the drive's sidecars; False where it can't take that."""
+        error = self.recorder.try_commit() if self.drive.writable else None
+        self._unwritten = self._unwritten or error
+        return error is None
 
     def _shown(self, path: bytes) -> bytes:
         return os.path.join(self.drive.root.path, path)

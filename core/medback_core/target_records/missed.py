@@ -43,6 +43,7 @@ class Missed:
         self.recorder = recorder
         self.condition = condition
         self.withdrawn = self.nowhere = self.found = self.hashed = 0
+        self.unwritten: OSError | None = None
         self._told = 0.0
 
     def settle(self) -> Iterator[Event]:
@@ -98,7 +99,7 @@ class Missed:
     def _record(self, found: list[Copy]) -> None:
         """The drive's sidecars first, as always when a copy is recorded."""
         if self.drive.writable:
-            self.recorder.commit()
+            self.unwritten = self.recorder.try_commit() or self.unwritten
         with self.session.transaction():
             record_copies(self.session, found)
             note_seen(self.session, [copy.identity for copy in found])
