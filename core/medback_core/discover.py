@@ -188,7 +188,7 @@ class _Discovery:
                     self._events.append(Skipped(path, error.strerror or "cannot be read"))
                     continue
                 self._asked.append(_Asked(step.rel, name, status, record))
-                yield Entry(handle, name, status.st_size)
+                yield Entry(handle, name, status.st_size, status)
 
     def _drop_missing(self, step: DriveDirectory) -> None:
         if self.dry_run:
