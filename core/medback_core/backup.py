@@ -33,7 +33,6 @@ from .reclaim import reclaimable
 from .session import (
     Candidate,
     Session,
-    below_wanted,
     best_chosen,
     chosen,
     counting_keys,
@@ -41,11 +40,11 @@ from .session import (
     find_source,
     join,
     list_sources,
-    list_targets,
     mark_trouble,
     paths_of_identity,
     rank_candidates,
 )
+from .shelf import lacking
 from .source_records import flush_sources, mounted_sources
 from .sources import update_sources
 from .target_records import look_at, write_contexts
@@ -317,30 +316,28 @@ class _Run:
         except (OSError, Refused) as error:
             yield Warned(f"the restore context could not be written to the drive: {error}")
 
-    def summary(self, would_copy: tuple[bytes, ...] = ()) -> BackupSummary:
-        counting = counting_keys(self.session)
-        remaining, room_wanted = below_wanted(self.session, counting)
-        free = disk.describe(self.drive.root.path).free
-        shelf = sum(
-            t.free_bytes or 0 for t in list_targets(self.session) if t.counts and t.key != self.drive.target.key
-        )
+    def summary(self, would_copy: tuple[bytes, ...] | None = None) -> BackupSummary:
+        """What was done; with `would_copy`, what the chosen candidates would make of it."""
+        room = room_on(self.session, self.drive, files=self.already_there, reserve=self.reserve, limit=None)
+        left = room.free if room.allowed is None else min(room.free, room.allowed)
+        lacks = lacking(self.session, self.drive.target, left, chosen=would_copy is not None)
         tally = self.tally
-        old, surplus = reclaimable(self.session, self.drive, surplus=tally.full and remaining.files > 0)
+        old, surplus = reclaimable(self.session, self.drive, surplus=tally.full and lacks.below.files > 0)
         return BackupSummary(
             target=self.drive.target,
             copied=tally.copied,
             copied_bytes=tally.copied_bytes,
             already_there=self.already_there + tally.already,
             superseded=tally.superseded,
-            remaining=remaining.files,
-            remaining_bytes=remaining.bytes,
-            free_bytes=free,
+            remaining=lacks.below.files,
+            remaining_bytes=lacks.below.bytes,
+            free_bytes=disk.describe(self.drive.root.path).free,
             reclaimable_bytes=old + surplus,
             surplus_bytes=surplus,
             full=tally.full,
             unproven=tally.unproven,
-            lacking_bytes=max(0, room_wanted - free - shelf),
-            would_copy=would_copy,
+            lacking_bytes=lacks.room_bytes,
+            would_copy=would_copy or (),
         )
 
     def close(self) -> None:

@@ -280,7 +280,8 @@ class RebuildSummary(Summary):
 
 @dataclass(frozen=True, slots=True)
 class BackupSummary(Summary):
-    """What a backup onto one target did. Counts are identities (each content once)."""
+    """What a backup onto one target did, or in a dry run would do; `remaining` and `lacking_bytes` are those of after
+    it. Counts are identities (each content once)."""
 
     target: Target
     copied: int = 0
@@ -294,7 +295,7 @@ class BackupSummary(Summary):
     surplus_bytes: int = 0  # the part of it that is surplus
     full: bool = False
     unproven: int = 0  # read back, but not provably from the medium
-    lacking_bytes: int = 0  # room the shelf still lacks for all wanted copies
+    lacking_bytes: int = 0  # room the shelf at least lacks for all wanted copies
     would_copy: tuple[bytes, ...] = ()  # dry run: the first files that would go
 
 
@@ -343,6 +344,7 @@ class RestoreStatus(Summary):
     missing: int = 0
     missing_bytes: int = 0
     differing: int = 0
+    unreachable: Count = Count()  # of the missing: no usable target is said to hold it
     next: NextTarget | None = None
 
 

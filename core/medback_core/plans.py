@@ -23,7 +23,7 @@ __all__ = [
     "WhatIfEvery",
     "next_target",
     "restore_plan",
-    "room_lacking",
+    "unreachable",
     "what_if",
     "what_if_every",
 ]
@@ -223,15 +223,8 @@ def next_target(
     return NextTarget(usable[first.target][0], first.brings.files, first.brings.bytes)
 
 
-def room_lacking(session: Session) -> int:
-    """Bytes the shelf still lacks for all copies that are wanted and missing, given the room on each active target when
-    it was last seen."""
-    _, needed = db.below_wanted(session, db.counting_keys(session))
-    room = 0
-    for target in db.list_targets(session):
-        if target.counts and target.free_bytes is not None:
-            allowed = target.free_bytes
-            if target.capacity is not None:
-                allowed = min(allowed, target.capacity - db.held_by(session, target.key).bytes)
-            room += max(0, allowed)
-    return max(0, needed - room)
+def unreachable(session: Session, groups: Mapping[int, Count]) -> Count:
+    """The part of what is missing, given by placement id, that no usable target is said to hold."""
+    usable = _usable(session, ()).keys()
+    bare = (count for key, count in groups.items() if not db.placement(session, key).anywhere & usable)
+    return sum(bare, NOTHING)

@@ -6,7 +6,6 @@ from textual.content import Content
 
 from medback_core import model
 from medback_tui import operations
-from medback_tui.facts import unsafe_with
 from medback_tui.jobs import Job, JobState
 from medback_tui.outcomes import outcome
 from medback_tui.state import SharedApp
@@ -99,7 +98,7 @@ def _previewed(app: SharedApp, job: Job) -> None:
     real = operations.back_up(path, called, **options)  # type: ignore[arg-type]
     shown = name(called)
     if not summary.copied:
-        words = Content(f"Nothing to copy onto {shown}: {_afterwards(app, summary)}")
+        words = Content(f"Nothing to copy onto {shown}: {_afterwards(summary)}")
         app.push_screen(Question("Nothing to do", words, [Choice("no", "OK")]))
         return
 
@@ -108,7 +107,7 @@ def _previewed(app: SharedApp, job: Job) -> None:
             app.submit(real)
 
     choices = [Choice("no", "Not now"), Choice("yes", "Copy", "primary")]
-    words = _preview_words(shown, summary, _afterwards(app, summary))
+    words = _preview_words(shown, summary, _afterwards(summary))
     app.push_screen(Question(f"Back up onto {shown}", words, choices, focus="yes", same_as=real.command), answered)
 
 
@@ -129,15 +128,15 @@ def _preview_words(shown: str, summary: model.BackupSummary, afterwards: str) ->
     return Content("\n").join(lines)
 
 
-def _afterwards(app: SharedApp, summary: model.BackupSummary) -> str:
-    """What will still not be safe. A preview's `remaining` are those of now, so they are counted here."""
-    if summary.full or app.reader is None:
-        left = model.Count(summary.remaining, summary.remaining_bytes)
-        return f"not safe now: {counted(left)}; the rest needs another drive"
-    unsafe = unsafe_with(app.reader, summary.target.key)
-    if not unsafe.files:
+def _afterwards(summary: model.BackupSummary) -> str:
+    """What will still not be safe."""
+    left = model.Count(summary.remaining, summary.remaining_bytes)
+    if not left.files:
         return "everything then has its wanted copies"
-    return f"still not safe then: {counted(unsafe)}, which need another drive"
+    words = f"still not safe then: {counted(left)}, which need another drive"
+    if summary.lacking_bytes:
+        words += f"; the wanted copies of all need {size(summary.lacking_bytes)} more than the drives have room for"
+    return words
 
 
 def _answer(app: SharedApp, job: Job, path: bytes, called: str, kind: str) -> None:

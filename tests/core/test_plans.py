@@ -20,7 +20,7 @@ from medback_core import plans
 from medback_core import session as db
 from medback_core.errors import Refused
 from medback_core.model import Count, Source, Standing, Target, TargetState
-from medback_core.plans import PlanSummary, next_target, restore_plan, room_lacking, what_if, what_if_every
+from medback_core.plans import PlanSummary, next_target, restore_plan, what_if, what_if_every
 from medback_core.session import Session
 
 random_sessions = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -330,17 +330,3 @@ def test_nothing_missing_needs_no_drive(session: Session, photos: Source):
     plan = summary(session)
     assert (plan.missing, plan.steps, plan.exact) == (Count(), (), True)
     assert next_target(session, {}) is None
-
-
-def test_the_room_the_shelf_lacks(session: Session, photos: Source):
-    rows.put(session, photos, b"f", rows.content("x", 1000))
-    assert room_lacking(session) == 2000
-    db.save_target(session, Target(0, "t1", "", free_bytes=700))
-    db.save_target(session, Target(0, "t2", "", free_bytes=10_000, capacity=300))
-    db.save_target(session, Target(0, "t3", "", TargetState.RETIRED, free_bytes=10_000))
-    db.save_target(session, Target(0, "t4", ""))
-    assert room_lacking(session) == 1000
-    rows.copy(session, rows.content("x", 1000), db.find_target(session, "t2"))
-    assert room_lacking(session) == 300, "what is on a drive takes from what it may hold"
-    db.save_target(session, Target(0, "t5", "", free_bytes=301))
-    assert room_lacking(session) == 0

@@ -40,7 +40,7 @@ SAME_DRIVE = click.option("--same-drive", is_flag=True, help="It is the known dr
 @click.option("--no-update", is_flag=True, help="Do not scan the sources first.")
 @click.option("--no-fill", is_flag=True, help="Stop when everything has its wanted copies.")
 @click.option("--no-verify", is_flag=True, help="Do not read back what was written.")
-@click.option("--dry-run", is_flag=True, help="Say what would be copied, copy nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be copied as of the last scan, copy nothing.")
 @NEW_ID
 @SAME_DRIVE
 def target(
@@ -157,9 +157,14 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
         )
     if summary.remaining:
         left = Count(summary.remaining, summary.remaining_bytes)
-        run.say(f"{counted(left)} still need{'s' if left.files == 1 else ''} a drive" + _where_to(session, summary))
+        then = " then" if dry_run else ""
+        run.say(
+            f"{counted(left)} still need{'s' if left.files == 1 else ''} a drive{then}{_where_to(session, summary)}"
+        )
         if summary.lacking_bytes:
-            run.say(f"the drives together lack {size(summary.lacking_bytes)} for all wanted copies")
+            run.say(f"the wanted copies of all need {size(summary.lacking_bytes)} more than the drives have room for")
+    elif dry_run:
+        run.say("all files then have the copies they should")
     elif whole:
         run.say("all files have the copies they should")
     _offer_room(run, summary)

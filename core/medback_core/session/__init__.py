@@ -1,12 +1,15 @@
 """The session DB: SQLite as a cache of what the sidecars say. The only package that contains SQL."""
 
 from .candidates import (
+    Below,
     Candidate,
     Ranked,
     below_wanted,
+    below_wanted_groups,
     best_chosen,
     choose,
     chosen,
+    chosen_count,
     rank_candidates,
     ranked,
 )
@@ -185,11 +188,13 @@ __all__ = [
     "believe_copies",
     "believed",
     "below_wanted",
+    "below_wanted_groups",
     "best_chosen",
     "by_inode",
     "children",
     "choose",
     "chosen",
+    "chosen_count",
     "clear_expected",
     "clear_pending",
     "copies_below",
