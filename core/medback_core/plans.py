@@ -71,19 +71,21 @@ def restore_plan(
     path: bytes | None = None,
     to: bytes | None = None,
     without: Collection[Target] = (),
+    here: Collection[int] = (),
 ) -> Iterator[Event]:
     """Which targets to plug in, in which order, to get back what is missing at its destination; with `all_of_it`, what
     it would take if nothing stood there. Ends with a PlanSummary. Raises Refused.
 
     Only of `source` (alias), only at and below `path`; `to`: another place to restore to. Claims serve as well as
-    copies we know; lost targets and those `without` are left out. Looking at destinations may read files.
+    copies we know; lost targets and those `without` are left out. Looking at destinations may read files. Among plans
+    that are equally good, the one with more of the targets that are `here` (row keys), those first.
     """
     places = destinations.destinations(session, source=source, to=to)
     scope = destinations.scope(path)
     if scope is not None and not any(_knows(session, place.source, scope) for place in places):
         where = names.display_name(source) if source is not None else "any source"
         raise Refused("no-such-path", f"nothing is known of {names.display_name(scope)} in {where}")
-    usable = _usable(session, without)
+    usable = _usable(session, without, here)
     unreachable: list[NamedFile] = []
     groups: PlacementCounts = {}
     differing = 0
@@ -122,11 +124,15 @@ def _knows(session: Session, source: Source, scope: bytes) -> bool:
     )
 
 
-def _usable(session: Session, without: Collection[Target]) -> dict[int, tuple[Target, int]]:
-    """The targets a restore may be told to use, with their rank: 0 the best to read from."""
+def _usable(session: Session, without: Collection[Target], here: Collection[int] = ()) -> dict[int, tuple[Target, int]]:
+    """The targets a restore may be told to use, with their rank: 0 the best to read from. One that is here comes before
+    one of its kind that has to be fetched."""
     out = {target.key for target in without}
     return {
-        target.key: (target, _RANK[target.state] if target.known else _RANK_UNKNOWN)
+        target.key: (
+            target,
+            2 * (_RANK[target.state] if target.known else _RANK_UNKNOWN) + (bool(here) and target.key not in here),
+        )
         for target in db.list_targets(session, unknown=True)
         if target.key not in out and target.state is not TargetState.LOST
     }

@@ -21,7 +21,7 @@ from .session import (
     is_target_name,
     list_sources,
     new_id,
-    note_oldest_check,
+    note_used,
     save_folder,
     save_target,
     target_by_id,
@@ -58,9 +58,8 @@ class Drive:
     def check(self) -> None:
         """Raise DriveGone when the path no longer leads to this drive: asked before every batch."""
         if not self.root.is_same_drive():
-            raise DriveGone(
-                f"{names.display_name(self.root.path)} is no longer the drive it was; nothing more was written"
-            )
+            shown = names.display_name(self.root.path)
+            raise DriveGone(f"{shown} is no longer the drive it was; nothing more was written")
 
 
 def read_identity(root: disk.Root) -> TargetIdentity | None:
@@ -70,9 +69,8 @@ def read_identity(root: disk.Root) -> TargetIdentity | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise Refused(
-            "identity-unreadable", f"the identity of {names.display_name(root.path)}: {error.strerror}"
-        ) from error
+        shown = names.display_name(root.path)
+        raise Refused("identity-unreadable", f"the identity of {shown}: {error.strerror}") from error
     return parse_target_identity(data)
 
 
@@ -183,7 +181,7 @@ def open_drive(
             yield drive
         finally:
             if drive.target.key >= 0 and not drive.doubtful:
-                note_oldest_check(session, drive.target.key)
+                note_used(session, drive.target.key, free=root.free_bytes())
 
 
 def _identify(

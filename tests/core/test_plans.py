@@ -258,6 +258,20 @@ def test_a_lost_drive_is_never_planned_and_a_suspect_one_comes_last(session: Ses
     assert [file.path for file in plan.unreachable_files] == [b"f0", b"f4"]
 
 
+def test_of_drives_that_serve_as_well_the_one_that_is_here_is_taken(session: Session, photos: Source):
+    first, second, suspect = (
+        rows.target(session, "t1"),
+        rows.target(session, "t2"),
+        rows.target(session, "t3", TargetState.SUSPECT),
+    )
+    key = rows.put(session, photos, b"a", rows.content(1, 10))
+    for target in (first, second, suspect):
+        rows.copy(session, key, target)
+    assert [step.target.id for step in summary(session, all_of_it=True, here={second.key}).steps] == ["t2"]
+    assert [step.target.id for step in summary(session, all_of_it=True, here={first.key}).steps] == ["t1"]
+    assert [step.target.id for step in summary(session, all_of_it=True, here={suspect.key}).steps] == ["t1"]
+
+
 def test_a_drive_that_only_a_record_names_is_planned_when_nothing_else_has_it(session: Session, photos: Source):
     known, unknown = rows.target(session, "t1"), rows.target(session, "t2", known=False)
     both, alone = (rows.put(session, photos, name, rows.content(name.hex(), 10)) for name in (b"a", b"b"))

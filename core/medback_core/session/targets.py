@@ -131,14 +131,14 @@ def save_target(session: Session, target: Target) -> Target:
     return replace(target, key=key)
 
 
-def note_oldest_check(session: Session, key: int) -> None:
-    """A target was last verified when the copy there was whose last check is oldest; never, where one was never read
-    back. A look at each of its copies."""
+def note_used(session: Session, key: int, *, free: int | None) -> None:
+    """A target was used: so many bytes are free there now (None: nobody knows), and it was last verified when the copy
+    there was whose last check is oldest; never, where one was never read back. A look at each of its copies."""
     with session.transaction() as db:
         db.execute(
             "UPDATE target SET verified_at = (SELECT NULLIF(MIN(COALESCE(verified_at, 0)), 0) FROM copy "
-            "WHERE target_id = ?1 AND standing > 0) WHERE id = ?1",
-            (key,),
+            "WHERE target_id = ?1 AND standing > 0), free_bytes = COALESCE(?2, free_bytes) WHERE id = ?1",
+            (key, free),
         )
 
 
