@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from . import disk, names
@@ -24,6 +25,7 @@ from .errors import Refused
 from .model import ContextSummary, Source, Standing, is_metadata
 from .session import Session, list_sources, list_targets, placement
 from .session.expected import all_known
+from .sidecar import whole
 
 __all__ = ["add_restore_context", "context_of", "expect_again", "finish_expected", "write_restore"]
 
@@ -106,7 +108,10 @@ def write_restore(session: Session, path: bytes) -> ContextSummary:
         raise Refused("bad-path", f"{shown} is {'a directory' if stat.S_ISDIR(there.st_mode) else 'no ordinary file'}")
     tally = Tally()
     try:
-        with disk.Root(parent) as root:
+        with disk.Root(parent) as root, ExitStack() as stack:
+            with suppress(Refused):  # another medback is at work there: what lies about may be its own
+                stack.enter_context(disk.lock_drive(root))
+                disk.clean_temporaries(root, b"", [name for name, _ in root.scan(b"")], whole)
             if there is not None and there.st_size and not _looks_like_context(root, name):
                 raise Refused("bad-path", f"{shown} is there and is no restore context; choose another name")
             with disk.Group(root, group_sync=False) as group:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ from .model import Source
 from .session import Session
 from .session.scanning import Staged, known_before, vanished_paths, weigh
 from .sidecar.source_metadata import SourceMetadata
-from .source_identity import is_empty, was_scanned
+from .source_identity import is_empty, may_lack_metadata, was_scanned
 
 FEW = 10  # so many may always go or change
 SHARE = 4  # beyond that, at most one in four
@@ -47,8 +46,8 @@ def check_there(
             f"{path} is empty: is the drive of {shown} not plugged in? Nothing was changed. If the source is gone for "
             f"good: medback remove-src {shown}; if it moved: medback set-source {shown} --path NEW",
         )
-    if accept_deletions or not os.access(source.path, os.W_OK):
-        return  # where nothing can be written, no metadata file was ever made
+    if accept_deletions or may_lack_metadata(session, source):
+        return
     raise Refused(
         "not-mounted",
         f"{path} has lost its .medback-source.xml: it may not be {shown} but what lies under its mount point; nothing "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 
 from . import disk, names
@@ -33,7 +33,6 @@ from .restoring_status import finish_restore, restore_status
 from .session import (
     Expected,
     Session,
-    find_file,
     is_placed,
     join,
     list_gone,
@@ -55,6 +54,7 @@ from .session.lacking import (
     put_lacking,
 )
 from .session.values import signed
+from .sidecar import whole
 from .source_identity import read_metadata, write_metadata
 from .source_records import flush_sources
 from .targets import Drive, open_drive, resolve_target
@@ -80,8 +80,7 @@ def restore(
     """Copy back from a target what is missing; ends with a RestoreSummary.
 
     `source` is an alias, `path` relative to the source(s), `to` a directory in which each source gets a folder instead
-    of its own place, `deleted` asks for what is gone from the sources instead of what should be there (and
-    with `path` naming a file, for its latest older version). A file that
+    of its own place, `deleted` asks for what is gone from the sources instead of what should be there. A file that
     differs from what is restored is left alone (`skip`), or what is restored gets another name (`rename`), or what is
     there is moved aside first (`overwrite`). The target is never written to. Raises Refused, DriveGone (what was
     restored is kept).
@@ -96,7 +95,7 @@ def restore(
         if where is None:
             raise Refused("not-plugged-in", f"{names.display_name(target_word_or_path)} is not plugged in")
         with ExitStack() as stack:
-            drive = stack.enter_context(open_drive(session, where, write=False, as_it_is=True))
+            drive = stack.enter_context(open_drive(session, where, write=False))
             yield from (Warned(note) for note in drive.notes)
             run = _Run(session, drive, conflict, deleted, dry_run)
             for destination in destinations(session, source=source, to=to):
@@ -139,7 +138,8 @@ class _Run:
         self.next: NextTarget | None = None
         self.missing = Count()
         self._beside: tuple[bytes, list[bytes]] | None = None
-        self.target = drive.target.key if drive.identity.id and not drive.doubtful and not dry_run else None
+        cloned = disk.same_uuid(drive.identity.fs_uuid, drive.filesystem.uuid) is False
+        self.target = drive.target.key if drive.identity.id and not cloned and not dry_run else None
         begin_lacking(session)
 
     # --- where to --------------------------------------------------------------------------------------------------
@@ -203,13 +203,25 @@ class _Run:
                     differs = found.state is State.DIFFERS
                     lacking.append((row.identity, row.source, row.path, row.mtime_ns, row.mode, differs))
                 if len(lacking) >= _BATCH:
+                    self._clean(destination, lacking)
                     put_lacking(self.session, lacking)
                     lacking.clear()
                 if len(right) >= _BATCH:
                     self._note_right(destination, right)
                     right.clear()
+        self._clean(destination, lacking)
         put_lacking(self.session, lacking)
         self._note_right(destination, right)
+
+    def _clean(self, destination: Destination, lacking: Sequence[tuple[int, int, bytes, int, int, bool]]) -> None:
+        """Take away what a restore that was killed left where files are lacking: elsewhere than in a source, nobody
+        else would."""
+        root = self.roots.get(destination.directory)
+        if root is None or self.dry_run:
+            return
+        for directory in {os.path.dirname(destination.rel(row[2])) for row in lacking}:
+            with suppress(OSError):  # not there yet, or it will be told when the files are put there
+                disk.clean_temporaries(root, directory, [name for name, _ in root.scan(directory)], whole)
 
     def _asked(self, reader: Session, destination: Destination, only: bytes | None) -> Iterator[Expected]:
         if not self.deleted:
@@ -217,8 +229,7 @@ class _Run:
             return
         last: bytes | None = None
         for gone in list_gone(reader, destination.source.key, only):
-            older = gone.path != only and find_file(reader, gone.source, gone.path) is not None
-            if gone.path != last and not older:  # of several versions the latest; an older one only if it is named
+            if gone.path != last:  # of several versions the latest
                 last = gone.path
                 yield Expected(gone.source, gone.path, gone.identity, gone.content, gone.mtime_ns, gone.mode)
 

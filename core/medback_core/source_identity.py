@@ -11,10 +11,12 @@ from .model import SOURCE_METADATA_NAME, Event, Source, Warned
 from .session import (
     Session,
     free_alias,
+    had_metadata,
     list_sources,
     list_targets,
     mark_metadata,
     merge_fact,
+    note_metadata,
     save_source,
     source_by_key,
 )
@@ -62,9 +64,12 @@ def stands(session: Session, source: Source, root: disk.Root, metadata: SourceMe
     """
     if metadata is not None:
         return metadata.id in ("", source.id)
-    if not was_scanned(session, source):
-        return True
-    return not os.access(root.path, os.W_OK) and not is_empty(root)
+    return not was_scanned(session, source) or (may_lack_metadata(session, source) and not is_empty(root))
+
+
+def may_lack_metadata(session: Session, source: Source) -> bool:
+    """Whether a missing metadata file says nothing: it was never there (writing it failed), or can't be written."""
+    return not had_metadata(session, source.key) or not os.access(source.path, os.W_OK)
 
 
 def is_empty(root: disk.Root) -> bool:
@@ -75,6 +80,7 @@ def is_empty(root: disk.Root) -> bool:
 def take_up(session: Session, source: Source, metadata: SourceMetadata) -> Source:
     """Learn what the file knows: targets by their `rev`, and the source's own facts where its `rev` is higher."""
     with session.transaction():
+        note_metadata(session, source.key)
         for fact in metadata.targets:
             merge_fact(
                 session,

@@ -17,6 +17,7 @@ from .session import (
     copies_for_directory,
     dirty_directories,
     find_directory,
+    had_metadata,
     join,
     links_in,
     list_sources,
@@ -76,8 +77,8 @@ def render_sidecar(
     held = copies.of(directory)
     before = old.files if old is not None else {}
     files: dict[bytes, FileRecord] = {}
-    for name, size, mtime_ns, md5, mode, trouble, identity, read_at in record_rows(session, directory):
-        record = FileRecord(name, size, mtime_ns, md5, mode, held.get(identity, ()), verified=read_at)
+    for name, size, mtime_ns, md5, mode, trouble, identity in record_rows(session, directory):
+        record = FileRecord(name, size, mtime_ns, md5, mode, held.get(identity, ()))
         if trouble:
             record.damaged = model.now()
         if name in before:
@@ -98,8 +99,6 @@ def _keep(record: FileRecord, old: FileRecord) -> None:
     """Carry over what only the sidecar knows."""
     record.tags = old.tags
     record.extra = old.extra
-    if record.verified is None and (old.size, old.md5) == (record.size, record.md5):
-        record.verified = old.verified
     if record.damaged is not None and old.damaged is not None:
         record.damaged = old.damaged
     if any(bd.extra for bd in old.bds):
@@ -205,8 +204,11 @@ def flush_source(session: Session, source: Source) -> Iterator[Event]:
         return  # not there now: they stay dirty
     with root:
         try:
-            if not stands(session, source, root, read_metadata(root)):
+            metadata = read_metadata(root)
+            if not stands(session, source, root, metadata):
                 return
+            if metadata is None and not had_metadata(session, source.key):
+                return  # its last scan could write nothing there, and said so: the next one tries again
             with disk.lock_drive(root):
                 yield from _flush(session, root, source, dirty)
         except Refused as refusal:

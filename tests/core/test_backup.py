@@ -37,14 +37,6 @@ def test_all_files_arrive_whole_with_their_times(world):
     assert all(copy.standing is Standing.VERIFIED for _, copy in copies_on(session, list_targets(session)[0].key))
 
 
-def test_what_is_free_on_a_drive_is_told_as_it_is_after_the_copying(world, monkeypatch: pytest.MonkeyPatch):
-    session, tmp = world
-    copied = tmp / "t1" / "photos" / "a.txt"
-    monkeypatch.setattr(disk.Root, "free_bytes", lambda root: 10**11 if copied.exists() else 10**12)
-    back(session, tmp / "t1")
-    assert list_targets(session)[0].free_bytes == 10**11
-
-
 def test_a_second_target_makes_them_safe_and_a_third_run_copies_nothing(world):
     session, tmp = world
     back(session, tmp / "t1")
@@ -373,3 +365,15 @@ def test_a_second_run_at_the_same_time_is_refused_naming_the_first(world):
         run(back_up(session.again(), os.fsencode(tmp / "t1"), yes=True))
     assert refused.value.kind == "locked" and str(os.getpid()) in str(refused.value)
     steps.close()
+
+
+def test_a_copy_a_killed_run_put_under_another_name_is_found_again(world):
+    session, tmp = world
+    write_tree(tmp / "t1/photos", {"a.txt": b"somebody else's"})
+    beside = os.fsdecode(disk.collision_name(b"a.txt"))
+    write_tree(tmp / "t1/photos", {beside: (tmp / "photos/a.txt").read_bytes()})
+    ran = back(session, tmp / "t1")
+    assert (ran.summary.copied, ran.summary.already_there) == (3, 1)
+    assert sorted(os.fsdecode(n) for n in tree(tmp / "t1/photos") if b"/" not in n) == sorted(
+        ["a.txt", beside, "empty"]
+    )

@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 
-from medback_core import disk, hashing, listing, model, sources, walk
+from medback_core import disk, listing, model, sources, walk
 from medback_core import session as db
 from medback_core.model import DamageFound, Event, Excluded, Skipped, Standing, Trouble, Warned
 from source_world import OLD, World
@@ -251,14 +251,14 @@ def test_a_file_that_cannot_be_read_is_skipped_and_keeps_its_record(
     before = world.files()
     world.write("a", "other", mtime_ns=OLD + 1)
     world.fill(["new"])
-    real = hashing.open_for_reading
+    real = disk.portable.open_for_reading
 
     def failing(directory: int | None, name: bytes) -> int:
         if name in (b"a", b"new"):
             raise OSError(5, "Input/output error")
         return real(directory, name)
 
-    monkeypatch.setattr(hashing, "open_for_reading", failing)
+    monkeypatch.setattr(disk.portable, "open_for_reading", failing)
     world.update()
     assert {(e.path, e.reason) for e in world.of(Skipped)} == {
         (b"a", "Input/output error"),
@@ -858,3 +858,20 @@ def test_a_read_only_source_is_kept_in_the_db_alone(world: World) -> None:
     (world.src / ".medback-source.xml").write_bytes(b"")  # as if it could be written again
     world.update()
     assert set(world.sidecar("sub").files) == {b"b"}
+
+
+def test_a_source_whose_metadata_could_not_be_written_at_first_gets_it_next_time(world: World) -> None:
+    world.fill(["a", "sub/b"])
+
+    def refuse(op: str, *details) -> None:
+        if op == "create" and details[1].endswith(b"-source.xml"):
+            raise OSError(28, "No space left on device")
+
+    disk.set_observer(refuse)
+    try:
+        world.add()
+    finally:
+        disk.set_observer(None)
+    assert not (world.src / ".medback-source.xml").exists()
+    assert world.update().files == 2
+    assert (world.src / ".medback-source.xml").exists()

@@ -1,23 +1,28 @@
-"""End a run at its Nth change of a drive, as a kill would: that change and all after it never happen."""
+"""End a run at its Nth change, as a kill would: that change and all after it never happen."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from lxml import etree
+
+from faults.scenarios import CONTEXT, Scenario, session_of, update_all
+from faults.table import Row
 from medback_core import disk
 from medback_core.errors import MedbackError
-from medback_core.model import Event
+from medback_core.model import CONTEXT_NAME
 from medback_core.names import display_name
-from medback_core.session import Session, copies_on, list_sources, list_targets, open_session
+from medback_core.session import Session, all_files, copies_on, expected_count, list_sources, list_targets
 from medback_core.sidecar import parse, whole
-from worlds import tree
-
-Step = Callable[[Session, Path], Iterator[Event]]
+from worlds import counted, tree
 
 
 class Killed(BaseException):
@@ -25,66 +30,105 @@ class Killed(BaseException):
 
 
 class Killer:
-    """Lets `allowed` changes happen and none after; counts them. `error` fails just one change instead."""
+    """Lets `allowed` changes happen and none after; counts them. `error` fails just one change instead.
 
-    def __init__(self, allowed: int | None = None, *, error: OSError | None = None) -> None:
+    Changes are those of drives, and the transactions of the session DB: a run may end before one of those as well.
+    """
+
+    def __init__(self, allowed: int | None = None, *, error: int | None = None, only_drives: bool = False) -> None:
         self.allowed = allowed
         self.error = error
         self.count = 0
+        self.only_drives = only_drives or error is not None
 
     def __call__(self, op: str, *_details: object) -> None:
+        if op == "transaction" and self.only_drives:
+            return
         self.count += 1
         if self.allowed is None or self.count <= self.allowed:
             return
         if self.error is None:
             raise Killed
         if self.count == self.allowed + 1:
-            raise OSError(self.error.errno, os.strerror(self.error.errno or 0))
+            raise OSError(self.error, os.strerror(self.error))
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """A world made by `build`, and the step that is disturbed; `settle` are the steps that follow in the end."""
+@contextmanager
+def watched(observer: Callable[..., None] | None) -> Iterator[None]:
+    """Tell `observer` of every change of a drive and every transaction of a session before it happens."""
+    plain = Session.transaction
 
-    name: str
-    build: Callable[[Path], None]
-    step: Step
+    @contextmanager
+    def told(session: Session) -> Iterator[Any]:
+        if observer is not None:
+            observer("transaction")
+        with plain(session) as db:
+            yield db
 
-
-def attempt(where: Path, step: Step, observer: Callable[..., None] | None) -> bool:
-    """Run a step under an observer in a session of its own; False when it was killed. An error of medback's or of the
-    system's is an end like any other (the command line makes one line of it)."""
     disk.set_observer(observer)
+    Session.transaction = told
     try:
-        with suppress(MedbackError, OSError), open_session(where / "session.db") as session:
-            for _ in step(session, where):
-                pass
-        return True
-    except Killed:
-        return False
+        yield
     finally:
         disk.set_observer(None)
+        Session.transaction = plain
+
+
+def attempt(where: Path, scenario: Scenario, observer: Callable[..., None] | None = None) -> bool:
+    """Run a scenario's step under an observer in a session of its own; False when it was killed. An error of medback's
+    or of the system's is an end like any other (the command line makes one line of it)."""
+    with watched(observer):
+        try:
+            with suppress(MedbackError, OSError), scenario.opens(where) as session:
+                for _ in scenario.step(session, where):
+                    pass
+            return True
+        except Killed:
+            return False
 
 
 def fresh(where: Path, scenario: Scenario) -> None:
     """The scenario's world, made anew at the same place."""
-    disk.set_observer(None)
     shutil.rmtree(where, ignore_errors=True)
     where.mkdir(parents=True)
     scenario.build(where)
 
 
-def wholeness(where: Path, known: set[bytes]) -> list[str]:
+def contents(where: Path) -> set[bytes]:
+    """Every content there may be under a final name, whole."""
+    found = {b"not in any source", b"another text", b"parted", b"edited meanwhile"}
+    for directory in where.iterdir():
+        if directory.is_dir():
+            found |= {content for content, _ in tree(directory, metadata=True).values()}
+    return found
+
+
+def end(where: Path, scenario: Scenario) -> dict[str, object]:
+    """Run the step to its end (twice: what a kill left for the next run is done then) and
+    what is to follow, and look."""
+    assert attempt(where, scenario)
+    assert attempt(where, scenario)
+    for step in (*scenario.then, update_all):
+        assert attempt(where, replace(scenario, step=step, opens=session_of))
+    return end_state(where)
+
+
+def wholeness(where: Path, known: set[bytes], *, with_db: bool = True) -> list[str]:
     """What is wrong in a world at this very instant: short files, copies without content, torn sidecars."""
     wrong = []
-    for path in where.rglob("*"):
-        if path.name == ".medback.xml" and not whole(path.read_bytes()):
+    for path in where.rglob(".medback*.xml"):
+        if path.name.startswith(".medback-tmp-"):
+            continue
+        data = path.read_bytes()
+        if not whole(data) if path.name == ".medback.xml" else not _well_formed(data):
             wrong.append(f"not whole: {path}")
     for drive in [path for path in where.iterdir() if path.name.startswith("t") and path.is_dir()]:
         for name, (content, _) in tree(drive).items():
             if content not in known:
                 wrong.append(f"short or unknown content under a final name: {drive}/{display_name(name)}")
-    with open_session(where / "session.db") as session:
+    if not with_db:
+        return wrong
+    with session_of(where) as session:
         claimed: dict[str, set[tuple[int, bytes]]] = {}
         for target in list_targets(session):
             if target.path is None:
@@ -105,22 +149,71 @@ def wholeness(where: Path, known: set[bytes]) -> list[str]:
 
 
 def _digest(content: bytes) -> tuple[int, bytes]:
-    import hashlib
-
     return len(content), hashlib.md5(content, usedforsecurity=False).digest()
 
 
+def _well_formed(data: bytes) -> bool:
+    try:
+        etree.fromstring(data)
+    except etree.XMLSyntaxError:
+        return False
+    return True
+
+
+def differences(state: dict[str, object], wanted: dict[str, object]) -> list[str]:
+    """What is not as it should be, in words short enough to read."""
+    wrong = []
+    for key in sorted(wanted.keys() | state.keys()):
+        is_, should = state.get(key), wanted.get(key)
+        if isinstance(is_, dict) and isinstance(should, dict):
+            parts = [part for part in sorted(is_.keys() | should.keys(), key=str) if is_.get(part) != should.get(part)]
+            wrong += [f"{key}, {part}: {is_.get(part)!r:.300}, not {should.get(part)!r:.300}" for part in parts]
+        elif is_ != should:
+            wrong.append(f"{key}: {is_!r:.300}, not {should!r:.300}")
+    return wrong
+
+
+def judge(row: Row, what: str, wrong: list[str]) -> list[str]:
+    """Count one try: content that is not where it must be is lost, all else that is wrong is misreported."""
+    row.tried()
+    lost = any(problem.startswith(("tree", "links", "short", "not whole")) for problem in wrong)
+    row.lost += lost
+    row.misreported += bool(wrong) and not lost
+    return [f"{what}: {problem}" for problem in wrong]
+
+
 def end_state(where: Path) -> dict[str, object]:
-    """What must be the same however often a run was disturbed: trees, records, copies. Dates are left out."""
+    """What must be the same however often a run was disturbed: trees, records, facts, copies. Dates are left out."""
     state: dict[str, object] = {}
-    with open_session(where / "session.db") as session:
+    with session_of(where) as session:
         labels = {target.id: target.label for target in list_targets(session)}
+        state["targets"] = sorted((t.label, t.state, t.capacity) for t in list_targets(session))
+        state["by copies"] = counted(session)
+        state["expected"] = expected_count(session)
+        for target in list_targets(session):
+            state[f"copies {target.label}"] = sorted(
+                (identity, copy.standing, copy.path, copy.ours) for identity, copy in copies_on(session, target.key)
+            )
+        for source in list_sources(session):
+            state[f"source {source.alias}"] = (source.wanted, source.excludes, source.path, source.refused)
+            state[f"files {source.alias}"] = sorted(
+                (path, row.size, row.md5, row.mtime_ns, row.trouble) for path, row in all_files(session, source.key)
+            )
     for directory in sorted(where.iterdir()):
         if directory.is_dir():
-            state[f"tree {directory.name}"] = {
-                name: value for name, value in tree(directory, metadata=True).items() if _is_content(name)
+            files = tree(directory, metadata=True)
+            state[f"tree {directory.name}"] = {n: v for n, v in files.items() if _is_content(n)}
+            state[f"contexts {directory.name}"] = {
+                n: _named(content, labels) for n, (content, _) in files.items() if n.endswith((CONTEXT_NAME, CONTEXT))
             }
-            state[f"temporary {directory.name}"] = [str(path) for path in directory.rglob(".medback-tmp-*")]
+            state[f"links {directory.name}"] = {
+                str(path.relative_to(where)): os.readlink(path) for path in directory.rglob("*") if path.is_symlink()
+            }
+            state[f"ours {directory.name}"] = sorted(
+                str(path.relative_to(where))
+                for path in directory.rglob(".medback*")
+                if path.is_file() and not path.name.startswith(".medback-context-")  # as many as there were runs
+            )
             state[f"records {directory.name}"] = {
                 str(path.relative_to(where)): sorted(
                     (r.name, r.size, r.md5, r.mtime_ns, r.ours, sorted((labels[b.target], b.standing) for b in r.bds))
@@ -128,14 +221,20 @@ def end_state(where: Path) -> dict[str, object]:
                 )
                 for path in directory.rglob(".medback.xml")
             }
-    with open_session(where / "session.db") as session:
-        for target in list_targets(session):
-            state[f"copies {target.label}"] = sorted(
-                (identity, copy.standing, copy.path, copy.ours) for identity, copy in copies_on(session, target.key)
-            )
     return state
 
 
 def _is_content(name: bytes) -> bool:
     base = os.path.basename(name)
-    return not base.startswith(b".medback")
+    return not base.startswith(b".medback") and base != CONTEXT
+
+
+def _named(content: bytes, labels: dict[str, str]) -> bytes:
+    """A context with labels in place of ids, which every world makes anew."""
+    for target, label in labels.items():
+        content = content.replace(target.encode(), label.encode())
+    content = re.sub(rb"(<bd.*?</bd>)+", lambda m: b"".join(sorted(re.findall(rb"<bd.*?</bd>", m[0]))), content)
+    content = re.sub(rb'<rc id="[^"]*"', b"<rc", content)
+    lines = [line for line in content.split(b"\n") if b' gone="' not in line]  # a run that was ended may remember more
+    targets = sorted(line for line in lines if line.startswith(b"<target"))
+    return b"\n".join(targets + [line for line in lines if not line.startswith(b"<target")])

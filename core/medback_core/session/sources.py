@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import secrets
 
 from medback_core import names
 from medback_core.errors import Refused
@@ -14,12 +14,13 @@ from .source_list import write_source_list
 from .store import Session
 
 _COLUMNS = "id, sid, alias, path, wanted, excludes, rev, scanned_at, device, refused"
+_NEVER_THERE = 2  # of source.metadata_dirty, beside 0 (as written) and 1 (to be written again)
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base32: no i, l, o, u
 
 
 def new_id() -> str:
     """A fresh id for a source or a target: 12 characters of lower-case Crockford base32 (60 bits)."""
-    return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in os.urandom(12))
+    return "".join(secrets.choice(_ALPHABET) for _ in range(12))
 
 
 def _source(row: tuple) -> Source:
@@ -72,8 +73,16 @@ def add_source(session: Session, source: Source) -> Source:
     """Insert a source (its `key` is ignored) and the directory row of its root; returns it with its key."""
     with session.transaction() as db:
         key = db.execute(
-            "INSERT INTO source (sid, alias, path, wanted, excludes, rev) VALUES (?,?,?,?,?,?)",
-            (source.id, source.alias, source.path, source.wanted, json.dumps(source.excludes), source.rev),
+            "INSERT INTO source (sid, alias, path, wanted, excludes, rev, metadata_dirty) VALUES (?,?,?,?,?,?,?)",
+            (
+                source.id,
+                source.alias,
+                source.path,
+                source.wanted,
+                json.dumps(source.excludes),
+                source.rev,
+                _NEVER_THERE,
+            ),
         ).lastrowid
         assert key is not None
         db.execute("INSERT INTO directory (source_id, path) VALUES (?, x'')", (key,))
@@ -87,7 +96,7 @@ def save_source(session: Session, source: Source) -> None:
     with session.transaction() as db:
         db.execute(
             "UPDATE source SET alias = ?, path = ?, wanted = ?, excludes = ?, rev = ?, device = ?, scanned_at = ?, "
-            "refused = ?, metadata_dirty = metadata_dirty OR ? WHERE id = ?",
+            "refused = ?, metadata_dirty = MAX(metadata_dirty, ?) WHERE id = ?",
             (
                 source.alias,
                 source.path,
@@ -103,7 +112,7 @@ def save_source(session: Session, source: Source) -> None:
             ),
         )
         if was.path != source.path or was.alias != source.alias:
-            db.execute("UPDATE source SET metadata_dirty = 1")  # siblings name each other
+            db.execute("UPDATE source SET metadata_dirty = MAX(metadata_dirty, 1)")  # siblings name each other
     if was.path != source.path:
         write_source_list(session)
 
@@ -119,7 +128,7 @@ def remove_source(session: Session, key: int) -> None:
         for table in ("directory", "staged", "gone", "expected"):
             db.execute(f"DELETE FROM {table} WHERE source_id = ?", (key,))
         db.execute("DELETE FROM source WHERE id = ?", (key,))
-        db.execute("UPDATE source SET metadata_dirty = 1")
+        db.execute("UPDATE source SET metadata_dirty = MAX(metadata_dirty, 1)")
     write_source_list(session)
 
 
@@ -131,7 +140,20 @@ def metadata_is_dirty(session: Session, key: int) -> bool:
 def mark_metadata(session: Session, key: int | None, *, dirty: bool) -> None:
     """Note that the metadata file of one source (or of all, with None) is out of date, or was just written."""
     with session.transaction() as db:
-        db.execute("UPDATE source SET metadata_dirty = ? WHERE ? IS NULL OR id = ?", (int(dirty), key, key))
+        now = "MAX(metadata_dirty, 1)" if dirty else "0"
+        db.execute(f"UPDATE source SET metadata_dirty = {now} WHERE ?1 IS NULL OR id = ?1", (key,))
+
+
+def note_metadata(session: Session, key: int) -> None:
+    """The metadata file was seen there."""
+    with session.transaction() as db:
+        db.execute("UPDATE source SET metadata_dirty = 1 WHERE id = ? AND metadata_dirty = ?", (key, _NEVER_THERE))
+
+
+def had_metadata(session: Session, key: int) -> bool:
+    """Whether the metadata file was ever there, as far as this DB knows."""
+    row = session.db.execute("SELECT metadata_dirty FROM source WHERE id = ?", (key,)).fetchone()
+    return row[0] != _NEVER_THERE
 
 
 def source_totals(session: Session, key: int) -> tuple[Count, int, int]:

@@ -1,0 +1,23 @@
+"""What the fault loops share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from medback_core import model
+
+
+@pytest.fixture
+def where(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory in memory where there is one: the loops are about order, not about a disk's speed."""
+    monkeypatch.setattr(model, "now", lambda: 1_800_000_000)
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    directory = Path(tempfile.mkdtemp(prefix="medback-faults-", dir=base))
+    yield directory / "world"
+    shutil.rmtree(directory, ignore_errors=True)
