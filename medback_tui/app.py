@@ -24,6 +24,7 @@ from . import operations, themes
 from .drives import Drives
 from .facts import Facts
 from .jobs import JobQueue
+from .resuming import ResumingApp
 from .screens.base import MainScreen
 from .screens.coverage import CoverageScreen
 from .screens.dialogs import Choice, Question, confirm
@@ -36,6 +37,7 @@ from .settings import load as load_settings
 from .settings import save as save_settings
 from .state import LogLine, session_file
 from .telling import TellingApp
+from .unfinished import Unfinished
 from .watching import WatchingApp
 from .widgets.safety_header import SafetyHeader
 from .words import plural
@@ -44,7 +46,7 @@ LOOK_EVERY = 2.0  # seconds between two looks at the drives and at the session D
 LOG_MAX = 10_000
 
 
-class MedbackApp(TellingApp, WatchingApp):
+class MedbackApp(TellingApp, WatchingApp, ResumingApp):
     """Opens on the screen it was left on."""
 
     TITLE = "medback"
@@ -79,9 +81,11 @@ class MedbackApp(TellingApp, WatchingApp):
         self.session_path = session_file(session_db)
         self.reader: Session | None = None
         self.facts: Facts | None = None
-        self.drives = Drives()
+        self.drives = Drives(looked=False)
         self.queue = JobQueue(self, self.session_path)
         self.settings = load_settings(settings_file)
+        kept = settings_file.with_name("unfinished.json") if settings_file is not None else None
+        self.unfinished = Unfinished(kept, str(self.session_path))
         self.log_lines: list[LogLine] = []
         self.notes: list[str] = []  # what a person should know about how the session was opened
         self.dismissed = 0
@@ -118,6 +122,8 @@ class MedbackApp(TellingApp, WatchingApp):
         lost = self.reader is None or self.reader.needs_rebuild
         if lost and listed_sources(self.session_path):
             self.call_after_refresh(self._offer_rebuild)
+        else:
+            self.find_unfinished()
 
     def _listen_for_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -140,18 +146,22 @@ class MedbackApp(TellingApp, WatchingApp):
 
     def queue_moved(self) -> None:
         """A job began or ended: the last one of all may be what leaving waits for."""
+        self.note_unfinished()
         if self.quitting and not self.queue.busy:
             self.exit(self._quit_code, self._quit_code)
+        elif not self.quitting:
+            self.keep_unfinished()
 
     async def action_quit(self) -> None:
         """Leave; ask first while jobs are running."""
         if not self.queue.busy:
             self._end()
             return
-        running = self.queue.running
+        running, waiting = self.queue.running, len(self.queue.waiting)
+        more = f", and {plural(waiting, 'more job waits', 'more jobs wait')}" if waiting else ""
         words = Content(
-            f"{running.title if running else 'A job'} is not finished. Quitting finishes the chunk under way and keeps "
-            "all that is done; run it again to go on."
+            f"{running.title if running else 'A job'} is not finished{more}. Quitting finishes the chunk under way and "
+            "keeps all that is done; the next time the app offers to go on."
         )
         self.push_screen(confirm("Quit?", words, "Quit", danger=False), self._quit_answered)
 
@@ -160,6 +170,8 @@ class MedbackApp(TellingApp, WatchingApp):
             self._end()
 
     def on_unmount(self) -> None:
+        self.note_unfinished()
+        self.unfinished.keep()
         if self.reader is not None:
             self.reader.close()
 

@@ -17,6 +17,7 @@ class Drives:
 
     here: dict[int, bytes] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
+    looked: bool = True  # False: nobody has looked yet
 
 
 class DriveWatch:

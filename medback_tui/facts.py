@@ -86,6 +86,11 @@ class Facts:
         numbers = {row.source.wanted for row in self.sources}
         return numbers.pop() if len(numbers) == 1 else None
 
+    @property
+    def damaged(self) -> int:
+        """How many files of the sources are damaged."""
+        return sum(row.damaged for row in self.sources)
+
     def target(self, key: int) -> TargetFacts | None:
         """The row of a target by its key."""
         return next((row for row in self.targets if row.target.key == key), None)

@@ -52,6 +52,15 @@ class Note:
     words: str
 
 
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to make a job again in another run of the app: which function, with what."""
+
+    maker: str
+    arguments: tuple[object, ...]
+    options: tuple[tuple[str, object], ...]
+
+
 @dataclass(eq=False, slots=True)
 class Job:
     """One operation to run: what to call it, what it would be on the command line, and how to start it."""
@@ -77,6 +86,9 @@ class Job:
     ended_at: int = 0
     samples: deque[tuple[float, str, int]] = field(default_factory=deque)
     worker: Worker[None] | None = None
+    for_later: bool = False  # stopped because the app is left, not because a person did not want it
+    recipe: Recipe | None = None  # of one that is kept for the next time when it is not finished
+    unrestored: list[model.Unrestored] = field(default_factory=list)
 
     def take(self, event: model.Event) -> bool:
         """Take up one event; True when somebody should hear of it even if they just heard of another."""
@@ -90,6 +102,8 @@ class Job:
         self.counts[type(event).__name__] += 1
         if isinstance(event, model.Conflict):
             self.conflicts.append(event)
+        if isinstance(event, model.Unrestored) and len(self.unrestored) < NOTES_MAX:
+            self.unrestored.append(event)
         note = _note(event)
         if note is not None and len(self.notes) < NOTES_MAX:
             self.notes.append(note)
@@ -132,6 +146,8 @@ def _note(event: model.Event) -> Note | None:
             return Note(now, "warning", f"skipped {name(path)}: {reason}")
         case model.DamageFound(path, reason):
             return Note(now, "error", f"damage: {name(path)}: {reason}")
+        case model.CopyGone(path, state):
+            return Note(now, "error", f"{state}: {name(path)}: it does not count as a copy any more")
         case model.Warned(message):
             return Note(now, "warning", name(message))
         case model.SourceRefused(alias, _, message):
@@ -186,10 +202,27 @@ class JobQueue:
         return self.running is not None or bool(self.waiting)
 
     @property
+    def made_something(self) -> bool:
+        """Whether the job that runs or ended last may have made a new source or target."""
+        job = self.running or self.last
+        return job is not None and job.kind in ("add-src", "target", "discover")
+
+    @property
     def last(self) -> Job | None:
         """The job that ended last and has something to tell."""
         over = [job for job in self.jobs if job.state.over and not job.quiet]
         return max(over, key=lambda job: (job.ended_at, job.number), default=None)
+
+    def damage_at(self, path: bytes | None) -> int:
+        """How many files at a path the last verify or repair of this run left damaged."""
+        for job in reversed(self.jobs):
+            if job.details.get("path") == path and not job.quiet:
+                match job.summary:
+                    case model.VerifySummary() as read:
+                        return read.damaged + read.unreadable
+                    case model.RepairSummary() as repaired:
+                        return repaired.unrepairable
+        return 0
 
     def submit(self, job: Job) -> Job:
         """Queue a job; it begins at once when nothing else runs."""
@@ -209,7 +242,9 @@ class JobQueue:
             self.app.post_message(JobsChanged(job))
 
     def stop_all(self) -> None:
-        """Stop whatever waits or runs."""
+        """Stop whatever waits or runs, because the app is left."""
+        for job in self.jobs:
+            job.for_later = not job.state.over
         for job in self.waiting:
             self.stop(job)
         if self.running is not None:

@@ -13,7 +13,8 @@ from medback_core.model import TargetState
 from medback_core.session import Session
 
 from .jobs import Job
-from .words import command, name
+from .unfinished import resumable
+from .words import command, name, plural, size
 
 
 def _once(change: Callable[[], object]) -> Iterator[model.Event]:
@@ -22,6 +23,7 @@ def _once(change: Callable[[], object]) -> Iterator[model.Event]:
     yield from ()
 
 
+@resumable
 def add_source(path: bytes, *, alias: str | None = None, copies: int | None = None) -> Job:
     """Register and scan a directory."""
 
@@ -38,6 +40,7 @@ def add_source(path: bytes, *, alias: str | None = None, copies: int | None = No
     return Job(f"add {name(os.path.basename(path) or path)}", command("add-src", path, *options), start, kind="add-src")
 
 
+@resumable
 def update(aliases: Sequence[str] = (), *, accept_deletions: bool = False, accept_changes: bool = False) -> Job:
     """Scan sources again; all of them without names."""
 
@@ -52,16 +55,54 @@ def update(aliases: Sequence[str] = (), *, accept_deletions: bool = False, accep
     return Job(title, command("update", *aliases, *options), start, kind="update", details=details)
 
 
-def set_copies(alias: str, copies: int) -> Job:
-    """Change how many copies a source wants."""
+def change_source(
+    source: model.Source,
+    *,
+    alias: str | None = None,
+    path: bytes | None = None,
+    copies: int | None = None,
+    excludes: Sequence[str] | None = None,
+) -> Job:
+    """Change what is set of a source: what is given and differs. `excludes`: all patterns there shall be."""
+    new_alias = alias if alias != source.alias else None
+    new_path = path if path != source.path else None
+    new_copies = copies if copies != source.wanted else None
+    wanted = source.excludes if excludes is None else tuple(excludes)
+    added = [pattern for pattern in wanted if pattern not in source.excludes]
+    dropped = [pattern for pattern in source.excludes if pattern not in wanted]
 
     def start(session: Session) -> Iterator[model.Event]:
         from medback_core import sources
 
-        return _once(lambda: sources.change_source(session, alias, copies=copies))
+        return _once(
+            lambda: sources.change_source(
+                session, source.alias, new_alias=new_alias, path=new_path, copies=new_copies, add_excludes=added,
+                drop_excludes=dropped,
+            )
+        )  # fmt: skip
 
-    title = f"{name(alias)}: {copies} copies wanted"
-    return Job(title, command("set-source", alias, "--copies", str(copies)), start, kind="set-source")
+    options: list[bytes | str] = []
+    words: list[str] = []
+    if new_alias is not None:
+        options += ["--alias", new_alias]
+        words.append(f"now called {name(new_alias)}")
+    if new_path is not None:
+        options += ["--path", new_path]
+        words.append(f"now at {name(new_path)}")
+    if new_copies is not None:
+        options += ["--copies", str(new_copies)]
+        words.append(f"{plural(new_copies, 'copy', 'copies')} wanted")
+    for pattern in added:
+        options += ["--exclude", pattern]
+    for pattern in dropped:
+        options += ["--no-exclude", pattern]
+    if added or dropped:
+        words.append("other files left out")
+    title = f"{name(source.alias)}: {', '.join(words) or 'nothing changed'}"
+    return Job(
+        title, command("set-source", source.alias, *options), start, kind="set-source",
+        details={"rescan": bool(added or dropped)},
+    )  # fmt: skip
 
 
 def forget_source(alias: str) -> Job:
@@ -86,13 +127,15 @@ def rebuild() -> Job:
     return Job("rebuild the session", command("rebuild"), start, kind="rebuild")
 
 
-def set_target(target: model.Target, *, state: TargetState | None = None, label: str | None = None) -> Job:
+def set_target(
+    target: model.Target, *, state: TargetState | None = None, label: str | None = None, capacity: int | None = None
+) -> Job:
     """Change what people say of a drive."""
 
     def start(session: Session) -> Iterator[model.Event]:
         from medback_core import targets
 
-        return _once(lambda: targets.set_target(session, target.id, state=state, label=label))
+        return _once(lambda: targets.set_target(session, target.id, state=state, label=label, capacity=capacity))
 
     options: list[str] = []
     words = []
@@ -102,10 +145,14 @@ def set_target(target: model.Target, *, state: TargetState | None = None, label:
     if label is not None:
         options += ["--label", label]
         words.append(f"now called {name(label)}")
+    if capacity is not None:
+        options += ["--capacity", str(capacity)]
+        words.append(f"at most {size(capacity)} of it for medback")
     title = f"{name(target.name)}: {', '.join(words)}"
     return Job(title, command("set-target", target.id, *options), start, kind="set-target")
 
 
+@resumable
 def back_up(
     path: bytes,
     called: str,
@@ -142,6 +189,7 @@ def back_up(
     return Job(title, command("target", path, *options), start, kind="target", details=details, quiet=dry_run)
 
 
+@resumable
 def discover(path: bytes, called: str, *, create: bool | None = None, label: str | None = None) -> Job:
     """Adopt what already lies on a drive."""
 
@@ -155,28 +203,7 @@ def discover(path: bytes, called: str, *, create: bool | None = None, label: str
     return Job(f"discover {name(called)}", command("discover", path, *options), start, kind="discover", details=details)
 
 
-def verify(path: bytes, called: str) -> Job:
-    """Read everything on a drive (or in a source) again."""
-
-    def start(session: Session) -> Iterator[model.Event]:
-        from medback_core import verify as core
-
-        return core.verify(session, path, older_than=None)
-
-    return Job(f"verify {name(called)}", command("verify", path), start, kind="verify", details={"path": path})
-
-
-def repair(path: bytes, called: str) -> Job:
-    """Put good copies back where damage was found."""
-
-    def start(session: Session) -> Iterator[model.Event]:
-        from medback_core import repair as core
-
-        return core.repair(session, path)
-
-    return Job(f"repair {name(called)}", command("repair", path), start, kind="repair")
-
-
+@resumable
 def restore(
     drive: bytes,
     called: str,
@@ -217,6 +244,7 @@ def name_of_path(path: bytes) -> str:
     return names.text(path)
 
 
+@resumable
 def load_context(path: bytes) -> Job:
     """Read a restore context: what it names is expected from now on."""
 
@@ -241,6 +269,23 @@ def write_context(path: bytes) -> Job:
         return write()
 
     return Job(f"write {name(os.path.basename(path))}", command("write-restore", path), start, kind="write-restore")
+
+
+def restore_status(*, source: str | None = None, path: bytes | None = None, to: bytes | None = None) -> Job:
+    """Look at every destination and list what is not there yet, or there with other content."""
+
+    def start(session: Session) -> Iterator[model.Event]:
+        from medback_core import restoring_status
+
+        return restoring_status.restore_status(session, source=source, path=path, to=to)
+
+    options: list[bytes | str] = []
+    if to is not None:
+        options += ["--to", to]
+    return Job(
+        "what is not restored yet", command("restore-status", "--unrestored", *options), start, kind="restore-status",
+        quiet=True,
+    )  # fmt: skip
 
 
 def finish_restore() -> Job:

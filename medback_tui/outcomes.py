@@ -22,6 +22,8 @@ WAYS_OUT = {
     "no-such-path": "choose one that exists",
     "not-a-directory": "choose a directory",
     "bad-context": "choose another file: each drive carries one, .medback-context.xml",
+    "not-this-source": "choose the directory it was moved to: it carries its .medback-source.xml",
+    "alias-taken": "choose another name",
     "session-read-only": "look at the permissions of the session DB, or use another --session-db",
     "session-full": "free some room on the disk the session DB lies on",
 }
@@ -41,6 +43,9 @@ def outcome(job: Job) -> tuple[str, str, str]:
         return "failed", f"{job.title}: {name(str(job.error))}", "the log (L) says more"
     headline, advice = _of_summary(job)
     troubles = _troubles(job)
+    if job.counts["DamageFound"]:
+        words = headline if isinstance(job.summary, model.VerifySummary) else f"{headline}; {troubles}"
+        return "failed", words, advice or "the log (L) lists them"
     if troubles:
         return "partly", f"{headline}; {troubles}", advice or "the log (L) lists them"
     return "done", headline, advice
@@ -68,14 +73,16 @@ def _of_summary(job: Job) -> tuple[str, str]:
         case model.RestoreSummary() as back:
             return _of_restore(job, back)
         case model.VerifySummary() as read:
-            left = f", {files(read.left)} left for next time" if read.left else ""
-            bad = f", {read.damaged} damaged" if read.damaged else ""
-            words = f"{job.title}: {files(read.checked)} read, {read.same} as they should be{bad}{left}"
-            return words, "repair it (p) from another drive" if read.damaged or read.missing else ""
+            return _of_verify(job, read)
         case model.RepairSummary() as repaired:
-            return f"{job.title}: {repaired.repaired} repaired, {repaired.unrepairable} not", ""
+            left = f", {repaired.unrepairable:,} not" if repaired.unrepairable else ""
+            words = f"{job.title}: {files(repaired.repaired)} repaired{left}"
+            return words, "the log (L) says which drive would help" if left else "the damaged ones are kept aside"
         case model.ReclaimSummary() as freed:
-            return f"{job.title}: {size(freed.freed_bytes)} freed", ""
+            return f"{job.title}: {files(freed.freed)} gone, {size(freed.freed_bytes)} freed", ""
+        case model.ProveSummary() as proof:
+            words = f"{job.title}: {files(proof.compared)} compared byte by byte"
+            return words + (f", {proof.differing:,} differ" if proof.differing else ", all the same"), ""
         case model.UpdateSummary(scans):
             return _of_scan(job, list(scans))
         case model.RebuildSummary(scans):
@@ -88,7 +95,25 @@ def _of_summary(job: Job) -> tuple[str, str]:
         case model.ContextSummary() as context:
             words = f"{job.title}: {files(context.files)} in {plural(context.sources, 'source')}"
             return words, "screen 4 says which drives bring them back" if job.kind == "add-restore-context" else ""
-    return f"{job.title}: done", ""
+    return f"{job.title}: done", "u updates it: other files are left out now" if job.details.get("rescan") else ""
+
+
+def _of_verify(job: Job, read: model.VerifySummary) -> tuple[str, str]:
+    words = f"{job.title}: {counted(model.Count(read.checked, read.checked_bytes))} read"
+    states = [
+        f"{count:,} {state}"
+        for count, state in (
+            (read.damaged, "damaged"), (read.unreadable, "unreadable"), (read.missing, "missing"),
+            (read.changed, "changed"), (read.new, "new"),
+        )
+        if count
+    ]  # fmt: skip
+    words += f", {', '.join(states)}" if states else ", all as recorded"
+    if read.left:
+        words += f"; {files(read.left)} to go"
+    if read.damaged or read.unreadable:
+        return words, "next: p repairs it from where a good copy is"
+    return words, "next: an update (u) or a backup (b) takes it up" if states else ""
 
 
 def _of_scan(job: Job, scans: list[model.ScanSummary]) -> tuple[str, str]:
@@ -105,9 +130,7 @@ def _of_scan(job: Job, scans: list[model.ScanSummary]) -> tuple[str, str]:
         )
         if count
     )
-    advice = (
-        "next: 2, then n chooses a drive to back it up onto (b: one that is known)" if job.kind == "add-src" else ""
-    )
+    advice = "next: press 2 and choose a drive to back it up onto" if job.kind == "add-src" else ""
     return f"{job.title}: {counted(total)}{'; ' + changes if changes else '; nothing changed'}", advice
 
 

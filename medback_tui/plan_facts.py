@@ -23,7 +23,7 @@ EVERYTHING = Scope()
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the plan is for: what to bring back, where to, which drives (ids) can't be had.
+    """What the plan is for: what to bring back, where to, which drives (ids) can't be had, which (keys) are here.
 
     `everything`: as if all of it was lost.
     """
@@ -32,6 +32,7 @@ class Wish:
     to: bytes | None = None
     without: tuple[str, ...] = ()
     everything: bool = False
+    here: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ def _make(
         path=wish.scope.path or None,
         to=wish.to,
         without=without,
+        here=wish.here,
     )
     for event in events:
         if stopped():

@@ -55,11 +55,15 @@ def save(settings: Settings) -> str | None:
     """Keep the settings. Returns why they could not be kept, None when they are: never worth stopping for."""
     if settings.path is None:
         return None
-    values = {key: value for key, value in asdict(settings).items() if key != "path"}
+    return write_beside(settings.path, {key: value for key, value in asdict(settings).items() if key != "path"})
+
+
+def write_beside(path: Path, values: object) -> str | None:
+    """Write what the app remembers, making the directory. Returns why it could not, None when it is written."""
     data = (json.dumps(values, indent=1) + "\n").encode()
     try:
-        there = next(parent for parent in settings.path.parents if parent.is_dir())
-        below = settings.path.relative_to(there)
+        there = next(parent for parent in path.parents if parent.is_dir())
+        below = path.relative_to(there)
         with disk.Root(os.fsencode(there)) as root:
             if below.parent != Path():
                 root.make_directories(os.fsencode(below.parent))

@@ -18,6 +18,7 @@ from .jobs import Job, JobQueue
 from .settings import Settings
 
 Answer = TypeVar("Answer")
+READING_MIB = 4  # of the DB that a connection which only reads for a screen keeps in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class SharedApp(App[int]):
     def in_session(self, read: Callable[[Session], Answer]) -> Answer | None:
         """Run a read with a connection of its own: for a thread. None while there is no session DB yet."""
         try:
-            session = open_session(self.session_path, create=False)
+            session = open_session(self.session_path, create=False, cache_mib=READING_MIB)
         except Refused as refused:
             if refused.kind == "no-session":
                 return None

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 from textual import on, work
 from textual.message import Message
 from textual.worker import get_current_worker
 
+from medback_core import model
 from medback_core.errors import MedbackError
 from medback_core.session import Session, open_session
 
 from .drives import Drives, DriveWatch
 from .facts import Facts, read_facts
 from .screens.base import MainScreen
-from .state import SharedApp
+from .state import READING_MIB, SharedApp
 from .words import name
 
 LOOK_EVERY = 2.0  # seconds between two looks at the drives and at the session DB
@@ -43,10 +45,12 @@ class SessionMoved(Message):
 class WatchingApp(SharedApp):
     """Reads in threads; the screens in sight are told."""
 
+    known_before: frozenset[int] = frozenset()  # the targets there were at the last change of the drives
+
     def open_reader(self) -> None:
         if self.reader is None and self.session_path.exists():
             try:
-                self.reader = open_session(self.session_path, create=False)
+                self.reader = open_session(self.session_path, create=False, cache_mib=READING_MIB)
             except MedbackError as error:
                 self.show_problem(error, "name another one with --session-db")
 
@@ -82,26 +86,35 @@ class WatchingApp(SharedApp):
         stop = get_current_worker().cancelled_event
         watch, seen, stamp = DriveWatch(), None, None
         while not stop.is_set():
-            targets = [row.target for row in self.facts.targets] if self.facts else []
-            drives = watch.look(targets)
-            if drives != seen and self.facts is not None:
+            facts = self.facts
+            drives = watch.look(row.target for row in facts.targets) if facts is not None else None
+            if drives is not None and drives != seen:
                 seen = drives
                 self.post_message(DrivesSeen(drives))
             now = _stamp(self.session_path)
             if stamp is not None and now != stamp:
                 self.post_message(SessionMoved())
             stamp = now
-            stop.wait(LOOK_EVERY)
+            end = monotonic() + LOOK_EVERY
+            known = target_keys(facts)
+            while monotonic() < end and target_keys(self.facts) == known and not stop.wait(0.1):
+                pass  # a target nobody has looked for yet is looked for at once
 
     @on(DrivesSeen)
     def drives_seen(self, message: DrivesSeen) -> None:
         before, self.drives = self.drives, message.drives
+        known, self.known_before = self.known_before, target_keys(self.facts)
         self.tell_screens()
-        for key in message.drives.here.keys() - before.here.keys() if before.mounts or before.here else ():
+        for key in message.drives.here.keys() - before.here.keys():
             row = self.facts.target(key) if self.facts else None
-            if row is not None:
+            if row is not None and key in known:  # not one that just became a target: a person knows it is here
                 offer = "; the plan waits for it: 4, then Enter restores" if key == self.next_drive else ""
                 self.notify(f"{name(row.target.name)} is plugged in{offer}", timeout=6, markup=False)
+                self.log_line(model.now(), "info", row.target.name, f"plugged in at {name(message.drives.here[key])}")
+        for key in before.here.keys() - message.drives.here.keys():
+            row = self.facts.target(key) if self.facts else None
+            if row is not None:
+                self.log_line(model.now(), "info", row.target.name, f"gone from {name(before.here[key])}")
 
     @on(SessionMoved)
     def session_moved(self) -> None:
@@ -112,6 +125,11 @@ class WatchingApp(SharedApp):
         for screen in self.screen_stack:
             if isinstance(screen, MainScreen):
                 screen.told()
+
+
+def target_keys(facts: Facts | None) -> frozenset[int]:
+    """The row keys of all known targets."""
+    return frozenset(row.target.key for row in facts.targets) if facts is not None else frozenset()
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

@@ -4,6 +4,22 @@ from __future__ import annotations
 
 from medback_core import model, names
 
+# What the words on the screens mean, in one sentence each.
+STATES = {
+    model.TargetState.ACTIVE: "active: its copies count, and it is backed up onto",
+    model.TargetState.RETIRED: "retired: its copies no longer count; it can still be restored from",
+    model.TargetState.SUSPECT: "suspect: its copies don't count until it is verified; restored from last",
+    model.TargetState.LOST: "lost: its copies are gone; plugged in again, it is announced as found",
+}
+MEANINGS = (
+    *STATES.values(),
+    "verified: a copy that was read back equal, and when",
+    "written: a copy that is on the drive and was not read back",
+    "by hearsay: somebody's record says so; it does not count, but a restore asks there",
+    "damaged: content that changed though size and time did not; it is never copied",
+    "only here: what would be lost with a drive, since nothing else holds it",
+)
+
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _AGES = (
     (31_536_000, "year"),
@@ -62,9 +78,10 @@ def ago(date: int | None, *, never: str = "never") -> str:
 
 
 def age(date: int | None, *, never: str = "never") -> str:
-    """Like `ago`, for a narrow column: `3 weeks`, `2 hours`, `now`."""
-    said = ago(date, never=never)
-    return "now" if said == "just now" else said.removesuffix(" ago")
+    """Like `ago`, for a narrow column: `3 weeks`, `20 min`, `now`."""
+    said = ago(date, never=never).removesuffix(" ago")
+    head, minutes, _ = said.partition(" minute")
+    return "now" if said == "just now" else f"{head} min" if minutes else said
 
 
 def lasting(seconds: float) -> str:

@@ -1,11 +1,12 @@
-"""Names beside a name, and moving what stands in the way there: nothing is lost when a restore meets another file."""
+"""Moving what stands in the way out of it, never over anything: beside its name, or into `.medback-damaged/`."""
 
 from __future__ import annotations
 
 import os
 import re
 
-from . import disk
+from . import disk, model
+from .model import DAMAGED_DIRECTORY
 from .names import COMPONENT_MAX
 from .session import join
 
@@ -89,3 +90,15 @@ def bring_back(root: disk.Root, where: bytes, rel: bytes) -> bool:
     except OSError:
         return False
     return True
+
+
+def keep_damaged_file(root: disk.Root, path: bytes) -> None:
+    """Move a damaged file, where there is one, into `.medback-damaged/DATE/`, under its own path. Raises OSError."""
+    if root.stat(path) is None:
+        return
+    stamp = model.date_stamp(model.now()).encode()
+    goal, number = join(join(DAMAGED_DIRECTORY, stamp), path), 1
+    while root.stat(goal) is not None:
+        number += 1
+        goal = join(join(DAMAGED_DIRECTORY, b"%s-%d" % (stamp, number)), path)
+    disk.move(root, path, goal)

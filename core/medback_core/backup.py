@@ -17,7 +17,6 @@ from .disk import ContentDiffers
 from .errors import Refused
 from .landing import Going, Landing
 from .model import (
-    OLD_DIRECTORY,
     BackupSummary,
     Count,
     DamageFound,
@@ -30,23 +29,22 @@ from .model import (
     Warned,
 )
 from .placing import Layout, There, free_place
+from .reclaim import reclaimable
 from .session import (
     Candidate,
     Session,
-    below_wanted,
     best_chosen,
-    bytes_below,
     chosen,
     counting_keys,
     current_on,
     find_source,
     join,
     list_sources,
-    list_targets,
     mark_trouble,
     paths_of_identity,
     rank_candidates,
 )
+from .shelf import lacking
 from .source_records import flush_sources, mounted_sources
 from .sources import update_sources
 from .target_records import look_at, write_contexts
@@ -251,7 +249,7 @@ class _Run:
         if found.there is There.THE_SAME:
             self.landing.adopt(candidate, source, path, found)
             return
-        where, in_the_way = found.path, found if found.there is There.OURS else None
+        where, in_the_way = found.path, found if found.there in (There.OURS, There.ROTTEN) else None
         group = self.landing.open()
         if candidate.content.size <= _SMALL:
             staged = group.stage_small_copy(where, fd, expected=candidate.content, mtime_ns=mtime_ns, mode=mode)
@@ -311,28 +309,28 @@ class _Run:
         except (OSError, Refused) as error:
             yield Warned(f"the restore context could not be written to the drive: {error}")
 
-    def summary(self, would_copy: tuple[bytes, ...] = ()) -> BackupSummary:
-        counting = counting_keys(self.session)
-        remaining, room_wanted = below_wanted(self.session, counting)
-        free = disk.describe(self.drive.root.path).free
-        shelf = sum(
-            t.free_bytes or 0 for t in list_targets(self.session) if t.counts and t.key != self.drive.target.key
-        )
+    def summary(self, would_copy: tuple[bytes, ...] | None = None) -> BackupSummary:
+        """What was done; with `would_copy`, what the chosen candidates would make of it."""
+        room = room_on(self.session, self.drive, files=self.already_there, reserve=self.reserve, limit=None)
+        left = room.free if room.allowed is None else min(room.free, room.allowed)
+        lacks = lacking(self.session, self.drive.target, left, chosen=would_copy is not None)
         tally = self.tally
+        old, surplus = reclaimable(self.session, self.drive, surplus=tally.full and lacks.below.files > 0)
         return BackupSummary(
             target=self.drive.target,
             copied=tally.copied,
             copied_bytes=tally.copied_bytes,
             already_there=self.already_there + tally.already,
             superseded=tally.superseded,
-            remaining=remaining.files,
-            remaining_bytes=remaining.bytes,
-            free_bytes=free,
-            reclaimable_bytes=bytes_below(self.session, self.drive.target.key, OLD_DIRECTORY),
+            remaining=lacks.below.files,
+            remaining_bytes=lacks.below.bytes,
+            free_bytes=disk.describe(self.drive.root.path).free,
+            reclaimable_bytes=old + surplus,
+            surplus_bytes=surplus,
             full=tally.full,
             unproven=tally.unproven,
-            lacking_bytes=max(0, room_wanted - free - shelf),
-            would_copy=would_copy,
+            lacking_bytes=lacks.room_bytes,
+            would_copy=would_copy or (),
         )
 
     def close(self) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import names
 from . import session as db
@@ -26,6 +27,7 @@ class DirectoryView:
     by_copies: dict[int, Count]  # number of countable copies, every one from 0 up -> files
     unsafe: Count  # below the wanted number
     oldest: int | None  # oldest check of a countable copy; 0: one was never read back; None: nothing has a copy
+    damaged: int = 0  # files whose content changed though their size and time did not
 
     @property
     def name(self) -> bytes:
@@ -87,7 +89,10 @@ def browse(
     if source is None:
         here, files, files_total = None, array("q"), 0
         views = [
-            _view(rated, each, key, b"", db.totals_of(session, key), db.oldest_check(session, key))
+            replace(
+                _view(rated, each, key, b"", db.totals_of(session, key), db.oldest_check(session, key)),
+                damaged=db.trouble_below(session, each.key),
+            )
             for each in db.list_sources(session)
             if (key := db.directory_key(session, each.key, b"")) is not None
         ]
@@ -97,7 +102,11 @@ def browse(
             return None
         owner = db.source_by_key(session, source)
         here = _view(rated, owner, key, path, db.totals_of(session, key), db.oldest_check(session, key))
-        views = [_view(rated, owner, c.key, c.path, c.totals, c.oldest) for c in db.children(session, key)]
+        damaged = _damaged_by_child(session, source, path)
+        views = [
+            replace(_view(rated, owner, c.key, c.path, c.totals, c.oldest), damaged=damaged[c.path])
+            for c in db.children(session, key)
+        ]
         below = rated.below(owner.wanted) if unsafe_only or order == "unsafe" else frozenset()
         files = db.file_keys(
             session,
@@ -117,6 +126,17 @@ def browse(
     ]
     _sort(views, order)
     return Listing(here, tuple(views), files, total, files_total)
+
+
+def _damaged_by_child(session: Session, source: int, path: bytes) -> Counter[bytes]:
+    """How many damaged files lie below each directory directly in this one, by its path."""
+    start = path + b"/" if path else b""
+    found: Counter[bytes] = Counter()
+    for file, _ in db.troubled(session, source):
+        child, slash, _ = file[len(start) :].partition(b"/")
+        if slash and file.startswith(start):
+            found[start + child] += 1
+    return found
 
 
 def _view(

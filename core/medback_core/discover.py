@@ -40,7 +40,7 @@ from .session import (
 from .session.expected import begin_asked, is_asked_for
 from .sidecar import FileRecord, Trust
 from .source_records import flush_sources
-from .target_records import Recorder, same_time
+from .target_records import Recorder, lies_there, same_time
 from .targets import Drive, open_drive
 
 _TICK = 0.1
@@ -188,7 +188,7 @@ class _Discovery:
                     self._events.append(Skipped(path, error.strerror or "cannot be read"))
                     continue
                 self._asked.append(_Asked(step.rel, name, status, record))
-                yield Entry(handle, name, status.st_size)
+                yield Entry(handle, name, status.st_size, status)
 
     def _drop_missing(self, step: DriveDirectory) -> None:
         if self.dry_run:
@@ -316,17 +316,9 @@ class _Discovery:
 
     def _is_still(self, copy: Copy, identity: Identity) -> bool:
         """Whether a copy that was read before lies where it lay, as it was."""
-        if copy.standing is Standing.CLAIMED or copy.path is None or copy.mtime_ns is None or self.rehash:
+        if copy.standing is Standing.CLAIMED or copy.mtime_ns is None or self.rehash:
             return False
-        try:
-            status = self.drive.root.stat(copy.path)
-        except OSError:
-            return False
-        return (
-            status is not None
-            and status.st_size == identity.size
-            and same_time(self.drive, status.st_mtime_ns, copy.mtime_ns)
-        )
+        return lies_there(self.drive, copy, identity)
 
     # --- recording ---------------------------------------------------------------------------------------------------
 

@@ -162,7 +162,7 @@ class Finding:
                     continue
                 held.append(directory)
                 status = root.stat(path)
-                entries.append(Entry(handle, name, status.st_size if status is not None else 0))
+                entries.append(Entry(handle, name, status.st_size if status is not None else 0, status))
                 asked.append(path)
             results = hash_many(entries, tick=_TICK)
             for path in asked:

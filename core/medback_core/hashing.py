@@ -6,20 +6,22 @@ import errno
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from hashlib import md5
-from itertools import chain
 from queue import SimpleQueue
 from stat import S_ISREG
 from typing import NamedTuple
 
 from medback_core.disk.portable import open_for_reading
+from medback_core.disk.reader_process import DIRECTORIES_MAX
+from medback_core.disk.readers import Reader, ReaderGone, give_back, has_idle, take_reader
 from medback_core.model import Identity
 
 CHUNK = 1 << 20
 _LARGE = 1 << 20  # a file of its own batch
-_BATCH_FILES = 64
+_BATCH_FILES = 250
 _BATCH_BYTES = 4 << 20
+_HERE = 400  # small files hashed in the caller's thread: for fewer, no thread and no process is worth starting
 
 
 class ChangedWhileRead(OSError):
@@ -41,11 +43,13 @@ class Hashed(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A file to hash: its name in an open directory (or a path, with no directory), and its size as far as known."""
+    """A file to hash: its name in an open directory (or a path, with no directory), and what is known of it already:
+    its size, or its status as it was just looked at."""
 
     directory: int | None
     name: bytes
     size: int = 0
+    seen: os.stat_result | None = None
 
 
 def hash_fd(
@@ -116,125 +120,187 @@ def _hash_at(
 
 
 class _Batch:
-    __slots__ = ("done", "entries", "results")
+    """Files for one worker: one large one, or small ones."""
 
-    def __init__(self, entries: list[Entry]) -> None:
-        self.entries = entries
+    __slots__ = ("bytes", "done", "entries", "results")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.bytes = 0
         self.results: list[Hashed | OSError] = []
         self.done = threading.Event()
 
+    def add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self.bytes += entry.size
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.entries) >= _BATCH_FILES or self.bytes >= _BATCH_BYTES
+
 
 def hash_many(
-    entries: Iterable[Entry],
+    entries: Iterable[Entry | None],
     workers: int = 2,
     *,
     on_bytes: Callable[[int], None] | None = None,
     tick: float | None = None,
 ) -> Generator[Hashed | OSError | None, None, None]:
-    """Hash files in a few threads, results in the order of the entries: a Hashed, or the OSError for that one file.
+    """Hash files, results in the order of the entries: a Hashed, or the OSError for that one file.
 
-    Small files go in batches, a large one alone. Reads `entries` a few batches ahead; each entry's directory handle
-    must stay open until its result has come. `on_bytes(n)` is called in the caller's thread. With `tick` (seconds) the
-    iterator also yields None whenever that long nothing came, so that the caller can report and be cancelled in the
-    middle of a large file. Closing it stops the threads between two chunks.
+    Large files are hashed in a few threads, each alone; small ones go in batches to reader processes, since for them
+    the interpreter's lock would keep all threads to one processor. The first few hundred small files are hashed in the
+    caller's thread. Reads `entries` a few batches ahead; each entry's directory handle must stay open until its result
+    has come. A None among the entries asks for a turn: the oldest batch under way is waited for and handed out, then
+    comes a None. With `tick` (seconds) the iterator also yields None whenever that long nothing came, so that the
+    caller can report and be cancelled in the middle of a large file. `on_bytes(n)` is called in the caller's thread.
+    Closing it stops the threads between two chunks.
     """
-    batches = _batches(entries)
-    first = next(batches, None)
-    second = next(batches, None) if first is not None else None
-    if first is None:
-        return
-    if second is None and first.entries[0][2] < _LARGE:
-        yield from _hash_here(first, on_bytes)  # one directory's few files: not worth a thread
-        return
-    work: SimpleQueue[_Batch | None] = SimpleQueue()
-    stopping = threading.Event()
-    counts = [0] * workers
-    threads = [
-        threading.Thread(target=_hash_batches, args=(work, stopping, counts, index), daemon=True)
-        for index in range(workers)
-    ]
-    told = 0
-    for thread in threads:
-        thread.start()
+    workshop = _Workshop(workers, on_bytes, tick)
+    here = _BATCH_FILES if has_idle() else _HERE
+    batch = _Batch()
     try:
-        ahead: deque[_Batch] = deque()
-        for batch in chain([first], [] if second is None else [second], batches):
-            ahead.append(batch)
-            work.put(batch)
-            if len(ahead) < 2 * workers:
-                continue
-            told = yield from _results(ahead.popleft(), counts, told, on_bytes, tick)
-        while ahead:
-            told = yield from _results(ahead.popleft(), counts, told, on_bytes, tick)
+        for entry in entries:
+            if entry is None:
+                if batch.entries:
+                    workshop.put(batch)
+                    batch = _Batch()
+                if workshop.ahead:
+                    yield from workshop.oldest()
+                yield None
+            elif entry.size >= _LARGE:
+                if batch.entries:
+                    workshop.put(batch)
+                    batch = _Batch()
+                alone = _Batch()
+                alone.add(entry)
+                workshop.put(alone)
+            elif here and not batch.entries and not workshop.ahead:
+                here -= 1
+                yield _hash_entry(entry, on_bytes)
+            else:
+                batch.add(entry)
+                if batch.is_full:
+                    workshop.put(batch)
+                    batch = _Batch()
+            while len(workshop.ahead) >= 2 * workers:
+                yield from workshop.oldest()
+        if batch.entries:
+            workshop.put(batch)
+        while workshop.ahead:
+            yield from workshop.oldest()
     finally:
-        stopping.set()
-        for _ in threads:
-            work.put(None)
-        for thread in threads:
+        workshop.close()
+
+
+class _Workshop:
+    """The threads of one hash_many and the batches they have, oldest first."""
+
+    def __init__(self, workers: int, on_bytes: Callable[[int], None] | None, tick: float | None) -> None:
+        self.ahead: deque[_Batch] = deque()
+        self._work: SimpleQueue[_Batch | None] = SimpleQueue()
+        self._stopping = threading.Event()
+        self._counts = [0] * workers
+        self._told = 0
+        self._threads: list[threading.Thread] = []
+        self._workers = workers
+        self._on_bytes = on_bytes
+        self._tick = tick
+
+    def put(self, batch: _Batch) -> None:
+        if len(self._threads) < self._workers:  # one more thread for each of the first batches
+            arguments = (self._work, self._stopping, self._counts, len(self._threads))
+            self._threads.append(threading.Thread(target=_work_off, args=arguments, daemon=True))
+            self._threads[-1].start()
+        self.ahead.append(batch)
+        self._work.put(batch)
+
+    def oldest(self) -> Generator[Hashed | OSError | None, None, None]:
+        """Wait for the oldest batch and hand out its results."""
+        batch = self.ahead[0]
+        while not batch.done.wait(self._tick):
+            self._tell()
+            yield None
+        self._tell()
+        self.ahead.popleft()
+        yield from batch.results
+
+    def _tell(self) -> None:
+        total = sum(self._counts)
+        if self._on_bytes is not None and total > self._told:
+            self._on_bytes(total - self._told)
+        self._told = total
+
+    def close(self) -> None:
+        self._stopping.set()
+        for _ in self._threads:
+            self._work.put(None)
+        for thread in self._threads:
             thread.join()
 
 
-def _hash_here(batch: _Batch, on_bytes: Callable[[int], None] | None) -> Iterator[Hashed | OSError]:
-    for directory, name, _ in batch.entries:
-        try:
-            yield _hash_at(directory, name, on_bytes, None)
-        except OSError as error:
-            yield error
+def _hash_entry(
+    entry: Entry, on_bytes: Callable[[int], None] | None, stop: Callable[[], bool] | None = None
+) -> Hashed | OSError:
+    try:
+        return _hash_at(entry.directory, entry.name, on_bytes, stop)
+    except OSError as error:
+        return error
 
 
-def _batches(entries: Iterable[Entry]) -> Iterator[_Batch]:
-    waiting: list[Entry] = []
-    size = 0
-    for entry in entries:
-        if entry[2] >= _LARGE:
-            if waiting:
-                yield _Batch(waiting)
-            yield _Batch([entry])
-            waiting, size = [], 0
-            continue
-        waiting.append(entry)
-        size += entry[2]
-        if len(waiting) >= _BATCH_FILES or size >= _BATCH_BYTES:
-            yield _Batch(waiting)
-            waiting, size = [], 0
-    if waiting:
-        yield _Batch(waiting)
-
-
-def _results(
-    batch: _Batch, counts: list[int], told: int, on_bytes: Callable[[int], None] | None, tick: float | None
-) -> Generator[Hashed | OSError | None, None, int]:
-    """Wait for one batch and yield its results; returns how many bytes the caller has been told of."""
-    while not batch.done.wait(tick):
-        told = _tell(counts, told, on_bytes)
-        yield None
-    told = _tell(counts, told, on_bytes)
-    yield from batch.results
-    return told
-
-
-def _tell(counts: list[int], told: int, on_bytes: Callable[[int], None] | None) -> int:
-    total = sum(counts)
-    if on_bytes is not None and total > told:
-        on_bytes(total - told)
-    return total
-
-
-def _hash_batches(work: SimpleQueue[_Batch | None], stopping: threading.Event, counts: list[int], index: int) -> None:
-    """One worker thread. `counts[index]` is written by this thread alone."""
+def _work_off(work: SimpleQueue[_Batch | None], stopping: threading.Event, counts: list[int], index: int) -> None:
+    """One worker thread, which may have a reader process. `counts[index]` is written by this thread alone."""
 
     def count(size: int) -> None:
         counts[index] += size
 
-    while (batch := work.get()) is not None:
-        append = batch.results.append
-        for directory, name, _ in batch.entries:
+    reader: Reader | None = None
+    has_reader = True
+    try:
+        while (batch := work.get()) is not None:
             if stopping.is_set():
                 return
-            try:
-                append(_hash_at(directory, name, count, stopping.is_set))
-            except OSError as error:
-                append(error)
-            except Stopped:
-                return
-        batch.done.set()
+            if has_reader and reader is None and len(batch.entries) > 1:
+                reader = take_reader()
+                has_reader = reader is not None
+            digests: list[bytes] = []
+            if reader is not None and len(batch.entries) > 1:
+                try:
+                    digests = _ask(reader, batch.entries)
+                except ReaderGone:
+                    reader.close()
+                    reader, has_reader = None, False
+            append = batch.results.append
+            for number, entry in enumerate(batch.entries):
+                if digests and digests[number]:
+                    assert entry.seen is not None
+                    append(Hashed(Identity(entry.size, digests[number]), entry.seen))
+                    counts[index] += entry.size
+                else:
+                    append(_hash_entry(entry, count, stopping.is_set))
+            batch.done.set()
+    except Stopped:
+        return
+    finally:
+        if reader is not None:
+            give_back(reader)
+
+
+def _ask(reader: Reader, entries: list[Entry]) -> list[bytes]:
+    """The digests a reader has for a batch, b"" where it has none. Raises ReaderGone."""
+    parts: list[tuple[int, list[tuple[bytes, int, int, int, int]]]] = []
+    files: list[tuple[bytes, int, int, int, int]] = []
+    where: int | None = None
+    unasked = 0
+    for directory, name, size, seen in entries:
+        if directory is None or seen is None or seen.st_size != size:
+            return []
+        if directory != where:
+            if len(parts) == DIRECTORIES_MAX:
+                unasked = len(entries)
+                break
+            where, files = directory, []
+            parts.append((directory, files))
+        files.append((name, size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino))
+    digests = [digest for part in reader.hash_files(parts) for digest in part]
+    return digests + [b""] * (unasked - len(digests)) if unasked else digests

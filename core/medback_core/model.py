@@ -200,6 +200,15 @@ class DamageFound(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CopyGone(Event):
+    """A look at a drive did not find a copy where it lay; it does not count any more. `state` is "missing", or, where
+    another file stands there, "changed" (since, by its time) or "damaged" (as old as the copy)."""
+
+    path: bytes
+    state: str = "missing"
+
+
+@dataclass(frozen=True, slots=True)
 class Warned(Event):
     """Something a person should know, that is no failure."""
 
@@ -271,7 +280,8 @@ class RebuildSummary(Summary):
 
 @dataclass(frozen=True, slots=True)
 class BackupSummary(Summary):
-    """What a backup onto one target did. Counts are identities (each content once)."""
+    """What a backup onto one target did, or in a dry run would do; `remaining` and `lacking_bytes` are those of after
+    it. Counts are identities (each content once)."""
 
     target: Target
     copied: int = 0
@@ -281,10 +291,11 @@ class BackupSummary(Summary):
     remaining: int = 0  # identities still below their wanted copies
     remaining_bytes: int = 0
     free_bytes: int = 0
-    reclaimable_bytes: int = 0
+    reclaimable_bytes: int = 0  # older versions there and, on a full drive while something remains, surplus copies
+    surplus_bytes: int = 0  # the part of it that is surplus
     full: bool = False
     unproven: int = 0  # read back, but not provably from the medium
-    lacking_bytes: int = 0  # room the shelf still lacks for all wanted copies
+    lacking_bytes: int = 0  # room the shelf at least lacks for all wanted copies
     would_copy: tuple[bytes, ...] = ()  # dry run: the first files that would go
 
 
@@ -333,6 +344,7 @@ class RestoreStatus(Summary):
     missing: int = 0
     missing_bytes: int = 0
     differing: int = 0
+    unreachable: Count = Count()  # of the missing: no usable target is said to hold it
     next: NextTarget | None = None
 
 

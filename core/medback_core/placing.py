@@ -1,7 +1,8 @@
 """Where a content lies on a drive, and what is done about the file that stands there already.
 
 FOLDER/relative/path, plain. A file of ours that a current path still wants is moved to where that path belongs, one
-that none wants moves into `.medback-old/`; a file medback did not put there is never touched.
+that none wants moves into `.medback-old/`, one that rotted into `.medback-damaged/`; a file medback did not put there
+is never touched.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from . import disk, names
+from .aside import keep_damaged_file
 from .model import OLD_DIRECTORY, Identity, Source, is_metadata
 from .session import (
     Copy,
@@ -27,7 +29,7 @@ from .session import (
     source_by_key,
 )
 from .sidecar import FileRecord
-from .target_records import Recorder
+from .target_records import Recorder, same_time
 from .targets import Drive, write_identity
 
 
@@ -37,6 +39,7 @@ class There(enum.Enum):
     NOTHING = enum.auto()
     THE_SAME = enum.auto()  # the very content: nothing to copy
     OURS = enum.auto()  # another content medback put there: superseded
+    ROTTEN = enum.auto()  # medback put it there, and it is not what it was, though as old: kept aside
     FOREIGN = enum.auto()  # left alone; ours gets another name
 
 
@@ -135,13 +138,16 @@ def occupant(drive: Drive, recorder: Recorder, path: bytes, wanted: Identity) ->
     if not stat.S_ISREG(status.st_mode):
         return Occupant(path, There.FOREIGN)
     record = recorder.lookup(directory, name)
-    if record is not None and record.md5 is not None and record.size == status.st_size:
+    other = There.FOREIGN
+    if record is not None and record.ours and same_time(drive, status.st_mtime_ns, record.mtime_ns):
+        other = There.ROTTEN
+    if record is not None and record.md5 is not None and record.size == status.st_size and record.damaged is None:
         if Identity(record.size, record.md5) != wanted:
             return Occupant(path, There.OURS if record.ours else There.FOREIGN, record)
     elif status.st_size != wanted.size:
-        return Occupant(path, There.FOREIGN)
+        return Occupant(path, other, record)
     if disk.content_on_drive(drive.root, path) != wanted:
-        return Occupant(path, There.FOREIGN)
+        return Occupant(path, other, record)
     ours = record is not None and record.ours
     found = FileRecord(name, wanted.size, status.st_mtime_ns, wanted.md5, mode=status.st_mode & 0o777, ours=ours)
     return Occupant(path, There.THE_SAME, found)
@@ -160,7 +166,7 @@ def free_place(
     while True:
         if where not in taken:
             found = occupant(drive, recorder, where, wanted)
-            if found.there is not There.FOREIGN and (found.there is not There.OURS or where == path):
+            if found.there in (There.NOTHING, There.THE_SAME) or (found.there is not There.FOREIGN and where == path):
                 return found
         candidate = disk.collision_name(name if candidate == name else candidate + b"~")
         where = join(directory, candidate)
@@ -177,12 +183,16 @@ def another_name(drive: Drive, path: bytes, taken: Collection[bytes] = ()) -> by
 
 
 def displace(layout: Layout, recorder: Recorder, found: Occupant) -> bool:
-    """Move a file of ours away, to where a current path wants it or into `.medback-old/`; True for the latter.
+    """Move a file of ours away, to where a current path wants it or into `.medback-old/`; True for the latter. One that
+    rotted goes into `.medback-damaged/`: it is nobody's copy.
 
     Its new place is on record, durably, before it moves; then the DB is told. Call when its successor is durable.
     Raises OSError.
     """
     session, drive, record = layout.session, layout.drive, found.record
+    if found.there is There.ROTTEN:
+        keep_damaged_file(drive.root, found.path)
+        return False
     assert record is not None and record.md5 is not None
     identity = Identity(record.size, record.md5)
     key = find_identity(session, identity)

@@ -23,7 +23,7 @@ __all__ = [
     "WhatIfEvery",
     "next_target",
     "restore_plan",
-    "room_lacking",
+    "unreachable",
     "what_if",
     "what_if_every",
 ]
@@ -71,19 +71,21 @@ def restore_plan(
     path: bytes | None = None,
     to: bytes | None = None,
     without: Collection[Target] = (),
+    here: Collection[int] = (),
 ) -> Iterator[Event]:
     """Which targets to plug in, in which order, to get back what is missing at its destination; with `all_of_it`, what
     it would take if nothing stood there. Ends with a PlanSummary. Raises Refused.
 
     Only of `source` (alias), only at and below `path`; `to`: another place to restore to. Claims serve as well as
-    copies we know; lost targets and those `without` are left out. Looking at destinations may read files.
+    copies we know; lost targets and those `without` are left out. Looking at destinations may read files. Among plans
+    that are equally good, the one with more of the targets that are `here` (row keys), those first.
     """
     places = destinations.destinations(session, source=source, to=to)
     scope = destinations.scope(path)
     if scope is not None and not any(_knows(session, place.source, scope) for place in places):
         where = names.display_name(source) if source is not None else "any source"
         raise Refused("no-such-path", f"nothing is known of {names.display_name(scope)} in {where}")
-    usable = _usable(session, without)
+    usable = _usable(session, without, here)
     unreachable: list[NamedFile] = []
     groups: PlacementCounts = {}
     differing = 0
@@ -122,11 +124,15 @@ def _knows(session: Session, source: Source, scope: bytes) -> bool:
     )
 
 
-def _usable(session: Session, without: Collection[Target]) -> dict[int, tuple[Target, int]]:
-    """The targets a restore may be told to use, with their rank: 0 the best to read from."""
+def _usable(session: Session, without: Collection[Target], here: Collection[int] = ()) -> dict[int, tuple[Target, int]]:
+    """The targets a restore may be told to use, with their rank: 0 the best to read from. One that is here comes before
+    one of its kind that has to be fetched."""
     out = {target.key for target in without}
     return {
-        target.key: (target, _RANK[target.state] if target.known else _RANK_UNKNOWN)
+        target.key: (
+            target,
+            2 * (_RANK[target.state] if target.known else _RANK_UNKNOWN) + (bool(here) and target.key not in here),
+        )
         for target in db.list_targets(session, unknown=True)
         if target.key not in out and target.state is not TargetState.LOST
     }
@@ -223,15 +229,8 @@ def next_target(
     return NextTarget(usable[first.target][0], first.brings.files, first.brings.bytes)
 
 
-def room_lacking(session: Session) -> int:
-    """Bytes the shelf still lacks for all copies that are wanted and missing, given the room on each active target when
-    it was last seen."""
-    _, needed = db.below_wanted(session, db.counting_keys(session))
-    room = 0
-    for target in db.list_targets(session):
-        if target.counts and target.free_bytes is not None:
-            allowed = target.free_bytes
-            if target.capacity is not None:
-                allowed = min(allowed, target.capacity - db.held_by(session, target.key).bytes)
-            room += max(0, allowed)
-    return max(0, needed - room)
+def unreachable(session: Session, groups: Mapping[int, Count]) -> Count:
+    """The part of what is missing, given by placement id, that no usable target is said to hold."""
+    usable = _usable(session, ()).keys()
+    bare = (count for key, count in groups.items() if not db.placement(session, key).anywhere & usable)
+    return sum(bare, NOTHING)

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from . import disk, names
-from .model import DamageFound, Event, Progress, ProveSummary, Skipped
+from .model import DamageFound, Event, Identity, Progress, ProveSummary, Skipped
 from .session import (
     Session,
     copies_of,
@@ -48,24 +48,42 @@ def prove(session: Session, *, source: str | None = None) -> Iterator[Event]:
             if len(files) < 2:
                 continue
             identities += 1
-            size = identity_of(session, identity).size
+            content = identity_of(session, identity)
+            reference = files[0]
             for other in files[1:]:
                 try:
-                    for done in _compare(files[0], other):
+                    for done in _compare(reference, other):
                         if time.monotonic() - told > 0.1:
                             told = time.monotonic()
                             yield Progress("proving", compared, compared_bytes + done, current=other.shown)
                     compared += 1
-                    compared_bytes += size
+                    compared_bytes += content.size
                 except _Differ:
                     differing += 1
-                    yield DamageFound(
-                        other.shown,
-                        f"has the size and MD5 of {names.display_name(files[0].shown)}, but other content",
-                    )
+                    if _holds(reference, content):
+                        yield _told(other, reference, content)
+                    else:  # the others are compared with this one
+                        yield _told(reference, other, content)
+                        reference = other
                 except OSError as error:
                     yield Skipped(other.shown, error.strerror or "cannot be read")
         yield ProveSummary(identities, compared, compared_bytes, differing)
+
+
+def _holds(file: _File, content: Identity) -> bool:
+    try:
+        return disk.content_on_drive(file.root, file.path) == content
+    except OSError:
+        return False
+
+
+def _told(file: _File, reference: _File, content: Identity) -> DamageFound:
+    """Two contents of one size and MD5, or one file that is not what it is said to be: that is for `verify`."""
+    if _holds(file, content):
+        return DamageFound(
+            file.shown, f"has the size and MD5 of {names.display_name(reference.shown)}, but other content"
+        )
+    return DamageFound(file.shown, "is damaged or was changed: it has not the MD5 on record; `medback verify` looks")
 
 
 class _Differ(Exception):

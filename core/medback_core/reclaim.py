@@ -28,6 +28,7 @@ from .session import (
     counting_keys,
     is_named,
     list_sources,
+    surplus_bytes,
     surplus_copies,
     wanted_of,
     withdraw_copies,
@@ -61,6 +62,15 @@ def reclaim(
                 if not isinstance(event, model.Summary):
                     yield event
             yield from _free(session, drive, old, surplus, dry_run)
+
+
+def reclaimable(session: Session, drive: Drive, *, surplus: bool) -> tuple[int, int]:
+    """(bytes of older versions, bytes of surplus copies) that a reclaim would free on an open drive; the second only
+    where it is asked for, since every copy there must be looked at."""
+    old = copies_below(session, drive.target.key, OLD_DIRECTORY)
+    foreign = _named_by_others(session, drive) if old else frozenset()
+    free = sum(identity.size for identity, copy in old if _is_disposable(session, identity, copy, foreign))
+    return free, surplus_bytes(session, drive.target.key, counting_keys(session)) if surplus else 0
 
 
 def _free(session: Session, drive: Drive, old: bool, surplus: bool, dry_run: bool) -> Iterator[Event]:

@@ -11,7 +11,7 @@ from .hashing import ChangedWhileRead, Hashed
 from .model import DamageFound, Event, Identity, Skipped, Standing, Trouble, Warned
 from .names import display_name
 from .session import SidecarStat, join
-from .session.scanning import Put, ScanRow
+from .session.scanning import Check, Put, ScanRow
 from .session.values import load_ns, signed, store_ns
 from .sidecar.records import FileRecord, Sidecar, Trust
 
@@ -80,6 +80,7 @@ class Directory:
     puts: list[Put] = field(default_factory=list)
     changes: list[Put] = field(default_factory=list)  # staged; with an md5 of None: gone
     claims: list[tuple[Identity, str, Standing]] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)  # what the sidecar says of when files were last read
     back: list[bytes] = field(default_factory=list)  # new names
     waiting: int = 0  # questions not answered
     write: bool = False  # its sidecar must be rewritten
@@ -348,7 +349,10 @@ def _same_time(record: FileRecord, status: os.stat_result) -> bool:
 
 
 def _believe(directory: Directory, record: FileRecord, *, claims: bool = False) -> None:
-    """Take up the copies a record tells of, with their standing only where the record itself is whole."""
+    """Take up the copies a record tells of, with their standing only where the record itself is whole, and when the
+    file was last read."""
+    if record.verified is not None and record.md5 is not None and record.trust is Trust.WHOLE:
+        directory.checks.append((record.name, record.verified, record.size, record.md5))
     if record.md5 is None or not record.bds or (record.trust is Trust.EDITED and not claims):
         return
     identity = Identity(record.size, record.md5)

@@ -25,6 +25,7 @@ from .session.scanning import (
     mark_dirty,
     mark_known,
     mark_seen,
+    note_checks,
     put_files,
     returned,
     stage,
@@ -139,6 +140,9 @@ class Recording:
             mark_known(session, key, (row[0] for row in directory.adopted), self._newest)
         if directory.puts:
             put_files(session, key, directory.puts, new=directory.new)
+        if directory.checks:
+            note_checks(session, key, directory.checks)
+            directory.checks = []
         if directory.changes:
             stage(session, source, key, directory.changes)
             directory.stages = True

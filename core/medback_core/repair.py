@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import stat
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from . import disk, model, names
+from .aside import keep_damaged_file
 from .disk import ContentDiffers, Staged
 from .errors import Refused
 from .model import (
-    DAMAGED_DIRECTORY,
-    SIDECAR_NAME,
     Event,
     Identity,
     Progress,
@@ -47,7 +45,7 @@ from .session import (
 )
 from .sidecar import FileRecord, Trust
 from .source_records import flush_sources
-from .target_records import Recorder, look_at, read_sidecar
+from .target_records import LookSummary, Recorder, look_at, same_time
 from .targets import Drive, find_drive, open_drive, resolve_target
 
 
@@ -97,6 +95,10 @@ def _repair_source(session: Session, source: Source, only: Target | None, dry_ru
         for path, row in troubled(session, source.key):
             identity = Identity(row.size, row.md5)
             shown = os.path.join(source.path, path)
+            status = root.stat(path)
+            if status is not None and (status.st_size, status.st_mtime_ns) != (row.size, row.mtime_ns):
+                yield Unrepairable(shown, "was changed since; the next update takes it up")
+                continue
             places = [p for p in _places(session, row.identity, only) if (p.root, p.path) != (source.path, path)]
             if dry_run:
                 yield _would(shown, places, session, row.identity)
@@ -124,19 +126,25 @@ def _repair_source(session: Session, source: Source, only: Target | None, dry_ru
 
 
 def _repair_target(session: Session, drive: Drive, only: Target | None, dry_run: bool) -> Iterator[Event]:
+    looked = LookSummary()
     for event in look_at(session, drive):
-        if not isinstance(event, model.Summary):
+        if isinstance(event, LookSummary):
+            looked = event
+        else:
             yield event
     recorder = Recorder(drive)
-    for directory, record in list(_damaged_records(drive)):
+    for directory, record in looked.spoilt:
+        if record.md5 is None:
+            continue
         path = join(directory, record.name)
         shown = os.path.join(drive.root.path, path)
-        assert record.md5 is not None
         identity = Identity(record.size, record.md5)
         key = find_identity(session, identity) or identity_key(session, identity)
         there = next((c for c in copies_of(session, key) if c.target == drive.target.key and c.standing), None)
         if there is not None and there.path != path:
             yield Warned(f"{names.display_name(shown)}: the same content lies sound elsewhere on this drive already")
+            if not dry_run:
+                yield from _put_away(drive, recorder, path, record)
             continue
         if not record.ours:
             yield Unrepairable(shown, "medback did not put it there; the next backup makes a copy of its own")
@@ -159,24 +167,16 @@ def _repair_target(session: Session, drive: Drive, only: Target | None, dry_run:
             record_copies(session, [copy])
 
 
-def _damaged_records(drive: Drive) -> Iterator[tuple[bytes, FileRecord]]:
-    """(directory, record) of every file the drive's own sidecars call damaged."""
-    waiting = [b""]
-    while waiting:
-        directory = waiting.pop()
-        try:
-            entries = dict(drive.root.scan(directory))
-            sidecar = read_sidecar(drive.root, directory) if SIDECAR_NAME in entries else None
-        except OSError:
-            continue  # look_at has listed it
-        for name, status in entries.items():
-            if isinstance(status, OSError) or not stat.S_ISDIR(status.st_mode):
-                continue
-            if status.st_dev == drive.root.device and (directory or name != DAMAGED_DIRECTORY):
-                waiting.append(join(directory, name))
-        for record in sidecar.files.values() if sidecar is not None else ():
-            if record.damaged is not None and record.md5 is not None:
-                yield directory, record
+def _put_away(drive: Drive, recorder: Recorder, path: bytes, record: FileRecord) -> Iterator[Event]:
+    """A damaged file nobody needs any more is kept aside; one that somebody changed there is left to that person."""
+    try:
+        status = drive.root.stat(path)
+        if status is not None and record.ours and same_time(drive, status.st_mtime_ns, record.mtime_ns):
+            keep_damaged_file(drive.root, path)
+        recorder.drop(*os.path.split(path))
+        recorder.commit()
+    except OSError as error:
+        yield Unrepairable(os.path.join(drive.root.path, path), f"could not be kept aside: {error.strerror}")
 
 
 # --- both ----------------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def _put(group: disk.Group, staged: Staged, identity: Identity) -> str | None:
         group.flush()
         if group.read_back(staged)[0] != identity.md5:
             return "read back with other content than was written"
-        _keep_aside(group.root, staged.rel)
+        keep_damaged_file(group.root, staged.rel)
         for _, error in group.publish():
             if error is not None:
                 raise error
@@ -273,18 +273,6 @@ def _stage(
                 yield Progress("repairing", 0, done, None, identity.size, os.path.join(group.root.path, path))
     finally:
         os.close(fd)
-
-
-def _keep_aside(root: disk.Root, path: bytes) -> None:
-    """Move the damaged file into `.medback-damaged/DATE/`, under its own path."""
-    if root.stat(path) is None:
-        return
-    stamp = model.date_stamp(model.now()).encode()
-    goal, number = join(join(DAMAGED_DIRECTORY, stamp), path), 1
-    while root.stat(goal) is not None:
-        number += 1
-        goal = join(join(DAMAGED_DIRECTORY, b"%s-%d" % (stamp, number)), path)
-    disk.move(root, path, goal)
 
 
 def _holds(root: disk.Root, path: bytes, identity: Identity) -> bool:

@@ -33,6 +33,7 @@ from .restoring_status import finish_restore, restore_status
 from .session import (
     Expected,
     Session,
+    find_file,
     is_placed,
     join,
     list_gone,
@@ -80,7 +81,8 @@ def restore(
     """Copy back from a target what is missing; ends with a RestoreSummary.
 
     `source` is an alias, `path` relative to the source(s), `to` a directory in which each source gets a folder instead
-    of its own place, `deleted` asks for what is gone from the sources instead of what should be there. A file that
+    of its own place, `deleted` asks for what is gone from the sources instead of what should be there (and
+    with `path` naming a file, for its latest older version). A file that
     differs from what is restored is left alone (`skip`), or what is restored gets another name (`rename`), or what is
     there is moved aside first (`overwrite`). The target is never written to. Raises Refused, DriveGone (what was
     restored is kept).
@@ -95,7 +97,7 @@ def restore(
         if where is None:
             raise Refused("not-plugged-in", f"{names.display_name(target_word_or_path)} is not plugged in")
         with ExitStack() as stack:
-            drive = stack.enter_context(open_drive(session, where, write=False))
+            drive = stack.enter_context(open_drive(session, where, write=False, as_it_is=True))
             yield from (Warned(note) for note in drive.notes)
             run = _Run(session, drive, conflict, deleted, dry_run)
             for destination in destinations(session, source=source, to=to):
@@ -138,8 +140,7 @@ class _Run:
         self.next: NextTarget | None = None
         self.missing = Count()
         self._beside: tuple[bytes, list[bytes]] | None = None
-        cloned = disk.same_uuid(drive.identity.fs_uuid, drive.filesystem.uuid) is False
-        self.target = drive.target.key if drive.identity.id and not cloned and not dry_run else None
+        self.target = drive.target.key if drive.identity.id and not drive.doubtful and not dry_run else None
         begin_lacking(session)
 
     # --- where to --------------------------------------------------------------------------------------------------
@@ -229,7 +230,8 @@ class _Run:
             return
         last: bytes | None = None
         for gone in list_gone(reader, destination.source.key, only):
-            if gone.path != last:  # of several versions the latest
+            older = gone.path != only and find_file(reader, gone.source, gone.path) is not None
+            if gone.path != last and not older:  # of several versions the latest; an older one only if it is named
                 last = gone.path
                 yield Expected(gone.source, gone.path, gone.identity, gone.content, gone.mtime_ns, gone.mode)
 

@@ -9,7 +9,7 @@ from . import disk
 from .contexts import expect_again, finish_expected
 from .destinations import State, destinations, look, open_root, scope
 from .model import Count, Event, Progress, RestoreStatus, Unrestored
-from .plans import next_target
+from .plans import next_target, unreachable
 from .session import Session
 from .session.expected import wanted_files
 
@@ -55,7 +55,8 @@ def restore_status(
             finish_expected(session, only_if_observed=True)
     total = sum(missing.values(), Count())
     following = next_target(session, missing) if missing else None
-    yield RestoreStatus(expected, present, total.files, total.bytes, differing, following)
+    bare = unreachable(session, missing)
+    yield RestoreStatus(expected, present, total.files, total.bytes, differing, bare, following)
 
 
 def finish_restore(session: Session) -> None:

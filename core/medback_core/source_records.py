@@ -77,8 +77,8 @@ def render_sidecar(
     held = copies.of(directory)
     before = old.files if old is not None else {}
     files: dict[bytes, FileRecord] = {}
-    for name, size, mtime_ns, md5, mode, trouble, identity in record_rows(session, directory):
-        record = FileRecord(name, size, mtime_ns, md5, mode, held.get(identity, ()))
+    for name, size, mtime_ns, md5, mode, trouble, identity, read_at in record_rows(session, directory):
+        record = FileRecord(name, size, mtime_ns, md5, mode, held.get(identity, ()), verified=read_at)
         if trouble:
             record.damaged = model.now()
         if name in before:
@@ -99,6 +99,8 @@ def _keep(record: FileRecord, old: FileRecord) -> None:
     """Carry over what only the sidecar knows."""
     record.tags = old.tags
     record.extra = old.extra
+    if record.verified is None and (old.size, old.md5) == (record.size, record.md5):
+        record.verified = old.verified
     if record.damaged is not None and old.damaged is not None:
         record.damaged = old.damaged
     if any(bd.extra for bd in old.bds):

@@ -17,8 +17,11 @@ from .session import (
     aliases_of,
     find_target,
     folders,
+    free_label,
+    is_target_name,
     list_sources,
     new_id,
+    note_used,
     save_folder,
     save_target,
     target_by_id,
@@ -41,6 +44,7 @@ class Drive:
     identity: TargetIdentity
     is_new: bool = False
     writable: bool = True
+    doubtful: bool = False  # a clone that is only read: nothing of what lies there says anything of the target
     notes: list[str] = field(default_factory=list)  # what a person should be told about it
 
     def true_place(self, path: bytes) -> tuple[str, bytes] | None:
@@ -54,9 +58,8 @@ class Drive:
     def check(self) -> None:
         """Raise DriveGone when the path no longer leads to this drive: asked before every batch."""
         if not self.root.is_same_drive():
-            raise DriveGone(
-                f"{names.display_name(self.root.path)} is no longer the drive it was; nothing more was written"
-            )
+            shown = names.display_name(self.root.path)
+            raise DriveGone(f"{shown} is no longer the drive it was; nothing more was written")
 
 
 def read_identity(root: disk.Root) -> TargetIdentity | None:
@@ -66,9 +69,8 @@ def read_identity(root: disk.Root) -> TargetIdentity | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise Refused(
-            "identity-unreadable", f"the identity of {names.display_name(root.path)}: {error.strerror}"
-        ) from error
+        shown = names.display_name(root.path)
+        raise Refused("identity-unreadable", f"the identity of {shown}: {error.strerror}") from error
     return parse_target_identity(data)
 
 
@@ -142,13 +144,14 @@ def open_drive(
     capacity: int | None = None,
     new_id: bool = False,
     same_drive: bool = False,
+    as_it_is: bool = False,
 ) -> Iterator[Drive]:
     """Open the drive at `path`, identified, and keep its lock while in use.
 
-    `write` false never writes there; a drive that is no target can then be read too (its `identity.id` is empty).
-    `create`
-    makes a target of what is none; `yes` does so too, but never answers a drive that seems not plugged in or a clone
-    (`new_id`, `same_drive` do). Raises Refused, NeedsAnswer; nothing is changed then.
+    `write` false never writes there; a drive that is no target can then be read too (its `identity.id` is empty), and
+    with `as_it_is` a clone (it is `doubtful`). `create` makes a target of what is none; `yes` does so too, but never
+    answers a drive that seems not plugged in or a clone (`new_id`, `same_drive` do). Raises Refused, NeedsAnswer;
+    nothing is changed then.
     """
     with _open_root(path) as root, disk.lock_drive(root):
         filesystem = disk.describe(root.path)
@@ -156,7 +159,7 @@ def open_drive(
             _refuse_overlap(session, root.path)
             if filesystem.read_only:
                 raise Refused("read-only", f"{names.display_name(path)} is mounted read-only")
-        drive = _identify(session, root, filesystem, write, create, yes, new_id, same_drive)
+        drive = _identify(session, root, filesystem, write, create, yes, new_id, same_drive, as_it_is)
         if (label is not None and label != drive.target.label) or (
             capacity is not None and capacity != drive.target.capacity
         ):
@@ -172,9 +175,13 @@ def open_drive(
                 f"{names.display_name(path)} is on the same disk as the source {names.display_name(shared)}: "
                 "no protection if that disk dies"
             )
-        if drive.identity.id:
+        if drive.identity.id and not drive.doubtful:
             _see(session, drive, write)
-        yield drive
+        try:
+            yield drive
+        finally:
+            if drive.target.key >= 0 and not drive.doubtful:
+                note_used(session, drive.target.key, free=root.free_bytes())
 
 
 def _identify(
@@ -186,6 +193,7 @@ def _identify(
     yes: bool,
     fresh_id: bool,
     same_drive: bool,
+    as_it_is: bool,
 ) -> Drive:
     identity = read_identity(root)
     if identity is None or not identity.id:
@@ -196,15 +204,18 @@ def _identify(
     if reason is None or same_drive:
         return drive
     if not fresh_id:
-        if not write:
+        if as_it_is and not write:
             drive.notes.append(reason)
+            drive.doubtful = True
             return drive
         raise NeedsAnswer(
             "clone",
-            f"{reason}. Is it another drive now (--new-id), or is it the same one (--same-drive)?",
+            f"{reason}. Is it another drive now, or is it the same one? (`target` and `discover` take the answer: "
+            "--new-id or --same-drive)",
             option="--new-id or --same-drive",
         )
-    target = Target(-1, new_id(), drive.target.label, capacity=drive.target.capacity, created=model.now())
+    label = free_label(session, drive.target.label)
+    target = Target(-1, new_id(), label, capacity=drive.target.capacity, created=model.now())
     return Drive(root, target, filesystem, replace(identity, id=target.id, also=()), is_new=True, writable=write)
 
 
@@ -257,6 +268,7 @@ def _without_identity(
 ) -> Drive:
     shown = names.display_name(root.path)
     last = [target for target in targets_at(session, root.path) if target.known]
+    notes = []
     if last:
         was = last[0]
         if same_drive:
@@ -269,6 +281,12 @@ def _without_identity(
                 f"{shown} was the target {names.display_name(was.name)}, but {what}: is the drive plugged in? "
                 "(--same-drive: it is that drive; --init: make it a new target)",
                 option="--init or --same-drive",
+            )
+        if was.state is not TargetState.LOST:
+            called = names.display_name(was.name)
+            notes.append(
+                f"the target {called} was last seen there. If this is that drive, emptied, its copies are gone: "
+                f"`medback set-target {was.id} --state lost` says so"
             )
     if damaged is not None and create is not True:
         raise NeedsAnswer(
@@ -284,10 +302,10 @@ def _without_identity(
         raise NeedsAnswer("new-target", _question(session, root, filesystem), option="--init")
     identifier = family[0] if family else new_id()
     known = target_by_id(session, identifier)
-    label = os.path.basename(os.fsdecode(root.path)) or identifier
+    label = free_label(session, os.path.basename(os.fsdecode(root.path)) or identifier)
     target = Target(-1 if known is None else known.key, identifier, label, created=model.now())
     identity = TargetIdentity(id=identifier, label=label, created=target.created, also=tuple(family[1:]))
-    return Drive(root, target, filesystem, identity, is_new=True)
+    return Drive(root, target, filesystem, identity, is_new=True, notes=notes)
 
 
 def _question(session: Session, root: disk.Root, filesystem: disk.FileSystem) -> str:
@@ -373,17 +391,21 @@ def find_drive(session: Session, target: Target) -> bytes | None:
 def resolve_target(session: Session, word: str) -> tuple[Target | None, bytes | None]:
     """What a TARGET argument names: an existing directory, an id, or a label. (target if known, path if plugged in).
 
-    Raises Refused for a word that is none of these.
+    A directory that is no target (an empty mount point, say) gives way to a target called so. Raises Refused for a word
+    that is none of these.
     """
-    path = names.from_text(word)
+    path, there = names.from_text(word), None
     try:
         if stat.S_ISDIR(os.stat(path).st_mode):
-            identity = identity_at(os.path.abspath(path))
-            known = target_by_id(session, identity.id) if identity is not None and identity.id else None
-            return known, os.path.abspath(path)
+            there = os.path.abspath(path)
     except (OSError, ValueError):
         pass  # no such directory: an id or a label, then
-    if b"/" in path:
+    if there is not None:
+        identity = identity_at(there)
+        known = target_by_id(session, identity.id) if identity is not None and identity.id else None
+        if known is not None or b"/" in path or not is_target_name(session, word):
+            return known, there
+    elif b"/" in path:
         raise Refused("no-such-path", f"{names.display_name(word)} does not exist")
     target = find_target(session, word)
     return target, find_drive(session, target)

@@ -2,53 +2,54 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import stat
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 from . import disk, model, names
-from .disk import FromDrive
 from .errors import Refused
 from .model import (
+    CopyGone,
     DamageFound,
     Event,
     FileDone,
     Identity,
-    Progress,
     Skipped,
     Source,
     Standing,
     TargetState,
-    Trouble,
     VerifySummary,
     Warned,
 )
+from .rereading import RESUMED, Ticker, read_whole
 from .session import (
     Copy,
     Session,
     add_pending,
+    clear_pending,
+    copy_on,
     due_copies,
-    due_files,
-    file_by_key,
-    files_in,
-    find_directory,
+    forget_round,
+    identity_key,
+    join,
     list_sources,
-    mark_trouble,
-    note_read,
-    path_of_file,
+    note_done,
     queue_copies,
-    queue_files,
     record_copies,
     save_target,
     withdraw_copies,
 )
+from .sidecar import FileRecord
 from .source_records import flush_sources
 from .target_records import LookSummary, Recorder, look_at, same_time
 from .targets import Drive, open_drive, write_identity
+from .verify_source import verify_source
 
 _KEEP_EVERY = 5.0  # seconds between two recordings of what was verified
+_NO_MORE = "it does not count as a copy any more"
+_STATES = {"missing": "is missing", "changed": "was changed on the drive", "damaged": "is damaged"}
 
 
 def verify(
@@ -57,14 +58,15 @@ def verify(
     """Read again what lies in a source (or a directory of one) or on a target; ends with a VerifySummary.
 
     Oldest checked first; `older_than` seconds leaves out what was checked since, `max_bytes` stops after so much. What
-    was checked is recorded every few seconds, so that a verify that is stopped goes on where it was. A copy that is
-    damaged or missing stops counting at once. Raises Refused.
+    was checked is recorded every few seconds: a verify of all of a source or target that was stopped (or reached
+    `max_bytes`) goes on where it was, and when it is through the next one begins anew. A copy that is damaged or
+    missing stops counting at once. Raises Refused, NeedsAnswer, DriveGone.
     """
     before = None if older_than is None else model.now() - older_than
     with disk.lock_session(os.fsencode(session.path)):
         inside = _source_of(session, path)
         if inside is not None:
-            yield from _verify_source(session, *inside, before, max_bytes)
+            yield from verify_source(session, *inside, before, max_bytes)
             return
         writable = not disk.describe(path).read_only if os.path.isdir(path) else False
         with open_drive(session, path, write=writable) as drive:
@@ -87,38 +89,9 @@ def _source_of(session: Session, path: bytes) -> tuple[Source, bytes] | None:
     return None
 
 
-def read_whole(root: disk.Root, path: bytes, progress: _Ticker) -> Generator[Event, None, FromDrive]:
-    """Hash one file from its drive with progress. Raises OSError."""
-    steps = disk.read_from_drive(root, path)
-    while True:
-        try:
-            done = next(steps)
-        except StopIteration as end:
-            return end.value
-        if progress.due():
-            yield progress.event(done, os.path.join(root.path, path))
-
-
-@dataclass(slots=True)
-class _Ticker:
-    """Progress at most ten times a second."""
-
-    phase: str
-    files_total: int
-    bytes_total: int
-    files: int = 0
-    bytes: int = 0
-    _told: float = 0.0
-
-    def due(self) -> bool:
-        return time.monotonic() - self._told > 0.1
-
-    def event(self, more: int, current: bytes) -> Progress:
-        self._told = time.monotonic()
-        return Progress(self.phase, self.files, self.bytes + more, self.files_total, self.bytes_total, current)
-
-
 class _VerifyTarget:
+    """One verify of one open drive."""
+
     def __init__(self, session: Session, drive: Drive, before: int | None, max_bytes: int | None) -> None:
         self.session = session
         self.drive = drive
@@ -126,20 +99,35 @@ class _VerifyTarget:
         self.max_bytes = max_bytes
         self.recorder = Recorder(drive)
         self.good: list[Copy] = []
-        self.bad: list[Copy] = []
+        self.bad: list[tuple[Copy, bool]] = []  # whether its file is still there
+        self.passed: list[int] = []  # identities of which nothing was found out
         self.summary = VerifySummary()
         self._kept = time.monotonic()
+        self._unwritten: OSError | None = None
 
     def run(self) -> Iterator[Event]:
+        """Look, read, record; ends with the VerifySummary."""
         looked = LookSummary()
+        told: set[bytes] = set()
         for event in look_at(self.session, self.drive):
             if isinstance(event, LookSummary):
                 looked = event
+                continue
+            if isinstance(event, CopyGone | DamageFound):
+                told.add(event.path)
+            if isinstance(event, CopyGone):
+                self._count(**{event.state: 1})
+                yield DamageFound(event.path, f"{_STATES[event.state]}; {_NO_MORE}", event.state)
             else:
                 yield event
-        self._count(missing=looked.withdrawn, new=looked.unknown, damaged=looked.damaged)
-        due = queue_copies(self.session, self.drive.target.key, self.before)
-        ticker = _Ticker("verifying", due.files, due.bytes)
+        self._count(new=looked.unknown, damaged=looked.damaged, missing=looked.nowhere)
+        for directory, record in looked.spoilt:
+            if os.path.join(self.drive.root.path, directory, record.name) not in told:
+                yield from self._again(directory, record)
+        due = queue_copies(self.session, self.drive.target.key, model.now(), self.before)
+        if due.resumed:
+            yield RESUMED
+        ticker = Ticker("verifying", due.files, due.bytes)
         try:
             for identity, copy in due_copies(self.session, self.drive.target.key):
                 if self.max_bytes is not None and ticker.bytes + identity.size > self.max_bytes and ticker.files:
@@ -149,26 +137,50 @@ class _VerifyTarget:
                     self._keep()
         finally:
             self._keep()
+        if self._unwritten is not None:
+            name = names.display_name(self.drive.target.name)
+            yield Warned(
+                f"{name} can't take all dates and marks ({self._unwritten.strerror}); they are kept in the session DB"
+            )
         self._count(left=due.files - ticker.files)
         yield from self._conclude()
         yield self.summary
 
-    def _one(self, identity: Identity, copy: Copy, ticker: _Ticker) -> Iterator[Event]:
+    def _again(self, directory: bytes, record: FileRecord) -> Iterator[Event]:
+        """A file that was found damaged before and not repaired: it stays said until it is right again."""
+        path = join(directory, record.name)
+        shown = os.path.join(self.drive.root.path, path)
+        assert record.md5 is not None
+        identity = Identity(record.size, record.md5)
+        try:
+            result = disk.ended(disk.read_from_drive(self.drive.root, path))
+        except OSError:
+            result = None
+        if result is None or result.identity != identity:
+            self._count(damaged=1)
+            yield DamageFound(shown, f"is damaged, as found on {model.iso_date(record.damaged)}")
+            return
+        self._count(same=1, checked=1, checked_bytes=record.size, unproven=0 if result.proven else 1)
+        with self.session.transaction():
+            key = identity_key(self.session, identity)
+        if copy_on(self.session, key, self.drive.target.key) is None:
+            mtime_ns = result.status.st_mtime_ns
+            target = self.drive.target.key
+            self.good.append(Copy(key, target, Standing.VERIFIED, path, mtime_ns, model.now(), record.ours))
+        yield Warned(f"{names.display_name(shown)} was damaged and is right again: it counts")
+
+    def _one(self, identity: Identity, copy: Copy, ticker: Ticker) -> Iterator[Event]:
         assert copy.path is not None
         shown = os.path.join(self.drive.root.path, copy.path)
         if ticker.due():
             yield ticker.event(0, shown)
+        ticker.files += 1
         try:
             result = yield from read_whole(self.drive.root, copy.path, ticker)
         except OSError as error:
             self.drive.check()
-            ticker.files += 1
-            self._count(unreadable=1)
-            self.bad.append(copy)
-            words = f"cannot be read: {error.strerror}; it does not count as a copy any more"
-            yield DamageFound(shown, words, "unreadable")
+            yield from self._unread(shown, copy, error)
             return
-        ticker.files += 1
         ticker.bytes += result.identity.size
         self._count(checked=1, checked_bytes=result.identity.size, unproven=0 if result.proven else 1)
         if result.identity == identity:
@@ -178,14 +190,26 @@ class _VerifyTarget:
             )
             yield FileDone("verified", shown, identity.size)
             return
-        self.bad.append(copy)
+        self.bad.append((copy, True))
         edited = copy.mtime_ns is not None and not same_time(self.drive, result.status.st_mtime_ns, copy.mtime_ns)
-        if edited and not self.drive.filesystem.coarse_times:
-            self._count(changed=1)
-            yield DamageFound(shown, "was changed on the drive; it does not count as a copy any more", "changed")
-        else:
-            self._count(damaged=1)
-            yield DamageFound(shown, "is damaged; it does not count as a copy any more")
+        state = "changed" if edited and not self.drive.filesystem.coarse_times else "damaged"
+        self._count(**{state: 1})
+        yield DamageFound(shown, f"{_STATES[state]}; {_NO_MORE}", state)
+
+    def _unread(self, shown: bytes, copy: Copy, error: OSError) -> Iterator[Event]:
+        """Only what says something of the drive makes a copy count no more."""
+        if isinstance(error, FileNotFoundError):
+            self._count(missing=1)
+            self.bad.append((copy, False))
+            yield DamageFound(shown, f"{_STATES['missing']}; {_NO_MORE}", "missing")
+            return
+        self._count(unreadable=1)
+        if isinstance(error, PermissionError) or error.errno == errno.ESTALE:
+            self.passed.append(copy.identity)
+            yield Skipped(shown, error.strerror or "cannot be read now")
+            return
+        self.bad.append((copy, True))
+        yield DamageFound(shown, f"cannot be read: {error.strerror}; {_NO_MORE}", "unreadable")
 
     def _keep(self) -> None:
         """Record what was found so far: the DB first for what is withdrawn, then the drive's sidecars."""
@@ -195,127 +219,57 @@ class _VerifyTarget:
         key = self.drive.target.key
         if bad:
             with self.session.transaction():
-                withdraw_copies(self.session, key, [copy.identity for copy in bad])
-                if not self.drive.writable:
-                    add_pending(self.session, key, [(c.identity, c.path) for c in bad if c.path is not None])
-        if self.drive.writable and (good or bad):
-            for copy in bad:
-                self._note(copy, damaged=model.now())
-            for copy in good:
-                self._note(copy, verified=copy.verified_at)
-            self.recorder.commit()
-        if good:
+                withdraw_copies(self.session, key, [copy.identity for copy, _ in bad])
+                rows = [(copy.identity, copy.path) for copy, _ in bad if copy.path is not None]
+                add_pending(self.session, key, rows)
+        if self.drive.writable and self._tell(good, bad):
+            clear_pending(self.session, key, [(c.identity, c.path) for c, _ in bad if c.path is not None])
+        read = [copy.identity for copy in (*good, *(copy for copy, _ in bad))]
+        with self.session.transaction():
             record_copies(self.session, good)
+            note_done(self.session, [*read, *self.passed], target=key)
+        self.passed.clear()
 
-    def _note(self, copy: Copy, *, damaged: int | None = None, verified: int | None = None) -> None:
+    def _tell(self, good: list[Copy], bad: list[tuple[Copy, bool]]) -> bool:
+        """Write it into the drive's sidecars. A failing drive may refuse that: then the DB alone knows, for now."""
+        try:
+            for copy, there in bad:
+                self._note(copy, model.now() if there else None, None, drop=not there)
+            for copy in good:
+                self._note(copy, None, copy.verified_at)
+        except OSError as error:
+            self.drive.check()
+            self._unwritten = error
+        error = self.recorder.try_commit()
+        self._unwritten = self._unwritten or error
+        return self._unwritten is None
+
+    def _note(self, copy: Copy, damaged: int | None, verified: int | None, *, drop: bool = False) -> None:
         assert copy.path is not None
         directory, name = os.path.split(copy.path)
         record = self.recorder.lookup(directory, name)
         if record is None:
             return
-        self.recorder.put(directory, replace(record, damaged=damaged, verified=verified or record.verified))
+        if drop:
+            self.recorder.drop(directory, name)
+        else:
+            self.recorder.put(directory, replace(record, damaged=damaged, verified=verified or record.verified))
 
     def _conclude(self) -> Iterator[Event]:
-        found = self.summary
-        clean = not (found.damaged or found.changed or found.missing or found.unreadable)
-        target = self.drive.target
-        if found.left or self.before is not None:
+        """A clean verify of all of it, in one go or in several, makes a suspect target active again."""
+        found, target = self.summary, self.drive.target
+        if target.state is not TargetState.SUSPECT:
             return
-        target = replace(target, verified_at=model.now())
-        if clean and target.state is TargetState.SUSPECT:
-            target = replace(target, state=TargetState.ACTIVE, rev=target.rev + 1)
+        if found.damaged or found.changed or found.missing or found.unreadable:
+            with self.session.transaction():
+                forget_round(self.session, target=target.key)
+        elif not found.left and self.before is None:
+            self.drive.target = save_target(self.session, replace(target, state=TargetState.ACTIVE, rev=target.rev + 1))
             yield Warned(f"{names.display_name(target.name)} is clean and active again: its copies count")
-        self.drive.target = save_target(self.session, target)
-        if self.drive.writable:
-            write_identity(self.session, self.drive)
+            if self.drive.writable:
+                write_identity(self.session, self.drive)
 
     def _count(self, **more: int) -> None:
         self.summary = replace(
             self.summary, **{name: getattr(self.summary, name) + number for name, number in more.items()}
         )
-
-
-def _verify_source(
-    session: Session, source: Source, below: bytes, before: int | None, max_bytes: int | None
-) -> Iterator[Event]:
-    """The files of a source against their records: rot is what differs though size and time are the same."""
-    due = queue_files(session, source.key, below, before)
-    ticker = _Ticker("verifying", due.files, due.bytes)
-    counts = dict.fromkeys(("checked", "checked_bytes", "same", "changed", "missing", "damaged", "unreadable"), 0)
-    unproven = 0
-    read: list[int] = []
-    try:
-        with disk.Root(source.path) as root:
-            for key in due_files(session):
-                row = file_by_key(session, key)
-                if row is None:
-                    continue
-                if max_bytes is not None and ticker.bytes + row.size > max_bytes and ticker.files:
-                    break
-                path = path_of_file(session, key)[1]
-                shown = os.path.join(source.path, path)
-                if ticker.due():
-                    yield ticker.event(0, shown)
-                ticker.files += 1
-                try:
-                    result = yield from read_whole(root, path, ticker)
-                except FileNotFoundError:
-                    counts["missing"] += 1
-                    yield DamageFound(shown, "is missing", "missing")
-                    continue
-                except OSError as error:
-                    counts["unreadable"] += 1
-                    yield Skipped(shown, error.strerror or "cannot be read")
-                    continue
-                ticker.bytes += result.identity.size
-                counts["checked"] += 1
-                counts["checked_bytes"] += result.identity.size
-                unproven += not result.proven
-                if result.identity == Identity(row.size, row.md5):
-                    counts["same"] += 1
-                    read.append(key)
-                    if row.trouble:
-                        mark_trouble(session, source.key, path, Trouble.NONE)
-                elif (result.status.st_size, result.status.st_mtime_ns) != (row.size, row.mtime_ns):
-                    counts["changed"] += 1
-                    yield Warned(f"{names.display_name(shown)} changed since the last update")
-                else:
-                    counts["damaged"] += 1
-                    kept = row.ctime_ns is not None and row.ctime_ns != result.status.st_ctime_ns
-                    mark_trouble(session, source.key, path, Trouble.KEPT_TIME if kept else Trouble.DAMAGED)
-                    words = "changed keeping its time" if kept else "is damaged"
-                    yield DamageFound(shown, f"{words}: its content is not what was recorded")
-                if len(read) >= 500:
-                    note_read(session, read, model.now())
-                    read.clear()
-            new = _new_files(session, source, root, below)
-    except OSError as error:
-        raise Refused("unreadable", f"{names.display_name(source.path)}: {error.strerror}") from error
-    finally:
-        if read:
-            note_read(session, read, model.now())
-    yield from flush_sources(session)
-    yield VerifySummary(**counts, new=new, unproven=unproven, left=due.files - ticker.files)
-
-
-def _new_files(session: Session, source: Source, root: disk.Root, below: bytes) -> int:
-    """Files on disk that the session does not know: the next update takes them up."""
-    new = 0
-    waiting = [below]
-    while waiting:
-        directory = waiting.pop()
-        row = find_directory(session, source.key, directory)
-        known = files_in(session, row.key) if row is not None else {}
-        try:
-            entries = list(root.scan(directory))
-        except OSError:
-            continue  # the update lists what can't be read
-        for name, status in entries:
-            if isinstance(status, OSError) or model.is_metadata(name):
-                continue
-            if stat.S_ISDIR(status.st_mode):
-                if status.st_dev == root.device:
-                    waiting.append(directory + b"/" + name if directory else name)
-            elif stat.S_ISREG(status.st_mode) and name not in known:
-                new += 1
-    return new

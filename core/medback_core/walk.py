@@ -7,13 +7,12 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
-from hashlib import md5
 from time import monotonic
 
 from . import disk, names
 from .errors import Refused
 from .excludes import Patterns
-from .hashing import Entry, Hashed, hash_file, hash_many
+from .hashing import Entry, Hashed, hash_many
 from .interlock import Hidden
 from .listing import Listing, list_directory
 from .model import (
@@ -40,8 +39,6 @@ from .source_identity import damaged_name, keep_damaged
 
 _PACE = 0.1  # seconds between two reports, and the longest time without a chance to be cancelled
 _HELD_MAX = 200  # directories held open for hashing
-_SMALL = 16 * 1024  # bytes: hashing more than this outweighs handing it to a thread
-_AT_ONCE = 100  # small files between two looks at the clock
 _DAMAGED = SIDECAR_NAME + b".damaged-"
 
 
@@ -64,7 +61,6 @@ class Walk:
         self._own = _session_files(session, source)
         self._stack: list[bytes] = [b""]
         self._queue: deque[tuple[Directory, Question]] = deque()
-        self._small: list[tuple[Directory, int, Question]] = []
         self._held = 0
         self._events: list[Event] = []
         self._due = 0.0
@@ -81,16 +77,15 @@ class Walk:
     def go(self, workers: int) -> Iterator[Event]:
         """Walk to the end. However it ends, what was found is recorded."""
         try:
-            while self._stack or self._small:
-                self._due = monotonic() + _PACE
-                with closing(hash_many(self._entries(), workers, on_bytes=self._count, tick=_PACE)) as results:
-                    for result in results:
-                        if result is not None:
-                            self._take(result)
-                        if monotonic() >= self._due:
-                            yield from self._report()
-                            self._due = monotonic() + _PACE
-                yield from self._report()
+            self._due = monotonic() + _PACE
+            with closing(hash_many(self._entries(), workers, on_bytes=self._count, tick=_PACE)) as results:
+                for result in results:
+                    if result is not None:
+                        self._take(result)
+                    if monotonic() >= self._due:
+                        yield from self._report()
+                        self._due = monotonic() + _PACE
+            yield from self._report()
             self._events += self.recording.record()
             yield from self._report()
             if self.recording.failed:
@@ -110,17 +105,12 @@ class Walk:
             self._told = monotonic()
             yield Progress("scanning", self.tally.files, self._bytes, self._expected, None, self._current)
 
-    def _entries(self) -> Iterator[Entry]:
-        """Files to hash, from directory after directory, until it is time to report. Small ones are hashed here: the
-        threads would spend more time on taking turns than on hashing."""
-        first = True
-        while self._held < _HELD_MAX and (first or monotonic() < self._due):
-            first = False
-            if self._small:
-                self._hash_small()
-                continue
-            if not self._stack:
-                return
+    def _entries(self) -> Iterator[Entry | None]:
+        """Files to hash, from directory after directory; None when it is time to report, or to let go of directories
+        before more are opened."""
+        while self._stack:
+            if self._held >= _HELD_MAX or monotonic() >= self._due:
+                yield None
             found = self._visit(self._stack.pop())
             if found is None:
                 continue
@@ -136,26 +126,9 @@ class Walk:
                 continue
             self._held += 1
             directory.waiting = len(questions)
-            large = [question for question in questions if question.status.st_size > _SMALL]
-            if len(large) < len(questions):
-                small = [question for question in questions if question.status.st_size <= _SMALL]
-                small.reverse()
-                self._small = [(directory, handle, question) for question in small]
-            for question in large:
+            for question in questions:
                 self._queue.append((directory, question))
-                yield Entry(handle, question.name, question.status.st_size)
-
-    def _hash_small(self) -> None:
-        """Hash small files until it is time to report."""
-        small = self._small
-        left = _AT_ONCE
-        while small and left:
-            directory, handle, question = small.pop()
-            left -= 1
-            result = hash_small(handle, question.name, question.status)
-            if result.__class__ is Hashed:
-                self._bytes += question.status.st_size
-            self._answered(directory, question, result)
+                yield Entry(handle, question.name, question.status.st_size, question.status)
 
     def _take(self, result: Hashed | OSError) -> None:
         directory, question = self._queue.popleft()
@@ -408,29 +381,6 @@ class Walk:
         except OSError:
             return True  # can't be told
         return status is not None and status.st_ino == inode
-
-
-def hash_small(handle: int, name: bytes, seen: os.stat_result) -> Hashed | OSError:
-    """Hash a small regular file that was just looked at. It must still be that very file, unchanged, after reading;
-    where it is not, all is done with the care any file gets."""
-    try:
-        fd = disk.portable.open_for_reading(handle, name)
-        try:
-            data = os.read(fd, seen.st_size + 1)
-            status = os.fstat(fd)
-        finally:
-            os.close(fd)
-        if (
-            len(data) == seen.st_size
-            and status.st_size == seen.st_size
-            and status.st_mtime_ns == seen.st_mtime_ns
-            and status.st_ctime_ns == seen.st_ctime_ns
-            and status.st_ino == seen.st_ino
-        ):
-            return Hashed(Identity(seen.st_size, md5(data, usedforsecurity=False).digest()), status)
-        return hash_file((handle, name))
-    except OSError as error:
-        return error
 
 
 def _session_files(session: Session, source: Source) -> frozenset[bytes]:

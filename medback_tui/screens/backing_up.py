@@ -6,12 +6,11 @@ from textual.content import Content
 
 from medback_core import model
 from medback_tui import operations
-from medback_tui.facts import unsafe_with
-from medback_tui.jobs import Job, JobState
-from medback_tui.outcomes import outcome
+from medback_tui.jobs import Job
 from medback_tui.state import SharedApp
 from medback_tui.words import counted, files, name, size
 
+from . import previewing
 from .dialogs import Choice, Question
 from .make_target import MakeTarget, NewTarget
 from .pick import PickDirectory
@@ -71,10 +70,7 @@ def make(app: SharedApp, path: bytes) -> None:
 def preview(app: SharedApp, path: bytes, called: str, **options: object) -> None:
     """Find out what would be copied, show it, and copy it when the person says so."""
     job = operations.back_up(path, called, dry_run=True, **options)  # type: ignore[arg-type]
-    job.ended = lambda ended: _previewed(app, ended)
-    app.submit(job)
-    if app.queue.running is not job:
-        app.notify("the preview is made when the jobs before it are done", timeout=4)
+    previewing.preview(app, job, lambda ended: _previewed(app, ended))
 
 
 def _again(job: Job, **changed: object) -> dict[str, object]:
@@ -90,17 +86,13 @@ def _previewed(app: SharedApp, job: Job) -> None:
         _answer(app, job, path, called, question.kind)
         return
     summary = job.summary
-    if job.state is not JobState.DONE or not isinstance(summary, model.BackupSummary):
-        if job.state is not JobState.STOPPED:
-            _, headline, way_out = outcome(job)
-            app.push_screen(Question("Can't back up there", Content(f"{headline}\n\n{way_out}"), [Choice("no", "OK")]))
-        return
+    assert isinstance(summary, model.BackupSummary)
     options = _again(job)
     real = operations.back_up(path, called, **options)  # type: ignore[arg-type]
     shown = name(called)
     if not summary.copied:
-        words = Content(f"Nothing to copy onto {shown}: {_afterwards(app, summary)}")
-        app.push_screen(Question("Nothing to do", words, [Choice("no", "OK")]))
+        why = _afterwards(summary) if summary.remaining else "everything has its wanted copies"
+        previewing.tell(app, "Nothing to do", f"Nothing to copy onto {shown}: {why}")
         return
 
     def answered(answer: str | None) -> None:
@@ -108,7 +100,7 @@ def _previewed(app: SharedApp, job: Job) -> None:
             app.submit(real)
 
     choices = [Choice("no", "Not now"), Choice("yes", "Copy", "primary")]
-    words = _preview_words(shown, summary, _afterwards(app, summary))
+    words = _preview_words(shown, summary, _afterwards(summary))
     app.push_screen(Question(f"Back up onto {shown}", words, choices, focus="yes", same_as=real.command), answered)
 
 
@@ -129,15 +121,15 @@ def _preview_words(shown: str, summary: model.BackupSummary, afterwards: str) ->
     return Content("\n").join(lines)
 
 
-def _afterwards(app: SharedApp, summary: model.BackupSummary) -> str:
-    """What will still not be safe. A preview's `remaining` are those of now, so they are counted here."""
-    if summary.full or app.reader is None:
-        left = model.Count(summary.remaining, summary.remaining_bytes)
-        return f"not safe now: {counted(left)}; the rest needs another drive"
-    unsafe = unsafe_with(app.reader, summary.target.key)
-    if not unsafe.files:
+def _afterwards(summary: model.BackupSummary) -> str:
+    """What will still not be safe."""
+    left = model.Count(summary.remaining, summary.remaining_bytes)
+    if not left.files:
         return "everything then has its wanted copies"
-    return f"still not safe then: {counted(unsafe)}, which need another drive"
+    words = f"still not safe then: {counted(left)}; they want a further copy, on another drive"
+    if summary.lacking_bytes:
+        words += f"; the wanted copies of all need {size(summary.lacking_bytes)} more than the drives have room for"
+    return words
 
 
 def _answer(app: SharedApp, job: Job, path: bytes, called: str, kind: str) -> None:

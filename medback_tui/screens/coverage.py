@@ -107,7 +107,7 @@ class CoverageScreen(MainScreen):
             self.view = replace(self.view, filter_text="")
         if CoverageScreen.start_dead is not None:
             self.view, changed = replace(self.view, dead=CoverageScreen.start_dead), True
-            CoverageScreen.start_dead = None
+            self.place, CoverageScreen.start_dead = Place(), None
         if self.place.source is not None and all(row.source.key != self.place.source for row in facts.sources):
             self.place = Place()
         if changed:

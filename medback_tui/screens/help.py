@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from medback_tui.keys import quiet, shown
+from medback_tui.words import MEANINGS
 
 from .dialogs import Dialog
 
@@ -69,4 +70,11 @@ class Help(Dialog[None]):
                 first, *more = wrap(words, max(20, self.app.size.width * 96 // 100 - 26))
                 lines.append(Content.assemble((f"  {keys:<14}", "bold"), f" {first}"))
                 lines += [Content(" " * 17 + part) for part in more]
+            if title == self.about:
+                lines += [Content(""), Content.styled("What the words mean", "bold $accent"), *_meanings()]
         return Content("\n").join(lines)
+
+
+def _meanings() -> list[Content]:
+    said = (sentence.partition(":") for sentence in MEANINGS)
+    return [Content.assemble((f"  {word:<14}", "bold"), f" {meaning.strip()}") for word, _, meaning in said]

@@ -19,12 +19,13 @@ from medback_core.disk import FileSystem
 from medback_core.model import Count
 from medback_core.session import Session
 from medback_tui.facts import unsafe_with
+from medback_tui.sizes import not_a_size, parse_size
 from medback_tui.words import counted, name, size
 
 from .dialogs import Dialog
 
+ALWAYS_THERE = {b"lost+found", b"System Volume Information", b".Trashes", b".fseventsd"}  # on an empty drive
 UNKNOWN_KEY = -1  # of a target that has no row yet
-UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class MakeTarget(Dialog[NewTarget]):
     def __init__(self, path: bytes) -> None:
         super().__init__()
         self.path = path
+        self.total: int | None = None  # bytes, once it was looked at
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
@@ -88,7 +90,7 @@ class MakeTarget(Dialog[NewTarget]):
     def _describe(self) -> None:
         try:
             filesystem = disk.describe(self.path)
-            empty = not os.listdir(self.path)
+            empty = set(os.listdir(self.path)) <= ALWAYS_THERE
         except OSError as error:
             self.post_message(Described(None, f"{name(self.path)}: {error.strerror}"))
             return
@@ -109,6 +111,7 @@ class MakeTarget(Dialog[NewTarget]):
         if prospect is None:
             self.problem.update(Content(message.problem))
             return
+        self.total = prospect.filesystem.total
         self.facts.update(prospect_words(self.path, prospect))
         self.query_one("#discover").display = not prospect.empty
 
@@ -122,10 +125,10 @@ class MakeTarget(Dialog[NewTarget]):
             self.dismiss(None)
             return
         label = self.query_one("#label", Input).value.strip() or name(os.path.basename(self.path))
-        try:
-            capacity = parse_capacity(self.query_one("#capacity", Input).value, self.path)
-        except ValueError as error:
-            self.problem.update(Content(str(error)))
+        typed = self.query_one("#capacity", Input).value
+        capacity = parse_size(typed, self.total)
+        if typed.strip() and not capacity:
+            self.problem.update(Content(not_a_size(typed)))
             return
         self.dismiss(NewTarget(label, capacity, "discover" if event.button.id == "discover" else "copy"))
 
@@ -149,23 +152,6 @@ def prospect_words(path: bytes, prospect: Prospect) -> Content:
         lines.append(Content(f"it would be filled; {size(lacking.bytes)} lack a copy, the rest needs another drive"))
     else:
         lines.append(Content.assemble("it would take ", (counted(lacking), "bold"), ": all that lacks a copy"))
-        left = f"still not safe then: {counted(prospect.unsafe)}, which need another drive"
+        left = f"still not safe then: {counted(prospect.unsafe)}; they want a further copy, on another drive"
         lines.append(Content(left if prospect.unsafe.files else "everything then has its wanted copies"))
     return Content("\n").join(lines)
-
-
-def parse_capacity(text: str, path: bytes) -> int | None:
-    """`500G`, `2TiB`, `80%` (of the drive at `path`) in bytes, None for nothing. Raises ValueError with the way out."""
-    word = text.strip().replace(" ", "").lower()
-    if not word:
-        return None
-    digits = word.rstrip("abcdefghijklmnopqrstuvwxyz%")
-    unit = word[len(digits) :]
-    try:
-        value = float(digits)
-        factor = disk.describe(path).total / 100 if unit == "%" else UNITS[unit.removesuffix("b")]
-    except (ValueError, KeyError):
-        value, factor = 0, 0
-    if value * factor < 1:
-        raise ValueError(f"“{name(text)}” is no size; write 500G, 2TiB or 80%")
-    return int(value * factor)

@@ -14,21 +14,22 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from medback_core import names
+from medback_core import model, names
 from medback_tui.keys import shown, typing
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
-from medback_tui.words import name, size
+from medback_tui.words import name, number, size
 
 from .dialogs import Dialog
 
-COLUMNS = (Column("name", "", 0, middle=True), Column("size", "", 9, right=True))
+COLUMNS = (Column("name", "", 0, middle=True), Column("size", "", 13, right=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line: what choosing it does (`take`, `up`, `into` or `file`), and the path it is about."""
+    """One line: what choosing it does (`take`, `up`, `into` or `file`), and the path it is about. `size`: of a file in
+    bytes; of the line to `take`, how many files lie directly there."""
 
     does: str
     path: bytes
@@ -41,12 +42,15 @@ class Listed(Message):
 
     path: bytes
     entries: list[Entry]
+    others: int  # files that are not among the entries
     problem: str
 
 
-def read_directory(path: bytes, *, files: bool) -> list[Entry]:
-    """The directories in a directory (and its files), by name; hidden ones last. Raises OSError."""
+def read_directory(path: bytes, *, files: bool) -> tuple[list[Entry], int]:
+    """The directories in a directory (and its files), by name, hidden ones last; and how many entries are not listed.
+    Raises OSError."""
     inside: list[Entry] = []
+    others = 0
     with os.scandir(path) as found:
         for entry in found:
             try:
@@ -54,19 +58,23 @@ def read_directory(path: bytes, *, files: bool) -> list[Entry]:
                     inside.append(Entry("into", entry.path))
                 elif files and entry.is_file():
                     inside.append(Entry("file", entry.path, entry.stat().st_size))
+                else:
+                    others += not model.is_metadata(entry.name)
             except OSError:
                 continue  # it went away while we looked, or is not ours to see
-    return sorted(inside, key=lambda e: (e.does == "file", os.path.basename(e.path).startswith(b"."), e.path.lower()))
+    inside.sort(key=lambda e: (e.does == "file", os.path.basename(e.path).startswith(b"."), e.path.lower()))
+    return inside, others
 
 
 class PickDirectory(Dialog[bytes]):
-    """Returns the chosen path, None for Esc. With `files`, a file is what is chosen."""
+    """Returns the chosen path, None for Esc. With `files`, a file is what is chosen; with `new`, a directory that is
+    not there yet may be typed. `words`: what a person should know before choosing."""
 
     AUTO_FOCUS = "RowList"
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("left,h,backspace", "up", "pick.up", "up", "The directory above"),
         shown("right,l,enter", "open", "pick.open", "open", "Go in, or choose the line under the cursor"),
-        shown("space", "take", "pick.take", "choose", "Choose the directory one is in"),
+        shown("space", "take", "pick.take", "choose", "Choose the directory under the cursor"),
         typing("slash", "type", "pick.type", "type a path", "Type or paste a path"),
     ]
 
@@ -74,27 +82,39 @@ class PickDirectory(Dialog[bytes]):
     typed = getters.query_one(Input)
     problem = getters.query_one("#problem", Static)
 
-    def __init__(self, title: str, verb: str, start: bytes | None = None, *, files: bool = False) -> None:
+    def __init__(
+        self,
+        title: str,
+        verb: str,
+        start: bytes | None = None,
+        *,
+        words: str = "",
+        files: bool = False,
+        new: bool = False,
+    ) -> None:
         super().__init__(classes="-large")
-        self.title_words, self.verb, self.files = title, verb, files
+        self.title_words, self.verb, self.words, self.files, self.new = title, verb, words, files, new
         self.path = start or os.path.expanduser(b"~")
         self._came_from: bytes | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = Content(self.title_words)
+            if self.words:
+                yield Static(Content(self.words), classes="label")
             yield Input(name(self.path), placeholder="a path; Enter takes it", select_on_focus=True)
             yield Static(id="problem")
             yield RowList[Entry](COLUMNS, self._draw, lambda entry: (entry.does, entry.path), id="entries")
             yield Static(Content(self._keys()), classes="keys")
 
     def _keys(self) -> str:
-        take = "" if self.files else "space choose this one · "
+        take = "" if self.files else "space choose it · "
         return f"enter open · ← up · {take}/ type a path · esc back"
 
     def _draw(self, entry: Entry) -> list[Cell]:
         if entry.does == "take":
-            return [[("▸ ", "accent"), (f"{self.verb}: ", "strong"), (name(entry.path), "accent")], ""]
+            there = f"{number(entry.size)} file{'' if entry.size == 1 else 's'}" if entry.size else ""
+            return [[("▸ ", "accent"), (f"{self.verb}: ", "strong"), (name(entry.path), "accent")], [(there, "dim")]]
         if entry.does == "up":
             return [[("  ..", "dim")], ""]
         shown = name(os.path.basename(entry.path))
@@ -108,10 +128,11 @@ class PickDirectory(Dialog[bytes]):
     @work(thread=True, exclusive=True, exit_on_error=False, group="pick")
     def _read(self, path: bytes) -> None:
         try:
-            entries, problem = read_directory(path, files=self.files), ""
+            entries, others = read_directory(path, files=self.files)
+            problem = ""
         except OSError as error:
-            entries, problem = [], f"{name(path)}: {error.strerror}"
-        self.post_message(Listed(path, entries, problem))
+            entries, others, problem = [], 0, f"{name(path)}: {error.strerror}"
+        self.post_message(Listed(path, entries, others, problem))
 
     @on(Listed)
     def listed(self, message: Listed) -> None:
@@ -119,7 +140,7 @@ class PickDirectory(Dialog[bytes]):
         if message.problem and message.path != self.path:
             return
         self.path = message.path
-        head = [] if self.files else [Entry("take", self.path)]
+        head = [] if self.files else [Entry("take", self.path, message.others)]
         if self.path != b"/":
             head.append(Entry("up", os.path.dirname(self.path)))
         entries = head + message.entries
@@ -149,9 +170,10 @@ class PickDirectory(Dialog[bytes]):
         self._read(os.path.dirname(self.path))
 
     def action_take(self) -> None:
-        """Choose the directory one is in."""
+        """Choose the directory under the cursor; on the first two lines the one that is listed."""
+        entry = self.rows.current
         if not self.files:
-            self.dismiss(self.path)
+            self.dismiss(entry.path if entry is not None and entry.does == "into" else self.path)
 
     def action_type(self) -> None:
         """Type a path."""
@@ -173,7 +195,7 @@ class PickDirectory(Dialog[bytes]):
                 self.rows.focus()
             else:
                 self.dismiss(path)
-        elif os.path.exists(path) and self.files:
+        elif os.path.exists(path) if self.files else self.new and os.path.isdir(os.path.dirname(path)):
             self.dismiss(path)
         else:
             what = "is no directory" if os.path.exists(path) else "does not exist"

@@ -29,6 +29,7 @@ from . import restoring
 from .dialogs import confirm
 from .plan_words import detail_words, headline, wish_words
 from .planner import SLOW, PlanMade, Planner, Planning
+from .previewing import preview
 
 
 class RestoreScreen(Planner):
@@ -44,6 +45,7 @@ class RestoreScreen(Planner):
         shown("c", "conflicts", "restore.conflicts", "conflicts", "Files that differ from the backup: decide each"),
         quiet("e", "everything", "restore.everything", "if all was lost", "What it would take if all of it was lost"),
         quiet("m", "unreachable", "restore.unreachable", "not coming back", "List the files no drive can bring back"),
+        quiet("u", "unrestored", "restore.unrestored", "not restored", "List what is not restored yet, or differs"),
         quiet("W", "write", "restore.write", "write context", "Write a restore context: names, hashes and places"),
         quiet("E", "end", "restore.end", "end restore", "Drop what a loaded context expects"),
         quiet("f5,ctrl+r", "again", "restore.again", "look again", "Look at what is missing again"),
@@ -95,6 +97,7 @@ class RestoreScreen(Planner):
             self.scopes, RestoreScreen.start_with = RestoreScreen.start_with, None
             self.wish = replace(self.wish, scope=self.scopes[0], everything=False)
             changed = self._asked = True
+        changed |= self.wish.here != self.app.drives.here.keys()
         if changed and self.seconds > SLOW and not self._asked:
             self._stale = True  # a look at a million destinations is not repeated for every change
             self._show_wish()
@@ -110,6 +113,7 @@ class RestoreScreen(Planner):
     def replan(self) -> None:
         """Make the plan for the present wish."""
         self._stale, self._looked_at = False, 0
+        self.wish = replace(self.wish, here=frozenset(self.app.drives.here))
         self._show_wish()
         self.make_plan(self.wish)
 
@@ -163,7 +167,7 @@ class RestoreScreen(Planner):
         del parameters
         if action in ("restore", "exclude"):
             return self.is_mounted and self.current is not None
-        if action in ("what", "to", "everything", "write"):
+        if action in ("what", "to", "everything", "write", "unrestored"):
             return self._facts is not None and bool(self._facts.sources)
         if action == "conflicts":
             return bool(self.conflicts)
@@ -264,10 +268,14 @@ class RestoreScreen(Planner):
 
     def action_unreachable(self) -> None:
         """List what no drive can bring back."""
-        from .unreachable import Unreachable
-
         if self.plan is not None:
-            self.app.push_screen(Unreachable(self.plan))
+            restoring.show_unreachable(self.app, self.plan.summary)
+
+    def action_unrestored(self) -> None:
+        """List what is not restored yet."""
+        scope = self.wish.scope
+        job = operations.restore_status(source=scope.source, path=scope.path or None, to=self.wish.to)
+        preview(self.app, job, lambda ended: restoring.show_unrestored(self.app, ended))
 
     def action_end(self) -> None:
         """Drop what a loaded context expects."""
@@ -285,8 +293,8 @@ class RestoreScreen(Planner):
 
     def action_back(self) -> None:
         """Everything, in place, with all drives; else take note of the last job."""
-        if self.wish != Wish():
+        if self.wish != Wish(here=self.wish.here):
             self.scopes = (EVERYTHING,)
-            self._wish(Wish())
+            self._wish(Wish(here=self.wish.here))
         else:
             self.app.call_later(self.app.run_action, "dismiss_job")

@@ -7,13 +7,17 @@ from collections.abc import Callable
 
 from textual.content import Content
 
-from medback_core.model import CONTEXT_NAME
+from medback_core import names
+from medback_core.model import CONTEXT_NAME, Count, RestoreStatus
+from medback_core.plans import PlanSummary
 from medback_tui import operations
+from medback_tui.jobs import Job
 from medback_tui.plan_facts import Scope
 from medback_tui.state import SharedApp
-from medback_tui.words import name
+from medback_tui.words import counted, files, name, number
 
 from .dialogs import Choice, Question
+from .file_list import FileList, Listed
 from .pick import PickDirectory
 from .pick_scope import PickScope
 
@@ -35,11 +39,42 @@ def choose_destination(app: SharedApp, now: bytes | None, chosen: Callable[[tupl
             chosen((None,))
         elif answer == "other":
             app.push_screen(
-                PickDirectory("Restore to", "restore into this directory"),
+                PickDirectory(
+                    "Restore to",
+                    "restore into this directory",
+                    new=True,
+                    words="A directory of each source's name is made there. A new directory can be typed (/).",
+                ),
                 lambda path: chosen((path,)) if path is not None else None,
             )
 
     app.push_screen(Question("Where to?", Content(words), choices, focus="place"), answered)
+
+
+def show_unreachable(app: SharedApp, plan: PlanSummary) -> None:
+    """List the files no drive can bring back; the core names the first ones only when there are very many."""
+    shown = len(plan.unreachable_files)
+    more = f"; the first {shown} of them:" if shown < plan.unreachable.files else ""
+    rows = [Listed(b"%s/%s" % (names.from_text(file.source), file.path), file.size) for file in plan.unreachable_files]
+    words = Content(f"{counted(plan.unreachable)} would not come back{more}")
+    app.push_screen(FileList("No drive has these", words, rows))
+
+
+def show_unrestored(app: SharedApp, job: Job) -> None:
+    """List what a look at the destinations did not find there."""
+    found = job.summary
+    assert isinstance(found, RestoreStatus)
+    missing = f"missing {counted(Count(found.missing, found.missing_bytes))}"
+    words = f"{number(found.present)} of {files(found.expected)} are there; {missing}; {number(found.differing)} differ"
+    if found.next is not None:
+        words += (
+            f"\nnext: plug in {name(found.next.target.name)} ({counted(Count(found.next.files, found.next.bytes))})"
+        )
+    shown = len(job.unrestored)
+    if shown < found.missing + found.differing:
+        words += f"\nthe first {number(shown)}:"
+    rows = [Listed(file.path, file.size, "differs" if file.differs else "") for file in job.unrestored]
+    app.push_screen(FileList("Not restored yet", Content(words), rows))
 
 
 def load_context(app: SharedApp) -> None:

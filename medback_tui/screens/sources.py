@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from medback_tui import operations
+from medback_tui import operations, upkeep
 from medback_tui.facts import Facts, SourceFacts
 from medback_tui.keys import quiet, shown
 from medback_tui.widgets.columns import Cell, Column, Span
@@ -21,6 +21,7 @@ from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 from medback_tui.words import age, ago, counted, name, number, percent, plural, size
 
+from . import keeping
 from .base import MainScreen
 from .dialogs import Ask, Choice, Question, confirm
 
@@ -76,7 +77,10 @@ class SourcesScreen(MainScreen):
         shown("U", "update_all", "sources.update-all", "all", "Scan all sources again"),
         shown("c", "copies", "sources.copies", "copies", "How many copies this source wants"),
         quiet("A", "accept", "sources.accept", "accept", "Believe the deletions or changes a refused update saw"),
+        quiet("e", "edit", "sources.edit", "edit", "Name, path (when it moved), wanted copies, what is left out"),
         quiet("v", "verify", "sources.verify", "verify", "Read this source again and look for damage"),
+        quiet("p", "repair", "sources.repair", "repair", "Put good copies where this source is damaged"),
+        quiet("P", "prove", "sources.prove", "prove", "Compare byte by byte what goes by one size and MD5"),
         shown("d", "forget", "sources.forget", "forget", "Forget this source; no file is touched"),
     ]
 
@@ -99,7 +103,7 @@ class SourcesScreen(MainScreen):
                 ("a", "add the first one"),
                 ("4", "or restore something that was lost"),
             )
-        self.rows.show_rows(facts.sources)
+        self.rows.show_rows(facts.sources, follow_new=self.app.queue.made_something)
 
     @property
     def current(self) -> SourceFacts | None:
@@ -107,7 +111,7 @@ class SourcesScreen(MainScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         del parameters
-        if action in ("open", "update", "update_all", "copies", "forget", "verify"):
+        if action in ("open", "update", "update_all", "copies", "edit", "forget", "verify", "repair", "prove"):
             return self.is_mounted and self.current is not None
         if action == "accept":
             return self.is_mounted and self.current is not None and bool(self.current.source.refused)
@@ -126,13 +130,13 @@ class SourcesScreen(MainScreen):
         elif row.shares.total.files:
             lines.append(Content(f"all of it has {plural(row.source.wanted, 'copy', 'copies')}"))
         if row.source.refused:
-            lines.append(
-                Content.assemble(("last update refused: ", "$text-warning"), name(row.source.refused), "  (A)")
-            )
+            words = f"{name(row.source.refused)}; A believes it"
+            lines.append(Content.assemble(("last update refused: ", "$text-warning"), words))
         elif not row.mounted:
-            lines.append(Content.assemble(("not mounted: ", "$text-warning"), "mount it, then u updates it"))
+            words = "mount it, then u updates it; e tells where it is now, if it moved"
+            lines.append(Content.assemble(("not mounted: ", "$text-warning"), words))
         elif row.damaged:
-            words = "content changed though size and time did not; v verifies, 3 shows where"
+            words = "content changed though size and time did not; p repairs, 3 shows where"
             lines.append(Content.assemble((f"{plural(row.damaged, 'file')} damaged: ", "$text-error"), words))
         if row.source.excludes:
             lines.append(Content(f"left out: {', '.join(name(pattern) for pattern in row.source.excludes)}"))
@@ -156,7 +160,11 @@ class SourcesScreen(MainScreen):
             if path is not None:
                 self.app.submit(operations.add_source(path))
 
-        self.app.push_screen(PickDirectory("Add a source", "back up this directory"), chosen)
+        words = (
+            "Every file is read once, and what medback knows of it goes into a small .medback.xml in its directory. "
+            "Nothing else is changed."
+        )
+        self.app.push_screen(PickDirectory("Add a source", "back up this directory", words=words), chosen)
 
     def action_update(self) -> None:
         """Scan this source again."""
@@ -172,8 +180,26 @@ class SourcesScreen(MainScreen):
 
     def action_verify(self) -> None:
         """Read this source again."""
+        row = self.current
+        if row is not None:
+            keeping.verify(self.app, row.source.path, row.source.alias, row.shares.total)
+
+    def action_repair(self) -> None:
+        """Put good copies where this source is damaged."""
         if self.current is not None:
-            self.app.submit(operations.verify(self.current.source.path, self.current.source.alias))
+            keeping.repair(self.app, self.current.source.path, self.current.source.alias)
+
+    def action_prove(self) -> None:
+        """Compare byte by byte."""
+        if self.current is not None:
+            self.app.submit(upkeep.prove(self.current.source.alias))
+
+    def action_edit(self) -> None:
+        """Change what is set of this source."""
+        from .edit_source import edit_source
+
+        if self.current is not None:
+            edit_source(self.app, self.current.source)
 
     def action_accept(self) -> None:
         """Believe what the refused update saw."""
@@ -207,7 +233,7 @@ class SourcesScreen(MainScreen):
 
         def answered(value: str | None) -> None:
             if value is not None and int(value) != row.source.wanted:
-                self.app.submit(operations.set_copies(alias, int(value)))
+                self.app.submit(operations.change_source(row.source, copies=int(value)))
 
         def check(value: str) -> str | None:
             return None if value.isdigit() and 1 <= int(value) <= 99 else "a number from 1 to 99"

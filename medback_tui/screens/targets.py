@@ -15,16 +15,18 @@ from medback_core.model import Target, TargetState
 from medback_tui import operations
 from medback_tui.facts import Facts, TargetFacts
 from medback_tui.keys import quiet, shown
+from medback_tui.sizes import not_a_size, parse_size
 from medback_tui.widgets.columns import Cell, Column, Span
 from medback_tui.widgets.coverage_bar import room_bar
 from medback_tui.widgets.empty import EmptyState
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
-from medback_tui.words import age, ago, counted, name, number, size
+from medback_tui.words import STATES, age, ago, counted, name, number, plural, size
 
-from . import backing_up
+from . import backing_up, keeping
 from .base import MainScreen
-from .dialogs import Ask, Choice, Question
+from .dialogs import Choice, Question
+from .form import Field, Form, Values
 
 COLUMNS = (
     Column("label", "drive", 0),
@@ -38,17 +40,14 @@ COLUMNS = (
     Column("only", "only here", 9, right=True),
     Column("verified", "verified", 9, from_width=94),
 )
-STATES: dict[TargetState, tuple[str, str]] = {
-    TargetState.ACTIVE: ("safe", "active: its copies count, and it is backed up onto"),
-    TargetState.RETIRED: ("dim", "retired: its copies no longer count; it can still be restored from"),
-    TargetState.SUSPECT: ("below", "suspect: its copies don't count until it is verified; restored from last"),
-    TargetState.LOST: ("none", "lost: its copies are gone; plugged in again, it is announced as found"),
-}
+STATE_STYLES = {
+    TargetState.ACTIVE: "safe", TargetState.RETIRED: "dim", TargetState.SUSPECT: "below", TargetState.LOST: "none"
+}  # fmt: skip
 
 
 def _checked(target: Target) -> str:
-    """When it was last read whole. What medback copies is read back at once, so never is less bad than it sounds."""
-    return f"verified {ago(target.verified_at)}" if target.verified_at else "not verified since it was written"
+    """How good its copies are known to be: as good as the one whose last check is oldest."""
+    return f"oldest check {ago(target.verified_at)}" if target.verified_at else "not all were ever checked (v)"
 
 
 class TargetsScreen(MainScreen):
@@ -61,9 +60,12 @@ class TargetsScreen(MainScreen):
         shown("w", "what_if", "targets.what-if", "what if", "See what would be lost if this drive died"),
         shown("s", "state", "targets.state", "state", "Active, retired, suspect or lost"),
         shown("v", "verify", "targets.verify", "verify", "Read every file on this drive again"),
-        quiet("l", "label", "targets.label", "label", "What you call this drive"),
+        quiet("l,e", "label", "targets.label", "label", "What you call this drive, and how much of it medback may use"),
         quiet("D", "discover", "targets.discover", "discover", "Recognise what already lies on this drive"),
         quiet("p", "repair", "targets.repair", "repair", "Put good copies back where damage was found"),
+        quiet(
+            "R", "reclaim", "targets.reclaim", "free room", "Free older versions, or copies beyond the wanted number"
+        ),
     ]
 
     rows = getters.query_one("#targets", RowList)
@@ -89,7 +91,7 @@ class TargetsScreen(MainScreen):
         return [
             name(target.name),
             [(target.id, "dim")],
-            [(str(target.state), STATES[target.state][0])],
+            [self._state_of(target, here)],
             where,
             [(name(here or target.path or b""), "dim")],
             room_bar(total - free, total, 6),
@@ -98,6 +100,10 @@ class TargetsScreen(MainScreen):
             [(size(row.only.bytes), "below")] if row.only.files else [("·", "dim")],
             age(target.verified_at),
         ]
+
+    def _state_of(self, target: Target, here: bytes | None) -> Span:
+        damaged = self.app.queue.damage_at(here)
+        return (f"✘ {damaged:,} bad", "none") if damaged else (str(target.state), STATE_STYLES[target.state])
 
     def show_facts(self, facts: Facts) -> None:
         self.rows.display = self.detail.display = bool(facts.targets)
@@ -115,7 +121,7 @@ class TargetsScreen(MainScreen):
                     ("1", "add a source first, or"),
                     ("n", "choose a drive that already holds copies"),
                 )
-        self.rows.show_rows(facts.targets)
+        self.rows.show_rows(facts.targets, follow_new=self.app.queue.made_something)
 
     @property
     def current(self) -> TargetFacts | None:
@@ -128,7 +134,7 @@ class TargetsScreen(MainScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         del parameters
-        if action in ("back_up", "what_if", "state", "label", "verify", "discover", "repair"):
+        if action in ("back_up", "what_if", "state", "label", "verify", "discover", "repair", "reclaim"):
             return self.is_mounted and self.current is not None
         return True
 
@@ -143,7 +149,11 @@ class TargetsScreen(MainScreen):
         if not here and target.path:
             place += f" at {name(target.path)}"
         lines = [Content.assemble((name(target.name), "bold"), f"   {target.id}   {place}")]
-        lines.append(Content(STATES[target.state][1]))
+        damaged = self.app.queue.damage_at(here)
+        if damaged:
+            words = "does not count as a copy any more; p repairs it from where a good copy is"
+            lines.append(Content.assemble((f"{plural(damaged, 'damaged file')}: ", "bold $text-error"), words))
+        lines.append(Content(STATES[target.state]))
         holds = f"holds {counted(row.held)}"
         if row.claimed.files:
             holds += f", and by hearsay {counted(row.claimed)}"
@@ -165,7 +175,9 @@ class TargetsScreen(MainScreen):
     def _path_of(self, row: TargetFacts) -> bytes | None:
         """Where the drive is, or a word to the person that it is not."""
         here = self.here
-        if here is None:
+        if here is None and not self.app.drives.looked:
+            self.notify("still looking at what is plugged in; try again in a moment", markup=False)
+        elif here is None:
             seen = f"; it was last seen at {name(row.target.path)}" if row.target.path else ""
             self.notify(f"{name(row.target.name)} is not plugged in{seen}", severity="warning", markup=False)
         return here
@@ -184,13 +196,19 @@ class TargetsScreen(MainScreen):
         """Read every file on this drive again."""
         row = self.current
         if row is not None and (path := self._path_of(row)) is not None:
-            self.app.submit(operations.verify(path, row.target.name))
+            keeping.verify(self.app, path, row.target.name, row.held)
 
     def action_repair(self) -> None:
         """Put good copies back."""
         row = self.current
         if row is not None and (path := self._path_of(row)) is not None:
-            self.app.submit(operations.repair(path, row.target.name))
+            keeping.repair(self.app, path, row.target.name)
+
+    def action_reclaim(self) -> None:
+        """Free room on this drive."""
+        row = self.current
+        if row is not None and (path := self._path_of(row)) is not None:
+            keeping.reclaim(self.app, path, row.target.name)
 
     def action_what_if(self) -> None:
         """The coverage tree as it would be without this drive."""
@@ -206,12 +224,31 @@ class TargetsScreen(MainScreen):
         if row is None:
             return
 
-        def answered(value: str | None) -> None:
-            if value and value != row.target.label:
-                self.app.submit(operations.set_target(row.target, label=value))
+        target = row.target
+        room = f"{target.capacity}" if target.capacity is not None else ""
 
-        words = f"What do you call the drive {row.target.id}? Best what is written on it."
-        self.app.push_screen(Ask("Label", words, name(row.target.label)), answered)
+        def check(values: Values) -> str | None:
+            if not values["label"].strip():
+                return "a drive needs a label"
+            typed = values["capacity"]
+            return None if typed == room or parse_size(typed, target.total_bytes) else not_a_size(typed)
+
+        def answered(values: Values | None) -> None:
+            if values is None:
+                return
+            label = values["label"].strip() if values["label"] != name(target.label) else target.label
+            typed = values["capacity"]
+            capacity = target.capacity if typed == room else parse_size(typed, target.total_bytes)
+            if (label, capacity) != (target.label, target.capacity):
+                new_label = label if label != target.label else None
+                new_capacity = capacity if capacity != target.capacity else None
+                self.app.submit(operations.set_target(target, label=new_label, capacity=new_capacity))
+
+        fields = [
+            Field("label", "What you call it, best what is written on it", name(target.label)),
+            Field("capacity", "How much of it medback may use at most (500G, 2TiB, 80%)", room, "all of it"),
+        ]
+        self.app.push_screen(Form(f"Label: {target.id}", fields, check), answered)
 
     def action_state(self) -> None:
         """Choose a state; losing a drive says first what is lost with it."""
@@ -219,7 +256,7 @@ class TargetsScreen(MainScreen):
         if row is None:
             return
         lines = [Content.styled(name(row.target.name), "bold"), Content("")]
-        lines += [Content(words) for _, words in STATES.values()]
+        lines += [Content(words) for words in STATES.values()]
         if row.only.files:
             words = f"If it no longer counts, {counted(row.only)} have no copy left."
             lines += [Content(""), Content.styled(words, "$text-warning")]

@@ -48,5 +48,5 @@ def room_bar(used: int, total: int, width: int = 8) -> list[Span]:
     """How full a drive is: `█████░░░`."""
     if total <= 0:
         return [("·" * width, "dim")]
-    full = min(width, max(1 if used else 0, round(width * used / total)))
+    full = width if used >= total else max(1 if used > 0 else 0, min(width - 1, round(width * used / total)))
     return [("█" * full, "bar"), ("░" * (width - full), "dim")]

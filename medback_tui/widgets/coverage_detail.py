@@ -44,6 +44,9 @@ class CoverageDetail(Static):
     def _directory(row: DirectoryView) -> list[Content]:
         shares = shares_of(row)
         lines = [Content.assemble((f"{name(row.name)}/", "bold"), f"   {counted(shares.total)}")]
+        if row.damaged:
+            words = "their content changed though size and time did not; p on screen 1 repairs them"
+            lines.append(Content.assemble((f"✘ {row.damaged:,} damaged: ", "bold $text-error"), words))
         if shares.none.files:
             lines.append(Content.assemble(("○ ", "$text-error"), f"{counted(shares.none)} with no copy anywhere"))
         if shares.below.files:
@@ -63,10 +66,10 @@ class CoverageDetail(Static):
             Content.styled(f"{size(row.size)}   {changed}   md5 {row.content.md5.hex()}", "$text-muted"),
         ]
         if row.trouble:
-            words = "its content changed though its size and time did not: damage" if row.trouble == 1 else (
-                "its content changed and somebody put its time back"
+            words = "✘ damaged: its content changed though its size and time did not" if row.trouble == 1 else (
+                "✘ its content changed and somebody put its time back"
             )  # fmt: skip
-            lines.append(Content.styled(words, "$text-error"))
+            lines.append(Content.styled(f"{words}; p on screen 1 repairs it", "$text-error"))
         copies = whereabouts.detail(reader, row.key) if reader is not None else []
         if not copies:
             lines.append(Content.assemble(("○ ", "$text-error"), "no copy anywhere"))

@@ -123,7 +123,7 @@ def _of_directory(row: DirectoryView) -> list[Cell]:
     sign, style = glyph(shares)
     none, one, more = of_copies(row)
     return [
-        [(f"{sign} ", style), (f"{name(row.name)}/", "")],
+        [(f"{sign} ", style), (f"{name(row.name)}/", ""), *_damage(row.damaged)],
         bar(shares),
         number(row.count.files),
         size(row.count.bytes),
@@ -132,6 +132,10 @@ def _of_directory(row: DirectoryView) -> list[Cell]:
         _bytes(more, ""),
         [(_checked(row.oldest, bool(one.files or more.files)), "dim")],
     ]
+
+
+def _damage(damaged: int) -> list[Span]:
+    return [(f"  ✘ {damaged:,} damaged", "none")] if damaged else []
 
 
 def _bytes(count: Count, style: str) -> list[Span]:
@@ -150,7 +154,7 @@ def _of_file(row: FileCoverage) -> list[Cell]:
     by_copies[min(2, row.copies)] = [(size(row.size), style if row.copies < row.wanted else "")]
     shown: list[Span] = [(f"{sign} ", style), (name(row.name), "")]
     if row.trouble:
-        shown.append(("  damaged" if row.trouble == 1 else "  changed keeping its time", "none"))
+        shown.append(("  ✘ damaged" if row.trouble == 1 else "  ✘ changed keeping its time", "none"))
     if row.claimed and not row.copies:
         shown.append((f"  {plural(row.claimed, 'copy', 'copies')} by hearsay", "dim"))
     return [

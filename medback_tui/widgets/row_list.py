@@ -47,14 +47,17 @@ class RowList(LineList, Generic[Row]):
     def row_style(self, index: int) -> str:
         return "lit" if self._lit is not None and self._lit(self.rows[index]) else "row"
 
-    def show_rows(self, rows: Sequence[Row]) -> None:
-        """Show these rows, the cursor on the same one as before where it is still there."""
-        current = self.current
-        before = None if current is None else self._key(current)
+    def show_rows(self, rows: Sequence[Row], *, follow_new: bool = False) -> None:
+        """Show these rows, the cursor on the same one as before where it is still there; with `follow_new`, on the one
+        that came to the others."""
+        known = {self._key(row) for row in self.rows}
+        before = [self._key(self.current)] if self.current is not None else []
         self.rows = rows
         keys = [self._key(row) for row in rows]
         self.marked &= set(keys)
-        self.rows_changed(keys.index(before) if before in keys else None)
+        new = [key for key in keys if key not in known]
+        wanted = new if follow_new and known and len(new) == 1 else before
+        self.rows_changed(keys.index(wanted[0]) if wanted and wanted[0] in keys else None)
 
     def toggle_mark(self) -> None:
         """Mark or unmark the row under the cursor and step on."""

@@ -80,12 +80,15 @@ class SafetyHeader(Widget):
             short: Span = (f"{size(unsafe.bytes)} not safe", style)
         else:
             short = ("all safe", "safe")
+        damaged: list[Span] = [(f"✘ {number(facts.damaged)} damaged", "none")] if facts.damaged else []
         copies = f"{facts.wanted} cop{'y' if facts.wanted == 1 else 'ies'}" if facts.wanted else "their copies"
         long: Span = (f"{number(facts.shares.safe.files)} of {number(total.files)} files have {copies} · ", "tab")
         blank: Span = ("  ", "tab")
         drawn = bar(facts.shares)
-        narrow = [*bar(facts.shares, 5), (" ", "tab"), short]
-        return [[*drawn, blank, long, short], [*drawn, blank, short], narrow, [short]]
+        ends = [[*damaged, (" · ", "tab"), short], damaged] if damaged else [[short]]
+        small: list[Span] = [*bar(facts.shares, 5), (" ", "tab")]
+        starts: list[list[Span]] = [[*drawn, blank, long], [*drawn, blank], small, []]
+        return [[*start, *end] for end in ends for start in starts]
 
     def on_click(self, event: events.Click) -> None:
         left = len(" medback ")

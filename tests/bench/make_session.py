@@ -1,6 +1,6 @@
 """A session of any size in seconds: the placement the tool itself makes, rows loaded in bulk.
 
-uv run python tests/bench/make_session.py /tmp/million.db 1000000 12
+uv run python tests/bench/make_session.py /tmp/million.db 1000000 50 [--random-triples]
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import random
 import sys
-import time
+from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,20 +51,29 @@ def _fill(segments: list[Segment], sizes: list[int], target: int, room: float) -
     segments.sort(key=lambda segment: (len(segment.holders), -sizes[segment.members[0]]))
     filled: list[Segment] = []
     for segment in segments:
-        taken = 0
+        first = last = len(segment.members)
         if target not in segment.holders and len(segment.holders) < 3:
-            while taken < len(segment.members) and room >= sizes[segment.members[taken]]:
-                room -= sizes[segment.members[taken]]
-                taken += 1
-        if taken:
-            filled.append(Segment((*segment.holders, target), segment.members[:taken]))
-        if taken < len(segment.members):
-            filled.append(Segment(segment.holders, segment.members[taken:]))
+            first = bisect_left(segment.members, -room, key=lambda member: -sizes[member])  # the next that fits
+            last = first
+            while last < len(segment.members) and room >= sizes[segment.members[last]]:
+                room -= sizes[segment.members[last]]
+                last += 1
+        parts = (segment.holders, 0, first), ((*segment.holders, target), first, last), (segment.holders, last, None)
+        filled += [Segment(holders, members) for holders, a, b in parts if (members := segment.members[a:b])]
     return filled
 
 
-def make_session(path: Path, files: int, targets: int = 12, *, share: float = 1.8, seed: int = 1) -> Path:
-    """Make a session DB with two sources of `files` files in all, in directories of 25, over so many targets."""
+def place_at_random(files: int, targets: int, *, copies: int = 3, seed: int = 1) -> list[Segment]:
+    """Every content on so many targets at random, all of them alike: no plan is harder to make."""
+    rng = random.Random(seed)
+    found: dict[tuple[int, ...], list[int]] = {}
+    for member in range(files):
+        found.setdefault(tuple(sorted(rng.sample(range(targets), copies))), []).append(member)
+    return [Segment(holders, members) for holders, members in found.items()]
+
+
+def make_session(path: Path, files: int, targets: int = 12, *, random_triples: bool = False, seed: int = 1) -> Path:
+    """Make a session DB with two sources of `files` files in all, in directories of 25 and one of a tenth of all, over so many targets."""
     rng = random.Random(seed)
     sizes = [int(rng.lognormvariate(13, 2)) for _ in range(files)]
     with db.open_session(path) as session, session.transaction():
@@ -76,7 +85,8 @@ def make_session(path: Path, files: int, targets: int = 12, *, share: float = 1.
             db.save_target(session, Target(0, f"dr1ve{n:07d}", f"Shelf {n:02d}", created=EPOCH, seen_at=EPOCH + n))
             for n in range(targets)
         ]
-        _load_identities(session, sizes, place(sizes, targets, share=share, seed=seed), [t.key for t in shelf])
+        placed = place_at_random(files, targets) if random_triples else place(sizes, targets, share=1.8, seed=seed)
+        _load_identities(session, sizes, placed, [target.key for target in shelf])
         _load_files(session, files, [source.key for source in sources], rng)
         db.refresh_oldest(session.db)
     return path
@@ -113,12 +123,13 @@ def _load_identities(session: Session, sizes: list[int], segments: list[Segment]
 
 
 def _load_files(session: Session, files: int, sources: list[int], rng: random.Random) -> None:
-    for number in range(-(-files // PER_DIRECTORY)):
-        source = sources[number % len(sources)]
-        path = b"%d/%02d/%05d" % (2000 + number // 2000, number // 100 % 20, number)
-        key = db.ensure_directory(session, source, path)
+    first = 0
+    for number in range(files):
+        many = files // 10 if number == 0 else PER_DIRECTORY  # somebody always has one directory with everything in it
+        path = b"inbox" if number == 0 else b"%d/%02d/%05d" % (1996 + number // 2 % 30, number // 60 % 20, number)
+        key = db.ensure_directory(session, sources[number % len(sources)], path)
         rows = []
-        for n in range(number * PER_DIRECTORY, min(files, (number + 1) * PER_DIRECTORY)):
+        for n in range(first, min(files, first + many)):
             identity = rng.randrange(files) if rng.random() < TWINS else n
             rows.append((key, b"IMG_%07d.jpg" % n, identity + 1, EPOCH * 10**9 + n, 0o644, 1, n, 1))
         session.db.executemany(
@@ -126,9 +137,11 @@ def _load_files(session: Session, files: int, sources: list[int], rng: random.Ra
             "VALUES (?,?,?,?,?,?,?,?)",
             rows,
         )
+        first += many
+        if first >= files:
+            break
 
 
 if __name__ == "__main__":
-    begin = time.perf_counter()
-    made = make_session(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 12)
-    print(f"{made}: {made.stat().st_size >> 20} MiB in {time.perf_counter() - begin:.1f} s")
+    where, *numbers = [word for word in sys.argv[1:] if not word.startswith("-")]
+    make_session(Path(where), *map(int, numbers), random_triples="--random-triples" in sys.argv)

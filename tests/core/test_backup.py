@@ -37,6 +37,14 @@ def test_all_files_arrive_whole_with_their_times(world):
     assert all(copy.standing is Standing.VERIFIED for _, copy in copies_on(session, list_targets(session)[0].key))
 
 
+def test_what_is_free_on_a_drive_is_told_as_it_is_after_the_copying(world, monkeypatch: pytest.MonkeyPatch):
+    session, tmp = world
+    copied = tmp / "t1" / "photos" / "a.txt"
+    monkeypatch.setattr(disk.Root, "free_bytes", lambda root: 10**11 if copied.exists() else 10**12)
+    back(session, tmp / "t1")
+    assert list_targets(session)[0].free_bytes == 10**11
+
+
 def test_a_second_target_makes_them_safe_and_a_third_run_copies_nothing(world):
     session, tmp = world
     back(session, tmp / "t1")

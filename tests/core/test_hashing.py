@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import threading
 from pathlib import Path
 
 import pytest
 
 from medback_core import hashing
+from medback_core.disk import readers
 from medback_core.hashing import ChangedWhileRead, Entry, Hashed, hash_fd, hash_file, hash_many
 from medback_core.model import Identity
 
@@ -122,3 +124,58 @@ def test_a_caller_gets_its_turn_while_a_large_file_is_hashed_and_closing_ends_th
     assert threading.active_count() > before
     results.close()
     assert threading.active_count() == before
+
+
+def _many_small_files(tmp_path: Path, count: int) -> tuple[int, list[Entry], list[Identity]]:
+    entries: list[Entry] = []
+    expected: list[Identity] = []
+    directory = os.open(tmp_path, os.O_RDONLY)
+    for index in range(count):
+        data = b"%d" % index
+        (tmp_path / f"f{index}").write_bytes(data)
+        seen = os.stat(tmp_path / f"f{index}")
+        entries.append(Entry(directory, b"f%d" % index, seen.st_size, seen))
+        expected.append(_identity(data))
+    return directory, entries, expected
+
+
+def test_many_small_files_are_hashed_beside_this_process_and_a_changed_one_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, entries, expected = _many_small_files(tmp_path, 1200)
+    (tmp_path / "f1100").write_bytes(b"another content")
+    (tmp_path / "f1101").unlink()
+    here: list[bytes] = []
+    really = hashing._hash_at
+
+    def hashed_here(directory, name, on_bytes, stop):
+        here.append(name)
+        return really(directory, name, on_bytes, stop)
+
+    monkeypatch.setattr(hashing, "_hash_at", hashed_here)
+    results = list(hash_many(entries))
+    os.close(directory)
+    assert isinstance(results[1101], FileNotFoundError)
+    assert isinstance(changed := results[1100], Hashed) and changed.identity == _identity(b"another content")
+    assert [r.identity for r in results[:1100] if isinstance(r, Hashed)] == expected[:1100]
+    assert {b"f1100", b"f1101"} <= set(here)
+    assert len(here) <= hashing._HERE + 2, "the rest was read by readers"
+
+
+def test_a_reader_that_dies_costs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory, entries, expected = _many_small_files(tmp_path, 1200)
+    monkeypatch.setattr(readers, "_idle", [])
+    doomed = readers.Reader()
+    os.kill(doomed._pid, signal.SIGKILL)
+    monkeypatch.setattr(hashing, "take_reader", lambda: doomed)
+    results = list(hash_many(entries, 1))
+    os.close(directory)
+    assert [result.identity for result in results if isinstance(result, Hashed)] == expected
+
+
+def test_a_turn_asked_for_comes_after_what_is_under_way(tmp_path: Path) -> None:
+    directory, entries, _ = _many_small_files(tmp_path, hashing._HERE + 100)
+    with_turns: list[Entry | None] = [*entries, None]
+    results = list(hash_many(with_turns))
+    os.close(directory)
+    assert results[-1] is None and all(isinstance(result, Hashed) for result in results[:-1])

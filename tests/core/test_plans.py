@@ -20,7 +20,7 @@ from medback_core import plans
 from medback_core import session as db
 from medback_core.errors import Refused
 from medback_core.model import Count, Source, Standing, Target, TargetState
-from medback_core.plans import PlanSummary, next_target, restore_plan, room_lacking, what_if, what_if_every
+from medback_core.plans import PlanSummary, next_target, restore_plan, what_if, what_if_every
 from medback_core.session import Session
 
 random_sessions = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -258,6 +258,20 @@ def test_a_lost_drive_is_never_planned_and_a_suspect_one_comes_last(session: Ses
     assert [file.path for file in plan.unreachable_files] == [b"f0", b"f4"]
 
 
+def test_of_drives_that_serve_as_well_the_one_that_is_here_is_taken(session: Session, photos: Source):
+    first, second, suspect = (
+        rows.target(session, "t1"),
+        rows.target(session, "t2"),
+        rows.target(session, "t3", TargetState.SUSPECT),
+    )
+    key = rows.put(session, photos, b"a", rows.content(1, 10))
+    for target in (first, second, suspect):
+        rows.copy(session, key, target)
+    assert [step.target.id for step in summary(session, all_of_it=True, here={second.key}).steps] == ["t2"]
+    assert [step.target.id for step in summary(session, all_of_it=True, here={first.key}).steps] == ["t1"]
+    assert [step.target.id for step in summary(session, all_of_it=True, here={suspect.key}).steps] == ["t1"]
+
+
 def test_a_drive_that_only_a_record_names_is_planned_when_nothing_else_has_it(session: Session, photos: Source):
     known, unknown = rows.target(session, "t1"), rows.target(session, "t2", known=False)
     both, alone = (rows.put(session, photos, name, rows.content(name.hex(), 10)) for name in (b"a", b"b"))
@@ -330,17 +344,3 @@ def test_nothing_missing_needs_no_drive(session: Session, photos: Source):
     plan = summary(session)
     assert (plan.missing, plan.steps, plan.exact) == (Count(), (), True)
     assert next_target(session, {}) is None
-
-
-def test_the_room_the_shelf_lacks(session: Session, photos: Source):
-    rows.put(session, photos, b"f", rows.content("x", 1000))
-    assert room_lacking(session) == 2000
-    db.save_target(session, Target(0, "t1", "", free_bytes=700))
-    db.save_target(session, Target(0, "t2", "", free_bytes=10_000, capacity=300))
-    db.save_target(session, Target(0, "t3", "", TargetState.RETIRED, free_bytes=10_000))
-    db.save_target(session, Target(0, "t4", ""))
-    assert room_lacking(session) == 1000
-    rows.copy(session, rows.content("x", 1000), db.find_target(session, "t2"))
-    assert room_lacking(session) == 300, "what is on a drive takes from what it may hold"
-    db.save_target(session, Target(0, "t5", "", free_bytes=301))
-    assert room_lacking(session) == 0

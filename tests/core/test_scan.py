@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 
-from medback_core import disk, listing, model, sources, walk
+from medback_core import disk, hashing, listing, model, sources, walk
 from medback_core import session as db
 from medback_core.model import DamageFound, Event, Excluded, Skipped, Standing, Trouble, Warned
 from source_world import OLD, World
@@ -251,14 +251,14 @@ def test_a_file_that_cannot_be_read_is_skipped_and_keeps_its_record(
     before = world.files()
     world.write("a", "other", mtime_ns=OLD + 1)
     world.fill(["new"])
-    real = disk.portable.open_for_reading
+    real = hashing.open_for_reading
 
     def failing(directory: int | None, name: bytes) -> int:
         if name in (b"a", b"new"):
             raise OSError(5, "Input/output error")
         return real(directory, name)
 
-    monkeypatch.setattr(disk.portable, "open_for_reading", failing)
+    monkeypatch.setattr(hashing, "open_for_reading", failing)
     world.update()
     assert {(e.path, e.reason) for e in world.of(Skipped)} == {
         (b"a", "Input/output error"),

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from medback_core.model import DamageFound, TargetState
+from medback_core import model
+from medback_core.errors import Refused
+from medback_core.model import DamageFound, FileDone, TargetState, Warned
 from medback_core.prove import prove
 from medback_core.reclaim import reclaim
 from medback_core.repair import repair
-from medback_core.session import Session, list_targets
+from medback_core.restore import restore
+from medback_core.session import Session, list_targets, open_session
 from medback_core.sidecar import parse
+from medback_core.target_records import Recorder
 from medback_core.targets import set_target
 from medback_core.verify import verify
+from medback_core.whereabouts import where_is
 from worlds import MTIME, add, back, counted, new_session, rescan, run, tree, write_tree
 
 
@@ -67,11 +73,22 @@ def test_a_rotten_source_file_is_repaired_from_a_drive(world: tuple[Session, Pat
     assert rescan(session).summary.scans[0].damaged == 0
 
 
-def test_a_verify_goes_on_where_it_stopped(world: tuple[Session, Path]) -> None:
+def test_a_verify_goes_on_where_it_stopped_and_then_begins_anew(world: tuple[Session, Path]) -> None:
     session, tmp = world
-    first = run(verify(session, os.fsencode(tmp / "t1"), max_bytes=50)).summary
-    assert (first.checked, first.left) == (1, 1)
-    assert run(verify(session, os.fsencode(tmp / "t1"))).summary.checked == 2
+    for where in (os.fsencode(tmp / "t1"), os.fsencode(tmp / "photos")):
+        first = run(verify(session, where, max_bytes=50)).summary
+        assert (first.checked, first.left) == (1, 1)
+        rest = run(verify(session, where, max_bytes=50)).summary
+        assert (rest.checked, rest.left) == (1, 0) and first.checked_bytes + rest.checked_bytes == 3100
+        assert run(verify(session, where)).summary.checked == 2
+
+
+def test_a_verify_that_was_cancelled_goes_on_where_it_was(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    steps = verify(session, os.fsencode(tmp / "t1"))
+    next(event for event in steps if isinstance(event, FileDone))
+    steps.close()  # type: ignore[attr-defined]
+    assert run(verify(session, os.fsencode(tmp / "t1"))).summary.checked == 1
 
 
 def test_files_missing_and_new_on_a_drive_are_told(world: tuple[Session, Path]) -> None:
@@ -126,6 +143,185 @@ def test_two_files_of_one_size_and_md5_are_told_apart_by_prove(tmp_path: Path) -
     add(session, tmp_path / "s")
     ran = run(prove(session))
     assert (ran.summary.compared, ran.summary.differing) == (0, 1) and ran.of(DamageFound)
+
+
+def test_prove_tells_damage_from_two_contents_of_one_md5(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    rot(tmp / "photos/a.txt")
+    ran = run(prove(session))
+    assert ran.summary.differing == 1 and ran.summary.compared == 3
+    (found,) = ran.of(DamageFound)
+    assert found.path == os.fsencode(tmp / "photos/a.txt") and "not the MD5" in found.reason
+
+
+def test_when_a_source_was_last_read_survives_a_lost_session(
+    world: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, tmp = world
+    day = 86_400
+    monkeypatch.setattr(model, "now", lambda: 1_800_000_000)
+    assert run(verify(session, os.fsencode(tmp / "photos/sub"))).summary.checked == 1
+    monkeypatch.setattr(model, "now", lambda: 1_800_000_000 + 10 * day)
+    for lost in (False, True):
+        other = open_session(tmp / f"other{lost}.db") if lost else session
+        add(other, tmp / "photos")
+        assert run(verify(other, os.fsencode(tmp / "photos"), older_than=20 * day)).summary.checked == 1 - lost
+    with open_session(tmp / "third.db") as third:
+        add(third, tmp / "photos")
+        write_tree(tmp / "photos", {"sub/b.bin": b"changed"}, mtime_ns=MTIME + 10**9)
+        rescan(third)
+        assert run(verify(third, os.fsencode(tmp / "photos"), older_than=20 * day)).summary.checked == 1
+
+
+def test_a_verify_of_a_source_that_is_not_there_is_refused(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    (tmp / "photos").rename(tmp / "elsewhere")
+    (tmp / "photos").mkdir()
+    with pytest.raises(Refused) as refused:
+        run(verify(session, os.fsencode(tmp / "photos")))
+    assert refused.value.kind == "not-mounted"
+
+
+def test_what_is_excluded_is_not_new(tmp_path: Path) -> None:
+    write_tree(tmp_path / "photos", {"a": 1, "b.tmp": 2, "cache/c": 3})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "photos", excludes=["*.tmp", "cache/"])
+    assert run(verify(session, os.fsencode(tmp_path / "photos"))).summary.new == 0
+
+
+def test_a_damaged_source_file_that_was_edited_since_is_left_alone(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    rot(tmp / "photos/a.txt")
+    run(verify(session, os.fsencode(tmp / "photos")))
+    write_tree(tmp / "photos", {"a.txt": b"edited"}, mtime_ns=MTIME + 10**9)
+    assert run(repair(session, os.fsencode(tmp / "photos"))).summary.unrepairable == 1
+    assert (tmp / "photos/a.txt").read_bytes() == b"edited"
+
+
+def test_known_damage_is_told_until_it_is_right_again(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    good = (tmp / "t1/photos/a.txt").read_bytes()
+    rot(tmp / "t1/photos/a.txt")
+    for _ in range(2):
+        assert run(verify(session, os.fsencode(tmp / "t1"))).summary.damaged == 1
+    write_tree(tmp / "t1/photos", {"a.txt": good})
+    found = run(verify(session, os.fsencode(tmp / "t1"))).summary
+    assert (found.damaged, found.same) == (0, 2) and counted(session) == {2: 2}
+
+
+def test_a_suspect_drive_is_active_again_when_a_round_ends_clean(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    target = list_targets(session)[0]
+    run(verify(session, os.fsencode(tmp / "t1"), max_bytes=50))
+    set_target(session, target.id, state=TargetState.SUSPECT)  # what was read before says nothing any more
+    states = []
+    for _ in range(2):
+        run(verify(session, os.fsencode(tmp / "t1"), max_bytes=50))
+        states.append(list_targets(session)[0].state)
+    assert states == [TargetState.SUSPECT, TargetState.ACTIVE]
+
+
+def test_a_suspect_drive_with_damage_stays_suspect_until_a_whole_clean_round(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    target = list_targets(session)[0]
+    set_target(session, target.id, state=TargetState.SUSPECT)
+    rot(tmp / "t1/photos/a.txt")
+    run(verify(session, os.fsencode(tmp / "t1"), max_bytes=50))
+    run(repair(session, os.fsencode(tmp / "t1")))
+    run(verify(session, os.fsencode(tmp / "t1"), max_bytes=50))
+    assert list_targets(session)[0].state is TargetState.SUSPECT
+    run(verify(session, os.fsencode(tmp / "t1")))
+    assert list_targets(session)[0].state is TargetState.ACTIVE
+
+
+def test_a_target_was_last_verified_when_its_oldest_check_was(
+    world: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, tmp = world
+    for target in list_targets(session):
+        assert target.verified_at is not None and target.verified_at <= target.seen_at
+    later = 1_900_000_000
+    monkeypatch.setattr(model, "now", lambda: later)
+    first = list_targets(session)[0].verified_at
+    run(verify(session, os.fsencode(tmp / "t1"), max_bytes=50))
+    assert list_targets(session)[0].verified_at == first
+    run(verify(session, os.fsencode(tmp / "t1"), max_bytes=50))
+    assert list_targets(session)[0].verified_at == later
+    write_tree(tmp / "photos", {"new": 10})
+    back(session, tmp / "t1", verify=False)
+    assert list_targets(session)[0].verified_at is None
+
+
+def test_a_check_dated_in_the_future_is_none(world: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    session, tmp = world
+    for where in ("t1", "photos"):
+        monkeypatch.setattr(model, "now", lambda: 3_000_000_000)
+        run(verify(session, os.fsencode(tmp / where)))
+        monkeypatch.setattr(model, "now", lambda: 1_800_000_000)
+        assert run(verify(session, os.fsencode(tmp / where), older_than=86_400)).summary.checked == 2
+
+
+def refusing(recorder: Recorder) -> None:
+    """A drive that takes no sidecar any more."""
+    if len(recorder):
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_failing_drive_that_takes_no_marks_still_loses_its_copies(
+    world: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, tmp = world
+    rot(tmp / "t1/photos/a.txt")
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "commit", refusing)
+        ran = run(verify(session, os.fsencode(tmp / "t1")))
+    assert ran.summary.damaged == 1 and any("can't take all" in warning.message for warning in ran.of(Warned))
+    assert counted(session) == {1: 1, 2: 1}
+    assert run(repair(session, os.fsencode(tmp / "t1"))).summary.repaired == 1
+    assert counted(session) == {2: 2}
+
+
+def test_older_versions_are_found_and_brought_back(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    before = (tmp / "photos/a.txt").read_bytes()
+    write_tree(tmp / "photos", {"a.txt": b"second"}, mtime_ns=MTIME + 10**9)
+    (tmp / "photos/sub/b.bin").unlink()
+    back(session, tmp / "t1")
+    gone = {file.path: file for file in where_is(session, [b""], source="photos", deleted=True)}
+    assert gone.keys() == {b"a.txt", b"sub/b.bin"} and all(file.gone_at for file in gone.values())
+    assert gone[b"a.txt"].copies[0].path == b".medback-old/photos/a.txt"
+    assert run(restore(session, str(tmp / "t1"), deleted=True)).summary.restored == 1
+    assert (tmp / "photos/a.txt").read_bytes() == b"second" and (tmp / "photos/sub/b.bin").exists()
+    ran = run(restore(session, str(tmp / "t1"), deleted=True, path=b"a.txt", conflict="rename"))
+    assert ran.summary.restored == 1
+    assert sorted(content for path, (content, _) in tree(tmp / "photos").items() if path.startswith(b"a")) == sorted(
+        [before, b"second"]
+    )
+
+
+def test_a_full_drive_says_what_could_be_freed_for_what_has_too_few_copies(tmp_path: Path) -> None:
+    write_tree(tmp_path / "photos", {"a": 1000, "b": 1000})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "photos")
+    for drive in ("t1", "t2", "t3"):
+        assert back(session, tmp_path / drive, capacity=2000).summary.reclaimable_bytes == 0
+    write_tree(tmp_path / "photos", {"c": 900})
+    found = back(session, tmp_path / "t3").summary
+    assert (found.full, found.remaining, found.surplus_bytes, found.reclaimable_bytes) == (True, 1, 2000, 2000)
+    assert run(reclaim(session, "t3", surplus=True)).summary.freed_bytes == 2000
+    assert back(session, tmp_path / "t3", fill=False).summary.copied == 1
+    assert counted(session) == {1: 1, 2: 2}
+
+
+def test_older_versions_that_are_the_last_copy_of_something_named_are_not_called_reclaimable(tmp_path: Path) -> None:
+    write_tree(tmp_path / "photos", {"a": 1000})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "photos")
+    back(session, tmp_path / "t1")
+    write_tree(tmp_path / "photos", {"a": b"new"}, mtime_ns=MTIME + 10**9)
+    assert back(session, tmp_path / "t1").summary.reclaimable_bytes == 1000
+    write_tree(tmp_path / "photos", {"again": (tmp_path / "t1/.medback-old/photos/a").read_bytes()})
+    assert back(session, tmp_path / "t1", limit=0).summary.reclaimable_bytes == 0
 
 
 def test_rot_met_by_a_session_that_knew_nothing_stays_on_record_for_a_repair(world: tuple[Session, Path]) -> None:

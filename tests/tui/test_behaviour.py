@@ -342,8 +342,8 @@ async def test_labels_and_wanted_copies_are_changed(
         assert app.facts.shares.below.files == 14
         await pilot.press("2", "l")
         await settle(pilot)
-        app.screen.query_one(Input).value = "Blue [b]Seagate"
-        await pilot.press("enter")
+        app.screen.query_one("#label", Input).value = "Blue [b]Seagate"
+        await pilot.press("ctrl+s")
         await jobs_done(pilot)
         assert isinstance(app.screen, TargetsScreen)
         assert "Blue [b]Seag" in text_of(pilot)

@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from medback_core import model
 from medback_core.model import Progress
 from medback_tui.app import MedbackApp
+from medback_tui.drives import Drives
 from medback_tui.jobs import Job
 from tui import worlds
 from tui.waiting import settle, until
@@ -35,8 +36,11 @@ def pressing(*keys: str) -> Callable[[Pilot[int]], Awaitable[None]]:
     return run
 
 
-@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["narrow", "wide"])
-@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize(
+    ("screen", "size"),
+    [*((screen, NARROW) for screen in SCREENS), ("coverage", WIDE)],
+    ids=[*(f"{screen}-narrow" for screen in SCREENS), "coverage-wide"],
+)
 def test_an_empty_session_names_the_next_key(snap_compare: Snap, open_app: OpenApp, screen: str, size: tuple[int, int]):
     assert snap_compare(open_app(), terminal_size=size, run_before=pressing(SCREENS[screen]))
 
@@ -95,7 +99,9 @@ def test_a_drive_that_can_not_be_had(snap_compare: Snap, open_app: OpenApp, tmp_
     assert snap_compare(app, run_before=pressing("4", "e", "x"))
 
 
-@pytest.mark.parametrize("keys", ["question_mark", "L", "a", "c", "d"], ids=["help", "log", "add", "copies", "forget"])
+@pytest.mark.parametrize(
+    "keys", ["question_mark", "L", "a", "c", "d", "e"], ids=["help", "log", "add", "copies", "forget", "edit"]
+)
 def test_what_opens_above_the_sources(
     snap_compare: Snap, open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: str
 ):
@@ -107,10 +113,19 @@ def test_what_opens_above_the_sources(
     assert snap_compare(app, run_before=pressing("1", keys))
 
 
-@pytest.mark.parametrize("keys", ["n", "s", "l", "question_mark"], ids=["new", "state", "label", "help"])
+@pytest.mark.parametrize(
+    "keys", ["n", "s", "l", "v", "R", "question_mark"], ids=["new", "state", "label", "verify", "free", "help"]
+)
 def test_what_opens_above_the_targets(snap_compare: Snap, open_app: OpenApp, tmp_path: Path, keys: str):
     app = open_app(worlds.small(tmp_path / "s.db"))
-    assert snap_compare(app, run_before=pressing("2", keys))
+
+    async def run(pilot: Pilot[int]) -> None:
+        await pressing("2")(pilot)
+        app.drives = Drives({1: b"/media/ada/blue"})
+        app.tell_screens()
+        await pressing(keys)(pilot)
+
+    assert snap_compare(app, run_before=run)
 
 
 @pytest.mark.parametrize("keys", [["o"], ["t"], ["m"], ["question_mark"]], ids=["what", "where", "bare", "help"])
@@ -140,8 +155,11 @@ COPYING = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["narrow", "wide"])
-@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize(
+    ("screen", "size"),
+    [*((screen, NARROW) for screen in SCREENS), ("targets", WIDE)],
+    ids=[*(f"{screen}-narrow" for screen in SCREENS), "targets-wide"],
+)
 def test_a_running_job(
     snap_compare: Snap, open_app: OpenApp, tmp_path: Path, script: Callable, screen: str, size: tuple[int, int]
 ):

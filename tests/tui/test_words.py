@@ -8,7 +8,7 @@ import pytest
 
 from medback_core import model
 from medback_tui import words
-from medback_tui.screens.make_target import parse_capacity
+from medback_tui.sizes import not_a_size, parse_size
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_commands_can_be_pasted_into_a_shell():
 
 
 @pytest.mark.parametrize(
-    ("text", "bytes_"), [("", None), ("500G", 500 * 10**9), ("2TiB", 2 << 40), ("1.5 GB", 1_500_000_000)]
+    ("text", "bytes_"), [("500G", 500 << 30), ("2TiB", 2 << 40), ("1.5 GB", 1_500_000_000), ("80%", 800)]
 )
-def test_capacities(text: str, bytes_: int | None):
-    assert parse_capacity(text, b"/") == bytes_
+def test_sizes_mean_what_they_mean_on_the_command_line(text: str, bytes_: int):
+    assert parse_size(text, 1000) == bytes_
 
 
-@pytest.mark.parametrize("text", ["lots", "-5G", "5 parsecs", "0"])
-def test_what_is_no_capacity_says_how_to_write_one(text: str):
-    with pytest.raises(ValueError, match="500G"):
-        parse_capacity(text, b"/")
+@pytest.mark.parametrize("text", ["", "lots", "-5G", "5 parsecs", "0", "120%"])
+def test_what_is_no_size_says_how_to_write_one(text: str):
+    assert parse_size(text, 1000) is None
+    assert "500G" in not_a_size(text)

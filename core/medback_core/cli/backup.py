@@ -40,7 +40,7 @@ SAME_DRIVE = click.option("--same-drive", is_flag=True, help="It is the known dr
 @click.option("--no-update", is_flag=True, help="Do not scan the sources first.")
 @click.option("--no-fill", is_flag=True, help="Stop when everything has its wanted copies.")
 @click.option("--no-verify", is_flag=True, help="Do not read back what was written.")
-@click.option("--dry-run", is_flag=True, help="Say what would be copied, copy nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be copied as of the last scan, copy nothing.")
 @NEW_ID
 @SAME_DRIVE
 def target(
@@ -129,6 +129,7 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
         remaining_bytes=summary.remaining_bytes,
         free_bytes=summary.free_bytes,
         reclaimable_bytes=summary.reclaimable_bytes,
+        surplus_bytes=summary.surplus_bytes,
         full=summary.full,
         unproven=summary.unproven,
         lacking_bytes=summary.lacking_bytes,
@@ -156,16 +157,28 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
         )
     if summary.remaining:
         left = Count(summary.remaining, summary.remaining_bytes)
-        run.say(f"{counted(left)} still need{'s' if left.files == 1 else ''} a drive" + _where_to(session, summary))
+        then = " then" if dry_run else ""
+        run.say(
+            f"{counted(left)} still need{'s' if left.files == 1 else ''} a drive{then}{_where_to(session, summary)}"
+        )
         if summary.lacking_bytes:
-            run.say(f"the drives together lack {size(summary.lacking_bytes)} for all wanted copies")
+            run.say(f"the wanted copies of all need {size(summary.lacking_bytes)} more than the drives have room for")
+    elif dry_run:
+        run.say("all files then have the copies they should")
     elif whole:
         run.say("all files have the copies they should")
-    if summary.reclaimable_bytes:
-        run.say(
-            f"{size(summary.reclaimable_bytes)} of older versions can be freed: "
-            f"`medback reclaim {names.shell_quoted(summary.target.name)} --old`"
-        )
+    _offer_room(run, summary)
+
+
+def _offer_room(run: Run, summary: BackupSummary) -> None:
+    """What could be freed on this drive, and how."""
+    old, surplus = summary.reclaimable_bytes - summary.surplus_bytes, summary.surplus_bytes
+    parts = [f"{size(old)} of older versions"] if old else []
+    parts += [f"{size(surplus)} of copies that have enough others"] if surplus else []
+    if parts:
+        flags = " --old" * bool(old) + " --surplus" * bool(surplus)
+        where = names.shell_quoted(summary.target.name or summary.target.id)
+        run.say(f"{' and '.join(parts)} can be freed there: `medback reclaim {where}{flags}`")
 
 
 def _where_to(session: Session, summary: BackupSummary) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,8 +87,8 @@ def _temporary() -> Path:
     """A fresh name in the system's directory for temporary files; made by the demo itself."""
     for candidate in (os.environ.get("TMPDIR"), os.environ.get("TEMP"), "/var/tmp", "/tmp", "."):
         if candidate and os.path.isdir(candidate) and os.access(candidate, os.W_OK):
-            return Path(candidate).absolute() / f"medback-demo-{secrets.token_hex(4)}"
-    return Path.cwd() / f"medback-demo-{secrets.token_hex(4)}"
+            return Path(candidate).absolute() / f"medback-demo-{os.urandom(4).hex()}"
+    return Path.cwd() / f"medback-demo-{os.urandom(4).hex()}"
 
 
 COMMANDS = [demo]

@@ -337,6 +337,14 @@ def _report_plan(run: Run, found: PlanSummary, *, all_of_it: bool) -> None:
             "there is nothing to restore" if all_of_it else "nothing is missing (--all: if all of it were gone)"
         )
         return
+    if found.unreachable.files:
+        run.answer_line(f"CAN'T COME BACK: no target that can be used has {counted(found.unreachable)}:")
+        files = found.unreachable_files[: None if run.settings.verbose else LISTED]
+        for file in files:
+            run.answer_line(f"  {shown(file.source)}/{shown(file.path)}  {size(file.size)}")
+        if found.unreachable.files > len(files):
+            more = "" if run.settings.verbose else " (-v lists them)"
+            run.answer_line(f"  {found.unreachable.files - len(files):,} more{more}")
     run.answer_line(f"{'to bring back' if all_of_it else 'missing'}: {counted(found.missing)}")
     rows: list[list[Any]] = [
         [
@@ -358,20 +366,14 @@ def _report_plan(run: Run, found: PlanSummary, *, all_of_it: bool) -> None:
     claimed = sum(step.claimed.files for step in found.steps)
     if claimed:
         run.say(f"{plural(claimed, 'file')} of these only by somebody's word")
-    if found.unreachable.files:
-        run.answer_line(f"no target has {counted(found.unreachable)}:")
-        for file in found.unreachable_files[: None if run.settings.verbose else LISTED]:
-            run.answer_line(f"  {shown(file.source)}/{shown(file.path)}  {size(file.size)}")
     if found.differing:
         run.say(
             f"{plural(found.differing, 'file')} at the destination differ{'s' if found.differing == 1 else ''}"
             " and would be left alone"
         )
     if found.steps and not all_of_it:
-        run.say(
-            f"next: plug in {shown(found.steps[0].target.name)} and run `medback restore "
-            f"{shown(found.steps[0].target.name)}`"
-        )
+        first = found.steps[0].target.name
+        run.say(f"next: plug in {shown(first)} and run `medback restore {names.shell_quoted(first)}`")
 
 
 COMMANDS = [stats, whereis, what_if, plan]

@@ -13,7 +13,7 @@ from medback_core.model import ContextSummary, Count, Event, NextTarget, Restore
 
 from .commands import command
 from .options import DIRECTORY, PATH
-from .outcome import entry_json
+from .outcome import count_json, entry_json
 from .plans import BELOW, SOURCE
 from .running import Run
 from .targets import plugged_in, target_json
@@ -143,6 +143,7 @@ def restore_status(
             missing=found.missing,
             missing_bytes=found.missing_bytes,
             differing=found.differing,
+            unreachable=count_json(found.unreachable),
             next=next_json(found.next),
         )
         if unrestored:
@@ -162,6 +163,8 @@ def restore_status(
             + (f", {counted(missing)} missing" if found.missing else "")
             + (f", {found.differing:,} differ" if found.differing else "")
         )
+        if found.unreachable.files and found.next is not None:
+            run.answer_line(f"CAN'T COME BACK: no target has {counted(found.unreachable)} of these (`medback plan`)")
         _say_next(run, found.next, missing)
 
 

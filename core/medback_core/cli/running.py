@@ -26,7 +26,6 @@ LISTED = 20  # entries shown of a long list, unless -v
 # Which argument of an operation says yes to which of its questions.
 ANSWERS: dict[str, dict[str, bool]] = {
     "new-target": {"create": True},
-    "not-plugged-in": {"create": True},
     "damaged-identity": {"create": True},
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import uuid as uuids
 from dataclasses import dataclass
 from functools import cache
@@ -109,6 +108,8 @@ def _described_without_table(path: bytes, real: bytes, device: int) -> FileSyste
         inodes = room.f_favail if room.f_files else None
         read_only = bool(room.f_flag & _READ_ONLY)
     else:
+        import shutil
+
         usage = shutil.disk_usage(os.fsdecode(path))
         total, free, block, inodes, read_only = usage.total, usage.free, 4096, None, False
     return FileSystem(

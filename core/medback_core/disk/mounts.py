@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 _BLOCK_DEVICES = b"/sys/dev/block"
 _SYSTEM_POINTS = frozenset({"/", "/boot", "/boot/efi", "/efi", "/usr", "/var", "/home", "/nix/store"})
@@ -170,6 +168,8 @@ def uuid_of(device: int | None) -> str | None:
 
 def partitions() -> list[Any]:
     """psutil's list of mounted drives (mountpoint, device, fstype, opts); empty where it can't tell."""
+    import psutil  # a quarter of the time of a short command, and needed by few
+
     try:
         return list(psutil.disk_partitions(all=False))
     except OSError:
@@ -181,6 +181,8 @@ def removable_mounts() -> list[Mount]:
 
     A drive that doesn't answer is left out.
     """
+    import psutil
+
     found: list[Mount] = []
     for part in partitions():
         if part.mountpoint in _SYSTEM_POINTS or part.fstype in _NO_DRIVES or "/snap/" in part.mountpoint:

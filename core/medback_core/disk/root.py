@@ -80,6 +80,14 @@ class Root:
             self._file_system = described
         return self._file_system
 
+    def free_bytes(self) -> int | None:
+        """Bytes free on its drive now; None where that can't be asked."""
+        try:
+            room = os.fstatvfs(self.fd)
+        except (OSError, AttributeError):  # gone, or a system without it
+            return None
+        return room.f_bavail * room.f_frsize
+
     def is_same_drive(self) -> bool:
         """Whether the path still leads to this very directory: the drive was not unmounted, swapped or replaced."""
         try:

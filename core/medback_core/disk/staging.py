@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 from collections.abc import Generator, Iterable
 from contextlib import suppress
 from types import TracebackType
@@ -33,7 +32,7 @@ class Staging:
         self._to_sync: dict[bytes, None] = {}  # directories whose entries changed
         self._flushed = True
         self._broken = False
-        self._prefix = TEMPORARY_PREFIX + secrets.token_hex(3).encode()
+        self._prefix = _drawn_prefix()
         self._count = 0
         self._directory = b""  # the one last used, held open
         self._fd = root.fd
@@ -172,7 +171,7 @@ class Staging:
             try:
                 fd = primitives.create(self._fd, temporary, mode)
             except FileExistsError:
-                self._prefix, self._count = TEMPORARY_PREFIX + secrets.token_hex(3).encode(), 0
+                self._prefix, self._count = _drawn_prefix(), 0
                 continue
             except FileNotFoundError:  # the directory was removed since it was checked
                 if not again:
@@ -181,7 +180,7 @@ class Staging:
                 continue
             self._count += 1
             if self._count > 0xFFFFFF:
-                self._prefix, self._count = TEMPORARY_PREFIX + secrets.token_hex(3).encode(), 0
+                self._prefix, self._count = _drawn_prefix(), 0
             return fd, temporary
 
     def _sync_one(self, fd: int) -> None:
@@ -253,3 +252,7 @@ class Staging:
     def _remove_temporary(self, rel: bytes, temporary: bytes) -> None:
         with suppress(OSError):  # the drive is gone or failing: clean_temporaries takes it on the next sight
             primitives.unlink(self._enter(rel.rpartition(b"/")[0]), temporary)
+
+
+def _drawn_prefix() -> bytes:
+    return TEMPORARY_PREFIX + os.urandom(3).hex().encode()

@@ -109,8 +109,7 @@ def choose(session: Session, bands: Iterable[tuple[int, int]] | None) -> Count:
         "JOIN directory d ON d.id = f.directory_id WHERE c.band IS NOT NULL "
         "ORDER BY c.band, d.source_id, d.path, f.name"
     )
-    row = db.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM temp.candidate WHERE band IS NOT NULL").fetchone()
-    return Count(*row)
+    return chosen_count(session)
 
 
 _CANDIDATE = """
@@ -151,23 +150,51 @@ def best_chosen(session: Session, limit: int) -> list[Candidate]:
     ]
 
 
-def below_wanted(session: Session, counting: frozenset[int]) -> tuple[Count, int]:
-    """(identities below their wanted copies and their bytes, bytes of room all their missing copies would take)."""
-    copies = [(key, p.copies(counting)) for key, p in all_placements(session).items()]
+def chosen_count(session: Session) -> Count:
+    """How many contents and bytes are chosen."""
+    row = session.db.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM temp.candidate WHERE band IS NOT NULL")
+    return Count(*row.fetchone())
+
+
+class Below(NamedTuple):
+    """Contents below their wanted copies that have the same holders and lack the same number."""
+
+    holders: frozenset[int]  # targets with a solid copy, counting or not
+    lack: int
+    contents: Count
+
+
+def below_wanted_groups(session: Session, counting: frozenset[int], *, chosen_on: int | None = None) -> list[Below]:
+    """What has fewer copies on the targets that count than some source wants of it; with `chosen_on` as it will be once
+    the chosen candidates have a copy more, on that target."""
     db = session.db
+    placements = all_placements(session)
     db.execute("DROP TABLE IF EXISTS temp.placed_copies")
     db.execute("CREATE TEMP TABLE placed_copies (placement_id INTEGER PRIMARY KEY, copies INTEGER)")
     most = db.execute("SELECT COALESCE(MAX(wanted), 0) FROM source").fetchone()[0]
-    db.executemany("INSERT INTO temp.placed_copies VALUES (?, ?)", [row for row in copies if row[1] < most])
-    row = db.execute(
-        """
-        SELECT COUNT(*), COALESCE(SUM(size), 0), COALESCE(SUM(size * (wanted - copies)), 0) FROM (
-            SELECT i.size AS size, p.copies AS copies, MAX(s.wanted) AS wanted
+    copies = {key: p.copies(counting) for key, p in placements.items()}
+    db.executemany("INSERT INTO temp.placed_copies VALUES (?, ?)", [row for row in copies.items() if row[1] < most])
+    chosen = "0" if chosen_on is None else "i.id IN (SELECT identity_id FROM temp.candidate WHERE band IS NOT NULL)"
+    rows = db.execute(
+        f"""
+        SELECT placement, chosen, wanted - copies - chosen AS lack, COUNT(*), SUM(size) FROM (
+            SELECT i.placement_id AS placement, i.size AS size, p.copies AS copies, MAX(s.wanted) AS wanted,
+                {chosen} AS chosen
             FROM identity i CROSS JOIN temp.placed_copies p ON p.placement_id = i.placement_id
             CROSS JOIN file f ON f.identity_id = i.id CROSS JOIN directory d ON d.id = f.directory_id
             CROSS JOIN source s ON s.id = d.source_id
             GROUP BY i.id
-        ) WHERE copies < wanted
+        ) WHERE lack > 0 GROUP BY placement, chosen, lack
         """
-    ).fetchone()
-    return Count(row[0], row[1]), row[2]
+    )
+    more = frozenset[int]() if chosen_on is None else frozenset({chosen_on})
+    return [
+        Below(placements[key].solid | (more if is_chosen else frozenset()), lack, Count(files, size))
+        for key, is_chosen, lack, files, size in rows
+    ]
+
+
+def below_wanted(session: Session, counting: frozenset[int]) -> tuple[Count, int]:
+    """(identities below their wanted copies and their bytes, bytes of room all their missing copies would take)."""
+    groups = below_wanted_groups(session, counting)
+    return sum((each.contents for each in groups), Count()), sum(each.lack * each.contents.bytes for each in groups)

@@ -3,43 +3,94 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-from medback_core.model import Count, Identity
+from medback_core.model import OLD_DIRECTORY, Identity
 
 from .copies import Copy, copies_where
 from .store import Session
 
+# SQL: a date of a last check, where one in the future (a clock was wrong) is none. ?1 is now.
+_CHECKED = "CASE WHEN {0} <= ?1 THEN {0} END"
+_COPIES = (
+    "FROM copy c JOIN identity i ON i.id = c.identity_id WHERE c.target_id = ?2 AND c.path IS NOT NULL AND ({0}) "
+    f"ORDER BY COALESCE({_CHECKED.format('c.verified_at')}, 0), c.path"
+)
+_FILES = (
+    "FROM file f JOIN directory d ON d.id = f.directory_id JOIN identity i ON i.id = f.identity_id "
+    "WHERE d.source_id = ?2 AND ({0}) "
+    f"ORDER BY COALESCE({_CHECKED.format('f.read_at')}, 0), d.path, f.name"
+)
+_BEFORE = "COALESCE(" + _CHECKED + ", 0) < ?3"
+_LEFT = "EXISTS (SELECT 1 FROM unread u WHERE u.target_id = {0} AND u.source_id = {1} AND u.key = {2})"
 
-def queue_copies(session: Session, target: int, before: int | None) -> Count:
-    """Queue the copies with a known place on a target (checked before that date, or never; all with None), oldest
-    check first. Returns how many and how large."""
-    return _queue(
-        session,
-        "SELECT c.identity_id, i.size FROM copy c JOIN identity i ON i.id = c.identity_id "
-        "WHERE c.target_id = ? AND c.path IS NOT NULL AND (? IS NULL OR c.verified_at IS NULL OR c.verified_at < ?) "
-        "ORDER BY COALESCE(c.verified_at, 0), c.path",
-        (target, before, before),
+
+class Due(NamedTuple):
+    """What a verify is to read. `resumed`: the rest of a round that was not read to its end."""
+
+    files: int
+    bytes: int
+    resumed: bool = False
+
+
+def queue_copies(session: Session, target: int, now: int, before: int | None) -> Due:
+    """Queue the copies with a known place on a target, oldest check first: those checked before that date, or never;
+    with None those the round under way has not read yet (where none is under way, one begins)."""
+    columns = "SELECT c.identity_id, i.size "
+    if before is not None:
+        return _queue(session, columns + _COPIES.format(_BEFORE.format("c.verified_at")), (now, target, before))
+    left = columns + _COPIES.format(_LEFT.format("?2", "0", "c.identity_id"))
+    found = _queue(session, left, (now, target))
+    if found.files:
+        return found._replace(resumed=True)
+    with session.transaction() as db:
+        forget_round(session, target=target)
+        db.execute(
+            "INSERT INTO unread SELECT ?1, 0, identity_id FROM copy WHERE target_id = ?1 AND path IS NOT NULL",
+            (target,),
+        )
+    return _queue(session, left, (now, target))
+
+
+def queue_files(session: Session, source: int, path: bytes, now: int, before: int | None) -> Due:
+    """The same for the files of a source; at and below a directory, not all of it, there are no rounds."""
+    columns = "SELECT f.id, i.size "
+    if before is not None or path:
+        scope = "(?5 OR d.path = ?4 OR (d.path > ?4 || x'2f' AND d.path < ?4 || x'30'))"
+        condition = f"{scope} AND (?3 IS NULL OR {_BEFORE.format('f.read_at')})"
+        return _queue(session, columns + _FILES.format(condition), (now, source, before, path, not path))
+    left = columns + _FILES.format(_LEFT.format("0", "?2", "f.id"))
+    found = _queue(session, left, (now, source))
+    if found.files:
+        return found._replace(resumed=True)
+    with session.transaction() as db:
+        forget_round(session, source=source)
+        db.execute(
+            "INSERT INTO unread SELECT 0, d.source_id, f.id FROM file f JOIN directory d ON d.id = f.directory_id "
+            "WHERE d.source_id = ?",
+            (source,),
+        )
+    return _queue(session, left, (now, source))
+
+
+def note_done(session: Session, keys: Iterable[int], *, target: int = 0, source: int = 0) -> None:
+    """These were read, whatever was found: the round under way is done with them. Call inside a transaction."""
+    session.db.executemany(
+        "DELETE FROM unread WHERE target_id = ? AND source_id = ? AND key = ?", ((target, source, key) for key in keys)
     )
 
 
-def queue_files(session: Session, source: int, path: bytes, before: int | None) -> Count:
-    """The same for the files of a source at and below a directory (b"" all)."""
-    return _queue(
-        session,
-        "SELECT f.id, i.size FROM file f JOIN directory d ON d.id = f.directory_id "
-        "JOIN identity i ON i.id = f.identity_id "
-        "WHERE d.source_id = ?1 AND (length(?2) = 0 OR d.path = ?2 OR (d.path > ?3 AND d.path < ?4)) "
-        "AND (?5 IS NULL OR f.read_at IS NULL OR f.read_at < ?5) ORDER BY COALESCE(f.read_at, 0), d.path, f.name",
-        (source, path, path + b"/", path + b"0", before),
-    )
+def forget_round(session: Session, *, target: int = 0, source: int = 0) -> None:
+    """The next verify begins anew. Call inside a transaction."""
+    session.db.execute("DELETE FROM unread WHERE target_id = ? AND source_id = ?", (target, source))
 
 
-def _queue(session: Session, query: str, values: tuple[object, ...]) -> Count:
+def _queue(session: Session, query: str, values: tuple[object, ...]) -> Due:
     db = session.db
     db.execute("CREATE TEMP TABLE IF NOT EXISTS due (position INTEGER PRIMARY KEY, key INTEGER, size INTEGER)")
     db.execute("DELETE FROM temp.due")
     db.execute(f"INSERT INTO temp.due (key, size) {query}", values)
-    return Count(*db.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM temp.due").fetchone())
+    return Due(*db.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM temp.due").fetchone())
 
 
 def _due(session: Session) -> Iterator[list[int]]:
@@ -65,9 +116,14 @@ def due_files(session: Session) -> Iterator[int]:
 
 
 def note_read(session: Session, keys: Iterable[int], date: int) -> None:
-    """These source files were read whole and found right on that date."""
-    with session.transaction() as db:
-        db.executemany("UPDATE file SET read_at = ? WHERE id = ?", ((date, key) for key in keys))
+    """These source files were read whole and found right on that date; their sidecars are to say so. Call inside a
+    transaction."""
+    keys = list(keys)
+    session.db.executemany("UPDATE file SET read_at = ? WHERE id = ?", ((date, key) for key in keys))
+    session.db.executemany(
+        "UPDATE directory SET dirty = 1 WHERE NOT dirty AND id = (SELECT directory_id FROM file WHERE id = ?)",
+        ((key,) for key in keys),
+    )
 
 
 def identities_to_prove(session: Session, source: int | None) -> Iterator[int]:
@@ -93,21 +149,34 @@ def copies_below(session: Session, target: int, directory: bytes) -> list[tuple[
     )
 
 
+_SURPLUS = (
+    "c.target_id = ? AND c.path IS NOT NULL AND c.ours "
+    "AND (SELECT COUNT(*) FROM copy o WHERE o.identity_id = c.identity_id AND o.standing = 2 "
+    "AND o.target_id IN ({others})) >= (SELECT MAX(s.wanted) FROM file f "
+    "JOIN directory d ON d.id = f.directory_id JOIN source s ON s.id = d.source_id "
+    "WHERE f.identity_id = c.identity_id)"
+)
+
+
+def _surplus(target: int, counting: frozenset[int]) -> str:
+    return _SURPLUS.format(others=",".join(str(key) for key in counting if key != target) or "NULL")
+
+
 def surplus_copies(session: Session, target: int, counting: frozenset[int]) -> list[tuple[Identity, Copy]]:
     """Copies of ours on the target whose content has its wanted number of verified copies on other counting targets,
     largest first."""
-    others = ",".join(str(key) for key in counting if key != target) or "NULL"
-    return list(
-        copies_where(
-            session,
-            "c.target_id = ? AND c.path IS NOT NULL AND c.ours "
-            "AND (SELECT COUNT(*) FROM copy o WHERE o.identity_id = c.identity_id AND o.standing = 2 "
-            f"AND o.target_id IN ({others})) >= (SELECT MAX(s.wanted) FROM file f "
-            "JOIN directory d ON d.id = f.directory_id JOIN source s ON s.id = d.source_id "
-            "WHERE f.identity_id = c.identity_id) ORDER BY i.size DESC, c.path",
-            (target,),
-        )
-    )
+    condition = _surplus(target, counting) + " ORDER BY i.size DESC, c.path"
+    return list(copies_where(session, condition, (target,)))
+
+
+def surplus_bytes(session: Session, target: int, counting: frozenset[int]) -> int:
+    """How much `surplus_copies` would free, but for what lies below `.medback-old/`."""
+    row = session.db.execute(
+        "SELECT COALESCE(SUM(i.size), 0) FROM copy c JOIN identity i ON i.id = c.identity_id "
+        f"WHERE {_surplus(target, counting)} AND NOT (c.path > ? AND c.path < ?)",
+        (target, OLD_DIRECTORY + b"/", OLD_DIRECTORY + b"0"),
+    ).fetchone()
+    return row[0]
 
 
 def is_named(session: Session, identity: int) -> bool:

@@ -150,7 +150,8 @@ def put_file(session: Session, directory: int, seen: Seen) -> int:
         "INSERT INTO file (directory_id, name, identity_id, mtime_ns, mode, device, inode, ctime_ns, trouble) "
         "VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (directory_id, name) DO UPDATE SET identity_id = excluded.identity_id, "
         "mtime_ns = excluded.mtime_ns, mode = excluded.mode, device = excluded.device, inode = excluded.inode, "
-        "ctime_ns = excluded.ctime_ns, trouble = excluded.trouble",
+        "ctime_ns = excluded.ctime_ns, trouble = excluded.trouble, "
+        "read_at = CASE WHEN identity_id = excluded.identity_id THEN read_at END",
         (
             directory,
             seen.name,

@@ -265,7 +265,8 @@ def note_files(session: Session, rows: Iterable[tuple[int, bytes, int, os.stat_r
         "INSERT INTO file (directory_id, name, identity_id, mtime_ns, mode, device, inode, ctime_ns, trouble) "
         "VALUES (?,?,?,?,?,?,?,?,0) ON CONFLICT (directory_id, name) DO UPDATE SET identity_id = excluded.identity_id, "
         "mtime_ns = excluded.mtime_ns, mode = excluded.mode, device = excluded.device, inode = excluded.inode, "
-        "ctime_ns = excluded.ctime_ns, trouble = 0",
+        "ctime_ns = excluded.ctime_ns, trouble = 0, "
+        "read_at = CASE WHEN identity_id = excluded.identity_id THEN read_at END",
         (
             (
                 directory,

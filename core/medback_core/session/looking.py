@@ -24,7 +24,9 @@ class Believed(NamedTuple):
 def begin_look(session: Session) -> None:
     """Forget what an earlier look saw."""
     session.db.execute("CREATE TEMP TABLE IF NOT EXISTS looked (identity_id INTEGER PRIMARY KEY)")
+    session.db.execute("CREATE TEMP TABLE IF NOT EXISTS stray (size INTEGER, path BLOB)")
     session.db.execute("DELETE FROM temp.looked")
+    session.db.execute("DELETE FROM temp.stray")
 
 
 def note_seen(session: Session, identities: Iterable[int]) -> None:
@@ -35,6 +37,21 @@ def note_seen(session: Session, identities: Iterable[int]) -> None:
 def was_seen(session: Session, identity: int) -> bool:
     """Whether this look found the content already."""
     return session.db.execute("SELECT 1 FROM temp.looked WHERE identity_id = ?", (identity,)).fetchone() is not None
+
+
+def note_strays(session: Session, rows: Iterable[tuple[int, bytes]]) -> None:
+    """(size, path) of files on the drive that no record speaks of."""
+    session.db.executemany("INSERT INTO temp.stray (size, path) VALUES (?,?)", rows)
+
+
+def strays_like_unseen(session: Session, target: int) -> list[tuple[int, bytes]]:
+    """(size, path) of the files no record speaks of that are as large as a copy this look did not find."""
+    return session.db.execute(
+        "SELECT s.size, s.path FROM temp.stray s WHERE s.size IN (SELECT i.size FROM copy c "
+        "JOIN identity i ON i.id = c.identity_id WHERE c.target_id = ? AND NOT EXISTS "
+        "(SELECT 1 FROM temp.looked l WHERE l.identity_id = c.identity_id)) ORDER BY s.path",
+        (target,),
+    ).fetchall()
 
 
 def believed(session: Session, target: int, identity: Identity) -> Believed | None:
@@ -72,13 +89,3 @@ def current_on(session: Session, target: int) -> Count:
         f"WHERE placement_id IN ({','.join(keys)}) AND EXISTS (SELECT 1 FROM file f WHERE f.identity_id = i.id)"
     ).fetchone()
     return Count(*row)
-
-
-def bytes_below(session: Session, target: int, directory: bytes) -> int:
-    """Bytes of the copies that lie below a directory of the target."""
-    row = session.db.execute(
-        "SELECT COALESCE(SUM(i.size), 0) FROM copy c JOIN identity i ON i.id = c.identity_id "
-        "WHERE c.target_id = ? AND c.path > ? AND c.path < ?",
-        (target, directory + b"/", directory + b"0"),
-    ).fetchone()
-    return row[0]

@@ -18,6 +18,7 @@ from .values import load_ns, signed
 ScanRow = tuple
 # name, size, md5, mtime_ns, mode, device, inode, ctime_ns, trouble: times through store_ns, numbers through signed
 Put = tuple
+Check = tuple[bytes, int, int, bytes]  # name, date, size, md5
 
 _PATH = "CAST(CASE WHEN length(d.path) THEN d.path || x'2f' || f.name ELSE f.name END AS BLOB)"
 
@@ -99,10 +100,11 @@ def scan_rows(session: Session, directory: int) -> dict[bytes, ScanRow]:
     return {row[0]: row for row in rows}
 
 
-def record_rows(session: Session, directory: int) -> list[tuple[bytes, int, int, bytes, int, int, int]]:
-    """(name, size, mtime_ns, md5, mode, trouble, identity key) of a directory's files: what its sidecar says."""
+def record_rows(session: Session, directory: int) -> list[tuple[bytes, int, int, bytes, int, int, int, int | None]]:
+    """(name, size, mtime_ns, md5, mode, trouble, identity key, date it was last read) of a directory's files: what its
+    sidecar says."""
     rows = session.db.execute(
-        "SELECT f.name, i.size, f.mtime_ns, i.md5, f.mode, f.trouble, i.id "
+        "SELECT f.name, i.size, f.mtime_ns, i.md5, f.mode, f.trouble, i.id, f.read_at "
         "FROM file f JOIN identity i ON i.id = f.identity_id WHERE f.directory_id = ?",
         (directory,),
     )
@@ -141,7 +143,8 @@ _PUT_NEW = f"INSERT OR IGNORE {_PUT}"
 _PUT_ANY = (
     f"INSERT {_PUT} ON CONFLICT (directory_id, name) DO UPDATE SET identity_id = excluded.identity_id, "
     "mtime_ns = excluded.mtime_ns, mode = excluded.mode, device = excluded.device, inode = excluded.inode, "
-    "ctime_ns = excluded.ctime_ns, trouble = excluded.trouble"
+    "ctime_ns = excluded.ctime_ns, trouble = excluded.trouble, "
+    "read_at = CASE WHEN identity_id = excluded.identity_id THEN read_at END"
 )
 
 
@@ -151,6 +154,15 @@ def put_files(session: Session, directory: int, rows: Collection[Put], *, new: b
     db.executemany("INSERT OR IGNORE INTO identity (size, md5) VALUES (?,?)", [(row[1], row[2]) for row in rows])
     # The directory is bound, not written out: one statement serves every directory.
     db.executemany(_PUT_NEW if new else _PUT_ANY, [(*row, directory) for row in rows])
+
+
+def note_checks(session: Session, directory: int, checks: Collection[Check]) -> None:
+    """Files a sidecar says were read, and held this content then."""
+    session.db.executemany(
+        "UPDATE file SET read_at = ?3 WHERE directory_id = ?1 AND name = ?2 AND COALESCE(read_at, 0) < ?3 "
+        "AND identity_id = (SELECT id FROM identity WHERE md5 = ?5 AND size = ?4)",
+        ((directory, *row) for row in checks),
+    )
 
 
 def mark_known(session: Session, directory: int, names: Iterable[bytes], newest: int) -> None:
@@ -306,19 +318,22 @@ def apply_staged(session: Session, source: int, number: int, date: int) -> None:
         "SELECT size, md5 FROM staged WHERE source_id = ? AND md5 IS NOT NULL",
         (source,),
     )
-    db.execute(
-        "UPDATE file SET identity_id = (SELECT id FROM identity i WHERE i.md5 = s.md5 AND i.size = s.size), "
-        "mtime_ns = s.mtime_ns, mode = s.mode, device = s.device, inode = s.inode, ctime_ns = s.ctime_ns, trouble = 0 "
-        "FROM staged s WHERE s.file_id = file.id AND s.source_id = ? AND s.md5 IS NOT NULL",
-        (source,),
-    )
+    # What had this content before, where no path has it any more: a path that went, or the older version of one.
     db.execute(
         f"INSERT OR IGNORE INTO gone (source_id, path, identity_id, mtime_ns, mode, gone_at) "
         f"SELECT d.source_id, {_PATH}, f.identity_id, f.mtime_ns, f.mode, ? FROM staged s "
         "JOIN file f ON f.id = s.file_id JOIN directory d ON d.id = f.directory_id "
-        "JOIN temp.vanishing v ON v.identity_id = f.identity_id WHERE s.source_id = ? AND s.md5 IS NULL "
-        "AND v.arrived = 0 AND EXISTS (SELECT 1 FROM copy c WHERE c.identity_id = f.identity_id)",
+        "LEFT JOIN temp.vanishing v ON v.identity_id = f.identity_id "
+        "LEFT JOIN identity i ON i.md5 = s.md5 AND i.size = s.size "
+        "WHERE s.source_id = ? AND (s.md5 IS NULL AND v.arrived = 0 OR s.md5 IS NOT NULL AND i.id <> f.identity_id) "
+        "AND EXISTS (SELECT 1 FROM copy c WHERE c.identity_id = f.identity_id)",
         (date, source),
+    )
+    db.execute(
+        "UPDATE file SET identity_id = (SELECT id FROM identity i WHERE i.md5 = s.md5 AND i.size = s.size), "
+        "mtime_ns = s.mtime_ns, mode = s.mode, device = s.device, inode = s.inode, ctime_ns = s.ctime_ns, trouble = 0, "
+        "read_at = NULL FROM staged s WHERE s.file_id = file.id AND s.source_id = ? AND s.md5 IS NOT NULL",
+        (source,),
     )
     db.execute(
         "DELETE FROM file WHERE id IN (SELECT file_id FROM staged WHERE source_id = ? AND md5 IS NULL)", (source,)

@@ -9,11 +9,22 @@ code path can forget to keep the totals right.
 from __future__ import annotations
 
 APPLICATION_ID = 0x6D65_6462  # "medb"
-VERSION = 1
+VERSION = 2
 
 # mtime_ns and ctime_ns have no declared type: a time outside 64 bits (ext4 goes to the year 2446) is stored as text,
 # and a column with INTEGER affinity would turn that text into an inexact float.
-SCHEMA = """
+_UNREAD = """-- what the round of checking under way has still to read: identities of a target, files of a source
+CREATE TABLE unread (
+    target_id INTEGER NOT NULL,  -- 0: of a source
+    source_id INTEGER NOT NULL,  -- 0: of a target
+    key INTEGER NOT NULL,
+    PRIMARY KEY (target_id, source_id, key)
+) WITHOUT ROWID;
+"""
+
+SCHEMA = (
+    _UNREAD
+    + """
 CREATE TABLE source (
     id INTEGER PRIMARY KEY,
     sid TEXT NOT NULL UNIQUE,
@@ -201,3 +212,7 @@ CREATE TRIGGER identity_placed AFTER UPDATE OF placement_id ON identity WHEN OLD
     INSERT OR IGNORE INTO moved VALUES (NEW.id, OLD.placement_id);
 END;
 """
+)
+
+# version -> what brings a DB of that version to the next one
+MIGRATIONS = {1: _UNREAD}

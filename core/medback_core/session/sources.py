@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
+import os
 
 from medback_core import names
 from medback_core.errors import Refused
@@ -20,7 +20,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base32: no i, l, o, 
 
 def new_id() -> str:
     """A fresh id for a source or a target: 12 characters of lower-case Crockford base32 (60 bits)."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(12))
+    return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in os.urandom(12))
 
 
 def _source(row: tuple) -> Source:

@@ -21,6 +21,7 @@ HEADER = b"SQLite format 3\x00"
 # Tables of the Python member of the family, whose DB lay at the same default path.
 FAMILY_TABLES = frozenset({"src_dirs", "backup_files", "backup_dest", "file_backup_dest_association"})
 
+CACHE_MIB = 64  # what a connection that works may keep in memory of the DB
 CHECKED_WHOLE = 4 << 20  # bytes: up to this size a DB is read through when opened, which takes some milliseconds
 
 
@@ -34,9 +35,10 @@ class SessionDamaged(MedbackError):
 class Session:
     """One open session DB. One connection, one thread; open another for another thread (`session.again()`)."""
 
-    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, db: sqlite3.Connection, cache_mib: int) -> None:
         self.path = path
         self.db = db
+        self.cache_mib = cache_mib
         self.placements: dict[int, Placement] = {}
         self.placement_ids: dict[tuple[tuple[int, int], ...], int] = {}
         self.notes: list[str] = []  # what a person should know about how this DB was opened
@@ -73,7 +75,7 @@ class Session:
 
     def again(self) -> Session:
         """Another connection to the same DB, for another thread."""
-        return Session(self.path, _connect(self.path))
+        return Session(self.path, _connect(self.path, self.cache_mib), self.cache_mib)
 
     def close(self) -> None:
         self.db.close()
@@ -90,8 +92,11 @@ def default_path() -> Path:
     return Path.home() / ".bkup_dest"
 
 
-def open_session(path: str | os.PathLike[str] | None = None, *, create: bool = True) -> Session:
-    """Open the session DB at `path`, making a new one where there is none.
+def open_session(
+    path: str | os.PathLike[str] | None = None, *, create: bool = True, cache_mib: int = CACHE_MIB
+) -> Session:
+    """Open the session DB at `path`, making a new one where there is none. `cache_mib`: how much of the DB this
+    connection may keep in memory at most; one that only looks things up does as well with little.
 
     A damaged DB that was ours is set aside and a new one begun with `needs_rebuild` set; so is a missing one beside
     which a list of sources lies. Raises Refused for a file that is not ours, a DB of a later version, one that
@@ -119,11 +124,11 @@ def open_session(path: str | os.PathLike[str] | None = None, *, create: bool = T
     if condition != "ours":
         _create(path)
     try:
-        db = _connect(path)
+        db = _connect(path, cache_mib)
         _migrate(db)
     except sqlite3.Error as error:
         raise _explained(path, error) from error
-    session = Session(path, db)
+    session = Session(path, db, cache_mib)
     session.notes = notes
     has_sources = db.execute("SELECT EXISTS (SELECT 1 FROM source)").fetchone()[0]
     session.needs_rebuild = not has_sources and bool(listed_sources(path))
@@ -226,12 +231,12 @@ def _name_contains(name: bytes, text: bytes) -> bool:
     return text.decode("utf-8", "surrogatepass").casefold() in names.text(name).casefold()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, cache_mib: int) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA temp_store = FILE")
-    db.execute("PRAGMA cache_size = -65536")
+    db.execute(f"PRAGMA cache_size = -{cache_mib * 1024:d}")
     db.execute("PRAGMA wal_autocheckpoint = 4000")
     db.create_function("parent_of", 1, os.path.dirname, deterministic=True)
     db.create_function("name_of", 1, os.path.basename, deterministic=True)
@@ -241,15 +246,16 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _migrate(db: sqlite3.Connection) -> None:
-    """Bring an empty DB to the present schema: all of it or, after a kill, nothing."""
-    if _version(db) == 0:
-        marks = f"PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = {schema.VERSION};"
+    """Bring an empty or an older DB to the present schema: all of it or, after a kill, nothing."""
+    while (version := _version(db)) < schema.VERSION:
+        steps, reached = (schema.SCHEMA, schema.VERSION) if version == 0 else (schema.MIGRATIONS[version], version + 1)
+        marks = f"PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = {reached};"
         try:
-            db.executescript(f"BEGIN IMMEDIATE; {schema.SCHEMA} {marks} COMMIT;")
+            db.executescript(f"BEGIN IMMEDIATE; {steps} {marks} COMMIT;")
         except sqlite3.OperationalError:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            if _version(db) == 0:  # else another medback was quicker
+            if _version(db) == version:  # else another medback was quicker
                 raise
 
 

@@ -9,6 +9,7 @@ from medback_core import names
 from medback_core.errors import Refused
 from medback_core.model import Target, TargetState
 
+from .checking import forget_round
 from .copies import redate, settle
 from .store import Session
 
@@ -66,6 +67,22 @@ def find_target(session: Session, word: str) -> Target:
     raise Refused("no-such-target", f"no target is called {shown} (there are: {names.display_name(known)})")
 
 
+def is_target_name(session: Session, word: str) -> bool:
+    """Whether a known target has this id or label."""
+    target = target_by_id(session, word)
+    return (target is not None and target.known) or any(t.label == word for t in list_targets(session))
+
+
+def free_label(session: Session, base: str) -> str:
+    """`base`, or `base-2`, `base-3`, … where another target is called so."""
+    taken = {target.label for target in list_targets(session)}
+    label, number = base, 1
+    while label in taken:
+        number += 1
+        label = f"{base}-{number}"
+    return label
+
+
 def target_key(session: Session, tid: str) -> int:
     """The row key for an id met in a record; an id nobody introduced becomes a row that is not `known`."""
     found = target_by_id(session, tid)
@@ -109,7 +126,20 @@ def save_target(session: Session, target: Target) -> Target:
             db.execute("UPDATE source SET metadata_dirty = MAX(metadata_dirty, 1)")
         if (was is not None and was.counts) != target.counts:
             redate(session, key)
+        if target.state is TargetState.SUSPECT and (was is None or was.state is not target.state):
+            forget_round(session, target=key)  # what was read before says nothing any more
     return replace(target, key=key)
+
+
+def note_used(session: Session, key: int, *, free: int | None) -> None:
+    """A target was used: so many bytes are free there now (None: nobody knows), and it was last verified when the copy
+    there was whose last check is oldest; never, where one was never read back. A look at each of its copies."""
+    with session.transaction() as db:
+        db.execute(
+            "UPDATE target SET verified_at = (SELECT NULLIF(MIN(COALESCE(verified_at, 0)), 0) FROM copy "
+            "WHERE target_id = ?1 AND standing > 0), free_bytes = COALESCE(?2, free_bytes) WHERE id = ?1",
+            (key, free),
+        )
 
 
 def _facts(target: Target) -> tuple[object, ...]:

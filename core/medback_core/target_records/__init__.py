@@ -1,7 +1,16 @@
 """A target's own sidecars: the trusted truth about what lies on that drive."""
 
+from .agreeing import lies_there, same_time
 from .contexts_there import write_contexts
-from .looking import LookSummary, look_at, same_time
+from .looking import LookSummary, look_at
 from .recorder import Recorder, read_sidecar
 
-__all__ = ["LookSummary", "Recorder", "look_at", "read_sidecar", "same_time", "write_contexts"]
+__all__ = [
+    "LookSummary",
+    "Recorder",
+    "lies_there",
+    "look_at",
+    "read_sidecar",
+    "same_time",
+    "write_contexts",
+]

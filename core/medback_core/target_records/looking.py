@@ -31,27 +31,25 @@ from ..session import (
     Copy,
     Session,
     add_gone,
-    add_pending,
     begin_look,
     believed,
     clear_pending,
     identity_key,
     join,
     note_seen,
+    note_strays,
     pending_for,
     record_copies,
     source_by_id,
-    unseen_copies,
     was_seen,
-    withdraw_copies,
 )
 from ..sidecar import FileRecord, Sidecar, Trust, whole
 from ..targets import Drive
+from .agreeing import lies_there, same_time
+from .missed import Missed
 from .recorder import Recorder, read_sidecar
 
 _DIRECTORIES_PER_COMMIT = 500
-_HOUR_NS = 3600 * 10**9
-_COARSE_NS = 2 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +62,8 @@ class LookSummary(Summary):
     hashed: int = 0
     damaged: int = 0
     unknown: int = 0  # files on the drive that no record speaks of
-
-
-def same_time(drive: Drive, one_ns: int, other_ns: int) -> bool:
-    """Whether two mtimes agree, as far as the drive can tell: FAT keeps 2 s, in local time of whatever zone."""
-    if one_ns == other_ns:
-        return True
-    if not drive.filesystem.coarse_times:
-        return False
-    apart = abs(one_ns - other_ns)
-    return apart <= 26 * _HOUR_NS and (apart + _COARSE_NS) % _HOUR_NS <= 2 * _COARSE_NS
+    spoilt: tuple[tuple[bytes, FileRecord], ...] = ()  # (directory, record) of what is on record as damaged now
+    nowhere: int = 0  # of those withdrawn: of which nobody knew where they should lie
 
 
 def look_at(session: Session, drive: Drive) -> Iterator[Event]:
@@ -85,7 +75,8 @@ def look_at(session: Session, drive: Drive) -> Iterator[Event]:
     begin_look(session)
     yield from look.walk()
     yield from look.finish()
-    yield LookSummary(look.files, look.withdrawn, look.found, look.hashed, look.damaged, look.unknown)
+    counts = look.files, look.withdrawn, look.found, look.hashed, look.damaged, look.unknown
+    yield LookSummary(*counts, tuple(look.spoilt), look.nowhere)
 
 
 class _Look:
@@ -95,6 +86,12 @@ class _Look:
         self.target = drive.target.key
         self.recorder = Recorder(drive)
         self.files = self.withdrawn = self.found = self.hashed = self.damaged = self.unknown = 0
+        self.nowhere = 0
+        self._unwritten: OSError | None = None
+        self.spoilt: list[tuple[bytes, FileRecord]] = []
+        self._pending = pending_for(session, self.target)
+        self._doubted = {path for _, path in self._pending}  # withdrawn, and the drive could not be told
+        self._condition: dict[bytes, str] = {}  # path -> what is wrong with the file there; "": told already
         self._told = 0.0
 
     # --- the walk --------------------------------------------------------------------------------------------------
@@ -129,13 +126,8 @@ class _Look:
             cleaned = disk.clean_temporaries(root, directory, list(entries), whole)
             if cleaned.adopted:
                 entries[SIDECAR_NAME] = OSError()  # there is one now
-        contents = sum(
-            1
-            for name, status in entries.items()
-            if not isinstance(status, OSError) and stat.S_ISREG(status.st_mode) and not model.is_metadata(name)
-        )
         if SIDECAR_NAME not in entries:
-            self.unknown += contents
+            self._stray(directory, entries, Sidecar())
             return
         try:
             sidecar = read_sidecar(root, directory) or Sidecar()
@@ -146,7 +138,7 @@ class _Look:
             yield DamageFound(self._shown(join(directory, SIDECAR_NAME)), f"damaged sidecar: {sidecar.damage}")
             if self.drive.writable:
                 self.recorder.rewrite(directory)
-        self.unknown += max(0, contents - len(sidecar.files.keys() & entries.keys()))
+        self._stray(directory, entries, sidecar)
         recorded: list[Copy] = []
         seen: list[int] = []
         for record in sidecar.files.values():
@@ -155,6 +147,20 @@ class _Look:
             if recorded:
                 record_copies(self.session, recorded)
             note_seen(self.session, seen)
+
+    def _stray(self, directory: bytes, entries: dict[bytes, os.stat_result | OSError], sidecar: Sidecar) -> None:
+        """Keep in mind the files no record speaks of."""
+        strays = [
+            (status.st_size, join(directory, name))
+            for name, status in entries.items()
+            if name not in sidecar.files
+            and not isinstance(status, OSError)
+            and stat.S_ISREG(status.st_mode)
+            and not model.is_metadata(name)
+        ]
+        self.unknown += len(strays)
+        if strays:
+            note_strays(self.session, strays)
 
     def _record(
         self,
@@ -166,17 +172,27 @@ class _Look:
     ) -> Iterator[Event]:
         path = join(directory, record.name)
         if record.damaged is not None:
+            self._condition[path] = "damaged"
+            self.spoilt.append((directory, record))
             return  # kept on record for a repair, whatever stands there; counted by nobody
         if isinstance(status, OSError):
             yield Skipped(self._shown(path), status.strerror or "cannot be looked at")
             return
-        if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != record.size:
+        if status is None or not stat.S_ISREG(status.st_mode):
             self._drop(directory, record.name)
+            return
+        if status.st_size != record.size:
+            rotten = same_time(self.drive, status.st_mtime_ns, record.mtime_ns)
+            self._condition[path] = "damaged" if rotten else "changed"
+            self._spoil(directory, record, status.st_size)
             return
         if record.md5 is None:
             return
         self.files += 1
         identity = Identity(record.size, record.md5)
+        if path in self._doubted:
+            yield from self._prove(directory, record, identity, identity_key(self.session, identity), recorded, seen)
+            return
         belief = believed(self.session, self.target, identity)
         if belief is None and not record.ours:
             return  # somebody else's file: discover takes it up when a source has that content
@@ -191,7 +207,7 @@ class _Look:
                 if copy.mtime_ns is None or (copy.verified_at is None and record.verified is not None):
                     recorded.append(self._copy(key, copy.standing, path, record, copy.verified_at or record.verified))
                 return
-            if copy.path is None or not self._still_at(copy, identity):
+            if copy.path is None or not lies_there(self.drive, copy, identity):
                 self.found += 1
                 seen.append(key)
                 date = copy.verified_at or record.verified
@@ -201,7 +217,7 @@ class _Look:
         if (belief is not None and not belief.wanted) or belief is None:
             self._remember(key, path, record, copy, recorded, seen)
             return
-        if copy is not None and copy.path not in (None, path) and self._still_at(copy, identity) and vouched:
+        if copy is not None and copy.path not in (None, path) and lies_there(self.drive, copy, identity) and vouched:
             return
         yield from self._prove(directory, record, identity, key, recorded, seen)
 
@@ -240,13 +256,20 @@ class _Look:
                 self.recorder.put(directory, fresh)
             return
         self.damaged += 1
+        self._condition[path] = ""
         yield DamageFound(self._shown(path), "its content is not what the drive's own record says")
-        if record.ours and same_time(self.drive, result.status.st_mtime_ns, record.mtime_ns):
-            # Rot, as a verify would have noted it (and did, if it was stopped before it could write so here).
+        self._spoil(directory, record, record.size)
+
+    def _spoil(self, directory: bytes, record: FileRecord, size: int) -> None:
+        """A file does not hold what its record says. Where medback put it there, that stays on record for a repair."""
+        if record.ours and record.trust is Trust.WHOLE:
+            spoilt = replace(record, damaged=model.now())
+            self.spoilt.append((directory, spoilt))
             if self.drive.writable:
-                self.recorder.put(directory, replace(record, damaged=model.now()))
-        else:
-            self._drop(directory, record.name)  # somebody's edit: the file is theirs now
+                self.recorder.put(directory, spoilt)
+            return
+        self._drop(directory, record.name)
+        note_strays(self.session, [(size, join(directory, record.name))])
 
     def _remember(
         self, key: int, path: bytes, record: FileRecord, copy: Copy | None, recorded: list[Copy], seen: list[int]
@@ -264,77 +287,48 @@ class _Look:
         if source is not None and place is not None:
             add_gone(self.session, [(source.key, place[1], key, record.mtime_ns, record.mode, None)])
 
-    def _still_at(self, copy: Copy, identity: Identity) -> bool:
-        if copy.path is None:
-            return False
-        try:
-            status = self.drive.root.stat(copy.path)
-        except OSError:
-            return False
-        return (
-            status is not None
-            and stat.S_ISREG(status.st_mode)
-            and status.st_size == identity.size
-            and (copy.mtime_ns is None or same_time(self.drive, status.st_mtime_ns, copy.mtime_ns))
-        )
-
     def _copy(self, key: int, standing: Standing, path: bytes, record: FileRecord, verified: int | None) -> Copy:
         return Copy(key, self.target, standing, path, record.mtime_ns, verified, record.ours)
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
     def finish(self) -> Iterator[Event]:
-        """What the session believed and the walk did not confirm: still there under its own name, or withdrawn."""
-        gone: list[tuple[int, bytes]] = []
-        withdrawn: list[int] = []
-        self.drive.check()  # a drive that just went away has lost nothing
-        for identity, copy in unseen_copies(self.session, self.target):
-            if copy.path is None and copy.standing is Standing.CLAIMED:
-                continue  # a claim of somebody's: discover looks for it
-            if copy.path is not None and copy.mtime_ns is not None and self._still_at(copy, identity):
-                directory, name = os.path.split(copy.path)
-                record = FileRecord(
-                    name, identity.size, copy.mtime_ns, identity.md5, verified=copy.verified_at, ours=copy.ours
-                )
-                if self.drive.writable:
-                    self.recorder.put(directory, record)
-                continue
-            withdrawn.append(copy.identity)
-            if copy.path is not None:
-                gone.append((copy.identity, copy.path))
-        self.drive.check()
-        if withdrawn:
-            with self.session.transaction():
-                withdraw_copies(self.session, self.target, withdrawn)
-                if not self.drive.writable:
-                    add_pending(self.session, self.target, gone)
-            self.withdrawn = len(withdrawn)
-            yield Warned(
-                f"{len(withdrawn):,} copies are no longer on {names.display_name(self.drive.target.name)} "
-                "and do not count any more"
-            )
+        """What the session believed and the walk did not confirm; then what the sidecars must still be told."""
+        missed = Missed(self.session, self.drive, self.recorder, self._condition)
+        yield from missed.settle()
+        self.withdrawn, self.nowhere = missed.withdrawn, missed.nowhere
+        self.found += missed.found
+        self.hashed += missed.hashed
+        self.unknown -= missed.found
+        self._unwritten = self._unwritten or missed.unwritten
         self._commit()
         if self.drive.writable:
             self._write_pending()
+        if self._unwritten is not None:
+            name = names.display_name(self.drive.target.name)
+            yield Warned(
+                f"{name} can't take its records ({self._unwritten.strerror}): this session alone has what was found"
+            )
 
     def _write_pending(self) -> None:
         """What was withdrawn while the drive was away or read-only: tell its sidecars."""
-        rows = pending_for(self.session, self.target)
-        for identity, path in rows:
+        for identity, path in self._pending:
             directory, name = os.path.split(path)
-            if not was_seen(self.session, identity) and self.drive.root.stat(directory) is not None:
+            read = path in self._condition or was_seen(self.session, identity)
+            if not read and self.drive.root.stat(directory) is not None:
                 self._drop(directory, name)
-        if rows:
-            self._commit()
-            clear_pending(self.session, self.target, rows)
+        if self._pending and self._commit():
+            clear_pending(self.session, self.target, self._pending)
 
     def _drop(self, directory: bytes, name: bytes) -> None:
         if self.drive.writable:
             self.recorder.drop(directory, name)
 
-    def _commit(self) -> None:
-        if self.drive.writable:
-            self.recorder.commit()
+    def _commit(self) -> bool:
+        """Tell the drive's sidecars; False where it can't take that."""
+        error = self.recorder.try_commit() if self.drive.writable else None
+        self._unwritten = self._unwritten or error
+        return error is None
 
     def _shown(self, path: bytes) -> bytes:
         return os.path.join(self.drive.root.path, path)

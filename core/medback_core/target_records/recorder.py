@@ -97,6 +97,18 @@ class Recorder:
         self._changes.clear()
         self._read = None
 
+    def try_commit(self) -> OSError | None:
+        """`commit`, where the session may know more than the drive for a while: what can't be written is let go, for
+        the next look to put right. Returns why. Raises DriveGone."""
+        try:
+            self.commit()
+        except OSError as error:
+            self.drive.check()
+            self._changes.clear()
+            self._read = None
+            return error
+        return None
+
 
 def set_aside(root: disk.Root, directory: bytes) -> None:
     """Keep a damaged sidecar as `.medback.xml.damaged-DATE`, beside where it lay. Raises OSError."""

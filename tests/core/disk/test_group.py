@@ -227,8 +227,8 @@ def test_what_read_back_wrong_can_be_taken_out_alone(drive: Root, source: Callab
 def test_two_groups_never_meet_even_if_they_draw_the_same_name(
     drive: Root, source: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draws = iter(["aaaaaa", "aaaaaa", "bbbbbb"])
-    monkeypatch.setattr(staging.secrets, "token_hex", lambda size: next(draws))
+    draws = iter([b"aaaaaa", b"aaaaaa", b"bbbbbb"])
+    monkeypatch.setattr(staging, "_drawn_prefix", lambda: TEMPORARY_PREFIX + next(draws))
     with Group(drive) as one, Group(drive) as other:
         _small(one, b"a", source(b"one"))
         _small(other, b"b", source(b"other"))

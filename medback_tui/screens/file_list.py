@@ -1,0 +1,62 @@
+"""A list of files to look through: what no drive can bring back, what is not restored yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from medback_tui.keys import shown
+from medback_tui.widgets.columns import Cell, Column
+from medback_tui.widgets.row_list import RowList
+from medback_tui.words import name, size
+
+from .dialogs import Dialog
+
+COLUMNS = (
+    Column("path", "path", 0, middle=True),
+    Column("note", "", 8),
+    Column("size", "bytes", 10, right=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One file; `note` a word on it."""
+
+    path: bytes
+    size: int
+    note: str = ""
+
+
+def _draw(row: Listed) -> list[Cell]:
+    return [name(row.path), [(row.note, "below")], size(row.size)]
+
+
+class FileList(Dialog[None]):
+    """A plain list; `words` say what it is a list of."""
+
+    AUTO_FOCUS = "RowList"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        shown("q,enter", "give_up", "files.close", "close", "Close the list"),
+    ]
+
+    def __init__(self, title: str, words: Content, rows: Sequence[Listed]) -> None:
+        super().__init__(classes="-large")
+        self.title_words, self.words, self.rows = title, words, rows
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box") as box:
+            box.border_title = Content(self.title_words)
+            yield Static(self.words, classes="label")
+            yield RowList[Listed](COLUMNS, _draw, lambda row: row)
+            yield Static("esc closes", classes="keys")
+
+    def on_mount(self) -> None:
+        self.query_one(RowList).show_rows(self.rows)

@@ -1,0 +1,122 @@
+"""The questions before copies are read again, repaired or freed: the same for a source and for a drive."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from medback_core import model
+from medback_core.model import Count
+from medback_tui import upkeep
+from medback_tui.jobs import Job
+from medback_tui.sizes import not_a_size, parse_size
+from medback_tui.state import SharedApp
+from medback_tui.words import counted, files, name, plural, size
+
+from .dialogs import Ask, Choice, Question, confirm
+from .previewing import preview, tell
+
+OLD_DAYS = 90
+SHOWN_MAX = 6
+
+
+def verify(app: SharedApp, path: bytes, called: str, holds: Count) -> None:
+    """Ask how much to read, then read it again."""
+    words = Content(
+        f"{name(called)} holds {counted(holds)}. Each file read is compared with its record, the longest unchecked "
+        "first. Stop when you like (X): what is read is kept, and the next verify goes on from there."
+    )
+    choices = [
+        Choice("no", "Cancel"),
+        Choice("some", "A part …"),
+        Choice("old", f"Unread for {OLD_DAYS} days"),
+        Choice("all", "All of it", "primary"),
+    ]
+
+    def bad(text: str) -> str | None:
+        return None if parse_size(text) else not_a_size(text)
+
+    def some(text: str | None) -> None:
+        if text is not None:
+            app.submit(upkeep.verify(path, called, max_bytes=parse_size(text)))
+
+    def answered(answer: str | None) -> None:
+        if answer == "all":
+            app.submit(upkeep.verify(path, called))
+        elif answer == "old":
+            app.submit(upkeep.verify(path, called, older_than=OLD_DAYS * upkeep.DAY))
+        elif answer == "some":
+            app.push_screen(Ask("How much to read", "At most so much, the longest unchecked first:", "100G", bad), some)
+
+    same_as = upkeep.verify(path, called).command
+    app.push_screen(Question(f"Verify {name(called)}", words, choices, focus="all", same_as=same_as), answered)
+
+
+def repair(app: SharedApp, path: bytes, called: str) -> None:
+    """See what good copies are at hand for what is damaged, then put them in place on the person's word."""
+
+    def found(job: Job) -> None:
+        summary = job.summary
+        assert isinstance(summary, model.RepairSummary)
+        real = upkeep.repair(path, called)
+        lines = [Content(note.words.removeprefix("repaired ")) for note in job.notes[:SHOWN_MAX]]
+        if len(job.notes) > SHOWN_MAX:
+            lines.append(Content.styled(f"and {len(job.notes) - SHOWN_MAX:,} more", "$text-muted"))
+        if not summary.repaired:
+            head = "Nothing is known to be damaged there. A verify (v) reads all of it and finds out."
+            if summary.unrepairable:
+                head = f"{plural(summary.unrepairable, 'file is', 'files are')} damaged, and no good copy is at hand:"
+            tell(app, f"Repair {name(called)}", Content("\n").join([Content(head), *lines]))
+            return
+        left = f"; for {summary.unrepairable:,} no good copy is at hand" if summary.unrepairable else ""
+        head = Content.assemble(
+            (f"{files(summary.repaired)} can be repaired", "bold"),
+            f"{left}. A good copy is proven, then put in place; the damaged file is kept in .medback-damaged/.",
+        )
+        words = Content("\n").join([head, Content(""), *lines])
+        question = confirm(f"Repair {name(called)}?", words, "Repair", same_as=real.command, danger=False)
+        app.push_screen(question, lambda answer: _submit(app, real, answer))
+
+    preview(app, upkeep.repair(path, called, dry_run=True), found)
+
+
+def reclaim(app: SharedApp, path: bytes, called: str) -> None:
+    """Ask what may go from a drive, show what that is, and free it on the person's word."""
+    words = Content(
+        "Older versions: what was replaced or deleted in your sources since, kept in .medback-old/.\n"
+        "Surplus: copies of what has its wanted number of verified copies on other drives.\n\n"
+        "The last copy of anything stays, and so does what medback did not put there. You see first what would go."
+    )
+    choices = [
+        Choice("no", "Cancel"), Choice("old", "Older versions"), Choice("surplus", "Surplus"), Choice("both", "Both")
+    ]  # fmt: skip
+
+    def answered(answer: str | None) -> None:
+        if answer in ("old", "surplus", "both"):
+            old, surplus = answer != "surplus", answer != "old"
+            job = upkeep.reclaim(path, called, old=old, surplus=surplus, dry_run=True)
+            preview(app, job, lambda ended: _free(app, ended, upkeep.reclaim(path, called, old=old, surplus=surplus)))
+
+    app.push_screen(Question(f"Free room on {name(called)}", words, choices), answered)
+
+
+def _free(app: SharedApp, previewed: Job, real: Job) -> None:
+    summary = previewed.summary
+    assert isinstance(summary, model.ReclaimSummary)
+    title = f"{real.title[0].upper()}{real.title[1:]}"
+    kept = f"; {plural(summary.kept, 'file stays', 'files stay')}: something still needs them" if summary.kept else ""
+    if not summary.freed:
+        tell(app, title, f"Nothing there can go{kept}.")
+        return
+    going = counted(Count(summary.freed, summary.freed_bytes))
+    lines = [Content.assemble("deletes ", (going, "bold"), f" from the drive, for good{kept}"), Content("")]
+    lines += [Content.styled(f"  {name(path)}", "$text-muted") for path in summary.paths[:SHOWN_MAX]]
+    if summary.freed > SHOWN_MAX:
+        lines.append(Content.styled(f"  and {files(summary.freed - SHOWN_MAX)} more", "$text-muted"))
+    words = Content("\n").join(lines)
+    question = confirm(f"{title}?", words, f"Delete {size(summary.freed_bytes)}", same_as=real.command)
+    app.push_screen(question, lambda answer: _submit(app, real, answer))
+
+
+def _submit(app: SharedApp, job: Job, answer: str | None) -> None:
+    if answer == "yes":
+        app.submit(job)

@@ -1,0 +1,109 @@
+"""Measure medback against its peers, and how it grows: `make bench`, one row `make bench ROW=rescan`, all `SIZE=full`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import report
+from .measure import Taken, median, run
+from .rows import ROWS, Row
+from .world import DONE, World
+
+DOCS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+ROUNDS = 3
+LONG_SECONDS = 60  # a run this long is not repeated
+# size -> kind of data -> (files, bytes of each)
+COMPARED = {
+    "tiny": {"small": (200, 4096), "large": (2, 4 << 20), "shelf": (1_000, 0)},
+    "small": {"small": (50_000, 4096), "large": (8, 256 << 20), "shelf": (100_000, 0)},
+    "full": {"small": (50_000, 4096), "large": (16, 512 << 20), "shelf": (1_000_000, 0)},
+}
+GROWING = {"tiny": (100, 300), "small": (1_000, 10_000, 30_000), "full": (10_000, 100_000, 1_000_000)}
+BASE_FILES = 10
+
+
+def once(row: Row, argv: Callable[[World], Sequence[str]], world: World) -> Taken:
+    """Prepare and run one side of a row."""
+    words = argv(world)
+    os.sync()
+    taken = run(words, allowed=DONE)
+    if row.prints and argv is row.ours:
+        printed = dict(line.split() for line in taken.out.splitlines())
+        taken = Taken(float(printed[row.prints]), taken.cpu_seconds, taken.memory_mb, taken.out)
+    if argv is row.ours:
+        world.left(row.leaves)
+    return taken
+
+
+def alternating(row: Row, world: World, rounds: int) -> tuple[Taken, Taken | None]:
+    """The medians of our runs and of the peer's, taken in turns."""
+    ours: list[Taken] = []
+    peers: list[Taken] = []
+    begin = time.monotonic()
+    while len(ours) < rounds and (not ours or time.monotonic() - begin < LONG_SECONDS):
+        ours.append(once(row, row.ours, world))
+        if row.peer is not None:
+            peers.append(once(row, row.peer, world))
+    return median(ours), median(peers) if peers else None
+
+
+def compare(rows: Sequence[Row], size: str, place: Path) -> list[report.Compared]:
+    """Every row at its size, beside its peer."""
+    results = []
+    for data, (files, file_bytes) in COMPARED[size].items():
+        world = World(place / data, files, file_bytes)
+        for row in rows:
+            if row.data == data:
+                results.append(report.Compared(row, files, *alternating(row, world, ROUNDS)))
+                print(report.aligned(report.compared_table(results[-1:])[1:]), file=sys.stderr)
+        world.remove()
+    return results
+
+
+def grow(rows: Sequence[Row], size: str, place: Path) -> list[report.Grown]:
+    """Every row at growing numbers of files."""
+    taken: dict[str, dict[int, Taken]] = {row.name: {} for row in rows}
+    for files in (BASE_FILES, *GROWING[size]):
+        world = World(place / f"grow-{files}", files)
+        for row in rows:
+            taken[row.name][files] = once(row, row.ours, world)
+            print(f"{files:>9,}  {row.name:<16} {report.seconds(taken[row.name][files].seconds)}", file=sys.stderr)
+        world.remove()
+    return [report.Grown(row, taken[row.name].pop(BASE_FILES), taken[row.name]) for row in rows]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--size", choices=COMPARED, default="small")
+    parser.add_argument("--row", action="append", choices=[row.name for row in ROWS], help="only this one")
+    parser.add_argument("--growth", action="store_true", help="with --row: at growing numbers of files too")
+    parser.add_argument("--dir", type=Path, default=DOCS.parents[1] / ".build", help="a directory on a real disk")
+    options = parser.parse_args()
+    rows = [row for row in ROWS if not options.row or row.name in options.row]
+    load_before = os.getloadavg()[0]
+    options.dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.dir) as made:
+        place = Path(made)
+        compared = compare([row for row in rows if row.peer or row.seconds_most or row.note], options.size, place)
+        growing = (
+            [row for row in rows if row.grows and row.data != "large"] if options.growth or not options.row else []
+        )
+        grown = grow(growing, options.size, place) if growing else []
+        machine = report.machine(place, load_before)
+    tables = [table for table in (report.compared_table(compared), report.growth_table(grown)) if len(table) > 1]
+    print(machine, *map(report.aligned, tables), sep="\n\n")
+    if not options.row and options.size != "tiny":
+        report.keep(DOCS, options.size, "\n\n".join(["\n" + machine, *map(report.markdown, tables)]) + "\n\n")
+    missed = [f"{each.row.name} {goal}" for each in (*compared, *grown) for goal, met in each.goals() if not met]
+    print("\nnot met: " + "; ".join(missed) if missed else "\nall goals met")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

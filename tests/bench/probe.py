@@ -1,0 +1,109 @@
+"""What a row can't see from outside, printed as `name seconds` a line: probe.py walk|coverage|app PATH."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+import statistics
+import sys
+import time
+from pathlib import Path
+
+KEYS = 40
+
+
+def walk(root: str) -> None:
+    """The least a rescan could do in Python: one `scandir` walk with a stat of every file."""
+    left = [root]
+    while left:
+        with os.scandir(left.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(entry.path)
+                else:
+                    entry.stat(follow_symlinks=False)
+
+
+def coverage(path: str) -> None:
+    """The slowest of 200 directories, the roots and what lies right below them included."""
+    from medback_core import coverage as operation
+    from medback_core import session as db
+
+    with db.open_session(Path(path)) as session:
+        whole = operation.coverage(session, depth=3)
+        asked = [(each.source, each.path) for each in whole.directories]
+        random.Random(1).shuffle(asked)
+        asked = sorted(asked, key=lambda each: each[1].count(b"/") + bool(each[1]))[:200]
+        taken = []
+        for source, directory in asked:
+            begin = time.perf_counter()
+            operation.coverage(session, source=source, path=directory)
+            taken.append(time.perf_counter() - begin)
+    print("coverage", max(taken))
+    print("coverage_median", statistics.median(taken))
+
+
+async def app(path: str) -> None:
+    """First frame, opening a source and a directory, a key while a job hashes."""
+    from textual import events
+
+    from medback_core.model import Progress
+    from medback_tui.app import MedbackApp
+    from medback_tui.jobs import Job
+    from medback_tui.widgets.coverage_list import CoverageList
+
+    drawn: list[float] = []
+    draw = CoverageList.render_line
+    CoverageList.render_line = lambda self, y: (drawn.append(time.perf_counter()), draw(self, y))[1]
+
+    def hashing(session):
+        data, done = bytes(1 << 20), 0
+        while True:
+            hashlib.md5(data)
+            done += len(data)
+            yield Progress("copying", 1, done, 2, 1 << 40, b"frame.dpx")
+
+    async def until(condition):
+        async with asyncio.timeout(60):
+            while not condition():
+                await asyncio.sleep(0.001)
+
+    begin = time.perf_counter()
+    shown = MedbackApp(Path(path), watch=False)
+    async with shown.run_test(size=(80, 24)) as pilot:
+        await until(lambda: shown.facts is not None)
+        print("first_frame", time.perf_counter() - begin)
+        await pilot.press("3")
+        await until(lambda: shown.screen.rows.row_count)
+        for name in ("open_source", "open_directory"):
+            await pilot.press("G")  # the last source is the one with the widest directory, and that stands last in it
+            rows, before, begin = shown.screen.rows, shown.screen.rows.listing, time.perf_counter()
+            shown.post_message(events.Key("enter", "\r"))
+            await until(lambda rows=rows, before=before: rows.listing is not before)
+            print(name, time.perf_counter() - begin)
+        print("rows", shown.screen.rows.row_count)
+        if shown.screen.rows.row_count <= KEYS:
+            return
+        shown.submit(Job("target", "medback target", hashing))
+        await until(lambda: shown.queue.running is not None and shown.queue.running.progress is not None)
+        taken = []
+        for _ in range(KEYS):
+            await pilot.pause(0.05)
+            drawn.clear()
+            begin = time.perf_counter()
+            shown.post_message(events.Key("j", "j"))
+            await until(lambda: drawn)
+            taken.append(drawn[0] - begin)
+        print("key", statistics.median(taken))
+        shown.queue.stop_all()
+        await until(lambda: not shown.queue.busy)
+
+
+if __name__ == "__main__":
+    what, where = sys.argv[1:]
+    if what == "app":
+        asyncio.run(app(where))
+    else:
+        {"walk": walk, "coverage": coverage}[what](where)

@@ -1,0 +1,162 @@
+"""The table of all that is measured: what it is called, what is run, on what, against whom, with which goal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .measure import Taken
+from .world import HERE, World
+
+Argv = list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing that is measured. `ours` and `peer` prepare the world, untimed, and give the command line to time."""
+
+    name: str
+    what: str
+    ours: Callable[[World], Argv]
+    data: str = "small"  # small files, large files, or a made-up "shelf" of drives
+    leaves: str = ""  # the state the world is in afterwards
+    peer: Callable[[World], Argv] | None = None
+    peer_name: str = ""
+    ratio_most: float | None = None
+    prints: str = ""  # the seconds are those the command prints under this name, not those of the whole process
+    seconds_most: float | None = None
+    memory_mb_most: float | None = None
+    grows: bool = True  # measured at growing numbers of files too
+    note: Callable[[Taken], str] | None = None
+    holds: Callable[[Taken], bool] | None = None  # what else must be true of its output
+
+
+# --- ours ------------------------------------------------------------------------------------------------------------
+
+
+def _scan(world: World) -> Argv:
+    world.be("new")
+    return world.medback("add-src", world.source)
+
+
+def _rescan(world: World) -> Argv:
+    world.be("scanned")
+    return world.medback("update")
+
+
+def _target(*options: str) -> Callable[[World], Argv]:
+    def argv(world: World) -> Argv:
+        world.be("scanned")
+        world.clear(world.drive)
+        return world.medback("target", world.drive, "--no-update", *options)
+
+    return argv
+
+
+def _restore(world: World) -> Argv:
+    world.be("backed-up")
+    world.clear(world.copy)
+    return world.medback("restore", world.drive, "--to", world.copy)
+
+
+def _discover(world: World) -> Argv:
+    world.be("scanned")
+    return world.medback("discover", world.foreign(), "--init")
+
+
+def _rebuild(world: World) -> Argv:
+    world.be("backed-up")
+    return world.medback("rebuild", world.source, world.drive)
+
+
+def _write_context(world: World) -> Argv:
+    return world.medback("write-restore", world.place / "written.xml", session=world.shelf())
+
+
+def _read_context(world: World) -> Argv:
+    world.clear(world.place / "elsewhere")
+    return world.medback("add-restore-context", world.context(), session=world.place / "elsewhere/session.db")
+
+
+def _on_shelf(*words: str) -> Callable[[World], Argv]:
+    return lambda world: world.medback(*words, session=world.shelf())
+
+
+def _plan_random(world: World) -> Argv:
+    return world.medback("plan", "--all", "--json", session=world.shelf(random_triples=True))
+
+
+def _probe(what: str) -> Callable[[World], Argv]:
+    return lambda world: [sys.executable, str(HERE / "probe.py"), what, str(world.shelf())]
+
+
+# --- peers -----------------------------------------------------------------------------------------------------------
+
+
+def _md5sum(world: World) -> Argv:
+    return ["sh", "-c", f"find '{world.plain()}' -type f -print0 | xargs -0 -n 500 -P 2 md5sum > /dev/null"]
+
+
+def _walk(world: World) -> Argv:
+    return [sys.executable, str(HERE / "probe.py"), "walk", str(world.plain())]
+
+
+def _cp(world: World) -> Argv:
+    world.clear(world.copy)
+    return ["sh", "-c", f"cp -a '{world.plain()}' '{world.copy}' && sync"]
+
+
+def _cp_md5sum(world: World) -> Argv:
+    argv = _cp(world)
+    argv[2] += f" && find '{world.copy}' -type f -print0 | xargs -0 -n 500 -P 2 md5sum > /dev/null"
+    return argv
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def _plan_note(taken: Taken) -> str:
+    plan = json.loads(taken.out)
+    return f"{len(plan['steps'])} drives, {'exact' if plan['exact'] else 'not exact: ' + plan['why']}"
+
+
+def _plan_exact(taken: Taken) -> bool:
+    return json.loads(taken.out)["exact"]
+
+
+MD5SUM, CP, CP_MD5SUM = "find, md5sum -P2", "cp -a, sync", "cp -a, sync, md5sum of the copy"
+
+ROWS = (
+    Row("hash-large", "add-src of large files", _scan, "large", leaves="scanned", peer=_md5sum, peer_name=MD5SUM, ratio_most=1.05),
+    Row("scan", "first scan of small files", _scan, leaves="scanned", peer=_md5sum, peer_name=MD5SUM, ratio_most=2.5),
+    Row("rescan", "update, nothing changed", _rescan, leaves="scanned", peer=_walk, peer_name="a stat walk in Python",
+        ratio_most=3.0, memory_mb_most=300),
+    Row("rescan-md5sum", "the same", _rescan, leaves="scanned", peer=_md5sum, peer_name=MD5SUM, ratio_most=1.2,
+        grows=False),
+    Row("target-written", "target of small files, --no-verify", _target("--no-verify"), peer=_cp, peer_name=CP,
+        ratio_most=2.0, grows=False),
+    Row("target", "target of small files, read back", _target(), peer=_cp_md5sum, peer_name=CP_MD5SUM, ratio_most=1.0),
+    Row("target-large", "target of large files, --no-verify", _target("--no-verify"), "large", peer=_cp, peer_name=CP,
+        ratio_most=1.1),
+    Row("restore", "restore of small files", _restore, leaves="backed-up", peer=_cp, peer_name=CP, ratio_most=1.5),
+    Row("discover", "discover on a drive somebody filled", _discover),
+    Row("rebuild", "rebuild from sidecars", _rebuild, leaves="backed-up"),
+    Row("write-context", "write-restore", _write_context, "shelf"),
+    Row("read-context", "add-restore-context into an empty session", _read_context, "shelf"),
+    Row("stats", "stats", _on_shelf("stats"), "shelf"),
+    Row("what-if", "what-if of every single and pair of 50 targets", _on_shelf("what-if"), "shelf"),
+    Row("plan", "plan --all, 50 targets as placed by the tool", _on_shelf("plan", "--all", "--json"), "shelf",
+        seconds_most=1.0, note=_plan_note, holds=_plan_exact),
+    Row("plan-random", "the same, every file on three targets at random", _plan_random, "shelf", note=_plan_note),
+    Row("coverage", "the coverage of any directory (the slowest of 200)", _probe("coverage"), "shelf",
+        prints="coverage", seconds_most=0.05),
+    Row("first-frame", "first frame of the app, 80×24", _probe("app"), "shelf", prints="first_frame",
+        seconds_most=0.5, memory_mb_most=150),
+    Row("open-directory", "opening a directory in the app", _probe("app"), "shelf", prints="open_directory",
+        seconds_most=0.05),
+    Row("key", "a key to its repaint while a job hashes", _probe("app"), "shelf", prints="key", seconds_most=0.05,
+        grows=False),
+    Row("help", "medback --help", lambda world: world.medback("--help"), "shelf", seconds_most=0.25, grows=False),
+)  # fmt: skip

@@ -1,0 +1,119 @@
+"""Seeded files, the drives they go to, the sessions that know them: what the rows are measured on."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .measure import Taken, run
+
+MEDBACK = shutil.which("medback") or "medback"
+HERE = Path(__file__).parent
+PER_DIRECTORY = 100
+SMALL_BYTES = 4096
+DONE = (0, 6)  # more drives are needed: one drive is never two copies
+
+
+class World:
+    """One directory on a real disk with a source of seeded files, a drive and a session DB, brought on demand into the
+    state a row begins with: `new`, `scanned`, or `backed-up`."""
+
+    def __init__(self, place: Path, files: int, file_bytes: int = SMALL_BYTES) -> None:
+        self.place, self.files, self.file_bytes = place, files, file_bytes
+        self.source = place / "source"
+        self.drive = place / "drive"
+        self.copy = place / "copy"  # what a peer writes, and what a restore brings back
+        self.session = place / "session.db"
+        self._state = ""
+
+    def medback(self, *words: str | Path, session: Path | None = None) -> list[str]:
+        """The command line of the installed program on this world's session."""
+        common = ["--session-db", str(session or self.session), "--no-progress", "-y"]
+        return [MEDBACK, *common, *map(str, words)]
+
+    def do(self, *words: str | Path, session: Path | None = None) -> Taken:
+        """Run medback, untimed, in preparation."""
+        return run(self.medback(*words, session=session), allowed=DONE)
+
+    def be(self, state: str) -> None:
+        """Bring the world into `state`."""
+        if self._state == state:
+            return
+        if state == "new":
+            self._make_files()
+            for name in self.place.glob("session.db*"):
+                name.unlink()
+            subprocess.run(["find", self.source, "-name", ".medback*", "-delete"], check=True)
+        elif state == "scanned":
+            self.be("new")
+            self.do("add-src", self.source)
+        elif state == "backed-up":
+            self.be("scanned")
+            self.clear(self.drive)
+            self.do("target", self.drive, "--no-update", "--no-verify")
+        self._state = state
+
+    def left(self, state: str) -> None:
+        """Say what the command that was measured has made of the world; "" for what no row begins with."""
+        self._state = state
+
+    def clear(self, directory: Path) -> None:
+        """Make `directory` an empty one."""
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+
+    def plain(self) -> Path:
+        """The source's files in a directory medback never touched, for a peer to copy."""
+        plain = self.place / "plain"
+        if not plain.exists():
+            self._write(plain)
+        return plain
+
+    def foreign(self) -> Path:
+        """A drive that somebody filled with `cp`, with nothing of medback on it."""
+        foreign = self.place / "foreign"
+        if not foreign.exists():
+            self._write(foreign)
+        subprocess.run(["find", foreign, "-name", ".medback*", "-delete"], check=True)
+        return foreign
+
+    def shelf(self, targets: int = 50, *, random_triples: bool = False) -> Path:
+        """A session DB of so many made-up files on so many targets, placed as the tool places them or at random."""
+        made = self.place / f"shelf-{'random' if random_triples else 'placed'}.db"
+        if not made.exists():
+            made.parent.mkdir(parents=True, exist_ok=True)
+            words = [str(made), str(self.files), str(targets), *(["--random-triples"] if random_triples else [])]
+            run([sys.executable, str(HERE / "make_session.py"), *words])
+        return made
+
+    def context(self) -> Path:
+        """The restore context of the shelf."""
+        written = self.place / "context.xml"
+        if not written.exists():
+            self.do("write-restore", written, session=self.shelf())
+        return written
+
+    def remove(self) -> None:
+        shutil.rmtree(self.place, ignore_errors=True)
+
+    def _make_files(self) -> None:
+        if not self.source.exists():
+            self._write(self.source)
+
+    def _write(self, root: Path) -> None:
+        """Bytes of their own in every file, the same in every run; large ones repeat a block that is not all equal."""
+        chunk = min(self.file_bytes, 1 << 20)
+        for number in range(-(-self.files // PER_DIRECTORY)):
+            rng = random.Random(number)
+            directory = root / f"{number // 50:03d}" / f"{number:05d}"
+            directory.mkdir(parents=True)
+            for n in range(min(PER_DIRECTORY, self.files - number * PER_DIRECTORY)):
+                block = rng.randbytes(chunk)
+                with open(directory / f"IMG_{n:04d}.jpg", "wb") as file:
+                    for _ in range(self.file_bytes // chunk):
+                        file.write(block)
+        os.sync()

@@ -1,0 +1,176 @@
+"""A look at a drive: what somebody moved, deleted, changed there by hand, and what rotted, is put right on record."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from medback_core.errors import NeedsAnswer
+from medback_core.model import CopyGone, DamageFound, TargetState
+from medback_core.reclaim import reclaim
+from medback_core.repair import repair
+from medback_core.restore import restore
+from medback_core.session import Session, find_source, list_gone, list_targets, open_session
+from medback_core.sidecar import parse
+from medback_core.targets import resolve_target, set_target
+from medback_core.verify import verify
+from medback_core.whereabouts import where_is
+from worlds import MTIME, add, back, counted, new_session, run, tree, write_tree
+
+
+@pytest.fixture
+def world(tmp_path: Path):
+    write_tree(tmp_path / "photos", {"a.txt": 100, "b.txt": 100, "sub/c.bin": 3000})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "photos")
+    back(session, tmp_path / "t1")
+    back(session, tmp_path / "t2")
+    yield session, tmp_path
+    session.close()
+
+
+def rot(path: Path, size: int | None = None) -> None:
+    """Other bytes, the same time."""
+    times = path.stat().st_mtime_ns
+    path.write_bytes(b"?" * (path.stat().st_size if size is None else size))
+    os.utime(path, ns=(times, times))
+
+
+def place(session: Session, path: str, target: str) -> bytes | None:
+    """Where the copy of a file of photos lies on a target, as `whereis` says."""
+    copies = where_is(session, [os.fsencode(path)], source="photos")[0].copies
+    return next((copy.path for copy in copies if copy.target.label == target), None)
+
+
+def records(directory: Path) -> dict:
+    return parse((directory / ".medback.xml").read_bytes()).files
+
+
+def test_a_file_moved_on_the_drive_by_hand_is_found_again_and_not_copied_twice(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    (tmp / "t1/sorted").mkdir()
+    (tmp / "t1/photos/sub/c.bin").rename(tmp / "t1/sorted/holiday.bin")
+    ran = back(session, tmp / "t1")
+    assert ran.summary.copied == 0 and counted(session) == {2: 3}
+    assert place(session, "sub/c.bin", "t1") == b"sorted/holiday.bin"
+    record = records(tmp / "t1/sorted")[b"holiday.bin"]
+    assert record.ours and record.verified and record.path == (find_source(session, "photos").id, b"sub/c.bin")
+    assert b"c.bin" not in records(tmp / "t1/photos/sub")
+
+
+def test_a_file_moved_on_a_drive_that_is_only_read_is_found_again_too(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    (tmp / "t1/photos/a.txt").rename(tmp / "t1/elsewhere.txt")
+    back(session, tmp / "t1", dry_run=True)
+    assert counted(session) == {2: 3} and place(session, "a.txt", "t1") == b"elsewhere.txt"
+    back(session, tmp / "t1")
+    assert b"elsewhere.txt" in records(tmp / "t1") and counted(session) == {2: 3}
+
+
+def test_a_file_of_the_same_size_is_not_taken_for_the_one_that_was_moved(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    (tmp / "t1/photos/a.txt").unlink()
+    write_tree(tmp / "t1", {"mine.txt": b"?" * 100})
+    ran = run(verify(session, os.fsencode(tmp / "t1")))
+    assert [(gone.path, gone.state) for gone in ran.of(DamageFound)] == [
+        (os.fsencode(tmp / "t1/photos/a.txt"), "missing")
+    ]
+    assert (ran.summary.missing, ran.summary.new) == (1, 1) and counted(session) == {1: 1, 2: 2}
+
+
+def test_a_truncated_copy_is_damage_and_is_put_right_at_its_place(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    rot(tmp / "t1/photos/a.txt", 40)
+    found = run(verify(session, os.fsencode(tmp / "t1")))
+    assert (found.summary.damaged, found.summary.missing) == (1, 0) and counted(session) == {1: 1, 2: 2}
+    assert run(repair(session, os.fsencode(tmp / "t1"))).summary.repaired == 1
+    assert tree(tmp / "t1/photos") == tree(tmp / "photos") and counted(session) == {2: 3}
+
+
+def test_a_backup_puts_a_rotten_copy_aside_and_a_good_one_in_its_place(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    rot(tmp / "t1/photos/a.txt")
+    assert run(verify(session, os.fsencode(tmp / "t1"))).summary.damaged == 1
+    assert back(session, tmp / "t1").summary.copied == 1
+    assert tree(tmp / "t1/photos") == tree(tmp / "photos") and counted(session) == {2: 3}
+    kept = [path for path in tree(tmp / "t1", metadata=True) if path.startswith(b".medback-damaged/")]
+    assert len(kept) == 1 and kept[0].endswith(b"/photos/a.txt")
+
+
+def test_a_file_somebody_edited_on_the_drive_stays_where_it_is(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    write_tree(tmp / "t1/photos", {"a.txt": b"mine now"}, mtime_ns=MTIME + 10**9)
+    ran = back(session, tmp / "t1")
+    assert [gone.state for gone in ran.of(CopyGone)] == ["changed"]
+    assert ran.summary.copied == 1 and counted(session) == {2: 3}
+    assert (tmp / "t1/photos/a.txt").read_bytes() == b"mine now"
+
+
+def test_damage_found_by_another_session_is_believed(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    with open_session(tmp / "other.db") as other:
+        add(other, tmp / "photos")
+        run(verify(other, os.fsencode(tmp / "t1")))
+        rot(tmp / "t1/photos/a.txt")
+        assert run(verify(other, os.fsencode(tmp / "t1"))).summary.damaged == 1
+    assert counted(session) == {2: 3}
+    back(session, tmp / "t1", dry_run=True)
+    assert counted(session) == {1: 1, 2: 2}
+    assert records(tmp / "t1/photos")[b"a.txt"].damaged
+
+
+def test_a_clone_is_only_read_and_says_nothing_of_its_original(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    run_copy(tmp / "t1", tmp / "clone")
+    (tmp / "clone/photos/a.txt").unlink()
+    (tmp / "photos/b.txt").unlink()
+    assert run(restore(session, str(tmp / "clone"))).summary.restored == 1
+    assert counted(session) == {2: 3} and list_targets(session)[0].path == os.fsencode(tmp / "t1")
+    for steps in (
+        verify(session, os.fsencode(tmp / "clone")),
+        reclaim(session, str(tmp / "clone"), old=True, dry_run=True),
+    ):
+        with pytest.raises(NeedsAnswer):
+            run(steps)
+    assert counted(session) == {2: 3}
+
+
+def run_copy(one: Path, other: Path) -> None:
+    """A clone: every file of a drive, times and all."""
+    for path, (content, mtime_ns) in tree(one, metadata=True).items():
+        write_tree(other, {path: content}, mtime_ns=mtime_ns)
+
+
+def test_a_clone_made_a_target_of_its_own_is_read_before_it_counts(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    run_copy(tmp / "t1", tmp / "clone")
+    rot(tmp / "clone/photos/a.txt")
+    back(session, tmp / "clone", new_id=True, update_first=False, fill=False)
+    first, _, clone = list_targets(session)
+    assert clone.id != first.id and (first.label, clone.label) == ("t1", "t1-2")
+    assert counted(session) == {2: 1, 3: 2}
+    assert list(list_gone(session, find_source(session, "photos").key)) == []
+
+
+def test_making_a_target_where_another_was_seen_says_what_that_means(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    (tmp / "t1").rename(tmp / "cellar")
+    (tmp / "t1").mkdir()
+    ran = back(session, tmp / "t1", create=True)
+    old = list_targets(session)[0]
+    assert any(f"set-target {old.id} --state lost" in event.message for event in ran if hasattr(event, "message"))
+    assert [target.label for target in list_targets(session)] == ["t1", "t2", "t1-2"]
+
+
+def test_an_empty_mount_point_gives_way_to_the_target_called_so(
+    world: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, tmp = world
+    (tmp / "t1").rename(tmp / "cellar")
+    (tmp / "t1").mkdir()
+    monkeypatch.chdir(tmp)
+    target, path = resolve_target(session, "t1")
+    assert target is not None and target.label == "t1" and path is None
+    assert set_target(session, "t1", state=TargetState.LOST).state is TargetState.LOST

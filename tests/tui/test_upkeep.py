@@ -1,0 +1,185 @@
+"""Keeping copies good from the app: verify, repair, free room, prove; and changing what is set of a source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from textual.pilot import Pilot
+from textual.widgets import Button, Input, TextArea
+
+from medback_tui import operations
+from medback_tui.app import MedbackApp
+from medback_tui.jobs import JobState
+from medback_tui.screens.dialogs import Question
+from medback_tui.screens.file_list import FileList
+from medback_tui.screens.form import Form
+from tui.test_behaviour import drives, photos, see_drives, two_copies
+from tui.waiting import jobs_done, settle, text_of, until
+
+__all__ = ["drives", "photos"]
+
+OpenApp = Callable[..., MedbackApp]
+
+
+def rot(file: Path) -> bytes:
+    """Change a file's content, keeping its size and time; returns what it held."""
+    before, status = file.read_bytes(), file.stat()
+    file.write_bytes(b"rot" + before[3:])
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    return before
+
+
+async def answer(pilot: Pilot[int], value: str) -> None:
+    """Press the button of an answer once its question stands there."""
+    await until(pilot, lambda: isinstance(pilot.app.screen, Question), f"the question answered by {value}")
+    pilot.app.screen.query_one(f"#answer-{value}", Button).press()
+    await settle(pilot)
+
+
+async def test_a_damaged_copy_is_seen_everywhere_and_repaired(
+    open_app: OpenApp, photos: Path, drives: tuple[Path, Path], tmp_path: Path
+):
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await two_copies(pilot, app, photos, drives)
+        await see_drives(pilot, app)
+        (copy,) = (path for path in drives[0].rglob("IMG_0004.CR2"))
+        whole = rot(copy)
+        await pilot.press("2", "v")
+        await answer(pilot, "all")
+        await jobs_done(pilot)
+        assert "1 damaged" in text_of(pilot)
+        assert "✘ 1 bad" in text_of(pilot)
+        assert "not safe" in text_of(pilot).splitlines()[0]
+        assert app.facts is not None
+        assert app.facts.shares.below.files == 1
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(app.screen, Question), "what can be repaired")
+        assert "1 file can be repaired" in text_of(pilot)
+        assert app.screen.query_one("#answer-no", Button).has_focus
+        assert copy.read_bytes() != whole, "a preview changes nothing"
+        await answer(pilot, "yes")
+        await jobs_done(pilot)
+        assert copy.read_bytes() == whole
+        assert "✘" not in text_of(pilot)
+        assert app.facts.shares.below.files == 0
+
+
+async def test_a_damaged_source_file_stands_in_the_header_and_is_repaired(
+    open_app: OpenApp, photos: Path, drives: tuple[Path, Path], tmp_path: Path
+):
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await two_copies(pilot, app, photos, drives)
+        await see_drives(pilot, app)
+        whole = rot(photos / "2001" / "trip" / "IMG_0001.CR2")
+        await pilot.press("1", "v")
+        await answer(pilot, "all")
+        await jobs_done(pilot)
+        assert "✘ 1 damaged" in text_of(pilot).splitlines()[0]
+        await pilot.press("3", "enter")
+        await settle(pilot)
+        below = text_of(pilot).splitlines()[2:]
+        assert any("2001/" in line and "✘ 1 damaged" in line for line in below), "the directory above says so too"
+        await pilot.press("1", "p")
+        await answer(pilot, "yes")
+        await jobs_done(pilot)
+        assert (photos / "2001" / "trip" / "IMG_0001.CR2").read_bytes() == whole
+        assert "damaged" not in text_of(pilot).splitlines()[0]
+
+
+async def test_a_part_can_be_verified(open_app: OpenApp, photos: Path, drives: tuple[Path, Path], tmp_path: Path):
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await two_copies(pilot, app, photos, drives)
+        await see_drives(pilot, app)
+        await pilot.press("2", "v")
+        await answer(pilot, "some")
+        app.screen.query_one(Input).value = "50K"
+        await pilot.press("enter")
+        await jobs_done(pilot)
+        assert "files to go" in text_of(pilot)
+        assert app.queue.jobs[-1].command == f"medback verify {drives[0]} --max-bytes 51200"
+
+
+async def test_room_is_freed_only_after_seeing_what_goes(
+    open_app: OpenApp, photos: Path, drives: tuple[Path, Path], tmp_path: Path
+):
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await two_copies(pilot, app, photos, drives)
+        (photos / "2001" / "trip" / "IMG_0001.CR2").write_bytes(b"edited")
+        app.submit(operations.update())
+        app.submit(operations.back_up(os.fsencode(drives[0]), "blue"))
+        await jobs_done(pilot)
+        await see_drives(pilot, app)
+        before = sorted(drives[0].rglob("*.CR2"))
+        await pilot.press("2", "R")
+        await answer(pilot, "old")
+        await until(pilot, lambda: "Free room on blue?" in text_of(pilot), "what would go")
+        assert app.screen.query_one("#answer-no", Button).has_focus
+        assert sorted(drives[0].rglob("*.CR2")) == before
+        await answer(pilot, "yes")
+        await jobs_done(pilot)
+        assert app.queue.jobs[-1].state is JobState.DONE
+        assert len(sorted(drives[0].rglob("*.CR2"))) < len(before)
+
+
+async def test_a_source_is_proved(open_app: OpenApp, photos: Path, drives: tuple[Path, Path], tmp_path: Path):
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await two_copies(pilot, app, photos, drives)
+        await pilot.press("1", "P")
+        await jobs_done(pilot)
+        assert "compared byte by byte, all the same" in text_of(pilot)
+
+
+async def test_a_source_that_moved_is_renamed_and_leaves_files_out(open_app: OpenApp, photos: Path, tmp_path: Path):
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        app.submit(operations.add_source(os.fsencode(photos)))
+        await jobs_done(pilot)
+        moved = photos.rename(tmp_path / "moved")
+        await pilot.press("f5", "e")
+        await until(pilot, lambda: isinstance(app.screen, Form))
+        app.screen.query_one("#alias", Input).value = "pictures"
+        app.screen.query_one("#path", Input).value = str(moved)
+        app.screen.query_one("#copies", Input).value = "many"
+        app.screen.query_one("#excludes", TextArea).text = "*.tmp\n2001/\n"
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+        assert "a number from 1 to 99" in text_of(pilot)
+        app.screen.query_one("#copies", Input).value = "3"
+        await pilot.press("ctrl+s")
+        await jobs_done(pilot)
+        assert app.facts is not None
+        source = app.facts.sources[0].source
+        assert (source.alias, source.path, source.wanted) == ("pictures", os.fsencode(moved), 3)
+        assert source.excludes == ("*.tmp", "2001/")
+        assert "--exclude '*.tmp'" in app.queue.jobs[-1].command
+        await pilot.press("u")
+        await jobs_done(pilot)
+        assert app.facts.sources[0].shares.total.files == 10
+
+
+async def test_what_is_not_restored_yet_is_listed(
+    open_app: OpenApp, photos: Path, drives: tuple[Path, Path], tmp_path: Path
+):
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await two_copies(pilot, app, photos, drives)
+        (photos / "2001" / "trip" / "IMG_0001.CR2").unlink()
+        (photos / "copy.CR2").write_text("something else")
+        await pilot.press("4")
+        await settle(pilot)
+        await pilot.press("u")
+        await until(pilot, lambda: isinstance(app.screen, FileList))
+        await settle(pilot)
+        shown = text_of(pilot)
+        assert "12 of 14 files are there; missing 1 file" in shown
+        assert "IMG_0001.CR2" in shown
+        assert "differs" in shown
+        assert "next: plug in" in shown
