@@ -11,11 +11,13 @@ import os
 import stat
 import time
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace as changed
 from typing import BinaryIO
 
 from . import context_kept, disk, names
 from .context import (
+    BAD_CONTEXT,
     DirectoryEntry,
     FileEntry,
     LinkEntry,
@@ -88,7 +90,7 @@ def expect_again(session: Session) -> Iterator[Event]:
                 places, _ = _places(session, heads, (), context_kept.places_in(path))
                 yield from _take_up(session, stream, path, places, replace=False, keep=False)
         except Refused as error:
-            yield Warned(f"the kept context {names.display_name(path)} can't be read: {error}")
+            yield Warned(f"a restore was not finished, and what it still expects can't be read: {error}")
             continue
         shown = names.display_name(path)
         yield Warned(f"what {shown} says is expected again: the restore it was read for is not finished")
@@ -104,16 +106,24 @@ def finish_expected(session: Session, *, only_if_observed: bool = False) -> bool
     return True
 
 
-def _opened(path: bytes) -> BinaryIO:
+@contextmanager
+def _opened(path: bytes) -> Iterator[BinaryIO]:
+    """The file at `path`; what is wrong with its content is told with its name."""
     shown = names.display_name(path)
     try:
         fd = disk.portable.open_for_reading(None, os.path.realpath(path))
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise Refused("bad-context", f"{shown} is no file")
+            raise Refused(BAD_CONTEXT, f"{shown} is no file")
     except OSError as error:
-        raise Refused("bad-context", f"{shown} cannot be read: {error.strerror}") from error
-    return os.fdopen(fd, "rb")
+        raise Refused(BAD_CONTEXT, f"{shown} cannot be read: {error.strerror}") from error
+    with os.fdopen(fd, "rb") as stream:
+        try:
+            yield stream
+        except Refused as error:
+            if error.kind != BAD_CONTEXT:
+                raise
+            raise Refused(BAD_CONTEXT, f"{shown}: {error}") from error
 
 
 def _checked(stream: BinaryIO) -> Generator[Event, None, list[SourceStart]]:

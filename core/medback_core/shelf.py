@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from . import session as db
 from .choosing import default_reserve
@@ -13,10 +14,12 @@ from .session import Session
 @dataclass(frozen=True, slots=True)
 class Lacking:
     """`below`: identities with fewer countable copies than wanted. `room_bytes`: what must at least be added to the
-    shelf before all missing copies can be made; no drive takes a second copy of what it holds."""
+    shelf before all missing copies can be made; no drive takes a second copy of what it holds. `could_take`: the bytes
+    of missing copies that each active target, by key, has room for."""
 
     below: Count
     room_bytes: int
+    could_take: Mapping[int, int] = field(default_factory=dict)
 
 
 def lacking(session: Session, here: Target | None = None, room: int = 0, *, chosen: bool = False) -> Lacking:
@@ -25,7 +28,7 @@ def lacking(session: Session, here: Target | None = None, room: int = 0, *, chos
     `here` is the target that is plugged in, with `room` bytes that may still go there; with `chosen`, as it will be
     once the chosen candidates of a backup lie on it.
     """
-    rooms = {target.key: _room(session, target) for target in db.list_targets(session) if target.counts}
+    rooms = {target.key: room_last_seen(session, target) for target in db.list_targets(session) if target.counts}
     if here is not None:
         rooms[here.key] = room - (db.chosen_count(session).bytes if chosen else 0)
     counting = frozenset(rooms)
@@ -36,10 +39,12 @@ def lacking(session: Session, here: Target | None = None, room: int = 0, *, chos
         needed += group.lack * group.contents.bytes
         for key in counting - group.holders:
             takes[key] += group.contents.bytes
-    return Lacking(below, max(0, needed - sum(min(takes[key], max(0, left)) for key, left in rooms.items())))
+    could_take = {key: min(takes[key], max(0, left)) for key, left in rooms.items()}
+    return Lacking(below, max(0, needed - sum(could_take.values())), could_take)
 
 
-def _room(session: Session, target: Target) -> int:
+def room_last_seen(session: Session, target: Target) -> int:
+    """The bytes that could go onto a target when it was last seen: free, less its reserve, within its capacity."""
     free = 0 if target.free_bytes is None else target.free_bytes - default_reserve(target.total_bytes or 0)
     if target.capacity is None:
         return free

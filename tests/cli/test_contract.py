@@ -1,40 +1,25 @@
-"""The command line as a script sees it: exit codes, JSON, and nothing changed where it refuses."""
+"""The command line as a script sees it: exit codes, refusals, questions, and nothing changed where it refuses."""
 
 from __future__ import annotations
 
-import json
+import io
 import os
+import shutil
+import signal
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from cli.shell import Shell
+from medback_core import demo as demo_operation
+from medback_core.cli import running
+from medback_core.cli.outcome import Outcome
 from worlds import tree, write_tree
 
 MEDBACK = [sys.executable, "-c", "import sys; from medback_core.cli import main; sys.exit(main())"]
-
-
-class Shell:
-    def __init__(self, where: Path) -> None:
-        self.where = where
-        self.environment = {**os.environ, "MEDBACK_SESSION_DB": str(where / "session.db"), "HOME": str(where)}
-
-    def run(self, *words: str) -> tuple[int, dict[str, Any]]:
-        """(exit code, the one JSON object on standard output)."""
-        done = subprocess.run(
-            [*MEDBACK, *words, "--json"],
-            cwd=self.where,
-            env=self.environment,
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        found = json.loads(done.stdout)
-        assert found["exit_code"] == done.returncode, done.stderr
-        assert {"skipped", "excluded", "warnings"} <= found.keys()
-        return done.returncode, found
 
 
 @pytest.fixture
@@ -45,85 +30,357 @@ def shell(tmp_path: Path) -> Shell:
     return Shell(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def backed_up(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """A source on one drive; for command lines that change nothing."""
+    where = tmp_path_factory.mktemp("backed-up")
+    write_tree(where / "photos", {"a.txt": 100, "sub/b.bin": 3000})
+    (where / "empty").mkdir()
+    (where / "t1").mkdir()
+    (where / "no.db").write_bytes(b"no database" * 1000)
+    (where / "no.xml").write_bytes(b"<root v='1'>\n<rc src_path='/x'>\n<file name='a/b' size='1'/>\n</rc></root>\n")
+    shell = Shell(where)
+    assert shell("add-src", "photos").code == 0
+    assert shell("target", "t1", "--init", "--label", "Blue").code == 6
+    return shell
+
+
+# --- a person's afternoon --------------------------------------------------------------------------------------------
+
+
 def test_the_whole_journey_of_a_file(shell: Shell) -> None:
-    code, found = shell.run("add-src", "photos")
+    code, found = shell.json("add-src", "photos")
     assert (code, found["sources"][0]["files"], found["sources"][0]["hashed"]) == (0, 2, 2)
-    code, found = shell.run("target", "t1", "--init", "--label", "Blue")
+    code, found = shell.json("target", "t1", "--init", "--label", "Blue")
     assert (code, found["copied"], found["remaining"]) == (6, 2, 2)
-    assert shell.run("target", "t2", "-y")[0] == 0
-    code, found = shell.run("stats")
+    assert shell("target", "t2", "-y").code == 0
+    code, found = shell.json("stats")
     assert code == 0 and found["by_copies"]["2"]["files"] == 2 and found["below_wanted"]["files"] == 0
     original = tree(shell.where / "photos")
     (shell.where / "photos/sub/b.bin").unlink()
-    code, found = shell.run("restore-status")
+    code, found = shell.json("restore-status")
     assert (code, found["missing"]) == (6, 1) and found["next"]["files"] == 1
-    code, found = shell.run("restore", "Blue")
+    code, found = shell.json("restore", "Blue")
     assert (code, found["restored"], found["missing"]) == (0, 1, 0)
     assert tree(shell.where / "photos") == original
 
 
-def test_a_drive_that_is_no_target_is_left_alone_without_an_answer(shell: Shell) -> None:
-    shell.run("add-src", "--srd-dir", "photos")
-    code, found = shell.run("target", "t1")
-    assert code == 4 and found["error"]["kind"] == "new-target"
-    assert list((shell.where / "t1").iterdir()) == []
+def test_the_seeds_own_words_work(shell: Shell) -> None:
+    assert shell("add-src", "--srd-dir", "photos").code == 0
+    assert shell("update").code == 0
+    shutil.copytree(shell.where / "photos", shell.where / "t2/rsync", ignore=shutil.ignore_patterns(".medback*"))
+    code, found = shell.json("discover", "t2", "-y")
+    assert (code, found["matched"], found["newly_marked"]) == (0, 2, 2)
+    assert shell("target", "t1", "-y").code == 0
+    assert shell("write_restore", "ctx.xml").code == 0
+    original = tree(shell.where / "photos")
+    shutil.rmtree(shell.where / "photos")
+    new = Shell(shell.where)
+    new.session = shell.where / "new.db"
+    assert new("add_restore_context", "ctx.xml").code == 0
+    assert new("restore", "t2").code == 0
+    assert tree(shell.where / "photos") == original
 
 
-@pytest.mark.parametrize(
-    "words",
-    [("add-src", "nowhere"), ("target", "nowhere"), ("restore", "nobody"), ("add_restore_context", "nowhere.xml")],
-)
-def test_what_is_not_there_is_refused(shell: Shell, words: tuple[str, ...]) -> None:
-    assert shell.run(*words)[0] == 4
+def test_a_lost_session_comes_back_hashing_nothing(shell: Shell) -> None:
+    shell("add-src", "photos", "--alias", "pictures", "--copies", "3")
+    shell("target", "t1", "--init", "--label", "Blue")
+    for path in shell.where.glob("session.db*"):
+        path.unlink()
+    code, found = shell.json("add-src", "photos")
+    assert code == 0 and found["sources"][0]["hashed"] == 0 and found["sources"][0]["alias"] == "pictures"
+    assert shell.json("targets")[1]["targets"][0]["label"] == "Blue"
+    assert shell.json("stats")[1]["by_copies"]["1"]["files"] == 2
 
 
-def test_an_emptied_source_is_refused_and_kept(shell: Shell) -> None:
-    shell.run("add-src", "photos")
+def test_a_context_brings_all_back_on_a_new_machine_with_other_mount_points(shell: Shell) -> None:
+    shell("add-src", "photos")
+    shell("target", "t1", "--init")
+    original = tree(shell.where / "photos")
+    shutil.rmtree(shell.where / "photos")
+    os.rename(shell.where / "t1", shell.where / "elsewhere")
+    for path in shell.where.glob("session.db*"):
+        path.unlink()
+    mapped = f"{shell.where}={shell.where}/new"
+    assert shell("add-restore-context", "elsewhere/.medback-context.xml", "--map", mapped).code == 0
+    code, found = shell.json("restore-status")
+    assert (code, found["missing"]) == (6, 2)
+    assert shell.json("restore", "elsewhere")[1]["restored"] == 2
+    assert tree(shell.where / "new/photos") == original
+    code, found = shell.json("update")
+    assert found["sources"][0]["path"] == str(shell.where / "new/photos") and found["sources"][0]["hashed"] == 0
+
+
+def test_a_source_that_moved_keeps_its_copies(shell: Shell) -> None:
+    shell("add-src", "photos")
+    shell("target", "t1", "--init")
+    os.rename(shell.where / "photos", shell.where / "pictures")
+    assert shell("update").code == 4
+    assert shell("set-source", "photos", "--path", "pictures").code == 0
+    code, found = shell.json("update")
+    assert (code, found["sources"][0]["files"], found["sources"][0]["hashed"]) == (0, 2, 0)
+    assert shell.json("stats")[1]["by_copies"]["1"]["files"] == 2
+
+
+def test_a_context_edited_by_hand_is_read_and_an_error_names_its_line(shell: Shell) -> None:
+    shell("add-src", "photos")
+    shell("target", "t1", "--init")
+    shell("write-restore", "ctx.xml")
+    text = (shell.where / "ctx.xml").read_text()
+    (shell.where / "ctx.xml").write_text(text.replace(str(shell.where / "photos"), str(shell.where / "other")))
+    new = Shell(shell.where)
+    new.session = shell.where / "new.db"
+    assert new("add-restore-context", "ctx.xml").code == 0
+    assert new.json("restore", "t1")[1]["restored"] == 2
+    assert tree(shell.where / "other") == tree(shell.where / "photos")
+    (shell.where / "ctx.xml").write_text(text.replace('name="a.txt"', 'name="../a.txt"'))
+    code, found = new.json("add-restore-context", "ctx.xml")
+    assert code == 4 and "line" in found["error"]["message"]
+
+
+# --- exit codes ------------------------------------------------------------------------------------------------------
+
+USAGE = [
+    "nonsense", "target", "add-src", "add-src photos --srd-dir photos", "target t1 --limit 5X", "target t1 --limit 200%",
+    "verify t1 --older-than soon", "stats --depth -1", "set-source photos", "set-target Blue", "reclaim Blue",
+    "restore Blue --conflict ask", "set-target Blue --state dead", "add-src photos --copies 0", "sources --unknown",
+    "add-restore-context ctx.xml --map nothing", "update --workers 0", "tui",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", USAGE)
+def test_a_wrong_command_line_is_usage(backed_up: Shell, line: str) -> None:
+    code, found = backed_up.json(*line.split())
+    assert (code, found["error"]["kind"]) == (2, "usage")
+
+
+# The command line -> the kind of refusal, and words that name the thing or the way out.
+REFUSED = {
+    "add-src nowhere": ("no-such-path", "nowhere"),
+    "add-src no.db": ("not-a-directory", "no.db"),
+    "add-src photos/sub": ("overlap", "photos"),
+    "add-src .": ("overlap", "photos"),
+    "add-src t1": (None, "Blue"),
+    "set-source nobody --copies 1": (None, "photos"),
+    "set-source photos --path nowhere": ("no-such-path", "nowhere"),
+    "remove-src nobody": (None, "photos"),
+    "update nobody": (None, "photos"),
+    "rebuild nowhere": ("no-such-path", "nowhere"),
+    "target nowhere": ("no-such-path", "nowhere"),
+    "target no.db": ("not-a-directory", "no.db"),
+    "target photos -y": (None, "photos"),
+    "target photos/sub --init": (None, "photos"),
+    "target . --init": (None, "photos"),
+    "target empty": ("new-target", "--init"),
+    "discover empty": ("new-target", "--init"),
+    "set-target nobody --label x": (None, "Blue"),
+    "stats --source nobody": (None, "photos"),
+    "stats --path nowhere": ("no-such-path", "nowhere"),
+    "whereis nowhere": (None, "--source"),
+    "whereis nowhere --source photos": (None, "nowhere"),
+    "what-if nobody": (None, "Blue"),
+    "write-restore nowhere/ctx.xml": ("no-such-path", "nowhere"),
+    "add-restore-context nowhere": ("no-such-path", "nowhere"),
+    "add-restore-context no.db": (None, "no.db"),
+    "add-restore-context no.xml": (None, "line 3"),
+    "add-restore-context photos": (None, "photos"),
+    "plan --without nobody": (None, "Blue"),
+    "plan --path ../x": (None, "../x"),
+    "restore-status --source nobody": (None, "photos"),
+    "restore nobody": (None, "Blue"),
+    "restore Blue --source nobody": (None, "photos"),
+    "verify nowhere": ("no-such-path", "nowhere"),
+    "verify empty": (None, "empty"),
+    "repair empty": (None, "empty"),
+    "repair photos --from nobody": (None, "Blue"),
+    "reclaim nobody --old": (None, "Blue"),
+    "prove --source nobody": (None, "photos"),
+    "sources --session-db no.db": (None, "no.db"),
+    "sources --session-db photos": (None, "photos"),
+}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_what_can_not_be_is_refused_in_one_line_and_nothing_is_changed(backed_up: Shell, line: str) -> None:
+    def kept() -> dict[str, object]:
+        places = ("photos", "empty", "t1")
+        return {name: tree(backed_up.where / name, metadata=True) for name in places}
+
+    before, aside = kept(), sorted(os.listdir(backed_up.where))
+    answer = backed_up(*line.split(), "--json")
+    error = answer.json["error"]
+    kind, words = REFUSED[line]
+    assert answer.code == 4 and kind in (None, error["kind"]), error
+    assert words in error["message"] and "\n" not in error["message"]
+    plain = backed_up(*line.split())
+    assert (plain.code, plain.out) == (4, "") and error["message"] in plain.err and "Traceback" not in plain.err
+    assert kept() == before and sorted(os.listdir(backed_up.where)) == aside
+
+
+def test_an_emptied_source_is_refused_and_kept_while_the_others_are_done(shell: Shell) -> None:
+    write_tree(shell.where / "music", {"song": 10})
+    shell("add-src", "photos")
+    shell("add-src", "music")
     for path in sorted((shell.where / "photos").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    assert shell.run("update")[0] == 4
-    assert shell.run("stats")[1]["files"] == 2
+    write_tree(shell.where / "music", {"new": 10})
+    code, found = shell.json("update")
+    assert code == 4 and [each["alias"] for each in found["sources"]] == ["music"]
+    assert shell.json("stats")[1]["files"] == 4
 
 
 def test_damage_on_a_drive_is_exit_5(shell: Shell) -> None:
-    shell.run("add-src", "photos")
-    shell.run("target", "t1", "--init")
+    shell("add-src", "photos")
+    shell("target", "t1", "--init")
     path = shell.where / "t1/photos/a.txt"
     times = path.stat().st_mtime_ns
     path.write_bytes(b"?" * 100)
     os.utime(path, ns=(times, times))
-    code, found = shell.run("verify", "t1")
+    code, found = shell.json("verify", "t1")
     assert code == 5 and len(found["damaged"]) == 1
 
 
-def test_a_lost_session_comes_back_hashing_nothing(shell: Shell) -> None:
-    shell.run("add-src", "photos", "--alias", "pictures", "--copies", "3")
-    shell.run("target", "t1", "--init", "--label", "Blue")
-    for path in shell.where.glob("session.db*"):
-        path.unlink()
-    code, found = shell.run("add-src", "photos")
-    assert code == 0 and found["sources"][0]["hashed"] == 0 and found["sources"][0]["alias"] == "pictures"
-    assert shell.run("targets")[1]["targets"][0]["label"] == "Blue"
-    assert shell.run("stats")[1]["by_copies"]["1"]["files"] == 2
+def test_a_file_that_changed_since_its_scan_is_skipped_with_exit_3(shell: Shell) -> None:
+    shell("add-src", "photos", "--copies", "1")
+    write_tree(shell.where / "photos", {"a.txt": 70})
+    code, found = shell.json("target", "t1", "--init", "--no-update")
+    assert (code, found["copied"], found["remaining"]) == (3, 1, 1)
+    assert found["skipped"][0]["path"].endswith("photos/a.txt") and "changed" in found["skipped"][0]["reason"]
 
 
-def test_a_context_brings_all_back_on_a_new_machine(shell: Shell) -> None:
-    shell.run("add-src", "photos")
-    shell.run("target", "t1", "--init")
-    original = tree(shell.where / "photos")
-    os.rename(shell.where / "photos", shell.where / "lost")
-    for path in shell.where.glob("session.db*"):
-        path.unlink()
-    assert shell.run("add-restore-context", "t1/.medback-context.xml")[0] == 0
-    assert shell.run("restore", "t1")[1]["restored"] == 2
-    assert tree(shell.where / "photos") == original
-    assert shell.run("update")[1]["sources"][0]["hashed"] == 0
+def test_a_file_in_the_way_of_a_restore_is_exit_3_and_missing_outranked(shell: Shell) -> None:
+    shell("add-src", "photos")
+    shell("target", "t1", "--init", "--limit", "3000")
+    write_tree(shell.where / "out/photos", {"sub/b.bin": b"mine"})
+    code, found = shell.json("restore", "t1", "--to", "out")
+    assert (code, len(found["conflicts"]), found["missing"]) == (3, 1, 1)
+    assert (shell.where / "out/photos/sub/b.bin").read_bytes() == b"mine"
+
+
+def test_where_several_codes_apply_the_one_that_says_most_is_given() -> None:
+    for higher, lower in combinations((130, 4, 5, 3, 6, 0), 2):
+        outcome = Outcome(codes={higher, lower} - {130}, interrupted=130 if higher == 130 else 0)
+        assert outcome.exit_code == higher
+
+
+def test_a_bug_is_exit_1_in_one_line_that_says_where_the_log_is(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr("medback_core.session.list_sources", lambda _: 1 // 0)
+    answer = shell("sources")
+    assert answer.code == 1 and answer.err.count("\n") == 1 and "ZeroDivisionError" in answer.err
+    assert "Traceback" in shell("sources", "-v").err
+    assert shell.json("sources")[1]["error"]["kind"] == "unexpected"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_a_signal_stops_between_files_and_the_next_run_goes_on(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    shell("add-src", "photos")
+    told = running.Display.show
+
+    def show(self: running.Display, event: object) -> None:
+        told(self, event)  # type: ignore[arg-type]
+        monkeypatch.undo()
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(running.Display, "show", show)
+    answer = shell("target", "t1", "--init", "--no-update", "--json")
+    assert answer.code == code and "run it again" in answer.err
+    assert answer.json["copied"] == 0 and not tree(shell.where / "t1")
+    assert shell.json("target", "t1", "--init")[0] == 6
+    assert {path: content for path, (content, _) in tree(shell.where / "t1/photos").items()} == {
+        path: content for path, (content, _) in tree(shell.where / "photos").items()
+    }
+
+
+def test_a_reader_that_leaves_early_is_no_error(backed_up: Shell) -> None:
+    with subprocess.Popen(
+        [*MEDBACK, "--session-db", str(backed_up.session), "stats", "--unprotected"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+# --- questions -------------------------------------------------------------------------------------------------------
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+    """A person at a terminal who types these lines."""
+    monkeypatch.setattr(running.Run, "can_ask", lambda _: True)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(line + "\n" for line in lines)))
+
+
+def test_a_new_target_is_asked_about_and_the_default_is_no(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell("add-src", "photos")
+    for said in ("", "n"):
+        answering(monkeypatch, said)
+        answer = shell("target", "t1")
+        assert answer.code == 4 and str(shell.where / "t1") in answer.err and "[y/N]" in answer.err
+        assert list((shell.where / "t1").iterdir()) == []
+    answering(monkeypatch)
+    assert shell("target", "t1").code == 4, "nobody answers"
+    answering(monkeypatch, "y")
+    answer = shell("target", "t1")
+    assert answer.code == 6 and "[y/N]" not in answer.out
+    assert (shell.where / "t1/photos/a.txt").exists()
+
+
+def test_yes_makes_a_target_and_never_of_a_drive_that_is_away(shell: Shell) -> None:
+    shell("add-src", "photos")
+    assert shell("target", "t1", "-y", "--label", "Blue").code == 6
+    os.rename(shell.where / "t1", shell.where / "away")
+    (shell.where / "t1").mkdir()
+    code, found = shell.json("target", "t1", "-y")
+    assert code == 4 and "Blue" in found["error"]["message"] and "--init" in found["error"]["message"]
+    assert list((shell.where / "t1").iterdir()) == []
+    assert shell("target", "t1", "--init").code == 0
+
+
+def test_yes_never_answers_a_clone(shell: Shell) -> None:
+    shell("add-src", "photos")
+    shell("target", "t1", "--init")
+    shutil.copytree(shell.where / "t1", shell.where / "t2", dirs_exist_ok=True)
+    code, found = shell.json("target", "t2", "-y")
+    assert code == 4 and "--new-id" in found["error"]["message"]
+    assert len(shell.json("targets")[1]["targets"]) == 1
+    assert shell("target", "t2", "--new-id", "--label", "Twin").code == 0
+    assert len(shell.json("targets")[1]["targets"]) == 2
+
+
+def test_what_goes_is_asked_about_and_never_the_last_copy(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell("add-src", "photos", "--copies", "1")
+    for drive in ("t1", "t2"):
+        shell("target", drive, "--init")
+    code, found = shell.json("reclaim", "t1", "--surplus")
+    assert (code, found["error"]["kind"]) == (4, "reclaim") and len(tree(shell.where / "t1/photos")) == 2
+    answering(monkeypatch, "n")
+    assert shell("reclaim", "t1", "--surplus").code == 4
+    code, found = shell.json("reclaim", "t1", "--surplus", "-y")
+    assert (code, found["freed"], tree(shell.where / "t1/photos")) == (0, 2, {})
+    code, found = shell.json("reclaim", "t2", "--surplus", "-y")
+    assert (code, found["freed"]) == (0, 0) and len(tree(shell.where / "t2/photos")) == 2
+
+
+# --- what no terminal should see, and the demo -----------------------------------------------------------------------
 
 
 def test_a_name_no_terminal_should_see_is_told_harmlessly(shell: Shell) -> None:
     (shell.where / os.fsdecode(b"photos/\x1b[31mred\xff")).write_bytes(b"x")
-    shell.run("add-src", "photos")
-    done = subprocess.run(
-        [*MEDBACK, "stats", "--unprotected"], cwd=shell.where, env=shell.environment, capture_output=True, check=False
-    )
-    assert done.returncode == 0 and b"\x1b" not in done.stdout and b"\\xff" in done.stdout
+    shell("add-src", "photos")
+    answer = shell("stats", "--unprotected")
+    assert answer.code == 0 and "\x1b" not in answer.out and "\\xff" in answer.out
+    paths = [file["path"] for file in shell.json("stats", "--unprotected")[1]["unprotected"]]
+    assert os.fsdecode(b"\x1b[31mred\xff") in paths
+
+
+def test_the_demo_tells_its_story_and_leaves_what_was_asked_to_be_kept(shell: Shell) -> None:
+    code, found = shell.json("demo", "world", "--headless")
+    assert (code, found["equal"], found["differing"]) == (0, True, []) and found["story"]
+    assert demo_operation.is_demo(shell.where / "world")

@@ -17,12 +17,17 @@ from .options import SIZE_HELP, Commands, Settings, common_options
 from .outcome import BUG, REFUSED, USAGE
 from .running import Run
 
+EXIT_CODES = (
+    "Exit codes: 0 done; 2 usage; 3 done, but for entries that are listed; 4 refused, nothing changed; 5 damage found; "
+    "6 done as far as it goes, more targets are needed; 130 interrupted, run it again to go on."
+)
+
 
 @click.group(
     cls=Commands,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=SIZE_HELP,
+    epilog=f"{SIZE_HELP} {EXIT_CODES}",
 )
 @common_options
 @click.pass_context
@@ -36,9 +41,16 @@ def medback(ctx: click.Context) -> None:
         app.open_app(ctx.meta["medback.run"])
 
 
-for _module in (app, demo, sources, targets, backup, plans, restore, upkeep):
-    for _command in _module.COMMANDS:
-        medback.add_command(_command)
+for _title, *_modules in (
+    ("To begin with", app, demo),
+    ("Sources", sources),
+    ("Targets", backup, targets),
+    ("What is safe", plans),
+    ("Getting it back", restore),
+    ("Over the years", upkeep),
+):
+    for _module in _modules:
+        medback.add_section(_title, *_module.COMMANDS)
 
 
 def main(args: Sequence[str] | None = None) -> int:

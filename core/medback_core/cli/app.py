@@ -28,7 +28,7 @@ def open_app(run: Run, *, mouse: bool = True, session_db: Path | None = None) ->
 @command("tui")
 @click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal.")
 def tui(run: Run, no_mouse: bool) -> None:
-    """Open the app: sources, targets, coverage and restore on keys 1 to 4."""
+    """Open the app, as `medback` alone does."""
     open_app(run, mouse=not no_mouse)
 
 

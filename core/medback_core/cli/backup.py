@@ -59,9 +59,10 @@ def target(
     new_id: bool,
     same_drive: bool,
 ) -> None:
-    """Copy the best files onto the drive at PATH until it is full: those with the fewest copies, then the largest.
+    """Copy the best files onto the drive at PATH.
 
-    A drive that is no target yet becomes one, after a question. Every copy is read back before it counts.
+    Until it is full, those with the fewest copies first, then the largest. A drive that is no target yet becomes
+    one, after a question. Every copy is read back before it counts.
     """
     from medback_core.backup import back_up
 
@@ -150,7 +151,9 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
         if summary.superseded:
             parts.append(f"{plural(summary.superseded, 'older version')} kept aside")
         parts.append(f"{size(summary.free_bytes)} free")
-        run.say(", ".join(parts) + (" (full)" if summary.full else ""))
+        limit = summary.target.capacity
+        full = "" if not summary.full else " (full)" if limit is None else f" (full: it may hold {size(limit)})"
+        run.say(", ".join(parts) + full)
     if summary.unproven:
         run.say(
             f"{plural(summary.unproven, 'copy', 'copies')} read back equal, but not provably from the medium itself"
@@ -182,14 +185,16 @@ def _offer_room(run: Run, summary: BackupSummary) -> None:
 
 
 def _where_to(session: Session, summary: BackupSummary) -> str:
-    """The known drive with most room, to be plugged in next."""
+    """The known drive that can take most of it, to be plugged in next."""
     from medback_core import session as db
+    from medback_core.shelf import lacking
 
-    others = [t for t in db.list_targets(session) if t.counts and t.key != summary.target.key and t.free_bytes]
-    best = max(others, key=lambda t: min(t.free_bytes or 0, t.capacity or (1 << 62)), default=None)
+    could_take = lacking(session).could_take
+    others = [t for t in db.list_targets(session) if t.key != summary.target.key and could_take.get(t.key)]
+    best = max(others, key=lambda t: could_take[t.key], default=None)
     if best is None:
         return ": plug in another one and run `medback target PATH`"
-    return f": plug in {shown(best.name)} ({size(best.free_bytes or 0)} free when last seen), or a new one"
+    return f": plug in {shown(best.name)} (room for {size(could_take[best.key])} of it when last seen), or a new one"
 
 
 @command("discover")
@@ -203,9 +208,10 @@ def _where_to(session: Session, summary: BackupSummary) -> str:
 def discover(
     run: Run, path: bytes, init: bool, label: str | None, dry_run: bool, rehash: bool, new_id: bool, same_drive: bool
 ) -> None:
-    """Look through the drive at PATH and mark every file of yours that already lies there as backed up.
+    """Mark what already lies on the drive at PATH.
 
-    For drives filled by rsync, by hand, or by another program of the family. Nothing is copied.
+    Every file of yours that is found there counts as a copy. For drives filled by rsync, by hand, or by another
+    program of the family. Nothing is copied.
     """
     from medback_core.discover import discover as operation
 

@@ -25,10 +25,11 @@ from .words import shown
 @click.option("--headless", is_flag=True, help="No app: tell the whole story and compare what was restored.")
 @click.option("--keep", is_flag=True, help="Keep the temporary directory (a DIR that is given is always kept).")
 def demo(run: Run, directory: bytes | None, headless: bool, keep: bool) -> None:
-    """Build a small real world in DIR (default: a temporary directory) and open the app on it.
+    """Build a small real world to try medback on.
 
-    Two sources of real files, three drives too small for all of it, a session DB of its own. Without a terminal, or
-    with --headless: back up, change files, lose a drive, plan, restore, and check that all came back, byte for byte.
+    In DIR, by default a temporary directory. Two sources of real files, three drives too small for all of it, a
+    session DB of its own. Without a terminal, or with --headless: back up, change files, lose a drive, plan,
+    restore, and check that all came back, byte for byte.
     """
     from medback_core import demo as operation
 

@@ -174,6 +174,23 @@ class Commands(click.Group):
 
     other_names: ClassVar = {"backup-stats": "stats"}
 
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        self.sections: dict[str, list[click.Command]] = {}
+
+    def add_section(self, title: str, *commands: click.Command) -> None:
+        """Add commands that the help shows together under a title."""
+        self.sections.setdefault(title, []).extend(commands)
+        for command in commands:
+            self.add_command(command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(len(name) for name in self.commands)
+        for title, commands in self.sections.items():
+            rows = [((c.name or "").ljust(width), c.get_short_help_str(formatter.width - width - 6)) for c in commands]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         name = cmd_name.replace("_", "-")
         return super().get_command(ctx, self.other_names.get(name, name))

@@ -40,6 +40,12 @@ def named_targets(session: Session, words: Iterable[str]) -> list[Target]:
     return found
 
 
+def scope_words(source: str | None, path: bytes | None, to: bytes | None) -> str:
+    """The options that were given, as one may paste them into a shell behind the next command."""
+    given = (("--source", source), ("--path", path), ("--to", to))
+    return "".join(f" {option} {names.shell_quoted(value)}" for option, value in given if value is not None)
+
+
 def _by_copies(by_copies: dict[int, Count]) -> dict[str, dict[str, int]]:
     return {str(copies): count_json(count) for copies, count in sorted(by_copies.items())}
 
@@ -57,7 +63,10 @@ def _by_copies(by_copies: dict[int, Count]) -> dict[str, dict[str, int]]:
 )
 @click.option("--unprotected", "list_files", is_flag=True, help="List every file that has too few copies.")
 def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_files: bool) -> None:
-    """Show the coverage: files and bytes by number of copies, what is below the wanted number, by directory."""
+    """Show how many copies your files have.
+
+    Files and bytes by number of copies, in all and by directory, and what is below the wanted number.
+    """
     from medback_core import coverage as operation
 
     with run.session() as session:
@@ -101,12 +110,11 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
             run.say("no files yet; `medback add-src DIR` adds a source")
         elif found.below_wanted.files:
             run.say(
-                f"{counted(found.below_wanted)} have too few copies; "
-                "next: plug in a drive and run `medback target PATH`"
-                + ("" if list_files else " (--unprotected lists the files)")
+                f"too few copies: {counted(found.below_wanted)}" + ("" if list_files else " (--unprotected lists them)")
             )
+            run.say("next: plug in a drive and run `medback target PATH`")
         else:
-            run.say(f"all {plural(found.files, 'file')} ({size(found.bytes)}) have the copies they should")
+            run.say(f"safe: {counted(Count(found.files, found.bytes))} with all wanted copies")
         if found.damaged:
             run.say(f"{plural(found.damaged, 'file is', 'files are')} damaged; see `medback repair`")
 
@@ -160,7 +168,11 @@ def _show_coverage(run: Run, found: Coverage) -> None:
 @click.option("--source", metavar="ALIAS", help="PATH is relative to this source.")
 @click.option("--deleted", is_flag=True, help="Files that are no longer in a source.")
 def whereis(run: Run, paths: tuple[bytes, ...], source: str | None, deleted: bool) -> None:
-    """Show where the copies of files are: on which targets, under which path, last verified when."""
+    """Show where the copies of a file are.
+
+    On which targets, under which path there, last verified when. PATH is absolute, or relative to --source; a
+    directory stands for all files in it.
+    """
     from medback_core.coverage import where_is
 
     with run.session() as session:
@@ -208,9 +220,10 @@ def _copy_words(copy: CopyView) -> str:
 @command("what-if")
 @click.argument("words", metavar="[ID-or-LABEL]...", nargs=-1)
 def what_if(run: Run, words: tuple[str, ...]) -> None:
-    """Show what is lost, and what falls below the wanted number of copies, if these targets die.
+    """Show what is lost if these targets die.
 
-    With none: every single target, and every pair.
+    Lost is what has no copy on any other target, and is gone for good if its source dies too; weakened is what keeps
+    one and is below its wanted number. Without a target: every single one and every pair, the worst first.
     """
     from medback_core import plans as operation
 
@@ -244,6 +257,7 @@ def what_if(run: Run, words: tuple[str, ...]) -> None:
                     ],
                     rows,
                 )
+                run.say("lost: no copy is left on any drive; weakened: one is left, and too few")
             else:
                 run.answer_line("no targets yet")
             _say_bare(run, every.already_bare)
@@ -289,7 +303,11 @@ def _loss_json(loss: TargetsLoss) -> dict[str, Any]:
 def plan(
     run: Run, all_of_it: bool, source: str | None, path: bytes | None, to: bytes | None, without: tuple[str, ...]
 ) -> None:
-    """Say which targets to plug in, in which order, to get back what is missing. The fewest drives, best first."""
+    """Say which targets bring back what is missing.
+
+    The fewest that do, in the order to plug them in: the most bytes soonest, suspect ones last, lost ones never. What
+    no target can bring stands first.
+    """
     from medback_core.plans import PlanSummary, restore_plan
 
     with run.session() as session:
@@ -305,10 +323,10 @@ def plan(
             PlanSummary,
         )
         if found is not None:
-            _report_plan(run, found, all_of_it=all_of_it)
+            _report_plan(run, found, scope_words(source, path, to), all_of_it=all_of_it)
 
 
-def _report_plan(run: Run, found: PlanSummary, *, all_of_it: bool) -> None:
+def _report_plan(run: Run, found: PlanSummary, scope: str, *, all_of_it: bool) -> None:
     run.outcome.result.update(
         missing=count_json(found.missing),
         unreachable=count_json(found.unreachable),
@@ -373,7 +391,7 @@ def _report_plan(run: Run, found: PlanSummary, *, all_of_it: bool) -> None:
         )
     if found.steps and not all_of_it:
         first = found.steps[0].target.name
-        run.say(f"next: plug in {shown(first)} and run `medback restore {names.shell_quoted(first)}`")
+        run.say(f"next: plug in {shown(first)} and run `medback restore {names.shell_quoted(first)}{scope}`")
 
 
 COMMANDS = [stats, whereis, what_if, plan]

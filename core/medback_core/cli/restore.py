@@ -14,7 +14,7 @@ from medback_core.model import ContextSummary, Count, Event, NextTarget, Restore
 from .commands import command
 from .options import DIRECTORY, PATH
 from .outcome import count_json, entry_json
-from .plans import BELOW, SOURCE
+from .plans import BELOW, SOURCE, scope_words
 from .running import Run
 from .targets import plugged_in, target_json
 from .words import counted, plural, shown, size
@@ -32,11 +32,11 @@ def next_json(found: NextTarget | None) -> dict[str, Any] | None:
     return {"target": found.target.id, "label": found.target.label, "files": found.files, "bytes": found.bytes}
 
 
-def _say_next(run: Run, found: NextTarget | None, missing: Count) -> None:
+def _say_next(run: Run, found: NextTarget | None, missing: Count, scope: str) -> None:
     if found is not None:
         run.say(
             f"next: plug in {shown(found.target.name)} (brings {counted(Count(found.files, found.bytes))}) and run "
-            f"`medback restore {names.shell_quoted(found.target.name)}`"
+            f"`medback restore {names.shell_quoted(found.target.name)}{scope}`"
         )
     elif missing.files:
         run.say("no known target has what is missing")
@@ -59,7 +59,10 @@ class MapType(click.ParamType):
 @command("write-restore")
 @click.argument("path", type=PATH)
 def write_restore(run: Run, path: bytes) -> None:
-    """Write the restore context to the file PATH: every name, size and hash, and where the copies are."""
+    """Write the restore context to the file PATH.
+
+    One readable XML file: every name, size and hash, and where the copies are.
+    """
     from medback_core.contexts import write_restore as operation
 
     where = os.path.abspath(path)
@@ -82,7 +85,10 @@ def write_restore(run: Run, path: bytes) -> None:
 )
 @click.option("--replace", is_flag=True, help="Drop what an earlier context said should exist.")
 def add_restore_context(run: Run, path: bytes, maps: tuple[tuple[bytes, bytes], ...], replace: bool) -> None:
-    """Read a restore context from the file PATH: what it names is to be restored, from the targets it names."""
+    """Read a restore context from the file PATH.
+
+    What it names is to be restored, from the targets it names. People may edit the file; an error names the line.
+    """
     from medback_core.contexts import add_restore_context as operation
 
     if not os.path.lexists(path):
@@ -117,7 +123,7 @@ def _report_context(run: Run, found: ContextSummary, how: str) -> None:
 def restore_status(
     run: Run, to: bytes | None, source: str | None, path: bytes | None, unrestored: bool, done: bool
 ) -> None:
-    """Show what is not restored yet, and the best target to plug in next."""
+    """Show what is not restored yet, and what to plug in."""
     from medback_core import restoring_status as operation
     from medback_core.model import Unrestored
 
@@ -165,7 +171,7 @@ def restore_status(
         )
         if found.unreachable.files and found.next is not None:
             run.answer_line(f"CAN'T COME BACK: no target has {counted(found.unreachable)} of these (`medback plan`)")
-        _say_next(run, found.next, missing)
+        _say_next(run, found.next, missing, scope_words(source, path, to))
 
 
 @command("restore")
@@ -192,9 +198,10 @@ def restore(
     conflict: str,
     dry_run: bool,
 ) -> None:
-    """Copy back what is missing from TARGET: a directory, an id or a label.
+    """Copy back from TARGET what is missing.
 
-    Found by size and hash, checked while it is copied. The target is only read.
+    TARGET is a directory, an id or a label. Files are found by size and hash, checked while it is copied. The
+    target is only read.
     """
     from medback_core.restore import restore as operation
 
@@ -213,7 +220,8 @@ def restore(
             RestoreSummary,
         )
         whole = found is not None
-        _report_restore(run, found or _so_far(run, session, target), whole=whole, dry_run=dry_run)
+        scope = scope_words(source, path, to) + (" --deleted" if deleted else "")
+        _report_restore(run, found or _so_far(run, session, target), whole=whole, dry_run=dry_run, scope=scope)
 
 
 def _so_far(run: Run, session: Session, word: str) -> RestoreSummary | None:
@@ -227,7 +235,7 @@ def _so_far(run: Run, session: Session, word: str) -> RestoreSummary | None:
     return None if known is None else RestoreSummary(known, done.files, done.bytes)
 
 
-def _report_restore(run: Run, found: RestoreSummary | None, *, whole: bool, dry_run: bool) -> None:
+def _report_restore(run: Run, found: RestoreSummary | None, *, whole: bool, dry_run: bool, scope: str) -> None:
     outcome = run.outcome
     done = outcome.done["restored"]
     outcome.result.update(
@@ -257,7 +265,7 @@ def _report_restore(run: Run, found: RestoreSummary | None, *, whole: bool, dry_
     missing = Count(found.missing, found.missing_bytes)
     parts.append(f"{counted(missing)} still missing" if missing.files else "nothing is missing")
     run.say(f"{shown(found.target.name)}: {', '.join(parts)}")
-    _say_next(run, found.next, missing)
+    _say_next(run, found.next, missing, scope)
 
 
 COMMANDS = [write_restore, add_restore_context, restore_status, restore]

@@ -92,15 +92,11 @@ def say_what_is_unsafe(run: Run, session: Session) -> None:
 
     safe = safety(session)
     if safe.unsafe.files:
-        whole = counted(Count(safe.files, safe.bytes))
-        if safe.none.files == safe.files:
-            run.say(f"nothing of {whole} has a copy yet")
-        else:
-            none = f", {counted(safe.none)} of them no copy at all" if safe.none.files else ""
-            run.say(f"{counted(safe.unsafe)} of {whole} have too few copies{none}")
+        none = f", no copy at all: {counted(safe.none)}" if safe.none.files else ""
+        run.say(f"too few copies: {counted(safe.unsafe)} of {counted(Count(safe.files, safe.bytes))}{none}")
         run.say("next: plug in a drive and run `medback target PATH`")
     elif safe.files:
-        run.say(f"all {counted(Count(safe.files, safe.bytes))} have the copies they should")
+        run.say(f"safe: {counted(Count(safe.files, safe.bytes))} with all wanted copies")
 
 
 @command("add-src")
@@ -125,9 +121,10 @@ def add_src(
     excludes: tuple[str, ...],
     workers: int,
 ) -> None:
-    """Register DIR as a source and scan it; a known one is scanned again.
+    """Register DIR as a source and scan it.
 
-    Every file is hashed once; a .medback.xml in each directory keeps what is known of its files.
+    A known one is scanned again. Every file is hashed once; a .medback.xml in each directory keeps what is known of
+    its files.
     """
     if (directory is None) == (srd_dir is None):
         raise UsageError("give the directory once: `medback add-src DIR` or `--srd-dir DIR`")
@@ -142,7 +139,7 @@ def add_src(
 
 @command("sources")
 def sources(run: Run) -> None:
-    """List the sources: alias, path, files, bytes, wanted copies, when last scanned."""
+    """List the sources."""
     from medback_core import session as db
 
     with run.session() as session:
@@ -185,7 +182,7 @@ def set_source(
     excludes: tuple[str, ...],
     dropped: tuple[str, ...],
 ) -> None:
-    """Change the source ALIAS: its name, where it is, how many copies it wants, what is left out."""
+    """Change a source: its name, place, copies, excludes."""
     if new_alias is None and path is None and copies is None and not excludes and not dropped:
         raise UsageError("say what to change: --alias, --path, --copies, --exclude or --no-exclude")
     from medback_core.sources import change_source
@@ -214,7 +211,10 @@ def set_source(
 @command("remove-src")
 @click.argument("alias")
 def remove_src(run: Run, alias: str) -> None:
-    """Forget the source ALIAS. No file is deleted, and no copy of it becomes disposable; add-src takes it up again."""
+    """Forget a source.
+
+    No file is deleted, and no copy of it becomes disposable; add-src takes it up again.
+    """
     from medback_core.session import find_source
     from medback_core.sources import forget_source
 
@@ -248,7 +248,7 @@ def update(
     accept: tuple[str, ...],
     workers: int,
 ) -> None:
-    """Scan the sources again, all of them or those named by ALIAS.
+    """Scan the sources again, all or those named.
 
     A source that looks unmounted, or of which more than a quarter vanished or changed, is refused and kept as it was.
     """
@@ -273,7 +273,7 @@ def update(
 @command("rebuild")
 @click.argument("directories", metavar="[DIR]...", nargs=-1, type=DIRECTORY)
 def rebuild(run: Run, directories: tuple[bytes, ...]) -> None:
-    """Build a new session DB from the sidecars of sources and targets alone.
+    """Build a new session DB from the sidecars alone.
 
     DIR are sources, or targets that are plugged in; by default the sources the old session knew. The old DB is set
     aside. Nothing is hashed: files no sidecar knows are counted, and `medback update` hashes them.

@@ -33,6 +33,7 @@ def target_json(target: Target) -> dict[str, Any]:
 def listed_target(session: Session, target: Target) -> dict[str, Any]:
     """A target as `targets` lists it."""
     from medback_core import session as db
+    from medback_core.shelf import room_last_seen
 
     held = db.held_by(session, target.key)
     return {
@@ -41,6 +42,7 @@ def listed_target(session: Session, target: Target) -> dict[str, Any]:
         "bytes": held.bytes,
         "capacity": target.capacity,
         "free_bytes": target.free_bytes,
+        "room_bytes": None if target.free_bytes is None else max(0, room_last_seen(session, target)),
         "last_seen": iso_date(target.seen_at),
         "last_verified": iso_date(target.verified_at),
     }
@@ -48,7 +50,7 @@ def listed_target(session: Session, target: Target) -> dict[str, Any]:
 
 @command("targets")
 def targets(run: Run) -> None:
-    """List the targets: state, where and when last seen, last verified, what they hold."""
+    """List the targets."""
     from medback_core import session as db
 
     with run.session() as session:
@@ -65,7 +67,7 @@ def targets(run: Run) -> None:
                 "state",
                 ("files", "right"),
                 ("bytes", "right"),
-                ("free", "right"),
+                ("room", "right"),
                 "seen",
                 "verified",
                 "path",
@@ -77,7 +79,7 @@ def targets(run: Run) -> None:
                     row["state"],
                     f"{row['files']:,}",
                     size(row["bytes"]),
-                    "" if target.free_bytes is None else size(target.free_bytes),
+                    "" if row["room_bytes"] is None else size(row["room_bytes"]),
                     ago(target.seen_at),
                     ago(target.verified_at),
                     row["path"] or "",
@@ -97,7 +99,7 @@ def targets(run: Run) -> None:
 @click.option("--label", metavar="NAME", help="What people call it.")
 @click.option("--capacity", type=SIZE, metavar="SIZE", help="Fill at most this much of the drive.")
 def set_target(run: Run, word: str, state: str | None, label: str | None, capacity: Size | None) -> None:
-    """Change a target: what its copies are worth, what it is called, how much of it medback may fill."""
+    """Change a target: its state, label, capacity."""
     if state is None and label is None and capacity is None:
         raise UsageError("say what to change: --state, --label or --capacity")
     from medback_core import targets as operation

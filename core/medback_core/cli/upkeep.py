@@ -23,9 +23,10 @@ from .words import counted, plural, shown, size
 @click.option("--older-than", type=DURATION, metavar="AGE", help="Only what was not checked for so long: 90d, 12h, 3w.")
 @click.option("--max-bytes", type=SIZE, metavar="SIZE", help="Read at most this much, the oldest checked first.")
 def verify(run: Run, path: bytes, older_than: int | None, max_bytes: Size | None) -> None:
-    """Read the source or target at PATH again and say what is same, changed, missing, new or damaged.
+    """Read a source or target again and report.
 
-    A copy that is damaged or missing stops counting at once. Stopped, it goes on where it was the next time.
+    Each file is same, changed, missing, new or damaged. A copy that is damaged or missing stops counting at once.
+    Stopped, it goes on where it was the next time.
     """
     from medback_core.verify import verify as operation
 
@@ -69,7 +70,11 @@ def verify(run: Run, path: bytes, older_than: int | None, max_bytes: Size | None
 @click.option("--from", "from_target", metavar="TARGET", help="Take good copies from this target alone.")
 @click.option("--dry-run", is_flag=True, help="Say what would be repaired, change nothing.")
 def repair(run: Run, path: bytes, from_target: str | None, dry_run: bool) -> None:
-    """Put good copies where the source or target at PATH is damaged. What was damaged is kept aside."""
+    """Put good copies where bad ones are.
+
+    PATH is a source or a target; good copies are taken from the sources and the targets that are plugged in. What was
+    damaged is kept aside.
+    """
     from medback_core.repair import repair as operation
 
     where = run.directory(path)
@@ -147,7 +152,10 @@ def _show_disposable(run: Run, found: ReclaimSummary) -> None:
 @command("prove")
 @click.option("--source", metavar="ALIAS", help="Only contents of this source.")
 def prove(run: Run, source: str | None) -> None:
-    """Compare byte by byte the files that go by one size and MD5, in the sources and on the targets plugged in."""
+    """Compare byte by byte what has one size and MD5.
+
+    In the sources and on the targets that are plugged in: do files that are taken for one content really agree?
+    """
     from medback_core.prove import prove as operation
 
     with run.session() as session:
