@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from . import disk, model, names
 from .context import FileEntry, SourceEnd, SourceStart, read_context
@@ -61,7 +61,10 @@ def reclaim(
             for event in look_at(session, drive):
                 if not isinstance(event, model.Summary):
                     yield event
-            yield from _free(session, drive, old, surplus, dry_run)
+            summary = yield from _free(session, drive, old, surplus, dry_run)
+        if not dry_run:
+            yield from flush_sources(session)
+        yield summary
 
 
 def reclaimable(session: Session, drive: Drive, *, surplus: bool) -> tuple[int, int]:
@@ -73,7 +76,9 @@ def reclaimable(session: Session, drive: Drive, *, surplus: bool) -> tuple[int, 
     return free, surplus_bytes(session, drive.target.key, counting_keys(session)) if surplus else 0
 
 
-def _free(session: Session, drive: Drive, old: bool, surplus: bool, dry_run: bool) -> Iterator[Event]:
+def _free(
+    session: Session, drive: Drive, old: bool, surplus: bool, dry_run: bool
+) -> Generator[Event, None, ReclaimSummary]:
     key = drive.target.key
     candidates = copies_below(session, key, OLD_DIRECTORY) if old else []
     if surplus:
@@ -109,7 +114,7 @@ def _free(session: Session, drive: Drive, old: bool, surplus: bool, dry_run: boo
             write_contexts(session, drive)
         except OSError as error:
             yield Warned(f"the drive's records could not be brought up to date: {error.strerror}")
-    yield ReclaimSummary(drive.target, freed, freed_bytes, kept, tuple(paths))
+    return ReclaimSummary(drive.target, freed, freed_bytes, kept, tuple(paths))
 
 
 def _is_disposable(session: Session, identity: Identity, copy: Copy, foreign: frozenset[Identity]) -> bool:

@@ -214,10 +214,11 @@ class _Look:
                 recorded.append(self._copy(key, copy.standing, path, record, date))
                 return
             return  # a second file of this content: one copy counts, the one that is known
+        held = copy is not None and copy.standing > Standing.CLAIMED and copy.path not in (None, path)
+        if copy is not None and held and lies_there(self.drive, copy, identity):
+            return
         if (belief is not None and not belief.wanted) or belief is None:
             self._remember(key, path, record, copy, recorded, seen)
-            return
-        if copy is not None and copy.path not in (None, path) and lies_there(self.drive, copy, identity) and vouched:
             return
         yield from self._prove(directory, record, identity, key, recorded, seen)
 
@@ -274,14 +275,13 @@ class _Look:
     def _remember(
         self, key: int, path: bytes, record: FileRecord, copy: Copy | None, recorded: list[Copy], seen: list[int]
     ) -> None:
-        """Content no current path has: kept in mind as a claim, so that it can be asked for and regains its copies."""
+        """Content no current path has, in a file nobody vouches for: kept in mind as a claim, whatever it was before,
+        so that it can be asked for and regains its copies."""
         if not record.ours or was_seen(self.session, key) or key in seen:
             return
         seen.append(key)
-        if copy is None:
+        if copy is None or copy.standing > Standing.CLAIMED or copy.path != path:
             recorded.append(self._copy(key, Standing.CLAIMED, path, record, None))
-        elif copy.path != path:
-            recorded.append(self._copy(key, min(copy.standing, Standing.CLAIMED), path, record, None))
         place = record.path or self.drive.true_place(path)
         source = source_by_id(self.session, place[0]) if place is not None else None
         if source is not None and place is not None:
