@@ -46,4 +46,4 @@ def write_source_list(session: Session) -> None:
     data = b"".join(_path_to_line(path) + b"\n" for path in paths)
     where = list_path(session.path)
     with disk.Root(os.fsencode(where.parent)) as root:
-        disk.write_whole(root, os.fsencode(where.name), data)
+        disk.write_whole(root, os.fsencode(where.name), data, mode=0o600)

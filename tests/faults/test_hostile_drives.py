@@ -1,0 +1,572 @@
+"""A drive can come from anyone: what its records, names, links and plants can make medback do is nothing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import shutil
+import stat
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from hashlib import md5
+from pathlib import Path
+
+import pytest
+
+from core.sidecar.test_hostile_xml import ATTACKS
+from faults.table import Row, sampled
+from medback_core import disk
+from medback_core.backup import back_up
+from medback_core.cli import main
+from medback_core.contexts import add_restore_context
+from medback_core.disk import portable
+from medback_core.discover import discover
+from medback_core.errors import MedbackError, Refused
+from medback_core.model import Event
+from medback_core.prove import prove
+from medback_core.repair import repair
+from medback_core.restore import restore
+from medback_core.session import Session, copies_on, list_targets
+from medback_core.sidecar import parse
+from medback_core.verify import verify
+from worlds import MTIME, add, back, counted, new_session, run, tree, write_tree
+
+MEDBACK = "import sys; from medback_core.cli import main; sys.exit(main())"
+GIB = 1 << 30
+
+
+def sealed(line: str) -> str:
+    """The record with the check a medback would have given it: an attacker can compute it too."""
+    end = line.index("/>") if line.endswith("/>") and line.count("<") == 1 else line.index(">")
+    return f'{line[:end]} crc="{zlib.crc32(os.fsencode(line)):08x}"{line[end:]}'
+
+
+def plant(path: Path, *lines: str, root: str = "dr") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', f'<{root} v="1">', *map(sealed, lines), f"</{root}>", ""])
+    path.write_bytes(os.fsencode(text))
+
+
+def record(name: str, content: bytes, extra: str = "", mtime: int = MTIME) -> str:
+    digest = md5(content, usedforsecurity=False).hexdigest()
+    return f'<file name="{name}" size="{len(content)}" mtime="{mtime / 1e9:.9f}" md5="{digest}"{extra} by="medback"/>'
+
+
+def everything(root: Path, *but: Path) -> dict[str, tuple[object, ...]]:
+    """All there is below, exactly: kinds, modes, contents, link goals."""
+    found: dict[str, tuple[object, ...]] = {}
+    for path in root.rglob("*"):
+        if any(path == other or path.is_relative_to(other) for other in but):
+            continue
+        status = path.lstat()
+        what: object = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        found[str(path)] = stat.S_IFMT(status.st_mode), status.st_mode & 0o7777, what
+    return found
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[tuple[Session, Path]]:
+    """A source nobody has backed up yet."""
+    write_tree(tmp_path / "photos", {"a.txt": 100, "sub/b.bin": 3000, "sub/deep/c": 10})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "photos")
+    yield session, tmp_path
+    disk.set_observer(None)
+    session.close()
+
+
+# --- XML -------------------------------------------------------------------------------------------------------------
+
+
+def limited(words: list[str], where: Path, *, space: int = GIB) -> subprocess.CompletedProcess[bytes]:
+    """The installed program with so much memory and no more."""
+    return subprocess.run(
+        [sys.executable, "-c", MEDBACK, *words, "--json"],
+        cwd=where,
+        env={**os.environ, "MEDBACK_SESSION_DB": str(where / "s.db"), "HOME": str(where)},
+        capture_output=True,
+        timeout=240,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (space, space)),
+    )
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_xml_attacks_end_in_bounded_memory_and_time_and_cost_no_file(
+    tmp_path: Path, campaign: Callable[[str], Row]
+) -> None:
+    row = campaign("hostile XML as sidecars, identities, contexts")
+    attacks = sampled(sorted(ATTACKS), 2)
+    write_tree(tmp_path / "photos", {f"{n}": 50 + n for n in range(len(attacks))})
+    assert limited(["add-src", "photos"], tmp_path).returncode == 0
+    for number, attack in enumerate(attacks):
+        place = tmp_path / "evil" / f"{number:02}"
+        place.mkdir(parents=True)
+        shutil.copy2(tmp_path / f"photos/{number}", place / "file")
+        (place / ".medback.xml").write_bytes(ATTACKS[attack])
+        (place / ".medorg.xml").write_bytes(ATTACKS[attack])
+    for words in (["discover", "evil", "--init"], ["target", "evil"], ["verify", "evil"], ["restore", "evil"]):
+        done = limited(words, tmp_path)
+        assert done.returncode in (0, 3, 5, 6), (words, done.stderr[-500:])
+    stats = json.loads(limited(["stats"], tmp_path).stdout)
+    row.tries += len(attacks)
+    row.lost += stats["by_copies"].get("0", {"files": 0})["files"]  # each file was read and matched all the same
+    for attack in attacks:
+        for name, words in (
+            (".medback-target.xml", ["target", "one"]),
+            (".medback-context.xml", ["add-restore-context", "one/.medback-context.xml"]),
+            (".mdbackup.xml", ["target", "one", "--dry-run"]),
+        ):
+            row.tried()
+            shutil.rmtree(tmp_path / "one", ignore_errors=True)
+            (tmp_path / "one").mkdir()
+            (tmp_path / "one" / name).write_bytes(ATTACKS[attack])
+            done = limited(words, tmp_path)
+            wanted = (0, 6) if name == ".mdbackup.xml" else (4,)
+            assert done.returncode in (*wanted, 4), (attack, name, done.returncode, done.stderr[-500:])
+            assert b"root:" not in done.stdout + done.stderr
+    assert row.clean
+
+
+# --- ways out --------------------------------------------------------------------------------------------------------
+
+WAYS_OUT = ("../victim", "../../victim", "/etc/victim", "sub/../../victim", "a//b", ".", "..", "sub/victim", "\0victim")
+
+
+def test_a_sidecar_with_ways_out_leads_nowhere(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    (tmp / "victim").write_bytes(b"v" * 100)
+    content = (tmp / "photos/a.txt").read_bytes()
+    back(session, tmp / "t1")
+    drive = list_targets(session)[0]
+    source = parse((tmp / "t1/photos/.medback.xml").read_bytes()).files[b"a.txt"]
+    assert source.ours
+    lines = []
+    for way in WAYS_OUT:
+        for shown in (way, f"photos/{way}"):
+            harmless = shown.replace("\0", "&#0;")
+            lines.append(record(harmless, content))
+            lines.append(record("a.txt", content, f' path="x:{harmless}"'))
+            lines.append(f'<link name="{harmless}" to="/etc/passwd"/>')
+    plant(tmp / "t1/photos/.medback.xml", *lines)
+    plant(
+        tmp / "t1/.medback-target.xml",
+        f'<identity id="{drive.id}"/>',
+        f'<target id="{drive.id}" label="../../up" state="active" rev="99"/>',
+        *(f'<folder name="{way}" source="photos"/>' for way in WAYS_OUT if "\0" not in way),
+        *(f'<also id="{way}"/>' for way in WAYS_OUT if "\0" not in way),
+        root="medback-target",
+    )
+    before = everything(tmp, tmp / "t1", tmp / "photos", *tmp.glob("session.db*"))
+    (tmp / "photos/a.txt").unlink()
+    (tmp / "photos/sub/b.bin").write_bytes(b"edited, so that the old version must move")
+    for step in (
+        lambda: verify(session, os.fsencode(tmp / "t1")),
+        lambda: discover(session, os.fsencode(tmp / "t1")),
+        lambda: back_up(session, os.fsencode(tmp / "t1")),
+        lambda: restore(session, os.fspath(tmp / "t1")),
+        lambda: restore(session, os.fspath(tmp / "t1"), to=os.fsencode(tmp / "photos/to")),
+        lambda: repair(session, os.fsencode(tmp / "t1")),
+    ):
+        run(step())
+    assert everything(tmp, tmp / "t1", tmp / "photos", *tmp.glob("session.db*")) == before
+
+
+@pytest.mark.parametrize("way", WAYS_OUT)
+@pytest.mark.parametrize(
+    "line",
+    [
+        '<file name="{0}" size="1" mtime="1.000000000" md5="0cc175b9c0f1b6a831c399e269772661"/>',
+        '<dr name="{0}"><file name="x" size="1" mtime="1.000000000" md5="0cc175b9c0f1b6a831c399e269772661"/></dr>',
+        '<dr path="{0}"><file name="x" size="1" mtime="1.000000000" md5="0cc175b9c0f1b6a831c399e269772661"/></dr>',
+        '<link name="{0}" to="x"/>',
+    ],
+)
+def test_a_context_with_a_way_out_is_refused_with_its_line(world: tuple[Session, Path], way: str, line: str) -> None:
+    session, tmp = world
+    if line.startswith("<dr path") and way == "sub/victim":
+        way = "sub/victim/"  # without the slash a flat directory is written just so
+    text = line.format(way.replace("\0", "&#0;"))
+    (tmp / "c.xml").write_text(f'<root v="1">\n<rc id="s1" src_path="/nowhere/s" alias="s">\n{text}\n</rc></root>')
+    with pytest.raises(Refused, match="line 3"):
+        run(add_restore_context(session, os.fsencode(tmp / "c.xml")))
+
+
+# --- links planted and swapped between check and use -----------------------------------------------------------------
+
+
+class Swapper:
+    """Just before the Nth step that touches the drive, a directory becomes a link that leads outside."""
+
+    def __init__(self, directory: Path, outside: Path, at: int) -> None:
+        self.directory, self.outside, self.at = directory, outside, at
+        self.count = 0
+
+    def step(self, *_details: object) -> None:
+        self.count += 1
+        if self.count == self.at + 1 and self.directory.is_dir() and not self.directory.is_symlink():
+            os.rename(self.directory, self.directory.with_name("moved away"))
+            os.symlink(self.outside, self.directory)
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Before every change, and before every directory and file that is opened."""
+        disk.set_observer(self.step)
+        for name in ("open_directory_at", "open_for_reading"):
+            real = getattr(portable, name)
+            monkeypatch.setattr(portable, name, lambda *words, real=real: (self.step(), real(*words))[1])
+
+
+Scene = Callable[[Session, Path], Iterator[Event]]
+SCENES: dict[str, tuple[str, Scene]] = {
+    "restore, at the destination": ("photos/sub", lambda session, tmp: restore(session, os.fspath(tmp / "t1"))),
+    "restore, on the drive": ("t1/photos/sub", lambda session, tmp: restore(session, os.fspath(tmp / "t1"))),
+    "target, on the drive": ("t1/photos/sub", lambda session, tmp: back_up(session, os.fsencode(tmp / "t1"))),
+    "target, in the source": ("photos/sub", lambda session, tmp: back_up(session, os.fsencode(tmp / "t1"))),
+    "discover, on the drive": ("t1/photos/sub", lambda session, tmp: discover(session, os.fsencode(tmp / "t1"))),
+}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("scene", SCENES)
+def test_a_directory_swapped_for_a_link_at_any_moment_leads_nowhere(
+    tmp_path: Path, scene: str, campaign: Callable[[str], Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = campaign("a directory swapped for a link between check and use")
+    place, step = SCENES[scene]
+    base = tmp_path / "world"
+
+    def build() -> Session:
+        shutil.rmtree(base, ignore_errors=True)
+        write_tree(base / "photos", {"a.txt": 100, "sub/b.bin": 300, "sub/deep/c": 10})
+        # Outside lie files of the names and sizes asked for: read or overwritten, it would show.
+        write_tree(base / "outside", {"b.bin": b"secret" * 50, "deep/c": b"secret+++!", "only here": b"x"})
+        session = new_session(base)
+        add(session, base / "photos")
+        back(session, base / "t1")
+        if "target" in scene:
+            write_tree(base / "photos", {"sub/new": 200, "sub/b.bin": b"edited" * 50}, mtime_ns=MTIME + 10**10)
+        elif "restore" in scene:
+            (base / "photos/sub/deep/c").unlink()
+            (base / "photos/sub/b.bin").unlink()
+        return session
+
+    def go(at: int) -> int:
+        with build() as session:
+            outside = everything(base / "outside")
+            swapper = Swapper(base / place, base / "outside", at)
+            with monkeypatch.context() as patch:
+                swapper.install(patch)
+                try:
+                    run(step(session, base))
+                except (MedbackError, OSError):
+                    pass  # refused in the middle is as good an end as any
+                finally:
+                    disk.set_observer(None)
+            row.misreported += everything(base / "outside") != outside
+            for where in ("photos", "t1"):
+                row.misreported += any(b"secret" in data for data, _ in tree(base / where, metadata=True).values())
+            for target in list_targets(session):
+                there = {(len(data), md5(data, usedforsecurity=False).digest()) for data, _ in tree(base / "t1", metadata=True).values()}
+                row.misreported += any(c.standing and what not in there for what, c in copies_on(session, target.key))
+        return swapper.count
+
+    for at in sampled(range(go(1 << 30)), 6):
+        row.tried()
+        go(at)
+        assert row.clean, f"{scene}, swapped at step {at}"
+
+
+# --- claims ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_drive_that_claims_what_it_does_not_hold_is_believed_nothing(world: tuple[Session, Path]) -> None:
+    """An identity, whole checks, other machines' context: everything but the content."""
+    session, tmp = world
+    evil = tmp / "evil"
+    (evil / "photos/sub/deep").mkdir(parents=True)
+    verified = ' verified="2026-11-01T00:00:00Z"'
+    a, b, c = ((tmp / "photos" / name).read_bytes() for name in ("a.txt", "sub/b.bin", "sub/deep/c"))
+    write_tree(evil, {"photos/a.txt": b"?" * len(a), "photos/sub/b.bin": b"short", "photos/sub/deep/other": b"?" * 10})
+    plant(evil / "photos/.medback.xml", record("a.txt", a, verified))
+    plant(evil / "photos/sub/.medback.xml", record("b.bin", b, verified))
+    plant(evil / "photos/sub/deep/.medback.xml", record("c", c, verified), record("other", b"x" * 10, verified))
+    plant(
+        evil / ".medback-target.xml",
+        '<identity id="evi1evi1evi1"/>',
+        '<target id="evi1evi1evi1" label="Blue" state="active" rev="7"/>',
+        root="medback-target",
+    )
+    context = ['<root v="1">', '<target id="evi1evi1evi1" label="Blue" state="active"/>']
+    context += [f'<rc id="x" src_path="{tmp}/photos" alias="photos" wanted="1">']
+    context += [record("a.txt", a).replace(' by="medback"/>', "><bd>evi1evi1evi1</bd></file>"), "</rc>", "</root>"]
+    (evil / ".medback-context.xml").write_text("\n".join(context))
+    for step in (
+        lambda: back_up(session, os.fsencode(evil), limit=0),
+        lambda: verify(session, os.fsencode(evil)),
+        lambda: discover(session, os.fsencode(evil)),
+    ):
+        run(step())
+        assert counted(session) == {0: 3}
+    (tmp / "photos/a.txt").unlink()
+    assert run(restore(session, os.fspath(evil))).summary.restored == 0
+
+
+# --- plants ----------------------------------------------------------------------------------------------------------
+
+WATCHED = """
+import os, sys
+drive, seen = sys.argv.pop(1), []
+def watch(event, arguments):
+    if event == "sqlite3.connect":
+        seen.append(("sqlite", arguments[0]))
+    elif event == "open" and isinstance(arguments[0], (str, bytes)):
+        seen.append(("open", arguments[0]))
+    elif event in ("import", "exec", "subprocess.Popen", "os.system", "ctypes.dlopen"):
+        seen.append((event, arguments[0]))
+sys.addaudithook(watch)
+from medback_core.cli import main
+try:
+    code = main()
+except SystemExit as end:
+    code = end.code
+for kind, what in seen:
+    print("AUDIT", kind, os.fsdecode(what) if isinstance(what, bytes) else str(what), file=sys.stderr)
+sys.exit(code)
+"""
+PLANTS = (
+    ".bkup_dest", ".bkup_dest.sources", "session.db", "settings.toml", "medback.toml", ".medback.conf", ".medbackrc",
+    "pyproject.toml", "sitecustomize.py", "medback_core.py", "lxml.py", ".env", ".bkup_dest-wal",
+)  # fmt: skip
+
+
+def test_a_session_or_settings_planted_on_a_drive_are_never_opened(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    back(session, tmp / "t1")
+    session.close()
+    for name in PLANTS:
+        shutil.copyfile(tmp / "session.db", tmp / "t1" / name)
+        (tmp / "t1" / name).write_bytes((tmp / "session.db").read_bytes()) if name.endswith((".db", "_dest")) else (
+            tmp / "t1" / name
+        ).write_text("raise SystemExit('planted')\n")
+    (tmp / "photos/a.txt").unlink()
+    environment = {k: v for k, v in os.environ.items() if k not in ("MEDBACK_SESSION_DB", "PYTHONPATH")}
+    environment |= {"HOME": str(tmp), "XDG_CONFIG_HOME": str(tmp / "config"), "PYTHONSAFEPATH": "1"}
+    for words in sampled([["target", "."], ["stats"], ["verify", "."], ["plan"], ["repair", "."], ["restore", "."]], 3):
+        done = subprocess.run(
+            [sys.executable, "-c", WATCHED, os.fspath(tmp / "t1"), *words, "--session-db", os.fspath(tmp / "session.db")],
+            cwd=tmp / "t1",
+            env=environment,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode in (0, 6), (words, done.stderr[-800:])
+        audit = [line.split(" ", 2)[1:] for line in os.fsdecode(done.stderr).splitlines() if line.startswith("AUDIT")]
+        assert audit
+        for kind, what in audit:
+            base = os.path.basename(what.removeprefix("file:").partition("?")[0])
+            if kind == "sqlite":
+                assert os.path.realpath(tmp / "session.db") in what
+            elif kind == "open":
+                planted = os.path.dirname(os.path.realpath(os.path.join(tmp / "t1", what))) == str(tmp / "t1")
+                assert base not in PLANTS or not planted, (words, what)
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+NASTY = (
+    b"\x1b[2J\x1b]0;owned\x07esc", "c1-\u009b31m-\u0085".encode(), "rtl-\u202egpj.exe\u2066".encode(), b"line\nbreak\r",
+    b"[red]markup[$x]", b"bad-\xff\xfe", "zero\u200bwidth\ufeff".encode(), "sep-\u2028".encode(), b"\x7f\x08bs",
+)  # fmt: skip
+
+
+def is_harmless(text: str) -> bool:
+    return all(char == "\n" or char.isprintable() for char in text)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Runs a command line in this process: (exit code, standard output, standard error)."""
+    monkeypatch.setenv("MEDBACK_SESSION_DB", str(tmp_path / "s.db"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def go(*words: str) -> tuple[int, str, str]:
+        code = main(words)
+        return code, *capsys.readouterr()
+
+    return go
+
+
+def test_names_and_labels_reach_no_terminal_and_no_log_unshown(tmp_path: Path, shell) -> None:
+    """Every command that shows names, in words and as JSON: no control, format or bidi character comes out."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in NASTY:
+        path = os.path.join(os.fsencode(photos), name)
+        os.mkdir(path)
+        Path(os.fsdecode(path), os.fsdecode(name)).write_bytes(b"content of " + name)
+        os.symlink(name, path + b"-link")
+        os.mkfifo(path + b"-fifo")
+    drive = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), b"drive-" + NASTY[0])))
+    drive.mkdir()
+    label = "".join(map(os.fsdecode, NASTY[:5])) + "[/b]"
+    commands = [
+        ["add-src", "photos"],
+        ["sources"],
+        ["target", os.fspath(drive), "--init", "--label", label, "-v"],
+        ["targets"],
+        ["stats", "--unprotected", "--depth", "3"],
+        ["whereis", os.fspath(photos / os.fsdecode(NASTY[0]) / os.fsdecode(NASTY[0]))],
+        ["what-if"],
+        ["what-if", label],
+        ["verify", os.fspath(drive), "-v"],
+        ["plan", "--all"],
+        ["discover", os.fspath(drive), "-v"],
+        ["restore-status", "--unrestored"],
+        ["update", "-v"],
+        ["prove"],
+        ["target", os.fspath(tmp_path / ("no\x1b[2J" + "such"))],
+        ["whereis", os.fspath(tmp_path / "no\x1b[2Jsuch")],
+        ["stats", "--source", "no\x1b[2Jsuch"],
+        ["set-target", "no\x1b\u202esuch", "--state", "lost"],
+    ]
+    for words in commands:
+        if words[0] == "restore-status":
+            shutil.rmtree(photos / os.fsdecode(NASTY[0]))
+        if words[0] == "discover":
+            (drive / "photos" / os.fsdecode(NASTY[1]) / ".medback.xml").write_bytes(b"<dr><\x1b[2J\xc2\x9b")
+        code, out, err = shell(*words)
+        assert code != 1 and is_harmless(out) and is_harmless(err), (words, out, err)
+        code, out, err = shell(*words, "--json")
+        assert code != 1 and out.isascii() and is_harmless(out) and is_harmless(err), (words, out, err)
+        json.loads(out)
+
+
+def test_the_log_of_a_bug_is_harmless_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from medback_core.cli.log import keep_traceback
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    name = os.fsdecode(b"".join(NASTY))
+    try:
+        raise RuntimeError(name)
+    except RuntimeError as error:
+        told = keep_traceback(["target", name], error)
+    (log,) = [path for path in tmp_path.rglob("error-*.log")]
+    assert is_harmless(told) and is_harmless(log.read_text())
+    assert "owned" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+# --- what is never made ----------------------------------------------------------------------------------------------
+
+
+def test_no_setuid_bit_device_or_hard_link_comes_from_a_drive(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    back(session, tmp / "t1")
+    session.close()
+    there = tmp / "t1/photos"
+    for path in (there / "a.txt", there / "sub/b.bin"):
+        path.chmod(0o6755)
+    for sidecar in (there / ".medback.xml", there / "sub/.medback.xml"):
+        data = sidecar.read_text()
+        lines = []
+        for line in data.splitlines():
+            if line.startswith("<file "):
+                bare = line.replace(f' crc="{line.split(chr(34) + "/>")[0][-8:]}"', "").replace(" md5=", ' mode="6777" md5=')
+                line = sealed(bare)
+            lines.append(line)
+        sidecar.write_text("\n".join(lines) + "\n")
+    context = (tmp / "t1/.medback-context.xml").read_text()
+    (tmp / "c.xml").write_text(context.replace(" md5=", ' mode="6777" md5='))
+    (there / "sub/deep/c").unlink()
+    os.mkfifo(there / "sub/deep/c")
+    os.link(there / "a.txt", there / "sub/hard")
+    if os.geteuid() == 0:
+        os.mknod(there / "device", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    shutil.rmtree(tmp / "photos")
+    for path in tmp.glob("session.db*"):
+        path.unlink()
+    with new_session(tmp) as fresh:
+        try:
+            run(add_restore_context(fresh, os.fsencode(tmp / "c.xml")))
+        except Refused:
+            run(add_restore_context(fresh, os.fsencode(tmp / "t1/.medback-context.xml")))
+        ran = run(restore(fresh, os.fspath(tmp / "t1")))
+    assert ran.summary.restored == 2
+    for path in (tmp / "photos").rglob("*"):
+        status = path.lstat()
+        assert stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
+        assert not status.st_mode & 0o7000
+        assert stat.S_ISDIR(status.st_mode) or status.st_nlink == 1
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_files_are_made_with_the_modes_they_should_have_from_the_first_byte(tmp_path: Path, umask: int) -> None:
+    """The DB and all beside it for its owner alone; XML `0666 & ~umask`; a copy is never wider than the file it is of."""
+    write_tree(tmp_path / "photos", {"secret": 100, "sub/b": 10})
+    (tmp_path / "photos/secret").chmod(0o600)
+    made: dict[str, int] = {}
+
+    def watch(op: str, *details: object) -> None:
+        for path in tmp_path.glob("s.db*"):
+            assert path.stat().st_mode & 0o777 == 0o600, path
+        if op == "create":
+            directory, name, mode = details
+            assert isinstance(directory, int) and isinstance(name, bytes) and isinstance(mode, int)
+            made[os.path.join(os.readlink(f"/proc/self/fd/{directory}"), os.fsdecode(name))] = mode
+
+    from medback_core.session import open_session
+
+    before = os.umask(umask)
+    disk.set_observer(watch)
+    try:
+        with open_session(tmp_path / "s.db") as session:
+            add(session, tmp_path / "photos")
+            back(session, tmp_path / "t1")
+            for path in tmp_path.glob("s.db*"):
+                assert path.stat().st_mode & 0o777 == 0o600, path
+            assert {path.name for path in tmp_path.glob("s.db*")} >= {"s.db", "s.db-wal", "s.db-shm", "s.db.sources"}
+    finally:
+        disk.set_observer(None)
+        os.umask(before)
+    sizes = {100: 0o600, 10: 0o644}
+    for path in tmp_path.rglob("*"):
+        if path.name.startswith(".medback") and path.is_file():
+            assert path.stat().st_mode & 0o777 == 0o666 & ~umask, path
+    assert (tmp_path / "t1/photos/secret").stat().st_mode & 0o777 == sizes[100]
+    assert made and not any(mode & 0o077 for path, mode in made.items() if path.startswith(f"{tmp_path}/s.db"))
+
+
+# --- MD5 -------------------------------------------------------------------------------------------------------------
+
+COLLISION = """
+d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a085125e8f7cdc99fd91dbdf2
+80373c5bd8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0e99f33420f577ee8ce54b67080a80d1ec69821bcb6a88393
+96f9652b6ff72a70
+"""
+
+
+def test_the_published_md5_collision_is_found_by_prove_on_a_drive_as_well(tmp_path: Path) -> None:
+    """Wang, Feng, Lai, Yu (2004). One of the pair is backed up; somebody swaps it for the other on the drive: size and
+    MD5 agree, so verify finds nothing. That is the limit docs/security.md tells of; `prove` compares the bytes."""
+    one = bytes.fromhex(COLLISION)
+    two = bytearray(one)
+    for place in (19, 45, 59, 83, 109, 123):
+        two[place] ^= 0x80
+    assert one != two and md5(one).digest() == md5(bytes(two)).digest()
+    write_tree(tmp_path / "photos", {"one": one})
+    with new_session(tmp_path) as session:
+        add(session, tmp_path / "photos")
+        back(session, tmp_path / "t1")
+        assert run(prove(session)).summary.differing == 0
+        write_tree(tmp_path / "t1", {"photos/one": bytes(two)})
+        assert run(verify(session, os.fsencode(tmp_path / "t1"))).summary.damaged == 0
+        assert run(prove(session)).summary.differing == 1
