@@ -8,13 +8,14 @@ import re
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from faults.table import Row
 from medback_core.context import (
     ContextItem,
     DirectoryEntry,
@@ -339,18 +340,22 @@ def a_context_of_all_kinds() -> bytes:
     return written(every, targets=TARGETS, head=HEAD._replace(excludes=("*.tmp",)))
 
 
-def test_cut_at_any_byte_it_is_refused_with_a_line() -> None:
+def test_cut_at_any_byte_it_is_refused_with_a_line(campaign: Callable[[str], Row]) -> None:
+    row = campaign("context cut at every byte")
     data = a_context_of_all_kinds()
     whole = data.rstrip(b"\n")
     for length in range(len(whole)):
+        row.tried()
         assert re.search(r"line \d+:", refusal(data[:length])), length
 
 
-def test_random_damage_gives_entries_or_a_refusal_and_nothing_else() -> None:
+def test_random_damage_gives_entries_or_a_refusal_and_nothing_else(campaign: Callable[[str], Row]) -> None:
+    row = campaign("context struck at random")
     data = a_context_of_all_kinds()
     rng = random.Random(20241124)
     refused = 0
     for _ in range(3000):
+        row.tried()
         damaged = bytearray(data)
         for _ in range(rng.choice((1, 1, 1, 2, 8))):
             at = rng.randrange(len(damaged))

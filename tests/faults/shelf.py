@@ -60,14 +60,16 @@ class Shelf:
         self.where = where
         self.db = where / "session.db"
         (where / "away").mkdir(parents=True)
-        self.written = 0
+        self.written = self.operations = 0
         self.date = 1_800_000_000
-        self.behind: dict[str, set[Identity]] = {}  # drive -> contents moved, removed, edited by hand since its last look
+        self.behind: dict[
+            str, set[Identity]
+        ] = {}  # drive -> contents moved, removed, edited by hand since its last look
         self.rotted: dict[str, set[Identity]] = {}  # drive -> contents silently damaged there, not read again since
         self.torn: set[Path] = set()  # sidecars damaged by hand, until they are written anew
         self._rotten: dict[Path, tuple[Identity, Identity]] = {}  # source files silently damaged: what they were, are
         self.excused: set[Identity] = set()  # rot nobody could tell from new content: its record was lost by hand
-        self.settled = False  # the sidecars tell all the session knows
+        self.clones: dict[str, str] = {}  # drive -> the id it had when it was made like another
         for name in SOURCES:
             (where / name).mkdir()
 
@@ -116,7 +118,9 @@ class Shelf:
         return ""
 
     def holders(self, tid: str) -> list[str]:
-        return [name for name in self.drives() if self.tid(name) == tid]
+        """The drives that say they are this target; none while a clone says so too: then a person must answer first."""
+        found = [name for name in self.drives() if self.tid(name) == tid]
+        return [] if any(self.clones.get(name) == tid for name in found) else found
 
     @property
     def rotten(self) -> dict[Path, Identity]:
@@ -166,6 +170,7 @@ class Shelf:
         """A second drive like the first, for instance by `dd`."""
         old, new = self.where / drive, self.where / goal
         shutil.copytree(old, new, symlinks=True)
+        self.clones[goal] = self.tid(drive)
         self.meddle(goal)
         self.behind[goal] |= self.behind.get(drive, set())
         self.rotted[goal] = set(self.rotted.get(drive, ()))
@@ -190,7 +195,7 @@ class Shelf:
         rot = {name: self.rot_in(name) for name in before}
         believed = self._believed()
         wanted = self._wanted()
-        self.settled = False
+        self.operations += 1
         done, finished = Ran(), False
         disk.set_observer(Killer(kill))
         try:
@@ -200,12 +205,11 @@ class Shelf:
         except Killed:
             pass
         except Refused:
-            self.settled = kill is None and not self.torn
+            pass
         finally:
             disk.set_observer(None)
         if finished:
             assert isinstance(done[-1], Summary)
-            self.settled = True
             if all((self.where / source / ".medback-source.xml").exists() for source in SOURCES):
                 self.behind.pop(looks_at, None)  # else a source's sidecars could not be told
             if reads:
@@ -252,7 +256,9 @@ class Shelf:
             for content in set(was.values()) - everything[name]:
                 assert name == frees, f"{content} is gone from {name}"
                 if any(content in everything[source] for source in SOURCES):
-                    others = [n for n in self.drives() if n != name and (content in everything[n] or self._unsure(n, content))]
+                    others = [
+                        n for n in self.drives() if n != name and (content in everything[n] or self._unsure(n, content))
+                    ]
                     assert others, f"the last copy of {content} was freed"
 
     def _unsure(self, drive: str, content: Identity) -> bool:
@@ -265,7 +271,9 @@ class Shelf:
             spread = [path for path in self.rot_in(name) if now[path] not in known]
             assert not spread, f"rot came to {name}: {spread}"
 
-    def _nothing_wrong_restored(self, before: dict[str, dict[bytes, Identity]], wanted: dict[bytes, set[Identity]]) -> None:
+    def _nothing_wrong_restored(
+        self, before: dict[str, dict[bytes, Identity]], wanted: dict[bytes, set[Identity]]
+    ) -> None:
         for name in SOURCES:
             for path, content in self.files(name, damaged=True).items():
                 if before[name].get(path) == content:

@@ -20,7 +20,7 @@ from medback_core.verify import verify
 from worlds import add, back, new_session, rescan, run, tree, write_tree
 
 ROUNDS = 4 if FULL else 1
-FILES = 420 if FULL else 30  # each round: a third of them damaged on one drive, on the other, in the source
+FILES = 420 if FULL else 18  # each round: a third of them damaged on one drive, on the other, in the source
 
 
 def strike(path: Path, chance: random.Random) -> None:
@@ -33,7 +33,9 @@ def strike(path: Path, chance: random.Random) -> None:
         at = chance.randrange(len(data))
         if kind < 0.8:
             at -= at % 65536
-            data[at : at + 65536] = bytes(len(data[at : at + 65536])) if kind < 0.4 else chance.randbytes(len(data[at : at + 65536]))
+            data[at : at + 65536] = (
+                bytes(len(data[at : at + 65536])) if kind < 0.4 else chance.randbytes(len(data[at : at + 65536]))
+            )
         elif kind < 0.9:
             at -= at % 512
             data[at : at + 512] = chance.randbytes(len(data[at : at + 512]))

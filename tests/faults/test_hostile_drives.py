@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import resource
@@ -47,7 +46,9 @@ def sealed(line: str) -> str:
 
 def plant(path: Path, *lines: str, root: str = "dr") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', f'<{root} v="1">', *map(sealed, lines), f"</{root}>", ""])
+    text = "\n".join(
+        ['<?xml version="1.0" encoding="UTF-8"?>', f'<{root} v="1">', *map(sealed, lines), f"</{root}>", ""]
+    )
     path.write_bytes(os.fsencode(text))
 
 
@@ -272,7 +273,10 @@ def test_a_directory_swapped_for_a_link_at_any_moment_leads_nowhere(
             for where in ("photos", "t1"):
                 row.misreported += any(b"secret" in data for data, _ in tree(base / where, metadata=True).values())
             for target in list_targets(session):
-                there = {(len(data), md5(data, usedforsecurity=False).digest()) for data, _ in tree(base / "t1", metadata=True).values()}
+                there = {
+                    (len(data), md5(data, usedforsecurity=False).digest())
+                    for data, _ in tree(base / "t1", metadata=True).values()
+                }
                 row.misreported += any(c.standing and what not in there for what, c in copies_on(session, target.key))
         return swapper.count
 
@@ -359,7 +363,15 @@ def test_a_session_or_settings_planted_on_a_drive_are_never_opened(world: tuple[
     environment |= {"HOME": str(tmp), "XDG_CONFIG_HOME": str(tmp / "config"), "PYTHONSAFEPATH": "1"}
     for words in sampled([["target", "."], ["stats"], ["verify", "."], ["plan"], ["repair", "."], ["restore", "."]], 3):
         done = subprocess.run(
-            [sys.executable, "-c", WATCHED, os.fspath(tmp / "t1"), *words, "--session-db", os.fspath(tmp / "session.db")],
+            [
+                sys.executable,
+                "-c",
+                WATCHED,
+                os.fspath(tmp / "t1"),
+                *words,
+                "--session-db",
+                os.fspath(tmp / "session.db"),
+            ],
             cwd=tmp / "t1",
             env=environment,
             capture_output=True,
@@ -459,7 +471,7 @@ def test_the_log_of_a_bug_is_harmless_too(tmp_path: Path, monkeypatch: pytest.Mo
         raise RuntimeError(name)
     except RuntimeError as error:
         told = keep_traceback(["target", name], error)
-    (log,) = [path for path in tmp_path.rglob("error-*.log")]
+    (log,) = list(tmp_path.rglob("error-*.log"))
     assert is_harmless(told) and is_harmless(log.read_text())
     assert "owned" in log.read_text()
     assert log.stat().st_mode & 0o777 == 0o600
@@ -480,7 +492,9 @@ def test_no_setuid_bit_device_or_hard_link_comes_from_a_drive(world: tuple[Sessi
         lines = []
         for line in data.splitlines():
             if line.startswith("<file "):
-                bare = line.replace(f' crc="{line.split(chr(34) + "/>")[0][-8:]}"', "").replace(" md5=", ' mode="6777" md5=')
+                bare = line.replace(f' crc="{line.split(chr(34) + "/>")[0][-8:]}"', "").replace(
+                    " md5=", ' mode="6777" md5='
+                )
                 line = sealed(bare)
             lines.append(line)
         sidecar.write_text("\n".join(lines) + "\n")

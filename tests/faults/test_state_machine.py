@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,13 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from faults.shelf import DRIVES, ROT, SOURCES, STATES, Shelf, Step, identity
+from faults.shelf import DRIVES, SOURCES, STATES, Shelf, Step, identity
+from faults.table import FULL, Row
 from medback_core import model
 from medback_core.backup import back_up
 from medback_core.contexts import add_restore_context, write_restore
 from medback_core.discover import discover
-from medback_core.model import DamageFound, FileDone, ScanSummary, SourceRefused
+from medback_core.model import DamageFound, ScanSummary, SourceRefused
 from medback_core.rebuild import rebuild
 from medback_core.reclaim import reclaim
 from medback_core.repair import repair
@@ -28,8 +30,6 @@ from medback_core.sources import add_source, update
 from medback_core.targets import set_target
 from medback_core.verify import verify
 from worlds import run
-
-FULL = os.environ.get("MEDBACK_FAULTS") == "full"
 
 NAMES = ("x", "y", "z", "a/x", "a/y", "b/z", "a/c/x", "a/c/y")
 SIZES = (40, 40, 40, 700, 3000, 0)
@@ -43,6 +43,8 @@ names = st.sampled_from(NAMES)
 class LifeWithDrives(RuleBasedStateMachine):
     """Hands change files, medback runs (or is killed), and after every operation the model is asked."""
 
+    operations = 0  # of all lives, for the table
+
     def __init__(self) -> None:
         super().__init__()
         base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -55,6 +57,7 @@ class LifeWithDrives(RuleBasedStateMachine):
                 self.shelf.write(self.shelf.where / source / name, self.shelf.fresh(40 + 660 * number))
 
     def teardown(self) -> None:
+        LifeWithDrives.operations += self.shelf.operations
         model.now = self.clock
         shutil.rmtree(self.base, ignore_errors=True)
 
@@ -76,7 +79,9 @@ class LifeWithDrives(RuleBasedStateMachine):
         if drive is not None and drive in self.shelf.drives():
             self.shelf.meddle(drive)
 
-    @initialize(drives=st.sampled_from([("t0", "t1"), ("t0",), ("t0", "t1", "t2"), ()]), limit=st.sampled_from([None, 800]))
+    @initialize(
+        drives=st.sampled_from([("t0", "t1"), ("t0",), ("t0", "t1", "t2"), ()]), limit=st.sampled_from([None, 800])
+    )
     def begin(self, drives: tuple[str, ...], limit: int | None) -> None:
         """A life under way: sources that are known, drives that hold something."""
         for source in SOURCES:
@@ -122,7 +127,6 @@ class LifeWithDrives(RuleBasedStateMachine):
         else:
             shutil.rmtree(old)
 
-    @precondition(lambda self: self.shelf.settled)
     @rule(source=sources, number=numbers)
     def rot_in_source(self, source: str, number: int) -> None:
         """Only of what is on record: nobody can tell rot in a file nobody ever hashed."""
@@ -133,7 +137,9 @@ class LifeWithDrives(RuleBasedStateMachine):
             self.shelf.date += 1000
             self.shelf.rot(path)
 
-    @rule(place=st.sampled_from(SOURCES + DRIVES), number=numbers, how=st.sampled_from(["cut", "flip", "empty", "gone"]))
+    @rule(
+        place=st.sampled_from(SOURCES + DRIVES), number=numbers, how=st.sampled_from(["cut", "flip", "empty", "gone"])
+    )
     def harm_a_sidecar(self, place: str, number: int, how: str) -> None:
         self.by_hand()
         found = sorted(self.shelf.place(place).rglob(".medback.xml"))
@@ -149,13 +155,11 @@ class LifeWithDrives(RuleBasedStateMachine):
             new = {"cut": data[:at], "flip": data[:at] + b"#" + data[at + 1 :], "empty": b""}[how]
             path.write_bytes(new)
             self.shelf.torn.add(path)
-        self.shelf.settled = False
 
     @rule(source=sources)
     def lose_source_metadata(self, source: str) -> None:
         self.by_hand()
         (self.shelf.where / source / ".medback-source.xml").unlink(missing_ok=True)
-        self.shelf.settled = False
 
     # --- hands on drives ---------------------------------------------------------------------------------------------
 
@@ -255,7 +259,12 @@ class LifeWithDrives(RuleBasedStateMachine):
             kill=kill,
         )
 
-    @rule(drive=st.sampled_from((*DRIVES, "t3")), kill=kills, rehash=st.booleans(), answer=st.sampled_from(["", "new_id", "same_drive"]))
+    @rule(
+        drive=st.sampled_from((*DRIVES, "t3")),
+        kill=kills,
+        rehash=st.booleans(),
+        answer=st.sampled_from(["", "new_id", "same_drive"]),
+    )
     def discover(self, drive: str, kill: int | None, rehash: bool, answer: str) -> None:
         options = {answer: True} if answer else {}
         self.shelf.do(
@@ -300,9 +309,7 @@ class LifeWithDrives(RuleBasedStateMachine):
     def restore(self, drive: str, kill: int | None, conflict: str, deleted: bool) -> None:
         self.shelf.date += 1000
         self.shelf.do(
-            lambda session: restore(
-                session, os.fspath(self.shelf.where / drive), conflict=conflict, deleted=deleted
-            ),
+            lambda session: restore(session, os.fspath(self.shelf.where / drive), conflict=conflict, deleted=deleted),
             kill=kill,
         )
 
@@ -387,13 +394,14 @@ class LifeWithDrives(RuleBasedStateMachine):
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_a_life_with_drives() -> None:
-    examples = int(os.environ.get("MEDBACK_LIVES", "400" if FULL else "6"))
+def test_a_life_with_drives(campaign: Callable[[str], Row]) -> None:
+    row = campaign("operations in random lives with drives")
+    LifeWithDrives.operations = 0
     run_state_machine_as_test(
         LifeWithDrives,
         settings=settings(
-            max_examples=examples,
-            stateful_step_count=60 if FULL else 30,
+            max_examples=300 if FULL else 5,
+            stateful_step_count=50 if FULL else 20,
             deadline=None,
             derandomize=not FULL,
             database=None,
@@ -402,3 +410,4 @@ def test_a_life_with_drives() -> None:
             phases=(Phase.generate, Phase.shrink),
         ),
     )
+    row.tries = LifeWithDrives.operations

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 
 import pytest
 
+from faults.table import Row, sampled
 from medback_core.sidecar import FileRecord, LinkRecord, Sidecar, Trust, parse, render, whole
 
 from .sidecars import file, varied
@@ -44,10 +46,11 @@ def test_the_sample_is_whole() -> None:
     assert parse(WRITTEN) == varied()
 
 
-def test_cut_at_every_byte() -> None:
-    # Every cut of the first records and of the end; in the middle every third, for time.
-    cuts = sorted({*range(1500), *range(1500, len(WRITTEN), 3), *range(len(WRITTEN) - 900, len(WRITTEN) - 1)})
-    for length in cuts:  # without its last newline it is still whole
+@pytest.mark.long
+def test_cut_at_every_byte(campaign: Callable[[str], Row]) -> None:
+    row = campaign("sidecar cut at every byte")
+    for length in sampled(range(len(WRITTEN) - 1), 1200):  # without its last newline it is still whole
+        row.tried()
         read = judge(WRITTEN[:length])
         assert read.damage
         assert read.lost <= 1
@@ -60,10 +63,12 @@ def test_the_beginning_lost_at_every_byte() -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_random_damage(seed: int) -> None:
+def test_random_damage(seed: int, campaign: Callable[[str], Row]) -> None:
     """40 × 50 damaged files: bits, bytes, insertions, deletions, doubled and lost stretches, holes of NULs."""
+    row = campaign("sidecar struck at random")
     chance = random.Random(seed)
     for _ in range(50):
+        row.tried()
         data = bytearray(WRITTEN)
         for _ in range(chance.choice((1, 1, 1, 2, 5, 20))):
             at = chance.randrange(len(data))

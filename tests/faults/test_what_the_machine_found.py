@@ -1,0 +1,82 @@
+"""What the state machine and the campaigns found, each as the few steps it took. Every one of these was wrong once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from medback_core.model import Identity, Standing
+from medback_core.reclaim import reclaim
+from medback_core.repair import repair
+from medback_core.restore import restore
+from medback_core.session import Session, copies_on, list_targets
+from medback_core.sidecar import parse
+from medback_core.verify import verify
+from worlds import MTIME, add, back, counted, new_session, rescan, run, write_tree
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[tuple[Session, Path]]:
+    """Two files, backed up onto one drive."""
+    write_tree(tmp_path / "photos", {"a.txt": 100, "sub/b.bin": 3000})
+    with new_session(tmp_path) as session:
+        add(session, tmp_path / "photos")
+        back(session, tmp_path / "t1")
+        yield session, tmp_path
+
+
+def rot(path: Path) -> None:
+    times = path.stat().st_mtime_ns
+    path.write_bytes(b"?" * path.stat().st_size)
+    os.utime(path, ns=(times, times))
+
+
+def standings(session: Session) -> dict[Identity, Standing]:
+    return {what: copy.standing for what, copy in copies_on(session, list_targets(session)[0].key)}
+
+
+def test_an_older_version_that_was_edited_on_the_drive_is_a_claim_and_no_copy(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    (tmp / "photos/a.txt").unlink()
+    rescan(session)
+    write_tree(tmp / "t1", {"photos/a.txt": b"!" * 100}, mtime_ns=MTIME + 10**9)
+    back(session, tmp / "t1")
+    assert sorted(standings(session).values()) == [Standing.CLAIMED, Standing.VERIFIED]
+
+
+def test_a_second_file_of_an_older_version_takes_nothing_from_the_copy_that_is_good(
+    world: tuple[Session, Path],
+) -> None:
+    session, tmp = world
+    content = (tmp / "photos/a.txt").read_bytes()
+    (tmp / "photos/a.txt").unlink()
+    rescan(session)
+    write_tree(tmp / "t1", {"a.txt": content}, mtime_ns=MTIME + 10**9)  # copied by hand, with its sidecar
+    (tmp / "t1/.medback.xml").write_bytes((tmp / "t1/photos/.medback.xml").read_bytes())
+    back(session, tmp / "t1")
+    assert set(standings(session).values()) == {Standing.VERIFIED}
+
+
+def test_a_reclaim_that_frees_nothing_tells_the_sources_what_it_saw_all_the_same(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    (tmp / "t1/photos/a.txt").unlink()
+    run(reclaim(session, os.fspath(tmp / "t1"), old=True))
+    assert parse((tmp / "photos/.medback.xml").read_bytes()).files[b"a.txt"].bds == ()
+
+
+@pytest.mark.parametrize("first", ["restore", "lost session"])
+def test_damage_found_by_a_restore_or_a_look_can_be_repaired(world: tuple[Session, Path], first: str) -> None:
+    session, tmp = world
+    good = (tmp / "photos/a.txt").read_bytes()
+    rot(tmp / "t1/photos/a.txt")
+    run(restore(session, os.fspath(tmp / "t1"), to=os.fsencode(tmp / "elsewhere")))
+    if first == "lost session":
+        session.db.execute("DELETE FROM pending")
+    run(verify(session, os.fsencode(tmp / "t1")))
+    assert counted(session) == {0: 1, 1: 1}
+    assert run(repair(session, os.fsencode(tmp / "t1"))).summary.repaired == 1
+    assert (tmp / "t1/photos/a.txt").read_bytes() == good
+    assert counted(session) == {1: 2}
