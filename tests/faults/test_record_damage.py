@@ -180,7 +180,6 @@ def test_a_damaged_session_gives_no_wrong_answer(world: Path, campaign: Callable
         try:
             with open_session(world / "session.db") as session:
                 if session.needs_rebuild:
-                    assert session.notes
                     run(rebuild(session))
                 rescan(session)
                 row.lost += paths(session) != known
