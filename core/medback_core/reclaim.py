@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 
 from . import disk, model, names
 from .context import FileEntry, SourceEnd, SourceStart, read_context
 from .errors import Refused
 from .model import (
-    CONTEXT_NAME,
     OLD_DIRECTORY,
     Event,
     FileDone,
@@ -34,7 +34,7 @@ from .session import (
     withdraw_copies,
 )
 from .source_records import flush_sources
-from .target_records import Recorder, look_at, same_time, write_contexts
+from .target_records import CONTEXTS_KEPT, Recorder, look_at, same_time, write_contexts
 from .targets import Drive, open_drive, resolve_target
 
 _DIRECTORIES_PER_COMMIT = 100
@@ -130,22 +130,25 @@ def _is_disposable(session: Session, identity: Identity, copy: Copy, foreign: fr
 
 
 def _named_by_others(session: Session, drive: Drive) -> frozenset[Identity]:
-    """Contents that the context on the drive names for sources this session does not know."""
+    """Contents that the newest whole context on the drive (and any damaged newer one) names for sources this session
+    does not know."""
     known = {source.id for source in list_sources(session)}
-    named = set()
-    try:
-        fd, _ = drive.root.open_file(CONTEXT_NAME)
-    except OSError:
-        return frozenset()
-    with os.fdopen(fd, "rb") as stream:
-        inside = False
-        for item in read_context(stream):
-            if isinstance(item, SourceStart):
-                inside = item.id not in known
-            elif isinstance(item, SourceEnd):
-                inside = False
-            elif inside and isinstance(item, FileEntry) and item.gone is None and item.md5 is not None:
-                named.add(Identity(item.size, item.md5))
+    named: set[Identity] = set()
+    for name in CONTEXTS_KEPT:
+        try:
+            fd, _ = drive.root.open_file(name)
+        except OSError:
+            continue
+        with os.fdopen(fd, "rb") as stream, suppress(Refused):
+            inside = False
+            for item in read_context(stream):
+                if isinstance(item, SourceStart):
+                    inside = item.id not in known
+                elif isinstance(item, SourceEnd):
+                    inside = False
+                elif inside and isinstance(item, FileEntry) and item.gone is None and item.md5 is not None:
+                    named.add(Identity(item.size, item.md5))
+            break
     return frozenset(named)
 
 

@@ -1,11 +1,12 @@
 """A target's own sidecars: the trusted truth about what lies on that drive."""
 
 from .agreeing import lies_there, same_time
-from .contexts_there import write_contexts
+from .contexts_there import CONTEXTS_KEPT, write_contexts
 from .looking import LookSummary, look_at
 from .recorder import Recorder, read_sidecar
 
 __all__ = [
+    "CONTEXTS_KEPT",
     "LookSummary",
     "Recorder",
     "lies_there",

@@ -12,7 +12,8 @@ from ..model import CONTEXT_NAME
 from ..session import Session, list_sources, list_targets
 from ..targets import Drive
 
-KEPT = (CONTEXT_NAME, b".medback-context-1.xml", b".medback-context-2.xml")
+CONTEXTS_KEPT = (CONTEXT_NAME, b".medback-context-1.xml", b".medback-context-2.xml")
+_CHUNK = 1 << 20
 
 
 def write_contexts(session: Session, drive: Drive) -> None:
@@ -27,13 +28,26 @@ def write_contexts(session: Session, drive: Drive) -> None:
         group.flush()
         if _is_current(root, staged.identity.size, staged.identity.md5):
             return
-        for old, older in ((KEPT[1], KEPT[2]), (KEPT[0], KEPT[1])):
-            there = root.stat(older)
-            if root.stat(old) is None:
-                continue
-            if there is not None:
-                disk.remove(root, older, expect=there)
-            disk.move(root, old, older)
+        _keep_older(root)
+        for _, error in group.publish():
+            if error is not None:
+                raise error
+
+
+def _keep_older(root: disk.Root) -> None:
+    """Make the context that is there the first of the older ones. It is copied, not moved: at every instant there is a
+    whole one under the name people look for. Raises OSError."""
+    try:
+        fd, _ = root.open_file(CONTEXT_NAME)
+    except FileNotFoundError:
+        return
+    with os.fdopen(fd, "rb") as stream, disk.Group(root, group_sync=False) as group:
+        if root.stat(CONTEXTS_KEPT[1]) is not None:
+            oldest = root.stat(CONTEXTS_KEPT[2])
+            if oldest is not None:
+                disk.remove(root, CONTEXTS_KEPT[2], expect=oldest)
+            disk.move(root, CONTEXTS_KEPT[1], CONTEXTS_KEPT[2])
+        group.stage_stream(CONTEXTS_KEPT[1], iter(lambda: stream.read(_CHUNK), b""))
         for _, error in group.publish():
             if error is not None:
                 raise error
@@ -41,7 +55,7 @@ def write_contexts(session: Session, drive: Drive) -> None:
 
 def _foreign(root: disk.Root, known: set[str]) -> list[bytes]:
     """Sections of other sessions in the newest context that can be read."""
-    for name in KEPT:
+    for name in CONTEXTS_KEPT:
         try:
             fd, _ = root.open_file(name)
         except OSError:
