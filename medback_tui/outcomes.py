@@ -46,6 +46,8 @@ def outcome(job: Job) -> tuple[str, str, str]:
     if job.counts["DamageFound"]:
         words = headline if isinstance(job.summary, model.VerifySummary) else f"{headline}; {troubles}"
         return "failed", words, advice or "the log (L) lists them"
+    if job.counts["SourceRefused"]:
+        advice = "what was refused is kept as it was; screen 1 says why, and what to do"
     if troubles:
         return "partly", f"{headline}; {troubles}", advice or "the log (L) lists them"
     return "done", headline, advice
@@ -118,7 +120,7 @@ def _of_verify(job: Job, read: model.VerifySummary) -> tuple[str, str]:
 
 def _of_scan(job: Job, scans: list[model.ScanSummary]) -> tuple[str, str]:
     if not scans:
-        return f"{job.title}: nothing was updated", "the log (L) says why"
+        return f"{job.title}: nothing was updated", "what was refused is kept as it was; screen 1 says why"
     total = model.Count(sum(s.files for s in scans), sum(s.bytes for s in scans))
     changes = ", ".join(
         f"{count:,} {word}"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Static
+from textual.worker import get_current_worker
 
+from medback_core import disk
 from medback_core.model import Conflict
 from medback_tui import operations
 from medback_tui.jobs import Job
@@ -43,6 +49,14 @@ def _date(mtime_ns: int) -> str:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(mtime_ns // 10**9)) if mtime_ns else "unknown date"
     except (OverflowError, ValueError):
         return "a date far away"
+
+
+@dataclass
+class ReadThere(Message):
+    """What stands at a destination was hashed."""
+
+    path: bytes
+    md5: str
 
 
 class Conflicts(Dialog[list[Pair]]):
@@ -79,6 +93,7 @@ class Conflicts(Dialog[list[Pair]]):
     def __init__(self, conflicts: list[Pair], ended: Callable[[Job], None]) -> None:
         super().__init__(classes="-large")
         self.left, self.ended = list(conflicts), ended
+        self.read: dict[bytes, str] = {}  # path -> md5 of what is there, or why it is not known
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
@@ -87,9 +102,7 @@ class Conflicts(Dialog[list[Pair]]):
             yield Static(Content(words), classes="label")
             yield RowList[Pair](COLUMNS, _draw, lambda pair: pair[1].path)
             yield Static(id="sides", classes="pane")
-            yield Static(
-                "s keep mine · r keep both · o take the backup's · S R O the same for all · esc back", classes="keys"
-            )
+            yield Static("s mine · r both · o the backup's · S R O for all · esc decide later", classes="keys")
 
     def on_mount(self) -> None:
         self.query_one(RowList).show_rows(self.left)
@@ -103,7 +116,9 @@ class Conflicts(Dialog[list[Pair]]):
         if pair is None:
             return
         conflict: Conflict = pair[1]
-        there = conflict.there_md5.hex() if conflict.there_md5 else "not read"
+        if conflict.there_md5 is None and conflict.path not in self.read:
+            self._read(conflict.path)
+        there = conflict.there_md5.hex() if conflict.there_md5 else self.read.get(conflict.path, "being read …")
         lines = [
             Content.styled(name(conflict.path), "bold"),
             Content(f"there now      {size(conflict.there_size):>10}  {_date(conflict.there_mtime_ns)}  md5 {there}"),
@@ -117,6 +132,27 @@ class Conflicts(Dialog[list[Pair]]):
             )
         lines.append(Content.styled(name(conflict.reason), "$text-muted"))
         self.query_one("#sides", Static).update(Content("\n").join(lines))
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="pick")
+    def _read(self, path: bytes) -> None:
+        """Hash what is there, for as long as the cursor stays on it: a restore has no need to."""
+        worker = get_current_worker()
+        directory, file = os.path.split(path)
+        try:
+            with disk.Root(directory) as root, closing(disk.read_from_drive(root, file)) as steps:
+                while not worker.is_cancelled:
+                    try:
+                        next(steps)
+                    except StopIteration as end:
+                        self.post_message(ReadThere(path, end.value.identity.md5.hex()))
+                        return
+        except OSError as error:
+            self.post_message(ReadThere(path, f"unknown: {error.strerror}"))
+
+    @on(ReadThere)
+    def read_there(self, message: ReadThere) -> None:
+        self.read[message.path] = message.md5
+        self.moved()
 
     def action_decide(self, how: str) -> None:
         """Decide the one under the cursor."""
@@ -143,11 +179,25 @@ class Conflicts(Dialog[list[Pair]]):
     def _decide(self, pairs: list[Pair], how: str) -> None:
         self.left = [pair for pair in self.left if pair not in pairs]
         if how != "skip":
-            for job, conflict in pairs:
-                self._restore(job, conflict, how)
+            self._restore_all(pairs, how)
         self.query_one(RowList).show_rows(self.left)
         if not self.left:
             self.dismiss([])
+
+    def _restore_all(self, pairs: list[Pair], how: str) -> None:
+        """One job for all the conflicts of a restore, if none of them was decided otherwise; else one for each file."""
+        for job in dict.fromkeys(job for job, _ in pairs):
+            conflicts = [conflict for of, conflict in pairs if of is job]
+            if len(conflicts) > 1 and len(conflicts) == len(job.conflicts):
+                again = job.details | {"conflict": how}
+                self._submit(operations.restore(again.pop("drive"), again.pop("called"), **again))  # type: ignore[arg-type]
+            else:
+                for conflict in conflicts:
+                    self._restore(job, conflict, how)
+
+    def _submit(self, job: Job) -> None:
+        job.ended = self.ended
+        self.app.submit(job)
 
     def _restore(self, job: Job, conflict: Conflict, how: str) -> None:
         where = self._place_of(job, conflict)
@@ -156,11 +206,9 @@ class Conflicts(Dialog[list[Pair]]):
             return
         drive, to = job.details["drive"], job.details["to"]
         assert isinstance(drive, bytes) and (to is None or isinstance(to, bytes))
-        again = operations.restore(
-            drive, str(job.details["called"]), source=where[0], path=where[1], to=to, conflict=how
+        self._submit(
+            operations.restore(drive, str(job.details["called"]), source=where[0], path=where[1], to=to, conflict=how)
         )
-        again.ended = self.ended
-        self.app.submit(again)
 
     def _place_of(self, job: Job, conflict: Conflict) -> tuple[str, bytes] | None:
         """(alias, path in the source) of a destination."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from textual import getters, on, work
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
@@ -19,6 +20,7 @@ from medback_core.disk import FileSystem
 from medback_core.model import Count
 from medback_core.session import Session
 from medback_tui.facts import unsafe_with
+from medback_tui.keys import shown
 from medback_tui.sizes import not_a_size, parse_size
 from medback_tui.words import counted, name, size
 
@@ -59,6 +61,10 @@ class Described(Message):
 class MakeTarget(Dialog[NewTarget]):
     """Returns what was decided, None for no."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        shown("ctrl+s", "make", "make-target.make", "copy", "Make it a target and copy onto it"),
+    ]
+
     facts = getters.query_one("#words", Static)
     problem = getters.query_one("#problem", Static)
 
@@ -80,6 +86,7 @@ class MakeTarget(Dialog[NewTarget]):
                 yield Button("No", id="no", compact=True)
                 yield Button("Recognise what lies there", id="discover", compact=True)
                 yield Button("Copy onto it", id="copy", variant="primary", compact=True)
+            yield Static(Content("enter next · ^s copy onto it · esc back"), classes="keys")
 
     def on_mount(self) -> None:
         self.query_one("#label", Input).focus()
@@ -123,14 +130,21 @@ class MakeTarget(Dialog[NewTarget]):
     def answered(self, event: Button.Pressed) -> None:
         if event.button.id == "no":
             self.dismiss(None)
-            return
+        else:
+            self._make("discover" if event.button.id == "discover" else "copy")
+
+    def action_make(self) -> None:
+        """Make it a target and copy onto it."""
+        self._make("copy")
+
+    def _make(self, then: Literal["copy", "discover"]) -> None:
         label = self.query_one("#label", Input).value.strip() or name(os.path.basename(self.path))
         typed = self.query_one("#capacity", Input).value
         capacity = parse_size(typed, self.total)
         if typed.strip() and not capacity:
             self.problem.update(Content(not_a_size(typed)))
             return
-        self.dismiss(NewTarget(label, capacity, "discover" if event.button.id == "discover" else "copy"))
+        self.dismiss(NewTarget(label, capacity, then))
 
 
 def prospect_words(path: bytes, prospect: Prospect) -> Content:

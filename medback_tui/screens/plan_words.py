@@ -12,7 +12,7 @@ from medback_tui.widgets.plan_list import PlanRow
 from medback_tui.words import counted, files, name, percent, plural, size
 
 
-def headline(plan: PlanFacts, looked_at: int = 0) -> Content:
+def headline(plan: PlanFacts, looked_at: int = 0, conflicts: int = 0) -> Content:
     """What is missing and what it takes; on a good day, what would come back if this machine died."""
     summary = plan.summary
     drives = plural(len(summary.steps), "drive")
@@ -23,9 +23,8 @@ def headline(plan: PlanFacts, looked_at: int = 0) -> Content:
         differ = f"; {_differ(summary.differing)}" if summary.differing else ""
         return Content.styled(words + differ, "bold $text-warning")
     if plan.differing:
-        words = (
-            f"Nothing is missing, but {_differ(plan.differing)}. Enter on a drive that is here lists them as conflicts."
-        )
+        way = "c decides them" if conflicts else "Enter on a drive that is here lists them as conflicts"
+        words = f"Nothing is missing, but {_differ(plan.differing)}: {way}."
         return Content.styled(words, "bold $text-warning")
     if not summary.missing.files:
         return Content("nothing is known that could be lost")

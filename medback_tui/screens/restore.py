@@ -129,7 +129,7 @@ class RestoreScreen(Planner):
         if message.problem:
             self.headline.update(Content.styled(f" {name(message.problem)}", "$text-error"))
         elif plan is not None and plan.wish == self.wish:
-            self.headline.update(headline(plan, self._looked_at))
+            self.headline.update(headline(plan, self._looked_at, len(self.conflicts)))
             rows: list[PlanRow] = [PlanRow(n + 1, step) for n, step in enumerate(plan.summary.steps)]
             rows += self._left_out(plan)
             self.rows.show_plan(plan, rows)

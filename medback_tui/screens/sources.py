@@ -114,7 +114,8 @@ class SourcesScreen(MainScreen):
         if action in ("open", "update", "update_all", "copies", "edit", "forget", "verify", "repair", "prove"):
             return self.is_mounted and self.current is not None
         if action == "accept":
-            return self.is_mounted and self.current is not None and bool(self.current.source.refused)
+            row = self.current if self.is_mounted else None
+            return row is not None and row.mounted and bool(row.source.refused)
         return True
 
     @on(LineList.Moved)
@@ -130,7 +131,8 @@ class SourcesScreen(MainScreen):
         elif row.shares.total.files:
             lines.append(Content(f"all of it has {plural(row.source.wanted, 'copy', 'copies')}"))
         if row.source.refused:
-            words = f"{name(row.source.refused)}; A believes it"
+            way = "A believes it, 4 brings back what is gone" if row.mounted else "e tells where it is now"
+            words = f"{name(row.source.refused)}; {way}"
             lines.append(Content.assemble(("last update refused: ", "$text-warning"), words))
         elif not row.mounted:
             words = "mount it, then u updates it; e tells where it is now, if it moved"

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 PROGRAM = Path(sys.executable).with_name("medback")
+PATIENCE = 200.0  # seconds; only how long a failure takes to be told, on a machine however busy
 
 
 class Terminal:
@@ -51,12 +52,6 @@ class Terminal:
         """Press keys by tmux's names: `a`, `Enter`, `Escape`, `Down`."""
         self._tmux("send-keys", *keys)
 
-    def press_each(self, *keys: str) -> None:
-        """Press keys at the pace of a person, who sees what each one did."""
-        for key in keys:
-            self.press(key)
-            time.sleep(0.3)
-
     def type(self, text: str) -> None:
         """Type text as it is."""
         self._tmux("send-keys", "-l", text)
@@ -66,7 +61,7 @@ class Terminal:
         self.type(shlex.join(str(word) for word in words) + '; echo "exit=$?"')
         self.press("Enter")
 
-    def wait_for(self, words: str, seconds: float = 60) -> str:
+    def wait_for(self, words: str, seconds: float = PATIENCE) -> str:
         """Until the words stand there; returns the picture."""
         end = time.monotonic() + seconds
         while words not in (shown := self.screen):
@@ -75,7 +70,7 @@ class Terminal:
             time.sleep(0.05)
         return shown
 
-    def wait_until_gone(self, words: str, seconds: float = 60) -> str:
+    def wait_until_gone(self, words: str, seconds: float = PATIENCE) -> str:
         """Until the words no longer stand there."""
         end = time.monotonic() + seconds
         while words in (shown := self.screen):

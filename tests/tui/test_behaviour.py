@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -270,6 +271,38 @@ async def test_a_conflict_is_decided_by_keeping_both(
         assert (photos / "copy.CR2").read_text() == "something else stands here now"
         both = [path.name for path in photos.iterdir() if path.name.startswith("copy")]
         assert len(both) == 2, both
+
+
+async def test_conflicts_show_both_sides_and_are_decided_all_at_once(
+    open_app: OpenApp, photos: Path, drives: tuple[Path, Path], tmp_path: Path
+):
+    original = tree(photos)
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(120, 30)) as pilot:
+        await two_copies(pilot, app, photos, drives)
+        for name in ("IMG_0000.CR2", "IMG_0003.CR2"):
+            (photos / "2000" / "trip" / name).write_bytes(b"mine")
+        await see_drives(pilot, app)
+        await pilot.press("4", "f5")
+        screen = app.screen
+        assert isinstance(screen, RestoreScreen)
+        await until(pilot, lambda: screen.plan is not None and screen.plan.differing == 2)
+        await pilot.press("enter")
+        await jobs_done(pilot)
+        await pilot.press("c")
+        await until(pilot, lambda: hashlib.md5(b"mine").hexdigest() in text_of(pilot), "what is there is read")
+        await pilot.press("O")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await settle(pilot)
+        assert "Restore 2 files over what is there?" in text_of(pilot)
+        assert app.screen.query_one("#answer-no", Button).has_focus
+        jobs = len(app.queue.jobs)
+        await pilot.press("right", "enter")
+        await jobs_done(pilot)
+        assert len(app.queue.jobs) == jobs + 1, "one restore for all of them"
+    now = tree(photos)
+    assert {path: now[path] for path in original} == original
+    assert sorted(now.values()).count(b"mine") == 2, "what was there is kept beside it"
 
 
 async def test_a_drive_that_can_not_be_had_is_planned_around(
