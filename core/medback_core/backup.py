@@ -51,6 +51,7 @@ from .target_records import look_at, write_contexts
 from .targets import Drive, open_drive, write_identity
 
 _SMALL = disk.SMALL
+_BUNCH_BYTES = 8 << 20
 _FLUSH_EVERY = 600  # seconds between two writings of the sources' sidecars
 _PREVIEWED = 1000
 
@@ -193,16 +194,49 @@ class _Run:
         self.total = self.choose()
         if self.total.files:
             yield Progress("copying", 0, 0, self.total.files, self.total.bytes)
-        for candidate in chosen(self.session):
-            yield from self._one(candidate)
+        for bunch in _bunches(chosen(self.session), self.drive.filesystem.group_sync):
+            if len(bunch) > 1:
+                yield from self._many(bunch)
+            else:
+                yield from self._one(bunch[0])
+            if self.landing.is_ahead or self.landing.is_full:
+                yield from self.landing.publish_ready()
             if self.landing.is_full:
-                yield from self.landing.publish()
+                for candidate in self.landing.collect():
+                    yield from self._one(candidate)
+                self.landing.make_ready()
             if time.monotonic() - self._told > 0.1:
-                yield self._progress(0, candidate)
+                yield self._progress(0, bunch[-1])
             if time.monotonic() - self._flushed > _FLUSH_EVERY:
                 self._flushed = time.monotonic()
                 yield from flush_sources(self.session)
+        yield from self._publish()
+
+    def _publish(self) -> Iterator[Event]:
+        for candidate in self.landing.collect():
+            yield from self._one(candidate)
         yield from self.landing.publish()
+
+    def _many(self, bunch: list[Candidate]) -> Iterator[Event]:
+        """Stage small contents of one directory together; what that can't do goes alone."""
+        source, directory = bunch[0].source, bunch[0].directory
+        root = self._root(source)
+        alone = bunch
+        try:
+            with root.directory(directory) as handle:
+                where = self.layout.place_directory(source, directory)
+                is_new = self.drive.root.stat(where) is None
+                going = [c for c in bunch if self._is_free(join(where, c.name), is_new)]
+                self.landing.begin(where, handle, going)
+                begun = {c.identity for c in going}
+                alone = [c for c in bunch if c.identity not in begun]
+        except OSError:
+            pass  # each alone says what is wrong
+        for candidate in alone:
+            yield from self._one(candidate)
+
+    def _is_free(self, where: bytes, is_new: bool) -> bool:
+        return where not in self.landing.promised and (is_new or self.drive.root.stat(where) is None)
 
     def _one(self, candidate: Candidate) -> Iterator[Event]:
         """Stage one content, from the first of its paths that can be read."""
@@ -294,7 +328,7 @@ class _Run:
     def _failed(self, error: OSError, shown: bytes) -> Iterator[Event]:
         """One file could not be put there; whether the drive can take others decides how it goes on."""
         if self.landing.is_out_of_room(error):
-            yield from self.landing.publish()  # what is staged already has its room
+            yield from self._publish()  # what is staged already has its room
             return
         yield Skipped(shown, f"could not be copied: {error.strerror}")
 
@@ -350,9 +384,33 @@ class _Run:
         self._told = time.monotonic()
         return Progress(
             "copying",
-            self.tally.copied + len(self.landing.going),
+            self.tally.copied + self.landing.staged_count,
             self.tally.copied_bytes + self.landing.staged_bytes + done_of_this,
             self.total.files,
             self.total.bytes,
             os.path.join(self.sources[candidate.source], candidate.directory, candidate.name),
         )
+
+
+def _bunches(candidates: Iterator[Candidate], together: bool) -> Iterator[list[Candidate]]:
+    """Small contents that follow each other in one directory together, others alone."""
+    bunch: list[Candidate] = []
+    size = 0
+    for candidate in candidates:
+        small = together and candidate.content.size <= _SMALL
+        if bunch and (
+            not small
+            or candidate.directory != bunch[0].directory
+            or candidate.source != bunch[0].source
+            or len(bunch) >= disk.AT_ONCE
+            or size >= _BUNCH_BYTES
+        ):
+            yield bunch
+            bunch, size = [], 0
+        if small:
+            bunch.append(candidate)
+            size += candidate.content.size
+        else:
+            yield [candidate]
+    if bunch:
+        yield bunch

@@ -13,8 +13,8 @@ from stat import S_ISREG
 from typing import NamedTuple
 
 from medback_core.disk.portable import open_for_reading
-from medback_core.disk.reader_process import DIRECTORIES_MAX
-from medback_core.disk.readers import Reader, ReaderGone, give_back, has_idle, take_reader
+from medback_core.disk.worker_process import DESCRIPTORS_MAX
+from medback_core.disk.workers import Worker, WorkerGone, give_back, has_idle, take_worker
 from medback_core.model import Identity
 
 CHUNK = 1 << 20
@@ -148,7 +148,7 @@ def hash_many(
 ) -> Generator[Hashed | OSError | None, None, None]:
     """Hash files, results in the order of the entries: a Hashed, or the OSError for that one file.
 
-    Large files are hashed in a few threads, each alone; small ones go in batches to reader processes, since for them
+    Large files are hashed in a few threads, each alone; small ones go in batches to worker processes, since for them
     the interpreter's lock would keep all threads to one processor. The first few hundred small files are hashed in the
     caller's thread. Reads `entries` a few batches ahead; each entry's directory handle must stay open until its result
     has come. A None among the entries asks for a turn: the oldest batch under way is waited for and handed out, then
@@ -249,27 +249,27 @@ def _hash_entry(
 
 
 def _work_off(work: SimpleQueue[_Batch | None], stopping: threading.Event, counts: list[int], index: int) -> None:
-    """One worker thread, which may have a reader process. `counts[index]` is written by this thread alone."""
+    """One worker thread, which may have a worker process. `counts[index]` is written by this thread alone."""
 
     def count(size: int) -> None:
         counts[index] += size
 
-    reader: Reader | None = None
-    has_reader = True
+    worker: Worker | None = None
+    has_worker = True
     try:
         while (batch := work.get()) is not None:
             if stopping.is_set():
                 return
-            if has_reader and reader is None and len(batch.entries) > 1:
-                reader = take_reader()
-                has_reader = reader is not None
+            if has_worker and worker is None and len(batch.entries) > 1:
+                worker = take_worker()
+                has_worker = worker is not None
             digests: list[bytes] = []
-            if reader is not None and len(batch.entries) > 1:
+            if worker is not None and len(batch.entries) > 1:
                 try:
-                    digests = _ask(reader, batch.entries)
-                except ReaderGone:
-                    reader.close()
-                    reader, has_reader = None, False
+                    digests = _ask(worker, batch.entries)
+                except WorkerGone:
+                    worker.close()
+                    worker, has_worker = None, False
             append = batch.results.append
             for number, entry in enumerate(batch.entries):
                 if digests and digests[number]:
@@ -282,12 +282,12 @@ def _work_off(work: SimpleQueue[_Batch | None], stopping: threading.Event, count
     except Stopped:
         return
     finally:
-        if reader is not None:
-            give_back(reader)
+        if worker is not None:
+            give_back(worker)
 
 
-def _ask(reader: Reader, entries: list[Entry]) -> list[bytes]:
-    """The digests a reader has for a batch, b"" where it has none. Raises ReaderGone."""
+def _ask(worker: Worker, entries: list[Entry]) -> list[bytes]:
+    """The digests a worker has for a batch, b"" where it has none. Raises WorkerGone."""
     parts: list[tuple[int, list[tuple[bytes, int, int, int, int]]]] = []
     files: list[tuple[bytes, int, int, int, int]] = []
     where: int | None = None
@@ -296,11 +296,12 @@ def _ask(reader: Reader, entries: list[Entry]) -> list[bytes]:
         if directory is None or seen is None or seen.st_size != size:
             return []
         if directory != where:
-            if len(parts) == DIRECTORIES_MAX:
+            if len(parts) == DESCRIPTORS_MAX:
                 unasked = len(entries)
                 break
             where, files = directory, []
             parts.append((directory, files))
         files.append((name, size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino))
-    digests = [digest for part in reader.hash_files(parts) for digest in part]
+    worker.ask("hash", [files for _, files in parts], [directory for directory, _ in parts])
+    digests = [digest for part in worker.answer() for digest in part]
     return digests + [b""] * (unasked - len(digests)) if unasked else digests

@@ -6,14 +6,15 @@ import errno
 import os
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import cast
 
 from . import disk, model, names
 from .disk import Staged
 from .errors import DriveGone
 from .model import DamageFound, Event, FileDone, Progress, Skipped, Standing, Warned
 from .placing import Layout, Occupant, displace, record_of
-from .session import Candidate, Copy, Session, announce_landing, landed, record_copies, was_landing
+from .session import Candidate, Copy, Session, announce_landing, join, landed, record_copies, was_landing
 from .target_records import Recorder
 from .targets import Drive
 
@@ -34,6 +35,14 @@ class Going:
     in_the_way: Occupant | None = None
 
 
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Files that become durable together, and are recorded together."""
+
+    group: disk.Group
+    going: list[Going] = field(default_factory=list)
+
+
 @dataclass(slots=True)
 class Tally:
     """What one backup has done so far. Counts are identities."""
@@ -47,7 +56,7 @@ class Tally:
 
 
 class Landing:
-    """The batch under way on one open drive; after `publish` the next one begins."""
+    """The batches under way on one open drive: one is staged while the one before it, the ready one, is published."""
 
     def __init__(self, session: Session, drive: Drive, layout: Layout, *, verify: bool) -> None:
         self.session = session
@@ -56,23 +65,51 @@ class Landing:
         self.verify = verify
         self.recorder = Recorder(drive)
         self.tally = Tally()
-        self.going: list[Going] = []
-        self.promised: set[bytes] = set()  # final names of this batch
+        self.promised: set[bytes] = set()  # final names of what is under way
         self._adopted: list[Copy] = []
-        self._group: disk.Group | None = None
+        self._batch: Batch | None = None
+        self._ready: Batch | None = None
         self._told = 0.0
 
     def open(self) -> disk.Group:
         """The group to stage files in. Raises DriveGone, OSError."""
-        if self._group is None:
+        if self._batch is None:
             self.drive.check()
-            self._group = disk.Group(self.drive.root)
-        return self._group
+            self._batch = Batch(disk.Group(self.drive.root))
+        return self._batch.group
 
     def add(self, going: Going) -> None:
         """This file was staged in the group."""
+        assert self._batch is not None
         self.promised.add(going.where)
-        self.going.append(going)
+        self._batch.going.append(going)
+
+    def begin(self, where: bytes, source: int, candidates: list[Candidate]) -> None:
+        """Begin to copy small contents from their open directory into one of the drive's. Raises DriveGone, OSError."""
+        files = [
+            disk.SmallCopy(c.name, join(where, c.name), c.content, c.mtime_ns, c.mtime_ns, c.mode, c)
+            for c in candidates
+        ]
+        self.open().begin_copies(where, source, files)
+        self.promised.update(file.rel for file in files)
+
+    def collect(self) -> list[Candidate]:
+        """Wait for what was begun; those that did not go just so, to be copied alone."""
+        failed: list[Candidate] = []
+        batch = self._batch
+        if batch is None:
+            return failed
+        for file, staged in batch.group.finish_copies():
+            candidate = cast("Candidate", file.of)
+            if staged is None:
+                self.promised.discard(file.rel)
+                failed.append(candidate)
+                continue
+            path = join(candidate.directory, candidate.name)
+            batch.going.append(
+                Going(candidate, staged, file.rel, path, candidate.source, candidate.mode, candidate.mtime_ns)
+            )
+        return failed
 
     def adopt(self, candidate: Candidate, source: int, path: bytes, found: Occupant) -> None:
         """The content lies there already, whole: a run that was killed put it there, or somebody else did. It is
@@ -97,12 +134,25 @@ class Landing:
     @property
     def is_full(self) -> bool:
         """Whether the batch is large enough to be published."""
-        return len(self._adopted) >= disk.BATCH_FILES or (self._group is not None and self._group.is_full)
+        return len(self._adopted) >= disk.BATCH_FILES or (self._batch is not None and self._batch.group.is_full)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether enough is under way to publish the batch that is ready meanwhile."""
+        if self._ready is None or self._batch is None:
+            return False
+        group = self._batch.group
+        return group.staged_count >= disk.BATCH_FILES // 2 or group.staged_bytes >= disk.BATCH_BYTES // 2
+
+    @property
+    def staged_count(self) -> int:
+        """Files staged, or begun, and not yet published."""
+        return sum(batch.group.staged_count for batch in (self._ready, self._batch) if batch is not None)
 
     @property
     def staged_bytes(self) -> int:
         """Bytes staged and not yet published."""
-        return self._group.staged_bytes if self._group is not None else 0
+        return sum(batch.group.staged_bytes for batch in (self._ready, self._batch) if batch is not None)
 
     def is_out_of_room(self, error: OSError) -> bool:
         """Whether an error means that the drive is full (noted then). Raises DriveGone where it means that the drive
@@ -116,14 +166,25 @@ class Landing:
             ) from error
         return False
 
+    def make_ready(self) -> None:
+        """The batch, collected, is whole: the next one begins. None may be ready before."""
+        assert self._ready is None
+        self._batch, self._ready = None, self._batch
+
     def publish(self) -> Iterator[Event]:
-        """Make the batch durable, name and record it. What fails is told and was not recorded. Raises DriveGone."""
+        """Make all that is under way, and collected, durable, name and record it. Raises DriveGone."""
+        yield from self.publish_ready()
+        self.make_ready()
+        yield from self.publish_ready()
+
+    def publish_ready(self) -> Iterator[Event]:
+        """The same for the batch that is ready. What fails is told and was not recorded."""
         yield from self._record_adopted()
-        group, going = self._group, self.going
-        if group is None:
+        batch, self._ready = self._ready, None
+        if batch is None:
             return
-        self._group, self.going = None, []
-        self.promised.clear()
+        group, going = batch.group, batch.going
+        self.promised.difference_update([one.where for one in going])
         with group:
             try:
                 self.drive.check()
@@ -150,18 +211,28 @@ class Landing:
 
     def close(self) -> None:
         """A batch that was not published leaves nothing behind."""
-        if self._group is not None:
-            self._group.close()
-            self._group = None
+        for batch in (self._ready, self._batch):
+            if batch is not None:
+                batch.group.close()
+        self._ready = self._batch = None
 
     def _read_back(self, group: disk.Group, going: list[Going]) -> Generator[Event, None, list[Going]]:
         """Those of a flushed batch that the drive gives back equal."""
         if not self.verify:
             return going
+        read = {}
+        small = [one.staged for one in going if one.candidate.content.size <= disk.SMALL]
+        for staged, *result in group.read_back_small(small):
+            read[staged] = result
+            if time.monotonic() - self._told > 0.1:
+                self._told = time.monotonic()
+                yield Progress("reading back", len(read), 0, len(going), current=self._on_drive(staged.rel))
         good = []
         for one in going:
+            md5, proven = read.get(one.staged, (b"", False))
             try:
-                md5, proven = yield from self._read_one(group, one, len(good), len(going))
+                if md5 != one.candidate.content.md5:  # too large for that, or once more with all care
+                    md5, proven = yield from self._read_one(group, one, len(good), len(going))
             except OSError as error:
                 group.discard(one.staged)
                 yield DamageFound(self._shown(one), f"could not be read back from the drive: {error.strerror}")
@@ -197,7 +268,16 @@ class Landing:
             copies.append(copy)
             self.recorder.put(
                 os.path.dirname(one.where),
-                record_of(self.layout, one.source, one.path, one.where, copy, one.candidate.content, one.mode),
+                record_of(
+                    self.layout,
+                    one.source,
+                    one.path,
+                    one.where,
+                    copy,
+                    one.candidate.content,
+                    one.mode,
+                    alone=one.candidate.paths == 1,
+                ),
             )
         self.recorder.commit()
         record_copies(self.session, copies)
@@ -231,4 +311,7 @@ class Landing:
             yield Skipped(self._shown(one), f"could not be made durable: {error.strerror}")
 
     def _shown(self, one: Going) -> bytes:
-        return os.path.join(self.drive.root.path, one.where)
+        return self._on_drive(one.where)
+
+    def _on_drive(self, path: bytes) -> bytes:
+        return os.path.join(self.drive.root.path, path)

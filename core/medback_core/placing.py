@@ -76,10 +76,17 @@ class Layout:
         A file (or a planted link) that stands where a directory must be is gone around: the directory gets another
         name. Raises OSError.
         """
+        directory, name = os.path.split(path)
+        if self.drive.filesystem.restricted_names:
+            name = disk.escape_component(name)
+        return join(self.place_directory(source_key, directory), name)
+
+    def place_directory(self, source_key: int, path: bytes) -> bytes:
+        """Where a directory of a source lies on the drive; like `place`."""
         folder = self.of(source_key)[1]
-        plain = join(folder, disk.escape_path(path) if self.drive.filesystem.restricted_names else path)
-        directory, name = os.path.split(plain)
-        return join(self._directory(directory), name)
+        if not path:
+            return self._directory(folder)
+        return self._directory(join(folder, disk.escape_path(path) if self.drive.filesystem.restricted_names else path))
 
     def _directory(self, plain: bytes) -> bytes:
         """The directory to use for `plain`: itself, unless something that is no directory stands in the way."""
@@ -220,13 +227,23 @@ def displace(layout: Layout, recorder: Recorder, found: Occupant) -> bool:
 
 
 def record_of(
-    layout: Layout, source_key: int, path: bytes, where: bytes, copy: Copy, identity: Identity, mode: int
+    layout: Layout,
+    source_key: int,
+    path: bytes,
+    where: bytes,
+    copy: Copy,
+    identity: Identity,
+    mode: int,
+    *,
+    alone: bool = False,
 ) -> FileRecord:
-    """The record for a file just put on the drive: its true place where that is not plain to see, and its twins."""
+    """The record for a file just put on the drive: its true place where that is not plain to see, and its twins.
+    `alone`: no other path is known to have the content."""
     source, folder = layout.of(source_key)
+    others = () if alone else paths_of_identity(layout.session, copy.identity)
     twins = [
         (layout.of(other_source)[0].id, other)
-        for other_source, other, _ in paths_of_identity(layout.session, copy.identity)
+        for other_source, other, _ in others
         if (other_source, other) != (source_key, path)
     ]
     return FileRecord(

@@ -14,7 +14,6 @@ from .session import (
     DirectoryRow,
     Session,
     SidecarStat,
-    copies_for_directory,
     dirty_directories,
     find_directory,
     had_metadata,
@@ -24,9 +23,10 @@ from .session import (
     list_targets,
     mark_sidecar,
     metadata_is_dirty,
+    placement,
     refresh_oldest,
 )
-from .session.scanning import has_copies, record_rows
+from .session.scanning import record_rows
 from .sidecar.reading import parse, parse_family
 from .sidecar.records import NOTHING, SIDECAR_LIMIT, Bd, FileRecord, LinkRecord, Sidecar, Trust
 from .sidecar.writing import render
@@ -44,27 +44,29 @@ class Unwritten(NamedTuple):
 
 
 class Copies:
-    """Turns the copies of a directory's files into what its sidecar says; the same sets repeat from file to file."""
+    """Turns the placement of a content into what a sidecar says of its copies."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._any = has_copies(session)
         self._ids = {target.key: target.id for target in list_targets(session, unknown=True)}
-        self._made: dict[tuple[tuple[int, int], ...], tuple[Bd, ...]] = {}
+        self._made: dict[int, tuple[Bd, ...]] = {}
 
-    def of(self, directory: int) -> dict[int, tuple[Bd, ...]]:
-        """The copies by identity key, for those that have any."""
-        if not self._any:
-            return {}
-        found = {}
-        for identity, copies in copies_for_directory(self._session, directory).items():
-            members = tuple((copy.target, int(copy.standing)) for copy in copies)
-            bds = self._made.get(members)
-            if bds is None:
-                made = [Bd(self._ids[target], Standing(standing)) for target, standing in members]
-                bds = self._made[members] = tuple(sorted(made, key=lambda bd: bd.target))
-            found[identity] = bds
-        return found
+    def of(self, placement_id: int) -> tuple[Bd, ...]:
+        """The copies of a content with this placement."""
+        bds = self._made.get(placement_id)
+        if bds is None:
+            held = placement(self._session, placement_id)
+            made = [
+                Bd(self._ids[target], standing)
+                for standing, targets in (
+                    (Standing.VERIFIED, held.verified),
+                    (Standing.WRITTEN, held.written),
+                    (Standing.CLAIMED, held.claimed),
+                )
+                for target in targets
+            ]
+            bds = self._made[placement_id] = tuple(sorted(made, key=lambda bd: bd.target))
+        return bds
 
 
 def render_sidecar(
@@ -74,11 +76,10 @@ def render_sidecar(
 
     A record the DB has no row for stays while its file does (`remains`): it was skipped, or is excluded now.
     """
-    held = copies.of(directory)
     before = old.files if old is not None else {}
     files: dict[bytes, FileRecord] = {}
-    for name, size, mtime_ns, md5, mode, trouble, identity, read_at in record_rows(session, directory):
-        record = FileRecord(name, size, mtime_ns, md5, mode, held.get(identity, ()), verified=read_at)
+    for name, size, mtime_ns, md5, mode, trouble, placed, read_at in record_rows(session, directory):
+        record = FileRecord(name, size, mtime_ns, md5, mode, copies.of(placed), (), None, read_at)
         if trouble:
             record.damaged = model.now()
         if name in before:

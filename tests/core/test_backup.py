@@ -306,13 +306,21 @@ def test_a_target_that_overlaps_a_source_is_refused(world, where):
 
 def test_a_drive_that_reads_back_wrong_is_not_believed(world, monkeypatch):
     session, tmp = world
-    honest = disk.Group.read_back_steps
+    honest, honest_together = disk.Group.read_back_steps, disk.Group.read_back_small
+
+    def lie(staged, md5):
+        return b"\0" * 16 if staged.rel.endswith(b"b.bin") else md5
 
     def lying(group, staged):
         md5, proven = yield from honest(group, staged)
-        return (b"\0" * 16 if staged.rel.endswith(b"b.bin") else md5), proven
+        return lie(staged, md5), proven
+
+    def lying_together(group, staged):
+        for one, md5, proven in honest_together(group, staged):
+            yield one, lie(one, md5), proven
 
     monkeypatch.setattr(disk.Group, "read_back_steps", lying)
+    monkeypatch.setattr(disk.Group, "read_back_small", lying_together)
     ran = back(session, tmp / "t1")
     assert ran.of(DamageFound) and counted(session) == {0: 1, 1: 3}
     assert not (tmp / "t1/photos/sub/b.bin").exists()

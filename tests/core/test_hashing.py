@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from medback_core import hashing
-from medback_core.disk import readers
+from medback_core.disk import workers
 from medback_core.hashing import ChangedWhileRead, Entry, Hashed, hash_fd, hash_file, hash_many
 from medback_core.model import Identity
 
@@ -159,15 +159,15 @@ def test_many_small_files_are_hashed_beside_this_process_and_a_changed_one_is_lo
     assert isinstance(changed := results[1100], Hashed) and changed.identity == _identity(b"another content")
     assert [r.identity for r in results[:1100] if isinstance(r, Hashed)] == expected[:1100]
     assert {b"f1100", b"f1101"} <= set(here)
-    assert len(here) <= hashing._HERE + 2, "the rest was read by readers"
+    assert len(here) <= hashing._HERE + 2, "the rest was read by workers"
 
 
 def test_a_reader_that_dies_costs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory, entries, expected = _many_small_files(tmp_path, 1200)
-    monkeypatch.setattr(readers, "_idle", [])
-    doomed = readers.Reader()
+    monkeypatch.setattr(workers, "_idle", [])
+    doomed = workers.Worker()
     os.kill(doomed._pid, signal.SIGKILL)
-    monkeypatch.setattr(hashing, "take_reader", lambda: doomed)
+    monkeypatch.setattr(hashing, "take_worker", lambda: doomed)
     results = list(hash_many(entries, 1))
     os.close(directory)
     assert [result.identity for result in results if isinstance(result, Hashed)] == expected

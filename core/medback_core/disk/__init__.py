@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from medback_core.disk import filesystem, locks, names_on_drive, portable, primitives
+from medback_core.disk.errands import AT_ONCE
 from medback_core.disk.filesystem import FileSystem, Mount, birth_ns, describe, removable_mounts, same_uuid
 from medback_core.disk.group import BATCH_BYTES, BATCH_FILES, Group
 from medback_core.disk.locks import lock_drive, lock_session
@@ -25,10 +26,11 @@ from medback_core.disk.names_on_drive import collision_name, escape_component, e
 from medback_core.disk.primitives import set_observer
 from medback_core.disk.reading import FromDrive, content_on_drive, ended, read_from_drive
 from medback_core.disk.root import Root
-from medback_core.disk.staged import ContentDiffers, Staged
+from medback_core.disk.staged import ContentDiffers, SmallCopy, Staged
 from medback_core.disk.staging import SMALL
 
 __all__ = [
+    "AT_ONCE",
     "BATCH_BYTES",
     "BATCH_FILES",
     "SMALL",
@@ -39,6 +41,7 @@ __all__ = [
     "Group",
     "Mount",
     "Root",
+    "SmallCopy",
     "Staged",
     "birth_ns",
     "clean_temporaries",

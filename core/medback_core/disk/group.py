@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
+from functools import partial
+from itertools import groupby
+from operator import attrgetter
 
-from medback_core.disk import portable, primitives
+from medback_core.disk import portable, primitives, worker_process
+from medback_core.disk.errands import AT_ONCE, Errands
 from medback_core.disk.reading import ended, hash_from_drive
 from medback_core.disk.staged import Staged
 from medback_core.disk.staging import Staging
@@ -25,13 +29,13 @@ class Group(Staging):
     @property
     def is_full(self) -> bool:
         """Whether the batch has reached 2,000 files or 256 MiB and should be flushed and published."""
-        return len(self._staged) >= BATCH_FILES or self.staged_bytes >= BATCH_BYTES
+        return self.staged_count >= BATCH_FILES or self.staged_bytes >= BATCH_BYTES
 
     def flush(self) -> None:
         """Make every staged file durable under its temporary name. Raises OSError; the batch is then lost for good (the
         kernel has dropped what it could not write): only `abandon` is left, and writing its files again."""
-        if self._broken:
-            raise RuntimeError("this batch failed to become durable: abandon it and write its files again")
+        self._may_stage()
+        assert not self._begun, "copies that were begun are finished first"
         if self._flushed:
             return
         if self._sync_fd is not None:
@@ -52,14 +56,42 @@ class Group(Staging):
     def read_back_steps(self, staged: Staged) -> Generator[int, None, tuple[bytes, bool]]:
         """read_back for large files: yields the bytes read after each MiB. `proven` as in read_from_drive."""
         self.flush()
-        directory, _ = self.root.split(staged.rel)
-        fd = portable.open_for_reading(self._enter(directory), staged.temporary)
+        fd = portable.open_for_reading(self._enter(staged.directory), staged.temporary)
         try:
             proves = self.root.file_system.proves_reads
             identity, proven = yield from hash_from_drive(fd, staged.identity.size, proves)
         finally:
             os.close(fd)
         return identity.md5, proven
+
+    def read_back_small(self, staged: Iterable[Staged]) -> Iterator[tuple[Staged, bytes, bool]]:
+        """Read back many small files of the flushed batch: (file, md5, proven) in their order; the md5 is b"" for one
+        that `read_back` must look at."""
+        self.flush()
+        proves = self.root.file_system.proves_reads
+        errands: Errands[list[Staged]] = Errands()
+        try:
+            for directory, these in groupby(staged, key=attrgetter("directory")):
+                together = list(these)
+                for start in range(0, len(together), AT_ONCE):
+                    some = together[start : start + AT_ONCE]
+                    files = [(one.temporary, one.identity.size) for one in some]
+                    handle = self._enter(directory)
+                    errands.begin(
+                        "read back",
+                        [handle],
+                        files,
+                        some,
+                        here=partial(worker_process.read_back, handle, files),
+                        undo=partial(list, [(b"", False)] * len(files)),
+                    )
+            for some, results in errands.finish():
+                for one, (md5, uncached) in zip(some, results, strict=True):
+                    yield one, md5, uncached and proves
+        finally:
+            for _ in errands.finish():
+                pass
+            errands.close()
 
     def publish(self) -> list[tuple[Staged, OSError | None]]:
         """Give every staged file its final name, in order, and make the names durable; the batch is empty then.
@@ -79,7 +111,7 @@ class Group(Staging):
                     rename = primitives.rename if staged.replace else primitives.rename_noreplace
                     rename(fd, staged.temporary, fd, name)
                 except OSError as error:
-                    self._remove_temporary(staged.rel, staged.temporary)
+                    self._remove_temporary(staged.directory, staged.temporary)
                     results.append((staged, error))
                 except BaseException:
                     self._staged = waiting[index:]  # abandon() finds what was not renamed

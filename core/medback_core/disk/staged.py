@@ -7,6 +7,7 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from medback_core.disk import primitives
 from medback_core.errors import MedbackError
@@ -23,6 +24,18 @@ class ContentDiffers(MedbackError):
         self.actual = actual
 
 
+class SmallCopy(NamedTuple):
+    """A file of at most 1 MiB to be copied from an open directory, and what it must hold."""
+
+    name: bytes  # in the directory it is read from
+    rel: bytes  # its final path below the root it goes to
+    content: Identity
+    seen_ns: int | None  # the mtime it must have, None for any
+    mtime_ns: int  # the mtime to give
+    mode: int
+    of: object  # whatever the caller knows it by
+
+
 @dataclass(eq=False, slots=True)
 class Staged:
     """A whole file under its temporary name, waiting for its final one."""
@@ -34,6 +47,11 @@ class Staged:
     inode: int
     mode_kept: bool = True  # False: the file system can't hold these permission bits
     mtime_kept: bool = True  # False: the file system refused this time
+
+    @property
+    def directory(self) -> bytes:
+        """Where it lies, below the root."""
+        return self.rel.rpartition(b"/")[0]
 
 
 def set_attributes(fd: int, staged: Staged, mode: int, mtime_ns: int) -> None:

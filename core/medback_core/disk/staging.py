@@ -5,14 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from medback_core.disk import portable, primitives
+from medback_core.disk import portable, primitives, worker_process
+from medback_core.disk.errands import Errands
 from medback_core.disk.root import Root
-from medback_core.disk.staged import CHUNK, ContentDiffers, Staged, hash_rest, read_start, set_attributes
+from medback_core.disk.staged import CHUNK, ContentDiffers, SmallCopy, Staged, hash_rest, read_start, set_attributes
 from medback_core.model import METADATA_PREFIX, TEMPORARY_PREFIX, Identity
 
 SMALL = 1 << 20  # the largest file stage_small_copy is meant for
@@ -32,6 +33,8 @@ class Staging:
         self._to_sync: dict[bytes, None] = {}  # directories whose entries changed
         self._flushed = True
         self._broken = False
+        self._copies: Errands[tuple[list[SmallCopy], list[bytes]]] = Errands()
+        self._begun = 0
         self._prefix = _drawn_prefix()
         self._count = 0
         self._directory = b""  # the one last used, held open
@@ -53,6 +56,7 @@ class Staging:
         try:
             self.abandon()
         finally:
+            self._copies.close()
             self.root.release_directory(self._directory)
             self._directory, self._fd = b"", self.root.fd
             if self._sync_fd is not None:
@@ -67,7 +71,7 @@ class Staging:
     @property
     def staged_count(self) -> int:
         """How many files are staged and not yet published."""
-        return len(self._staged)
+        return len(self._staged) + self._begun
 
     # --- staging ---------------------------------------------------------------------------------------------------
 
@@ -122,6 +126,49 @@ class Staging:
             raise
         return self._keep(fd, staged)
 
+    def begin_copies(self, directory: bytes, source: int, files: list[SmallCopy]) -> None:
+        """Begin to copy small files from an open directory into one of the drive's, which is made if missing: the fast
+        way for many, open only where `group_sync` is. `finish_copies` tells what came of them. Raises OSError."""
+        assert self.group_sync
+        self._may_stage()
+        self._enter_to_write(directory)
+        temporaries = [self._next_temporary() for _ in files]
+        self._begun += len(files)
+        self.staged_bytes += sum(file.content.size for file in files)
+        wanted = [
+            (f.name, f.content.size, f.content.md5, f.seen_ns, f.mtime_ns, f.mode & 0o777, temporary)
+            for f, temporary in zip(files, temporaries, strict=True)
+        ]
+        target = self._fd
+        self._copies.begin(
+            "copy",
+            [source, target],
+            wanted,
+            (files, temporaries),
+            here=lambda: worker_process.copy_files(primitives, source, target, wanted),
+            undo=lambda: self._undo_copies(directory, temporaries),
+        )
+
+    def _undo_copies(self, directory: bytes, temporaries: list[bytes]) -> list[int]:
+        for temporary in temporaries:  # most were never made
+            self._remove_temporary(directory, temporary)
+        return [0] * len(temporaries)
+
+    def finish_copies(self) -> Iterator[tuple[SmallCopy, Staged | None]]:
+        """Wait for all copies that were begun, in order. None for one that did not go just so: nothing is left of it,
+        and staging it alone tells what is wrong."""
+        for (files, temporaries), inodes in self._copies.finish():
+            self._begun -= len(files)
+            for file, temporary, inode in zip(files, temporaries, inodes, strict=True):
+                if not inode:
+                    self.staged_bytes -= file.content.size
+                    yield file, None
+                    continue
+                staged = Staged(file.rel, temporary, file.content, False, inode)
+                self._staged.append(staged)
+                self._flushed = False
+                yield file, staged
+
     def stage_copy(
         self, rel: bytes, source_fd: int, *, expected: Identity, mtime_ns: int, mode: int = 0o644
     ) -> Generator[int, None, Staged]:
@@ -159,15 +206,14 @@ class Staging:
         return self._keep(fd, staged)
 
     def _create(self, rel: bytes, mode: int) -> tuple[int, bytes]:
-        if self._broken:
-            raise RuntimeError("this batch failed to become durable: abandon it and write its files again")
+        self._may_stage()
         directory, name = self.root.split(rel)
         # A sidecar's temporary file says so, and only such a one may ever be adopted as a sidecar.
         ending = name if name.startswith(METADATA_PREFIX) and len(name) < 100 else b""
         again = True
         while True:
             self._enter_to_write(directory)
-            temporary = self._prefix + b"%06x" % self._count + ending
+            temporary = self._next_temporary() + ending
             try:
                 fd = primitives.create(self._fd, temporary, mode)
             except FileExistsError:
@@ -178,10 +224,17 @@ class Staging:
                     raise
                 self._checked, again = None, False
                 continue
-            self._count += 1
-            if self._count > 0xFFFFFF:
-                self._prefix, self._count = _drawn_prefix(), 0
             return fd, temporary
+
+    def _may_stage(self) -> None:
+        if self._broken:
+            raise RuntimeError("this batch failed to become durable: abandon it and write its files again")
+
+    def _next_temporary(self) -> bytes:
+        if self._count > 0xFFFFFF:
+            self._prefix, self._count = _drawn_prefix(), 0
+        self._count += 1
+        return self._prefix + b"%06x" % (self._count - 1)
 
     def _sync_one(self, fd: int) -> None:
         # Without a sound syncfs the one sure time to sync is before the close: an error that is reported to nobody
@@ -193,7 +246,7 @@ class Staging:
         try:
             os.close(fd)  # network file systems report here that the server had no room
         except BaseException:
-            self._remove_temporary(staged.rel, staged.temporary)  # the descriptor is gone all the same
+            self._remove_temporary(staged.directory, staged.temporary)  # the descriptor is gone all the same
             raise
         self._staged.append(staged)
         self.staged_bytes += staged.identity.size
@@ -204,7 +257,7 @@ class Staging:
         """Close and remove after a failure; best effort, the first error is the one that counts."""
         with suppress(OSError):  # the bytes are thrown away: nothing depends on them
             os.close(fd)
-        self._remove_temporary(rel, temporary)
+        self._remove_temporary(rel.rpartition(b"/")[0], temporary)
 
     def _enter(self, directory: bytes) -> int:
         """Go to a directory that exists; it stays open until the next one."""
@@ -239,19 +292,21 @@ class Staging:
         """Take one file out of the batch and remove its temporary file (it read back wrong). Best effort."""
         self._staged.remove(staged)
         self.staged_bytes -= staged.identity.size
-        self._remove_temporary(staged.rel, staged.temporary)
+        self._remove_temporary(staged.directory, staged.temporary)
 
     def abandon(self) -> None:
         """Remove all temporary files that are left, best effort: never raises OSError. The group can be used again."""
+        for _ in self.finish_copies():
+            pass  # what was begun must end before it can be removed
         waiting, self._staged = self._staged, []
-        self.staged_bytes = 0
+        self.staged_bytes = self._begun = 0
         for staged in waiting:
-            self._remove_temporary(staged.rel, staged.temporary)
+            self._remove_temporary(staged.directory, staged.temporary)
         self._flushed, self._broken = True, False
 
-    def _remove_temporary(self, rel: bytes, temporary: bytes) -> None:
+    def _remove_temporary(self, directory: bytes, temporary: bytes) -> None:
         with suppress(OSError):  # the drive is gone or failing: clean_temporaries takes it on the next sight
-            primitives.unlink(self._enter(rel.rpartition(b"/")[0]), temporary)
+            primitives.unlink(self._enter(directory), temporary)
 
 
 def _drawn_prefix() -> bytes:

@@ -26,6 +26,7 @@ class Candidate(NamedTuple):
     name: bytes
     file: int
     copies: int
+    paths: int  # current paths that have this content, in any source
     mtime_ns: int
     mode: int
     inode: int | None
@@ -50,15 +51,15 @@ def rank_candidates(
     )
     db.execute(
         "CREATE TEMP TABLE candidate (rank INTEGER PRIMARY KEY, identity_id INTEGER, size INTEGER, copies INTEGER, "
-        "file_id INTEGER, filler INTEGER, band INTEGER)"
+        "file_id INTEGER, filler INTEGER, paths INTEGER, band INTEGER)"
     )
     mounted = ",".join(str(int(key)) for key in sources) or "NULL"
     # CROSS JOIN fixes the order of the loops: one pass over the identities, never one per placement.
     db.execute(
         f"""
-        INSERT INTO temp.candidate (identity_id, size, copies, file_id, filler)
-        SELECT best.identity_id, best.size, best.copies, f.id, best.copies >= best.wanted FROM (
-            SELECT i.id AS identity_id, i.size AS size, p.copies AS copies, MAX(s.wanted) AS wanted,
+        INSERT INTO temp.candidate (identity_id, size, copies, file_id, filler, paths)
+        SELECT best.identity_id, best.size, best.copies, f.id, best.copies >= best.wanted, best.paths FROM (
+            SELECT i.id AS identity_id, i.size AS size, p.copies AS copies, MAX(s.wanted) AS wanted, COUNT(*) AS paths,
                 MIN(CASE WHEN d.source_id IN ({mounted}) AND f.trouble = 0 THEN f.id END) AS file_id
             FROM identity i
             CROSS JOIN temp.placed_copies p ON p.placement_id = i.placement_id
@@ -113,7 +114,7 @@ def choose(session: Session, bands: Iterable[tuple[int, int]] | None) -> Count:
 
 
 _CANDIDATE = """
-SELECT c.identity_id, i.size, i.md5, d.source_id, d.path, f.name, f.id, c.copies, f.mtime_ns, f.mode, f.inode,
+SELECT c.identity_id, i.size, i.md5, d.source_id, d.path, f.name, f.id, c.copies, c.paths, f.mtime_ns, f.mode, f.inode,
     f.ctime_ns
 FROM temp.candidate c JOIN identity i ON i.id = c.identity_id JOIN file f ON f.id = c.file_id
 JOIN directory d ON d.id = f.directory_id
@@ -121,9 +122,9 @@ JOIN directory d ON d.id = f.directory_id
 
 
 def _candidate(row: tuple) -> Candidate:
-    identity, size, md5, source, directory, name, file, copies, mtime_ns, mode, inode, ctime_ns = row
+    identity, size, md5, source, directory, name, file, copies, paths, mtime_ns, mode, inode, ctime_ns = row
     content, mtime, ctime = Identity(size, md5), load_ns(mtime_ns), load_ns(ctime_ns)
-    return Candidate(identity, content, source, directory, name, file, copies, mtime, mode, inode, ctime)
+    return Candidate(identity, content, source, directory, name, file, copies, paths, mtime, mode, inode, ctime)
 
 
 def chosen(session: Session) -> Iterator[Candidate]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from medback_core.model import Identity, Trouble
 
-from .copies import Copy, copies_of_many, identity_key
+from .copies import identity_key
 from .rollup import flush
 from .store import Session
 from .values import load_ns, signed, store_ns
@@ -224,19 +224,6 @@ def drop_directories(session: Session, keys: Iterable[int]) -> None:
     session.db.executemany("DELETE FROM rollup WHERE directory_id = ?", ((key,) for key in keys))
     session.db.executemany("UPDATE directory SET parent_id = NULL WHERE parent_id = ?", ((key,) for key in keys))
     session.db.executemany("DELETE FROM directory WHERE id = ?", ((key,) for key in keys))
-
-
-def copies_for_directory(session: Session, directory: int) -> dict[int, list[Copy]]:
-    """Copies by identity key for every file of a directory: what its sidecar must say."""
-    keys = {
-        row[0]
-        for row in session.db.execute(
-            "SELECT f.identity_id FROM file f JOIN identity i ON i.id = f.identity_id "
-            "WHERE f.directory_id = ? AND i.placement_id <> 1",
-            (directory,),
-        )
-    }
-    return copies_of_many(session, keys)
 
 
 def paths_of_identity(session: Session, identity: int) -> list[tuple[int, bytes, FileRow]]:

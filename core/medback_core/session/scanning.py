@@ -80,11 +80,6 @@ def has_files(session: Session, source: int, path: bytes = b"") -> bool:
     return bool(row[0])
 
 
-def has_copies(session: Session) -> bool:
-    """Whether any copy of anything is known."""
-    return bool(session.db.execute("SELECT EXISTS (SELECT 1 FROM copy)").fetchone()[0])
-
-
 def has_gone(session: Session, source: int) -> bool:
     """Whether any path is remembered as gone from this source."""
     return bool(session.db.execute("SELECT EXISTS (SELECT 1 FROM gone WHERE source_id = ?)", (source,)).fetchone()[0])
@@ -101,10 +96,10 @@ def scan_rows(session: Session, directory: int) -> dict[bytes, ScanRow]:
 
 
 def record_rows(session: Session, directory: int) -> list[tuple[bytes, int, int, bytes, int, int, int, int | None]]:
-    """(name, size, mtime_ns, md5, mode, trouble, identity key, date it was last read) of a directory's files: what its
+    """(name, size, mtime_ns, md5, mode, trouble, placement id, date it was last read) of a directory's files: what its
     sidecar says."""
     rows = session.db.execute(
-        "SELECT f.name, i.size, f.mtime_ns, i.md5, f.mode, f.trouble, i.id, f.read_at "
+        "SELECT f.name, i.size, f.mtime_ns, i.md5, f.mode, f.trouble, i.placement_id, f.read_at "
         "FROM file f JOIN identity i ON i.id = f.identity_id WHERE f.directory_id = ?",
         (directory,),
     )

@@ -1,0 +1,113 @@
+"""Work on many small files, done here or in worker processes, its results collected in the order it was begun."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from medback_core.disk import primitives
+from medback_core.disk.workers import Worker, WorkerGone, give_back, has_idle, take_worker
+
+AT_ONCE = 250  # files of one errand: some milliseconds, and less than a socket holds
+_UNDER_WAY = 2  # errands a worker may have
+_HERE = 400  # files done in this process: for fewer, no process is worth starting
+Known = TypeVar("Known")
+
+
+@dataclass(eq=False, slots=True)
+class _Errand(Generic[Known]):
+    known: Known
+    undo: Callable[[], list[Any]]
+    worker: Worker | None = None
+    results: list[Any] | None = None
+
+
+class Errands(Generic[Known]):
+    """What is under way on one drive. For one thread at a time."""
+
+    def __init__(self) -> None:
+        self._errands: deque[_Errand[Known]] = deque()
+        self._workers: list[Worker] = []
+        self._workers_max = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+        self._here = 0 if has_idle() else _HERE
+
+    def begin(
+        self,
+        what: str,
+        directories: list[int],
+        files: list[tuple],
+        known: Known,
+        *,
+        here: Callable[[], list[Any]],
+        undo: Callable[[], list[Any]],
+    ) -> None:
+        """Begin one errand of `worker_process.answer` on some files of these open directories, which may be closed when
+        this returns. `here` does the same in this process; `undo` makes nothing of it, and gives the results of that:
+        it is called when the errand was cut off in the middle. A fault test's observer sees all, so all is done here.
+        """
+        errand = _Errand(known, undo)
+        self._errands.append(errand)
+        worker = self._next_worker() if primitives.observer is None and self._here <= 0 else None
+        if worker is not None:
+            try:
+                worker.ask(what, [files], directories)
+                errand.worker = worker
+                return
+            except (WorkerGone, ValueError):  # a number beyond 64 bits is none marshal knows
+                self._lose(worker)
+        self._here -= len(files)
+        try:
+            errand.results = here()
+        except BaseException:
+            self._errands.pop()
+            undo()
+            raise
+
+    def _next_worker(self) -> Worker | None:
+        """A worker that may be asked now; waits for one when all have enough to do."""
+        if len(self._workers) < self._workers_max:
+            started = take_worker()
+            if started is not None:
+                self._workers.append(started)
+                return started
+        if not self._workers:
+            return None
+        busy = [errand.worker for errand in self._errands if errand.results is None]
+        worker = min(self._workers, key=busy.count)
+        if busy.count(worker) >= _UNDER_WAY:
+            self._wait(next(errand for errand in self._errands if errand.worker is worker and errand.results is None))
+        return worker if worker in self._workers else None
+
+    def _wait(self, errand: _Errand[Known]) -> None:
+        assert errand.worker is not None
+        try:
+            errand.results = errand.worker.answer()[0]
+        except WorkerGone:
+            self._lose(errand.worker)
+
+    def _lose(self, worker: Worker) -> None:
+        """A worker is gone: nothing it had under way is believed, whatever it got done."""
+        self._workers.remove(worker)
+        worker.close()
+        for errand in self._errands:
+            if errand.worker is worker and errand.results is None:
+                errand.results = errand.undo()
+
+    def finish(self) -> Iterator[tuple[Known, list[Any]]]:
+        """Wait for all, in the order they were begun: what the caller knows each by, and its results."""
+        while self._errands:
+            errand = self._errands[0]
+            if errand.results is None:
+                self._wait(errand)
+            self._errands.popleft()
+            assert errand.results is not None
+            yield errand.known, errand.results
+
+    def close(self) -> None:
+        """Give the workers back. All must be finished."""
+        for worker in self._workers:
+            give_back(worker)
+        self._workers.clear()

@@ -1,0 +1,203 @@
+"""A worker process: hashes, copies and reads back small files by the batch, so that two processors share what one
+interpreter's lock would keep to one.
+
+Run as a script with a socket as its standard input (workers.py starts it); it imports nothing of medback, to start
+fast. A request is a length and a marshalled (what, parts), with the directory descriptors of each part; it ends when
+the other side does. Whatever does not go just so is left to the other side, which looks at that file with all care.
+"""
+
+import _socket  # what `socket` imports would double the time this takes to start
+import marshal
+import os
+import signal
+import stat
+import struct
+from contextlib import suppress
+from hashlib import md5
+
+DESCRIPTORS_MAX = 200  # in one request; the kernel takes 253
+LENGTH = struct.Struct("=I")
+_PROBE = 64 << 10
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def hash_files(directory: int, files: list[tuple[bytes, int, int, int, int]]) -> list[bytes]:
+    """The MD5 of each (name, size, mtime_ns, ctime_ns, inode); b"" for one that can't be read or is not, or does not
+    stay while it is read, that very file."""
+    digests = []
+    for name, size, mtime_ns, ctime_ns, inode in files:
+        digest = b""
+        with suppress(OSError):
+            fd = os.open(name, _READ, dir_fd=directory)
+            try:
+                data = os.read(fd, size + 1)
+                now = os.fstat(fd)
+            finally:
+                os.close(fd)
+            is_same = (now.st_mtime_ns, now.st_ctime_ns, now.st_ino) == (mtime_ns, ctime_ns, inode)
+            if is_same and len(data) == size == now.st_size:
+                digest = md5(data, usedforsecurity=False).digest()
+        digests.append(digest)
+    return digests
+
+
+def copy_files(
+    change, source: int, target: int, files: list[tuple[bytes, int, bytes, int | None, int, int, bytes]]
+) -> list[int]:
+    """Copy each (name, size, MD5, mtime_ns it must have or None, mtime_ns to give, mode, temporary name) from one
+    directory into another; the inode of the copy, or 0 where it did not go just so: nothing is left of it then.
+
+    `change` has the five changes this makes: `primitives`, or Plain in a process of its own.
+    """
+    return [_copy(change, source, target, *file) for file in files]
+
+
+def _copy(
+    change,
+    source: int,
+    target: int,
+    name: bytes,
+    size: int,
+    digest: bytes,
+    seen_ns: int | None,
+    mtime_ns: int,
+    mode: int,
+    temporary: bytes,
+) -> int:
+    try:
+        fd = os.open(name, _READ, dir_fd=source)
+        try:
+            there = os.fstat(fd)
+            if not stat.S_ISREG(there.st_mode) or (seen_ns is not None and there.st_mtime_ns != seen_ns):
+                return 0
+            data = os.read(fd, size + 1)
+        finally:
+            os.close(fd)
+        if len(data) != size or md5(data, usedforsecurity=False).digest() != digest:
+            return 0
+        out = change.create(target, temporary, mode)
+    except OSError:
+        return 0
+    try:
+        try:
+            if data:
+                change.write(out, data)
+            status = os.fstat(out)
+            if stat.S_IMODE(status.st_mode) != mode:
+                change.chmod(out, mode)
+            change.utime(out, status.st_atime_ns, mtime_ns)
+        finally:
+            os.close(out)
+    except (OSError, OverflowError):
+        with suppress(OSError):
+            change.unlink(target, temporary)
+        return 0
+    return status.st_ino
+
+
+def read_back(directory: int, files: list[tuple[bytes, int]]) -> list[tuple[bytes, bool]]:
+    """Read each (name, size) as the drive holds it: its MD5, and whether the kernel's memory held none of it; b"" for
+    one that can't be read, or is larger than told."""
+    return [_read_back(directory, name, size) for name, size in files]
+
+
+def _read_back(directory: int, name: bytes, size: int) -> tuple[bytes, bool]:
+    try:
+        fd = os.open(name, _READ, dir_fd=directory)
+        try:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            uncached = _is_uncached(fd, size)
+            data = os.read(fd, size + 1)
+        finally:
+            os.close(fd)
+    except (OSError, AttributeError):  # or a system that has no such advice
+        return b"", False
+    return (md5(data, usedforsecurity=False).digest() if len(data) == size else b""), uncached
+
+
+def _is_uncached(fd: int, size: int) -> bool:
+    """Whether none of a small file lies in the page cache, probed every 64 KiB: it can't be had without waiting."""
+    probe = bytearray(1)
+    # From the end: a probe may start reading ahead, which must not make the next one look cached.
+    for offset in range((size - 1) // _PROBE * _PROBE, -1, -_PROBE):
+        try:
+            os.preadv(fd, [probe], offset, os.RWF_NOWAIT)
+        except BlockingIOError:
+            continue
+        except OSError:
+            return False  # this file system can't tell
+        return False
+    return True
+
+
+class Plain:
+    """The changes a copy makes, as the calls they are."""
+
+    @staticmethod
+    def create(directory: int, name: bytes, mode: int) -> int:
+        return os.open(name, _CREATE, mode, dir_fd=directory)
+
+    @staticmethod
+    def write(fd: int, data: bytes) -> None:
+        if os.write(fd, data) != len(data):
+            raise OSError  # the drive is nearly full, most likely: the other side finds out
+
+    @staticmethod
+    def chmod(fd: int, mode: int) -> None:
+        os.chmod(fd, mode)
+
+    @staticmethod
+    def utime(fd: int, atime_ns: int, mtime_ns: int) -> None:
+        os.utime(fd, ns=(atime_ns, mtime_ns))
+
+    @staticmethod
+    def unlink(directory: int, name: bytes) -> None:
+        os.unlink(name, dir_fd=directory)
+
+
+def answer(what: str, descriptors: list[int], parts: list) -> list:
+    """Do what is asked, part by part."""
+    if what == "hash":
+        return [hash_files(fd, files) for fd, files in zip(descriptors, parts, strict=True)]
+    if what == "read back":
+        return [read_back(fd, files) for fd, files in zip(descriptors, parts, strict=True)]
+    pairs = zip(descriptors[::2], descriptors[1::2], strict=True)
+    return [copy_files(Plain, source, target, files) for (source, target), files in zip(pairs, parts, strict=True)]
+
+
+def serve(connection: _socket.socket) -> None:
+    """Answer requests until the other side is gone."""
+    while True:
+        head, ancillary, _, _ = connection.recvmsg(LENGTH.size, _socket.CMSG_LEN(4 * DESCRIPTORS_MAX))
+        if len(head) < LENGTH.size:
+            return
+        descriptors: list[int] = []
+        for level, kind, data in ancillary:
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                descriptors += struct.unpack(f"={len(data) // 4}i", data)
+        try:
+            what, parts = marshal.loads(receive(connection, LENGTH.unpack(head)[0]))
+            result = marshal.dumps(answer(what, descriptors, parts))
+        finally:
+            for fd in descriptors:
+                os.close(fd)
+        connection.sendall(LENGTH.pack(len(result)) + result)
+
+
+def receive(connection: _socket.socket, size: int) -> bytearray:
+    """So many bytes. Raises EOFError when the other side ends before."""
+    data = bytearray(size)
+    view = memoryview(data)
+    while view:
+        got = connection.recv_into(view)
+        if not got:
+            raise EOFError
+        view = view[got:]
+    return data
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started us decides what a Ctrl-C ends
+    with suppress(EOFError, OSError):  # the other side was killed
+        serve(_socket.socket(fileno=0))
