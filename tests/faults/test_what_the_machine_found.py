@@ -80,3 +80,20 @@ def test_damage_found_by_a_restore_or_a_look_can_be_repaired(world: tuple[Sessio
     assert run(repair(session, os.fsencode(tmp / "t1"))).summary.repaired == 1
     assert (tmp / "t1/photos/a.txt").read_bytes() == good
     assert counted(session) == {1: 2}
+
+
+def test_a_sidecar_older_than_the_last_look_makes_no_copy_of_what_was_seen_to_be_gone(
+    world: tuple[Session, Path],
+) -> None:
+    """Found after a rebuild: a sidecar it must read again was not rewritten, and brought back what a reclaim had freed."""
+    session, tmp = world
+    sidecar = tmp / "photos/.medback.xml"
+    older = sidecar.read_bytes()
+    (tmp / "t1/photos/a.txt").unlink()
+    run(verify(session, os.fsencode(tmp / "t1")))
+    sidecar.write_bytes(older)
+    rescan(session)
+    assert counted(session) == {0: 1, 1: 1}
+    assert parse(sidecar.read_bytes()).files[b"a.txt"].bds == ()
+    back(session, tmp / "t1")  # seen there again, it counts again
+    assert counted(session) == {1: 2}

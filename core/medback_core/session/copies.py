@@ -83,16 +83,23 @@ def record_copies(session: Session, copies: Iterable[Copy]) -> None:
                 for c in copies
             ),
         )
+        if db.execute("SELECT EXISTS (SELECT 1 FROM withdrawn)").fetchone()[0]:
+            db.executemany(
+                "DELETE FROM withdrawn WHERE identity_id = ? AND target_id = ?",
+                ((c.identity, c.target) for c in copies),
+            )
         settle(session, {copy.identity for copy in copies})
 
 
 def believe_copies(session: Session, rows: Iterable[tuple[int, int, Standing]]) -> None:
-    """Add (identity, target, standing) that somebody's record tells of, where no better standing is known."""
+    """Add (identity, target, standing) that somebody's record tells of, where no better standing is known. What this
+    session saw not to lie there is not believed again before it is seen: the record is older, or not ours to judge."""
     rows = list(rows)
     with session.transaction() as db:
         before = db.total_changes
         db.executemany(
-            "INSERT INTO copy (identity_id, target_id, standing) VALUES (?,?,?) ON CONFLICT (identity_id, target_id) "
+            "INSERT INTO copy (identity_id, target_id, standing) SELECT ?1, ?2, ?3 WHERE NOT EXISTS "
+            "(SELECT 1 FROM withdrawn WHERE identity_id = ?1 AND target_id = ?2) ON CONFLICT (identity_id, target_id) "
             "DO UPDATE SET standing = excluded.standing WHERE standing < excluded.standing",
             ((identity, target, int(standing)) for identity, target, standing in rows),
         )
@@ -101,9 +108,13 @@ def believe_copies(session: Session, rows: Iterable[tuple[int, int, Standing]]) 
 
 
 def withdraw_copies(session: Session, target: int, identities: Iterable[int]) -> None:
-    """These contents do not lie on that target (any more)."""
+    """These contents do not lie on that target (any more): whatever a source's record that nobody rewrote yet says."""
     identities = list(identities)
     with session.transaction() as db:
+        db.executemany(
+            "INSERT OR IGNORE INTO withdrawn (identity_id, target_id) VALUES (?, ?)",
+            ((key, target) for key in identities),
+        )
         db.executemany(
             "DELETE FROM copy WHERE identity_id = ? AND target_id = ?", ((key, target) for key in identities)
         )

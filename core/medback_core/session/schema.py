@@ -9,7 +9,7 @@ code path can forget to keep the totals right.
 from __future__ import annotations
 
 APPLICATION_ID = 0x6D65_6462  # "medb"
-VERSION = 2
+VERSION = 3
 
 # mtime_ns and ctime_ns have no declared type: a time outside 64 bits (ext4 goes to the year 2446) is stored as text,
 # and a column with INTEGER affinity would turn that text into an inexact float.
@@ -21,9 +21,17 @@ CREATE TABLE unread (
     PRIMARY KEY (target_id, source_id, key)
 ) WITHOUT ROWID;
 """
+_WITHDRAWN = """-- what was seen not to lie on a target: no older record makes it a copy again before it is seen there
+CREATE TABLE withdrawn (
+    identity_id INTEGER NOT NULL REFERENCES identity,
+    target_id INTEGER NOT NULL REFERENCES target,
+    PRIMARY KEY (identity_id, target_id)
+) WITHOUT ROWID;
+"""
 
 SCHEMA = (
     _UNREAD
+    + _WITHDRAWN
     + """
 CREATE TABLE source (
     id INTEGER PRIMARY KEY,
@@ -215,4 +223,4 @@ END;
 )
 
 # version -> what brings a DB of that version to the next one
-MIGRATIONS = {1: _UNREAD}
+MIGRATIONS = {1: _UNREAD, 2: _WITHDRAWN}

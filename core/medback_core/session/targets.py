@@ -176,7 +176,7 @@ def add_alias(session: Session, key: int, tid: str) -> None:
                 "WHERE excluded.standing > standing",
                 (key, other[0]),
             )
-            for table in ("copy", "folder", "pending", "landing"):
+            for table in ("copy", "folder", "pending", "landing", "withdrawn"):
                 db.execute(f"DELETE FROM {table} WHERE target_id = ?", other)
             db.execute("DELETE FROM target WHERE id = ?", other)
             settle(session, identities)
