@@ -22,6 +22,7 @@ from .session import (
 )
 from .session.scanning import has_files
 from .sidecar.metadata import METADATA_LIMIT
+from .sidecar.records import NOTHING
 from .sidecar.source_metadata import (
     Sibling,
     SourceMetadata,
@@ -90,6 +91,7 @@ def take_up(session: Session, source: Source, metadata: SourceMetadata) -> Sourc
                 rev=fact.rev,
                 capacity=fact.capacity,
                 fs_uuid=fact.fs_uuid,
+                path=fact.path,
             )
         if metadata.id == source.id and metadata.rev > source.rev:
             alias = free_alias(session, metadata.alias or source.alias, but=source.key)
@@ -107,7 +109,7 @@ def write_metadata(session: Session, root: disk.Root, source: Source, *, forgott
     facts = {fact.id: fact.extra for fact in old.targets} if old is not None else {}
     extras = {sibling.id: sibling.extra for sibling in old.siblings} if old is not None else {}
     targets = tuple(
-        TargetFact(t.id, t.label, t.state, t.capacity, t.rev, t.fs_uuid, *((facts[t.id],) if t.id in facts else ()))
+        TargetFact(t.id, t.label, t.state, t.capacity, t.rev, t.fs_uuid, facts.get(t.id, NOTHING), t.path)
         for t in list_targets(session)
     )
     siblings = tuple(

@@ -323,7 +323,8 @@ def _question(session: Session, root: disk.Root, filesystem: disk.FileSystem) ->
 def _see(session: Session, drive: Drive, write: bool) -> None:
     """The drive is here: take that up in the session and, where it may be written, in the drive's identity."""
     target = drive.target
-    if target.state is TargetState.LOST:
+    found = target.state is TargetState.LOST
+    if found:
         target = replace(target, state=TargetState.SUSPECT, rev=target.rev + 1)
         drive.notes.append(
             f"the target {names.display_name(target.name)} was lost and is found again: it is suspect until verified"
@@ -344,6 +345,9 @@ def _see(session: Session, drive: Drive, write: bool) -> None:
     if write:
         write_identity(session, drive)  # on the drive first: a target nobody can find again is none
     drive.target = save_target(session, target)
+    if found:
+        for _ in flush_sources(session):
+            pass  # whatever comes of what is done with it; what can't be written now stays dirty
     for tid in drive.identity.also:
         add_alias(session, drive.target.key, tid)
     for folder, source_id in drive.identity.folders:

@@ -95,8 +95,8 @@ def target_key(session: Session, tid: str) -> int:
 
 
 def save_target(session: Session, target: Target) -> Target:
-    """Insert or update a target by its id. Facts people set (label, state, capacity) bring the metadata of sources
-    out of date; where it was seen does not."""
+    """Insert or update a target by its id. Facts people set (label, state, capacity), and where it lies, bring the
+    metadata of sources out of date; when it was seen does not."""
     was = target_by_id(session, target.id)
     key = was.key if was is not None else target_key(session, target.id)
     with session.transaction() as db:
@@ -143,17 +143,26 @@ def note_used(session: Session, key: int, *, free: int | None) -> None:
 
 
 def _facts(target: Target) -> tuple[object, ...]:
-    return target.label, target.state, target.known, target.rev, target.capacity, target.fs_uuid
+    return target.label, target.state, target.known, target.rev, target.capacity, target.fs_uuid, target.path
 
 
 def merge_fact(
-    session: Session, tid: str, *, label: str, state: TargetState, rev: int, capacity: int | None, fs_uuid: str | None
+    session: Session,
+    tid: str,
+    *,
+    label: str,
+    state: TargetState,
+    rev: int,
+    capacity: int | None,
+    fs_uuid: str | None,
+    path: bytes | None = None,
 ) -> None:
-    """Take up what a sidecar says of a target: the highest `rev` wins, ties go to the worse state."""
+    """Take up what a sidecar says of a target: the highest `rev` wins, ties go to the worse state. Where it was last
+    seen is of use to a session that never saw it."""
     was = target_by_id(session, tid)
     if was is None or not was.known:
         key = target_key(session, tid)
-        fresh = Target(key, tid, label, state, True, rev, capacity, fs_uuid=fs_uuid)
+        fresh = Target(key, tid, label, state, True, rev, capacity, path, fs_uuid=fs_uuid)
         save_target(session, fresh)
     elif (rev, state.badness) > (was.rev, was.state.badness):
         save_target(session, replace(was, label=label, state=state, rev=rev, capacity=capacity))

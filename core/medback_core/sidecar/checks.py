@@ -27,7 +27,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "identity": ("id",),
     "source": ("id", "alias", "wanted", "rev"),
     "exclude": ("pattern",),
-    "target": ("id", "label", "created", "state", "capacity", "rev", "fs_uuid"),
+    "target": ("id", "label", "created", "state", "capacity", "rev", "fs_uuid", "path", "path64"),
     "sibling": ("id", "alias", "path", "path64"),
     "also": ("id",),
     "folder": ("name", "name64", "source"),

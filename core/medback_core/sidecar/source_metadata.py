@@ -25,6 +25,7 @@ class TargetFact:
     rev: int = 1
     fs_uuid: str | None = None
     extra: Extra = NOTHING
+    path: bytes | None = None  # where it was last seen: an empty directory there is a drive that is not plugged in
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
             values.parse_number(element.get("rev")) or 0,
             element.get("fs_uuid"),
             unknown_of(element, ATTRIBUTES["target"]),
+            values.exact_bytes(element.get("path"), element.get("path64")),
         )
         if valid_id(fact.id):
             targets.append(fact)
@@ -115,6 +117,7 @@ def render_source_metadata(metadata: SourceMetadata) -> bytes:
     for fact in sorted(metadata.targets, key=lambda fact: fact.id):
         attributes = [("id", fact.id), ("label", fact.label), ("state", fact.state.value), ("rev", str(fact.rev))]
         attributes += optional("capacity", fact.capacity) + optional("fs_uuid", fact.fs_uuid)
+        attributes += values.pair("path", fact.path) if fact.path is not None else []
         lines.append(element_line("target", attributes, fact.extra))
     for sibling in sorted(metadata.siblings, key=lambda sibling: sibling.id):
         attributes = [("id", sibling.id), ("alias", sibling.alias), *values.pair("path", sibling.path)]

@@ -136,11 +136,13 @@ def test_a_fact_introduces_an_unknown_target_and_its_copies_begin_to_count(sessi
     assert db.oldest_check(session, root) == 0, "it counts, and when it was checked is not known"
 
 
-def test_where_a_target_was_seen_brings_no_metadata_out_of_date(session: Session):
+def test_when_a_target_was_seen_brings_no_metadata_out_of_date_but_where_does(session: Session):
     photos, one = rows.source(session), rows.target(session, "t1")
     db.mark_metadata(session, None, dirty=False)
-    db.save_target(session, replace(one, path=b"/mnt", seen_at=9, free_bytes=1))
+    db.save_target(session, replace(one, seen_at=9, free_bytes=1))
     assert not db.metadata_is_dirty(session, photos.key)
+    db.save_target(session, replace(one, path=b"/mnt"))
+    assert db.metadata_is_dirty(session, photos.key)
     db.save_target(session, replace(one, label="Red"))
     assert db.metadata_is_dirty(session, photos.key)
 

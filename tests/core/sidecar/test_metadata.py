@@ -26,7 +26,7 @@ SOURCE = SourceMetadata(
     ("*.tmp", "cache/\n"),
     7,
     (
-        TargetFact("k3v9q2x8ab7m", "Blue Seagate 2T", TargetState.ACTIVE, 10**12, 4, "0a1b-2c3d"),
+        TargetFact("k3v9q2x8ab7m", "Blue Seagate 2T", TargetState.ACTIVE, 10**12, 4, "0a1b-2c3d", path=b"/mnt/\xff"),
         TargetFact("t2", "old one", TargetState.LOST, None, 9),
     ),
     (Sibling("s2", "música", b"/home/ada/m\xff\x01"), Sibling("s3", "docs", b"/home/ada/docs")),
