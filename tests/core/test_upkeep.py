@@ -10,7 +10,7 @@ import pytest
 
 from medback_core import model
 from medback_core.errors import Refused
-from medback_core.model import DamageFound, FileDone, TargetState, Warned
+from medback_core.model import DamageFound, FileDone, Progress, TargetState, Warned
 from medback_core.prove import prove
 from medback_core.reclaim import reclaim
 from medback_core.repair import repair
@@ -333,3 +333,38 @@ def test_rot_met_by_a_session_that_knew_nothing_stays_on_record_for_a_repair(wor
     run(verify(session, os.fsencode(tmp / "t1")))
     assert parse((tmp / "t1/photos/.medback.xml").read_bytes()).files[b"a.txt"].damaged is not None
     assert run(repair(session, os.fsencode(tmp / "t1"))).summary.repaired == 1
+
+
+def old_version(session: Session, tmp: Path) -> Path:
+    """An older version of a.txt, alone on t1; returns where."""
+    write_tree(tmp / "photos", {"a.txt": b"new"}, mtime_ns=MTIME + 10**9)
+    back(session, tmp / "t1")
+    set_target(session, "t2", state=TargetState.LOST)
+    return tmp / "t1/.medback-old/photos/a.txt"
+
+
+def test_what_another_machines_context_names_keeps_its_last_copy(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    write_tree(tmp / "attic", {"same.txt": (tmp / "photos/a.txt").read_bytes()})
+    old = old_version(session, tmp)
+    with open_session(tmp / "other.db") as other:
+        add(other, tmp / "attic")
+        assert back(other, tmp / "t1").summary.copied == 0  # it lies there already
+    found = run(reclaim(session, "t1", old=True)).summary
+    assert (found.freed, found.kept) == (0, 1) and old.exists()
+
+
+def test_a_file_that_was_changed_after_the_preview_is_not_freed(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    old = old_version(session, tmp)
+    steps = reclaim(session, "t1", old=True)
+    next(event for event in steps if isinstance(event, Progress) and event.phase == "reclaiming")
+    old.write_bytes(b"!" * 100)
+    assert run(steps).summary.freed == 0 and old.read_bytes() == b"!" * 100
+
+
+def test_a_dry_run_of_reclaim_frees_nothing(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    old = old_version(session, tmp)
+    found = run(reclaim(session, "t1", old=True, dry_run=True)).summary
+    assert found.paths == (os.fsencode(old),) and old.exists()

@@ -50,7 +50,10 @@ def listed_target(session: Session, target: Target) -> dict[str, Any]:
 
 @command("targets")
 def targets(run: Run) -> None:
-    """List the targets."""
+    """List the targets.
+
+    State, where and when last seen, what they hold, and last verified: when the copy with the oldest check was read.
+    """
     from medback_core import session as db
 
     with run.session() as session:

@@ -26,7 +26,8 @@ def verify(run: Run, path: bytes, older_than: int | None, max_bytes: Size | None
     """Read a source or target again and report.
 
     Each file is same, changed, missing, new or damaged. A copy that is damaged or missing stops counting at once.
-    Stopped, it goes on where it was the next time.
+    Stopped, or bounded by --max-bytes, the next verify goes on where it was; when all is read, the next one begins
+    anew. A suspect target that is clean is active again.
     """
     from medback_core.verify import verify as operation
 
@@ -45,6 +46,7 @@ def verify(run: Run, path: bytes, older_than: int | None, max_bytes: Size | None
             new=summary.new,
             damaged=[entry_json(entry) for entry in run.outcome.damage if entry.state == "damaged"],
             unreadable=summary.unreadable,
+            problems=[{**entry_json(entry), "state": entry.state} for entry in run.outcome.damage],
             unproven=summary.unproven,
             left=summary.left,
         )

@@ -94,7 +94,8 @@ class Missed:
         self._record(found)
         if self.found:
             where = names.display_name(self.drive.target.name)
-            yield Warned(f"{self.found:,} copies were moved by somebody on {where}; they are found again, and count")
+            copies = "1 copy was" if self.found == 1 else f"{self.found:,} copies were"
+            yield Warned(f"{copies} moved by somebody on {where}: found again, and counted")
 
     def _record(self, found: list[Copy]) -> None:
         """The drive's sidecars first, as always when a copy is recorded."""
@@ -129,10 +130,8 @@ class Missed:
             state = "missing" if copy.path is None else self.condition.get(copy.path, "missing")
             if copy.path is not None and state:
                 yield CopyGone(self._shown(copy.path), state)
-        yield Warned(
-            f"{len(gone):,} copies are no longer on {names.display_name(self.drive.target.name)} "
-            "and do not count any more"
-        )
+        copies = "1 copy is" if len(gone) == 1 else f"{len(gone):,} copies are"
+        yield Warned(f"{copies} no longer on {names.display_name(self.drive.target.name)}: not counted any more")
 
     def _shown(self, path: bytes) -> bytes:
         return os.path.join(self.drive.root.path, path)
