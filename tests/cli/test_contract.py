@@ -239,7 +239,7 @@ def test_damage_on_a_drive_is_exit_5(shell: Shell) -> None:
     code, found = shell.json("verify", "t1")
     assert code == 5 and len(found["damaged"]) == 1
     assert [(entry["path"], entry["state"]) for entry in found["problems"]] == [(str(path), "damaged")]
-    assert shell.run("targets")[1]["targets"][0]["last_verified"]
+    assert shell.json("targets")[1]["targets"][0]["last_verified"]
 
 
 def test_a_file_that_changed_since_its_scan_is_skipped_with_exit_3(shell: Shell) -> None:
