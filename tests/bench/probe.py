@@ -1,4 +1,4 @@
-"""What a row can't see from outside, printed as `name seconds` a line: probe.py walk|coverage|app PATH."""
+"""What a row can't see from outside, printed as `name seconds` a line: probe.py walk|coverage|app|list PATH."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import random
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 KEYS = 40
@@ -45,8 +46,17 @@ def coverage(path: str) -> None:
     print("coverage_median", statistics.median(taken))
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Until it holds."""
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
 async def app(path: str) -> None:
-    """First frame, opening a source and a directory, a key while a job hashes."""
+    """First frame, from the app's first line and from the start of the process; opening a source and a directory; a key
+    while a job hashes."""
+    import psutil
     from textual import events
 
     from medback_core.model import Progress
@@ -65,16 +75,12 @@ async def app(path: str) -> None:
             done += len(data)
             yield Progress("copying", 1, done, 2, 1 << 40, b"frame.dpx")
 
-    async def until(condition):
-        async with asyncio.timeout(60):
-            while not condition():
-                await asyncio.sleep(0.001)
-
     begin = time.perf_counter()
     shown = MedbackApp(Path(path), watch=False)
     async with shown.run_test(size=(80, 24)) as pilot:
         await until(lambda: shown.facts is not None)
         print("first_frame", time.perf_counter() - begin)
+        print("from_start", time.time() - psutil.Process().create_time())
         await pilot.press("3")
         await until(lambda: shown.screen.rows.row_count)
         for name in ("open_source", "open_directory"):
@@ -101,9 +107,41 @@ async def app(path: str) -> None:
         await until(lambda: not shown.queue.busy)
 
 
+async def listing(path: str) -> None:
+    """The widest directory: the slowest of going to its end, each order, the filter, what is not safe; then a restore
+    plan, so that the process's memory is that of an app all of which was used."""
+    from medback_tui.app import MedbackApp
+
+    shown = MedbackApp(Path(path), watch=False)
+    async with shown.run_test(size=(80, 24)) as pilot:
+        await until(lambda: shown.facts is not None)
+        await pilot.press("3")
+        rows = shown.screen.rows
+        await until(lambda: rows.row_count > 0)
+        for _ in range(2):
+            before = rows.listing
+            await pilot.press("G", "enter")
+            await until(lambda before=before: rows.listing is not before)
+        print("rows", rows.row_count)
+        taken = []
+        for key in ("s", "s", "s", "s", "f", "f", "slash", "7", "7"):
+            before, begin = rows.listing, time.perf_counter()
+            await pilot.press(key)
+            if key != "slash":
+                await until(lambda before=before: rows.listing is not before)
+                taken.append(time.perf_counter() - begin)
+        await pilot.press("escape")
+        begin = time.perf_counter()
+        await pilot.press("G")
+        taken.append(time.perf_counter() - begin)
+        print("list", max(taken))
+        await pilot.press("4")
+        await until(lambda: shown.screen.plan is not None)
+
+
 if __name__ == "__main__":
     what, where = sys.argv[1:]
-    if what == "app":
-        asyncio.run(app(where))
+    if what in ("app", "list"):
+        asyncio.run({"app": app, "list": listing}[what](where))
     else:
         {"walk": walk, "coverage": coverage}[what](where)
