@@ -15,10 +15,10 @@ from medback_core.errors import MedbackError
 from medback_core.session import Session, open_session
 
 from .drives import Drives, DriveWatch
-from .facts import Facts, read_facts
+from .facts import Facts, TargetFacts, read_facts
 from .screens.base import MainScreen
 from .state import READING_MIB, SharedApp
-from .words import name
+from .words import name, size
 
 LOOK_EVERY = 2.0  # seconds between two looks at the drives and at the session DB
 
@@ -108,13 +108,21 @@ class WatchingApp(SharedApp):
         for key in message.drives.here.keys() - before.here.keys():
             row = self.facts.target(key) if self.facts else None
             if row is not None and key in known:  # not one that just became a target: a person knows it is here
-                offer = "; the plan waits for it: 4, then Enter restores" if key == self.next_drive else ""
+                offer = self._offer(row)
                 self.notify(f"{name(row.target.name)} is plugged in{offer}", timeout=6, markup=False)
                 self.log_line(model.now(), "info", row.target.name, f"plugged in at {name(message.drives.here[key])}")
         for key in before.here.keys() - message.drives.here.keys():
             row = self.facts.target(key) if self.facts else None
             if row is not None:
                 self.log_line(model.now(), "info", row.target.name, f"gone from {name(before.here[key])}")
+
+    def _offer(self, row: TargetFacts) -> str:
+        """What a person may want of a drive that was just plugged in."""
+        if row.target.key == self.next_drive:
+            return "; the plan waits for it: 4, then Enter restores"
+        if self.facts is not None and self.facts.shares.unsafe.files and row.target.counts and row.room:
+            return f"; {size(self.facts.shares.unsafe.bytes)} are not safe: 2, then b backs up onto it"
+        return ""
 
     @on(SessionMoved)
     def session_moved(self) -> None:

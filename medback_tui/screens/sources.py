@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from textual import getters, on
@@ -35,6 +35,15 @@ COLUMNS = (
     Column("scanned", "scanned", 9, from_width=84),
     Column("state", "state", 11),
 )
+
+
+ORDERS: dict[str, Callable[[SourceFacts], float | str]] = {
+    "alias": lambda row: name(row.source.alias).casefold(),
+    "files": lambda row: -row.shares.total.files,
+    "bytes": lambda row: -row.shares.total.bytes,
+    "safe": lambda row: -row.shares.unsafe.bytes,
+    "scanned": lambda row: row.source.scanned_at or 0,
+}
 
 
 def state_of(row: SourceFacts) -> Span:
@@ -90,7 +99,7 @@ class SourcesScreen(MainScreen):
 
     def compose_body(self) -> Iterable[Widget]:
         yield EmptyState()
-        yield RowList[SourceFacts](COLUMNS, _draw, lambda row: row.source.id, id="sources")
+        yield RowList[SourceFacts](COLUMNS, _draw, lambda row: row.source.id, orders=ORDERS, id="sources")
         yield Static(id="source-detail", classes="pane -always")
 
     def show_facts(self, facts: Facts) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from textual import getters, on
@@ -40,6 +40,14 @@ COLUMNS = (
     Column("only", "only here", 9, right=True),
     Column("verified", "verified", 9, from_width=94),
 )
+ORDERS: dict[str, Callable[[TargetFacts], float | str]] = {
+    "label": lambda row: name(row.target.name).casefold(),
+    "seen": lambda row: -(row.target.seen_at or 0),
+    "free": lambda row: -(row.room or 0),
+    "files": lambda row: -row.held.files,
+    "only": lambda row: -row.only.bytes,
+    "verified": lambda row: row.target.verified_at or 0,
+}
 STATE_STYLES = {
     TargetState.ACTIVE: "safe", TargetState.RETIRED: "dim", TargetState.SUSPECT: "below", TargetState.LOST: "none"
 }  # fmt: skip
@@ -79,6 +87,7 @@ class TargetsScreen(MainScreen):
             self._draw,
             lambda row: row.target.id,
             lit=lambda row: row.target.key in self.app.drives.here,
+            orders=ORDERS,
             id="targets",
         )
         yield Static(id="target-detail", classes="pane -always")

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar, Generic, TypeVar
+
+from textual import on
+from textual.binding import BindingType
+
+from medback_tui.keys import quiet
 
 from .columns import Cell, Column
 from .line_list import LineList
@@ -12,7 +18,14 @@ Row = TypeVar("Row")
 
 
 class RowList(LineList, Generic[Row]):
-    """Rows, how to draw one, and what a row is known by so that the cursor stays on it when the rows change."""
+    """Rows, how to draw one, and what a row is known by so that the cursor stays on it when the rows change.
+
+    `orders`: what a column sorts by. Its title (or the key) puts the rows in that order, once more in the given one.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        quiet("S", "sort", "list.sort", "sort", "Sort by the next column, or as they were; a title can be clicked too"),
+    ]
 
     def __init__(
         self,
@@ -21,11 +34,14 @@ class RowList(LineList, Generic[Row]):
         key: Callable[[Row], Hashable],
         *,
         lit: Callable[[Row], bool] | None = None,
+        orders: Mapping[str, Callable[[Row], float | str]] | None = None,
         id: str | None = None,
     ) -> None:
         super().__init__(id=id)
-        self.columns = columns
+        self.orders = orders or {}
+        self.columns = [replace(column, sortable=column.id in self.orders) for column in columns]
         self.rows: Sequence[Row] = ()
+        self._given: Sequence[Row] = ()
         self.marked: set[Hashable] = set()
         self._draw_cells, self._key, self._lit = draw, key, lit
 
@@ -52,12 +68,31 @@ class RowList(LineList, Generic[Row]):
         that came to the others."""
         known = {self._key(row) for row in self.rows}
         before = [self._key(self.current)] if self.current is not None else []
-        self.rows = rows
+        self._given = rows
+        order = self.orders.get(self.sorted_by)
+        rows = self.rows = rows if order is None else sorted(rows, key=order)
         keys = [self._key(row) for row in rows]
         self.marked &= set(keys)
         new = [key for key in keys if key not in known]
         wanted = new if follow_new and known and len(new) == 1 else before
         self.rows_changed(keys.index(wanted[0]) if wanted and wanted[0] in keys else None)
+
+    @on(LineList.HeaderClicked)
+    def header_clicked(self, message: LineList.HeaderClicked) -> None:
+        self._sort_by("" if message.column.id == self.sorted_by else message.column.id)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        del parameters
+        return action != "sort" or bool(self.orders)
+
+    def action_sort(self) -> None:
+        """The next order; after the last the given one."""
+        orders = ["", *self.orders]
+        self._sort_by(orders[(orders.index(self.sorted_by) + 1) % len(orders)])
+
+    def _sort_by(self, order: str) -> None:
+        self.sorted_by = order
+        self.show_rows(self._given)
 
     def toggle_mark(self) -> None:
         """Mark or unmark the row under the cursor and step on."""

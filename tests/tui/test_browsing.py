@@ -194,3 +194,30 @@ async def test_a_directory_that_vanished_is_left_for_the_one_above(open_app: Ope
         await settle(pilot)
         assert screen.place == Place(1, b"")
         assert "2025/" not in text_of(pilot)
+
+
+async def test_drives_are_sorted_by_a_title_or_a_key(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("2")
+        await settle(pilot)
+
+        def first() -> str:
+            return text_of(pilot).splitlines()[2][2:20].strip()
+
+        assert first() == "Blue Seagate 2T"
+        title = text_of(pilot).splitlines()[1].index("free")
+        await pilot.press("j")
+        await pilot.click(offset=(title + 1, 1))
+        await settle(pilot)
+        assert "free ▾" in text_of(pilot)
+        assert first() == "Blue Seagate 2T", "most room first"
+        await pilot.press("S", "S", "S")
+        await settle(pilot)
+        assert "verified" not in text_of(pilot).splitlines()[1], "not shown in so narrow a terminal, but an order"
+        assert first() == "Old Toshiba", "longest unchecked first"
+        assert "▌ Red WD 1T" in text_of(pilot), "the cursor stays on its drive"
+        await pilot.press("S")
+        await settle(pilot)
+        assert first() == "Blue Seagate 2T", "as they were"

@@ -79,7 +79,9 @@ async def test_a_damaged_source_file_stands_in_the_header_and_is_repaired(
         await answer(pilot, "all")
         await jobs_done(pilot)
         assert "✘ 1 damaged" in text_of(pilot).splitlines()[0]
-        await pilot.press("3", "enter")
+        await pilot.press("3")
+        await settle(pilot)
+        await pilot.press("enter")
         await settle(pilot)
         below = text_of(pilot).splitlines()[2:]
         assert any("2001/" in line and "✘ 1 damaged" in line for line in below), "the directory above says so too"
@@ -183,3 +185,28 @@ async def test_what_is_not_restored_yet_is_listed(
         assert "IMG_0001.CR2" in shown
         assert "differs" in shown
         assert "next: plug in" in shown
+
+
+async def test_a_drive_that_comes_and_goes_is_noticed(
+    open_app: OpenApp, photos: Path, drives: tuple[Path, Path], tmp_path: Path
+):
+    app = open_app(tmp_path / "s.db")
+    away = tmp_path / "away"
+    async with app.run_test(size=(80, 24)) as pilot:
+        await two_copies(pilot, app, photos, drives)
+        await see_drives(pilot, app)
+        await pilot.press("2")
+        await settle(pilot)
+        assert text_of(pilot).count("▶ here") == 2
+        assert not [line for line in app.log_lines if "plugged in" in line.words], "it was just made: no news"
+        drives[0].rename(away)
+        await see_drives(pilot, app)
+        assert text_of(pilot).count("▶ here") == 1
+        await pilot.press("b")
+        await settle(pilot)
+        assert app.queue.running is None
+        away.rename(drives[0])
+        await see_drives(pilot, app)
+        assert text_of(pilot).count("▶ here") == 2
+        words = [line.words for line in app.log_lines if line.about == "blue"]
+        assert words == [f"gone from {drives[0]}", f"plugged in at {drives[0]}"]
