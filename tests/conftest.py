@@ -1,3 +1,17 @@
-"""What all tests share: the table of the fault campaigns."""
+"""What all tests share: the table of the fault campaigns, and nothing left over from the test before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
 
 from faults.table import campaign, pytest_terminal_summary  # noqa: F401  (pytest finds them here)
+from medback_core.disk import workers
+
+
+@pytest.fixture(autouse=True)
+def no_idle_workers() -> Iterator[None]:
+    """A test that replaces what reads or copies files must not meet a worker process an earlier one started."""
+    yield
+    workers.close_idle()

@@ -99,7 +99,7 @@ class Landing:
         batch = self._batch
         if batch is None:
             return failed
-        for file, staged in batch.group.finish_copies():
+        for file, staged, _ in batch.group.finish_copies():
             candidate = cast("Candidate", file.of)
             if staged is None:
                 self.promised.discard(file.rel)

@@ -11,7 +11,7 @@ from . import disk, model
 from .aside import beside, bring_back, is_beside, set_aside
 from .destinations import Destination
 from .model import Conflict, Event, FileDone, Skipped
-from .putting import note_directory
+from .placed_records import note_directory
 from .session import Session, ensure_directory, links_in, put_links
 from .session.expected import empty_directories, wanted_links
 

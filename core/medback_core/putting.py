@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from . import disk, hashing, model, names
 from .aside import beside, bring_back, set_aside
@@ -14,24 +15,19 @@ from .destinations import Destination
 from .disk import ContentDiffers, Staged
 from .drive_walk import shown
 from .errors import DriveGone
-from .model import Conflict, DamageFound, Event, FileDone, Identity, Progress, Skipped, Standing
+from .model import Conflict, DamageFound, Event, FileDone, Identity, Progress, Skipped
+from .placed_records import Placed, record_placed
 from .session import (
-    Copy,
     Session,
     add_pending,
     copy_on,
-    ensure_directory,
-    find_directory,
-    forget_gone,
-    mark_placed,
-    mark_sidecar,
-    record_copies,
     withdraw_copies,
 )
-from .session.lacking import GUESSED, SAID_BY_OTHERS, Hint, Lacking, drop_hint, mark_lacking, note_files
+from .session.lacking import GUESSED, SAID_BY_OTHERS, Hint, Lacking, drop_hint
 from .targets import Drive
 
 _TICK = 0.1
+_BUNCH_BYTES = 8 << 20
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.EISDIR})
 _EITHER_SIDE = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN})
@@ -77,6 +73,9 @@ class Putting:
         self._going: list[_Going] = []
         self._given_up: list[int] = []
         self._refuted: set[tuple[int, bytes]] = set()  # (identity, place on the drive) that were tried in vain
+        self._bunch: list[tuple[Lacking, list[Hint]]] = []
+        self._bunch_bytes = 0
+        self._between: tuple[disk.Root | None, bytes, bytes] = None, b"", b""  # where the bunch lies and where it goes
         self._no_room: dict[bytes, int] = {}  # directory of a root -> the smallest size that did not fit
         self._told = time.monotonic()
 
@@ -94,20 +93,85 @@ class Putting:
             self._given_up.append(lacking.row)
             yield Skipped(destination.absolute(lacking.path), "no room left for it")
             return
-        going = yield from self._from_any(self._group, lacking, hints)
-        if going is None:
-            return
-        self._going.append(going)
+        if self._goes_together(self._group, lacking, hints):
+            yield from self._together(self._group, lacking, hints)
+        else:
+            yield from self._alone(self._group, lacking, hints)
         if time.monotonic() - self._told > _TICK:
             yield self._progress(lacking)
         if self._group.is_full:
             yield from self.commit()
 
+    def _alone(self, group: disk.Group, lacking: Lacking, hints: list[Hint]) -> Iterator[Event]:
+        going = yield from self._from_any(group, lacking, hints)
+        if going is not None:
+            self._going.append(going)
+
+    # --- small files that follow each other from one directory into one ----------------------------------------------
+
+    def _goes_together(self, group: disk.Group, lacking: Lacking, hints: list[Hint]) -> bool:
+        return (
+            group.group_sync
+            and lacking.content.size <= disk.SMALL
+            and not (lacking.differs and self.conflict == "rename")
+            and (lacking.identity, hints[0].path) not in self._refuted
+        )
+
+    def _together(self, group: disk.Group, lacking: Lacking, hints: list[Hint]) -> Iterator[Event]:
+        between = group.root, os.path.dirname(hints[0].path), os.path.dirname(self._rel(lacking))
+        if between != self._between or len(self._bunch) >= disk.AT_ONCE or self._bunch_bytes >= _BUNCH_BYTES:
+            yield from self._begin(group)
+            self._between = between
+        self._bunch.append((lacking, hints))
+        self._bunch_bytes += lacking.content.size
+
+    def _begin(self, group: disk.Group) -> Iterator[Event]:
+        bunch, self._bunch, self._bunch_bytes = self._bunch, [], 0
+        if not bunch:
+            return
+        _, there, here = self._between
+        files = [
+            disk.SmallCopy(
+                os.path.basename(hints[0].path),
+                self._rel(lacking),
+                lacking.content,
+                None,
+                lacking.mtime_ns,
+                lacking.mode,
+                (lacking, hints),
+            )
+            for lacking, hints in bunch
+        ]
+        try:
+            with self.drive.root.directory(there) as handle:
+                group.begin_copies(here, handle, files)
+        except OSError:  # each alone says what is wrong
+            for lacking, hints in bunch:
+                yield from self._alone(group, lacking, hints)
+
+    def _collect(self, group: disk.Group) -> Iterator[Event]:
+        """Wait for what was begun; what did not go just so goes alone."""
+        yield from self._begin(group)
+        failed: list[tuple[Lacking, list[Hint]]] = []
+        for file, staged, drive_mtime_ns in group.finish_copies():
+            lacking, hints = cast("tuple[Lacking, list[Hint]]", file.of)
+            if staged is None:
+                failed.append((lacking, hints))
+            else:
+                self._going.append(_Going(lacking, hints[0], staged, drive_mtime_ns))
+        for lacking, hints in failed:
+            yield from self._alone(group, lacking, hints)
+
+    def _rel(self, lacking: Lacking) -> bytes:
+        return self.destinations[lacking.source].rel(lacking.path)
+
+    # --- staging, with all care --------------------------------------------------------------------------------------
+
     def _from_any(
         self, group: disk.Group, lacking: Lacking, hints: list[Hint]
     ) -> Generator[Event, None, _Going | None]:
         """Try one hint after another until one holds the content."""
-        rel = self.destinations[lacking.source].rel(lacking.path)
+        rel = self._rel(lacking)
         if lacking.differs and self.conflict == "rename":
             try:
                 rel = beside(rel, b"medback " + self._stamp, group.root)
@@ -161,14 +225,9 @@ class Putting:
 
     def _progress(self, lacking: Lacking, done: int = 0) -> Progress:
         self._told = time.monotonic()
-        staged = sum(going.lacking.content.size for going in self._going) if done else self._group_bytes()
+        count, size = (self._group.staged_count, self._group.staged_bytes) if self._group is not None else (0, 0)
         where = self.destinations[lacking.source].absolute(lacking.path)
-        return Progress(
-            "restoring", self.restored + len(self._going), self.restored_bytes + staged + done, current=where
-        )
-
-    def _group_bytes(self) -> int:
-        return self._group.staged_bytes if self._group is not None else 0
+        return Progress("restoring", self.restored + count, self.restored_bytes + size + done, current=where)
 
     # --- what a hint turns out to be ---------------------------------------------------------------------------------
 
@@ -228,8 +287,10 @@ class Putting:
 
     def commit(self) -> Iterator[Event]:
         """Give all that is staged its name, durably, and record it. Raises DriveGone."""
-        going, self._going = self._going, []
         group = self._group
+        if group is not None:
+            yield from self._collect(group)
+        going, self._going = self._going, []
         if group is None or not going:
             self._record([])
             return
@@ -319,51 +380,8 @@ class Putting:
     def _record(self, done: list[tuple[_Going, os.stat_result]]) -> None:
         """What stands in place now is known; so is what was read whole from the drive."""
         given_up, self._given_up = self._given_up, []
-        if not done:
-            if given_up:
-                mark_lacking(self.session, given_up, in_place=False)
-            return
-        with self.session.transaction():
-            mark_placed(
-                self.session,
-                [
-                    (self.destinations[o.lacking.source].absolute(o.lacking.path), o.lacking.identity, status)
-                    for o, status in done
-                    if o.staged.rel == self.destinations[o.lacking.source].rel(o.lacking.path)
-                ],
-            )
-            self._note_in_source(done)
-            if self.target is not None:
-                self._note_copies([one for one, _ in done])
-            mark_lacking(self.session, (one.lacking.row for one, _ in done), in_place=True)
-            mark_lacking(self.session, given_up, in_place=False)
-
-    def _note_in_source(self, done: list[tuple[_Going, os.stat_result]]) -> None:
-        directories: dict[tuple[int, bytes], int] = {}
-        rows: list[tuple[int, bytes, int, os.stat_result]] = []
-        for one, status in done:
-            source = one.lacking.source
-            if not self.destinations[source].own:
-                continue
-            directory, _, name = one.staged.rel.rpartition(b"/")
-            key = directories.get((source, directory))
-            if key is None:
-                key = directories[source, directory] = note_directory(self.session, source, directory)
-            rows.append((key, name, one.lacking.identity, status))
-            if self.deleted:
-                forget_gone(self.session, source, one.lacking.path, one.lacking.identity)
-        note_files(self.session, rows)
-
-    def _note_copies(self, going: list[_Going]) -> None:
-        """Each content read whole from the drive is a verified copy there, wherever it was found."""
-        assert self.target is not None
-        now = model.now()
-        fresh: dict[int, Copy] = {}
-        for one in going:
-            key, hint = one.lacking.identity, one.hint
-            if key not in fresh:
-                fresh[key] = Copy(key, self.target, Standing.VERIFIED, hint.path, one.drive_mtime_ns, now, hint.ours)
-        record_copies(self.session, fresh.values())
+        placed = [Placed(o.lacking, o.hint, o.staged.rel, status, o.drive_mtime_ns) for o, status in done]
+        record_placed(self.session, self.destinations, self.target, placed, given_up, deleted=self.deleted)
 
     def _close(self) -> None:
         if self._group is not None:
@@ -373,18 +391,8 @@ class Putting:
     def close(self) -> None:
         """Remove what was staged and not published."""
         self._going.clear()
+        self._bunch.clear()
         self._close()
-
-
-def note_directory(session: Session, source: int, directory: bytes) -> int:
-    """The row of a directory in which a file was put: its sidecar says less than the session now. Call inside a
-    transaction. A sidecar there that this session never read is left to the next scan (source_records sees to that)."""
-    key = ensure_directory(session, source, directory)
-    row = find_directory(session, source, directory)
-    assert row is not None
-    if not row.dirty:
-        mark_sidecar(session, key, row.sidecar, dirty=True)
-    return key
 
 
 def _unreadable(fd: int) -> str | None:

@@ -27,8 +27,9 @@ from .model import (
     SourceRefused,
     Warned,
 )
+from .placed_records import note_directory
 from .plans import next_target
-from .putting import Putting, note_directory
+from .putting import Putting
 from .restoring_status import finish_restore, restore_status
 from .session import (
     Expected,

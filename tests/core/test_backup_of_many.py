@@ -13,9 +13,10 @@ import pytest
 from medback_core import disk
 from medback_core.backup import back_up
 from medback_core.disk import errands, workers
-from medback_core.model import FileDone, Skipped
+from medback_core.model import DamageFound, FileDone, Skipped
 from medback_core.session import copies_on, list_targets
-from worlds import add, back, new_session
+from medback_core.restore import restore
+from worlds import add, back, new_session, run, tree
 
 
 @pytest.fixture
@@ -87,3 +88,19 @@ def test_cancelled_between_two_batches_it_leaves_nothing_half_done(many):
     assert not list((tmp / "t1").rglob(".medback-tmp-*"))
     ran = back(session, tmp / "t1", update_first=False)
     assert ran.summary.copied == _whole_copies(session, tmp / "t1") - first
+
+
+def test_many_small_files_are_restored_beside_and_a_bad_copy_is_no_file(many):
+    session, tmp = many
+    back(session, tmp / "t1", update_first=False)
+    before = tree(tmp / "photos")
+    bad = tmp / "t1/photos/d50/f05"
+    kept = os.stat(bad)
+    bad.write_bytes(bytes(kept.st_size))
+    os.utime(bad, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    ran = run(restore(session, str(tmp / "t1"), to=bytes(tmp / "out")))
+    there = tree(tmp / "out/photos")
+    assert {path for path in before if path not in there} == {b"d50/f05"}
+    assert there.items() <= before.items()
+    assert ran.of(DamageFound) and ran.summary.missing == 1
+    assert not list((tmp / "out").rglob(".medback-tmp-*"))

@@ -149,25 +149,25 @@ class Staging:
             undo=lambda: self._undo_copies(directory, temporaries),
         )
 
-    def _undo_copies(self, directory: bytes, temporaries: list[bytes]) -> list[int]:
+    def _undo_copies(self, directory: bytes, temporaries: list[bytes]) -> list[tuple[int, int]]:
         for temporary in temporaries:  # most were never made
             self._remove_temporary(directory, temporary)
-        return [0] * len(temporaries)
+        return [worker_process.NOTHING] * len(temporaries)
 
-    def finish_copies(self) -> Iterator[tuple[SmallCopy, Staged | None]]:
-        """Wait for all copies that were begun, in order. None for one that did not go just so: nothing is left of it,
-        and staging it alone tells what is wrong."""
-        for (files, temporaries), inodes in self._copies.finish():
+    def finish_copies(self) -> Iterator[tuple[SmallCopy, Staged | None, int]]:
+        """Wait for all copies that were begun, in order; the last is the mtime (ns) of the original. None for one that
+        did not go just so: nothing is left of it, and staging it alone tells what is wrong."""
+        for (files, temporaries), results in self._copies.finish():
             self._begun -= len(files)
-            for file, temporary, inode in zip(files, temporaries, inodes, strict=True):
+            for file, temporary, (inode, mtime_ns) in zip(files, temporaries, results, strict=True):
                 if not inode:
                     self.staged_bytes -= file.content.size
-                    yield file, None
+                    yield file, None, 0
                     continue
                 staged = Staged(file.rel, temporary, file.content, False, inode)
                 self._staged.append(staged)
                 self._flushed = False
-                yield file, staged
+                yield file, staged, mtime_ns
 
     def stage_copy(
         self, rel: bytes, source_fd: int, *, expected: Identity, mtime_ns: int, mode: int = 0o644

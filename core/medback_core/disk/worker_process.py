@@ -17,6 +17,7 @@ from hashlib import md5
 
 DESCRIPTORS_MAX = 200  # in one request; the kernel takes 253
 LENGTH = struct.Struct("=I")
+NOTHING = 0, 0
 _PROBE = 64 << 10
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -44,9 +45,10 @@ def hash_files(directory: int, files: list[tuple[bytes, int, int, int, int]]) ->
 
 def copy_files(
     change, source: int, target: int, files: list[tuple[bytes, int, bytes, int | None, int, int, bytes]]
-) -> list[int]:
+) -> list[tuple[int, int]]:
     """Copy each (name, size, MD5, mtime_ns it must have or None, mtime_ns to give, mode, temporary name) from one
-    directory into another; the inode of the copy, or 0 where it did not go just so: nothing is left of it then.
+    directory into another: (inode of the copy, mtime_ns of the original), or NOTHING where it did not go just so:
+    nothing is left of it then.
 
     `change` has the five changes this makes: `primitives`, or Plain in a process of its own.
     """
@@ -64,21 +66,21 @@ def _copy(
     mtime_ns: int,
     mode: int,
     temporary: bytes,
-) -> int:
+) -> tuple[int, int]:
     try:
         fd = os.open(name, _READ, dir_fd=source)
         try:
             there = os.fstat(fd)
             if not stat.S_ISREG(there.st_mode) or (seen_ns is not None and there.st_mtime_ns != seen_ns):
-                return 0
+                return NOTHING
             data = os.read(fd, size + 1)
         finally:
             os.close(fd)
         if len(data) != size or md5(data, usedforsecurity=False).digest() != digest:
-            return 0
+            return NOTHING
         out = change.create(target, temporary, mode)
     except OSError:
-        return 0
+        return NOTHING
     try:
         try:
             if data:
@@ -92,8 +94,8 @@ def _copy(
     except (OSError, OverflowError):
         with suppress(OSError):
             change.unlink(target, temporary)
-        return 0
-    return status.st_ino
+        return NOTHING
+    return status.st_ino, there.st_mtime_ns
 
 
 def read_back(directory: int, files: list[tuple[bytes, int]]) -> list[tuple[bytes, bool]]:

@@ -84,3 +84,10 @@ def give_back(worker: Worker) -> None:
     """Keep a worker that owes no answer for the next who needs one. It ends with this process."""
     with _lock:
         _idle.append(worker)
+
+
+def close_idle() -> None:
+    """Let all idle workers end now."""
+    with _lock:
+        while _idle:
+            _idle.pop().close()
