@@ -43,11 +43,14 @@ def cost_of(mask: int, weights: Sequence[int]) -> int:
 
 
 def cheapest(groups: Collection[int], weights: Sequence[int], *, time_limit: float) -> HittingSet:
-    """The cheapest set, or when `time_limit` seconds are over the best one found by then. No group may be empty."""
+    """The cheapest set, or when `time_limit` seconds of processor time are over the best one found by then.
+
+    No group may be empty.
+    """
     least = minimal(groups)
     fallback = greedy(least, weights)
     cost = cost_of(fallback, weights)
-    search = Search(weights, time.monotonic() + time_limit)
+    search = Search(weights, time.thread_time() + time_limit)
     better = search.below(least, cost)
     if better is not None:
         cost, fallback = better
@@ -158,7 +161,7 @@ class Search:
         """Count one more node; False once a limit is met."""
         self.nodes += 1
         out_of_nodes = self._nodes_max is not None and self.nodes > self._nodes_max
-        if out_of_nodes or depth > DEPTH_MAX or time.monotonic() > self._deadline:
+        if out_of_nodes or depth > DEPTH_MAX or time.thread_time() > self._deadline:
             self.stopped = True
         return not self.stopped
 

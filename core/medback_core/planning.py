@@ -58,7 +58,8 @@ def plan_targets(groups: Groups, rank: Mapping[int, int], *, time_limit: float =
 
     `groups`: what is missing, by the targets that hold it. `rank`: the usable targets only, 0 the best to read from.
     Among the smallest sets the one with the fewest of the worst rank, then of the next. Steps go by rank, the best
-    first, and within a rank by most bytes soonest. After `time_limit` seconds a good set, with `exact` False.
+    first, and within a rank by most bytes soonest. After `time_limit` seconds of processor time (a machine that is busy
+    makes the same plan) a good set, with `exact` False.
     """
     keys = sorted(rank)
     number_of = {key: number for number, key in enumerate(keys)}
@@ -73,7 +74,7 @@ def plan_targets(groups: Groups, rank: Mapping[int, int], *, time_limit: float =
             by_mask[mask] = by_mask.get(mask, Count()) + count
     ranks = [rank[key] for key in keys]  # by number of target, as in all that follows
     weights = _weights(ranks)
-    deadline = time.monotonic() + time_limit
+    deadline = time.thread_time() + time_limit
     found = cheapest(by_mask.keys(), weights, time_limit=time_limit)
     order = _order(by_mask, found.chosen, ranks, weights if found.exact else None, deadline)
     steps: list[Step] = []

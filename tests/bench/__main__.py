@@ -60,7 +60,9 @@ def compare(rows: Sequence[Row], size: str, place: Path) -> list[report.Compared
         world = World(place / data, files, file_bytes)
         for row in rows:
             if row.data == data:
-                results.append(report.Compared(row, files, *alternating(row, world, ROUNDS)))
+                ours, peer = alternating(row, world, 1 if size == "tiny" else ROUNDS)
+                note = row.note(world, ours) if row.note else ""
+                results.append(report.Compared(row, files, ours, peer, note))
                 print(report.aligned(report.compared_table(results[-1:])[1:]), file=sys.stderr)
         world.remove()
     return results
@@ -101,6 +103,9 @@ def main() -> int:
     if not options.row and options.size != "tiny":
         report.keep(DOCS, options.size, "\n\n".join(["\n" + machine, *map(report.markdown, tables)]) + "\n\n")
     missed = [f"{each.row.name} {goal}" for each in (*compared, *grown) for goal, met in each.goals() if not met]
+    if options.size == "tiny":
+        print("\nevery row runs; at this size the figures mean nothing")
+        return 0
     print("\nnot met: " + "; ".join(missed) if missed else "\nall goals met")
     return 1 if missed else 0
 

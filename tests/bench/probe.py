@@ -1,4 +1,4 @@
-"""What a row can't see from outside, printed as `name seconds` a line: probe.py walk|coverage|app|list PATH."""
+"""What a row can't see from outside, printed as `name seconds` a line: probe.py walk|coverage|fullest|app|list PATH."""
 
 from __future__ import annotations
 
@@ -44,6 +44,31 @@ def coverage(path: str) -> None:
             taken.append(time.perf_counter() - begin)
     print("coverage", max(taken))
     print("coverage_median", statistics.median(taken))
+
+
+def fullest(path: str) -> None:
+    """How many groups a plan has to touch, and how many drives it takes to plug in the fullest next, again and again."""
+    from medback_core import session as db
+    from medback_core.model import Count
+
+    left: dict[frozenset[int], Count] = {}
+    with db.open_session(Path(path)) as session:
+        for totals in db.totals_by_source(session).values():
+            for key, count in totals.items():
+                holders = db.placement(session, key).anywhere
+                if holders:
+                    left[holders] = left.get(holders, Count()) + count
+    print("groups", len(left))
+    steps = 0
+    while left:
+        held: dict[int, int] = {}
+        for holders, count in left.items():
+            for target in holders:
+                held[target] = held.get(target, 0) + count.bytes
+        best = max(held, key=held.__getitem__)
+        left = {holders: count for holders, count in left.items() if best not in holders}
+        steps += 1
+    print("drives", steps)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -144,4 +169,4 @@ if __name__ == "__main__":
     if what in ("app", "list"):
         asyncio.run({"app": app, "list": listing}[what](where))
     else:
-        {"walk": walk, "coverage": coverage}[what](where)
+        {"walk": walk, "coverage": coverage, "fullest": fullest}[what](where)

@@ -25,6 +25,7 @@ class Compared:
     files: int
     ours: Taken
     peer: Taken | None
+    note: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -73,19 +74,18 @@ def compared_table(results: Sequence[Compared]) -> list[list[str]]:
     table = [["row", "what", "files", "medback", "peer", "ratio", "goal", "met", "CPU", "memory"]]
     for each in results:
         peer = f"{seconds(each.peer.seconds)} {each.row.peer_name}" if each.peer else ""
-        note = f": {each.row.note(each.ours)}" if each.row.note else ""
         goals, met = _goals(each.goals())
         table.append(
             [
                 each.row.name,
-                each.row.what + note,
+                each.row.what + (f": {each.note}" if each.note else ""),
                 f"{each.files:,}",
                 seconds(each.ours.seconds),
                 peer,
                 f"{each.ratio:.2f}" if each.ratio else "",
                 goals,
                 met,
-                seconds(each.ours.cpu_seconds),
+                seconds(each.ours.cpu_seconds) + (f" : {seconds(each.peer.cpu_seconds)}" if each.peer else ""),
                 f"{each.ours.memory_mb:.0f} MB",
             ]
         )

@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -170,17 +169,23 @@ def test_a_listing_equals_a_recount_with_drives_dead_or_alive(seed: int):
 # --- against the sidecars ------------------------------------------------------------------------------------------
 
 
-def from_the_sidecars(session: Session, source: Path) -> dict[int, int]:
-    """Files by the number of copies that count, as the sidecars of a source tell it."""
+def from_the_sidecars(session: Session, source: Path) -> dict[bytes, dict[int, Count]]:
+    """Directory -> what lies at and below it by the number of copies that count, as the sidecars of a source tell it."""
     counting = {target.id for target in db.list_targets(session) if target.counts}
-    found: Counter[int] = Counter()
-    for directory, _, names in os.walk(source):
-        if ".medback.xml" not in names:
+    found: dict[bytes, dict[int, Count]] = {}
+    for directory, _, names in os.walk(os.fsencode(source)):
+        if b".medback.xml" not in names:
             continue
-        sidecar = parse((Path(directory) / ".medback.xml").read_bytes())
-        for record in sidecar.files.values():
-            found[len([bd for bd in record.bds if bd.target in counting and bd.standing is not Standing.CLAIMED])] += 1
-    return dict(found)
+        where = os.path.relpath(directory, os.fsencode(source))
+        above = [b""] + [
+            where[:n] for n in range(1, len(where) + 1) if where[n : n + 1] in (b"", b"/") and where != b"."
+        ]
+        for record in parse((Path(os.fsdecode(directory)) / ".medback.xml").read_bytes()).files.values():
+            solid = [bd for bd in record.bds if bd.target in counting and bd.standing is not Standing.CLAIMED]
+            for each in above:
+                by_copies = found.setdefault(each, {})
+                by_copies[len(solid)] = by_copies.get(len(solid), Count()) + Count(1, record.size)
+    return found
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -212,10 +217,9 @@ def test_coverage_equals_the_sidecars_after_real_scans_and_backups(seed: int):
                 elif db.list_targets(session):
                     rows.set_state(session, rng.choice(db.list_targets(session)), rng.choice(list(TargetState)))
                 worlds.rescan(session, accept_deletions=True)
-            found = operation.coverage(session)
-            assert {n: count.files for n, count in filled(found.by_copies).items()} == from_the_sidecars(
-                session, source
-            )
+            found = operation.coverage(session, depth=9)
+            by_directory = {each.path: filled(each.by_copies) for each in found.directories if each.count.files}
+            assert by_directory == from_the_sidecars(session, source)
 
 
 # --- in words ------------------------------------------------------------------------------------------------------

@@ -92,8 +92,12 @@ def say_what_is_unsafe(run: Run, session: Session) -> None:
 
     safe = safety(session)
     if safe.unsafe.files:
-        none = f", no copy at all: {counted(safe.none)}" if safe.none.files else ""
-        run.say(f"too few copies: {counted(safe.unsafe)} of {counted(Count(safe.files, safe.bytes))}{none}")
+        whole = counted(Count(safe.files, safe.bytes))
+        if safe.none.files == safe.files:
+            run.say(f"nothing of {whole} has a copy yet")
+        else:
+            none = f", no copy at all: {counted(safe.none)}" if safe.none.files else ""
+            run.say(f"too few copies: {counted(safe.unsafe)} of {whole}{none}")
         run.say("next: plug in a drive and run `medback target PATH`")
     elif safe.files:
         run.say(f"safe: {counted(Count(safe.files, safe.bytes))} with all wanted copies")
