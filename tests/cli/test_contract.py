@@ -325,6 +325,7 @@ def test_a_new_target_is_asked_about_and_the_default_is_no(shell: Shell, monkeyp
         answering(monkeypatch, said)
         answer = shell("target", "t1")
         assert answer.code == 4 and str(shell.where / "t1") in answer.err and "[y/N]" in answer.err
+        assert answer.err.count("Make it a target?") == 1 and "nothing was changed" in answer.err
         assert list((shell.where / "t1").iterdir()) == []
     answering(monkeypatch)
     assert shell("target", "t1").code == 4, "nobody answers"

@@ -125,6 +125,7 @@ class Run:
                 f"{question} (no terminal to ask on; {question.option} answers it)",
                 option=question.option,
             )
+        no = NeedsAnswer(question.kind, "answered no: nothing was changed", option=question.option)
         if question.kind == "clone":
             import click
 
@@ -136,11 +137,13 @@ class Run:
             )
             chosen = {"n": "new_id", "s": "same_drive"}.get(choice.strip().lower())
             if chosen is None:
-                raise question
+                raise no
             return {chosen: True}
         answer = ANSWERS.get(question.kind)
-        if answer is None or not self.confirm(str(question)):
+        if answer is None:
             raise question
+        if not self.confirm(str(question)):
+            raise no
         return dict(answer)
 
     def can_ask(self) -> bool:
