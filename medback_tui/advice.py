@@ -22,9 +22,17 @@ class Help:
     here: bool
     room: int
 
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Sorts the best first: one that is here and takes half of it or more, one that takes all, the one that takes
+        most."""
+        fits = min(self.room, self.takes.bytes)
+        rank = 0 if self.here and 2 * fits >= self.takes.bytes else 1 if fits == self.takes.bytes else 2
+        return rank, -fits, self.target.key
+
 
 def helps(facts: Facts, listing: Listing, here: Collection[int]) -> list[Help]:
-    """The drives that could take more of this place, the best first: plugged in, then the most it could take."""
+    """The drives that could take more of this place, the best first."""
     # At the top sources may want different numbers of copies: the highest is close enough for advice.
     wanted = listing.source.wanted if listing.source else max((row.source.wanted for row in facts.sources), default=0)
     found = []
@@ -42,7 +50,7 @@ def helps(facts: Facts, listing: Listing, here: Collection[int]) -> list[Help]:
                     saves += count
         if takes.files and row.room:
             found.append(Help(target, takes, saves, target.key in here, row.room))
-    return sorted(found, key=lambda h: (not h.here, -min(h.room, h.takes.bytes), h.target.key))
+    return sorted(found, key=lambda help: help.order)
 
 
 def next_step(facts: Facts, listing: Listing, here: Collection[int]) -> str:
