@@ -280,6 +280,20 @@ def test_a_failing_drive_that_takes_no_marks_still_loses_its_copies(
     assert counted(session) == {2: 2}
 
 
+def test_what_a_failing_drive_could_not_be_told_is_not_believed_again(
+    world: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, tmp = world
+    old = old_version(session, tmp)
+    rot(old)
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "commit", refusing)
+        assert run(verify(session, os.fsencode(tmp / "t1"))).summary.damaged == 1
+    back(session, tmp / "t1")
+    gone = where_is(session, [b"a.txt"], source="photos", deleted=True)
+    assert [copy.target.label for file in gone for copy in file.copies] == ["t2"]
+
+
 def test_older_versions_are_found_and_brought_back(world: tuple[Session, Path]) -> None:
     session, tmp = world
     before = (tmp / "photos/a.txt").read_bytes()
@@ -289,7 +303,8 @@ def test_older_versions_are_found_and_brought_back(world: tuple[Session, Path]) 
     gone = {file.path: file for file in where_is(session, [b""], source="photos", deleted=True)}
     assert gone.keys() == {b"a.txt", b"sub/b.bin"} and all(file.gone_at for file in gone.values())
     assert gone[b"a.txt"].copies[0].path == b".medback-old/photos/a.txt"
-    assert run(restore(session, str(tmp / "t1"), deleted=True)).summary.restored == 1
+    found = run(restore(session, str(tmp / "t1"), deleted=True)).summary
+    assert (found.restored, found.conflicts) == (1, 0)  # an older version is brought back only where it is named
     assert (tmp / "photos/a.txt").read_bytes() == b"second" and (tmp / "photos/sub/b.bin").exists()
     ran = run(restore(session, str(tmp / "t1"), deleted=True, path=b"a.txt", conflict="rename"))
     assert ran.summary.restored == 1
