@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .model import Count
-from .session import Ranked, Session, choose, held_by, ranked
+from .session import Ranked, Session, bytes_on, choose, ranked
 from .targets import Drive
 
 _RESERVE_MIN = 64 << 20
@@ -52,9 +52,7 @@ def room_on(session: Session, drive: Drive, *, files: int, reserve: int | None, 
     block = space.f_frsize or 4096
     kept = default_reserve(space.f_blocks * block) if reserve is None else reserve
     metadata = files * (2 * _CONTEXT_BYTES_PER_FILE + _SIDECAR_BYTES_PER_FILE)
-    allowed = (
-        None if drive.target.capacity is None else drive.target.capacity - held_by(session, drive.target.key).bytes
-    )
+    allowed = None if drive.target.capacity is None else drive.target.capacity - bytes_on(session, drive.target.key)
     if limit is not None:
         allowed = limit if allowed is None else min(allowed, limit)
     return Room(space.f_bavail * block - kept - metadata, allowed, block, drive.filesystem.max_file)

@@ -48,4 +48,4 @@ def room_last_seen(session: Session, target: Target) -> int:
     free = 0 if target.free_bytes is None else target.free_bytes - default_reserve(target.total_bytes or 0)
     if target.capacity is None:
         return free
-    return min(free, target.capacity - db.held_by(session, target.key).bytes)
+    return min(free, target.capacity - db.bytes_on(session, target.key))

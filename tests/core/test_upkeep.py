@@ -382,3 +382,17 @@ def test_a_dry_run_of_reclaim_frees_nothing(world: tuple[Session, Path]) -> None
     old = old_version(session, tmp)
     found = run(reclaim(session, "t1", old=True, dry_run=True)).summary
     assert found.paths == (os.fsencode(old),) and old.exists()
+
+
+def test_older_versions_take_of_the_capacity_after_a_lost_session_too(tmp_path: Path) -> None:
+    write_tree(tmp_path / "photos", {"a": 1000})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "photos")
+    back(session, tmp_path / "t1", capacity=2500)
+    write_tree(tmp_path / "photos", {"a": b"new" * 300}, mtime_ns=MTIME + 10**9)
+    back(session, tmp_path / "t1")
+    with open_session(tmp_path / "other.db") as other:
+        add(other, tmp_path / "photos")
+        write_tree(tmp_path / "photos", {"b": 900})
+        found = back(other, tmp_path / "t1").summary
+        assert (found.copied, found.full) == (0, True)

@@ -31,6 +31,7 @@ from .checking import (
 from .copies import (
     Copy,
     believe_copies,
+    bytes_on,
     copies_of,
     copies_of_many,
     copies_on,
@@ -192,6 +193,7 @@ __all__ = [
     "below_wanted_groups",
     "best_chosen",
     "by_inode",
+    "bytes_on",
     "children",
     "choose",
     "chosen",

@@ -250,3 +250,14 @@ def held_by(session: Session, target: int, *, claims: bool = False) -> Count:
         if target in (members.anywhere if claims else members.solid):
             total += Count(identities, size)
     return total
+
+
+def bytes_on(session: Session, target: int) -> int:
+    """Bytes of all that is known to lie on a target: what `held_by` tells, and what a look met there and nobody read
+    since the session began (older versions, after a session was lost)."""
+    row = session.db.execute(
+        "SELECT COALESCE(SUM(i.size), 0) FROM copy c JOIN identity i ON i.id = c.identity_id "
+        "WHERE c.target_id = ? AND c.standing = 0 AND c.path IS NOT NULL",
+        (target,),
+    ).fetchone()
+    return held_by(session, target).bytes + row[0]
