@@ -30,6 +30,7 @@ from .session.scanning import (
     returned,
     stage,
 )
+from .sidecar.reading import parse
 from .sidecar.records import SIDECAR_LIMIT, Sidecar, Trust
 from .source_identity import keep_damaged
 from .source_records import (
@@ -37,7 +38,6 @@ from .source_records import (
     Unwritten,
     file_remains,
     put_sidecars,
-    read_sidecar,
     render_sidecar,
     unwritten_warning,
 )
@@ -221,10 +221,14 @@ class Recording:
         """The sidecar that is there, which this scan had no reason to read before."""
         if directory.stat is None:
             return None
-        old = read_sidecar(self._root, directory.rel)
-        if old is not None and old.damage:
-            path = directory.path(SIDECAR_NAME)
-            keep_damaged(self._root, path, self._root.read_whole(path, SIDECAR_LIMIT))
+        path = directory.path(SIDECAR_NAME)
+        try:
+            directory.data = self._root.read_whole(path, SIDECAR_LIMIT)
+        except FileNotFoundError:
+            return None
+        old = parse(directory.data)
+        if old.damage:
+            keep_damaged(self._root, path, directory.data)
             events.append(Warned(f"{names.display_name(path)} was damaged ({old.damage}); it was written anew"))
         return old
 

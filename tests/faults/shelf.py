@@ -185,7 +185,16 @@ class Shelf:
     def open(self) -> Session:
         return open_session(self.db)
 
-    def do(self, step: Step, *, looks_at: str = "", reads: str = "", frees: str = "", kill: int | None = None) -> Ran:
+    def do(
+        self,
+        step: Step,
+        *,
+        looks_at: str = "",
+        reads: str = "",
+        frees: str = "",
+        kill: int | None = None,
+        observer: Callable[..., None] | None = None,
+    ) -> Ran:
         """Run an operation to its end, or until its change number `kill`, and check what there is then.
 
         `looks_at` is the drive it looks at, `reads` the one it reads whole, `frees` the one it may remove copies from.
@@ -197,7 +206,7 @@ class Shelf:
         wanted = self._wanted()
         self.operations += 1
         done, finished = Ran(), False
-        disk.set_observer(Killer(kill))
+        disk.set_observer(observer or Killer(kill))
         try:
             with self.open() as session:
                 done = Ran(step(session))
@@ -210,8 +219,7 @@ class Shelf:
             disk.set_observer(None)
         if finished:
             assert isinstance(done[-1], Summary)
-            if all((self.where / source / ".medback-source.xml").exists() for source in SOURCES):
-                self.behind.pop(looks_at, None)  # else a source's sidecars could not be told
+            self.behind[looks_at] = self._out_of_reach(looks_at)
             if reads:
                 self.rotted.pop(reads, None)
         self._nothing_lost(before, frees)
@@ -221,6 +229,18 @@ class Shelf:
         self._still_believed(believed, frees)
         self._sidecars_whole()
         return done if finished else Ran()
+
+    def twice(self, step: Step, **what: str) -> None:
+        """Run an operation to its end and once more: the second time there is nothing left to do."""
+        if not self.do(step, **what) or self.torn:
+            return
+        before = {name: self.files(name, damaged=True) for name in (*SOURCES, *self.drives())}
+        operations: list[str] = []
+        again = self.do(step, observer=lambda op, *_: operations.append(op), **what)
+        after = {name: self.files(name, damaged=True) for name in before}
+        assert again and after == before, "a second run moved something"
+        named = [op for op in operations if op.startswith("rename") or op in ("mkdir", "symlink")]
+        assert not named, f"a second run still wrote: {named}"
 
     def lose_db(self) -> None:
         for path in self.where.glob("session.db*"):
@@ -281,9 +301,10 @@ class Shelf:
                 if b".medback-damaged/" in path:
                     assert content in before[name].values()
                     continue
-                plain = os.path.join(os.fsencode(self.where / name), _ASIDE.sub(b"", path))
+                full = os.path.join(os.fsencode(self.where / name), path)
+                asked = wanted.get(full, set()) | wanted.get(_ASIDE.sub(b"", full), set())
                 moved = b"(before restore " in path and content in before[name].values()
-                assert moved or content in wanted.get(plain, ()), f"{path} in {name} holds what nobody asked for"
+                assert moved or content in asked, f"{path} in {name} holds what nobody asked for"
 
     def _believed_rightly(self) -> None:
         """What the session or a source's sidecar counts as a copy is whole on that drive, unless a hand was at work."""
@@ -324,6 +345,27 @@ class Shelf:
             for content in copies.keys() & current:
                 if there.get(copies[content] or b"") == content and not self._unsure(drives[0], content):
                     assert content in now[tid], f"a good copy of {content} on {drives[0]} is no longer believed"
+
+    def _out_of_reach(self, drive: str) -> set[Identity]:
+        """Contents that are not on a drive, named by sidecars medback could not rewrite: of a source that looks
+        unmounted, or of a directory that was moved by hand and not scanned since."""
+        with self.open() as session:
+            known = {
+                Path(os.fsdecode(os.path.join(*row)))
+                for row in session.db.execute(
+                    "SELECT s.path, d.path FROM directory d JOIN source s ON s.id = source_id"
+                )
+            }
+        there, tid = set(self.files(drive).values()) if drive in self.drives() else set(), self.tid(drive)
+        named = set()
+        for source in SOURCES:
+            mounted = (self.where / source / ".medback-source.xml").exists()
+            for sidecar in (self.where / source).rglob(".medback.xml"):
+                if not mounted or sidecar.parent not in known:
+                    for record in parse(sidecar.read_bytes()).files.values():
+                        if any(bd.target == tid for bd in record.bds):
+                            named.add(Identity(record.size, record.md5 or b""))
+        return named - there
 
     def _sidecars_whole(self) -> None:
         for name in (*SOURCES, *self.drives()):

@@ -320,6 +320,18 @@ class LifeWithDrives(RuleBasedStateMachine):
             if targets:
                 set_target(session, targets[number % len(targets)].id, state=state)
 
+    @rule(drive=drives, what=st.sampled_from(["update", "target", "discover", "verify"]))
+    def run_twice(self, drive: str, what: str) -> None:
+        steps: dict[str, Step] = {
+            "update": lambda session: update(session),
+            "target": lambda session: back_up(session, self.at(drive), yes=True),
+            "discover": lambda session: discover(session, self.at(drive), yes=True),
+            "verify": lambda session: verify(session, self.at(drive)),
+        }
+        self.shelf.date += 1000
+        looks_at = drive if what != "update" else ""
+        self.shelf.twice(steps[what], looks_at=looks_at, reads=drive if what == "verify" else "")
+
     # --- disasters ---------------------------------------------------------------------------------------------------
 
     @rule(keep_list=st.booleans())

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from medback_core import disk, model
+from medback_core.backup import back_up
 from medback_core.model import Identity, Standing
 from medback_core.reclaim import reclaim
 from medback_core.repair import repair
 from medback_core.restore import restore
 from medback_core.session import Session, copies_on, list_targets
 from medback_core.sidecar import parse
+from medback_core.sources import update
 from medback_core.verify import verify
 from worlds import MTIME, add, back, counted, new_session, rescan, run, write_tree
 
@@ -97,3 +100,26 @@ def test_a_sidecar_older_than_the_last_look_makes_no_copy_of_what_was_seen_to_be
     assert parse(sidecar.read_bytes()).files[b"a.txt"].bds == ()
     back(session, tmp / "t1")  # seen there again, it counts again
     assert counted(session) == {1: 2}
+
+
+@pytest.mark.parametrize("what", ["update", "verify", "target"])
+def test_a_second_run_writes_nothing_at_all(
+    world: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Not even the same bytes again: with a damaged file in the source every sidecar it reads was written anew."""
+    session, tmp = world
+    monkeypatch.setattr(model, "now", lambda: 1_800_000_000)
+    rot(tmp / "photos/a.txt")
+    step = {
+        "update": lambda: update(session),
+        "verify": lambda: verify(session, os.fsencode(tmp / "t1")),
+        "target": lambda: back_up(session, os.fsencode(tmp / "t1")),
+    }[what]
+    run(step())
+    named: list[str] = []
+    disk.set_observer(lambda op, *_: named.append(op) if op.startswith("rename") else None)
+    try:
+        run(step())
+    finally:
+        disk.set_observer(None)
+    assert named == []

@@ -23,8 +23,13 @@ def read_sidecar(root: disk.Root, directory: bytes) -> Sidecar | None:
 
     Raises OSError when it is there and can't be read.
     """
+    data = _bytes(root, directory)
+    return None if data is None else parse(data)
+
+
+def _bytes(root: disk.Root, directory: bytes) -> bytes | None:
     try:
-        return parse(root.read_whole(join(directory, SIDECAR_NAME), SIDECAR_LIMIT))
+        return root.read_whole(join(directory, SIDECAR_NAME), SIDECAR_LIMIT)
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -69,16 +74,16 @@ class Recorder:
         self._changes.setdefault(directory, _Changes()).rewrite = True
 
     def commit(self) -> None:
-        """Write every changed sidecar, durably; a damaged one is kept aside first. Raises OSError: some may then be
-        written and some not, and `commit` may be called again."""
+        """Write every sidecar that changed, durably; a damaged one is kept aside first. Raises OSError: some may then
+        be written and some not, and `commit` may be called again."""
         if not self._changes:
             return
         self.drive.check()
         root = self.drive.root
         with disk.Group(root) as group:
             for directory, changes in self._changes.items():
-                there = read_sidecar(root, directory)
-                sidecar = there or Sidecar()
+                there = _bytes(root, directory)
+                sidecar = Sidecar() if there is None else parse(there)
                 if sidecar.damage:
                     set_aside(root, directory)
                 for name in changes.drops:
@@ -89,8 +94,9 @@ class Recorder:
                         record.extra = was.extra
                         record.tags = record.tags or was.tags
                     sidecar.files[name] = record
-                if there is not None or sidecar.files:
-                    group.stage_bytes(join(directory, SIDECAR_NAME), render(sidecar))
+                data = render(sidecar)
+                if data != there and (there is not None or sidecar.files):
+                    group.stage_bytes(join(directory, SIDECAR_NAME), data)
             for _, error in group.publish():
                 if error is not None:
                     raise error
