@@ -180,8 +180,10 @@ def _condition(path: Path) -> str:
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=10)) as db:
             return _look_inside(db, path, status.st_size)
-    except sqlite3.DatabaseError as error:
-        if any(word in str(error) for word in ("unable to open", "readonly", "locked")):
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        if isinstance(error, sqlite3.Error) and any(
+            word in str(error) for word in ("unable to open", "readonly", "locked")
+        ):
             raise _explained(path, error) from error
         return "damaged" if was_ours else "foreign"
 
@@ -207,7 +209,7 @@ def _look_inside(db: sqlite3.Connection, path: Path, size: int) -> str:
         return "damaged"
     for table in ("source", "target", "directory", "file", "identity", "copy", "rollup"):
         db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
-    if size <= CHECKED_WHOLE and db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+    if size <= CHECKED_WHOLE and db.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
         return "damaged"
     return "ours"
 
