@@ -84,6 +84,11 @@ class Terminal:
         shell = self._tmux("list-panes", "-F", "#{pane_pid}").strip()
         return int(subprocess.run(["pgrep", "-P", shell], check=True, capture_output=True, text=True).stdout.split()[0])
 
+    @property
+    def mouse(self) -> str:
+        """`1` when the program in the terminal gets the mouse, else `0`."""
+        return self._tmux("display-message", "-p", "#{mouse_any_flag}").strip()
+
     def is_sane(self) -> bool:
         """Whether the terminal echoes, reads lines, shows its cursor and is out of the alternate screen."""
         self.type("clear; stty -a")

@@ -112,6 +112,15 @@ def test_from_an_empty_session_to_restored_files(terminal: Terminal, photos: Pat
     assert terminal.is_sane()
 
 
+@pytest.mark.parametrize(("words", "grabbed"), [((), "1"), (("--no-mouse",), "0"), (("tui", "--no-mouse"), "0")])
+def test_the_mouse_is_left_to_the_terminal_when_asked(
+    terminal: Terminal, tmp_path: Path, words: tuple[str, ...], grabbed: str
+):
+    terminal.run(PROGRAM, "--session-db", tmp_path / "s.db", *words)
+    terminal.wait_for("Nothing is backed up yet")
+    assert terminal.mouse == grabbed
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
 def test_a_signal_leaves_a_sane_terminal(terminal: Terminal, tmp_path: Path, number: signal.Signals):
     terminal.run(PROGRAM, "--session-db", tmp_path / "s.db")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from medback_core.errors import MedbackError
+from medback_core.errors import MedbackError, UsageError
 
 from . import app, backup, demo, plans, reporting, restore, sources, targets, upkeep
 from .interrupts import Interrupted, Interrupts
@@ -29,16 +29,19 @@ EXIT_CODES = (
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=f"{SIZE_HELP} {EXIT_CODES}",
 )
+@click.option("--no-mouse", is_flag=True, help="In the app: leave the mouse to the terminal.")
 @common_options
 @click.pass_context
-def medback(ctx: click.Context) -> None:
+def medback(ctx: click.Context, no_mouse: bool) -> None:
     """Backups over a shelf of drives smaller than your data.
 
     medback knows what is not safe yet, which drive to plug in next, and whether all of it comes back. Files stay
     ordinary files on ordinary drives. Without a command it opens the app.
     """
     if ctx.invoked_subcommand is None:
-        app.open_app(ctx.meta["medback.run"])
+        app.open_app(ctx.meta["medback.run"], mouse=not no_mouse)
+    elif no_mouse:
+        raise UsageError("--no-mouse is for the app: medback --no-mouse, or medback tui --no-mouse")
 
 
 for _title, *_modules in (
