@@ -211,6 +211,11 @@ class _Run:
                 self._flushed = time.monotonic()
                 yield from flush_sources(self.session)
         yield from self._publish()
+        for candidate in list(self.landing.taken):
+            yield from self._one(candidate)
+            if self.landing.is_full:
+                yield from self._publish()
+        yield from self._publish()
 
     def _publish(self) -> Iterator[Event]:
         for candidate in self.landing.collect():

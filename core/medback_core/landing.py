@@ -66,6 +66,7 @@ class Landing:
         self.recorder = Recorder(drive)
         self.tally = Tally()
         self.promised: set[bytes] = set()  # final names of what is under way
+        self.taken: list[Candidate] = []  # whose names the drive holds to be others' (A and a): once more, beside those
         self._adopted: list[Copy] = []
         self._batch: Batch | None = None
         self._ready: Batch | None = None
@@ -202,6 +203,9 @@ class Landing:
             recorded = []
             for one in verified:
                 error = outcome[id(one.staged)]
+                if isinstance(error, FileExistsError) and one.candidate not in self.taken:
+                    self.taken.append(one.candidate)
+                    continue
                 if error is not None:
                     yield Skipped(self._shown(one), f"could not be named on the drive: {error.strerror}")
                     continue

@@ -207,14 +207,14 @@ class PowerCut:
         self._settle_names(lambda parent: parent.drive == node.drive)
 
     def _settle_names(self, is_synced) -> None:
+        """A journal keeps a change whole: one of its steps is never durable without the others."""
         left = []
         for change in self.pending:
-            for parent, name, node in change.steps:
-                if is_synced(parent):
-                    _apply(parent.kept, name, node)
-            change.steps = [step for step in change.steps if not is_synced(step[0])]
-            if change.steps:
+            if not any(is_synced(parent) for parent, _, _ in change.steps):
                 left.append(change)
+                continue
+            for parent, name, node in change.steps:
+                _apply(parent.kept, name, node)
         self.pending = left
 
     def _rename(self, source: object, old: bytes, destination: object, new: bytes) -> None:

@@ -40,11 +40,8 @@ def test_what_was_not_durable_is_gone_after_a_power_cut(
     wrong: list[str] = []
     for db, point in sampled(tries, SAMPLES):
         at_once = _cut(where, scenario, point, Dropped(), known, before, db)
-        wanted = dict(undisturbed)
         found = end(where, scenario)
-        if db != "kept":  # what stands again by then need not be expected once more
-            del wanted["expected"], found["expected"]
-        after = differences(found, wanted)
+        after = differences(found, undisturbed) if db == "kept" else differences(_content(found), _content(undisturbed))
         wrong += judge(rows[db], f"power cut at change {point}, DB {db}", at_once + after)
     assert not wrong, "\n".join(wrong)
 
@@ -63,6 +60,17 @@ def test_what_was_not_durable_is_torn_and_reordered_by_a_power_cut(
         after = differences(end(where, scenario), undisturbed)
         wrong += judge(row, f"power cut at change {point}, seed {seed}", at_once + after)
     assert not wrong, "\n".join(wrong)
+
+
+def _content(state: dict[str, object]) -> dict[str, object]:
+    """What must be the same though the session forgot what it was about: the sources' files, which contents lie on each
+    drive, how many copies count. A file it had just put there may then be nobody's, and have another name."""
+    same = {key: state[key] for key in state if key == "by copies" or key in ("tree photos", "tree music")}
+    for drive in ("tree t1", "tree t2"):
+        files = state.get(drive, {})
+        assert isinstance(files, dict)
+        same[drive] = {content for name, (content, _) in files.items() if not name.startswith(b".medback")}
+    return same
 
 
 def _undisturbed(where: Path, scenario: Scenario) -> tuple[dict[str, object], set[bytes], list[str], int]:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 from collections.abc import Sequence
 
 import click
 
+from medback_core import names
 from medback_core.errors import MedbackError, UsageError
 
 from . import app, backup, demo, plans, reporting, restore, sources, targets, upkeep
 from .interrupts import Interrupted, Interrupts
 from .log import keep_traceback
 from .options import SIZE_HELP, Commands, Settings, common_options
-from .outcome import BUG, REFUSED, USAGE
+from .outcome import BUG, REFUSED, SKIPPED, USAGE
 from .running import Run
 
+# What a drive that fails, or is full or gone, answers at any call: no bug.
+DRIVE_FAILS = frozenset(
+    getattr(errno, name, errno.EIO)
+    for name in ("EIO", "ENOSPC", "EDQUOT", "EROFS", "ENODEV", "ENXIO", "ESTALE", "ENOTCONN", "ESHUTDOWN", "EINTR")
+)
 EXIT_CODES = (
     "Exit codes: 0 done; 2 usage; 3 done, but for entries that are listed; 4 refused, nothing changed; 5 damage found; "
     "6 done as far as it goes, more targets are needed; 130 interrupted, run it again to go on."
@@ -96,6 +103,13 @@ def _run(run: Run, words: list[str]) -> None:
         outcome.fail(error)
     except BrokenPipeError:
         reporting.silence()  # the reader has seen enough; what was done is kept
+    except OSError as error:
+        if error.errno in DRIVE_FAILS:
+            outcome.codes.add(SKIPPED)
+            what = names.display_name(error.filename) + ": " if error.filename is not None else ""
+            outcome.error = ("drive-fails", f"{what}{error.strerror}; what was recorded is kept, run it again to go on")
+        else:
+            _unexpected(run, error)
     except Exception as error:  # noqa: BLE001 - the one place where a bug ends: logged, told in one line, exit code 1
         _unexpected(run, error)
 

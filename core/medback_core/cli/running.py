@@ -176,12 +176,19 @@ class Run:
     def say(self, words: str) -> None:
         """A line of a report, on standard output; nothing with --json or -q."""
         if not self.settings.json and not self.settings.quiet:
-            print(words)
+            self._print(words)
 
     def answer_line(self, words: str) -> None:
         """A line of what was asked for, on standard output, with -q too."""
         if not self.settings.json:
+            self._print(words)
+
+    @staticmethod
+    def _print(words: str) -> None:
+        try:
             print(words)
+        except OSError as error:
+            raise BrokenPipeError from error  # a terminal that was closed says EIO: no drive fails
 
     def table(self, columns: list[str | tuple[str, str]], rows: list[list[Any]]) -> None:
         """A table of what was asked for; a column given as (title, "right") stands right. Cells are no markup."""
