@@ -198,10 +198,10 @@ CREATE TABLE placed (
 CREATE TABLE landing (target_id INTEGER NOT NULL, path BLOB NOT NULL, PRIMARY KEY (target_id, path)) WITHOUT ROWID;
 
 -- what a target's own sidecars must still be told when the drive is next seen
-CREATE TABLE pending (
+CREATE TABLE pending (  -- columns in the order of the key: else SQLite 3.40's quick_check sees NULLs that are not there
     target_id INTEGER NOT NULL,
-    identity_id INTEGER NOT NULL,
     path BLOB NOT NULL,
+    identity_id INTEGER NOT NULL,
     PRIMARY KEY (target_id, path, identity_id)
 ) WITHOUT ROWID;
 
