@@ -176,20 +176,25 @@ class Staging:
         stage_small_copy. Every 64 MiB are made durable as they grow, so that progress is honest. Closing the generator
         removes the temporary file.
         """
+        from concurrent.futures import ThreadPoolExecutor  # dear to import, and no small file needs it
+
         fd, temporary = self._create(rel, mode)
         try:
             digest = hashlib.md5(usedforsecurity=False)
-            buffer = bytearray(min(CHUNK, expected.size + 1))
-            view = memoryview(buffer)
+            chunk, other = (memoryview(bytearray(min(CHUNK, expected.size + 1))) for _ in range(2))
             done = unsynced = 0
-            with open(source_fd, "rb", buffering=0, closefd=False) as source:
+            # One chunk is hashed in a thread while it is written and the next one is read.
+            with ThreadPoolExecutor(1) as beside, open(source_fd, "rb", buffering=0, closefd=False) as source:
                 source.seek(0)
-                while got := source.readinto(buffer):
-                    digest.update(view[:got])
+                hashed = beside.submit(digest.update, b"")
+                while got := source.readinto(chunk):
+                    hashed.result()
+                    hashed = beside.submit(digest.update, chunk[:got])
                     done += got
                     unsynced += got
                     if done <= expected.size:  # beyond, it differs: read on only to know what it is
-                        primitives.write(fd, view[:got])
+                        primitives.write(fd, chunk[:got])
+                    chunk, other = other, chunk
                     if unsynced >= SYNC_EVERY:
                         primitives.fdatasync(fd)
                         unsynced = 0
