@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from . import report
@@ -58,13 +59,13 @@ def compare(rows: Sequence[Row], size: str, place: Path) -> list[report.Compared
     results = []
     for data, (files, file_bytes) in COMPARED[size].items():
         world = World(place / data, files, file_bytes)
-        for row in rows:
-            if row.data == data:
-                ours, peer = alternating(row, world, 1 if size == "tiny" else ROUNDS)
-                note = row.note(world, ours) if row.note else ""
-                results.append(report.Compared(row, files, ours, peer, note))
-                print(report.aligned(report.compared_table(results[-1:])[1:]), file=sys.stderr)
-        world.remove()
+        with closing(world):
+            for row in rows:
+                if row.data == data:
+                    ours, peer = alternating(row, world, 1 if size == "tiny" else ROUNDS)
+                    note = row.note(world, ours) if row.note else ""
+                    results.append(report.Compared(row, files, ours, peer, note))
+                    print(report.aligned(report.compared_table(results[-1:])[1:]), file=sys.stderr)
     return results
 
 
@@ -73,10 +74,10 @@ def grow(rows: Sequence[Row], size: str, place: Path) -> list[report.Grown]:
     taken: dict[str, dict[int, Taken]] = {row.name: {} for row in rows}
     for files in (BASE_FILES, *GROWING[size]):
         world = World(place / f"grow-{files}", files)
-        for row in rows:
-            taken[row.name][files] = once(row, row.ours, world)
-            print(f"{files:>9,}  {row.name:<16} {report.seconds(taken[row.name][files].seconds)}", file=sys.stderr)
-        world.remove()
+        with closing(world):
+            for row in rows:
+                taken[row.name][files] = once(row, row.ours, world)
+                print(f"{files:>9,}  {row.name:<16} {report.seconds(taken[row.name][files].seconds)}", file=sys.stderr)
     return [report.Grown(row, taken[row.name].pop(BASE_FILES), taken[row.name]) for row in rows]
 
 

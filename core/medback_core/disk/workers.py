@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import marshal
 import os
 import socket
@@ -74,6 +75,8 @@ def take_worker() -> Worker | None:
             return _idle.pop()
     if not (HAS_PROCESSES and sys.executable):
         return None
+    atexit.unregister(close_idle)
+    atexit.register(close_idle)
     try:
         return Worker()
     except OSError:
