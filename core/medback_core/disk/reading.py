@@ -8,7 +8,7 @@ import os
 from collections.abc import Generator
 from typing import NamedTuple, TypeVar
 
-from medback_core.disk import portable
+from medback_core.disk import portable, worker_process
 from medback_core.disk.root import Root
 from medback_core.model import Identity
 
@@ -89,22 +89,8 @@ def _drop_cache(fd: int) -> bool:
 
 def is_uncached(fd: int, size: int) -> bool:
     """Whether no page of a file lies in the page cache, as far as the kernel tells: all pages counted by cachestat
-    (6.5), else probed MiB by MiB with RWF_NOWAIT. False when it doesn't tell. An empty file has nothing to prove."""
+    (6.5), else probed. False when it doesn't tell. An empty file has nothing to prove."""
     if size == 0:
         return True
     cached = portable.cached_pages(fd)
-    if cached is not None:
-        return cached == 0
-    if not hasattr(os, "preadv") or not hasattr(os, "RWF_NOWAIT"):
-        return False
-    probe = bytearray(1)
-    # From the end: a probe may start reading ahead, which must not make the next one look cached.
-    for offset in range((size - 1) // CHUNK * CHUNK, -1, -CHUNK):
-        try:
-            os.preadv(fd, [probe], offset, os.RWF_NOWAIT)
-        except BlockingIOError:
-            continue
-        except OSError:
-            return False  # this file system can't tell
-        return False
-    return True
+    return worker_process.is_uncached(fd, size) if cached is None else cached == 0

@@ -109,7 +109,7 @@ def _read_back(directory: int, name: bytes, size: int) -> tuple[bytes, bool]:
         fd = os.open(name, _READ, dir_fd=directory)
         try:
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            uncached = _is_uncached(fd, size)
+            uncached = is_uncached(fd, size)
             data = os.read(fd, size + 1)
         finally:
             os.close(fd)
@@ -118,8 +118,11 @@ def _read_back(directory: int, name: bytes, size: int) -> tuple[bytes, bool]:
     return (md5(data, usedforsecurity=False).digest() if len(data) == size else b""), uncached
 
 
-def _is_uncached(fd: int, size: int) -> bool:
-    """Whether none of a small file lies in the page cache, probed every 64 KiB: it can't be had without waiting."""
+def is_uncached(fd: int, size: int) -> bool:
+    """Whether none of a file lies in the page cache, probed every 64 KiB: it can't be had without waiting. False where
+    the system or the file system can't tell."""
+    if not hasattr(os, "preadv") or not hasattr(os, "RWF_NOWAIT"):
+        return False
     probe = bytearray(1)
     # From the end: a probe may start reading ahead, which must not make the next one look cached.
     for offset in range((size - 1) // _PROBE * _PROBE, -1, -_PROBE):
@@ -128,7 +131,7 @@ def _is_uncached(fd: int, size: int) -> bool:
         except BlockingIOError:
             continue
         except OSError:
-            return False  # this file system can't tell
+            return False
         return False
     return True
 
