@@ -25,7 +25,7 @@ from .errors import Refused
 from .model import ContextSummary, Source, Standing, is_metadata
 from .session import Session, list_sources, list_targets, placement
 from .session.expected import all_known
-from .sidecar import whole
+from .sidecar import is_whole
 
 __all__ = ["add_restore_context", "context_of", "expect_again", "finish_expected", "write_restore"]
 
@@ -111,7 +111,7 @@ def write_restore(session: Session, path: bytes) -> ContextSummary:
         with disk.Root(parent) as root, ExitStack() as stack:
             with suppress(Refused):  # another medback is at work there: what lies about may be its own
                 stack.enter_context(disk.lock_drive(root))
-                disk.clean_temporaries(root, b"", [name for name, _ in root.scan(b"")], whole)
+                disk.clean_temporaries(root, b"", [name for name, _ in root.scan(b"")], is_whole)
             if there is not None and there.st_size and not _looks_like_context(root, name):
                 raise Refused("bad-path", f"{shown} is there and is no restore context; choose another name")
             with disk.Group(root, group_sync=False) as group:

@@ -8,7 +8,7 @@ from . import disk, names
 from .errors import DriveGone, Refused
 from .model import TARGET_IDENTITY_NAME, Target
 from .session import Session, aliases_of, folders, target_by_id
-from .sidecar import TargetIdentity, family_target_id, parse_target_identity, render_target_identity
+from .sidecar import TargetIdentity, family_target_id, is_whole, parse_target_identity, render_target_identity
 
 IDENTITY_LIMIT = 1 << 20
 FAMILY_NAMES = (b".bkp_id", b".mdbackup.xml")
@@ -45,7 +45,7 @@ class Drive:
 def read_identity(root: disk.Root) -> TargetIdentity | None:
     """What the drive says it is; None when it says nothing. An unreadable identity has the id ""."""
     try:
-        data = root.read_whole(TARGET_IDENTITY_NAME, IDENTITY_LIMIT)
+        data = disk.read_own(root, TARGET_IDENTITY_NAME, IDENTITY_LIMIT, is_whole)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -21,7 +21,7 @@ from .model import (
     is_metadata,
 )
 from .session import join
-from .sidecar import SIDECAR_LIMIT, Sidecar, parse_family, whole
+from .sidecar import SIDECAR_LIMIT, Sidecar, is_whole, parse_family
 from .target_records.recorder import read_sidecar
 from .targets import Drive
 
@@ -79,7 +79,7 @@ def walk_drive(drive: Drive, *, family: bool, clean: bool = False) -> Iterator[D
         files.sort(key=lambda entry: entry[0])
         sidecar = Sidecar()
         try:
-            if clean and temporary and disk.clean_temporaries(root, here, temporary, whole).adopted:
+            if clean and temporary and SIDECAR_NAME in disk.clean_temporaries(root, here, temporary, is_whole).adopted:
                 has.add(SIDECAR_NAME)
             if SIDECAR_NAME in has:
                 sidecar = read_sidecar(root, here) or sidecar

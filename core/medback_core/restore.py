@@ -56,7 +56,7 @@ from .session.lacking import (
     put_lacking,
 )
 from .session.values import signed
-from .sidecar import whole
+from .sidecar import is_whole
 from .source_identity import read_metadata, write_metadata
 from .source_records import flush_sources
 from .targets import Drive, open_drive, resolve_target
@@ -223,7 +223,7 @@ class _Run:
             return
         for directory in {os.path.dirname(destination.rel(row[2])) for row in lacking}:
             with suppress(OSError):  # not there yet, or it will be told when the files are put there
-                disk.clean_temporaries(root, directory, [name for name, _ in root.scan(directory)], whole)
+                disk.clean_temporaries(root, directory, [name for name, _ in root.scan(directory)], is_whole)
 
     def _asked(self, reader: Session, destination: Destination, only: bytes | None) -> Iterator[Expected]:
         if not self.deleted:

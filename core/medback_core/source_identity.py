@@ -30,6 +30,7 @@ from .sidecar.source_metadata import (
     parse_source_metadata,
     render_source_metadata,
 )
+from .sidecar.wholeness import is_whole
 
 UNREADABLE = SourceMetadata(id="", alias="", damage=("it cannot be read",))
 
@@ -37,7 +38,7 @@ UNREADABLE = SourceMetadata(id="", alias="", damage=("it cannot be read",))
 def read_metadata(root: disk.Root) -> SourceMetadata | None:
     """What the directory says it is; None when it says nothing. The id is "" where it says so unreadably."""
     try:
-        return parse_source_metadata(root.read_whole(SOURCE_METADATA_NAME, METADATA_LIMIT))
+        return parse_source_metadata(disk.read_own(root, SOURCE_METADATA_NAME, METADATA_LIMIT, is_whole))
     except FileNotFoundError:
         return None
     except OSError:

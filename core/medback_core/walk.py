@@ -33,8 +33,9 @@ from .reconcile import Directory, Manner, Question, Tally, answer, reconcile, va
 from .recording import Recording
 from .session import Session, SidecarStat, find_directory, join, links_in, source_totals
 from .session.scanning import Moved, ScanRow, has_files, rows_by_inode, scan_rows
-from .sidecar.reading import parse, parse_family, whole
+from .sidecar.reading import parse, parse_family
 from .sidecar.records import SIDECAR_LIMIT, Sidecar
+from .sidecar.wholeness import is_whole
 from .source_identity import damaged_name, keep_damaged
 
 _PACE = 0.1  # seconds between two reports, and the longest time without a chance to be cancelled
@@ -258,8 +259,8 @@ class Walk:
         if not left or not self.manner.hashing:
             return
         try:
-            cleaned = disk.clean_temporaries(self.root, directory.rel, left, whole)
-            if cleaned.adopted and (status := self.root.stat(directory.path(SIDECAR_NAME))) is not None:
+            cleaned = disk.clean_temporaries(self.root, directory.rel, left, is_whole)
+            if SIDECAR_NAME in cleaned.adopted and (status := self.root.stat(directory.path(SIDECAR_NAME))) is not None:
                 listing.metadata[SIDECAR_NAME] = status
         except OSError as error:
             shown = names.display_name(directory.path(left[0]))

@@ -393,3 +393,17 @@ def test_a_copy_a_killed_run_put_under_another_name_is_found_again(world):
     assert sorted(os.fsdecode(n) for n in tree(tmp / "t1/photos") if b"/" not in n) == sorted(
         ["a.txt", beside, "empty"]
     )
+
+
+def test_identities_a_power_cut_took_the_names_of_are_adopted(world):
+    """On a drive without a journal a file that replaces another can lose its name: it lies whole beside it then."""
+    session, tmp = world
+    back(session, tmp / "t1")
+    for path in (tmp / "photos/.medback-source.xml", tmp / "t1/.medback-target.xml"):
+        path.rename(path.with_name(f".medback-tmp-0123456789ab{path.name}"))
+    (tmp / "photos/.medback-tmp-0123456789ac.medback-source.xml").write_bytes(b"<medback")
+    write_tree(tmp / "photos", {"new": 10})
+    ran = back(session, tmp / "t1")
+    assert ran.summary.copied == 1 and len(list_targets(session)) == 1
+    assert (tmp / "photos/.medback-source.xml").exists() and (tmp / "t1/.medback-target.xml").exists()
+    assert not list(tmp.rglob(".medback-tmp-*"))

@@ -824,7 +824,7 @@ def test_killed_at_any_change_it_converges(tmp_path: Path) -> None:
         finally:
             disk.set_observer(None)
         for sidecar in world.src.rglob(".medback.xml"):
-            assert walk.whole(sidecar.read_bytes())
+            assert whole(sidecar.read_bytes())
         if number % 2:
             world.lose_db()
         else:

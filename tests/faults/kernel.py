@@ -29,7 +29,7 @@ def environment(where: Path) -> dict[str, str]:
         **os.environ,
         "MEDBACK_SESSION_DB": str(where / "session.db"),
         "HOME": str(where),
-        "XDG_STATE_HOME": str(where / "state"),
+        "XDG_STATE_HOME": str(where.parent / "state"),
         "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin",
     }
 
@@ -74,6 +74,15 @@ def injected(where: Path, calls: str, what: str, when: str, *words: str) -> subp
     )
     told = log.read_text(errors="replace")
     return done if "INJECTED" in told or "killed by" in told or "--- SIG" in told else None
+
+
+def calls_made(where: Path, calls: str, *words: str) -> range:
+    """The numbers of the calls a command makes from the first that has to do with the world on: before, it starts."""
+    log = where.parent / "strace.log"
+    medback(where, *words, before=("strace", "-f", "-qq", "-o", str(log), "-e", f"trace={calls}"))
+    lines = [line for line in log.read_text(errors="replace").splitlines() if "(" in line]
+    first = next((number for number, line in enumerate(lines, 1) if str(where) in line), len(lines))
+    return range(first, len(lines) + 1)
 
 
 def can_trace(where: Path) -> None:

@@ -103,10 +103,13 @@ class Shelf:
         return found
 
     def rot_in(self, name: str) -> set[bytes]:
-        """Paths of rot outside `.medback-damaged`."""
+        """Paths of rot outside `.medback-damaged`. What a restore set aside is the person's own file, whatever it holds:
+        it may be copied like any other."""
         base = os.fsencode(self.place(name))
         rot = set()
         for path in self.files(name):
+            if b" (before restore " in path:
+                continue
             with open(os.path.join(base, path), "rb") as stream:
                 if stream.read(3) == ROT:
                     rot.add(path)

@@ -17,9 +17,10 @@ def keep_traceback(words: list[str], error: BaseException) -> str:
     data = "".join(names.display_name(line.rstrip("\n")) + "\n" for line in "".join(lines).splitlines()).encode()
     directory = platformdirs.user_log_path("medback", appauthor=False)
     name = f"error-{model.date_stamp(model.now())}-{os.getpid()}.log"
+    there = next(parent for parent in (directory, *directory.parents) if parent.is_dir())
     try:
-        with disk.Root(b"/" if os.sep == "/" else os.fsencode(directory.anchor)) as root:
-            rel = os.fsencode(directory.relative_to(directory.anchor).as_posix()) + b"/" + os.fsencode(name)
+        with disk.Root(os.fsencode(there)) as root:
+            rel = os.fsencode((directory / name).relative_to(there).as_posix())
             disk.write_whole(root, rel, data, mode=0o600)
     except OSError as problem:
         return f"no log could be written: {problem.strerror}; -v shows the traceback"

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from medback_core.disk import primitives
 from medback_core.disk.group import Group
 from medback_core.disk.root import Root
-from medback_core.model import SIDECAR_NAME, TEMPORARY_PREFIX
+from medback_core.model import TEMPORARY_PREFIX
 
 TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + rb"[0-9a-f]{12}(?P<final>\.medback.*)?", re.DOTALL)
-_SIDECAR_MAX = 1 << 30
+_OWN_MAX = 1 << 30
 
 
 def write_whole(root: Root, rel: bytes, data: bytes, *, mode: int = 0o666) -> bool:
@@ -44,11 +44,11 @@ def move(root: Root, old_rel: bytes, new_rel: bytes) -> None:
     new_directory, new_name = root.split(new_rel)
     made = root.make_directories(new_directory)
     with root.directory(old_directory) as source, root.directory(new_directory) as destination:
+        for path in made:  # first: a durable name in a directory that is not durable is none
+            primitives.fsync_directory(root.open_directory(path.rpartition(b"/")[0]))
         primitives.rename_noreplace(source, old_name, destination, new_name)
         root.forget_directory(old_rel)
         primitives.fsync_directory(destination)
-        for path in reversed(made):
-            primitives.fsync_directory(root.open_directory(path.rpartition(b"/")[0]))
         if source != destination:
             primitives.fsync_directory(source)
 
@@ -108,59 +108,68 @@ class Cleaned:
     """What clean_temporaries did in one directory."""
 
     removed: int = 0
-    adopted: bool = False  # a whole temporary sidecar became the sidecar
+    adopted: tuple[bytes, ...] = ()  # names that whole temporary files were given
     failed: int = 0  # could not be removed; harmless, tried again next time
 
 
 def clean_temporaries(
-    root: Root, rel: bytes, names: Iterable[bytes], is_whole: Callable[[bytes], bool] = lambda data: False
+    root: Root, rel: bytes, names: Iterable[bytes], is_whole: Callable[[bytes, bytes], bool] = lambda name, data: False
 ) -> Cleaned:
     """Remove what a killed run left in a directory, of the `names` that are there; only under the drive's lock.
 
-    When the directory has no sidecar, the newest temporary sidecar that `is_whole` holds to be complete is adopted
-    first (a power cut on a file system without a journal can lose a name, never both files). Only regular files whose
-    whole name is one of medback's temporary names are touched. Raises OSError when adopting fails.
+    Where a file of medback's own is missing, the newest temporary one that `is_whole` (its name, its bytes) holds to be
+    complete is adopted first (a power cut on a file system without a journal can lose a name, never both files). Only
+    regular files whose whole name is one of medback's temporary names are touched. Raises OSError when adopting fails.
     """
-    found: list[tuple[bytes, os.stat_result]] = []
     prefix = rel + b"/" if rel else b""
-    for name in names:
-        if TEMPORARY.fullmatch(name) is None:
-            continue
-        status = root.stat(prefix + name)
-        if status is not None and stat.S_ISREG(status.st_mode):
-            found.append((name, status))
+    found = _temporaries(root, prefix, names)
     if not found:
         return Cleaned()
+    adopted: dict[bytes, bytes] = {}  # temporary name -> the name it was given
     with root.directory(rel) as handle:
-        adopted = _adopt(root, prefix, handle, found, is_whole)
+        for name, final in found:
+            missing = final and root.stat(prefix + final) is None
+            if missing and _is_whole_file(root, prefix + name, final, is_whole):
+                primitives.rename_noreplace(handle, name, handle, final)
+                primitives.fsync_directory(handle)
+                adopted[name] = final
         removed = failed = 0
         for name, _ in found:
-            if name == adopted:
+            if name in adopted:
                 continue
             try:
                 primitives.unlink(handle, name)
                 removed += 1
             except OSError:
                 failed += 1
-    return Cleaned(removed, adopted is not None, failed)
+    return Cleaned(removed, tuple(adopted.values()), failed)
 
 
-def _adopt(
-    root: Root, prefix: bytes, handle: int, found: list[tuple[bytes, os.stat_result]], is_whole: Callable[[bytes], bool]
-) -> bytes | None:
-    """Make the newest whole temporary sidecar the sidecar; its name, or None."""
-    if root.stat(prefix + SIDECAR_NAME) is not None:
-        return None
-    for name, _ in sorted(found, key=lambda item: item[1].st_mtime_ns, reverse=True):
+def read_own(root: Root, name: bytes, limit: int, is_whole: Callable[[bytes, bytes], bool]) -> bytes:
+    """All bytes of one of medback's own files at the root; where it is missing, those of the temporary one that
+    `clean_temporaries` will adopt. Raises OSError, FileNotFoundError where there is neither."""
+    try:
+        return root.read_whole(name, limit)
+    except FileNotFoundError:
+        for temporary, final in _temporaries(root, b"", [entry for entry, _ in root.scan(b"")]):
+            if final == name and _is_whole_file(root, temporary, name, is_whole):
+                return root.read_whole(temporary, limit)
+        raise
+
+
+def _temporaries(root: Root, prefix: bytes, names: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
+    """(name, the name it was to be given, b"" for content) of every temporary file among these, the newest first."""
+    found: list[tuple[int, bytes, bytes]] = []
+    for name in names:
         match = TEMPORARY.fullmatch(name)
-        if match is None or match["final"] != SIDECAR_NAME:
-            continue
-        try:
-            data = root.read_whole(prefix + name, _SIDECAR_MAX)
-        except OSError:
-            continue  # can't be read: nothing to adopt
-        if is_whole(data):
-            primitives.rename_noreplace(handle, name, handle, SIDECAR_NAME)
-            primitives.fsync_directory(handle)
-            return name
-    return None
+        status = root.stat(prefix + name) if match is not None else None
+        if match is not None and status is not None and stat.S_ISREG(status.st_mode):
+            found.append((status.st_mtime_ns, name, match["final"] or b""))
+    return [(name, final) for _, name, final in sorted(found, reverse=True)]
+
+
+def _is_whole_file(root: Root, rel: bytes, final: bytes, is_whole: Callable[[bytes, bytes], bool]) -> bool:
+    try:
+        return is_whole(final, root.read_whole(rel, _OWN_MAX))
+    except OSError:
+        return False  # can't be read: nothing to adopt

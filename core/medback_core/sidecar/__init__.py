@@ -18,6 +18,7 @@ from .records import (
 )
 from .source_metadata import Sibling, SourceMetadata, TargetFact, parse_source_metadata, render_source_metadata
 from .target_identity import TargetIdentity, family_target_id, parse_target_identity, render_target_identity
+from .wholeness import is_whole
 from .writing import render
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "TargetIdentity",
     "Trust",
     "family_target_id",
+    "is_whole",
     "parse",
     "parse_family",
     "parse_source_metadata",

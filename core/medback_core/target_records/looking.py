@@ -43,7 +43,7 @@ from ..session import (
     source_by_id,
     was_seen,
 )
-from ..sidecar import FileRecord, Sidecar, Trust, whole
+from ..sidecar import FileRecord, Sidecar, Trust, is_whole
 from ..targets import Drive
 from .agreeing import lies_there, same_time
 from .missed import Missed
@@ -123,8 +123,8 @@ class _Look:
     def _directory(self, directory: bytes, entries: dict[bytes, os.stat_result | OSError]) -> Iterator[Event]:
         root = self.drive.root
         if self.drive.writable:
-            cleaned = disk.clean_temporaries(root, directory, list(entries), whole)
-            if cleaned.adopted:
+            cleaned = disk.clean_temporaries(root, directory, list(entries), is_whole)
+            if SIDECAR_NAME in cleaned.adopted:
                 entries[SIDECAR_NAME] = OSError()  # there is one now
         if SIDECAR_NAME not in entries:
             self._stray(directory, entries, Sidecar())

@@ -383,7 +383,7 @@ def test_at_any_operation_a_fault_leaves_only_whole_files_and_a_second_run_finis
             for directory in (b"", b"d0", b"d1"):
                 if root.stat(directory) is not None:
                     names = [name for name, _ in root.scan(directory)]
-                    disk.clean_temporaries(root, directory, names, lambda data: False)
+                    disk.clean_temporaries(root, directory, names)
             assert _temporaries(root) == []
             _whole_run(root, items)
             assert sorted(_files(root)) == ["d0/.medback.xml", "d0/f0", "d0/f2", "d1/f1", "d1/f3"]

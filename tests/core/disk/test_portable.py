@@ -56,7 +56,7 @@ with disk.Root(top + b"/drive") as root, disk.lock_drive(root), disk.lock_sessio
     disk.sync_drive(root)
     assert root.is_same_drive() and root.file_system.total > 0
     assert hashing.hash_file((root.open_directory(b"c"), b"large")).identity == identity
-    disk.clean_temporaries(root, b"c", [b"large"], bool)
+    disk.clean_temporaries(root, b"c", [b"large"])
     disk.birth_ns(top)
 print("fine")
 """
