@@ -66,7 +66,7 @@ class World:
     def clear(self, directory: Path) -> None:
         """Make `directory` an empty one, or, where that can be, a new drive: an ext4 file system of its own. Where many
         files were just deleted ext4 is slow to make new ones, which no new drive is."""
-        subprocess.run(["umount", "-q", directory], check=False)
+        subprocess.run(["umount", "-q", directory], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         if not MOUNTS:
@@ -113,7 +113,7 @@ class World:
     def close(self) -> None:
         """Leave nothing behind."""
         for directory in (self.drive, self.copy, self.place / "elsewhere"):
-            subprocess.run(["umount", "-q", directory], check=False)
+            subprocess.run(["umount", "-q", directory], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(self.place, ignore_errors=True)
 
     def _make_files(self) -> None:
