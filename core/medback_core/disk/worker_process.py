@@ -100,22 +100,36 @@ def _copy(
 
 def read_back(directory: int, files: list[tuple[bytes, int]]) -> list[tuple[bytes, bool]]:
     """Read each (name, size) as the drive holds it: its MD5, and whether the kernel's memory held none of it; b"" for
-    one that can't be read, or is larger than told."""
-    return [_read_back(directory, name, size) for name, size in files]
+    one that can't be read, or has another size. The drive is told of all of them before the first is waited for."""
+    opened = [_open_uncached(directory, name, size) for name, size in files]
+    results = []
+    for (fd, uncached), (_, size) in zip(opened, files, strict=True):
+        data = b""
+        if fd >= 0:
+            try:
+                with suppress(OSError):
+                    data = os.read(fd, size + 1)
+            finally:
+                os.close(fd)
+        whole = fd >= 0 and len(data) == size
+        results.append((md5(data, usedforsecurity=False).digest() if whole else b"", uncached))
+    return results
 
 
-def _read_back(directory: int, name: bytes, size: int) -> tuple[bytes, bool]:
+def _open_uncached(directory: int, name: bytes, size: int) -> tuple[int, bool]:
+    """A descriptor on a file whose cached pages were dropped and whose reading was begun, -1 where that can't be; and
+    whether no page was left."""
     try:
         fd = os.open(name, _READ, dir_fd=directory)
-        try:
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            uncached = is_uncached(fd, size)
-            data = os.read(fd, size + 1)
-        finally:
-            os.close(fd)
-    except (OSError, AttributeError):  # or a system that has no such advice
-        return b"", False
-    return (md5(data, usedforsecurity=False).digest() if len(data) == size else b""), uncached
+    except OSError:
+        return -1, False
+    try:
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        uncached = is_uncached(fd, size)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED)
+    except (OSError, AttributeError):  # a system that takes no such advice
+        return fd, False
+    return fd, uncached
 
 
 def is_uncached(fd: int, size: int) -> bool:
