@@ -183,10 +183,10 @@ class Staging:
             digest = hashlib.md5(usedforsecurity=False)
             chunk, other = (memoryview(bytearray(min(CHUNK, expected.size + 1))) for _ in range(2))
             done = unsynced = 0
-            # One chunk is hashed in a thread while it is written and the next one is read.
-            with ThreadPoolExecutor(1) as beside, open(source_fd, "rb", buffering=0, closefd=False) as source:
+            # While one chunk is hashed in a thread it is written and the next one read; another waits for the drive.
+            with ThreadPoolExecutor(2) as beside, open(source_fd, "rb", buffering=0, closefd=False) as source:
                 source.seek(0)
-                hashed = beside.submit(digest.update, b"")
+                hashed = synced = beside.submit(digest.update, b"")
                 while got := source.readinto(chunk):
                     hashed.result()
                     hashed = beside.submit(digest.update, chunk[:got])
@@ -196,9 +196,14 @@ class Staging:
                         primitives.write(fd, chunk[:got])
                     chunk, other = other, chunk
                     if unsynced >= SYNC_EVERY:
-                        primitives.fdatasync(fd)
+                        synced.result()
+                        synced = beside.submit(primitives.fdatasync, fd)
+                        if primitives.observer is not None:
+                            synced.result()  # it sees all in order
                         unsynced = 0
                     yield done
+                hashed.result()
+                synced.result()
             actual = Identity(done, digest.digest())
             if actual != expected:
                 raise ContentDiffers(actual)
