@@ -132,8 +132,12 @@ def _look(
 ) -> Iterator[Found | Progress]:
     found: list[Found] = []
     doubtful: list[int] = []
+    known, is_there = b"", True  # the directory last asked for: a whole one is often missing
     for row in chunk:
-        one = _by_sight(session, destination, root, row)
+        directory = destination.rel(row.path).rpartition(b"/")[0]
+        if directory != known:
+            known, is_there = directory, _is_there(root, directory)
+        one = _by_sight(session, destination, root, row) if is_there else Found(row, State.MISSING)
         if one is None:
             doubtful.append(len(found))
             one = Found(row, State.DIFFERS)
@@ -141,6 +145,13 @@ def _look(
     if doubtful:
         yield from _read(session, destination, root, found, doubtful, looked, remember)
     yield from found
+
+
+def _is_there(root: disk.Root, directory: bytes) -> bool:
+    try:
+        return root.stat(directory) is not None
+    except OSError:
+        return True  # each file says what is wrong
 
 
 def _by_sight(session: Session, destination: Destination, root: disk.Root, row: Expected) -> Found | None:
