@@ -271,7 +271,7 @@ class Landing:
             copy = Copy(one.candidate.identity, self.drive.target.key, standing, one.where, one.mtime_ns, date, True)
             copies.append(copy)
             self.recorder.put(
-                os.path.dirname(one.where),
+                one.staged.directory,
                 record_of(
                     self.layout,
                     one.source,

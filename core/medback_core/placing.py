@@ -247,7 +247,7 @@ def record_of(
         if (other_source, other) != (source_key, path)
     ]
     return FileRecord(
-        os.path.basename(where),
+        where.rpartition(b"/")[2],
         identity.size,
         copy.mtime_ns or 0,
         identity.md5,

@@ -118,7 +118,8 @@ class Putting:
         )
 
     def _together(self, group: disk.Group, lacking: Lacking, hints: list[Hint]) -> Iterator[Event]:
-        between = group.root, os.path.dirname(hints[0].path), os.path.dirname(self._rel(lacking))
+        there, here = hints[0].path.rpartition(b"/")[0], self._rel(lacking).rpartition(b"/")[0]
+        between = group.root, there, here
         if between != self._between or len(self._bunch) >= disk.AT_ONCE or self._bunch_bytes >= _BUNCH_BYTES:
             yield from self._begin(group)
             self._between = between
@@ -132,7 +133,7 @@ class Putting:
         _, there, here = self._between
         files = [
             disk.SmallCopy(
-                os.path.basename(hints[0].path),
+                hints[0].path.rpartition(b"/")[2],
                 self._rel(lacking),
                 lacking.content,
                 None,
