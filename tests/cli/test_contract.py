@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -298,9 +299,10 @@ def test_a_signal_stops_between_files_and_the_next_run_goes_on(
     }
 
 
-def test_a_reader_that_leaves_early_is_no_error(backed_up: Shell) -> None:
+@pytest.mark.parametrize("words", ["stats --unprotected", "stats", "targets --json"])
+def test_a_reader_that_leaves_early_is_no_error(backed_up: Shell, words: str) -> None:
     with subprocess.Popen(
-        [*MEDBACK, "--session-db", str(backed_up.session), "stats", "--unprotected"],
+        [*MEDBACK, "--session-db", str(backed_up.session), *words.split()],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
@@ -308,6 +310,34 @@ def test_a_reader_that_leaves_early_is_no_error(backed_up: Shell) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def closed_streams(shell: Shell, words: str, redirections: str) -> subprocess.CompletedProcess[bytes]:
+    """A command line as a shell runs it with some of its streams closed."""
+    return subprocess.run(
+        ["sh", "-c", f'"$@" {redirections}', "sh", *MEDBACK, "--session-db", str(shell.session), *words.split()],
+        capture_output=True,
+        cwd=shell.where,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="shells close streams so on POSIX")
+def test_streams_that_are_closed_are_no_error_and_nothing_takes_their_place(backed_up: Shell) -> None:
+    before = tree(backed_up.where / "t1")
+    for words, redirections in (("stats", ">&-"), ("target t1 --no-update", "<&- >&- 2>&-")):
+        ended = closed_streams(backed_up, words, redirections)
+        assert (ended.returncode in (0, 6), ended.stderr) == (True, b""), words
+    ended = closed_streams(backed_up, "target t1 --no-update --json", "2>&-")
+    assert json.loads(ended.stdout)["warnings"], "words for people go nowhere, not into the JSON"
+    assert tree(backed_up.where / "t1") == before
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has a device that is always full")
+@pytest.mark.parametrize("words", ["stats", "stats --json", "whereis photos"])
+def test_an_answer_that_could_not_be_written_is_no_success(backed_up: Shell, words: str) -> None:
+    ended = closed_streams(backed_up, words, ">/dev/full")
+    assert ended.returncode == 3 and b"No space left" in ended.stderr
 
 
 # --- questions -------------------------------------------------------------------------------------------------------

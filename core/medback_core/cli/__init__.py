@@ -66,6 +66,7 @@ for _title, *_modules in (
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command line (default: the process's own); returns the exit code, never raises for what can go wrong."""
     words = list(sys.argv[1:] if args is None else args)
+    reporting.open_streams()
     # Names may hold any byte, and any locale may lie: nothing printed may end the work.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 
 from medback_core.model import Conflict, DamageFound, Excluded, Skipped, Unrepairable
 
-from .outcome import Outcome
+from .outcome import SKIPPED, Outcome
 from .running import LISTED, Run
 from .words import plural, shown
 
 Entry = Skipped | Excluded | DamageFound | Unrepairable | Conflict
 
 
+def open_streams() -> None:
+    """Where a standard stream is closed, let it lead to nothing: or the next file that is opened would be in its place,
+    and be written to."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest number that is free: the one of that stream.
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - open as long as the program runs
+
+
 def finish(run: Run) -> int:
-    """Say all that is left to say; the exit code. A reader that has gone away (a closed pipe) changes nothing."""
+    """Say all that is left to say; the exit code. A reader that has gone away (a closed pipe) changes nothing; a disk
+    that is too full for the answer does."""
     try:
         _flush(sys.stdout)
         for line in _closing_words(run.outcome, quiet=run.settings.quiet, whole=run.settings.verbose):
@@ -25,7 +36,10 @@ def finish(run: Run) -> int:
         if run.settings.json:
             print(run.outcome.as_json())
             _flush(sys.stdout)
-    except (BrokenPipeError, OSError, ValueError):
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            run.outcome.codes.add(SKIPPED)
+            print(f"medback: the answer could not be written: {error.strerror}", file=sys.stderr)
         silence()
     return run.outcome.exit_code
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -188,6 +189,8 @@ class Run:
         try:
             print(words)
         except OSError as error:
+            if error.errno != errno.EIO:
+                raise
             raise BrokenPipeError from error  # a terminal that was closed says EIO: no drive fails
 
     def table(self, columns: list[str | tuple[str, str]], rows: list[list[Any]]) -> None:
@@ -208,7 +211,9 @@ class Run:
             table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=right)
         for row in rows:
             table.add_row(*(Text(names.display_name(str(cell))) for cell in row))
-        console.print(table)
+        with console.capture() as captured:  # by itself rich ends the program where the reader has gone
+            console.print(table)
+        self._print(captured.get().removesuffix("\n"))
 
     def warn(self, message: str) -> None:
         """Something a person should know; it goes into the outcome, which is told at the end."""
