@@ -95,15 +95,8 @@ def open_drive(
             if filesystem.read_only:
                 raise Refused("read-only", f"{names.display_name(path)} is mounted read-only")
         drive = _identify(session, root, filesystem, write, create, yes, new_id, same_drive, as_it_is)
-        if (label is not None and label != drive.target.label) or (
-            capacity is not None and capacity != drive.target.capacity
-        ):
-            drive.target = replace(
-                drive.target,
-                label=drive.target.label if label is None else label,
-                capacity=drive.target.capacity if capacity is None else capacity,
-                rev=drive.target.rev + (0 if drive.is_new else 1),
-            )
+        if write:
+            _take_up(drive, label, capacity)
         shared = shares_disk(session, filesystem) if write else None
         if shared is not None:
             drive.notes.append(
@@ -112,11 +105,25 @@ def open_drive(
             )
         if drive.identity.id and not drive.doubtful:
             _see(session, drive, write)
+        if not write:
+            _take_up(drive, label, capacity)  # as it would be: nobody else is told
         try:
             yield drive
         finally:
             if drive.target.key >= 0 and not drive.doubtful:
                 note_used(session, drive.target.key, free=root.free_bytes())
+
+
+def _take_up(drive: Drive, label: str | None, capacity: int | None) -> None:
+    """Take up what a person says of a target, where it is new."""
+    target = drive.target
+    said = replace(
+        target,
+        label=target.label if label is None else label,
+        capacity=target.capacity if capacity is None else capacity,
+    )
+    if said != target:
+        drive.target = replace(said, rev=target.rev + (0 if drive.is_new else 1))
 
 
 def _identify(

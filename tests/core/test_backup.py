@@ -128,6 +128,17 @@ def test_a_dry_run_changes_nothing(world):
     assert not (tmp / "t1/photos/new").exists()
 
 
+def test_a_dry_run_reckons_with_a_capacity_and_sets_none(world):
+    session, tmp = world
+    back(session, tmp / "t1", limit=1)
+    before = list_targets(session)
+    summary = run(back_up(session, os.fsencode(tmp / "t1"), dry_run=True, capacity=4000, label="Other")).summary
+    assert (summary.copied, summary.full) == (2, True)
+    assert [(t.label, t.capacity, t.rev) for t in list_targets(session)] == [
+        (t.label, t.capacity, t.rev) for t in before
+    ]
+
+
 def test_a_dry_run_onto_what_is_no_target_yet_makes_it_none(world):
     session, tmp = world
     ran = back(session, tmp / "t1", dry_run=True)
