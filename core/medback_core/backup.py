@@ -275,7 +275,7 @@ class _Run:
             except ContentDiffers as differs:
                 return self._differs(candidate, source, path, status, os.fstat(fd), differs.actual)
             except OSError as error:
-                yield from self._failed(error, shown)
+                return (yield from self._failed(error, shown))
             return None
         finally:
             os.close(fd)
@@ -330,12 +330,13 @@ class _Run:
         words = "changed keeping its time" if kept else "damaged: its content is not what was recorded"
         return DamageFound(shown, words + ", though size and time are the same")
 
-    def _failed(self, error: OSError, shown: bytes) -> Iterator[Event]:
-        """One file could not be put there; whether the drive can take others decides how it goes on."""
+    def _failed(self, error: OSError, shown: bytes) -> Generator[Event, None, Event | None]:
+        """One file could not be put there; whether the drive can take others decides how it goes on. Returns what is
+        to be said of it, None when it is for lack of room."""
         if self.landing.is_out_of_room(error):
             yield from self._publish()  # what is staged already has its room
-            return
-        yield Skipped(shown, f"could not be copied: {error.strerror}")
+            return None
+        return Skipped(shown, f"could not be copied: {error.strerror}")
 
     # --- the end ---------------------------------------------------------------------------------------------------
 

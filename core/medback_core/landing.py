@@ -15,7 +15,7 @@ from .errors import DriveGone
 from .model import DamageFound, Event, FileDone, Progress, Skipped, Standing, Warned
 from .placing import Layout, Occupant, displace, record_of
 from .session import Candidate, Copy, Session, announce_landing, join, landed, record_copies, was_landing
-from .target_records import Recorder
+from .target_records import Recorder, Unrecorded
 from .targets import Drive
 
 _GONE = {errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.EROFS, errno.ENOTCONN, errno.ESHUTDOWN}
@@ -191,9 +191,7 @@ class Landing:
                 self.drive.check()
                 group.flush()
                 verified = yield from self._read_back(group, going)
-                for one in verified:
-                    if one.in_the_way is not None:
-                        self.tally.superseded += displace(self.layout, self.recorder, one.in_the_way)
+                verified = yield from self._make_way(group, verified)
                 given = [one.where for one in verified]
                 announce_landing(self.session, self.drive.target.key, given)
                 outcome = {id(staged): error for staged, error in group.publish()}
@@ -210,8 +208,8 @@ class Landing:
                     yield Skipped(self._shown(one), f"could not be named on the drive: {error.strerror}")
                     continue
                 recorded.append(one)
-            yield from self._record(recorded)
-            landed(self.session, self.drive.target.key, given)
+            waiting = yield from self._record(recorded)
+            landed(self.session, self.drive.target.key, [where for where in given if where not in waiting])
 
     def close(self) -> None:
         """A batch that was not published leaves nothing behind."""
@@ -262,8 +260,24 @@ class Landing:
                 self._told = time.monotonic()
                 yield Progress("reading back", done, 0, total, None, self._shown(one))
 
-    def _record(self, going: list[Going]) -> Iterator[Event]:
-        """The drive's own sidecars first, then the session DB; the sources' sidecars follow at the end."""
+    def _make_way(self, group: disk.Group, going: list[Going]) -> Generator[Event, None, list[Going]]:
+        """Those of a durable batch whose place is free now. What can't be moved aside costs nobody else the batch."""
+        free = []
+        for one in going:
+            try:
+                if one.in_the_way is not None:
+                    self.tally.superseded += displace(self.layout, self.recorder, one.in_the_way)
+            except OSError as error:
+                group.discard(one.staged)
+                if not self.is_out_of_room(error):
+                    yield Skipped(self._shown(one), f"what stands there could not be moved aside: {error.strerror}")
+                continue
+            free.append(one)
+        return free
+
+    def _record(self, going: list[Going]) -> Generator[Event, None, set[bytes]]:
+        """The drive's own sidecars first, then the session DB; the sources' sidecars follow at the end. Returns the
+        places of what could not be recorded: it lies there whole, and the next run takes it up."""
         standing = Standing.VERIFIED if self.verify else Standing.WRITTEN
         date = model.now() if self.verify else None
         copies = []
@@ -283,28 +297,53 @@ class Landing:
                     alone=one.candidate.paths == 1,
                 ),
             )
-        self.recorder.commit()
-        record_copies(self.session, copies)
+        unrecorded = self._commit()
+        record_copies(self.session, [copy for copy in copies if os.path.dirname(copy.path or b"") not in unrecorded])
+        waiting: set[bytes] = set()
         for one in going:
+            error = unrecorded.get(one.staged.directory)
+            if error is not None:
+                waiting.add(one.where)
+                yield self._unrecorded(one.where, error)
+                continue
             self.tally.copied += 1
             self.tally.copied_bytes += one.candidate.content.size
             yield FileDone("copied", self._shown(one), one.candidate.content.size)
+        return waiting
+
+    def _commit(self) -> dict[bytes, OSError]:
+        """Tell the drive's sidecars; returns the directories of those that could not be written. Raises DriveGone,
+        OSError when none could."""
+        try:
+            self.recorder.commit()
+        except Unrecorded as error:
+            for reason in error.directories.values():
+                self.is_out_of_room(reason)
+            return error.directories
+        return {}
+
+    def _unrecorded(self, where: bytes, error: OSError) -> Skipped:
+        reason = error.strerror or str(error)
+        return Skipped(self._on_drive(where), f"lies there whole, but could not be recorded: {reason}")
 
     def _record_adopted(self) -> Iterator[Event]:
         adopted, self._adopted = self._adopted, []
         if not adopted:
             return
+        places = [copy.path or b"" for copy in adopted]
         try:
-            self.recorder.commit()
+            unrecorded = self._commit()
         except OSError as error:
-            self.tally.already -= len(adopted)
             self.is_out_of_room(error)
-            for copy in adopted:
-                where = os.path.join(self.drive.root.path, copy.path or b"")
-                yield Skipped(where, f"lies there whole, but could not be recorded: {error.strerror}")
-            return
-        record_copies(self.session, adopted)
-        landed(self.session, self.drive.target.key, [copy.path for copy in adopted if copy.path is not None])
+            unrecorded = {os.path.dirname(where): error for where in places}
+        done = [copy for copy, where in zip(adopted, places, strict=True) if os.path.dirname(where) not in unrecorded]
+        record_copies(self.session, done)
+        landed(self.session, self.drive.target.key, [copy.path for copy in done if copy.path is not None])
+        self.tally.already -= len(adopted) - len(done)
+        for where in places:
+            problem = unrecorded.get(os.path.dirname(where))
+            if problem is not None:
+                yield self._unrecorded(where, problem)
 
     def _failed(self, error: OSError, going: list[Going]) -> Iterator[Event]:
         """The batch is not durable: it is thrown away, never synced again; nothing of it was recorded."""

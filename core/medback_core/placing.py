@@ -11,6 +11,7 @@ import enum
 import os
 import stat
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from . import disk, names
@@ -216,8 +217,14 @@ def displace(layout: Layout, recorder: Recorder, found: Occupant) -> bool:
         goal = another_name(drive, goal)
     goal_directory, goal_name = os.path.split(goal)
     recorder.put(goal_directory, replace(record, name=goal_name, path=place))
-    recorder.commit()
-    disk.move(drive.root, found.path, goal)
+    try:
+        recorder.commit_for(goal_directory)
+        disk.move(drive.root, found.path, goal)
+    except OSError:
+        with suppress(OSError):  # can't be told now: the next look tells
+            if drive.root.stat(goal) is None:
+                recorder.drop(goal_directory, goal_name)
+        raise
     recorder.drop(*os.path.split(found.path))
     if key is not None:
         copy = copy_on(session, key, drive.target.key)

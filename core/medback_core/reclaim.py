@@ -82,7 +82,9 @@ def _free(
     key = drive.target.key
     candidates = copies_below(session, key, OLD_DIRECTORY) if old else []
     if surplus:
-        candidates += [pair for pair in surplus_copies(session, key, counting_keys(session)) if pair not in candidates]
+        older = {copy.identity for _, copy in candidates}
+        more = surplus_copies(session, key, counting_keys(session))
+        candidates += [(identity, copy) for identity, copy in more if copy.identity not in older]
     foreign = _named_by_others(session, drive) if candidates else frozenset()
     going = [pair for pair in candidates if _is_disposable(session, *pair, foreign)]
     kept = len(candidates) - len(going)
@@ -94,6 +96,7 @@ def _free(
             withdraw_copies(session, key, [copy.identity for _, copy in going])
         yield from flush_sources(session)
     recorder = Recorder(drive)
+    untold: OSError | None = None
     for identity, copy in going:
         assert copy.path is not None
         shown = os.path.join(drive.root.path, copy.path)
@@ -104,16 +107,20 @@ def _free(
                 kept += 1
                 yield Skipped(shown, problem)
                 continue
+            if len(recorder) >= _DIRECTORIES_PER_COMMIT:
+                untold = recorder.try_commit() or untold
             yield FileDone("freed", shown, identity.size)
         freed += 1
         freed_bytes += identity.size
         paths.append(shown)
     if not dry_run and freed:
+        untold = recorder.try_commit() or untold
         try:
-            recorder.commit()
             write_contexts(session, drive)
         except OSError as error:
-            yield Warned(f"the drive's records could not be brought up to date: {error.strerror}")
+            untold = error
+    if untold is not None:
+        yield Warned(f"the drive's records could not be brought up to date: {untold.strerror}")
     return ReclaimSummary(drive.target, freed, freed_bytes, kept, tuple(paths))
 
 
@@ -165,8 +172,6 @@ def _remove(drive: Drive, recorder: Recorder, identity: Identity, copy: Copy) ->
             return "was changed on the drive"
         disk.remove(drive.root, copy.path, expect=status)
         recorder.drop(*os.path.split(copy.path))
-        if len(recorder) >= _DIRECTORIES_PER_COMMIT:
-            recorder.commit()
     except OSError as error:
         return f"could not be removed: {error.strerror}"
     return ""

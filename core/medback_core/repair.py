@@ -18,6 +18,7 @@ from .model import (
     Progress,
     Repaired,
     RepairSummary,
+    Skipped,
     Source,
     Standing,
     Target,
@@ -95,7 +96,11 @@ def _repair_source(session: Session, source: Source, only: Target | None, dry_ru
         for path, row in troubled(session, source.key):
             identity = Identity(row.size, row.md5)
             shown = os.path.join(source.path, path)
-            status = root.stat(path)
+            try:
+                status = root.stat(path)
+            except OSError as error:
+                yield Unrepairable(shown, error.strerror or "cannot be looked at")
+                continue
             if status is not None and (status.st_size, status.st_mtime_ns) != (row.size, row.mtime_ns):
                 yield Unrepairable(shown, "was changed since; the next update takes it up")
                 continue
@@ -162,7 +167,11 @@ def _repair_target(session: Session, drive: Drive, only: Target | None, dry_run:
         if repaired:
             fresh = replace(record, damaged=None, verified=model.now(), trust=Trust.WHOLE)
             recorder.put(directory, fresh)
-            recorder.commit()
+            try:
+                recorder.commit_for(directory)
+            except OSError as error:
+                yield Skipped(shown, f"is whole again, but could not be recorded: {error.strerror or error}")
+                continue
             copy = Copy(key, drive.target.key, Standing.VERIFIED, path, record.mtime_ns, fresh.verified, True)
             record_copies(session, [copy])
 
@@ -173,8 +182,9 @@ def _put_away(drive: Drive, recorder: Recorder, path: bytes, record: FileRecord)
         status = drive.root.stat(path)
         if status is not None and record.ours and same_time(drive, status.st_mtime_ns, record.mtime_ns):
             keep_damaged_file(drive.root, path)
-        recorder.drop(*os.path.split(path))
-        recorder.commit()
+        directory, name = os.path.split(path)
+        recorder.drop(directory, name)
+        recorder.commit_for(directory)
     except OSError as error:
         yield Unrepairable(os.path.join(drive.root.path, path), f"could not be kept aside: {error.strerror}")
 

@@ -3,12 +3,13 @@
 from .agreeing import lies_there, same_time
 from .contexts_there import CONTEXTS_KEPT, write_contexts
 from .looking import LookSummary, look_at
-from .recorder import Recorder, read_sidecar
+from .recorder import Recorder, Unrecorded, read_sidecar
 
 __all__ = [
     "CONTEXTS_KEPT",
     "LookSummary",
     "Recorder",
+    "Unrecorded",
     "lies_there",
     "look_at",
     "read_sidecar",

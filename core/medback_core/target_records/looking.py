@@ -123,9 +123,13 @@ class _Look:
     def _directory(self, directory: bytes, entries: dict[bytes, os.stat_result | OSError]) -> Iterator[Event]:
         root = self.drive.root
         if self.drive.writable:
-            cleaned = disk.clean_temporaries(root, directory, list(entries), is_whole)
-            if SIDECAR_NAME in cleaned.adopted:
-                entries[SIDECAR_NAME] = OSError()  # there is one now
+            try:
+                cleaned = disk.clean_temporaries(root, directory, list(entries), is_whole)
+            except OSError as error:
+                self._unwritten = self._unwritten or error  # its sidecar, in a directory that can't be written
+            else:
+                if SIDECAR_NAME in cleaned.adopted:
+                    entries[SIDECAR_NAME] = OSError()  # there is one now
         if SIDECAR_NAME not in entries:
             self._stray(directory, entries, Sidecar())
             return

@@ -34,6 +34,15 @@ def _bytes(root: disk.Root, directory: bytes) -> bytes | None:
         return None
 
 
+class Unrecorded(OSError):
+    """Some sidecars could not be written; all others are."""
+
+    def __init__(self, directories: dict[bytes, OSError]) -> None:
+        first = next(iter(directories.values()))
+        super().__init__(first.errno, first.strerror or str(first))
+        self.directories = directories
+
+
 class Recorder:
     """Changes of records by directory, written by `commit`. Unknown parts of a sidecar are kept."""
 
@@ -74,34 +83,53 @@ class Recorder:
         self._changes.setdefault(directory, _Changes()).rewrite = True
 
     def commit(self) -> None:
-        """Write every sidecar that changed, durably; a damaged one is kept aside first. Raises OSError: some may then
-        be written and some not, and `commit` may be called again."""
+        """Write every sidecar that changed, durably; a damaged one is kept aside first. Raises Unrecorded when some
+        can't be written (the others are), OSError when the drive can make none durable. What was not written waits for
+        the next `commit`."""
         if not self._changes:
             return
         self.drive.check()
-        root = self.drive.root
-        with disk.Group(root) as group:
+        failed: dict[bytes, OSError] = {}
+        with disk.Group(self.drive.root) as group:
             for directory, changes in self._changes.items():
-                there = _bytes(root, directory)
-                sidecar = Sidecar() if there is None else parse(there)
-                if sidecar.damage:
-                    set_aside(root, directory)
-                for name in changes.drops:
-                    sidecar.files.pop(name, None)
-                for name, record in changes.puts.items():
-                    was = sidecar.files.get(name)
-                    if was is not None and not record.extra:
-                        record.extra = was.extra
-                        record.tags = record.tags or was.tags
-                    sidecar.files[name] = record
-                data = render(sidecar)
-                if data != there and (there is not None or sidecar.files):
-                    group.stage_bytes(join(directory, SIDECAR_NAME), data)
-            for _, error in group.publish():
+                try:
+                    data = self._changed(directory, changes)
+                    if data is not None:
+                        group.stage_bytes(join(directory, SIDECAR_NAME), data)
+                except OSError as error:
+                    failed[directory] = error
+            for staged, error in group.publish():
                 if error is not None:
-                    raise error
-        self._changes.clear()
+                    failed[staged.directory] = error
+        self._changes = {directory: self._changes[directory] for directory in failed}
         self._read = None
+        if failed:
+            raise Unrecorded(failed)
+
+    def commit_for(self, directory: bytes) -> None:
+        """`commit`, where only this directory's sidecar matters now. Raises OSError when it could not be written."""
+        try:
+            self.commit()
+        except Unrecorded as unrecorded:
+            if directory in unrecorded.directories:
+                raise unrecorded.directories[directory] from unrecorded
+
+    def _changed(self, directory: bytes, changes: _Changes) -> bytes | None:
+        """What a sidecar should be now, None where it is that already. Raises OSError."""
+        there = _bytes(self.drive.root, directory)
+        sidecar = Sidecar() if there is None else parse(there)
+        if sidecar.damage:
+            set_aside(self.drive.root, directory)
+        for name in changes.drops:
+            sidecar.files.pop(name, None)
+        for name, record in changes.puts.items():
+            was = sidecar.files.get(name)
+            if was is not None and not record.extra:
+                record.extra = was.extra
+                record.tags = record.tags or was.tags
+            sidecar.files[name] = record
+        data = render(sidecar)
+        return data if data != there and (there is not None or sidecar.files) else None
 
     def try_commit(self) -> OSError | None:
         """`commit`, where the session may know more than the drive for a while: what can't be written is let go, for
