@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from medback_core import model, sources
 from medback_core import session as db
-from medback_core.model import Event, ScanSummary, Source, Standing, UpdateSummary
+from medback_core.model import DamageFound, Event, Excluded, ScanSummary, Skipped, Source, Standing, UpdateSummary
 from medback_core.session import Session
 from medback_core.sidecar.reading import parse
 from medback_core.sidecar.records import Sidecar
@@ -84,6 +84,12 @@ class World:
         summary = self.update_all(**options)
         assert summary.refused
         return self.of(model.SourceRefused)[0]
+
+    def told(self, kind: type[Skipped | Excluded | DamageFound]) -> list[tuple[bytes, str]]:
+        """(path below the source, reason) of these events, each of which says which source it is of."""
+        top = os.fsencode(self.src) + b"/"
+        assert all(event.path.startswith(top) for event in self.of(kind))
+        return [(event.path.removeprefix(top), event.reason) for event in self.of(kind)]
 
     def of(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]

@@ -333,7 +333,8 @@ def _load(
         if isinstance(item, FileEntry):
             where = join(item.directory, item.name)
             if item.md5 is None:
-                yield Skipped(where, "the context has no hash for it: it was never readable")
+                place = os.path.join(sources[number - 1].path, where)
+                yield Skipped(place, "the context has no hash for it: it was never readable")
                 continue
             loader.file(source, where, item, item.md5)
             files += item.gone is None

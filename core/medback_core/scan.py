@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -9,7 +10,7 @@ from . import disk, model, names
 from .errors import Refused
 from .excludes import Patterns
 from .interlock import Hidden, check_staged, check_there
-from .model import Event, ScanSummary, Source, Warned
+from .model import DamageFound, Event, Excluded, ScanSummary, Skipped, Source, Warned
 from .reconcile import Manner, Tally
 from .session import Session, mark_sidecar, metadata_is_dirty, save_source, source_by_key, source_totals
 from .session.scanning import apply_staged, begin_run, begin_scan, forget_staged, has_staged_removals, stage_unseen
@@ -108,12 +109,20 @@ def walk_source(
         accepted = Patterns(accept)
         manner = Manner(first, rehash, hashing, accepted.match if accepted else None)
         walk = Walk(session, root, source, begin_scan(session, source.key), manner, run.newest)
-        yield from walk.go(workers)
+        for event in walk.go(workers):
+            yield _absolute(source, event)
         if not root.is_same_drive():
             gone = Refused("not-mounted", f"{names.display_name(source.path)} went away while it was being scanned")
             raise refused(session, source, gone)
     run.sources.append(source.key)
     return Walked(source, walk.number, root.device, walk.tally, walk.hidden, walk.patterns, walk.reread)
+
+
+def _absolute(source: Source, event: Event) -> Event:
+    """The event with a path that says which source it is of."""
+    if isinstance(event, Skipped | Excluded | DamageFound):
+        return replace(event, path=os.path.join(source.path, event.path))
+    return event
 
 
 def before_settling(session: Session, walked: Collection[Walked]) -> Iterator[Event]:

@@ -188,6 +188,9 @@ class Walk:
         questions.sort(key=lambda question: question.status.st_ino)  # near the order they lie in on a disk that spins
         return directory, questions
 
+    def _shown(self, path: bytes) -> str:
+        return names.display_name(os.path.join(self.source.path, path))
+
     def _skip(self, path: bytes, error: OSError) -> None:
         reason = "vanished while it was being scanned" if isinstance(error, FileNotFoundError) else error.strerror
         self._events.append(Skipped(path, reason or str(error)))
@@ -263,7 +266,7 @@ class Walk:
             if SIDECAR_NAME in cleaned.adopted and (status := self.root.stat(directory.path(SIDECAR_NAME))) is not None:
                 listing.metadata[SIDECAR_NAME] = status
         except OSError as error:
-            shown = names.display_name(directory.path(left[0]))
+            shown = self._shown(directory.path(left[0]))
             self._events.append(Warned(f"{shown} is left from an earlier run and can't be removed: {error.strerror}"))
 
     def _read_sidecar(self, directory: Directory, listing: Listing) -> None:
@@ -303,14 +306,14 @@ class Walk:
                 self._keep_aside(directory, listing, directory.data)
             except OSError as error:
                 directory.frozen = True
-                shown = names.display_name(path)
+                shown = self._shown(path)
                 self._events.append(Warned(f"{shown} is damaged and cannot be kept aside: {error.strerror}"))
         missing = any(name not in parsed.files and name not in rows for name, _ in listing.files)
         if not known and (parsed.lost or missing):
             reason = f"a damaged sidecar ({parsed.damage}): what it knew beyond the records that could be saved is lost"
             self._events.append(DamageFound(path, reason))
         else:
-            shown = names.display_name(path)
+            shown = self._shown(path)
             self._events.append(Warned(f"{shown} was damaged ({parsed.damage}); nothing was lost"))
 
     def _keep_aside(self, directory: Directory, listing: Listing, data: bytes) -> None:

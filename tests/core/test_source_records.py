@@ -211,7 +211,7 @@ def test_an_edited_hash_without_the_db_is_damage(world: World) -> None:
     world.lose_db()
     summary = world.add()
     assert summary.damaged == 1
-    assert [e.path for e in world.of(DamageFound)] == [b"a"]
+    assert [path for path, _ in world.told(DamageFound)] == [b"a"]
     assert (world.row("a").md5.hex(), world.row("a").trouble) == ("1" * 32, Trouble.DAMAGED)
     assert world.targets_of("a") == {"t1": Standing.CLAIMED}
     assert world.update(accept=["a"]).changed == 1
@@ -302,7 +302,7 @@ def test_a_damaged_sidecar_without_the_db_loses_no_whole_record(world: World) ->
     world.lose_db()
     summary = world.add()
     assert (summary.files, summary.hashed, summary.reused) == (10, 1, 9)
-    assert [e.path for e in world.of(DamageFound)] == [b".medback.xml"]
+    assert [path for path, _ in world.told(DamageFound)] == [b".medback.xml"]
     assert len(asides(world)) == 1
     assert sum(1 for name in world.names() if world.targets_of(name)) == 9
     assert world.update().hashed == 0
@@ -336,7 +336,7 @@ def test_an_unreadable_sidecar_is_not_replaced(world: World, monkeypatch: pytest
     with monkeypatch.context() as patch:
         patch.setattr(disk.Root, "read_whole", failing)
         world.add()
-    assert [(e.path, e.reason) for e in world.of(Skipped)] == [(b"sub/.medback.xml", "Input/output error")]
+    assert world.told(Skipped) == [(b"sub/.medback.xml", "Input/output error")]
     assert sidecar_of(world, "sub").read_bytes() == data
     world.update()
     assert world.targets_of("sub/a") == {"t1": Standing.VERIFIED}
