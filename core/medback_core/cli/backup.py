@@ -116,6 +116,8 @@ def _so_far(run: Run, session: Session, where: bytes) -> BackupSummary | None:
 
 
 def _report_target(run: Run, session: Session, summary: BackupSummary | None, *, whole: bool, dry_run: bool) -> None:
+    from medback_core import session as db
+
     result = run.outcome.result
     if summary is None:
         result.update(target=None, copied=0, copied_bytes=0)
@@ -166,6 +168,8 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
         )
         if summary.lacking_bytes:
             run.say(f"the wanted copies of all need {size(summary.lacking_bytes)} more than the drives have room for")
+    elif not db.list_sources(session):
+        run.say("no sources yet; `medback add-src DIR` adds one")
     elif dry_run:
         run.say("all files then have the copies they should")
     elif whole:
