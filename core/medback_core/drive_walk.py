@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from . import disk, names
 from .errors import DriveGone
+from .listing import cannot_read
 from .model import (
     FAMILY_SIDECAR_NAME,
     OLD_DIRECTORY,
@@ -73,7 +74,7 @@ def walk_drive(drive: Drive, *, family: bool, clean: bool = False) -> Iterator[D
         except OSError as error:
             if not root.is_same_drive():
                 raise DriveGone(f"{names.display_name(root.path)} stopped answering") from error
-            yield Skipped(shown(drive, here), error.strerror or "cannot be read")
+            yield cannot_read(here, shown(drive, here), error)
         directories.sort(key=lambda name: (name == OLD_DIRECTORY, name), reverse=True)
         waiting += [join(here, name) for name in directories]
         files.sort(key=lambda entry: entry[0])

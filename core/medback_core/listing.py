@@ -1,4 +1,4 @@
-"""What lies in one directory of a source, sorted by what a scan does with it."""
+"""What lies in one directory of a source, sorted by what a scan does with it, and what to say of one that is closed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import stat
 from dataclasses import dataclass, field
 
 from . import disk
-from .model import is_metadata
+from .model import Excluded, Skipped, is_metadata
 
+_LOST_AND_FOUND = b"lost+found"
 _FORMAT = 0o170000
 _DOT = ord(".")
 _SPECIAL = {
@@ -63,3 +64,14 @@ def list_directory(root: disk.Root, rel: bytes) -> Listing:
         else:
             found.special.append((name, _SPECIAL.get(kind, "neither a file nor a directory")))
     return found
+
+
+def cannot_read(rel: bytes, path: bytes, error: OSError) -> Skipped | Excluded:
+    """What to say of a directory that can't be read, by its path below the root and the one to be shown.
+
+    File systems keep a `lost+found` at their root that only the superuser may read, and nothing of the person's is in
+    it: left out by rule, or every backup of every ordinary user would end with a failure.
+    """
+    if rel == _LOST_AND_FOUND and isinstance(error, PermissionError):
+        return Excluded(path, "belongs to the file system")
+    return Skipped(path, error.strerror or "cannot be read")

@@ -14,7 +14,7 @@ from .errors import Refused
 from .excludes import Patterns
 from .hashing import Entry, Hashed, hash_many
 from .interlock import Hidden
-from .listing import Listing, list_directory
+from .listing import Listing, cannot_read, list_directory
 from .model import (
     FAMILY_SIDECAR_NAME,
     SIDECAR_NAME,
@@ -159,7 +159,10 @@ class Walk:
             if not rel:
                 shown = names.display_name(self.source.path)
                 raise Refused("unreadable", f"{shown} cannot be read: {error.strerror}") from error
-            self._skip(rel, error)
+            if isinstance(error, FileNotFoundError):
+                self._skip(rel, error)
+            else:
+                self._events.append(cannot_read(rel, rel, error))
             self.recording.kept.append(rel)
             return None
         if rel and TARGET_IDENTITY_NAME in listing.metadata:

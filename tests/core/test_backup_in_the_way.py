@@ -13,10 +13,12 @@ import pytest
 
 from medback_core import disk, reclaim as reclaiming
 from medback_core.backup import back_up
-from medback_core.model import FileDone, Skipped, Warned
+from medback_core.discover import discover
+from medback_core.model import Excluded, FileDone, Skipped, Warned
 from medback_core.reclaim import reclaim
 from medback_core.session import copies_on, list_targets
 from medback_core.sidecar import parse
+from medback_core.verify import verify
 from worlds import add, back, counted, new_session, rescan, run, write_tree
 
 FILES = {"a/one": b"one", "a/two": b"two", "b/three": b"three", "b/four": b"four"}
@@ -112,3 +114,26 @@ def test_what_was_freed_is_told_as_freed_though_the_drives_records_cant_be_writt
     first = list_targets(session)[0]
     assert not [copy for _, copy in copies_on(session, first.key)]
     assert run(back_up(session, os.fsencode(tmp / "t2"))).summary.remaining == 0
+
+
+def test_what_only_the_superuser_may_read_on_a_file_system_is_no_failure(world, monkeypatch: pytest.MonkeyPatch):
+    session, tmp = world
+    for place in ("photos/lost+found", "photos/a/lost+found", "t/lost+found"):
+        (tmp / place).mkdir(parents=True)
+    real = disk.Root.scan
+
+    def scan(root: disk.Root, rel: bytes):
+        if rel.endswith(b"lost+found"):
+            raise PermissionError(errno.EACCES, "Permission denied", rel)
+        return real(root, rel)
+
+    monkeypatch.setattr(disk.Root, "scan", scan)
+    for ran in (
+        back(session, tmp / "t"),
+        run(discover(session, os.fsencode(tmp / "t"))),
+        run(verify(session, os.fsencode(tmp / "t"))),
+    ):
+        excluded = {event.path for event in ran.of(Excluded)}
+        assert os.fsencode(tmp / "t/lost+found") in excluded
+        assert {event.path for event in ran.of(Skipped)} <= {os.fsencode(tmp / "photos/a/lost+found")}
+    assert {event.path for event in rescan(session).of(Excluded)} == {os.fsencode(tmp / "photos/lost+found")}

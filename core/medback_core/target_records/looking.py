@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from .. import disk, model, names
 from ..errors import DriveGone
+from ..listing import cannot_read
 from ..model import (
     DAMAGED_DIRECTORY,
     SIDECAR_NAME,
@@ -105,7 +106,7 @@ class _Look:
             except OSError as error:
                 if not self.drive.root.is_same_drive():
                     raise DriveGone(f"{names.display_name(self.drive.root.path)} stopped answering") from error
-                yield Skipped(self._shown(directory), error.strerror or "cannot be read")
+                yield cannot_read(directory, self._shown(directory), error)
                 continue
             for name, status in entries.items():
                 if isinstance(status, OSError) or not stat.S_ISDIR(status.st_mode):
