@@ -6,6 +6,7 @@ import errno
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ HEADER = b"SQLite format 3\x00"
 # Tables of the Python member of the family, whose DB lay at the same default path.
 FAMILY_TABLES = frozenset({"src_dirs", "backup_files", "backup_dest", "file_backup_dest_association"})
 
+_WAIT = 10  # seconds for another medback to end its transaction
 CACHE_MIB = 64  # what a connection that works may keep in memory of the DB
 CHECKED_WHOLE = 4 << 20  # bytes: up to this size a DB is read through when opened, which takes some milliseconds
 
@@ -114,11 +116,12 @@ def open_session(
     if condition == "foreign":
         raise Refused("not-a-session", f"{shown} is not a medback session DB; name another with --session-db")
     if condition in ("damaged", "family"):
-        aside = set_aside(path)
-        words = "was damaged and" if condition == "damaged" else "belonged to the older Python medback and"
-        notes.append(
-            f"the session DB {words} is kept as {names.display_name(aside.name)}; a new one is built from the sidecars"
-        )
+        with disk.lock_session(os.fsencode(path)):
+            condition = _condition(path)  # another medback may have done it by now
+            if condition in ("damaged", "family"):
+                aside = names.display_name(set_aside(path).name)
+                words = "was damaged and" if condition == "damaged" else "belonged to the older Python medback and"
+                notes.append(f"the session DB {words} is kept as {aside}; a new one is built from the sidecars")
     if condition == "missing" and not create:
         raise Refused("no-session", f"there is no session DB at {shown}")
     if condition != "ours":
@@ -175,11 +178,13 @@ def _condition(path: Path) -> str:
     if ours and int.from_bytes(head[60:64], "big") > schema.VERSION:
         return "too-new"
     was_ours = was_ours or ours
-    # Reading leaves files beside a DB in WAL mode, unless it is said never to change: not beside somebody else's.
-    how = "mode=ro" if ours or _has_wal(path) else "immutable=1"
+    # Reading leaves files beside a DB in WAL mode, unless it is said never to change: not beside somebody else's. Ours
+    # may be changing at this moment: the first ever written into it comes from its WAL when another medback closes it.
+    how = "mode=ro" if was_ours or _has_wal(path) else "immutable=1"
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=10)) as db:
-            return _look_inside(db, path, status.st_size)
+        with closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=_WAIT, isolation_level=None)) as db:
+            db.execute("BEGIN")  # all that is looked at is of one moment
+            return _look_inside(db, path)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if isinstance(error, sqlite3.Error) and any(
             word in str(error) for word in ("unable to open", "readonly", "locked")
@@ -193,7 +198,7 @@ def _has_wal(path: Path) -> bool:
     return wal.exists() and wal.stat().st_size > 0
 
 
-def _look_inside(db: sqlite3.Connection, path: Path, size: int) -> str:
+def _look_inside(db: sqlite3.Connection, path: Path) -> str:
     """The condition of what has the head of an SQLite file. Raises DatabaseError when it can't be read as one."""
     application = db.execute("PRAGMA application_id").fetchone()[0]
     version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -205,6 +210,7 @@ def _look_inside(db: sqlite3.Connection, path: Path, size: int) -> str:
     if version > schema.VERSION:
         return "too-new"
     pages, page = (db.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "page_size"))
+    size = path.stat().st_size
     if pages * page > size and not _has_wal(path):
         return "damaged"
     for table in ("source", "target", "directory", "file", "identity", "copy", "rollup"):
@@ -234,8 +240,8 @@ def _name_contains(name: bytes, text: bytes) -> bool:
 
 
 def _connect(path: Path, cache_mib: int) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256)
-    db.execute("PRAGMA journal_mode = WAL")
+    db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False, cached_statements=256)
+    _use_wal(db)
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA temp_store = FILE")
     db.execute(f"PRAGMA cache_size = -{cache_mib * 1024:d}")
@@ -245,6 +251,19 @@ def _connect(path: Path, cache_mib: int) -> sqlite3.Connection:
     db.create_function("name_contains", 2, _name_contains, deterministic=True)
     db.executescript(rollup.TEMPORARY)
     return db
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """SQLite waits for every lock but this one: where two open a new DB at once, one of them is told it is locked."""
+    patience = time.monotonic() + _WAIT
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > patience:
+                raise
+            time.sleep(0.01)
 
 
 def _migrate(db: sqlite3.Connection) -> None:
