@@ -199,9 +199,8 @@ class _Run:
                 yield from self._many(bunch)
             else:
                 yield from self._one(bunch[0])
-            if self.landing.is_ahead or self.landing.is_full:
-                yield from self.landing.publish_ready()
             if self.landing.is_full:
+                yield from self.landing.publish_ready()
                 for candidate in self.landing.collect():
                     yield from self._one(candidate)
                 self.landing.make_ready()

@@ -138,14 +138,6 @@ class Landing:
         return len(self._adopted) >= disk.BATCH_FILES or (self._batch is not None and self._batch.group.is_full)
 
     @property
-    def is_ahead(self) -> bool:
-        """Whether enough is under way to publish the batch that is ready meanwhile."""
-        if self._ready is None or self._batch is None:
-            return False
-        group = self._batch.group
-        return group.staged_count >= disk.BATCH_FILES // 2 or group.staged_bytes >= disk.BATCH_BYTES // 2
-
-    @property
     def staged_count(self) -> int:
         """Files staged, or begun, and not yet published."""
         return sum(batch.group.staged_count for batch in (self._ready, self._batch) if batch is not None)
@@ -168,9 +160,11 @@ class Landing:
         return False
 
     def make_ready(self) -> None:
-        """The batch, collected, is whole: the next one begins. None may be ready before."""
+        """The batch, collected, is whole: it is made durable while the next one begins. None may be ready before."""
         assert self._ready is None
         self._batch, self._ready = None, self._batch
+        if self._ready is not None:
+            self._ready.group.begin_flush()
 
     def publish(self) -> Iterator[Event]:
         """Make all that is under way, and collected, durable, name and record it. Raises DriveGone."""

@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 from medback_core.disk import primitives
 from medback_core.disk.workers import Worker, WorkerGone, give_back, has_idle, take_worker
 
-AT_ONCE = 250  # files of one errand: some milliseconds, and less than a socket holds
-_UNDER_WAY = 2  # errands a worker may have
+AT_ONCE = 250  # files of one errand: some milliseconds
+_UNDER_WAY = 1000  # files a worker may have: it works on while we do other things, and a socket holds their results
 _HERE = 400  # files done in this process: for fewer, no process is worth starting
 Known = TypeVar("Known")
 
@@ -20,6 +20,7 @@ Known = TypeVar("Known")
 @dataclass(eq=False, slots=True)
 class _Errand(Generic[Known]):
     known: Known
+    files: int
     undo: Callable[[], list[Any]]
     worker: Worker | None = None
     results: list[Any] | None = None
@@ -48,9 +49,9 @@ class Errands(Generic[Known]):
         this returns. `here` does the same in this process; `undo` makes nothing of it, and gives the results of that:
         it is called when the errand was cut off in the middle. A fault test's observer sees all, so all is done here.
         """
-        errand = _Errand(known, undo)
+        errand = _Errand(known, len(files), undo)
         self._errands.append(errand)
-        worker = self._next_worker() if primitives.observer is None and self._here <= 0 else None
+        worker = self._next_worker(len(files)) if primitives.observer is None and self._here <= 0 else None
         if worker is not None:
             try:
                 worker.ask(what, [files], directories)
@@ -66,7 +67,7 @@ class Errands(Generic[Known]):
             undo()
             raise
 
-    def _next_worker(self) -> Worker | None:
+    def _next_worker(self, files: int) -> Worker | None:
         """A worker that may be asked now; waits for one when all have enough to do."""
         if len(self._workers) < self._workers_max:
             started = take_worker()
@@ -75,10 +76,17 @@ class Errands(Generic[Known]):
                 return started
         if not self._workers:
             return None
-        busy = [errand.worker for errand in self._errands if errand.results is None]
-        worker = min(self._workers, key=busy.count)
-        if busy.count(worker) >= _UNDER_WAY:
-            self._wait(next(errand for errand in self._errands if errand.worker is worker and errand.results is None))
+        left = [errand for errand in self._errands if errand.worker is not None and errand.results is None]
+        busy = dict.fromkeys(self._workers, 0)
+        for errand in left:
+            busy[errand.worker] += errand.files
+        worker = min(self._workers, key=busy.__getitem__)
+        for errand in left:
+            if busy[worker] + files <= _UNDER_WAY or worker not in self._workers:
+                break
+            if errand.worker is worker:
+                self._wait(errand)
+                busy[worker] -= errand.files
         return worker if worker in self._workers else None
 
     def _wait(self, errand: _Errand[Known]) -> None:

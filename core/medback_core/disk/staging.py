@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
@@ -20,6 +21,27 @@ SMALL = 1 << 20  # the largest file stage_small_copy is meant for
 SYNC_EVERY = 64 << 20
 
 
+class Flushing:
+    """One syncfs, in a thread."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._sync)
+        self._thread.start()
+
+    def _sync(self) -> None:
+        try:
+            primitives.syncfs(self._fd)
+        except Exception as error:
+            self._error = error
+
+    def end(self) -> Exception | None:
+        """Wait for it; what went wrong."""
+        self._thread.join()
+        return self._error
+
+
 class Staging:
     """The files on their way onto one drive, and the descriptors that takes. See Group, which is all others use."""
 
@@ -33,6 +55,7 @@ class Staging:
         self._to_sync: dict[bytes, None] = {}  # directories whose entries changed
         self._flushed = True
         self._broken = False
+        self._flushing: Flushing | None = None
         self._copies: Errands[tuple[list[SmallCopy], list[bytes]]] = Errands()
         self._begun = 0
         self._prefix = _drawn_prefix()
@@ -308,6 +331,9 @@ class Staging:
         """Remove all temporary files that are left, best effort: never raises OSError. The group can be used again."""
         for _ in self.finish_copies():
             pass  # what was begun must end before it can be removed
+        if self._flushing is not None:
+            self._flushing.end()
+            self._flushing = None
         waiting, self._staged = self._staged, []
         self.staged_bytes = self._begun = 0
         for staged in waiting:
