@@ -69,8 +69,10 @@ class Putting:
         self.restored = self.restored_bytes = self.conflicts = 0
         self.unread = False  # something on the drive could not be read
         self._stamp = model.date_stamp(model.now()).encode()
+        self._root: disk.Root | None = None
         self._group: disk.Group | None = None
         self._going: list[_Going] = []
+        self._ready: tuple[disk.Group, list[_Going]] | None = None  # the batch before, to be published
         self._given_up: list[int] = []
         self._refuted: set[tuple[int, bytes]] = set()  # (identity, place on the drive) that were tried in vain
         self._bunch: list[tuple[Lacking, list[Hint]]] = []
@@ -82,25 +84,29 @@ class Putting:
     # --- staging -----------------------------------------------------------------------------------------------------
 
     def put(self, lacking: Lacking, hints: list[Hint]) -> Iterator[Event]:
-        """Stage one file from wherever it is found whole, and publish the batch when it is full. Raises DriveGone."""
+        """Stage one file from wherever it is found whole; a full batch is published when the next one is full, or at
+        `commit`. Raises DriveGone."""
         destination = self.destinations[lacking.source]
         root = self.roots[destination.directory]
-        if self._group is None or self._group.root is not root:
+        if self._root is not root:
             yield from self.commit()
             self._close()
+            self._root = root
+        if self._group is None:
             self._group = disk.Group(root)
+        group = self._group
         if lacking.content.size >= self._no_room.get(destination.directory, 1 << 63):
             self._given_up.append(lacking.row)
             yield Skipped(destination.absolute(lacking.path), "no room left for it")
             return
-        if self._goes_together(self._group, lacking, hints):
-            yield from self._together(self._group, lacking, hints)
+        if self._goes_together(group, lacking, hints):
+            yield from self._together(group, lacking, hints)
         else:
-            yield from self._alone(self._group, lacking, hints)
+            yield from self._alone(group, lacking, hints)
         if time.monotonic() - self._told > _TICK:
             yield self._progress(lacking)
-        if self._group.is_full:
-            yield from self.commit()
+        if group.is_full:
+            yield from self._turn(group)
 
     def _alone(self, group: disk.Group, lacking: Lacking, hints: list[Hint]) -> Iterator[Event]:
         going = yield from self._from_any(group, lacking, hints)
@@ -226,7 +232,8 @@ class Putting:
 
     def _progress(self, lacking: Lacking, done: int = 0) -> Progress:
         self._told = time.monotonic()
-        count, size = (self._group.staged_count, self._group.staged_bytes) if self._group is not None else (0, 0)
+        groups = [group for group in (self._group, self._ready and self._ready[0]) if group is not None]
+        count, size = sum(group.staged_count for group in groups), sum(group.staged_bytes for group in groups)
         where = self.destinations[lacking.source].absolute(lacking.path)
         return Progress("restoring", self.restored + count, self.restored_bytes + size + done, current=where)
 
@@ -288,11 +295,29 @@ class Putting:
 
     def commit(self) -> Iterator[Event]:
         """Give all that is staged its name, durably, and record it. Raises DriveGone."""
-        group = self._group
-        if group is not None:
-            yield from self._collect(group)
-        going, self._going = self._going, []
-        if group is None or not going:
+        yield from self._publish_ready()
+        if self._group is not None:
+            yield from self._collect(self._group)
+            going, self._going = self._going, []
+            yield from self._land(self._group, going)
+
+    def _turn(self, group: disk.Group) -> Iterator[Event]:
+        """The batch is full: the one before it is published while the copies begun for this one are made, and this one
+        becomes durable while the next one begins."""
+        yield from self._publish_ready()
+        yield from self._collect(group)
+        group.begin_flush()
+        self._ready = group, self._going
+        self._group, self._going = None, []
+
+    def _publish_ready(self) -> Iterator[Event]:
+        if self._ready is not None:
+            (group, going), self._ready = self._ready, None
+            with group:
+                yield from self._land(group, going)
+
+    def _land(self, group: disk.Group, going: list[_Going]) -> Iterator[Event]:
+        if not going:
             self._record([])
             return
         if not group.root.is_same_drive():
@@ -385,9 +410,10 @@ class Putting:
         record_placed(self.session, self.destinations, self.target, placed, given_up, deleted=self.deleted)
 
     def _close(self) -> None:
-        if self._group is not None:
-            self._group.close()
-            self._group = None
+        for group in (self._group, self._ready and self._ready[0]):
+            if group is not None:
+                group.close()
+        self._group = self._ready = None
 
     def close(self) -> None:
         """Remove what was staged and not published."""

@@ -107,8 +107,10 @@ def restore(
                 yield from run.look(destination, only)
             if not dry_run and not deleted:
                 expect_lacking(session, differing=conflict == "overwrite")
-            stack.callback(run.close)
-            yield from run.bring_back(stack)
+            try:
+                yield from run.bring_back(stack)
+            finally:
+                run.close()  # while the roots made on the way are open
             if not deleted:
                 yield from run.links(only)
             run.finish(whole=source is None and only is None and to is None and not deleted)

@@ -76,18 +76,13 @@ class Errands(Generic[Known]):
                 return started
         if not self._workers:
             return None
-        left = [errand for errand in self._errands if errand.worker is not None and errand.results is None]
-        busy = dict.fromkeys(self._workers, 0)
-        for errand in left:
-            busy[errand.worker] += errand.files
-        worker = min(self._workers, key=busy.__getitem__)
-        for errand in left:
-            if busy[worker] + files <= _UNDER_WAY or worker not in self._workers:
-                break
-            if errand.worker is worker:
-                self._wait(errand)
-                busy[worker] -= errand.files
+        worker = min(self._workers, key=self._files_of)
+        while self._files_of(worker) + files > _UNDER_WAY and worker in self._workers:
+            self._wait(next(errand for errand in self._errands if errand.worker is worker and errand.results is None))
         return worker if worker in self._workers else None
+
+    def _files_of(self, worker: Worker) -> int:
+        return sum(errand.files for errand in self._errands if errand.worker is worker and errand.results is None)
 
     def _wait(self, errand: _Errand[Known]) -> None:
         assert errand.worker is not None
