@@ -14,16 +14,16 @@ from pathlib import Path
 from . import report
 from .measure import Taken, median, run
 from .rows import ROWS, Row
-from .world import DONE, World
+from .world import DONE, MOUNTS, THROTTLES, World
 
 DOCS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 ROUNDS = 3
 LONG_SECONDS = 60  # a run this long is not repeated
 # size -> kind of data -> (files, bytes of each)
 COMPARED = {
-    "tiny": {"small": (200, 4096), "large": (2, 4 << 20), "shelf": (1_000, 0)},
-    "small": {"small": (50_000, 4096), "large": (8, 256 << 20), "shelf": (100_000, 0)},
-    "full": {"small": (50_000, 4096), "large": (16, 512 << 20), "shelf": (1_000_000, 0)},
+    "tiny": {"small": (200, 4096), "large": (2, 4 << 20), "slow": (2, 4 << 20), "shelf": (1_000, 0)},
+    "small": {"small": (50_000, 4096), "large": (8, 256 << 20), "slow": (8, 64 << 20), "shelf": (100_000, 0)},
+    "full": {"small": (50_000, 4096), "large": (16, 512 << 20), "slow": (8, 256 << 20), "shelf": (1_000_000, 0)},
 }
 GROWING = {"tiny": (100, 300), "small": (1_000, 10_000, 30_000), "full": (10_000, 100_000, 1_000_000)}
 BASE_FILES = 10
@@ -58,7 +58,7 @@ def compare(rows: Sequence[Row], size: str, place: Path) -> list[report.Compared
     """Every row at its size, beside its peer."""
     results = []
     for data, (files, file_bytes) in COMPARED[size].items():
-        world = World(place / data, files, file_bytes)
+        world = World(place / data, files, file_bytes, slow=data == "slow")
         with closing(world):
             for row in rows:
                 if row.data == data:
@@ -89,13 +89,16 @@ def main() -> int:
     parser.add_argument("--dir", type=Path, default=DOCS.parents[1] / ".build", help="a directory on a real disk")
     options = parser.parse_args()
     rows = [row for row in ROWS if not options.row or row.name in options.row]
+    rows = [row for row in rows if (THROTTLES or row.data != "slow") and (MOUNTS or row.name != "target-read")]
     load_before = os.getloadavg()[0]
     options.dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.dir) as made:
         place = Path(made)
         compared = compare([row for row in rows if row.peer or row.seconds_most or row.note], options.size, place)
         growing = (
-            [row for row in rows if row.grows and row.data != "large"] if options.growth or not options.row else []
+            [row for row in rows if row.grows and row.data in ("small", "shelf")]
+            if options.growth or not options.row
+            else []
         )
         grown = grow(growing, options.size, place) if growing else []
         machine = report.machine(place, load_before)

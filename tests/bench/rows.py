@@ -21,7 +21,7 @@ class Row:
     name: str
     what: str
     ours: Callable[[World], Argv]
-    data: str = "small"  # small files, large files, or a made-up "shelf" of drives
+    data: str = "small"  # small files, large files, large ones on "slow" drives, or a made-up "shelf" of drives
     leaves: str = ""  # the state the world is in afterwards
     peer: Callable[[World], Argv] | None = None
     peer_name: str = ""
@@ -120,6 +120,13 @@ def _cp_md5sum(world: World) -> Argv:
     return argv
 
 
+def _cp_read(world: World) -> Argv:
+    """As it must be done to learn what the drive holds, not what the kernel remembers."""
+    argv = _cp(world)
+    argv[2] += " && echo 1 > /proc/sys/vm/drop_caches && " + _hash_all(world, world.copy)
+    return argv
+
+
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
@@ -139,6 +146,7 @@ def _plan_exact(taken: Taken) -> bool:
 
 
 MD5SUM, CP, CP_MD5SUM = "find, md5sum -P2", "cp -a, sync", "cp -a, sync, md5sum of the copy"
+CP_READ = "the same, the copy read from the drive"
 
 ROWS = (
     Row("hash-large", "add-src of large files", _scan, "large", leaves="scanned", peer=_md5sum, peer_name=MD5SUM, ratio_most=1.05),
@@ -150,8 +158,11 @@ ROWS = (
     Row("target-written", "target of small files, --no-verify", _target("--no-verify"), peer=_cp, peer_name=CP,
         ratio_most=2.0, grows=False),
     Row("target", "target of small files, read back", _target(), peer=_cp_md5sum, peer_name=CP_MD5SUM, ratio_most=1.0),
+    Row("target-read", "the same", _target(), peer=_cp_read, peer_name=CP_READ, ratio_most=1.0, grows=False),
     Row("target-large", "target of large files, --no-verify", _target("--no-verify"), "large", peer=_cp, peer_name=CP,
         ratio_most=1.1),
+    Row("target-slow", "the same, a drive of 150 MB/s", _target("--no-verify"), "slow", peer=_cp, peer_name=CP, ratio_most=1.1),
+    Row("target-slow-read", "the same, read back", _target(), "slow", peer=_cp_read, peer_name=CP_READ, ratio_most=1.0),
     Row("restore", "restore of small files", _restore, leaves="backed-up", peer=_cp, peer_name=CP, ratio_most=1.5),
     Row("discover", "discover on a drive somebody filled", _discover),
     Row("rebuild", "rebuild from sidecars", _rebuild, leaves="backed-up"),

@@ -17,6 +17,10 @@ PER_DIRECTORY = 100
 SMALL_BYTES = 4096
 # Drives of their own take root, loop devices and the programs for it.
 MOUNTS = hasattr(os, "geteuid") and os.geteuid() == 0 and all(map(shutil.which, ("mkfs.ext4", "mount", "umount")))
+# A drive made as slow as those people have: the kernel's own limit for one block device.
+THROTTLE = Path("/sys/fs/cgroup/blkio")
+THROTTLES = MOUNTS and (THROTTLE / "blkio.throttle.write_bps_device").exists()
+SLOW = 150_000_000  # bytes a second: a large disk that spins, at the end of a USB cable
 DONE = (0, 6)  # more drives are needed: one drive is never two copies
 
 
@@ -24,8 +28,9 @@ class World:
     """One directory on a real disk with a source of seeded files, a drive and a session DB, brought on demand into the
     state a row begins with: `new`, `scanned`, or `backed-up`."""
 
-    def __init__(self, place: Path, files: int, file_bytes: int = SMALL_BYTES) -> None:
-        self.place, self.files, self.file_bytes = place, files, file_bytes
+    def __init__(self, place: Path, files: int, file_bytes: int = SMALL_BYTES, *, slow: bool = False) -> None:
+        """`slow`: its drives give and take SLOW bytes a second."""
+        self.place, self.files, self.file_bytes, self.slow = place, files, file_bytes, slow
         self.source = place / "source"
         self.drive = place / "drive"
         self.copy = place / "copy"  # what a peer writes, and what a restore brings back
@@ -78,6 +83,10 @@ class World:
         made = ["mkfs.ext4", "-qF", "-N", str(2 * self.files + 5000), "-E", "lazy_itable_init=0,lazy_journal_init=0"]
         subprocess.run([*made, image], check=True)
         subprocess.run(["mount", "-o", "loop", image, directory], check=True)
+        device = directory.stat().st_dev
+        for way in ("read", "write") if THROTTLES else ():  # 0: as fast as it is; a loop device is used again
+            limit = f"{os.major(device)}:{os.minor(device)} {SLOW if self.slow else 0}"
+            (THROTTLE / f"blkio.throttle.{way}_bps_device").write_text(limit)
 
     def plain(self) -> Path:
         """The source's files in a directory medback never touched, for a peer to copy."""

@@ -26,17 +26,17 @@ class Flushing:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._error: Exception | None = None
+        self._error: OSError | None = None
         self._thread = threading.Thread(target=self._sync)
         self._thread.start()
 
     def _sync(self) -> None:
         try:
             primitives.syncfs(self._fd)
-        except Exception as error:
+        except OSError as error:
             self._error = error
 
-    def end(self) -> Exception | None:
+    def end(self) -> OSError | None:
         """Wait for it; what went wrong."""
         self._thread.join()
         return self._error

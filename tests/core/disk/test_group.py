@@ -319,6 +319,51 @@ def test_a_failed_sync_is_never_retried_and_nothing_of_its_batch_is_published(
     assert _files(drive) == {"a": b"again"}
 
 
+def test_a_batch_whose_flush_was_begun_and_failed_is_lost_and_never_synced_again(
+    drive: Root, source: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def fail(fd: int) -> None:
+        calls.append(fd)
+        raise OSError(errno.EIO, "medium error")
+
+    with Group(drive) as group:
+        if not group.group_sync:
+            pytest.skip("no sound syncfs here")
+        _small(group, b"a", source())
+        monkeypatch.setattr(disk.primitives, "syncfs", fail)
+        group.begin_flush()
+        with pytest.raises(OSError, match="medium error"):
+            group.publish()
+        with pytest.raises(RuntimeError, match="abandon"):
+            group.publish()
+        assert len(calls) == 1
+    assert _files(drive) == {}
+
+
+def test_what_is_staged_after_a_flush_was_begun_is_flushed_too(
+    drive: Root, source: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    syncfs = disk.primitives.syncfs
+
+    def note(fd: int) -> None:
+        held.append(len(list(Path(os.fsdecode(drive.path)).rglob(".medback-tmp-*"))))
+        syncfs(fd)
+
+    with Group(drive) as group:
+        if not group.group_sync:
+            pytest.skip("no sound syncfs here")
+        _small(group, b"a", source())
+        monkeypatch.setattr(disk.primitives, "syncfs", note)
+        group.begin_flush()
+        _small(group, b"b", source(b"later"))
+        group.publish()
+    assert held[1:] == [2, 0]  # both under their temporary names, then the names
+    assert set(_files(drive)) == {"a", "b"}
+
+
 def test_each_group_has_its_own_error_state(drive: Root) -> None:
     with Group(drive) as one, Group(drive) as other:
         if not one.group_sync:
