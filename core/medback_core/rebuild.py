@@ -6,7 +6,6 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from . import disk, model, names
 from .context_import import expect_again
@@ -20,7 +19,6 @@ from .session import (
     open_session,
     refresh_oldest,
     save_source,
-    set_aside,
     source_by_id,
     source_by_key,
     source_totals,
@@ -36,15 +34,7 @@ from .targets import identity_at, open_drive
 
 def rebuilt_session(path: str | os.PathLike[str]) -> Session:
     """A new, empty session at `path`; the DB that was there is set aside and kept. Raises Refused."""
-    path = Path(path).expanduser().absolute()
-    if not path.parent.is_dir():
-        raise Refused("no-session", f"there is no directory {names.display_name(str(path.parent))} for the session DB")
-    with disk.lock_session(os.fsencode(path)):
-        aside = set_aside(path) if path.exists() else None
-        session = open_session(path)
-    if aside is not None:
-        session.notes.append(f"the session DB that was there is kept as {names.display_name(aside.name)}")
-    return session
+    return open_session(path, afresh=True)
 
 
 def rebuild(session: Session, directories: Sequence[bytes] = ()) -> Iterator[Event]:

@@ -397,4 +397,4 @@ def _session_files(session: Session, source: Source) -> frozenset[bytes]:
     if not database.startswith(top):
         return frozenset()
     rel = database[len(top) :]
-    return frozenset(rel + ending for ending in (b"", b"-wal", b"-shm", b"-journal", b".lock", b".sources"))
+    return frozenset(rel + ending for ending in (b"", b"-wal", b"-shm", b"-journal", b".lock", b".sources", b".crc"))

@@ -200,6 +200,10 @@ def test_the_session_db_is_no_content(tmp_path: Path) -> None:
     assert world.add(tmp_path).files == 1
     excluded = {event.path for event in world.of(Excluded)}
     assert excluded >= {os.fsencode(tmp_path / name) for name in ("db", "db.lock", "db.sources")}
+    world.session.close()
+    world.session = db.open_session(tmp_path / "db")
+    assert (tmp_path / "db.crc").exists() and world.add(tmp_path).files == 1
+    world.session.close()
 
 
 def test_deep_and_wide_directories_work(world: World) -> None:

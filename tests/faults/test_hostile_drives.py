@@ -548,6 +548,7 @@ def test_files_are_made_with_the_modes_they_should_have_from_the_first_byte(tmp_
             for path in tmp_path.glob("s.db*"):
                 assert path.stat().st_mode & 0o777 == 0o600, path
             assert {path.name for path in tmp_path.glob("s.db*")} >= {"s.db", "s.db-wal", "s.db-shm", "s.db.sources"}
+        assert (tmp_path / "s.db.crc").stat().st_mode & 0o777 == 0o600
     finally:
         disk.set_observer(None)
         os.umask(before)

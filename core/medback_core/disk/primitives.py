@@ -45,7 +45,8 @@ def create(directory: int, name: bytes, mode: int) -> int:
 
 
 def open_lock_file(path: bytes) -> int:
-    """Open a lock file for reading and writing, creating it with mode 0600; no link is followed."""
+    """Open a lock file, or a note that need not last, for reading and writing, creating it with mode 0600; no link is
+    followed."""
     if observer is not None:
         observer("open_lock_file", path)
     return os.open(path, os.O_RDWR | os.O_CREAT | portable.NOFOLLOW | portable.CLOEXEC, 0o600)
@@ -69,7 +70,7 @@ def write(fd: int, buffer: Buffer) -> None:
 
 
 def truncate(fd: int, size: int) -> None:
-    """Cut a file (a lock file only: content is never truncated in place)."""
+    """Cut a file (a lock file or a note only: content is never truncated in place)."""
     if observer is not None:
         observer("truncate", fd, size)
     os.ftruncate(fd, size)

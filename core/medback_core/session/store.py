@@ -8,13 +8,14 @@ import sqlite3
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from medback_core import disk, model, names
 from medback_core.errors import MedbackError, Refused
 
 from . import rollup, schema
+from .intact import has_wal, is_intact, note_left
 from .placements import Placement
 from .source_list import list_path, listed_sources
 
@@ -22,9 +23,9 @@ HEADER = b"SQLite format 3\x00"
 # Tables of the Python member of the family, whose DB lay at the same default path.
 FAMILY_TABLES = frozenset({"src_dirs", "backup_files", "backup_dest", "file_backup_dest_association"})
 
+COMPANIONS = ("-wal", "-shm", "-journal")  # what SQLite puts beside a DB
 _WAIT = 10  # seconds for another medback to end its transaction
 CACHE_MIB = 64  # what a connection that works may keep in memory of the DB
-CHECKED_WHOLE = 4 << 20  # bytes: up to this size a DB is read through when opened, which takes some milliseconds
 
 
 class SessionDamaged(MedbackError):
@@ -81,6 +82,7 @@ class Session:
 
     def close(self) -> None:
         self.db.close()
+        note_left(self.path)
 
     def __enter__(self) -> Session:
         return self
@@ -95,10 +97,15 @@ def default_path() -> Path:
 
 
 def open_session(
-    path: str | os.PathLike[str] | None = None, *, create: bool = True, cache_mib: int = CACHE_MIB
+    path: str | os.PathLike[str] | None = None,
+    *,
+    create: bool = True,
+    afresh: bool = False,
+    cache_mib: int = CACHE_MIB,
 ) -> Session:
-    """Open the session DB at `path`, making a new one where there is none. `cache_mib`: how much of the DB this
-    connection may keep in memory at most; one that only looks things up does as well with little.
+    """Open the session DB at `path`, making a new one where there is none; with `afresh` the one that is there is set
+    aside first, whatever it is. `cache_mib`: how much of the DB this connection may keep in memory at most; one that
+    only looks things up does as well with little.
 
     A damaged DB that was ours is set aside and a new one begun with `needs_rebuild` set; so is a missing one beside
     which a list of sources lies. Raises Refused for a file that is not ours, a DB of a later version, one that
@@ -106,26 +113,17 @@ def open_session(
     """
     path = Path(path) if path is not None else default_path()
     path = Path(os.path.realpath(path.expanduser()))  # its lock and its list lie beside the file itself
-    shown = names.display_name(str(path))
     notes: list[str] = []
-    condition = _condition(path)
-    if condition == "too-new":
-        raise Refused(
-            "too-new", f"{shown} was written by a later medback; use that one, or name another with --session-db"
-        )
-    if condition == "foreign":
-        raise Refused("not-a-session", f"{shown} is not a medback session DB; name another with --session-db")
-    if condition in ("damaged", "family"):
-        with disk.lock_session(os.fsencode(path)):
-            condition = _condition(path)  # another medback may have done it by now
-            if condition in ("damaged", "family"):
-                aside = names.display_name(set_aside(path).name)
-                words = "was damaged and" if condition == "damaged" else "belonged to the older Python medback and"
-                notes.append(f"the session DB {words} is kept as {aside}; a new one is built from the sidecars")
-    if condition == "missing" and not create:
-        raise Refused("no-session", f"there is no session DB at {shown}")
-    if condition != "ours":
-        _create(path)
+    give_up = time.monotonic() + _WAIT
+    while afresh or _usable(path, create) != "ours":
+        try:
+            with _locked(path):
+                notes += _make(path, create, afresh)
+            break
+        except Refused as refusal:  # another medback makes one this very moment, or works with the one it made
+            if refusal.kind != "locked" or afresh or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
     try:
         db = _connect(path, cache_mib)
         _migrate(db)
@@ -136,6 +134,21 @@ def open_session(
     has_sources = db.execute("SELECT EXISTS (SELECT 1 FROM source)").fetchone()[0]
     session.needs_rebuild = not has_sources and bool(listed_sources(path))
     return session
+
+
+def _usable(path: Path, create: bool) -> str:
+    """The condition of what lies at `path`. Raises Refused where neither it nor a new one can be used."""
+    shown = names.display_name(str(path))
+    condition = _condition(path)
+    if condition == "too-new":
+        raise Refused(
+            "too-new", f"{shown} was written by a later medback; use that one, or name another with --session-db"
+        )
+    if condition == "foreign":
+        raise Refused("not-a-session", f"{shown} is not a medback session DB; name another with --session-db")
+    if condition == "missing" and not create:
+        raise Refused("no-session", f"there is no session DB at {shown}")
+    return condition
 
 
 def _explained(path: Path, error: sqlite3.Error) -> MedbackError:
@@ -180,7 +193,7 @@ def _condition(path: Path) -> str:
     was_ours = was_ours or ours
     # Reading leaves files beside a DB in WAL mode, unless it is said never to change: not beside somebody else's. Ours
     # may be changing at this moment: the first ever written into it comes from its WAL when another medback closes it.
-    how = "mode=ro" if was_ours or _has_wal(path) else "immutable=1"
+    how = "mode=ro" if was_ours or has_wal(path) else "immutable=1"
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=_WAIT, isolation_level=None)) as db:
             db.execute("BEGIN")  # all that is looked at is of one moment
@@ -191,11 +204,6 @@ def _condition(path: Path) -> str:
         ):
             raise _explained(path, error) from error
         return "damaged" if was_ours else "foreign"
-
-
-def _has_wal(path: Path) -> bool:
-    wal = Path(f"{path}-wal")
-    return wal.exists() and wal.stat().st_size > 0
 
 
 def _look_inside(db: sqlite3.Connection, path: Path) -> str:
@@ -210,29 +218,57 @@ def _look_inside(db: sqlite3.Connection, path: Path) -> str:
     if version > schema.VERSION:
         return "too-new"
     pages, page = (db.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "page_size"))
-    size = path.stat().st_size
-    if pages * page > size and not _has_wal(path):
+    if pages * page > path.stat().st_size and not has_wal(path):
         return "damaged"
     for table in ("source", "target", "directory", "file", "identity", "copy", "rollup"):
         db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
-    if size <= CHECKED_WHOLE and db.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
-        return "damaged"
-    return "ours"
+    return "ours" if is_intact(path, db) else "damaged"
 
 
-def _create(path: Path) -> None:
-    # Private from its first byte: SQLite itself would create it under the umask.
-    shown = names.display_name(str(path))
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Nobody else makes, or works with, the session of this path meanwhile. Raises Refused, also where none can be."""
     if not path.parent.is_dir():
         raise Refused("no-session", f"there is no directory {names.display_name(str(path.parent))} for the session DB")
     try:
-        with disk.Root(os.fsencode(path.parent)) as root:
-            os.close(disk.primitives.create(root.fd, os.fsencode(path.name), 0o600))
-    except FileExistsError:
-        pass  # an empty one, or another medback was quicker
+        with disk.lock_session(os.fsencode(path)):
+            yield
     except OSError as error:
         kind = "session-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "session-read-only"
-        raise Refused(kind, f"cannot create {shown}: {error.strerror}") from error
+        raise Refused(kind, f"cannot create {names.display_name(str(path))}: {error.strerror}") from error
+
+
+def _make(path: Path, create: bool, afresh: bool) -> list[str]:
+    """Put a new DB at `path`, whole from the moment it has that name; returns what a person should know. Call under
+    the lock."""
+    condition = "" if afresh else _usable(path, create)
+    if condition == "ours":  # another medback was quicker
+        return []
+    notes: list[str] = []
+    if condition in ("damaged", "family") or (afresh and path.exists()):
+        aside = names.display_name(set_aside(path).name)
+        words = {"damaged": "was damaged and", "family": "belonged to the older Python medback and"}
+        notes.append(
+            f"the session DB {words[condition]} is kept as {aside}; a new one is built from the sidecars"
+            if condition
+            else f"the session DB that was there is kept as {aside}"
+        )
+    new = path.with_name(path.name + ".new")
+    with disk.Root(os.fsencode(path.parent)) as root:
+        # What a killed one left; and a `-wal` whose DB is gone would be taken for the new one's.
+        for name in (new.name, *(f"{one.name}{suffix}" for one in (new, path) for suffix in COMPANIONS)):
+            with suppress(FileNotFoundError):
+                disk.primitives.unlink(root.fd, os.fsencode(name))
+        # Private from its first byte: SQLite itself would create it under the umask.
+        os.close(disk.primitives.create(root.fd, os.fsencode(new.name), 0o600))
+        try:
+            with closing(_connect(new, 1)) as db:
+                _migrate(db)
+        except sqlite3.Error as error:
+            raise _explained(path, error) from error
+        disk.primitives.rename(root.fd, os.fsencode(new.name), root.fd, os.fsencode(path.name))
+        disk.primitives.fsync_directory(root.fd)
+    return notes
 
 
 def _name_contains(name: bytes, text: bytes) -> bool:
@@ -241,7 +277,7 @@ def _name_contains(name: bytes, text: bytes) -> bool:
 
 def _connect(path: Path, cache_mib: int) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False, cached_statements=256)
-    _use_wal(db)
+    db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA temp_store = FILE")
     db.execute(f"PRAGMA cache_size = -{cache_mib * 1024:d}")
@@ -251,19 +287,6 @@ def _connect(path: Path, cache_mib: int) -> sqlite3.Connection:
     db.create_function("name_contains", 2, _name_contains, deterministic=True)
     db.executescript(rollup.TEMPORARY)
     return db
-
-
-def _use_wal(db: sqlite3.Connection) -> None:
-    """SQLite waits for every lock but this one: where two open a new DB at once, one of them is told it is locked."""
-    patience = time.monotonic() + _WAIT
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > patience:
-                raise
-            time.sleep(0.01)
 
 
 def _migrate(db: sqlite3.Connection) -> None:
@@ -293,7 +316,7 @@ def set_aside(path: Path) -> Path:
         number += 1
         aside = path.with_name(f"{path.name}.aside-{stamp}-{number}")
     with disk.Root(os.fsencode(path.parent)) as root:
-        for suffix in ("", "-wal", "-shm"):
+        for suffix in ("", *COMPANIONS):
             if Path(f"{path}{suffix}").exists():
                 disk.move(root, os.fsencode(path.name + suffix), os.fsencode(aside.name + suffix))
     return aside

@@ -17,7 +17,7 @@ import session_rows as rows
 from medback_core import disk
 from medback_core import session as db
 from medback_core.errors import Refused
-from medback_core.session import schema, store
+from medback_core.session import intact, schema, store
 
 
 @contextlib.contextmanager
@@ -104,7 +104,7 @@ def test_an_empty_file_is_a_new_session(path: Path):
     path.touch(0o600)
     with db.open_session(path) as session:
         assert db.list_sources(session) == [] and session.notes == []
-    assert sorted(everything(path.parent)) == ["session"]
+    assert sorted(everything(path.parent)) == ["session", "session.crc", "session.lock"]
 
 
 def test_one_that_was_emptied_wants_a_rebuild(used: Path):
@@ -156,12 +156,83 @@ def test_two_set_aside_in_one_second_are_both_kept(used: Path, monkeypatch: pyte
     assert sorted(one.read_bytes()[:5] for one in used.parent.glob("session.aside-*")) == [b"first", b"secon"]
 
 
-def test_damage_below_a_large_one_is_told_when_it_is_met(used: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(store, "CHECKED_WHOLE", 0)
-    data = used.read_bytes()
-    used.write_bytes(data[:-40960] + os.urandom(40960))
-    with db.open_session(used) as session, pytest.raises(store.SessionDamaged) as caught, session.transaction():
-        session.db.execute("UPDATE file SET mode = 7")
+def strike(path: Path, at: int, what: bytes) -> None:
+    """Overwrite bytes as rot does: size and time of the file stay."""
+    status = path.stat()
+    with open(path, "r+b") as stream:
+        stream.seek(at)
+        stream.write(what)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.fixture
+def settled(used: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One that was closed a while ago, too large to be gone through for its structure each time."""
+    monkeypatch.setattr(intact, "RECENT_NS", 0)
+    monkeypatch.setattr(intact, "CHECKED_THOROUGHLY", 0)
+    return used
+
+
+def test_one_flipped_bit_anywhere_is_seen_when_it_is_opened(settled: Path):
+    data = settled.read_bytes()
+    note = intact.note_path(settled).read_bytes()
+    status = settled.stat()
+    for at in range(101, len(data), 20011):
+        strike(settled, at, bytes([data[at] ^ 4]))
+        with db.open_session(settled) as session:
+            assert session.needs_rebuild and "was damaged" in session.notes[0], at
+        settled.write_bytes(data)
+        os.utime(settled, ns=(status.st_atime_ns, status.st_mtime_ns))
+        intact.note_path(settled).write_bytes(note)
+    with db.open_session(settled) as session:
+        assert session.notes == []
+
+
+def test_a_flipped_bit_is_seen_beside_changes_of_a_killed_one_too(settled: Path):
+    child = os.fork()
+    if child == 0:
+        session = db.open_session(settled)
+        rows.source(session, "later")
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert intact.has_wal(settled)
+    data = settled.read_bytes()
+    strike(settled, len(data) // 2, bytes([data[len(data) // 2] ^ 1]))
+    with db.open_session(settled) as session:
+        assert session.needs_rebuild
+
+
+def test_with_no_note_its_structure_is_looked_through(settled: Path):
+    intact.note_path(settled).unlink()
+    data = settled.read_bytes()
+    strike(settled, len(data) - 40960, b"\x5a" * 4096)
+    with db.open_session(settled) as session:
+        assert session.needs_rebuild
+
+
+@pytest.mark.parametrize("note", [b"", b"size=1 mtime_ns=1 crc=00000000\n", b"\xff" * 60, b"x" * 10**6])
+def test_a_note_that_says_something_else_costs_nothing(settled: Path, note: bytes):
+    intact.note_path(settled).write_bytes(note)
+    with db.open_session(settled) as session:
+        assert session.notes == [] and len(db.list_sources(session)) == 1
+    assert intact.note_path(settled).read_bytes().startswith(b"size=%d " % settled.stat().st_size)
+
+
+def test_the_note_is_of_the_last_to_close_it(settled: Path):
+    with db.open_session(settled) as one:
+        with db.open_session(settled) as other:
+            rows.source(other, "other")
+        rows.source(one, "one")
+    with db.open_session(settled) as session:
+        assert len(db.list_sources(session)) == 3 and session.notes == []
+
+
+def test_what_breaks_while_it_is_open_is_told_when_it_is_met(settled: Path):
+    with db.open_session(settled) as session:
+        at = settled.stat().st_size - 40960
+        strike(settled, at, os.urandom(40960))
+        with pytest.raises(store.SessionDamaged) as caught, session.transaction():
+            session.db.execute("UPDATE file SET mode = 7")
     assert "rebuild" in str(caught.value) and caught.value.exit_code == 4
 
 
@@ -258,16 +329,20 @@ def test_one_that_cannot_be_written_is_refused_in_words(used: Path, tmp_path: Pa
     assert as_nobody(lambda: db.open_session(used.parent / "new").close()) == "session-read-only"
 
 
-@pytest.mark.parametrize("after", range(6))
-def test_killed_while_it_is_made_it_opens_all_the_same(path: Path, after: int):
+@pytest.mark.parametrize("before", [None, b"", b"garbage" * 5000], ids=["missing", "empty", "damaged"])
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 4, 5, 6, 7, 9, 12, 16, 24, 40, 64, 96])
+def test_killed_while_it_is_made_nothing_half_made_is_seen(path: Path, after: int, before: bytes | None):
+    if before is not None:
+        path.write_bytes(before)
+        store.list_path(path).write_bytes(b"/src/photos\n")
     child = os.fork()
-    if child == 0:  # dies in the middle of a statement of the making, a later one each time
+    if child == 0:  # dies before a change to the directory, or in a statement of the making, a later one each time
         count = 0
 
-        def trace(_statement: str) -> None:
+        def trace(*_what: object) -> None:
             nonlocal count
             count += 1
-            if count > after * 12:
+            if count > after:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         connect = sqlite3.connect
@@ -277,13 +352,18 @@ def test_killed_while_it_is_made_it_opens_all_the_same(path: Path, after: int):
             connection.set_trace_callback(trace)
             return connection
 
+        disk.set_observer(trace)
         store.sqlite3.connect = traced  # type: ignore[assignment]
         with contextlib.suppress(Exception):
             db.open_session(path)
         os._exit(0)
     os.waitpid(child, 0)
+    if path.exists() and path.read_bytes() != before:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as raw:
+            assert raw.execute("PRAGMA user_version").fetchone()[0] == schema.VERSION
     with db.open_session(path) as session:
         assert rows.source(session).alias == "photos"
+    assert not [one for one in everything(path.parent) if ".new" in one]
 
 
 def test_killed_in_a_transaction_it_is_as_before(used: Path):
@@ -298,26 +378,33 @@ def test_killed_in_a_transaction_it_is_as_before(used: Path):
         assert sum(c.files for c in db.totals_by_source(session)[1].values()) == 500
 
 
-@pytest.mark.parametrize("attempt", range(6))
-def test_several_open_a_new_one_and_close_it_at_the_same_time(path: Path, attempt: int):
-    """None is told that it is locked, none takes for damaged what another is just writing."""
+@pytest.mark.parametrize("before", [None, b"", b"garbage" * 5000], ids=["missing", "empty", "damaged"])
+def test_many_that_make_one_at_the_same_instant_all_get_the_same(path: Path, before: bytes | None):
+    if before is not None:
+        path.write_bytes(before)
+        store.list_path(path).write_bytes(b"/src/photos\n")
+    waiting, go = os.pipe()
     children = []
-    for number in range(4):
+    for number in range(6):
         child = os.fork()
         if child == 0:
             ok = 1
             try:
-                for turn in range(5):
+                os.close(go)
+                os.read(waiting, 1)  # all are let go at once
+                for turn in range(4):  # opening it while another closes it is seen too
                     with db.open_session(path) as session:
                         rows.source(session, f"s{number}-{turn}")
                 ok = 0
             finally:
                 os._exit(ok)
         children.append(child)
-    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
+    os.close(waiting)
+    os.close(go)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 6
     with db.open_session(path) as session:
-        assert len(db.list_sources(session)) == 20
-    assert not list(path.parent.glob("*.aside-*"))
+        assert len(db.list_sources(session)) == 24
+    assert len(list(path.parent.glob("session.aside-*"))) == (before == b"garbage" * 5000)
 
 
 def test_one_in_use_is_refused_in_words(used: Path, monkeypatch: pytest.MonkeyPatch):
