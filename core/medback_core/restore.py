@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 
-from . import disk, names
+from . import context_kept, disk, names
 from .aside import is_beside
 from .contexts import expect_again, finish_expected
 from .destinations import Destination, Found, State, destinations, look, open_root, scope
@@ -41,7 +41,7 @@ from .session import (
     mark_placed,
     save_source,
 )
-from .session.expected import wanted_files
+from .session.expected import end_expected, wanted_files
 from .session.lacking import (
     begin_lacking,
     drop_hint,
@@ -82,11 +82,10 @@ def restore(
     """Copy back from a target what is missing; ends with a RestoreSummary.
 
     `source` is an alias, `path` relative to the source(s), `to` a directory in which each source gets a folder instead
-    of its own place, `deleted` asks for what is gone from the sources instead of what should be there (and
-    with `path` naming a file, for its latest older version). A file that
-    differs from what is restored is left alone (`skip`), or what is restored gets another name (`rename`), or what is
-    there is moved aside first (`overwrite`). The target is never written to. Raises Refused, DriveGone (what was
-    restored is kept).
+    of its own place, `deleted` asks for what is gone from the sources instead of what should be there (and with `path`
+    naming a file, for its latest older version). A file that differs from what is restored is left alone (`skip`), or
+    what is restored gets another name (`rename`), or what is there is moved aside first (`overwrite`). The target is
+    never written to. Raises Refused, DriveGone (what was restored is kept).
     """
     if conflict not in CONFLICTS:
         raise UsageError(f"conflict is one of {', '.join(CONFLICTS)}")
@@ -105,7 +104,7 @@ def restore(
                 yield from run.add(destination, stack)
             for destination in run.destinations.values():
                 yield from run.look(destination, only)
-            if not dry_run and not deleted:
+            if expects := not dry_run and not deleted and to is None:
                 expect_lacking(session, differing=conflict == "overwrite")
             try:
                 yield from run.bring_back(stack)
@@ -113,7 +112,9 @@ def restore(
                 run.close()  # while the roots made on the way are open
             if not deleted:
                 yield from run.links(only)
-            run.finish(whole=source is None and only is None and to is None and not deleted)
+            run.finish()
+            if expects:
+                run.end_expected(only, whole=source is None and only is None)
         if not dry_run:  # the sources' own locks are free again
             yield from flush_sources(session)
         yield run.summary()
@@ -391,24 +392,29 @@ class _Run:
     def links(self, only: bytes | None) -> Iterator[Event]:
         """Links last: so that no file is ever restored through one."""
         for destination in self.destinations.values():
-            root = self.roots.get(destination.directory)
-            if root is not None:
+            if (root := self.roots.get(destination.directory)) is not None:
                 done = yield from restore_links(
                     self.session, destination, root, only, conflict=self.conflict, dry_run=self.dry_run
                 )
                 self.tally.links += done.made
                 self.tally.conflicts += done.conflicts
 
-    def finish(self, *, whole: bool) -> None:
-        """What is still missing, and which drive is the next to plug in. When `whole` (nothing was left out) and all is
-        in its place, nothing is expected any more."""
+    def finish(self) -> None:
+        """What is still missing, and which drive is the next to plug in."""
         self.missing = lacking_count(self.session)
         groups = dict(lacking_by_placement(self.session))
         # What could not be had from this drive now is asked of another, if there is one.
         self.next = next_target(self.session, groups, without=(self.drive.target,)) or next_target(self.session, groups)
-        # A path the last scan saw may be gone since: only what was looked at just now tells.
-        conflicts = self.tally.conflicts + (self.putting.conflicts if self.putting is not None else 0)
-        if whole and not self.dry_run and not self.missing.files and not conflicts:
+
+    def end_expected(self, only: bytes | None, *, whole: bool) -> None:
+        """What is in its place is expected no more; what a context told of, only when all of it is, and was looked at
+        just now (`whole`): a path the last scan saw may be gone since."""
+        if self.tally.conflicts or (self.putting is not None and self.putting.conflicts):
+            return
+        if not context_kept.waiting(self.session.path):
+            for source in self.destinations:
+                end_expected(self.session, source, only)
+        if whole and not self.missing.files:
             finish_expected(self.session, only_if_observed=True)
 
     def close(self) -> None:
@@ -418,8 +424,7 @@ class _Run:
 
     def summary(self) -> RestoreSummary:
         """The last event."""
-        put = self.putting
-        would = self.tally.would
+        put, would = self.putting, self.tally.would
         return RestoreSummary(
             self.drive.target,
             (put.restored if put is not None else 0) + would.files,

@@ -192,6 +192,38 @@ def test_a_restore_begun_is_not_forgotten_by_a_scan(tmp_path: Path):
         assert counts(status(session)) == (40, 40, 0, 0) and not has_expected(session)
 
 
+def test_what_a_restore_of_a_part_brought_back_may_be_deleted_again(world):
+    session, tmp = world
+    file = tmp / "photos/sub/b.bin"
+    file.unlink()
+    assert run(restore(session, str(tmp / "t1"), path=b"sub/b.bin")).summary.restored == 1
+    rescan(session)
+    file.unlink()
+    rescan(session)
+    assert counts(status(session)) == (4, 4, 0, 0)
+    assert run(restore(session, str(tmp / "t1"))).summary.restored == 0 and not file.exists()
+
+
+def test_what_came_back_may_be_deleted_again_while_others_are_waited_for(world):
+    session, tmp = world
+    (tmp / "t1/photos/sub/b.bin").unlink()
+    for name in ("a.txt", "sub/b.bin"):
+        (tmp / "photos" / name).unlink()
+    assert run(restore(session, str(tmp / "t1"))).summary.missing == 1
+    (tmp / "photos/a.txt").unlink()
+    rescan(session)
+    assert [event.path for event in status(session).of(Unrestored)] == [os.fsencode(tmp / "photos/sub/b.bin")]
+
+
+def test_a_restore_to_another_place_says_nothing_of_what_the_source_should_hold(world):
+    session, tmp = world
+    (tmp / "t1/photos/a.txt").unlink()
+    assert run(restore(session, str(tmp / "t1"), to=os.fsencode(tmp / "out"))).summary.missing == 1
+    (tmp / "photos/a.txt").unlink()
+    rescan(session)
+    assert counts(status(session)) == (4, 4, 0, 0)
+
+
 def test_closing_it_in_the_middle_does_no_harm(world):
     session, tmp = world
     (tmp / "photos/a.txt").unlink()

@@ -172,6 +172,8 @@ def restore_status(
         if found.unreachable.files and found.next is not None:
             run.answer_line(f"CAN'T COME BACK: no target has {counted(found.unreachable)} of these (`medback plan`)")
         _say_next(run, found.next, missing, scope_words(source, path, to))
+        if missing.files and found.next is None and to is None and not done:
+            run.say("`medback restore-status --done` waits for it no more")
 
 
 @command("restore")

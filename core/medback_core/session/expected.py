@@ -84,6 +84,20 @@ FILE_AT = (
 )
 
 
+def end_expected(session: Session, source: int, path: bytes | None = None) -> None:
+    """What the restore under way found right or put in place in a source (at and below `path`) is expected no more: it
+    is recorded, and from now on what becomes of it is for the scans to see."""
+    scope = "AND (e.path = ?2 OR (e.path > ?3 AND e.path < ?4))" if path else ""
+    with session.transaction() as db:
+        db.execute(
+            "DELETE FROM expected AS e WHERE e.source_id = ?1 AND e.gone_at IS NULL AND e.identity_id IS NOT NULL "
+            f"{scope} "
+            f"AND EXISTS (SELECT 1 FROM {FILE_AT.format('e')} AND f.identity_id = e.identity_id) "
+            "AND e.path NOT IN (SELECT path FROM temp.lacking WHERE source_id = ?1 AND done <> 1)",
+            (source, path, path + b"/", path + b"0") if path else (source,),
+        )
+
+
 def _full(row: str) -> str:
     """SQL for the path of a row of `file` or `link` relative to its source, given its directory as `d`."""
     return f"CAST(CASE WHEN length(d.path) THEN d.path || x'2f' || {row}.name ELSE {row}.name END AS BLOB)"
