@@ -33,23 +33,11 @@ class Help:
 
 def helps(facts: Facts, listing: Listing, here: Collection[int]) -> list[Help]:
     """The drives that could take more of this place, the best first."""
-    # At the top sources may want different numbers of copies: the highest is close enough for advice.
-    wanted = listing.source.wanted if listing.source else max((row.source.wanted for row in facts.sources), default=0)
     found = []
     for row in facts.targets:
-        target = row.target
-        if not target.counts or target.key in listing.view.dead:
-            continue
-        takes = saves = Count()
-        for number, count in listing.totals.items():
-            placement = listing.placements[number]
-            copies = placement.copies(listing.counting)
-            if copies < wanted and target.key not in placement.solid:
-                takes += count
-                if copies == wanted - 1:
-                    saves += count
-        if takes.files and row.room:
-            found.append(Help(target, takes, saves, target.key in here, row.room))
+        gain = listing.gains.get(row.target.key)
+        if gain is not None and gain.takes.files and row.room:
+            found.append(Help(row.target, gain.takes, gain.saves, row.target.key in here, row.room))
     return sorted(found, key=lambda help: help.order)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
@@ -123,10 +124,10 @@ def file_keys(
     if placements is not None:
         where.append(f"i.placement_id IN ({_numbers(placements)})")
     tables = "file f" if order == "name" and placements is None else "file f JOIN identity i ON i.id = f.identity_id"
-    rows = session.db.execute(
-        f"SELECT f.id FROM {tables} WHERE {' AND '.join(where)} ORDER BY {columns[order]}", values
-    )
-    return array("q", (row[0] for row in rows))
+    # In one row: a row each costs more than finding it, and takes turns with the other threads at every one.
+    keys = f"SELECT f.id FROM {tables} WHERE {' AND '.join(where)} ORDER BY {columns[order]}"
+    (joined,) = session.db.execute(f"SELECT group_concat(id) FROM ({keys})", values).fetchone()
+    return array("q", json.loads(f"[{joined or ''}]"))
 
 
 def _numbers(keys: Collection[int]) -> str:
