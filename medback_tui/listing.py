@@ -9,7 +9,7 @@ from medback_core import browsing
 from medback_core import session as db
 from medback_core.browsing import DirectoryView
 from medback_core.model import Count, Source
-from medback_core.rating import Rated, total
+from medback_core.rating import NOTHING, Rated, total
 from medback_core.session import PlacementCounts, Session
 
 from .facts import NO_SHARES, Shares, rated_shares
@@ -37,8 +37,8 @@ class View:
 class Gain:
     """What a drive could take of what is not safe in a place, and how much of it would be safe then."""
 
-    takes: Count = Count()
-    saves: Count = Count()
+    takes: Count = NOTHING
+    saves: Count = NOTHING
 
     def __add__(self, other: Gain) -> Gain:
         return Gain(self.takes + other.takes, self.saves + other.saves)
@@ -110,7 +110,7 @@ def _gains(
             placement = placements[number]
             missing = source.wanted - placement.copies(counting)
             if missing > 0:
-                gain = Gain(count, count if missing == 1 else Count())
+                gain = Gain(count, count if missing == 1 else NOTHING)
                 every += gain
                 for target in placement.solid & counting:
                     held[target] += gain

@@ -176,7 +176,10 @@ class PickDirectory(Dialog[bytes]):
             self.dismiss(entry.path if entry is not None and entry.does == "into" else self.path)
 
     def action_type(self) -> None:
-        """Type a path."""
+        """Type a path: the slash is its first character."""
+        self.typed.select_on_focus = False
+        self.typed.value = "/"
+        self.typed.cursor_position = 1
         self.set_focus(self.typed)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -188,9 +191,12 @@ class PickDirectory(Dialog[bytes]):
         if event.value == name(self.path):
             path = self.path  # untouched: the exact bytes, whatever the name looks like
         else:
-            path = os.path.abspath(os.path.expanduser(names.from_text(event.value.strip())))
+            text = event.value.strip()
+            text = text[1:] if text.startswith("/~") else text  # the slash that began it
+            typed = os.path.expanduser(names.from_text(text))
+            path = b"/" + os.path.normpath(os.path.join(self.path, typed)).lstrip(b"/")  # never //
         if os.path.isdir(path):
-            if self.files:
+            if self.files or path == b"/":  # nobody chooses a whole machine by pressing / and Enter
                 self._read(path)
                 self.rows.focus()
             else:

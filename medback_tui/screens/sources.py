@@ -28,8 +28,8 @@ from .dialogs import Ask, Choice, Question, confirm
 COLUMNS = (
     Column("alias", "source", 0),
     Column("path", "path", 0, from_width=90, middle=True),
-    Column("files", "files", 9, right=True),
-    Column("bytes", "bytes", 8, right=True),
+    Column("files", "files", 9, right=True, from_width=70),
+    Column("bytes", "bytes", 8, right=True, from_width=56),
     Column("safe", "safe", 14),
     Column("wanted", "copies", 6, right=True, from_width=64),
     Column("scanned", "scanned", 9, from_width=84),

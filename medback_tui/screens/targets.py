@@ -34,9 +34,9 @@ COLUMNS = (
     Column("state", "state", 7),
     Column("seen", "seen", 9),
     Column("path", "", 0, from_width=140, middle=True),
-    Column("room", "used", 6),
-    Column("free", "free", 8, right=True),
-    Column("files", "files", 7, right=True),
+    Column("room", "used", 6, from_width=74),
+    Column("free", "free", 8, right=True, from_width=56),
+    Column("files", "files", 7, right=True, from_width=70),
     Column("only", "only here", 9, right=True),
     Column("verified", "verified", 9, from_width=94),
 )

@@ -25,12 +25,12 @@ FetchPage: TypeAlias = Callable[[Sequence[int]], list[FileCoverage]]
 COLUMNS = (
     Column("name", "name", 0, sortable=True, middle=True),
     Column("bar", "", 10, from_width=100),
-    Column("files", "files", 9, right=True),
+    Column("files", "files", 9, right=True, from_width=62),
     Column("bytes", "bytes", 9, right=True, sortable=True),
     Column("unsafe", "0 copies", 9, right=True, sortable=True),
     Column("one", "1 copy", 9, right=True),
     Column("more", "2+", 9, right=True, from_width=88),
-    Column("checked", "checked", 9, right=True, sortable=True),
+    Column("checked", "checked", 9, right=True, from_width=70, sortable=True),
 )
 
 

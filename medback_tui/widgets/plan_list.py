@@ -18,9 +18,9 @@ COLUMNS = (
     Column("drive", "plug in", 0),
     Column("state", "state", 7, from_width=84),
     Column("where", "seen", 9),
-    Column("files", "files", 8, right=True),
+    Column("files", "files", 8, right=True, from_width=66),
     Column("bytes", "brings", 9, right=True),
-    Column("curve", "back so far", 14),
+    Column("curve", "back so far", 14, from_width=74),
     Column("remaining", "then missing", 22, right=True, from_width=100),
     Column("left", "left", 9, right=True),
 )

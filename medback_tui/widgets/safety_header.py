@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,6 +21,10 @@ from .columns import Span
 from .coverage_bar import bar
 
 TABS = (("sources", "1 Sources"), ("targets", "2 Targets"), ("coverage", "3 Coverage"), ("restore", "4 Restore"))
+
+
+def _cells(spans: Iterable[Span]) -> int:
+    return sum(cell_len(text) for text, _ in spans)
 
 
 class SafetyHeader(Widget):
@@ -49,18 +54,27 @@ class SafetyHeader(Widget):
         del y
         width = self.size.width
         left: list[Span] = [(" medback ", "name")]
-        for mode, title in TABS:
-            left.append((f" {title} ", "here" if mode == self.mode else "tab"))
-        room = width - sum(cell_len(text) for text, _ in left) - 2
-        right = next((said for said in self._answers() if sum(cell_len(t) for t, _ in said) <= room), [])
+        for mode, title in self._tabs():
+            left.append((title, "here" if mode == self.mode else "tab"))
+        room = width - _cells(left) - 2
+        right = next((said for said in self._answers() if _cells(said) <= room), [])
         jobs: Span = (f"⟳{self._jobs} ", "name")  # running and waiting
-        if self._jobs and sum(cell_len(t) for t, _ in [jobs, *right]) <= room:
+        if self._jobs and _cells([jobs, *right]) <= room:
             right = [jobs, *right]
-        gap = width - sum(cell_len(text) for text, _ in left + right) - 1
+        gap = width - _cells(left + right) - 1
         spans = [*left, (" " * max(0, gap), "tab"), *right, (" ", "tab")]
         return Strip([Segment(text, self._style(style)) for text, style in spans]).adjust_cell_length(
             width, self._style("tab")
         )
+
+    def _tabs(self) -> list[tuple[str, str]]:
+        """(mode, text) of the tabs. Where there is no room for the answer beside them, only the one that is open is
+        named: the answer matters more."""
+        whole = [(mode, f" {title} ") for mode, title in TABS]
+        least = min((_cells(said) for said in self._answers() if said), default=0)
+        if len(" medback ") + sum(len(text) for _, text in whole) + least + 2 <= self.size.width:
+            return whole
+        return [(mode, title if mode == self.mode else title[:3]) for mode, title in whole]
 
     def _style(self, name: str) -> Style:
         base = self.rich_style
@@ -92,7 +106,7 @@ class SafetyHeader(Widget):
 
     def on_click(self, event: events.Click) -> None:
         left = len(" medback ")
-        for mode, title in TABS:
-            if left <= event.x < left + len(title) + 2:
+        for mode, title in self._tabs():
+            if left <= event.x < left + len(title):
                 self.post_message(self.TabClicked(mode))
-            left += len(title) + 2
+            left += len(title)

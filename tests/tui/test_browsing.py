@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 from medback_tui.app import MedbackApp
 from medback_tui.listing import Place
 from medback_tui.screens.coverage import CoverageScreen
+from medback_tui.screens.pick import PickDirectory
 from medback_tui.screens.restore import RestoreScreen
 from tui import worlds
-from tui.waiting import settle, text_of, until
+from tui.waiting import jobs_done, settle, text_of, until
 
 pytestmark = pytest.mark.usefixtures("fixed_clock")
 OpenApp = Callable[..., MedbackApp]
@@ -221,3 +223,44 @@ async def test_drives_are_sorted_by_a_title_or_a_key(open_app: OpenApp, tmp_path
         await pilot.press("S")
         await settle(pilot)
         assert first() == "Blue Seagate 2T", "as they were"
+
+
+@pytest.mark.parametrize(
+    ("key", "name"), [("1", "photos"), ("2", "Old Toshiba"), ("3", "research/"), ("4", "Old Toshiba")]
+)
+async def test_a_narrow_terminal_drops_figures_but_no_name_nor_the_answer(
+    open_app: OpenApp, tmp_path: Path, key: str, name: str
+):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(60, 16)) as pilot:
+        await settle(pilot)
+        await pilot.press(key)
+        await settle(pilot)
+        header, *lines = text_of(pilot).splitlines()
+        assert "9.2 GiB not safe" in header
+        assert any(name in line for line in lines[:8])
+        await pilot.click("SafetyHeader", offset=(10, 0))  # the 1 of the shortened tabs
+        await settle(pilot)
+        assert "1 Sources" in text_of(pilot)
+
+
+async def test_a_path_is_typed_as_one_writes_it_and_a_lone_slash_chooses_nothing(
+    open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"a")
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("a")
+        await settle(pilot)
+        await pilot.press("slash", "enter")
+        await settle(pilot)
+        dialog = app.screen
+        assert isinstance(dialog, PickDirectory)
+        assert dialog.path == b"/"
+        dialog.rows.focus()
+        await pilot.press("slash", *"~/photos", "enter")
+        await jobs_done(pilot)
+        assert [row.source.path for row in app.facts.sources] == [os.fsencode(tmp_path / "photos")]
