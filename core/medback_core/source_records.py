@@ -15,7 +15,6 @@ from .session import (
     Session,
     SidecarStat,
     dirty_directories,
-    find_directory,
     had_metadata,
     join,
     links_in,
@@ -165,17 +164,6 @@ def put_sidecars(session: Session, root: disk.Root, sidecars: Iterable[tuple[int
             if status is not None:
                 mark_sidecar(session, key, SidecarStat.of(status))
     return failed
-
-
-def write_sidecar(session: Session, root: disk.Root, source: Source, directory_key: int, rel: bytes) -> bool:
-    """Write one directory's sidecar now; False when it was changed by somebody since it was read. Raises OSError."""
-    row = find_directory(session, source.key, rel)
-    data = _new_bytes(session, root, row, Copies(session)) if row is not None else None
-    if data is None:
-        return False
-    for failure in put_sidecars(session, root, [(directory_key, rel, data)]):
-        raise failure.error
-    return True
 
 
 def _stat(root: disk.Root, rel: bytes) -> SidecarStat | None:

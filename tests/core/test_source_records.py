@@ -13,7 +13,7 @@ from medback_core import disk, model
 from medback_core import session as db
 from medback_core.errors import Refused
 from medback_core.model import DamageFound, Skipped, Standing, TargetState, Trouble, Warned
-from medback_core.source_records import mounted_sources, write_sidecar
+from medback_core.source_records import mounted_sources
 from source_world import OLD, World
 
 
@@ -458,14 +458,3 @@ def test_what_cannot_be_written_stays_dirty_with_one_warning(world: World) -> No
     world.flush()
     assert not db.dirty_directories(world.session, world.source.key)
     assert [bd.target for bd in world.sidecar("sub").files[b"b"].bds] == ["t1"]
-
-
-def test_one_directory_can_be_written_at_once(world: World) -> None:
-    world.fill(["a"])
-    world.add()
-    world.back_up("a", "t1")
-    key = db.directory_key(world.session, world.source.key, b"")
-    assert key is not None
-    with disk.Root(world.source.path) as root:
-        assert write_sidecar(world.session, root, world.source, key, b"")
-    assert [bd.target for bd in world.sidecar().files[b"a"].bds] == ["t1"]

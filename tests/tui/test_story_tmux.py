@@ -15,8 +15,6 @@ from tui.terminal import PROGRAM, Terminal
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux for a real terminal")
 
-ADDED = "5 files"
-
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:

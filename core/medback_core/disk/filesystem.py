@@ -37,7 +37,6 @@ class FileSystem:
     uuid: str | None  # stable across machines, or None; compare with same_uuid
     total: int
     free: int  # what an ordinary user may still fill
-    free_inodes: int | None  # None: no limit that is known
     block: int  # files take whole blocks of this size
     read_only: bool
     group_sync: bool  # one syncfs makes all written so far durable and reports every failed write
@@ -47,7 +46,6 @@ class FileSystem:
     mount_point: bytes
     source: bytes  # what is mounted: /dev/sdb1, a server, "tmpfs"
     proves_reads: bool  # what is not in the kernel's cache was really read from the medium
-    folds: None = None  # whether names fold is never computed: the file system itself is asked, by no-replace renames
 
     def shares_disk_with(self, other: FileSystem | bytes) -> bool:
         """Whether both lie on one physical disk, as far as it can be known: the same file system, or a disk in common
@@ -82,7 +80,6 @@ def describe(path: bytes) -> FileSystem:
         uuid=uuid,
         total=room.f_blocks * room.f_frsize,
         free=room.f_bavail * room.f_frsize,
-        free_inodes=room.f_favail if room.f_files else None,
         block=room.f_frsize or 4096,
         read_only=bool(room.f_flag & _READ_ONLY),
         group_sync=kind in _GROUP_SYNC and portable.HAS_SYNCFS and _kernel() >= (5, 8),
@@ -105,20 +102,18 @@ def _described_without_table(path: bytes, real: bytes, device: int) -> FileSyste
     if hasattr(os, "statvfs"):
         room = os.statvfs(path)
         total, free, block = room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize, room.f_frsize
-        inodes = room.f_favail if room.f_files else None
         read_only = bool(room.f_flag & _READ_ONLY)
     else:
         import shutil
 
         usage = shutil.disk_usage(os.fsdecode(path))
-        total, free, block, inodes, read_only = usage.total, usage.free, 4096, None, False
+        total, free, block, read_only = usage.total, usage.free, 4096, False
     return FileSystem(
         kind=kind,
         device=device,
         uuid=None,
         total=total,
         free=free,
-        free_inodes=inodes,
         block=block or 4096,
         read_only=read_only,
         group_sync=False,

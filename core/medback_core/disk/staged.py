@@ -45,8 +45,6 @@ class Staged:
     identity: Identity
     replace: bool  # whether it may replace what is there
     inode: int
-    mode_kept: bool = True  # False: the file system can't hold these permission bits
-    mtime_kept: bool = True  # False: the file system refused this time
 
     @property
     def directory(self) -> bytes:
@@ -55,7 +53,7 @@ class Staged:
 
 
 def set_attributes(fd: int, staged: Staged, mode: int, mtime_ns: int) -> None:
-    """Give permission bits and time. What the file system can't hold is noted, any other failure is one."""
+    """Give permission bits and time. What the file system can't hold is no failure, all else is one."""
     status = os.fstat(fd)
     staged.inode = status.st_ino
     if stat.S_IMODE(status.st_mode) != mode:
@@ -64,13 +62,11 @@ def set_attributes(fd: int, staged: Staged, mode: int, mtime_ns: int) -> None:
         except OSError as error:
             if error.errno != errno.EPERM and error.errno not in primitives.UNSUPPORTED:
                 raise
-            staged.mode_kept = False
     try:
         primitives.utime(fd, status.st_atime_ns, mtime_ns)
     except (OSError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno != errno.EPERM and error.errno not in primitives.UNSUPPORTED:
             raise
-        staged.mtime_kept = False
 
 
 def read_start(fd: int, size: int) -> bytes:
