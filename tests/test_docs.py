@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from medback_core.sidecar.checks import ATTRIBUTES
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -16,3 +18,13 @@ def test_every_test_named_in_the_reliability_page_exists():
     missing += [module for module in re.findall(r"test_\w+\.py", page) if module not in modules]
     assert named
     assert missing == []
+
+
+def test_the_page_of_formats_names_every_attribute_in_the_order_of_the_check() -> None:
+    page = (ROOT / "docs" / "format.md").read_text()
+    table = re.findall(r"^\| (`\w+`(?:, `\w+`)?) \|", page, re.MULTILINE)
+    assert tuple(re.findall(r"\w+", " ".join(table))) == (*ATTRIBUTES["file"], "crc")
+    for element, order in ATTRIBUTES.items():
+        for shape in re.findall(rf"<{element} ([\w? ]+)/>", page.replace("\n", " ")):
+            names = re.findall(r"\w+", shape)
+            assert names == [name for name in order if name in names], f"<{element} {shape}/>"
