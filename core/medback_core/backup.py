@@ -28,6 +28,7 @@ from .model import (
     Trouble,
     Warned,
 )
+from .pace import Pace, reporting
 from .placing import Layout, There, free_place
 from .reclaim import reclaimable
 from .session import (
@@ -113,9 +114,7 @@ def back_up(
                     refused.add(event.alias)
                 if not isinstance(event, model.Summary):
                     yield event
-        for event in look_at(session, drive):
-            if not isinstance(event, model.Summary):
-                yield event
+        yield from look_at(session, drive)
         sources = {
             s.key: s.path
             for s in mounted_sources(session)
@@ -158,7 +157,7 @@ class _Run:
         self.roots: dict[int, disk.Root] = {}
         self.already_there = current_on(session, drive.target.key).files
         self.total = Count()
-        self._told = 0.0
+        self._pace = Pace()
         self._flushed = time.monotonic()
 
     def choose(self) -> Count:
@@ -204,7 +203,7 @@ class _Run:
                 for candidate in self.landing.collect():
                     yield from self._one(candidate)
                 self.landing.make_ready()
-            if time.monotonic() - self._told > 0.1:
+            if self._pace.is_due():
                 yield self._progress(0, bunch[-1])
             if time.monotonic() - self._flushed > _FLUSH_EVERY:
                 self._flushed = time.monotonic()
@@ -293,17 +292,7 @@ class _Run:
             staged = group.stage_small_copy(where, fd, expected=candidate.content, mtime_ns=mtime_ns, mode=mode)
         else:
             steps = group.stage_copy(where, fd, expected=candidate.content, mtime_ns=mtime_ns, mode=mode)
-            try:
-                while True:
-                    try:
-                        done = next(steps)
-                    except StopIteration as end:
-                        staged = end.value
-                        break
-                    if time.monotonic() - self._told > 0.1:
-                        yield self._progress(done, candidate)
-            finally:
-                steps.close()
+            staged = yield from reporting(steps, self._pace, lambda done: self._progress(done, candidate))
         self.landing.add(Going(candidate, staged, where, path, source, mode, mtime_ns, in_the_way))
 
     def _differs(
@@ -386,7 +375,6 @@ class _Run:
         return root
 
     def _progress(self, done_of_this: int, candidate: Candidate) -> Progress:
-        self._told = time.monotonic()
         return Progress(
             "copying",
             self.tally.copied + self.landing.staged_count,

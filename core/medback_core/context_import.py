@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace as changed
@@ -29,6 +28,7 @@ from .context import (
 )
 from .errors import Refused
 from .model import ContextSummary, Event, Identity, Progress, Skipped, Source, Standing, Warned
+from .pace import Pace
 from .session import (
     Session,
     add_gone,
@@ -53,7 +53,6 @@ from .session import (
 from .session.expected import is_all_observed
 
 _BATCH = 1000
-_TICK = 0.1
 _NEW = -1  # the key of a source that is still to be added
 
 
@@ -129,12 +128,11 @@ def _opened(path: bytes) -> Iterator[BinaryIO]:
 def _checked(stream: BinaryIO) -> Generator[Event, None, list[SourceStart]]:
     """Read to the end, keeping nothing but the heads of the sections, which it returns."""
     heads: list[SourceStart] = []
-    files, told = 0, time.monotonic()
+    files, pace = 0, Pace()
     for item in read_context(stream):
         if isinstance(item, FileEntry):
             files += 1
-            if files & 0x3FF == 0 and time.monotonic() - told > _TICK:
-                told = time.monotonic()
+            if files & 0x3FF == 0 and pace.is_due():
                 yield Progress("checking the context", files)
         elif isinstance(item, SourceStart):
             heads.append(item)
@@ -233,7 +231,7 @@ def _refuse_overlap(session: Session, places: Sequence[Source]) -> None:
         if target.path is None:
             continue
         for path in new:
-            if (path + b"/").startswith(target.path.rstrip(b"/") + b"/"):
+            if names.below(path, target.path) is not None:
                 inner, outer = names.display_name(path), names.display_name(target.name)
                 raise Refused("overlap", f"the source {inner} would lie on the target {outer}; use --map {inner}=NEW")
 
@@ -324,7 +322,7 @@ def _load(
     files = directories = number = 0
     targets: set[str] = set()
     source, here, levels = -1, b"", []
-    told = time.monotonic()
+    pace = Pace()
     stream.seek(0)
     for item in read_context(stream):
         if isinstance(item, FileEntry | LinkEntry | DirectoryEntry) and item.directory != here:
@@ -353,8 +351,7 @@ def _load(
             )
         elif not isinstance(item, SourceEnd):
             loader.expected.append((source, item.directory, None, None, None, None, None))
-        if time.monotonic() - told > _TICK:
-            told = time.monotonic()
+        if pace.is_due():
             yield Progress("reading the context", files, current=here)
     loader.flush()
     return ContextSummary(path, number, directories, files, len(targets))

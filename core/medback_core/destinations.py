@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import os
 import stat
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,11 +14,11 @@ from . import disk, names
 from .errors import Refused
 from .hashing import Entry, Hashed, hash_many
 from .model import Identity, Progress, Source
+from .pace import TICK, Pace
 from .session import Expected, Session, find_source, is_placed, join, list_sources, mark_placed
 from .session.values import signed
 
 _CHUNK = 256  # how many are looked at together: so many directories may be held open for hashing
-_TICK = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +109,14 @@ def look(
     read once; with `remember`, what is found right is not read again another time."""
     rows = iter(wanted)
     looked = 0
-    told = time.monotonic()
+    pace = Pace()
     while chunk := list(islice(rows, _CHUNK)):
         looked += len(chunk)
         if root is None:
             yield from (Found(row, State.MISSING) for row in chunk)
         else:
             yield from _look(session, destination, root, chunk, looked, remember)
-        if time.monotonic() - told > _TICK:
-            told = time.monotonic()
+        if pace.is_due():
             yield Progress("looking at what is there", looked, current=destination.absolute(chunk[-1].path))
 
 
@@ -198,7 +196,7 @@ def _read(
     entries: list[Entry] = []
     asked: list[int] = []
     placed: list[tuple[bytes, int, os.stat_result]] = []
-    told = time.monotonic()
+    pace = Pace()
     try:
         for index in doubtful:
             row = found[index].wanted
@@ -212,7 +210,7 @@ def _read(
             held.append(directory)
             entries.append(Entry(handle, name, row.content.size))
             asked.append(index)
-        results = hash_many(entries, tick=_TICK)
+        results = hash_many(entries, tick=TICK)
         for index in asked:
             while (result := next(results)) is None:
                 yield Progress("reading what is there", looked, current=destination.absolute(found[index].wanted.path))
@@ -226,8 +224,7 @@ def _read(
             else:
                 reason = f"cannot be read: {result.strerror or result}"
                 found[index] = Found(row, State.DIFFERS, root.stat(destination.rel(row.path)), None, reason)
-            if time.monotonic() - told > _TICK:
-                told = time.monotonic()
+            if pace.is_due():
                 yield Progress("reading what is there", looked, current=destination.absolute(row.path))
         results.close()
     finally:

@@ -22,6 +22,7 @@ from .model import (
     Standing,
     Warned,
 )
+from .pace import TICK, Pace
 from .session import (
     Believed,
     Copy,
@@ -43,7 +44,6 @@ from .source_records import flush_sources
 from .target_records import Recorder, lies_there, same_time
 from .targets import Drive, open_drive
 
-_TICK = 0.1
 _BATCH = 2000
 _SECONDS = 600  # between two recordings in one large directory
 _WITHDRAWN_TOGETHER = 1000
@@ -122,8 +122,8 @@ class _Discovery:
         begin_asked(self.session)
         if not self.dry_run:
             self._make_durable()
-        results = hash_many(self._entries(), on_bytes=self._count_bytes, tick=_TICK)
-        told = time.monotonic()
+        results = hash_many(self._entries(), on_bytes=self._count_bytes, tick=TICK)
+        pace = Pace()
         here: bytes | None = None
         try:
             for result in results:
@@ -135,8 +135,7 @@ class _Discovery:
                         yield from self._commit()
                     here = asked.directory
                     yield from self._answer(asked, result)
-                if result is None or time.monotonic() - told > _TICK:
-                    told = time.monotonic()
+                if pace.is_due():
                     current = shown(self.drive, here) if here is not None else self.drive.root.path
                     yield Progress("reading the drive", self.files, self._bytes, current=current)
             yield from self._told()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 from . import disk
@@ -10,6 +9,7 @@ from .drive_walk import DriveDirectory, shown, walk_drive
 from .hashing import Entry, Hashed, hash_many
 from .model import Event, Excluded, Identity, Progress, Skipped, Warned
 from .names import display_name
+from .pace import TICK, Pace
 from .session import Session, add_pending, copies_on, join, withdraw_copies
 from .session.lacking import (
     SAID_BY_HASH,
@@ -29,7 +29,6 @@ from .sidecar import Trust
 from .target_records import same_time
 from .targets import Drive
 
-_TICK = 0.1
 _BATCH = 2000
 _HASHED_TOGETHER = 128  # so many directories may be held open
 _WITHDRAWN_TOGETHER = 1000
@@ -50,7 +49,7 @@ class Finding:
         the session knew to lie there and does not any more is withdrawn. Raises DriveGone."""
         sizes = lacking_sizes(self.session)
         said: list[tuple[bytes | None, int, bytes, int, bool]] = []
-        files, told = 0, time.monotonic()
+        files, pace = 0, Pace()
         for step in walk_drive(self.drive, family=True):
             if isinstance(step, Event):
                 if isinstance(step, Skipped):
@@ -63,8 +62,7 @@ class Finding:
             if len(said) >= _BATCH:
                 put_said(self.session, said)
                 said.clear()
-            if time.monotonic() - told > _TICK:
-                told = time.monotonic()
+            if pace.is_due():
                 yield Progress("looking at the drive", files, current=shown(self.drive, step.rel))
         put_said(self.session, said)
         match_said(self.session)
@@ -129,7 +127,7 @@ class Finding:
             guess_by_size(self.session, disk.SMALL)
         begin_unspoken(self.session)
         after = count = total = 0
-        told = time.monotonic()
+        pace = Pace()
         while page := unspoken(self.session, after, _HASHED_TOGETHER):
             after = page[-1][0]
             found: list[tuple[Identity, Hint]] = []
@@ -140,8 +138,7 @@ class Finding:
                 elif result is not None:
                     self.unread = True
                     yield Skipped(shown(self.drive, path), result.strerror or "cannot be read")
-                if time.monotonic() - told > _TICK:
-                    told = time.monotonic()
+                if pace.is_due():
                     yield Progress("reading what fits in size", count, total, current=shown(self.drive, path))
             put_hints(self.session, found)
 
@@ -164,7 +161,7 @@ class Finding:
                 status = root.stat(path)
                 entries.append(Entry(handle, name, status.st_size if status is not None else 0, status))
                 asked.append(path)
-            results = hash_many(entries, tick=_TICK)
+            results = hash_many(entries, tick=TICK)
             for path in asked:
                 while (result := next(results)) is None:
                     yield path, None

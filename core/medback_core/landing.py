@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import cast
@@ -13,6 +12,7 @@ from . import disk, model, names
 from .disk import Staged
 from .errors import DriveGone
 from .model import DamageFound, Event, FileDone, Progress, Skipped, Standing, Warned
+from .pace import Pace, reporting
 from .placing import Layout, Occupant, displace, record_of
 from .session import Candidate, Copy, Session, announce_landing, join, landed, record_copies, was_landing
 from .target_records import Recorder, Unrecorded
@@ -70,7 +70,7 @@ class Landing:
         self._adopted: list[Copy] = []
         self._batch: Batch | None = None
         self._ready: Batch | None = None
-        self._told = 0.0
+        self._pace = Pace()
 
     def open(self) -> disk.Group:
         """The group to stage files in. Raises DriveGone, OSError."""
@@ -220,8 +220,7 @@ class Landing:
         small = [one.staged for one in going if one.candidate.content.size <= disk.SMALL]
         for staged, *result in group.read_back_small(small):
             read[staged] = result
-            if time.monotonic() - self._told > 0.1:
-                self._told = time.monotonic()
+            if self._pace.is_due():
                 yield Progress("reading back", len(read), 0, len(going), current=self._on_drive(staged.rel))
         good = []
         for one in going:
@@ -244,15 +243,8 @@ class Landing:
     def _read_one(
         self, group: disk.Group, one: Going, done: int, total: int
     ) -> Generator[Event, None, tuple[bytes, bool]]:
-        steps = group.read_back_steps(one.staged)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value
-            if time.monotonic() - self._told > 0.1:
-                self._told = time.monotonic()
-                yield Progress("reading back", done, 0, total, None, self._shown(one))
+        progress = Progress("reading back", done, 0, total, None, self._shown(one))
+        return (yield from reporting(group.read_back_steps(one.staged), self._pace, lambda _: progress))
 
     def _make_way(self, group: disk.Group, going: list[Going]) -> Generator[Event, None, list[Going]]:
         """Those of a durable batch whose place is free now. What can't be moved aside costs nobody else the batch."""

@@ -86,6 +86,20 @@ def check_relative(path: bytes) -> str | None:
     return None
 
 
+def below(path: bytes, top: bytes) -> bytes | None:
+    """The path relative to a directory it lies in (b"" for the directory itself), None when it lies elsewhere. Both are
+    absolute and normal."""
+    if path == top:
+        return b""
+    stem = top.rstrip(b"/") + b"/"
+    return path[len(stem) :] if path.startswith(stem) else None
+
+
+def overlap(one: bytes, other: bytes) -> bool:
+    """Whether one of two directories is, or lies in, the other."""
+    return below(one, other) is not None or below(other, one) is not None
+
+
 def shell_quoted(word: bytes | str) -> str:
     """A word as one may paste it into a shell; bytes a terminal can't take stand as `$'\\xff'`."""
     plain = text(word) if isinstance(word, bytes) else word

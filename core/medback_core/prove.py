@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from . import disk, names
 from .model import DamageFound, Event, Identity, Progress, ProveSummary, Skipped
+from .pace import Pace
 from .session import (
     Session,
     copies_of,
@@ -42,7 +42,7 @@ def prove(session: Session, *, source: str | None = None) -> Iterator[Event]:
     with ExitStack() as stack:
         roots = _roots(session, stack)
         identities = compared = compared_bytes = differing = 0
-        told = 0.0
+        pace = Pace()
         for identity in identities_to_prove(session, key):
             files = _files(session, identity, roots)
             if len(files) < 2:
@@ -53,14 +53,13 @@ def prove(session: Session, *, source: str | None = None) -> Iterator[Event]:
             for other in files[1:]:
                 try:
                     for done in _compare(reference, other):
-                        if time.monotonic() - told > 0.1:
-                            told = time.monotonic()
+                        if pace.is_due():
                             yield Progress("proving", compared, compared_bytes + done, current=other.shown)
                     compared += 1
                     compared_bytes += content.size
                 except _Differ:
                     differing += 1
-                    if _holds(reference, content):
+                    if disk.holds(reference.root, reference.path, content):
                         yield _told(other, reference, content)
                     else:  # the others are compared with this one
                         yield _told(reference, other, content)
@@ -70,16 +69,9 @@ def prove(session: Session, *, source: str | None = None) -> Iterator[Event]:
         yield ProveSummary(identities, compared, compared_bytes, differing)
 
 
-def _holds(file: _File, content: Identity) -> bool:
-    try:
-        return disk.content_on_drive(file.root, file.path) == content
-    except OSError:
-        return False
-
-
 def _told(file: _File, reference: _File, content: Identity) -> DamageFound:
     """Two contents of one size and MD5, or one file that is not what it is said to be: that is for `verify`."""
-    if _holds(file, content):
+    if disk.holds(file.root, file.path, content):
         return DamageFound(
             file.shown, f"has the size and MD5 of {names.display_name(reference.shown)}, but other content"
         )

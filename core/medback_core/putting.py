@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -16,6 +15,7 @@ from .disk import ContentDiffers, Staged
 from .drive_walk import shown
 from .errors import DriveGone
 from .model import Conflict, DamageFound, Event, FileDone, Identity, Progress, Skipped
+from .pace import Pace, reporting
 from .placed_records import Placed, record_placed
 from .session import (
     Session,
@@ -26,7 +26,6 @@ from .session import (
 from .session.lacking import GUESSED, SAID_BY_OTHERS, Hint, Lacking, drop_hint
 from .targets import Drive
 
-_TICK = 0.1
 _BUNCH_BYTES = 8 << 20
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.EISDIR})
@@ -79,7 +78,7 @@ class Putting:
         self._bunch_bytes = 0
         self._between: tuple[disk.Root | None, bytes, bytes] = None, b"", b""  # where the bunch lies and where it goes
         self._no_room: dict[bytes, int] = {}  # directory of a root -> the smallest size that did not fit
-        self._told = time.monotonic()
+        self._pace = Pace()
 
     # --- staging -----------------------------------------------------------------------------------------------------
 
@@ -103,7 +102,7 @@ class Putting:
             yield from self._together(group, lacking, hints)
         else:
             yield from self._alone(group, lacking, hints)
-        if time.monotonic() - self._told > _TICK:
+        if self._pace.is_due():
             yield self._progress(lacking)
         if group.is_full:
             yield from self._turn(group)
@@ -219,19 +218,9 @@ class Putting:
         if content.size <= disk.SMALL:
             return group.stage_small_copy(rel, fd, expected=content, mtime_ns=mtime_ns, mode=mode)
         steps = group.stage_copy(rel, fd, expected=content, mtime_ns=mtime_ns, mode=mode)
-        try:
-            while True:
-                try:
-                    done = next(steps)
-                except StopIteration as end:
-                    return end.value
-                if time.monotonic() - self._told > _TICK:
-                    yield self._progress(lacking, done)
-        finally:
-            steps.close()
+        return (yield from reporting(steps, self._pace, lambda done: self._progress(lacking, done)))
 
     def _progress(self, lacking: Lacking, done: int = 0) -> Progress:
-        self._told = time.monotonic()
         groups = [group for group in (self._group, self._ready and self._ready[0]) if group is not None]
         count, size = sum(group.staged_count for group in groups), sum(group.staged_bytes for group in groups)
         where = self.destinations[lacking.source].absolute(lacking.path)

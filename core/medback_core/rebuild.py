@@ -10,7 +10,7 @@ from dataclasses import replace
 from . import disk, model, names
 from .context_import import expect_again
 from .errors import NeedsAnswer, Refused
-from .model import Event, RebuildSummary, ScanSummary, Source, Summary, Target, Warned
+from .model import Event, RebuildSummary, ScanSummary, Source, Target, Warned
 from .scan import Run, start_run, walk_source
 from .session import (
     Session,
@@ -132,9 +132,7 @@ def _introduced(session: Session, path: bytes) -> Generator[Event, None, Target 
             if not drive.identity.id:
                 yield Warned(f"{names.display_name(path)} is left out: its identity file is damaged")
                 return None
-            for event in look_at(session, drive):
-                if not isinstance(event, Summary):
-                    yield event
+            yield from look_at(session, drive)
             return target_by_key(session, drive.target.key)
     except NeedsAnswer as question:
         yield Warned(f"{names.display_name(path)} is left out: {question}")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 
-from . import disk, model, names
+from . import disk, names
 from .context import FileEntry, SourceEnd, SourceStart, read_context
 from .errors import Refused
 from .model import (
@@ -58,9 +58,7 @@ def reclaim(
                 raise Refused("not-a-target", f"{names.display_name(path)} is no target")
             for note in drive.notes:
                 yield Warned(note)
-            for event in look_at(session, drive):
-                if not isinstance(event, model.Summary):
-                    yield event
+            yield from look_at(session, drive)
             summary = yield from _free(session, drive, old, surplus, dry_run)
         if not dry_run:
             yield from flush_sources(session)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from .model import (
     Unrepairable,
     Warned,
 )
+from .pace import Pace, reporting
 from .session import (
     Copy,
     Seen,
@@ -46,7 +46,7 @@ from .session import (
 )
 from .sidecar import FileRecord, Trust
 from .source_records import flush_sources
-from .target_records import LookSummary, Recorder, look_at, same_time
+from .target_records import Recorder, look_at, same_time
 from .targets import Drive, find_drive, open_drive, resolve_target
 
 
@@ -108,10 +108,10 @@ def _repair_source(session: Session, source: Source, only: Target | None, dry_ru
             if dry_run:
                 yield _would(shown, places, session, row.identity)
                 continue
-            if not _holds(root, path, identity):
+            if not disk.holds(root, path, identity):
                 yield from _replace(root, path, identity, row.mtime_ns, row.mode, places, session, row.identity)
             status = root.stat(path)
-            if status is not None and _holds(root, path, identity):
+            if status is not None and disk.holds(root, path, identity):
                 with session.transaction():
                     directory = ensure_directory(session, source.key, os.path.dirname(path))
                     seen = Seen(
@@ -131,12 +131,7 @@ def _repair_source(session: Session, source: Source, only: Target | None, dry_ru
 
 
 def _repair_target(session: Session, drive: Drive, only: Target | None, dry_run: bool) -> Iterator[Event]:
-    looked = LookSummary()
-    for event in look_at(session, drive):
-        if isinstance(event, LookSummary):
-            looked = event
-        else:
-            yield event
+    looked = yield from look_at(session, drive)
     recorder = Recorder(drive)
     for directory, record in looked.spoilt:
         if record.md5 is None:
@@ -158,7 +153,7 @@ def _repair_target(session: Session, drive: Drive, only: Target | None, dry_run:
         if dry_run:
             yield _would(shown, places, session, key)
             continue
-        repaired = _holds(drive.root, path, identity)  # by a run that was ended before it could record it
+        repaired = disk.holds(drive.root, path, identity)  # by a run that was ended before it could record it
         for event in (
             () if repaired else _replace(drive.root, path, identity, record.mtime_ns, record.mode, places, session, key)
         ):
@@ -269,28 +264,15 @@ def _put(group: disk.Group, staged: Staged, identity: Identity) -> str | None:
 def _stage(
     group: disk.Group, origin: disk.Root, place: _Place, path: bytes, identity: Identity, mtime_ns: int, mode: int
 ) -> Generator[Event, None, Staged]:
+    shown = os.path.join(group.root.path, path)
     fd, _ = origin.open_file(place.path)
     try:
         steps = group.stage_copy(path, fd, expected=identity, mtime_ns=mtime_ns, mode=mode)
-        told = 0.0
-        while True:
-            try:
-                done = next(steps)
-            except StopIteration as end:
-                return end.value
-            if time.monotonic() - told > 0.1:
-                told = time.monotonic()
-                yield Progress("repairing", 0, done, None, identity.size, os.path.join(group.root.path, path))
+        return (
+            yield from reporting(steps, Pace(), lambda done: Progress("repairing", 0, done, None, identity.size, shown))
+        )
     finally:
         os.close(fd)
-
-
-def _holds(root: disk.Root, path: bytes, identity: Identity) -> bool:
-    """Whether a file holds this content now."""
-    try:
-        return disk.content_on_drive(root, path) == identity
-    except OSError:
-        return False
 
 
 def _opened(path: bytes) -> disk.Root:

@@ -179,7 +179,7 @@ class _Run:
 
     def _refuse_overlap(self, directory: bytes) -> None:
         there, drive = os.path.realpath(directory), os.path.realpath(self.drive.root.path)
-        if (there + b"/").startswith(drive.rstrip(b"/") + b"/") or (drive + b"/").startswith(there.rstrip(b"/") + b"/"):
+        if names.overlap(there, drive):
             raise Refused(
                 "overlap",
                 f"{names.display_name(directory)} and the target {names.display_name(self.drive.root.path)} overlap: "

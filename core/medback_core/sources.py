@@ -282,24 +282,20 @@ def _real_directory(path: bytes) -> bytes:
     return os.path.realpath(path)
 
 
-def _inside(inner: bytes, outer: bytes) -> bool:
-    return inner == outer or inner.startswith(outer.rstrip(b"/") + b"/")
-
-
 def refuse_overlap(session: Session, path: bytes, real: bytes, *, but: int | None = None) -> None:
     """Raise Refused when a directory lies in, around or at a source or a target."""
     shown = names.display_name(path)
     for source in db.list_sources(session):
         other = os.path.realpath(source.path)
-        if source.key != but and (_inside(real, other) or _inside(other, real)):
-            way = "lies inside" if _inside(real, other) else "contains"
+        if source.key != but and names.overlap(real, other):
+            way = "contains" if names.below(real, other) is None else "lies inside"
             raise Refused("overlap", f"{shown} {way} the source {names.display_name(source.alias)}")
     for target in db.list_targets(session):
         if target.path is None or not os.path.lexists(target.path):
             continue
         other = os.path.realpath(target.path)
-        if _inside(real, other) or _inside(other, real):
-            way = "lies inside" if _inside(real, other) else "contains"
+        if names.overlap(real, other):
+            way = "contains" if names.below(real, other) is None else "lies inside"
             raise Refused(
                 "overlap",
                 f"{shown} {way} {names.display_name(target.path)}, the target {names.display_name(target.name)}",

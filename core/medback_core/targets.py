@@ -46,11 +46,11 @@ def _refuse_overlap(session: Session, path: bytes) -> None:
     real = os.path.realpath(path)
     for source in list_sources(session):
         there = os.path.realpath(source.path)
-        if real == there or real.startswith(there.rstrip(b"/") + b"/"):
+        if names.below(real, there) is not None:
             raise Refused(
                 "overlap", f"{names.display_name(path)} lies inside the source {names.display_name(source.alias)}"
             )
-        if there.startswith(real.rstrip(b"/") + b"/"):
+        if names.below(there, real) is not None:
             raise Refused(
                 "overlap", f"the source {names.display_name(source.alias)} lies inside {names.display_name(path)}"
             )

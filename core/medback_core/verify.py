@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 from . import disk, model, names
@@ -43,7 +43,7 @@ from .session import (
 )
 from .sidecar import FileRecord
 from .source_records import flush_sources
-from .target_records import LookSummary, Recorder, look_at, same_time
+from .target_records import Looked, Recorder, look_at, same_time
 from .targets import Drive, open_drive, write_identity
 from .verify_source import verify_source
 
@@ -81,11 +81,9 @@ def verify(
 def _source_of(session: Session, path: bytes) -> tuple[Source, bytes] | None:
     real = os.path.realpath(path)
     for source in list_sources(session):
-        there = os.path.realpath(source.path)
-        if real == there:
-            return source, b""
-        if real.startswith(there.rstrip(b"/") + b"/"):
-            return source, os.path.relpath(real, there)
+        inside = names.below(real, os.path.realpath(source.path))
+        if inside is not None:
+            return source, inside
     return None
 
 
@@ -107,19 +105,8 @@ class _VerifyTarget:
 
     def run(self) -> Iterator[Event]:
         """Look, read, record; ends with the VerifySummary."""
-        looked = LookSummary()
         told: set[bytes] = set()
-        for event in look_at(self.session, self.drive):
-            if isinstance(event, LookSummary):
-                looked = event
-                continue
-            if isinstance(event, CopyGone | DamageFound):
-                told.add(event.path)
-            if isinstance(event, CopyGone):
-                self._count(**{event.state: 1})
-                yield DamageFound(event.path, f"{_STATES[event.state]}; {_NO_MORE}", event.state)
-            else:
-                yield event
+        looked = yield from self._look(told)
         self._count(new=looked.unknown, damaged=looked.damaged, missing=looked.nowhere)
         for directory, record in looked.spoilt:
             if os.path.join(self.drive.root.path, directory, record.name) not in told:
@@ -145,6 +132,21 @@ class _VerifyTarget:
         self._count(left=due.files - ticker.files)
         yield from self._conclude()
         yield self.summary
+
+    def _look(self, told: set[bytes]) -> Generator[Event, None, Looked]:
+        """Look at the drive: a copy that is gone is damage here. Adds to `told` the paths that are spoken of."""
+        steps = look_at(self.session, self.drive)
+        while True:
+            try:
+                event = next(steps)
+            except StopIteration as end:
+                return end.value
+            if isinstance(event, CopyGone | DamageFound):
+                told.add(event.path)
+            if isinstance(event, CopyGone):
+                self._count(**{event.state: 1})
+                event = DamageFound(event.path, f"{_STATES[event.state]}; {_NO_MORE}", event.state)
+            yield event
 
     def _again(self, directory: bytes, record: FileRecord) -> Iterator[Event]:
         """A file that was found damaged before and not repaired: it stays said until it is right again."""
@@ -172,7 +174,7 @@ class _VerifyTarget:
     def _one(self, identity: Identity, copy: Copy, ticker: Ticker) -> Iterator[Event]:
         assert copy.path is not None
         shown = os.path.join(self.drive.root.path, copy.path)
-        if ticker.due():
+        if ticker.pace.is_due():
             yield ticker.event(0, shown)
         ticker.files += 1
         try:

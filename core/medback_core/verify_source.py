@@ -90,7 +90,7 @@ class _VerifySource:
         row = file_by_key(session, key)
         assert row is not None
         shown = os.path.join(self.source.path, path)
-        if ticker.due():
+        if ticker.pace.is_due():
             yield ticker.event(0, shown)
         ticker.files += 1
         try:

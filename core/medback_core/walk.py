@@ -29,6 +29,7 @@ from .model import (
     Source,
     Warned,
 )
+from .pace import TICK, Pace
 from .reconcile import Directory, Manner, Question, Tally, answer, reconcile, vanish
 from .recording import Recording
 from .session import Session, SidecarStat, find_directory, join, links_in, source_totals
@@ -38,7 +39,6 @@ from .sidecar.records import SIDECAR_LIMIT, Sidecar
 from .sidecar.wholeness import is_whole
 from .source_identity import damaged_name, keep_damaged
 
-_PACE = 0.1  # seconds between two reports, and the longest time without a chance to be cancelled
 _HELD_MAX = 200  # directories held open for hashing
 _DAMAGED = SIDECAR_NAME + b".damaged-"
 
@@ -65,7 +65,7 @@ class Walk:
         self._held = 0
         self._events: list[Event] = []
         self._due = 0.0
-        self._told = 0.0
+        self._pace = Pace()
         self._bytes = 0
         self._current = b""
         self._expected = source_totals(session, source.key)[0].files or None
@@ -78,14 +78,14 @@ class Walk:
     def go(self, workers: int) -> Iterator[Event]:
         """Walk to the end. However it ends, what was found is recorded."""
         try:
-            self._due = monotonic() + _PACE
-            with closing(hash_many(self._entries(), workers, on_bytes=self._count, tick=_PACE)) as results:
+            self._due = monotonic() + TICK
+            with closing(hash_many(self._entries(), workers, on_bytes=self._count, tick=TICK)) as results:
                 for result in results:
                     if result is not None:
                         self._take(result)
                     if monotonic() >= self._due:
                         yield from self._report()
-                        self._due = monotonic() + _PACE
+                        self._due = monotonic() + TICK
             yield from self._report()
             self._events += self.recording.record()
             yield from self._report()
@@ -102,8 +102,7 @@ class Walk:
         yield from events
         if self.recording.is_due():
             self._events += self.recording.record()
-        if monotonic() - self._told >= _PACE:
-            self._told = monotonic()
+        if self._pace.is_due():
             yield Progress("scanning", self.tally.files, self._bytes, self._expected, None, self._current)
 
     def _entries(self) -> Iterator[Entry | None]:
@@ -393,8 +392,7 @@ class Walk:
 def _session_files(session: Session, source: Source) -> frozenset[bytes]:
     """Where the session DB and what belongs to it lie inside the source: never content."""
     database = os.path.realpath(os.fsencode(session.path))
-    top = os.path.realpath(source.path).rstrip(b"/") + b"/"
-    if not database.startswith(top):
+    rel = names.below(database, os.path.realpath(source.path))
+    if rel is None:
         return frozenset()
-    rel = database[len(top) :]
     return frozenset(rel + ending for ending in (b"", b"-wal", b"-shm", b"-journal", b".lock", b".sources", b".crc"))

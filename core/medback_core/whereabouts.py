@@ -101,11 +101,9 @@ def _locate(sources: list[Source], within: Source | None, path: bytes) -> tuple[
     parent, name = os.path.split(absolute)
     for candidate in (absolute, os.path.join(os.path.realpath(parent), name)):
         for each in sources if within is None else [within]:
-            if candidate == each.path:
-                return each, b""
-            root = each.path.rstrip(b"/") + b"/"
-            if candidate.startswith(root):
-                return each, candidate[len(root) :]
+            inside = names.below(candidate, each.path)
+            if inside is not None:
+                return each, inside
     shown = names.display_name(path)
     if within is not None:
         raise Refused("no-such-path", f"{shown} is not in {names.display_name(within.alias)}")

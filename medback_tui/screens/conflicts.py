@@ -18,7 +18,7 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from medback_core import disk
+from medback_core import disk, names
 from medback_core.model import Conflict
 from medback_tui import operations
 from medback_tui.jobs import Job
@@ -216,6 +216,7 @@ class Conflicts(Dialog[list[Pair]]):
         for row in self.app.facts.sources if self.app.facts is not None else ():
             alias = row.source.alias
             root = row.source.path if to is None else b"%s/%s" % (to, alias.encode("utf-8", "surrogateescape"))
-            if conflict.path.startswith(root.rstrip(b"/") + b"/"):
-                return alias, conflict.path[len(root.rstrip(b"/")) + 1 :]
+            inside = names.below(conflict.path, root)
+            if inside is not None:
+                return alias, inside
         return None

@@ -360,7 +360,7 @@ def test_what_is_no_file_or_no_xml_is_refused(tmp_path: Path, kind: str):
 
 
 def test_cancelling_an_import_changes_nothing(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("medback_core.context_import._TICK", -1.0)
+    monkeypatch.setattr("medback_core.pace.TICK", -1.0)
     many = section("/no/where", *(f"f{number}" for number in range(3000)))
     with new_session(tmp_path) as session:
         before = dump(session)

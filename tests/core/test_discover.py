@@ -372,7 +372,7 @@ def test_claims_of_others_end_with_a_look(world):
 
 def test_cancelling_keeps_what_is_recorded_and_running_again_ends_the_same(tmp_path: Path, monkeypatch):
     monkeypatch.setattr("medback_core.discover._BATCH", 5)
-    monkeypatch.setattr("medback_core.discover._TICK", -1.0)
+    monkeypatch.setattr("medback_core.pace.TICK", -1.0)
     files: dict[str | bytes, bytes | int] = {f"d{number // 4}/{number}": 60 for number in range(40)}
     write_tree(tmp_path / "photos", files)
     session = new_session(tmp_path)

@@ -74,3 +74,20 @@ def test_paths_that_could_lead_outside_are_refused(path: bytes) -> None:
 
 def test_a_plain_relative_path_is_fine() -> None:
     assert names.check_relative(b"2024/lisbon/a.jpg") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "top", "inside"),
+    [
+        (b"/a/b", b"/a", b"b"),
+        (b"/a/b/c", b"/a/", b"b/c"),
+        (b"/a", b"/a", b""),
+        (b"/a", b"/", b"a"),
+        (b"/", b"/", b""),
+        (b"/ab", b"/a", None),
+        (b"/a", b"/a/b", None),
+    ],
+)
+def test_a_path_lies_in_a_directory_by_whole_components(path: bytes, top: bytes, inside: bytes | None) -> None:
+    assert names.below(path, top) == inside
+    assert names.overlap(path, top) == (inside is not None or (path == b"/a" and top == b"/a/b"))

@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 
-from medback_core import disk, hashing, listing, model, sources, walk
+from medback_core import disk, hashing, listing, model, sources, pace, walk
 from medback_core import session as db
 from medback_core.sidecar import whole as sidecar_is_whole
 from medback_core.model import DamageFound, Event, Excluded, Skipped, Standing, Trouble, Warned
@@ -759,7 +759,8 @@ def test_a_changed_mode_is_recorded_without_a_change_of_content(world: World) ->
 def test_a_cancelled_scan_keeps_what_it_found_and_forgets_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(walk, "_PACE", 0.0)
+    monkeypatch.setattr(pace, "TICK", -1.0)
+    monkeypatch.setattr(walk, "TICK", 0.0)
     world.fill([*numbered(200), *numbered(200, "sub/")])
     with closing(cast("Generator[Event]", sources.add_source(world.session, os.fsencode(world.src)))) as events:
         for event in events:

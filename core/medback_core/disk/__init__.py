@@ -25,7 +25,7 @@ from medback_core.disk.moving import (
 )
 from medback_core.disk.names_on_drive import collision_name, escape_component, escape_path
 from medback_core.disk.primitives import set_observer
-from medback_core.disk.reading import FromDrive, content_on_drive, ended, read_from_drive
+from medback_core.disk.reading import FromDrive, content_on_drive, ended, holds, read_from_drive
 from medback_core.disk.root import Root
 from medback_core.disk.staged import ContentDiffers, SmallCopy, Staged
 from medback_core.disk.staging import SMALL
@@ -53,6 +53,7 @@ __all__ = [
     "escape_component",
     "escape_path",
     "filesystem",
+    "holds",
     "lock_drive",
     "lock_session",
     "locks",

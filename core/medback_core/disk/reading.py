@@ -53,6 +53,14 @@ def content_on_drive(root: Root, rel: bytes) -> Identity:
     return ended(read_from_drive(root, rel)).identity
 
 
+def holds(root: Root, rel: bytes, identity: Identity) -> bool:
+    """Whether a file on the drive has this content; one that can't be read has not."""
+    try:
+        return content_on_drive(root, rel) == identity
+    except OSError:
+        return False
+
+
 def ended(steps: Generator[object, None, Result]) -> Result:
     """Run a generator to its end and give what it returns."""
     while True:

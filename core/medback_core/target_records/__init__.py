@@ -2,12 +2,12 @@
 
 from .agreeing import lies_there, same_time
 from .contexts_there import CONTEXTS_KEPT, write_contexts
-from .looking import LookSummary, look_at
+from .looking import Looked, look_at
 from .recorder import Recorder, Unrecorded, read_sidecar
 
 __all__ = [
     "CONTEXTS_KEPT",
-    "LookSummary",
+    "Looked",
     "Recorder",
     "Unrecorded",
     "lies_there",

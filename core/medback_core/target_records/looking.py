@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 from .. import disk, model, names
@@ -25,9 +24,9 @@ from ..model import (
     Progress,
     Skipped,
     Standing,
-    Summary,
     Warned,
 )
+from ..pace import Pace, reporting
 from ..session import (
     Copy,
     Session,
@@ -54,7 +53,7 @@ _DIRECTORIES_PER_COMMIT = 500
 
 
 @dataclass(frozen=True, slots=True)
-class LookSummary(Summary):
+class Looked:
     """What a look at a drive found. Counts are identities."""
 
     files: int = 0
@@ -67,8 +66,8 @@ class LookSummary(Summary):
     nowhere: int = 0  # of those withdrawn: of which nobody knew where they should lie
 
 
-def look_at(session: Session, drive: Drive) -> Iterator[Event]:
-    """Bring the session (and a writable drive's sidecars) in line with what lies on the drive; ends with LookSummary.
+def look_at(session: Session, drive: Drive) -> Generator[Event, None, Looked]:
+    """Bring the session (and a writable drive's sidecars) in line with what lies on the drive; returns what it found.
 
     Only files that nobody vouches for are read. Nothing but sidecars and left-over temporary files is changed.
     """
@@ -77,7 +76,7 @@ def look_at(session: Session, drive: Drive) -> Iterator[Event]:
     yield from look.walk()
     yield from look.finish()
     counts = look.files, look.withdrawn, look.found, look.hashed, look.damaged, look.unknown
-    yield LookSummary(*counts, tuple(look.spoilt), look.nowhere)
+    return Looked(*counts, tuple(look.spoilt), look.nowhere)
 
 
 class _Look:
@@ -93,7 +92,7 @@ class _Look:
         self._pending = pending_for(session, self.target)
         self._doubted = {path for _, path in self._pending}  # withdrawn, and the drive could not be told
         self._condition: dict[bytes, str] = {}  # path -> what is wrong with the file there; "": told already
-        self._told = 0.0
+        self._pace = Pace()
 
     # --- the walk --------------------------------------------------------------------------------------------------
 
@@ -116,8 +115,7 @@ class _Look:
             yield from self._directory(directory, entries)
             if len(self.recorder) >= _DIRECTORIES_PER_COMMIT:
                 self._commit()
-            if time.monotonic() - self._told > 0.1:
-                self._told = time.monotonic()
+            if self._pace.is_due():
                 yield Progress("looking at the drive", self.files, current=self._shown(directory))
         self._commit()
 
@@ -238,17 +236,12 @@ class _Look:
     ) -> Iterator[Event]:
         """Read a file nobody vouches for: what it holds decides."""
         path = join(directory, record.name)
-        steps = disk.read_from_drive(self.drive.root, path)
+
+        def progress(done: int) -> Progress:
+            return Progress("reading what nobody vouches for", self.files, done, current=self._shown(path))
+
         try:
-            while True:
-                try:
-                    done = next(steps)
-                except StopIteration as end:
-                    result = end.value
-                    break
-                if time.monotonic() - self._told > 0.1:
-                    self._told = time.monotonic()
-                    yield Progress("reading what nobody vouches for", self.files, done, current=self._shown(path))
+            result = yield from reporting(disk.read_from_drive(self.drive.root, path), self._pace, progress)
         except OSError as error:
             yield Skipped(self._shown(path), error.strerror or "cannot be read")
             return

@@ -6,12 +6,12 @@ What is missed is looked for, by size and then by hash, among the files no recor
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from .. import disk, model, names
 from ..model import CopyGone, Event, Identity, Progress, Skipped, Standing, Warned
+from ..pace import Pace
 from ..session import (
     Copy,
     Session,
@@ -44,7 +44,7 @@ class Missed:
         self.condition = condition
         self.withdrawn = self.nowhere = self.found = self.hashed = 0
         self.unwritten: OSError | None = None
-        self._told = 0.0
+        self._pace = Pace()
 
     def settle(self) -> Iterator[Event]:
         """Find again what was moved, withdraw what is not there. A drive that just went away has lost nothing: raises
@@ -72,8 +72,7 @@ class Missed:
         for size, path in strays_like_unseen(self.session, self.target):
             if size not in sizes:
                 continue
-            if time.monotonic() - self._told > 0.1:
-                self._told = time.monotonic()
+            if self._pace.is_due():
                 yield Progress("looking for what was moved", self.hashed, current=self._shown(path))
             try:
                 result = disk.ended(disk.read_from_drive(self.drive.root, path))
