@@ -374,7 +374,7 @@ def test_cancelling_an_import_changes_nothing(tmp_path: Path, monkeypatch):
 
 
 def test_writing_and_reading_need_memory_for_no_more_than_a_part(tmp_path: Path):
-    count = 30_000
+    count = 12_000
     with new_session(tmp_path) as session:
         path = tmp_path / "large.xml"
         with open(path, "w") as stream:
@@ -389,7 +389,7 @@ def test_writing_and_reading_need_memory_for_no_more_than_a_part(tmp_path: Path)
         assert sum(len(chunk) for chunk in context_of(session)) > 100 * count
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert peak < 8 << 20
+    assert peak < 4 << 20
 
 
 def test_a_source_added_by_a_context_is_one_of_the_sessions(tmp_path: Path):
