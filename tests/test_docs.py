@@ -28,3 +28,10 @@ def test_the_page_of_formats_names_every_attribute_in_the_order_of_the_check() -
         for shape in re.findall(rf"<{element} ([\w? ]+)/>", page.replace("\n", " ")):
             names = re.findall(r"\w+", shape)
             assert names == [name for name in order if name in names], f"<{element} {shape}/>"
+
+
+def test_the_page_of_the_design_has_a_place_for_every_module() -> None:
+    page = (ROOT / "docs" / "design.md").read_text()
+    listed = re.findall(r"`(\w+)`", page[page.index("## The modules") : page.index("Each long operation")])
+    there = {path.stem for path in (ROOT / "core" / "medback_core").iterdir() if path.stem[0] != "_"}
+    assert sorted(listed) == sorted({*there, "medback_tui"})
