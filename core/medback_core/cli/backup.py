@@ -12,6 +12,7 @@ from medback_core.model import BackupSummary, Count, DiscoverSummary
 from .commands import command
 from .options import PATH, SIZE, SIZE_HELP, Size
 from .running import LISTED, Run
+from .safety import say_what_is_unsafe
 from .targets import plugged_in, target_json
 from .words import counted, plural, shown, size
 
@@ -256,8 +257,6 @@ def discover(
             f"{summary.unknown:,} unknown"
         )
         if not dry_run:
-            from .sources import say_what_is_unsafe
-
             say_what_is_unsafe(run, session)
 
 

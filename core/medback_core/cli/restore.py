@@ -202,7 +202,7 @@ def restore(
 ) -> None:
     """Copy back from TARGET what is missing.
 
-    TARGET is a directory, an id or a label. Files are found by size and hash, checked while it is copied. The
+    TARGET is a directory, an id or a label. Files are found by size and hash, and checked while they are copied. The
     target is only read.
     """
     from medback_core.restore import restore as operation

@@ -10,13 +10,14 @@ import click
 
 from medback_core import names
 from medback_core.errors import Refused, UsageError
-from medback_core.model import Count, ScanSummary, Source, iso_date
+from medback_core.model import ScanSummary, Source, iso_date
 
 from .commands import command
 from .options import DIRECTORY
 from .running import Run
+from .safety import say_what_is_unsafe
 from .targets import target_json
-from .words import ago, counted, plural, shown, size
+from .words import ago, plural, shown, size
 
 if TYPE_CHECKING:
     from medback_core.session import Session
@@ -82,25 +83,6 @@ def report_scans(run: Run) -> None:
         if scan.hashed:
             parts.append(f"hashed {size(scan.hashed_bytes)}")
         run.say(f"{shown(scan.source.alias)}: {', '.join(parts)}")
-
-
-def say_what_is_unsafe(run: Run, session: Session) -> None:
-    """One line on what still needs a drive, and what to do about it."""
-    if run.settings.json or run.settings.quiet or run.outcome.interrupted:
-        return
-    from medback_core.coverage import safety
-
-    safe = safety(session)
-    if safe.unsafe.files:
-        whole = counted(Count(safe.files, safe.bytes))
-        if safe.none.files == safe.files:
-            run.say(f"nothing of {whole} has a copy yet")
-        else:
-            none = f", no copy at all: {counted(safe.none)}" if safe.none.files else ""
-            run.say(f"too few copies: {counted(safe.unsafe)} of {whole}{none}")
-        run.say("next: plug in a drive and run `medback target PATH`")
-    elif safe.files:
-        run.say(f"safe: {counted(Count(safe.files, safe.bytes))} with all wanted copies")
 
 
 @command("add-src")

@@ -14,6 +14,7 @@ from medback_core.model import Target, TargetState, iso_date
 from .commands import command
 from .options import SIZE, Size
 from .running import Run
+from .safety import say_what_is_unsafe
 from .words import ago, shown, size
 
 if TYPE_CHECKING:
@@ -106,8 +107,6 @@ def set_target(run: Run, word: str, state: str | None, label: str | None, capaci
     if state is None and label is None and capacity is None:
         raise UsageError("say what to change: --state, --label or --capacity")
     from medback_core import targets as operation
-
-    from .sources import say_what_is_unsafe
 
     with run.session() as session:
         limit = None
