@@ -116,7 +116,7 @@ class Ask(Dialog[str]):
             yield Static(Content(self.words), id="words")
             yield Input(self.value, select_on_focus=True)
             yield Static(id="problem")
-            yield Static(Content("Enter keeps it · Esc changes nothing"), classes="keys")
+            yield Static(Content("Enter takes it · Esc changes nothing"), classes="keys")
 
     @on(Input.Changed)
     def typed(self, event: Input.Changed) -> None:

@@ -19,7 +19,8 @@ def headline(plan: PlanFacts, looked_at: int = 0, conflicts: int = 0) -> Content
     comes = summary.missing - summary.unreachable
     if not plan.imagined:
         bring = "brings" if len(summary.steps) == 1 else "bring"
-        words = f"{counted(summary.missing)} missing; {drives} {bring} back {size(comes.bytes)}"
+        brought = f"{drives} {bring} back {size(comes.bytes)}" if summary.steps else "no drive brings any of it back"
+        words = f"{counted(summary.missing)} missing; {brought}"
         differ = f"; {_differ(summary.differing)}" if summary.differing else ""
         return Content.styled(words + differ, "bold $text-warning")
     if plan.differing:
@@ -31,6 +32,9 @@ def headline(plan: PlanFacts, looked_at: int = 0, conflicts: int = 0) -> Content
     words = "" if plan.wish.everything else "Nothing is missing. "
     if plan.looking:
         words = f"Looking at what is missing, {files(looked_at)} so far. "
+    if not summary.steps:
+        lost = f"nothing would come back of {counted(summary.missing)}"
+        return Content.assemble((f"{words}If this machine died now, ", "bold"), (lost, "bold $text-error"))
     one = len(summary.steps) == 1
     order = "this one drive brings" if one else f"these {drives}, in this order, bring"
     words += f"If this machine died now: {order} back {counted(comes)}"

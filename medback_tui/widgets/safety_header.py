@@ -93,7 +93,7 @@ class SafetyHeader(Widget):
             style = "none" if facts.shares.none.files else "below"
             short: Span = (f"{size(unsafe.bytes)} not safe", style)
         else:
-            short = ("all safe", "safe")
+            short = ("all else safe" if facts.damaged else "all safe", "safe")
         damaged: list[Span] = [(f"✘ {number(facts.damaged)} damaged", "none")] if facts.damaged else []
         copies = f"{facts.wanted} cop{'y' if facts.wanted == 1 else 'ies'}" if facts.wanted else "their copies"
         long: Span = (f"{number(facts.shares.safe.files)} of {number(total.files)} files have {copies} · ", "tab")

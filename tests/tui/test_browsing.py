@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from medback_tui import operations
 from medback_tui.app import MedbackApp
 from medback_tui.listing import Place
 from medback_tui.screens.coverage import CoverageScreen
@@ -264,3 +265,20 @@ async def test_a_path_is_typed_as_one_writes_it_and_a_lone_slash_chooses_nothing
         await pilot.press("slash", *"~/photos", "enter")
         await jobs_done(pilot)
         assert [row.source.path for row in app.facts.sources] == [os.fsencode(tmp_path / "photos")]
+
+
+async def test_without_any_copy_the_plan_says_that_nothing_would_come_back(open_app: OpenApp, tmp_path: Path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"a")
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        app.submit(operations.add_source(os.fsencode(tmp_path / "photos")))
+        await jobs_done(pilot)
+        await pilot.press("4")
+        await settle(pilot)
+        assert "If this machine died now, nothing would come back of 1 file" in " ".join(text_of(pilot).split())
+        (tmp_path / "photos" / "a.jpg").unlink()
+        await pilot.press("f5")
+        await settle(pilot)
+        assert "1 file, 1 B missing; no drive brings any of it back" in text_of(pilot)
