@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from . import context_kept, disk, names
 from .aside import is_beside
 from .contexts import expect_again, finish_expected
-from .destinations import Destination, Found, State, destinations, look, open_root, scope
+from .destinations import Destination, Found, State, destinations, look, make_root, open_root, scope
 from .errors import Refused, UsageError
 from .finding import Finding
 from .hashing import hash_file
@@ -334,7 +334,7 @@ class _Run:
         for destination in self.destinations.values():
             root = self.roots.get(destination.directory)
             if root is None:
-                root = stack.enter_context(_make(destination.directory))
+                root = stack.enter_context(make_root(destination.directory))
                 stack.enter_context(disk.lock_drive(root))
                 self.roots[destination.directory] = root
                 yield Warned(f"{names.display_name(destination.directory)} was not there and is made anew")
@@ -436,17 +436,3 @@ class _Run:
             self.missing.bytes,
             self.next,
         )
-
-
-def _make(directory: bytes) -> disk.Root:
-    """Make a directory that is not there, and its parents, and open it. Raises Refused."""
-    above = directory
-    while not os.path.lexists(above):
-        above = os.path.dirname(above)
-    try:
-        if above != directory:
-            with disk.Root(above) as root:
-                root.make_directories(os.path.relpath(directory, above))
-        return disk.Root(directory)
-    except OSError as error:
-        raise Refused("bad-path", f"{names.display_name(directory)} cannot be made: {error.strerror}") from error
