@@ -119,8 +119,6 @@ class CoverageScreen(MainScreen):
         """Read the place one is in; the cursor stays where it is, or goes to `under`."""
         if self.view is None:
             return
-        if under is None and self.rows.listing.place == self.place and self.rows.current is not None:
-            under = self.rows.path_of(self.rows.current)
         self._read(self.place, self.view, under)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="listing")
@@ -142,9 +140,13 @@ class CoverageScreen(MainScreen):
         if listing.found is None and listing.place.source is not None:
             self.action_out()  # the directory is gone
             return
-        cursor = self.rows.cursor if self.rows.listing.place == listing.place else 0
-        if message.under is not None:
-            cursor = self._index_of(listing, message.under, cursor)
+        under, cursor = message.under, 0
+        if self.rows.listing.place == listing.place:  # read again: where the cursor is by now
+            cursor, current = self.rows.cursor, self.rows.current
+            if under is None and current is not None:
+                under = self.rows.path_of(current)
+        if under is not None:
+            cursor = self._index_of(listing, under, cursor)
         self.rows.show_listing(listing, cursor)
         self.crumbs.show(listing, self._facts)
         self._show_status()

@@ -112,7 +112,7 @@ async def app(path: str) -> None:
             await pilot.press("G")  # the last source is the one with the widest directory, and that stands last in it
             rows, before, begin = shown.screen.rows, shown.screen.rows.listing, time.perf_counter()
             shown.post_message(events.Key("enter", "\r"))
-            await until(lambda rows=rows, before=before: rows.listing is not before)
+            await until(lambda rows=rows, before=before: rows.listing.place != before.place)
             print(name, time.perf_counter() - begin)
         print("rows", shown.screen.rows.row_count)
         if shown.screen.rows.row_count <= KEYS:
@@ -146,7 +146,7 @@ async def listing(path: str) -> None:
         for _ in range(2):
             before = rows.listing
             await pilot.press("G", "enter")
-            await until(lambda before=before: rows.listing is not before)
+            await until(lambda before=before: rows.listing.place != before.place)
         print("rows", rows.row_count)
         taken = []
         for key in ("s", "s", "s", "s", "f", "f", "slash", "7", "7"):

@@ -282,3 +282,19 @@ async def test_without_any_copy_the_plan_says_that_nothing_would_come_back(open_
         await pilot.press("f5")
         await settle(pilot)
         assert "1 file, 1 B missing; no drive brings any of it back" in text_of(pilot)
+
+
+async def test_a_cursor_moved_while_the_place_is_read_again_stays_where_it_went(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("3")
+        await settle(pilot)
+        screen = app.screen
+        assert isinstance(screen, CoverageScreen)
+        before = screen.rows.listing
+        screen.read()
+        screen.rows.action_cursor(1)
+        await settle(pilot)
+        assert screen.rows.listing is not before
+        assert screen.rows.cursor == 1
