@@ -353,6 +353,7 @@ def test_a_session_or_settings_planted_on_a_drive_are_never_opened(world: tuple[
     session, tmp = world
     back(session, tmp / "t1")
     session.close()
+    shutil.copyfile(tmp / "session.db", tmp / ".bkup_dest")  # where it lies when nobody says otherwise
     for name in PLANTS:
         shutil.copyfile(tmp / "session.db", tmp / "t1" / name)
         (tmp / "t1" / name).write_bytes((tmp / "session.db").read_bytes()) if name.endswith((".db", "_dest")) else (
@@ -369,8 +370,6 @@ def test_a_session_or_settings_planted_on_a_drive_are_never_opened(world: tuple[
                 WATCHED,
                 os.fspath(tmp / "t1"),
                 *words,
-                "--session-db",
-                os.fspath(tmp / "session.db"),
             ],
             cwd=tmp / "t1",
             env=environment,
@@ -384,7 +383,7 @@ def test_a_session_or_settings_planted_on_a_drive_are_never_opened(world: tuple[
         for kind, what in audit:
             base = os.path.basename(what.removeprefix("file:").partition("?")[0])
             if kind == "sqlite":
-                assert os.path.realpath(tmp / "session.db") in what
+                assert os.path.realpath(tmp / ".bkup_dest") in what
             elif kind == "open":
                 planted = os.path.dirname(os.path.realpath(os.path.join(tmp / "t1", what))) == str(tmp / "t1")
                 assert base not in PLANTS or not planted, (words, what)

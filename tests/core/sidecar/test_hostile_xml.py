@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import lxml.etree as etree
 import pytest
 
 from medback_core.sidecar import (
@@ -17,7 +18,7 @@ from medback_core.sidecar import (
     parse_target_identity,
     whole,
 )
-from medback_core.xml_safety import DtdRefused, UnsafeXml, parse_untrusted
+from medback_core.xml_safety import DtdRefused, UnsafeXml, parse_untrusted, safe_parser
 
 BILLION = b'<!DOCTYPE dr [<!ENTITY a "' + b"x" * 100 + b'">' + b"".join(
     b'<!ENTITY %c "%s">' % (c + 1, b"&%c;" % c * 10) for c in b"abcdefgh"
@@ -93,6 +94,30 @@ def test_more_than_a_sidecar_can_be_is_refused_unread(monkeypatch: pytest.Monkey
     monkeypatch.setattr("medback_core.sidecar.reading.SIDECAR_LIMIT", 1000)
     assert parse(b" " * 1001).damage == "larger than a sidecar can be"
     assert SIDECAR_LIMIT > 2**28
+
+
+def test_more_records_than_a_directory_can_have_are_believed_in_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medback_core.sidecar.reading.RECORDS_MAX", 10)
+    assert parse(b'<dr v="1">' + RECORD * 11 + b"</dr>").damage == "more records than a directory can have"
+    assert len(parse(b'<dr v="1">' + RECORD * 10 + b"</dr>").files) == 1
+
+
+@pytest.mark.parametrize("entity", ['"boom"', f'SYSTEM "file://{__file__}"'], ids=["internal", "external"])
+def test_the_parser_alone_puts_nothing_in_the_place_of_an_entity(entity: str) -> None:
+    """What it would do with a document that `parse_untrusted` had not refused already."""
+    document = f"<!DOCTYPE a [<!ENTITY e {entity}>]><a>&e;</a>".encode()
+    try:
+        text = "".join(etree.fromstring(document, safe_parser()).itertext())
+    except etree.LxmlError:
+        return
+    assert "boom" not in text and "hostile" not in text
+
+
+@pytest.mark.parametrize("encoding", ["ISO-8859-1", "UTF-7", "cp037", "utf-16"])
+def test_a_document_that_says_it_is_in_another_encoding_is_refused(encoding: str) -> None:
+    document = f'<?xml version="1.0" encoding="{encoding}"?><a name="\u00c3\u00a9"/>'.encode()
+    with pytest.raises(UnsafeXml, match="not UTF-8"):
+        parse_untrusted(document, 1000)
 
 
 def test_the_limit_of_the_parser_is_kept() -> None:
