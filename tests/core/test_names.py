@@ -74,6 +74,7 @@ def test_paths_that_could_lead_outside_are_refused(path: bytes) -> None:
 
 def test_a_plain_relative_path_is_fine() -> None:
     assert names.check_relative(b"2024/lisbon/a.jpg") is None
+    assert names.check_relative(b"/2024") == "the path is absolute"
 
 
 @pytest.mark.parametrize(

@@ -220,11 +220,15 @@ def test_a_note_that_says_something_else_costs_nothing(settled: Path, note: byte
 
 def test_the_note_is_of_the_last_to_close_it(settled: Path):
     with db.open_session(settled) as one:
+        rows.source(one, "first")
+        intact.note_path(settled).unlink()
+        db.open_session(settled).close()
+        assert not intact.note_path(settled).exists()
         with db.open_session(settled) as other:
             rows.source(other, "other")
         rows.source(one, "one")
     with db.open_session(settled) as session:
-        assert len(db.list_sources(session)) == 3 and session.notes == []
+        assert len(db.list_sources(session)) == 4 and session.notes == []
 
 
 def test_what_breaks_while_it_is_open_is_told_when_it_is_met(settled: Path):
