@@ -107,8 +107,7 @@ class Layout:
 
     def _folder(self, source: Source) -> bytes:
         drive = self.drive
-        taken = dict(drive.identity.folders)
-        taken |= {folder: source_id for source_id, folder in folders(self.session, drive.target.key).items()}
+        taken = {folder: source_id for source_id, folder in folders(self.session, drive.target.key).items()}
         for folder, source_id in taken.items():
             if source_id == source.id:
                 return folder

@@ -299,6 +299,24 @@ def test_a_signal_stops_between_files_and_the_next_run_goes_on(
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "said"), [("SIGINT", 130, b""), ("SIGTERM", 143, b""), ("SIGHUP", 0, b"went on")]
+)
+def test_a_second_ctrl_c_ends_it_at_once_and_a_terminal_may_hang_up_twice(name: str, code: int, said: bytes) -> None:
+    program = f"""
+import signal
+from medback_core.cli.interrupts import Interrupts
+signal.signal(signal.{name}, signal.SIG_DFL)
+with Interrupts() as interrupts:
+    interrupts.deferred = True
+    signal.raise_signal(signal.{name})
+    signal.raise_signal(signal.{name})
+    print("went on", end="")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, said, b"")
+
+
 @pytest.mark.parametrize("words", ["stats --unprotected", "stats", "targets --json"])
 def test_a_reader_that_leaves_early_is_no_error(backed_up: Shell, words: str) -> None:
     with subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from medback_core import disk
 from medback_core.backup import back_up
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import DamageFound, FileDone, Skipped, Standing, TargetState
+from medback_core.pace import Pace
 from medback_core.session import copies_on, list_sources, list_targets, troubled
 from medback_core.sidecar import parse
 from medback_core.targets import set_target
@@ -170,14 +172,14 @@ def test_a_rotten_twin_is_passed_over_for_a_good_one(tmp_path):
 def test_a_changed_files_old_version_is_kept_aside_and_still_counts(world):
     session, tmp = world
     back(session, tmp / "t1")
+    before = tree(tmp / "photos")[b"a.txt"]
     write_tree(tmp / "photos", {"a.txt": b"new words"}, mtime_ns=MTIME + 10**9)
     ran = back(session, tmp / "t1")
-    assert (ran.summary.copied, ran.summary.superseded) == (1, 1)
+    assert (ran.summary.copied, ran.summary.superseded, ran.summary.reclaimable_bytes) == (1, 1, 100)
     assert (tmp / "t1/photos/a.txt").read_bytes() == b"new words"
-    old = tree(tmp / "t1/.medback-old", metadata=False) or {
-        name: content for name, content in tree(tmp / "t1", metadata=True).items() if name.endswith(b"old/photos/a.txt")
-    }
-    assert len(old) == 1 and ran.summary.reclaimable_bytes == 100
+    old = tmp / "t1/.medback-old/photos"
+    assert tree(old) == {b"a.txt": before}
+    assert parse((old / ".medback.xml").read_bytes()).files[b"a.txt"].ours, "the drive knows it too"
 
 
 def test_a_superseded_file_another_path_still_wants_moves_to_that_path(tmp_path):
@@ -185,11 +187,13 @@ def test_a_superseded_file_another_path_still_wants_moves_to_that_path(tmp_path)
     session = new_session(tmp_path)
     add(session, tmp_path / "s")
     back(session, tmp_path / "t")
-    write_tree(tmp_path / "s", {"a": b"changed"}, mtime_ns=MTIME + 10**9)
+    (stored,) = tree(tmp_path / "t/s")
+    (other,) = {b"a", b"b"} - {stored}
+    write_tree(tmp_path / "s", {stored: b"changed"}, mtime_ns=MTIME + 10**9)
     back(session, tmp_path / "t")
     assert {name: content for name, (content, _) in tree(tmp_path / "t/s").items()} == {
-        b"a": b"changed",
-        b"b": b"shared",
+        stored: b"changed",
+        other: b"shared",
     }
     assert counted(session) == {1: 2}
 
@@ -315,6 +319,19 @@ def test_a_target_that_overlaps_a_source_is_refused(world, where):
     assert refused.value.kind == "overlap" and tree(tmp, metadata=True).keys() - before <= {b"session.db.lock"}
 
 
+def test_a_target_that_overlaps_a_source_through_a_link_is_refused(world):
+    session, tmp = world
+    write_tree(tmp / "music", {"songs/a": 10})
+    (tmp / "way to music").symlink_to("music")
+    add(session, tmp / "way to music")
+    (tmp / "drive").symlink_to("photos/sub")
+    for where in ("drive", "music/songs"):
+        with pytest.raises(Refused) as refused:
+            run(back_up(session, os.fsencode(tmp / where), yes=True))
+        assert refused.value.kind == "overlap"
+    assert not list(tmp.rglob(".medback-target.xml"))
+
+
 def test_a_drive_that_reads_back_wrong_is_not_believed(world, monkeypatch):
     session, tmp = world
     honest, honest_together = disk.Group.read_back_steps, disk.Group.read_back_small
@@ -339,7 +356,7 @@ def test_a_drive_that_reads_back_wrong_is_not_believed(world, monkeypatch):
 
 def test_a_full_drive_keeps_what_fits_and_leaves_no_short_file(world):
     session, tmp = world
-    import errno
+    write_tree(tmp / "photos", {"sub/deep/with it": 10})
 
     def full(op, *details):
         if op == "write" and len(details) > 1 and details[1] and len(bytes(details[1])) == 5000:
@@ -351,8 +368,9 @@ def test_a_full_drive_keeps_what_fits_and_leaves_no_short_file(world):
     finally:
         disk.set_observer(None)
     assert ran.summary.full and not ran.of(Skipped)
-    assert counted(session) == {0: 1, 1: 3}
-    assert set(tree(tmp / "t1/photos")) == {b"a.txt", b"sub/b.bin", b"empty"}
+    assert counted(session) == {0: 1, 1: 4}
+    assert set(tree(tmp / "t1/photos")) == {b"a.txt", b"sub/b.bin", b"sub/deep/with it", b"empty"}
+    assert not list((tmp / "t1").rglob(".medback-tmp-*"))
 
 
 def test_cancelling_keeps_what_is_done_and_leaves_nothing_half_done(tmp_path):
@@ -370,6 +388,21 @@ def test_cancelling_keeps_what_is_done_and_leaves_nothing_half_done(tmp_path):
     assert not [name for name in tree(tmp_path / "t", metadata=True) if b"tmp-" in name]
     assert back(session, tmp_path / "t").summary.copied == 4500 - done
     assert {c for c, _ in tree(tmp_path / "t/s").values()} == {c for c, _ in tree(tmp_path / "s").values()}
+
+
+def test_cancelled_with_two_batches_under_way_it_leaves_neither(tmp_path, monkeypatch):
+    write_tree(tmp_path / "s", {f"d{number % 8}/f{number}": 50 + number for number in range(40)})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "s")
+    (tmp_path / "t").mkdir()
+    monkeypatch.setattr(disk.Group, "is_full", property(lambda group: group.staged_count >= 10))
+    monkeypatch.setattr(Pace, "is_due", lambda _pace: True)
+    steps = back_up(session, os.fsencode(tmp_path / "t"), yes=True)
+    assert any(len(list((tmp_path / "t").rglob(".medback-tmp-*"))) > 10 for _ in steps)
+    steps.close()
+    assert not list((tmp_path / "t").rglob(".medback-tmp-*"))
+    back(session, tmp_path / "t")
+    assert counted(session) == {1: 40}
 
 
 @pytest.mark.parametrize("state", ["retired", "suspect", "lost"])

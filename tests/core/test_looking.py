@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from medback_core import disk
 from medback_core.errors import NeedsAnswer
 from medback_core.model import CopyGone, DamageFound, TargetState
 from medback_core.reclaim import reclaim
@@ -108,6 +110,15 @@ def test_a_file_somebody_edited_on_the_drive_stays_where_it_is(world: tuple[Sess
     assert (tmp / "t1/photos/a.txt").read_bytes() == b"mine now"
 
 
+def test_an_edit_on_the_drive_that_kept_the_size_is_read(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    write_tree(tmp / "t1/photos", {"a.txt": b"!" * 100}, mtime_ns=MTIME + 10**9)
+    back(session, tmp / "t1", dry_run=True)
+    assert counted(session) == {1: 1, 2: 2}
+    assert back(session, tmp / "t1").summary.copied == 1 and counted(session) == {2: 3}
+    assert (tmp / "t1/photos/a.txt").read_bytes() == b"!" * 100
+
+
 def test_damage_found_by_another_session_is_believed(world: tuple[Session, Path]) -> None:
     session, tmp = world
     with open_session(tmp / "other.db") as other:
@@ -137,6 +148,21 @@ def test_a_clone_is_only_read_and_says_nothing_of_its_original(world: tuple[Sess
         with pytest.raises(NeedsAnswer):
             run(steps)
     assert counted(session) == {2: 3}
+
+
+def test_a_clone_on_another_file_system_is_told_with_its_original_in_a_drawer(
+    world: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, tmp = world
+    really = disk.describe
+    monkeypatch.setattr(disk, "describe", lambda path: replace(really(path), uuid="0a1b-2c3d"))
+    back(session, tmp / "t1", same_drive=True)
+    run_copy(tmp / "t1", tmp / "clone")
+    (tmp / "t1").rename(tmp / "drawer")
+    monkeypatch.setattr(disk, "describe", lambda path: replace(really(path), uuid="ffff-ffff"))
+    with pytest.raises(NeedsAnswer) as asked:
+        back(session, tmp / "clone", create=True)
+    assert asked.value.kind == "clone" and counted(session) == {2: 3}
 
 
 def run_copy(one: Path, other: Path) -> None:

@@ -15,6 +15,7 @@ from medback_core.contexts import add_restore_context, write_restore
 from medback_core.discover import discover
 from medback_core.errors import Refused, UsageError
 from medback_core.model import Conflict, DamageFound, FileDone, Skipped, SourceRefused, Standing
+from medback_core.pace import Pace
 from medback_core.restore import restore, restore_status
 from medback_core.session import (
     Session,
@@ -260,7 +261,7 @@ def test_odd_times_and_sizes_are_exact(tmp_path: Path):
 
 
 def test_deep_trees_come_back(tmp_path: Path):
-    deep = "/".join(f"level {number}" for number in range(220))
+    deep = "/".join(f"a directory at level {number}" for number in range(220))
     write_tree(tmp_path / "deep", {"top": 10})
     here = os.getcwd()
     os.chdir(tmp_path / "deep")
@@ -777,6 +778,23 @@ def test_cancelling_keeps_what_is_published_and_leaves_nothing_else(tmp_path: Pa
     assert not list((tmp_path / "photos").glob(".medback-tmp*"))
     assert bring_back(session, tmp_path / "t1").summary.missing == 0
     assert tree(tmp_path / "photos") == before
+    session.close()
+
+
+def test_cancelled_with_two_batches_under_way_it_leaves_neither(tmp_path: Path, monkeypatch):
+    write_tree(tmp_path / "photos", {f"{number:03}": 50 for number in range(40)})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "photos")
+    back(session, tmp_path / "t1")
+    shutil.rmtree(tmp_path / "photos")
+    monkeypatch.setattr(disk, "AT_ONCE", 5)
+    monkeypatch.setattr(disk.Group, "is_full", property(lambda group: group.staged_count >= 10))
+    monkeypatch.setattr(Pace, "is_due", lambda _pace: True)
+    steps = restore(session, str(tmp_path / "t1"))
+    assert any(len(list((tmp_path / "photos").glob(".medback-tmp*"))) > 10 for _ in steps)
+    steps.close()
+    assert not list((tmp_path / "photos").glob(".medback-tmp*"))
+    assert bring_back(session, tmp_path / "t1").summary.missing == 0
     session.close()
 
 

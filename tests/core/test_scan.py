@@ -81,7 +81,7 @@ def test_odd_names_round_trip_through_sidecar_and_db(world: World) -> None:
     assert world.files() == before
 
 
-@pytest.mark.parametrize("mtime_ns", [0, -1_500_000_000, 1, 4_102_444_800_123_456_789, 9_500_000_000_000_000_001])
+@pytest.mark.parametrize("mtime_ns", [0, -1_500_000_001, 1, 4_102_444_800_123_456_789, 9_500_000_000_000_000_001])
 def test_times_are_exact_however_odd(world: World, mtime_ns: int) -> None:
     file = world.write("a", "x", mtime_ns=mtime_ns)
     stored = file.stat().st_mtime_ns
@@ -247,6 +247,27 @@ def test_an_unreadable_directory_keeps_its_records(world: World, monkeypatch: py
     summary = world.update()
     assert world.told(Skipped) == [(b"locked", "Permission denied")]
     assert (summary.files, summary.removed) == (63, 0)
+
+
+def test_what_cannot_even_be_looked_at_keeps_its_records(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.fill(["a", "b", "sub/c", "sub/below/d"])
+    (world.src / "link").symlink_to("a")
+    world.add()
+    before = world.files()
+    real = walk.list_directory
+
+    def failing(root: disk.Root, rel: bytes) -> listing.Listing:
+        found = real(root, rel)
+        if not rel:
+            found.failed = [(name, OSError(5, "Input/output error")) for name in (b"a", b"link", b"sub")]
+            found.files = [entry for entry in found.files if entry[0] != b"a"]
+            found.directories, found.links = [], []
+        return found
+
+    monkeypatch.setattr(walk, "list_directory", failing)
+    summary = world.update()
+    assert {path for path, _ in world.told(Skipped)} == {b"a", b"link", b"sub"}
+    assert (world.files(), summary.removed, summary.links) == (before, 0, 1)
 
 
 def test_a_file_that_cannot_be_read_is_skipped_and_keeps_its_record(

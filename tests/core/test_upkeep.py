@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from medback_core import model
+from medback_core.contexts import add_restore_context, write_restore
+from medback_core.discover import discover
 from medback_core.errors import Refused
 from medback_core.model import DamageFound, FileDone, Progress, TargetState, Warned
 from medback_core.prove import prove
@@ -126,6 +128,14 @@ def test_surplus_goes_only_while_enough_verified_copies_stay_elsewhere(world: tu
     back(session, tmp / "t3")
     assert run(reclaim(session, str(tmp / "t1"), surplus=True)).summary.freed == 2
     assert counted(session) == {2: 2}
+
+
+def test_a_copy_medback_did_not_put_there_is_never_surplus(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    write_tree(tmp / "t3", {"mine.txt": (tmp / "photos/a.txt").read_bytes()})
+    run(discover(session, os.fsencode(tmp / "t3"), create=True))
+    assert counted(session) == {2: 1, 3: 1}
+    assert run(reclaim(session, "t3", surplus=True)).summary.freed == 0 and (tmp / "t3/mine.txt").exists()
 
 
 def test_two_files_of_one_size_and_md5_are_told_apart_by_prove(tmp_path: Path) -> None:
@@ -355,6 +365,31 @@ def old_version(session: Session, tmp: Path) -> Path:
     back(session, tmp / "t1")
     set_target(session, "t2", state=TargetState.LOST)
     return tmp / "t1/.medback-old/photos/a.txt"
+
+
+def test_an_older_version_that_is_wanted_again_goes_only_when_enough_verified_copies_stay(
+    world: tuple[Session, Path],
+) -> None:
+    session, tmp = world
+    content = (tmp / "photos/a.txt").read_bytes()
+    write_tree(tmp / "photos", {"a.txt": b"new"}, mtime_ns=MTIME + 10**9)
+    back(session, tmp / "t1")
+    write_tree(tmp / "photos", {"again.txt": content})
+    rescan(session)
+    assert run(reclaim(session, "t1", old=True)).summary.freed == 0  # two copies are wanted, t2 has but one
+    back(session, tmp / "t3", verify=False)
+    assert run(reclaim(session, "t1", old=True)).summary.freed == 0
+    run(verify(session, os.fsencode(tmp / "t3")))
+    assert run(reclaim(session, "t1", old=True)).summary.freed == 1
+
+
+def test_what_is_only_expected_keeps_its_last_copy(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    write_restore(session, os.fsencode(tmp / "context.xml"))
+    old = old_version(session, tmp)
+    run(add_restore_context(session, os.fsencode(tmp / "context.xml")))
+    found = run(reclaim(session, "t1", old=True)).summary
+    assert (found.freed, found.kept) == (0, 1) and old.exists()
 
 
 def test_what_another_machines_context_names_keeps_its_last_copy(world: tuple[Session, Path]) -> None:

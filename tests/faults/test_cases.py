@@ -11,7 +11,7 @@ import pytest
 from medback_core import disk, model
 from medback_core.backup import back_up
 from medback_core.discover import discover
-from medback_core.model import Skipped
+from medback_core.model import DamageFound, Skipped
 from medback_core.reclaim import reclaim
 from medback_core.restore import restore
 from medback_core.session import Session, open_session
@@ -50,6 +50,19 @@ def test_a_file_that_changes_while_it_is_copied_is_skipped_and_copied_the_next_t
     assert tree(tmp / "t1/photos") == tree(tmp / "photos")
 
 
+def test_a_file_that_changed_since_the_scan_is_skipped_and_no_damage(world: tuple[Session, Path]):
+    session, tmp = world
+    write_tree(tmp / "photos", {"a": 100, "b": 200})
+    add(session, tmp / "photos")
+    write_tree(tmp / "photos", {"a": b"!" * 100}, mtime_ns=MTIME + 10**9)
+    ran = back(session, tmp / "t1", update_first=False)
+    (skipped,) = ran.of(Skipped)
+    assert skipped.path == os.fsencode(tmp / "photos/a") and "changed since" in skipped.reason
+    assert not ran.of(DamageFound) and counted(session) == {0: 1, 1: 1}
+    assert back(session, tmp / "t1").summary.copied == 1
+    assert tree(tmp / "t1/photos") == tree(tmp / "photos")
+
+
 def test_two_machines_with_a_source_of_one_name_share_a_drive(tmp_path: Path):
     """Two folders, and the context on the drive tells of both."""
     for machine, size in (("one", 100), ("two", 200)):
@@ -59,6 +72,9 @@ def test_two_machines_with_a_source_of_one_name_share_a_drive(tmp_path: Path):
             back(session, tmp_path / "t1")
     with open_session(tmp_path / "one/session.db") as session:
         back(session, tmp_path / "t1")  # and the first one again, over what the second wrote
+    for machine, folder in (("one", "photos"), ("two", "photos-2")):
+        assert tree(tmp_path / "t1" / folder) == tree(tmp_path / machine / "photos")
+    assert not (tmp_path / "t1/.medback-old").exists()
     context = (tmp_path / "t1/.medback-context.xml").read_bytes()
     assert context.count(b"<rc ") == 2 and b"only one" in context and b"only two" in context
     for machine in ("one", "two"):
@@ -79,6 +95,12 @@ def test_a_target_that_is_a_hard_linked_twin_of_the_source_costs_the_source_noth
         os.link(tmp / "photos" / os.fsdecode(name), twin)
     add(session, tmp / "photos")
     run(discover(session, os.fsencode(tmp / "t1"), create=True))
+    write_tree(tmp / "photos", {"d": 400})
+    back(session, tmp / "t1")
+    os.unlink(tmp / "t1/photos/d")  # as a tool that saves room does with equal files of one disk
+    os.link(tmp / "photos/d", tmp / "t1/photos/d")
+    os.rename(tmp / "photos/d", tmp / "photos/moved")
+    write_tree(tmp / "photos", {"d": b"another d"})
     with open(tmp / "photos/a", "r+b") as stream:  # edited in place, and so its twin
         stream.write(b"edited")
     os.utime(tmp / "photos/a", ns=(MTIME + 10**10, MTIME + 10**10))
@@ -110,7 +132,7 @@ def test_a_clock_that_was_moved_back_and_files_from_the_future(
     add(session, tmp / "photos")
     back(session, tmp / "t1")
     monkeypatch.setattr(model, "now", lambda: 1_000_000_000)
-    write_tree(tmp / "photos", {"b": b"edited"}, mtime_ns=MTIME)  # older than what it was, and yet newer
+    write_tree(tmp / "photos", {"b": b"!" * 200}, mtime_ns=MTIME)  # older than what it was, and yet newer
     scan = rescan(session).summary.scans[0]
     assert (scan.hashed, scan.changed, scan.reused) == (1, 1, 1)
     assert back(session, tmp / "t1").summary.copied == 1

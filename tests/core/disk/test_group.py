@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -340,6 +341,39 @@ def test_a_batch_whose_flush_was_begun_and_failed_is_lost_and_never_synced_again
             group.publish()
         assert len(calls) == 1
     assert _files(drive) == {}
+
+
+def test_a_flush_that_was_begun_is_waited_for_before_the_first_name(
+    drive: Root, source: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    go_on = threading.Event()
+    syncfs, rename, end = primitives.syncfs, primitives.rename_noreplace, staging.Flushing.end
+
+    def slow(fd: int) -> None:
+        go_on.wait()
+        order.append("sync")
+        syncfs(fd)
+
+    def named(*arguments: Any) -> None:
+        order.append("name")
+        go_on.set()
+        rename(*arguments)
+
+    def waiting(flushing: staging.Flushing) -> OSError | None:
+        go_on.set()
+        return end(flushing)
+
+    with Group(drive) as group:
+        if not group.group_sync:
+            pytest.skip("no sound syncfs here")
+        _small(group, b"a", source())
+        monkeypatch.setattr(primitives, "syncfs", slow)
+        monkeypatch.setattr(primitives, "rename_noreplace", named)
+        monkeypatch.setattr(staging.Flushing, "end", waiting)
+        group.begin_flush()
+        group.publish()
+    assert order == ["sync", "name", "sync"]
 
 
 def test_what_is_staged_after_a_flush_was_begun_is_flushed_too(
