@@ -198,6 +198,7 @@ class _Run:
                 yield from self._many(bunch)
             else:
                 yield from self._one(bunch[0])
+            self.landing.read_ahead()
             if self.landing.is_full:
                 yield from self.landing.publish_ready()
                 for candidate in self.landing.collect():

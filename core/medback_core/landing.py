@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -166,6 +167,12 @@ class Landing:
         if self._ready is not None:
             self._ready.group.begin_flush()
 
+    def read_ahead(self) -> None:
+        """Begin to read back the batch that is ready, if it is durable by now."""
+        if self.verify and self._ready is not None:
+            with suppress(OSError):  # publishing it says what is wrong
+                self._ready.group.begin_read_back(_small(self._ready.going))
+
     def publish(self) -> Iterator[Event]:
         """Make all that is under way, and collected, durable, name and record it. Raises DriveGone."""
         yield from self.publish_ready()
@@ -217,8 +224,7 @@ class Landing:
         if not self.verify:
             return going
         read = {}
-        small = [one.staged for one in going if one.candidate.content.size <= disk.SMALL]
-        for staged, *result in group.read_back_small(small):
+        for staged, *result in group.read_back_small(_small(going)):
             read[staged] = result
             if self._pace.is_due():
                 yield Progress("reading back", len(read), 0, len(going), current=self._on_drive(staged.rel))
@@ -344,3 +350,7 @@ class Landing:
 
     def _on_drive(self, path: bytes) -> bytes:
         return os.path.join(self.drive.root.path, path)
+
+
+def _small(going: list[Going]) -> Iterator[Staged]:
+    return (one.staged for one in going if one.candidate.content.size <= disk.SMALL)

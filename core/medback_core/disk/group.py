@@ -26,6 +26,8 @@ class Group(Staging):
     temporary file and leaves the others alone, so one bad file never costs the batch. For one thread at a time.
     """
 
+    _reading: Errands[list[Staged]] | None = None
+
     @property
     def is_full(self) -> bool:
         """Whether the batch has reached 2,000 files or 256 MiB and should be flushed and published."""
@@ -76,34 +78,53 @@ class Group(Staging):
             os.close(fd)
         return identity.md5, proven
 
+    def begin_read_back(self, staged: Iterable[Staged]) -> None:
+        """Begin what `read_back_small` does, once, if the batch is durable by now: a flush that was begun is not waited
+        for. Raises OSError; the rest is then left to `read_back`."""
+        is_durable = self._flushed and (self._flushing is None or self._flushing.is_done)
+        if self._reading is not None or not is_durable:
+            return
+        self._reading = Errands()
+        for directory, these in groupby(staged, key=attrgetter("directory")):
+            together = list(these)
+            for start in range(0, len(together), AT_ONCE):
+                some = together[start : start + AT_ONCE]
+                files = [(one.temporary, one.identity.size) for one in some]
+                handle = self._enter(directory)
+                self._reading.begin(
+                    "read back",
+                    [handle],
+                    files,
+                    some,
+                    here=partial(worker_process.read_back, handle, files),
+                    undo=partial(list, [(b"", False)] * len(files)),
+                )
+
     def read_back_small(self, staged: Iterable[Staged]) -> Iterator[tuple[Staged, bytes, bool]]:
         """Read back many small files of the flushed batch: (file, md5, proven) in their order; the md5 is b"" for one
         that `read_back` must look at."""
         self.flush()
         proves = self.root.file_system.proves_reads
-        errands: Errands[list[Staged]] = Errands()
         try:
-            for directory, these in groupby(staged, key=attrgetter("directory")):
-                together = list(these)
-                for start in range(0, len(together), AT_ONCE):
-                    some = together[start : start + AT_ONCE]
-                    files = [(one.temporary, one.identity.size) for one in some]
-                    handle = self._enter(directory)
-                    errands.begin(
-                        "read back",
-                        [handle],
-                        files,
-                        some,
-                        here=partial(worker_process.read_back, handle, files),
-                        undo=partial(list, [(b"", False)] * len(files)),
-                    )
-            for some, results in errands.finish():
+            self.begin_read_back(staged)
+            assert self._reading is not None
+            for some, results in self._reading.finish():
                 for one, (md5, uncached) in zip(some, results, strict=True):
                     yield one, md5, uncached and proves
         finally:
-            for _ in errands.finish():
+            self._end_reading()
+
+    def _end_reading(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            for _ in reading.finish():
                 pass
-            errands.close()
+            reading.close()
+
+    def abandon(self) -> None:
+        """Remove all temporary files that are left, best effort: never raises OSError. The group can be used again."""
+        self._end_reading()
+        super().abandon()
 
     def publish(self) -> list[tuple[Staged, OSError | None]]:
         """Give every staged file its final name, in order, and make the names durable; the batch is empty then.

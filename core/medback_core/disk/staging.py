@@ -36,6 +36,11 @@ class Flushing:
         except OSError as error:
             self._error = error
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it ended, and well."""
+        return not self._thread.is_alive() and self._error is None
+
     def end(self) -> OSError | None:
         """Wait for it; what went wrong."""
         self._thread.join()

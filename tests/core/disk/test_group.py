@@ -398,6 +398,20 @@ def test_what_is_staged_after_a_flush_was_begun_is_flushed_too(
     assert set(_files(drive)) == {"a", "b"}
 
 
+def test_nothing_is_read_back_before_it_is_durable(drive: Root, source: Callable[..., Source]) -> None:
+    with Group(drive) as group:
+        staged = _small(group, b"a", source(b"good"))
+        group.begin_read_back(group.staged)
+        temporary = Path(os.fsdecode(drive.path)) / os.fsdecode(staged.temporary)
+        temporary.write_bytes(b"evil")
+        assert [md5 for _, md5, _ in group.read_back_small(group.staged)] == [hashlib.md5(b"evil").digest()]
+        temporary.write_bytes(b"good")
+        group.begin_read_back(group.staged)
+        assert [md5 for _, md5, _ in group.read_back_small(group.staged)] == [staged.identity.md5]
+        group.begin_read_back(group.staged)  # and never asked for: it ends with the group
+    assert _files(drive) == {}
+
+
 def test_each_group_has_its_own_error_state(drive: Root) -> None:
     with Group(drive) as one, Group(drive) as other:
         if not one.group_sync:
