@@ -35,7 +35,7 @@ from .settings import Settings
 from .settings import default_path as settings_path
 from .settings import load as load_settings
 from .settings import save as save_settings
-from .state import LogLine, session_file
+from .state import READING_MIB, LogLine, session_file
 from .telling import TellingApp
 from .unfinished import Unfinished
 from .watching import WatchingApp
@@ -251,11 +251,9 @@ def run(session_db: Path | None = None, mouse: bool = True) -> int:
     Raises Refused for a DB that is not ours or of a later version: before anything is drawn.
     """
     path = session_file(session_db)
-    notes: list[str] = []
-    if path.exists():
-        with open_session(path, create=False) as session:
-            notes = session.notes
     app = MedbackApp(path, settings_file=settings_path())
-    app.notes = notes
+    if path.exists():
+        app.reader = open_session(path, create=False, cache_mib=READING_MIB)
+        app.notes = app.reader.notes
     result = app.run(mouse=mouse)
     return result if isinstance(result, int) else app.return_code or 0

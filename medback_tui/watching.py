@@ -31,6 +31,13 @@ class FactsRead(Message):
 
 
 @dataclass
+class ReaderOpened(Message):
+    """A session DB was opened that was not there before."""
+
+    reader: Session
+
+
+@dataclass
 class DrivesSeen(Message):
     """Drives came or went."""
 
@@ -48,11 +55,23 @@ class WatchingApp(SharedApp):
     known_before: frozenset[int] = frozenset()  # the targets there were at the last change of the drives
 
     def open_reader(self) -> None:
+        """Before the first frame, where nobody has opened it."""
         if self.reader is None and self.session_path.exists():
             try:
                 self.reader = open_session(self.session_path, create=False, cache_mib=READING_MIB)
             except MedbackError as error:
                 self.show_problem(error, "name another one with --session-db")
+
+    def _reopen(self) -> None:
+        """In a thread, since it is looked through: open a session DB that is new, or stands in the place of another."""
+        if self.session_path.exists() and (self.reader is None or not self.reader.is_current):
+            self.post_message(ReaderOpened(open_session(self.session_path, create=False, cache_mib=READING_MIB)))
+
+    @on(ReaderOpened)
+    def reader_opened(self, message: ReaderOpened) -> None:
+        before, self.reader = self.reader, message.reader
+        if before is not None:
+            before.close()
 
     def read_facts(self) -> None:
         self._read_facts()
@@ -69,6 +88,7 @@ class WatchingApp(SharedApp):
             return True
 
         try:
+            self._reopen()
             if self.in_session(read) is None:
                 self.post_message(FactsRead(Facts()))
         except MedbackError as error:
@@ -76,7 +96,6 @@ class WatchingApp(SharedApp):
 
     @on(FactsRead)
     def facts_read(self, message: FactsRead) -> None:
-        self.open_reader()
         self.facts = message.facts
         self.tell_screens()
 

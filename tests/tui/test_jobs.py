@@ -8,8 +8,11 @@ from pathlib import Path
 from medback_core import model
 from medback_core.errors import Refused
 from medback_core.model import Progress
+from medback_core.rebuild import rebuilt_session
+from medback_core.session import list_sources
 from medback_tui.app import MedbackApp
 from medback_tui.jobs import Job, JobState
+from medback_tui.sample import add_source
 from medback_tui.screens.dialogs import Question
 from tui import worlds
 from tui.waiting import jobs_done, settle, text_of, until
@@ -152,3 +155,19 @@ async def test_y_copies_the_command_line(open_app: OpenApp, script: Callable):
         await until(pilot, running.told.is_set)
         await pilot.press("y")
         assert app.clipboard == "medback target blue"
+
+
+async def test_a_session_db_another_medback_puts_in_its_place_is_the_one_that_is_read(
+    open_app: OpenApp, tmp_path: Path
+):
+    path = worlds.small(tmp_path / "s.db")
+    app = open_app(path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert app.facts is not None and len(app.facts.sources) > 1
+        with rebuilt_session(path) as session, session.transaction():
+            add_source(session, "0therone0000", "another", b"/srv/another")
+        app.read_facts()
+        await until(pilot, lambda: [row.source.alias for row in app.facts.sources] == ["another"])
+        assert app.reader is not None and app.reader.is_current
+        assert [source.alias for source in list_sources(app.reader)] == ["another"]

@@ -47,6 +47,12 @@ class Session:
         self.notes: list[str] = []  # what a person should know about how this DB was opened
         self.needs_rebuild = False
         self._depth = 0
+        self._file = _file_at(path)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the DB still stands at its path: not when a rebuild put another one there."""
+        return _file_at(self.path) == self._file
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -89,6 +95,14 @@ class Session:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def default_path() -> Path:
