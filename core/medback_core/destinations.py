@@ -36,7 +36,7 @@ class Destination:
 
     def absolute(self, path: bytes) -> bytes:
         """The absolute path, from a path relative to the source."""
-        return os.path.join(self.directory, self.rel(path))
+        return names.within(self.directory, self.rel(path))
 
 
 class State(enum.Enum):

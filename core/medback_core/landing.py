@@ -349,7 +349,7 @@ class Landing:
         return self._on_drive(one.where)
 
     def _on_drive(self, path: bytes) -> bytes:
-        return os.path.join(self.drive.root.path, path)
+        return names.within(self.drive.root.path, path)
 
 
 def _small(going: list[Going]) -> Iterator[Staged]:

@@ -95,6 +95,11 @@ def below(path: bytes, top: bytes) -> bytes | None:
     return path[len(stem) :] if path.startswith(stem) else None
 
 
+def within(top: bytes, path: bytes) -> bytes:
+    """The absolute path of what lies at a relative path in an absolute directory: the way back from `below`."""
+    return top.rstrip(b"/") + b"/" + path
+
+
 def overlap(one: bytes, other: bytes) -> bool:
     """Whether one of two directories is, or lies in, the other."""
     return below(one, other) is not None or below(other, one) is not None

@@ -371,7 +371,7 @@ class Putting:
             events.append(self._not_published(root, one, error or FileNotFoundError(errno.ENOENT, "it vanished")))
         self._record(done)
         for one, _ in done:
-            path = os.path.join(root.path, one.staged.rel)
+            path = names.within(root.path, one.staged.rel)
             self.restored += 1
             self.restored_bytes += one.lacking.content.size
             events.append(FileDone("restored", path, one.lacking.content.size))

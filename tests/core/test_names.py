@@ -91,4 +91,5 @@ def test_a_plain_relative_path_is_fine() -> None:
 )
 def test_a_path_lies_in_a_directory_by_whole_components(path: bytes, top: bytes, inside: bytes | None) -> None:
     assert names.below(path, top) == inside
+    assert not inside or names.within(top, inside) == path
     assert names.overlap(path, top) == (inside is not None or (path == b"/a" and top == b"/a/b"))

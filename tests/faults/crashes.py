@@ -186,6 +186,18 @@ def undated(state: dict[str, object]) -> dict[str, object]:
     }
 
 
+def content_alone(state: dict[str, object]) -> dict[str, object]:
+    """The sources' files, which contents lie on each drive, how many copies count: what must be the same though the
+    session forgot what it was about (a file it had just put there may then be nobody's, and have another name), or one
+    of two equal files could not be copied when its turn came."""
+    same = {key: state[key] for key in state if key == "by copies" or key in ("tree photos", "tree music")}
+    for drive in ("tree t1", "tree t2"):
+        files = state.get(drive, {})
+        assert isinstance(files, dict)
+        same[drive] = {content for name, (content, _) in files.items() if not name.startswith(b".medback")}
+    return same
+
+
 def judge(row: Row, what: str, wrong: list[str]) -> list[str]:
     """Count one try: content that is not where it must be is lost, all else that is wrong is misreported."""
     row.tried()

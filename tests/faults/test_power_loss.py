@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.crashes import attempt, contents, differences, end, fresh, judge, wholeness
+from faults.crashes import attempt, content_alone, contents, differences, end, fresh, judge, wholeness
 from faults.power import Arrives, Dropped, PowerCut, Reordered
 from faults.scenarios import SCENARIOS, Scenario, rebuild_all, session_of, verify_all
 from faults.table import Row, sampled
@@ -41,7 +41,11 @@ def test_what_was_not_durable_is_gone_after_a_power_cut(
     for db, point in sampled(tries, SAMPLES):
         at_once = _cut(where, scenario, point, Dropped(), known, before, db)
         found = end(where, scenario)
-        after = differences(found, undisturbed) if db == "kept" else differences(_content(found), _content(undisturbed))
+        after = (
+            differences(found, undisturbed)
+            if db == "kept"
+            else differences(content_alone(found), content_alone(undisturbed))
+        )
         wrong += judge(rows[db], f"power cut at change {point}, DB {db}", at_once + after)
     assert not wrong, "\n".join(wrong)
 
@@ -61,17 +65,6 @@ def test_what_was_not_durable_is_torn_and_reordered_by_a_power_cut(
         after = differences(_contents(end(where, scenario)), _contents(undisturbed))
         wrong += judge(row, f"power cut at change {point}, seed {seed}", at_once + after)
     assert not wrong, "\n".join(wrong)
-
-
-def _content(state: dict[str, object]) -> dict[str, object]:
-    """What must be the same though the session forgot what it was about: the sources' files, which contents lie on each
-    drive, how many copies count. A file it had just put there may then be nobody's, and have another name."""
-    same = {key: state[key] for key in state if key == "by copies" or key in ("tree photos", "tree music")}
-    for drive in ("tree t1", "tree t2"):
-        files = state.get(drive, {})
-        assert isinstance(files, dict)
-        same[drive] = {content for name, (content, _) in files.items() if not name.startswith(b".medback")}
-    return same
 
 
 def _contents(state: dict[str, object]) -> dict[str, object]:
