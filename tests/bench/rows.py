@@ -162,7 +162,7 @@ ROWS = (
     Row("target-large", "target of large files, --no-verify", _target("--no-verify"), "large", peer=_cp, peer_name=CP,
         ratio_most=1.1),
     Row("target-slow", "the same, a drive of 150 MB/s", _target("--no-verify"), "slow", peer=_cp, peer_name=CP, ratio_most=1.1),
-    Row("target-slow-read", "the same, read back", _target(), "slow", peer=_cp_read, peer_name=CP_READ, ratio_most=1.0),
+    Row("target-slow-read", "the same, read back", _target(), "slow", peer=_cp_read, peer_name=CP_READ, ratio_most=1.1),
     Row("restore", "restore of small files", _restore, leaves="backed-up", peer=_cp, peer_name=CP, ratio_most=1.5),
     Row("discover", "discover on a drive somebody filled", _discover),
     Row("rebuild", "rebuild from sidecars", _rebuild, leaves="backed-up"),
