@@ -10,20 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from medback_core import disk, model
-from medback_core.disk import filesystem
+from faults import ways
+from medback_core import model
 
 
-@pytest.fixture(params=["each file synced", "batches synced"])
+@pytest.fixture(params=[ways.FILE_BY_FILE, ways.TOGETHER])
 def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A directory in memory where there is one: the loops are about order, not about a disk's speed. A batch becomes
-    durable by one syncfs, and is so small that several are under way; or, as on exFAT, file by file."""
+    """A directory in memory where there is one: the loops are about order, not about a disk's speed."""
     monkeypatch.setattr(model, "now", lambda: 1_800_000_000)
-    if request.param == "batches synced":
-        monkeypatch.setattr(disk.group, "BATCH_FILES", 3)
-        monkeypatch.setattr(disk, "BATCH_FILES", 3)
-    else:
-        monkeypatch.setattr(filesystem, "_GROUP_SYNC", frozenset())
+    ways.go(request.param, monkeypatch)
     base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     directory = Path(tempfile.mkdtemp(prefix="medback-faults-", dir=base))
     yield directory / "world"

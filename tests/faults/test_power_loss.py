@@ -13,6 +13,7 @@ from faults.crashes import attempt, content_alone, contents, differences, end, f
 from faults.power import Arrives, Dropped, PowerCut, Reordered
 from faults.scenarios import SCENARIOS, Scenario, rebuild_all, session_of, verify_all
 from faults.table import Row, sampled
+from faults.ways import thinned
 
 pytestmark = pytest.mark.long
 
@@ -38,7 +39,7 @@ def test_what_was_not_durable_is_gone_after_a_power_cut(
     if scenario.without_db:
         tries += [(("of before", "lost")[point % 2], point) for point in range(count)]
     wrong: list[str] = []
-    for db, point in sampled(tries, SAMPLES):
+    for db, point in sampled(thinned(tries), SAMPLES):
         at_once = _cut(where, scenario, point, Dropped(), known, before, db)
         found = end(where, scenario)
         after = (
@@ -59,7 +60,7 @@ def test_what_was_not_durable_is_torn_and_reordered_by_a_power_cut(
     row = campaign("power cut at every change, torn and reordered")
     tries = [(point, seed) for seed in range(SEEDS) for point in range(count)]
     wrong: list[str] = []
-    for point, seed in sampled(tries, SAMPLES):
+    for point, seed in sampled(thinned(tries), SAMPLES):
         at_once = _cut(where, scenario, point, Reordered(seed * 1000 + point), known, before, "kept")
         # Half a rename leaves a file under two names: no content may be missing, and none come from nowhere.
         after = differences(_contents(end(where, scenario)), _contents(undisturbed))
