@@ -31,6 +31,7 @@ from medback_core.context import (
     read_context,
     write_context,
 )
+from medback_core.context import reading
 from medback_core.errors import Refused
 from medback_core.model import Standing, TargetState
 
@@ -292,6 +293,36 @@ def test_what_a_person_mistyped_or_an_attacker_meant_is_refused_with_its_line(xm
     assert message.isprintable()
 
 
+PATH = "d/" * 40_000 + "d"
+DATED = f'mtime="1.000000000" md5="{"0" * 32}"'
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        f'<dr path="{PATH * 2}"/>',
+        f'<dr path="{PATH}"><dr path="{PATH}"/></dr>',
+        f'<link name="l" to="{PATH * 2}"/>',
+        f'<file name="{"x" * 256}" size="1" {DATED}/>',
+    ],
+    ids=["path", "path by steps", "where a link leads", "name"],
+)
+def test_what_is_too_long_is_refused_in_few_words(xml: str) -> None:
+    assert "line 4:" in (message := refusal(inside_source(f'<file name="fine" size="1"/>\n{xml}')))
+    assert len(message) < 1000
+
+
+@pytest.mark.parametrize(
+    "path", ["/" + PATH * 2, "/a\0", "/a/..", "..", "c:\\..\\x", "/a/../../b"], ids=lambda path: path[:9]
+)
+def test_a_source_path_nobody_can_have_is_refused(path: str) -> None:
+    from base64 import b64encode
+
+    encoded = b64encode(path.encode()).decode()
+    message = refusal(f'<root><rc src_path64="{encoded}"/></root>'.encode())
+    assert "source path" in message and len(message) < 1000
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -314,6 +345,10 @@ def test_what_a_person_mistyped_or_an_attacker_meant_is_refused_with_its_line(xm
         (b'<?xml version="1.0" encoding="utf-16"?><root/>', "UTF-8"),
         (b'<?xml version="1.0" encoding="latin-1"?><root/>', "UTF-8"),
         ('<?xml version="1.0" encoding="utf-16"?><root/>'.encode("utf-16"), "line 1"),
+        ("<root/>".encode("utf-16"), "UTF-8"),
+        ("<root/>".encode("utf-16-le"), "UTF-8"),
+        ("<root/>".encode("utf-16-be"), "UTF-8"),
+        ("<root/>".encode("utf-32"), "UTF-8"),
         (b'<root><rc src_path="/\xff"/></root>', "XML"),
     ],
 )
@@ -449,6 +484,24 @@ def test_what_is_endless_is_refused_in_bounded_memory(head: bytes, filler: bytes
     finally:
         tracemalloc.stop()
     assert stream.given < 8_000_000
+
+
+def test_one_that_is_longer_than_a_context_can_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medback_core.context.reading.CONTEXT_BYTES_MAX", 1_000_000)
+    stream = Endless(b'<root><rc src_path="/x">', b"words \n" * 5000, 1000, b"</rc></root>")
+    with pytest.raises(Refused, match="longer than a context can be"):
+        list(read_context(stream))  # pyright: ignore[reportArgumentType]
+    assert stream.given < 2_000_000
+
+
+def test_of_the_ids_of_copies_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MANY", 10)
+    parser = reading.ContextParser()
+    files = "".join(f'<file name="{n}" size="1"><bd>t{n}</bd></file>' for n in range(25))
+    for _ in reading.feed(parser, io.BytesIO(inside_source(files))):
+        pass
+    assert len(parser.items) == 27
+    assert len(parser._seen) <= 10
 
 
 def test_text_that_says_nothing_takes_no_memory() -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from medback_core import disk
+from medback_core.backup import back_up
+from medback_core.contexts import add_restore_context, write_restore
+from medback_core.discover import discover
 from medback_core.errors import NeedsAnswer
 from medback_core.model import CopyGone, DamageFound, TargetState
 from medback_core.reclaim import reclaim
 from medback_core.repair import repair
 from medback_core.restore import restore
 from medback_core.session import Session, find_source, list_gone, list_targets, open_session
-from medback_core.sidecar import parse
+from medback_core.sidecar import Trust, parse, render
 from medback_core.targets import resolve_target, set_target
 from medback_core.verify import verify
 from medback_core.whereabouts import where_is
@@ -202,3 +206,90 @@ def test_an_empty_mount_point_gives_way_to_the_target_called_so(
     target, path = resolve_target(session, "t1")
     assert target is not None and target.label == "t1" and path is None
     assert set_target(session, "t1", state=TargetState.LOST).state is TargetState.LOST
+
+
+# --- what is believed without being read ---------------------------------------------------------------------------
+
+LOOKS = {"target": lambda session, drive: back_up(session, drive, limit=0, update_first=False), "discover": discover}
+
+
+def on(session: Session, path: str) -> set[str]:
+    """The targets a file of photos has a copy on that counts."""
+    copies = where_is(session, [os.fsencode(path)], source="photos")[0].copies
+    return {copy.target.label for copy in copies if copy.counts}
+
+
+@pytest.fixture(params=["the same session", "one built anew"])
+def either(request: pytest.FixtureRequest, world: tuple[Session, Path]) -> Iterator[tuple[Session, Path]]:
+    """A session that knows where each copy lies, and one that has only heard from its source that there is one."""
+    session, tmp = world
+    if request.param == "the same session":
+        yield session, tmp
+        return
+    with open_session(tmp / "new.db") as fresh:
+        add(fresh, tmp / "photos")
+        assert counted(fresh) == {2: 3}
+        yield fresh, tmp
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_copy_that_holds_something_else_of_the_same_size_counts_no_more(
+    either: tuple[Session, Path], look: str
+) -> None:
+    session, tmp = either
+    write_tree(tmp / "t1/photos", {"a.txt": b"?" * 100}, mtime_ns=MTIME + 10**10)
+    run(LOOKS[look](session, os.fsencode(tmp / "t1")))
+    assert (on(session, "a.txt"), on(session, "b.txt")) == ({"t2"}, {"t1", "t2"})
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_record_without_its_right_check_is_not_believed(either: tuple[Session, Path], look: str) -> None:
+    """It says that the content of a lies in b."""
+    session, tmp = either
+    there = records(tmp / "t1/photos")
+    (tmp / "t1/photos/a.txt").unlink()
+    sidecar = tmp / "t1/photos/.medback.xml"
+    a, b = (there[name].md5.hex() for name in (b"a.txt", b"b.txt"))
+    sidecar.write_text(sidecar.read_text().replace(b, a))
+    assert records(tmp / "t1/photos")[b"b.txt"].trust is Trust.EDITED
+    run(LOOKS[look](session, os.fsencode(tmp / "t1")))
+    assert (on(session, "a.txt"), on(session, "b.txt")) == ({"t2"}, {"t1", "t2"})
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_copy_that_is_not_as_this_session_left_it_is_read_whatever_is_on_record(
+    world: tuple[Session, Path], look: str
+) -> None:
+    """Somebody else's medback recorded the old content for the new file, with its time and a right check."""
+    session, tmp = world
+    write_tree(tmp / "t1/photos", {"a.txt": b"?" * 100}, mtime_ns=MTIME + 10**10)
+    sidecar = parse((tmp / "t1/photos/.medback.xml").read_bytes())
+    sidecar.files[b"a.txt"].mtime_ns = MTIME + 10**10
+    (tmp / "t1/photos/.medback.xml").write_bytes(render(sidecar))
+    run(LOOKS[look](session, os.fsencode(tmp / "t1")))
+    assert (on(session, "a.txt"), on(session, "b.txt")) == ({"t2"}, {"t1", "t2"})
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_what_somebody_says_to_lie_there_is_read_and_counts(world: tuple[Session, Path], look: str) -> None:
+    """A session that has the files itself, and knows of their copies by a context alone."""
+    session, tmp = world
+    write_restore(session, os.fsencode(tmp / "context.xml"))
+    write_tree(tmp / "mine", {name: content for name, (content, _) in tree(tmp / "photos").items()})
+    with open_session(tmp / "new.db") as fresh:
+        add(fresh, tmp / "mine")
+        run(add_restore_context(fresh, os.fsencode(tmp / "context.xml")))
+        assert counted(fresh) == {0: 3}
+        run(LOOKS[look](fresh, os.fsencode(tmp / "t1")))
+        assert counted(fresh) == {1: 3}
+
+
+@pytest.mark.parametrize(("content", "later"), [(b"?" * 100, 10**10), (b"?" * 50, 0)], ids=["time", "size"])
+def test_without_any_record_a_copy_counts_only_while_it_is_as_it_was(
+    world: tuple[Session, Path], content: bytes, later: int
+) -> None:
+    session, tmp = world
+    write_tree(tmp / "t1/photos", {"a.txt": content}, mtime_ns=MTIME + later)
+    (tmp / "t1/photos/.medback.xml").unlink()
+    back(session, tmp / "t1", limit=0)
+    assert (on(session, "a.txt"), on(session, "b.txt")) == ({"t2"}, {"t1", "t2"})

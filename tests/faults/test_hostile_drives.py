@@ -54,7 +54,8 @@ def plant(path: Path, *lines: str, root: str = "dr") -> None:
 
 def record(name: str, content: bytes, extra: str = "", mtime: int = MTIME) -> str:
     digest = md5(content, usedforsecurity=False).hexdigest()
-    return f'<file name="{name}" size="{len(content)}" mtime="{mtime / 1e9:.9f}" md5="{digest}"{extra} by="medback"/>'
+    time = f"{mtime // 10**9}.{mtime % 10**9:09}"
+    return f'<file name="{name}" size="{len(content)}" mtime="{time}" md5="{digest}"{extra} by="medback"/>'
 
 
 def everything(root: Path, *but: Path) -> dict[str, tuple[object, ...]]:
@@ -289,8 +290,16 @@ def test_a_directory_swapped_for_a_link_at_any_moment_leads_nowhere(
 # --- claims ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_drive_that_claims_what_it_does_not_hold_is_believed_nothing(world: tuple[Session, Path]) -> None:
-    """An identity, whole checks, other machines' context: everything but the content."""
+FIRST_STEPS: dict[str, Callable[[Session, bytes], Iterator[Event]]] = {
+    "target": lambda session, drive: back_up(session, drive, limit=0),
+    "verify": verify,
+    "discover": discover,
+}
+
+
+@pytest.mark.parametrize("step", FIRST_STEPS)
+def test_a_drive_that_claims_what_it_does_not_hold_is_believed_nothing(world: tuple[Session, Path], step: str) -> None:
+    """An identity, whole checks, other machines' context: everything but the content. Whatever is done with it first."""
     session, tmp = world
     evil = tmp / "evil"
     (evil / "photos/sub/deep").mkdir(parents=True)
@@ -299,7 +308,7 @@ def test_a_drive_that_claims_what_it_does_not_hold_is_believed_nothing(world: tu
     write_tree(evil, {"photos/a.txt": b"?" * len(a), "photos/sub/b.bin": b"short", "photos/sub/deep/other": b"?" * 10})
     plant(evil / "photos/.medback.xml", record("a.txt", a, verified))
     plant(evil / "photos/sub/.medback.xml", record("b.bin", b, verified))
-    plant(evil / "photos/sub/deep/.medback.xml", record("c", c, verified), record("other", b"x" * 10, verified))
+    plant(evil / "photos/sub/deep/.medback.xml", record("c", c, verified), record("other", c, verified))
     plant(
         evil / ".medback-target.xml",
         '<identity id="evi1evi1evi1"/>',
@@ -310,15 +319,12 @@ def test_a_drive_that_claims_what_it_does_not_hold_is_believed_nothing(world: tu
     context += [f'<rc id="x" src_path="{tmp}/photos" alias="photos" wanted="1">']
     context += [record("a.txt", a).replace(' by="medback"/>', "><bd>evi1evi1evi1</bd></file>"), "</rc>", "</root>"]
     (evil / ".medback-context.xml").write_text("\n".join(context))
-    for step in (
-        lambda: back_up(session, os.fsencode(evil), limit=0),
-        lambda: verify(session, os.fsencode(evil)),
-        lambda: discover(session, os.fsencode(evil)),
-    ):
-        run(step())
+    for each in (step, *FIRST_STEPS):
+        run(FIRST_STEPS[each](session, os.fsencode(evil)))
         assert counted(session) == {0: 3}
     (tmp / "photos/a.txt").unlink()
     assert run(restore(session, os.fspath(evil))).summary.restored == 0
+    assert not (tmp / "photos/a.txt").exists()
 
 
 # --- plants ----------------------------------------------------------------------------------------------------------
@@ -417,7 +423,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 def test_names_and_labels_reach_no_terminal_and_no_log_unshown(tmp_path: Path, shell) -> None:
     """Every command that shows names, in words and as JSON: no control, format or bidi character comes out."""
-    photos = tmp_path / "photos"
+    photos = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), b"photos-" + NASTY[0])))
     photos.mkdir()
     for name in NASTY:
         path = os.path.join(os.fsencode(photos), name)
@@ -425,47 +431,90 @@ def test_names_and_labels_reach_no_terminal_and_no_log_unshown(tmp_path: Path, s
         Path(os.fsdecode(path), os.fsdecode(name)).write_bytes(b"content of " + name)
         os.symlink(name, path + b"-link")
         os.mkfifo(path + b"-fifo")
+    one = photos / os.fsdecode(NASTY[0]) / os.fsdecode(NASTY[0])
     drive = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), b"drive-" + NASTY[0])))
     drive.mkdir()
     label = "".join(map(os.fsdecode, NASTY[:5])) + "[/b]"
-    commands = [
-        ["add-src", "photos"],
-        ["sources"],
-        ["target", os.fspath(drive), "--init", "--label", label, "-v"],
-        ["targets"],
-        ["stats", "--unprotected", "--depth", "3"],
-        ["whereis", os.fspath(photos / os.fsdecode(NASTY[0]) / os.fsdecode(NASTY[0]))],
-        ["what-if"],
-        ["what-if", label],
-        ["verify", os.fspath(drive), "-v"],
-        ["plan", "--all"],
-        ["discover", os.fspath(drive), "-v"],
-        ["restore-status", "--unrestored"],
-        ["update", "-v"],
-        ["prove"],
-        ["target", os.fspath(tmp_path / ("no\x1b[2J" + "such"))],
-        ["whereis", os.fspath(tmp_path / "no\x1b[2Jsuch")],
-        ["stats", "--source", "no\x1b[2Jsuch"],
-        ["set-target", "no\x1b\u202esuch", "--state", "lost"],
+    context = os.fspath(tmp_path / "context\x1b[2J.xml")
+
+    def lose() -> None:
+        shutil.rmtree(one.parent, ignore_errors=True)
+
+    def rot(name: bytes = NASTY[1]) -> None:
+        (copy,) = (path for path in drive.glob("*/*/*") if path.name == os.fsdecode(name))
+        status = copy.stat()
+        copy.write_bytes(b"?" * status.st_size)
+        os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def edit() -> None:
+        (photos / os.fsdecode(NASTY[2]) / os.fsdecode(NASTY[2])).write_bytes(b"edited")
+
+    def spoil() -> None:
+        (sidecar,) = (path for path in drive.glob("*/*/.medback.xml") if path.parent.name == os.fsdecode(NASTY[1]))
+        sidecar.write_bytes(b"<dr><\x1b[2J\xc2\x9b")
+
+    commands: list[tuple[list[str], Callable[[], object] | None]] = [
+        (["add-src", os.fspath(photos)], None),
+        (["sources"], None),
+        (["stats", "--unprotected", "--depth", "3"], None),
+        (["set-source", "photos-\\x1b[2J\\x1b]0;owned\\x07esc", "--alias", "photos"], None),
+        (["set-source", "photos", "--exclude", "no\x1b[2J\u202esuch"], None),
+        (["target", os.fspath(drive), "--init", "--label", label, "--dry-run", "-v"], None),
+        (["target", os.fspath(drive), "--init", "--label", label, "-v"], None),
+        (["targets"], None),
+        (["stats", "--depth", "3"], None),
+        (["whereis", os.fspath(photos)], None),
+        (["what-if"], None),
+        (["what-if", label], None),
+        (["verify", os.fspath(drive), "-v"], None),
+        (["verify", os.fspath(drive), "-v"], rot),
+        (["repair", os.fspath(drive), "-v"], None),
+        (["repair", os.fspath(drive), "-v"], spoil),
+        (["discover", os.fspath(drive), "-v"], spoil),
+        (["set-target", label, "--state", "suspect"], None),
+        (["set-target", label, "--state", "active"], None),
+        (["target", os.fspath(drive), "-v"], edit),
+        (["reclaim", label, "--old", "--dry-run", "-v"], None),
+        (["reclaim", label, "--old", "-y"], None),
+        (["write-restore", context], None),
+        (["add-restore-context", context], None),
+        (["update", "-v"], lose),
+        (["plan", "--all"], None),
+        (["restore-status", "--unrestored"], None),
+        (["restore", os.fspath(drive), "--dry-run", "-v"], None),
+        (["restore", os.fspath(drive), "-v"], None),
+        (["restore", os.fspath(drive), "--deleted", "-v", "--to", os.fspath(tmp_path / "to\x1b[2J")], None),
+        (["update", "-v"], None),
+        (["prove"], None),
+        (["plan", "--source", "no\x1b[2Jsuch"], None),
+        (["target", os.fspath(tmp_path / "no\x1b[2Jsuch")], None),
+        (["restore", os.fspath(tmp_path / "no\x1b[2Jsuch")], None),
+        (["add-restore-context", os.fspath(tmp_path / "no\x1b[2Jsuch")], None),
+        (["whereis", os.fspath(tmp_path / "no\x1b[2Jsuch")], None),
+        (["stats", "--source", "no\x1b[2Jsuch"], None),
+        (["set-target", "no\x1b\u202esuch", "--state", "lost"], None),
+        (["what-if", "no\x1b\u202esuch"], None),
+        (["remove-src", "photos", "-y"], None),
+        (["rebuild"], None),
     ]
-    for words in commands:
-        if words[0] == "restore-status":
-            shutil.rmtree(photos / os.fsdecode(NASTY[0]))
-        if words[0] == "discover":
-            (drive / "photos" / os.fsdecode(NASTY[1]) / ".medback.xml").write_bytes(b"<dr><\x1b[2J\xc2\x9b")
-        code, out, err = shell(*words)
-        assert code != 1 and is_harmless(out) and is_harmless(err), (words, out, err)
-        code, out, err = shell(*words, "--json")
-        assert code != 1 and out.isascii() and is_harmless(out) and is_harmless(err), (words, out, err)
-        json.loads(out)
+    for words, before in commands:
+        for more in ((), ("--json",)):
+            if before is not None:
+                before()
+            code, out, err = shell(*words, *more)
+            assert code not in (1, 2), (words, code, out, err)
+            assert is_harmless(out) and is_harmless(err), (words, out, err)
+            if more:
+                assert out.isascii(), (words, out)
+                json.loads(out)
 
 
 def test_the_log_of_a_bug_is_harmless_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from medback_core.cli.log import keep_traceback
 
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("HOME", str(tmp_path))
     name = os.fsdecode(b"".join(NASTY))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / f"state{name}"))
+    monkeypatch.setenv("HOME", str(tmp_path))
     try:
         raise RuntimeError(name)
     except RuntimeError as error:
@@ -524,8 +573,9 @@ def test_no_setuid_bit_device_or_hard_link_comes_from_a_drive(world: tuple[Sessi
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
 def test_files_are_made_with_the_modes_they_should_have_from_the_first_byte(tmp_path: Path, umask: int) -> None:
     """The DB and all beside it for its owner alone; XML `0666 & ~umask`; a copy is never wider than the file it is of."""
-    write_tree(tmp_path / "photos", {"secret": 100, "sub/b": 10})
-    (tmp_path / "photos/secret").chmod(0o600)
+    write_tree(tmp_path / "photos", {"secret": 100, "with others/secret": 99, "with others/open": 9, "sub/b": 10})
+    for name in ("secret", "with others/secret"):
+        (tmp_path / "photos" / name).chmod(0o600)
     made: dict[str, int] = {}
 
     def watch(op: str, *details: object) -> None:
@@ -551,12 +601,14 @@ def test_files_are_made_with_the_modes_they_should_have_from_the_first_byte(tmp_
     finally:
         disk.set_observer(None)
         os.umask(before)
-    sizes = {100: 0o600, 10: 0o644}
     for path in tmp_path.rglob("*"):
         if path.name.startswith(".medback") and path.is_file():
             assert path.stat().st_mode & 0o777 == 0o666 & ~umask, path
-    assert (tmp_path / "t1/photos/secret").stat().st_mode & 0o777 == sizes[100]
+    for name, mode in (("secret", 0o600), ("with others/secret", 0o600), ("with others/open", 0o644), ("sub/b", 0o644)):
+        assert (tmp_path / "t1/photos" / name).stat().st_mode & 0o777 == mode, name
     assert made and not any(mode & 0o077 for path, mode in made.items() if path.startswith(f"{tmp_path}/s.db"))
+    copies = [mode for path, mode in made.items() if path.startswith(f"{tmp_path}/t1/photos") and ".xml" not in path]
+    assert sorted(copies) == [0o600, 0o600, 0o644, 0o644]
 
 
 # --- MD5 -------------------------------------------------------------------------------------------------------------

@@ -63,6 +63,8 @@ def feed(parser: ContextParser, stream: BinaryIO) -> Iterator[None]:
     fed = 0
     try:
         while chunk := stream.read(READ_BYTES):
+            if fed < 4 and b"\0" in chunk[:4]:  # UTF-16 or 32, which expat would read whatever it was told
+                parser.refuse("it is no XML in UTF-8")
             fed += len(chunk)
             parser.expat.Parse(chunk, False)
             if fed - parser.expat.CurrentByteIndex > TOKEN_BYTES_MAX + READ_BYTES:

@@ -203,6 +203,8 @@ class _Look:
         copy = belief.copy if belief is not None else None
         vouched = copy is not None and copy.standing > Standing.CLAIMED and record.trust is Trust.WHOLE
         timely = same_time(self.drive, status.st_mtime_ns, record.mtime_ns)
+        if copy is not None and copy.path == path and copy.mtime_ns is not None:
+            timely = timely and same_time(self.drive, status.st_mtime_ns, copy.mtime_ns)
         if vouched and timely:
             assert copy is not None
             if copy.path == path:
