@@ -5,17 +5,23 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from medback_core.sidecar.checks import ATTRIBUTES
 
 ROOT = Path(__file__).parent.parent
 
 
-def test_every_test_named_in_the_reliability_page_exists():
-    page = (ROOT / "docs/reliability.md").read_text()
+@pytest.mark.parametrize("page", ["reliability", "security"])
+def test_every_test_named_in_a_page_exists(page: str) -> None:
+    page = (ROOT / f"docs/{page}.md").read_text()
     modules = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
     named = re.findall(r"(test_\w+\.py)::(test_\w+)", page)
     missing = [f"{module}::{test}" for module, test in named if f"def {test}(" not in modules.get(module, "")]
     missing += [module for module in re.findall(r"test_\w+\.py", page) if module not in modules]
+    missing += [
+        test for test in re.findall(r"`(test_\w+)`", page) if not any(f"def {test}(" in m for m in modules.values())
+    ]
     assert named
     assert missing == []
 

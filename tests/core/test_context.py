@@ -224,6 +224,11 @@ def test_what_is_unknown_is_passed_over() -> None:
     assert entries_of(data) == [FileEntry(b"", b"a", 1, 0)]
 
 
+def test_it_is_read_as_utf_8_though_it_says_it_is_less() -> None:
+    data = b'<?xml version="1.0" encoding="us-ascii"?>' + inside_source('<file name="caf\u00e9" size="1"/>')
+    assert entries_of(data) == [FileEntry(b"", "caf\u00e9".encode(), 1, 0)]
+
+
 def test_a_target_named_twice_keeps_the_better_standing() -> None:
     data = inside_source(f'<file name="a" size="1"><bd standing="claimed">{RED}</bd><bd> {RED} </bd></file>')
     assert entries_of(data) == [FileEntry(b"", b"a", 1, 0, bds=((RED, Standing.VERIFIED),))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import stat
@@ -25,7 +26,17 @@ from medback_core.contexts import add_restore_context
 from medback_core.disk import portable
 from medback_core.discover import discover
 from medback_core.errors import MedbackError, Refused
-from medback_core.model import Event
+from medback_core.model import (
+    Conflict,
+    DamageFound,
+    Event,
+    Excluded,
+    Progress,
+    Skipped,
+    SourceRefused,
+    Unrepairable,
+    Warned,
+)
 from medback_core.prove import prove
 from medback_core.repair import repair
 from medback_core.restore import restore
@@ -434,6 +445,8 @@ def test_names_and_labels_reach_no_terminal_and_no_log_unshown(tmp_path: Path, s
     one = photos / os.fsdecode(NASTY[0]) / os.fsdecode(NASTY[0])
     drive = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), b"drive-" + NASTY[0])))
     drive.mkdir()
+    second = tmp_path / "second"
+    second.mkdir()
     label = "".join(map(os.fsdecode, NASTY[:5])) + "[/b]"
     context = os.fspath(tmp_path / "context\x1b[2J.xml")
 
@@ -459,8 +472,10 @@ def test_names_and_labels_reach_no_terminal_and_no_log_unshown(tmp_path: Path, s
         (["stats", "--unprotected", "--depth", "3"], None),
         (["set-source", "photos-\\x1b[2J\\x1b]0;owned\\x07esc", "--alias", "photos"], None),
         (["set-source", "photos", "--exclude", "no\x1b[2J\u202esuch"], None),
-        (["target", os.fspath(drive), "--init", "--label", label, "--dry-run", "-v"], None),
-        (["target", os.fspath(drive), "--init", "--label", label, "-v"], None),
+        (["target", os.fspath(second), "--init", "--label", f"{label}2", "--limit", "0"], None),
+        (["target", os.fspath(drive), "--init", "--label", label, "--limit", "0"], None),
+        (["target", os.fspath(drive), "--dry-run", "-v"], None),
+        (["target", os.fspath(drive), "-v"], None),
         (["targets"], None),
         (["stats", "--depth", "3"], None),
         (["whereis", os.fspath(photos)], None),
@@ -479,6 +494,7 @@ def test_names_and_labels_reach_no_terminal_and_no_log_unshown(tmp_path: Path, s
         (["write-restore", context], None),
         (["add-restore-context", context], None),
         (["update", "-v"], lose),
+        (["plan"], None),
         (["plan", "--all"], None),
         (["restore-status", "--unrestored"], None),
         (["restore", os.fspath(drive), "--dry-run", "-v"], None),
@@ -507,6 +523,37 @@ def test_names_and_labels_reach_no_terminal_and_no_log_unshown(tmp_path: Path, s
             if more:
                 assert out.isascii(), (words, out)
                 json.loads(out)
+
+
+def test_whatever_went_wrong_is_told_harmlessly_though_nobody_thought_of_it() -> None:
+    from medback_core.cli.outcome import Outcome
+    from medback_core.cli.reporting import _closing_words
+
+    name = b"".join(NASTY)
+    text = os.fsdecode(name)
+    outcome = Outcome()
+    for event in (
+        Warned(text), Skipped(name, text), Excluded(name, text), DamageFound(name, text), Conflict(name, text),
+        Unrepairable(name, text), SourceRefused(text, "kind", text),
+    ):  # fmt: skip
+        outcome.take(event)
+    outcome.fail(Refused("kind", text + "."))
+    lines = _closing_words(outcome, quiet=False, whole=True)
+    assert len(lines) == 8
+    assert all("owned" in line and "\n" not in line and is_harmless(line) for line in lines)
+
+
+def test_what_is_being_read_is_shown_harmlessly_while_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from medback_core.cli.progress import Display
+
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    display = Display(live=True, lines=False)
+    display.show(Progress("reading", 1, 1, current=b"".join(NASTY)))
+    display.stop()
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Kmhl]|\r", "", capsys.readouterr().err)
+    assert "owned" in shown and is_harmless(shown)
 
 
 def test_the_log_of_a_bug_is_harmless_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,11 +100,9 @@ def component(attributes: Attributes, what: str) -> bytes:
 
 
 def relative_path(attributes: Attributes) -> bytes:
-    """The path of a `<dr path>`, checked to be nothing but names."""
+    """The path of a `<dr path>`, checked to be nothing but names; its length is the reader's to check."""
     path = exact(attributes, "path") or b""
     reason = names.check_relative(path) if path else "it is empty"
-    if reason is None and len(path) > PATH_BYTES_MAX:
-        reason = f"longer than {PATH_BYTES_MAX} bytes"
     if reason is not None:
         raise BadValue(f'the path "{_shown(path)}" is refused: {reason}')
     return path

@@ -20,7 +20,7 @@ LENGTH = struct.Struct("=I")
 NOTHING = 0, 0
 _PROBE = 64 << 10
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 
 def hash_files(directory: int, files: list[tuple[bytes, int, int, int, int]]) -> list[bytes]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from importlib import import_module
 
 import lxml.etree as etree
 import pytest
 
 from medback_core.sidecar import (
     SIDECAR_LIMIT,
+    TargetIdentity,
     family_target_id,
     parse,
     parse_family,
     parse_source_metadata,
     parse_target_identity,
+    render_target_identity,
     whole,
 )
 from medback_core.xml_safety import DtdRefused, UnsafeXml, parse_untrusted, safe_parser
@@ -100,6 +103,48 @@ def test_more_records_than_a_directory_can_have_are_believed_in_nothing(monkeypa
     monkeypatch.setattr("medback_core.sidecar.reading.RECORDS_MAX", 10)
     assert parse(b'<dr v="1">' + RECORD * 11 + b"</dr>").damage == "more records than a directory can have"
     assert len(parse(b'<dr v="1">' + RECORD * 10 + b"</dr>").files) == 1
+
+
+def test_metadata_larger_than_they_can_be_are_believed_in_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = render_target_identity(TargetIdentity("k3v9q2x8ab7m", "Blue"))
+    monkeypatch.setattr("medback_core.sidecar.metadata.METADATA_LIMIT", len(written))
+    assert parse_target_identity(written).id == "k3v9q2x8ab7m"
+    for data in (written + b" ", b"broken" + written):
+        assert parse_target_identity(data).id == ""
+
+
+def test_an_element_longer_than_any_is_not_looked_for_in_damaged_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each start its end would be looked for through all the rest."""
+    damaged = b"broken" + render_target_identity(TargetIdentity("k3v9q2x8ab7m", "Blue"))
+    assert parse_target_identity(damaged).id == "k3v9q2x8ab7m"
+    monkeypatch.setattr("medback_core.sidecar.metadata._ELEMENT_MAX", 20)
+    assert parse_target_identity(damaged).id == ""
+
+
+@pytest.mark.parametrize(
+    ("limit", "tried", "data"),
+    [
+        ("salvage.TRIES_MAX", "salvage._careful", b'<dr v="1">' + b"<file x>\n" * 50),
+        ("salvage.TRIES_MAX", "salvage.parse_untrusted", b'<dr v="1">' + b"<b>\n" * 50),
+        ("metadata._TRIES_MAX", "metadata.element_at", b"<medback-target>" + b"<b>\n" * 50),
+    ],
+)
+def test_what_is_broken_is_tried_only_so_often(
+    monkeypatch: pytest.MonkeyPatch, limit: str, tried: str, data: bytes
+) -> None:
+    tries = 0
+    module, name = tried.split(".")
+    really = getattr(import_module(f"medback_core.sidecar.{module}"), name)
+
+    def counting(*words: object) -> object:
+        nonlocal tries
+        tries += 1
+        return really(*words)
+
+    monkeypatch.setattr(f"medback_core.sidecar.{limit}", 10)
+    monkeypatch.setattr(f"medback_core.sidecar.{tried}", counting)
+    assert parse(data).files == {} and parse_target_identity(data).id == ""
+    assert 10 <= tries <= 12
 
 
 @pytest.mark.parametrize("entity", ['"boom"', f'SYSTEM "file://{__file__}"'], ids=["internal", "external"])

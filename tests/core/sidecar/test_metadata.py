@@ -128,6 +128,26 @@ def test_a_folder_outside_of_the_drive_is_dropped(name: bytes) -> None:
     assert read.damage
 
 
+@pytest.mark.parametrize("bad", ["", "../x", "a b", "x" * 65])
+def test_what_can_be_no_id_is_dropped(bad: str) -> None:
+    of_target = parse_target_identity(render_target_identity(replace(TARGET, also=(bad,))))
+    assert of_target.also == () and of_target.damage
+    of_target = parse_target_identity(render_target_identity(replace(TARGET, folders=((b"photos", bad),))))
+    assert of_target.folders == () and of_target.damage
+    of_source = parse_source_metadata(render_source_metadata(replace(SOURCE, targets=(TargetFact(bad, "l"),))))
+    assert of_source.targets == () and of_source.damage
+    of_source = parse_source_metadata(render_source_metadata(replace(SOURCE, siblings=(Sibling(bad, "s", b"/s"),))))
+    assert of_source.siblings == () and of_source.damage
+    assert parse_target_identity(render_target_identity(replace(TARGET, id=bad))).id == ""
+    assert parse_source_metadata(render_source_metadata(replace(SOURCE, id=bad))).id == ""
+
+
+@pytest.mark.parametrize("path", [b"", b"/a\0"])
+def test_a_sibling_that_can_lie_nowhere_is_dropped(path: bytes) -> None:
+    read = parse_source_metadata(render_source_metadata(replace(SOURCE, siblings=(Sibling("s2", "s", path),))))
+    assert read.siblings == () and read.damage
+
+
 @pytest.mark.parametrize(
     ("written", "parse"),
     [
