@@ -182,6 +182,25 @@ def test_a_changed_files_old_version_is_kept_aside_and_still_counts(world):
     assert parse((old / ".medback.xml").read_bytes()).files[b"a.txt"].ours, "the drive knows it too"
 
 
+def test_the_new_place_of_an_older_version_is_on_record_before_it_moves(world):
+    session, tmp = world
+    back(session, tmp / "t1")
+    write_tree(tmp / "photos", {"a.txt": b"new words"}, mtime_ns=MTIME + 10**9)
+    sidecar = tmp / "t1/.medback-old/photos/.medback.xml"
+    told = []
+
+    def observe(op, *details):
+        if op == "rename_noreplace" and details[1] == b"a.txt":
+            told.append(sidecar.exists() and b"a.txt" in parse(sidecar.read_bytes()).files)
+
+    disk.set_observer(observe)
+    try:
+        back(session, tmp / "t1")
+    finally:
+        disk.set_observer(None)
+    assert told == [True]
+
+
 def test_a_superseded_file_another_path_still_wants_moves_to_that_path(tmp_path):
     write_tree(tmp_path / "s", {"a": b"shared", "b": b"shared"})
     session = new_session(tmp_path)
