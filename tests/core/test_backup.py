@@ -10,8 +10,8 @@ import pytest
 
 from medback_core import disk
 from medback_core.backup import back_up
-from medback_core.errors import NeedsAnswer, Refused
-from medback_core.model import DamageFound, FileDone, Skipped, Standing, TargetState
+from medback_core.errors import DriveGone, NeedsAnswer, Refused
+from medback_core.model import DamageFound, FileDone, Progress, Skipped, Standing, TargetState
 from medback_core.pace import Pace
 from medback_core.session import copies_on, list_sources, list_targets, troubled
 from medback_core.sidecar import parse
@@ -316,6 +316,21 @@ def test_an_unplugged_drives_mount_point_is_not_made_a_target(world):
     with pytest.raises(NeedsAnswer) as asked:
         run(back_up(session, os.fsencode(tmp / "t1"), yes=True))
     assert asked.value.kind == "not-plugged-in" and list((tmp / "t1").iterdir()) == []
+
+
+def test_a_drive_that_goes_away_under_way_ends_it_and_nothing_more_is_recorded(world):
+    session, tmp = world
+    (tmp / "t1").mkdir()
+    with pytest.raises(DriveGone):
+        for event in back_up(session, os.fsencode(tmp / "t1"), yes=True):
+            if isinstance(event, Progress) and event.phase == "copying" and not (tmp / "drawer").exists():
+                os.rename(tmp / "t1", tmp / "drawer")
+                (tmp / "t1").mkdir()
+    assert list((tmp / "t1").iterdir()) == [] and counted(session) == {0: 4}
+    (tmp / "t1").rmdir()
+    os.rename(tmp / "drawer", tmp / "t1")
+    back(session, tmp / "t1")
+    assert counted(session) == {1: 4}
 
 
 def test_a_clone_is_asked_about_never_guessed(world):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from medback_core import disk
 from medback_core.backup import back_up
 from medback_core.contexts import add_restore_context, write_restore
 from medback_core.discover import discover
-from medback_core.errors import NeedsAnswer
+from medback_core.errors import DriveGone, NeedsAnswer
 from medback_core.model import CopyGone, DamageFound, TargetState
 from medback_core.reclaim import reclaim
 from medback_core.repair import repair
@@ -73,6 +74,25 @@ def test_a_file_moved_on_a_drive_that_is_only_read_is_found_again_too(world: tup
     assert counted(session) == {2: 3} and place(session, "a.txt", "t1") == b"elsewhere.txt"
     back(session, tmp / "t1")
     assert b"elsewhere.txt" in records(tmp / "t1") and counted(session) == {2: 3}
+
+
+def test_a_drive_that_goes_away_while_a_moved_file_is_looked_for_has_lost_nothing(
+    world: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, tmp = world
+    (tmp / "t1/photos/a.txt").rename(tmp / "t1/elsewhere.txt")
+
+    def pulled(root: disk.Root, rel: bytes) -> None:
+        (tmp / "t1").rename(tmp / "drawer")
+        raise OSError(errno.EIO, "Input/output error", rel)
+
+    with monkeypatch.context() as patch, pytest.raises(DriveGone):
+        patch.setattr(disk, "read_from_drive", pulled)
+        run(verify(session, os.fsencode(tmp / "t1")))
+    assert counted(session) == {2: 3}
+    (tmp / "drawer").rename(tmp / "t1")
+    run(verify(session, os.fsencode(tmp / "t1")))
+    assert place(session, "a.txt", "t1") == b"elsewhere.txt" and counted(session) == {2: 3}
 
 
 def test_a_file_of_the_same_size_is_not_taken_for_the_one_that_was_moved(world: tuple[Session, Path]) -> None:
