@@ -104,7 +104,7 @@ class Job:
             self.conflicts.append(event)
         if isinstance(event, model.Unrestored) and len(self.unrestored) < NOTES_MAX:
             self.unrestored.append(event)
-        note = _note(event)
+        note = note_of(event)
         if note is not None and len(self.notes) < NOTES_MAX:
             self.notes.append(note)
         return False
@@ -139,13 +139,14 @@ class Job:
         return self.error if isinstance(self.error, NeedsAnswer) else None
 
 
-def _note(event: model.Event) -> Note | None:
+def note_of(event: model.Event) -> Note | None:
+    """The line for the log an event gives, None where it gives none; harmless to show."""
     now = model.now()
     match event:
         case model.Skipped(path, reason):
-            return Note(now, "warning", f"skipped {name(path)}: {reason}")
+            return Note(now, "warning", f"skipped {name(path)}: {name(reason)}")
         case model.DamageFound(path, reason):
-            return Note(now, "error", f"damage: {name(path)}: {reason}")
+            return Note(now, "error", f"damage: {name(path)}: {name(reason)}")
         case model.CopyGone(path, state):
             return Note(now, "error", f"{state}: {name(path)}: it does not count as a copy any more")
         case model.Warned(message):
@@ -153,9 +154,9 @@ def _note(event: model.Event) -> Note | None:
         case model.SourceRefused(alias, _, message):
             return Note(now, "error", f"{name(alias)}: {name(message)}")
         case model.Conflict(path, reason):
-            return Note(now, "warning", f"conflict: {name(path)}: {reason}")
+            return Note(now, "warning", f"conflict: {name(path)}: {name(reason)}")
         case model.Unrepairable(path, reason):
-            return Note(now, "error", f"not repaired: {name(path)}: {reason}")
+            return Note(now, "error", f"not repaired: {name(path)}: {name(reason)}")
         case model.Repaired(path, source):
             return Note(now, "info", f"repaired {name(path)} from {name(source)}")
     return None

@@ -212,7 +212,9 @@ def _new(head: SourceStart, path: bytes, taken: dict[bytes, Source]) -> tuple[So
             f"{names.text(free)}"
         )
     excludes = tuple(head.excludes)
-    return Source(_NEW, head.id or new_id(), names.text(alias), free, head.wanted, excludes, max(head.rev, 1)), note
+    return Source(
+        _NEW, head.id or new_id(), names.utf8(names.text(alias)), free, head.wanted, excludes, max(head.rev, 1)
+    ), note
 
 
 def _refuse_overlap(session: Session, places: Sequence[Source]) -> None:
@@ -347,7 +349,13 @@ def _load(
             capacity = known.capacity if known is not None else None  # a context does not say
             uuid = known.fs_uuid if known is not None else None
             merge_fact(
-                session, item.id, label=item.label, state=item.state, rev=item.rev, capacity=capacity, fs_uuid=uuid
+                session,
+                item.id,
+                label=names.utf8(item.label),
+                state=item.state,
+                rev=item.rev,
+                capacity=capacity,
+                fs_uuid=uuid,
             )
         elif not isinstance(item, SourceEnd):
             loader.expected.append((source, item.directory, None, None, None, None, None))

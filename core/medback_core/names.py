@@ -37,6 +37,15 @@ def display_name(name: bytes | str) -> str:
     )
 
 
+def utf8(words: str) -> str:
+    """The words as they are where they are UTF-8, else as they are shown: what a session DB can hold, and look for."""
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        return display_name(words)
+    return words
+
+
 def _symbol(char: str) -> str:
     if char in _SHORT:
         return _SHORT[char]

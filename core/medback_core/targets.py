@@ -119,7 +119,7 @@ def _take_up(drive: Drive, label: str | None, capacity: int | None) -> None:
     target = drive.target
     said = replace(
         target,
-        label=target.label if label is None else label,
+        label=target.label if label is None else names.utf8(label),
         capacity=target.capacity if capacity is None else capacity,
     )
     if said != target:
@@ -244,7 +244,7 @@ def _without_identity(
         raise NeedsAnswer("new-target", _question(session, root, filesystem), option="--init")
     identifier = family[0] if family else new_id()
     known = target_by_id(session, identifier)
-    label = free_label(session, os.path.basename(os.fsdecode(root.path)) or identifier)
+    label = free_label(session, names.utf8(names.text(os.path.basename(root.path))) or identifier)
     target = Target(-1 if known is None else known.key, identifier, label, created=model.now())
     identity = TargetIdentity(id=identifier, label=label, created=target.created, also=tuple(family[1:]))
     return Drive(root, target, filesystem, identity, is_new=True, notes=notes)
@@ -347,7 +347,7 @@ def set_target(
         changed = replace(
             target,
             state=target.state if state is None else state,
-            label=target.label if label is None else label,
+            label=target.label if label is None else names.utf8(label),
             capacity=target.capacity if capacity is None else capacity,
         )
         if changed != target:

@@ -7,7 +7,10 @@ import shlex
 import pytest
 
 from medback_core import model
-from medback_tui import words
+from medback_core.errors import Refused
+from medback_tui import operations, upkeep, words
+from medback_tui.jobs import JobState, note_of
+from medback_tui.outcomes import outcome
 from medback_tui.sizes import not_a_size, parse_size
 
 
@@ -63,3 +66,47 @@ def test_sizes_mean_what_they_mean_on_the_command_line(text: str, bytes_: int):
 def test_what_is_no_size_says_how_to_write_one(text: str):
     assert parse_size(text, 1000) is None
     assert "500G" in not_a_size(text)
+
+
+EVIL = b"\x1b[2J\x1b]0;owned\x07 \xe2\x80\xaegpj.exe\n\xff"
+
+
+def test_no_job_says_a_name_as_it_is():
+    shown = EVIL.decode("utf-8", "surrogateescape")
+    path = b"/mnt/" + EVIL
+    jobs = [
+        operations.add_source(path, alias=shown),
+        operations.update([shown]),
+        operations.forget_source(shown),
+        operations.back_up(path, shown, label=shown),
+        operations.back_up(path, shown, dry_run=True),
+        operations.discover(path, shown),
+        operations.restore(path, shown, source=shown, path=EVIL, to=path),
+        operations.restore(path, shown, source=shown),
+        operations.load_context(path),
+        operations.write_context(path),
+        upkeep.verify(path, shown),
+        upkeep.repair(path, shown),
+        upkeep.prove(shown),
+    ]
+    for job in jobs:
+        assert job.title.isprintable() and job.command.isprintable(), job
+    for state in (JobState.REFUSED, JobState.FAILED):
+        jobs[0].state, jobs[0].error = state, Refused("kind", shown)
+        assert all(words.isprintable() for words in outcome(jobs[0]))
+
+
+def test_no_line_of_the_log_says_a_name_as_it_is():
+    shown = EVIL.decode("utf-8", "surrogateescape")
+    for event in (
+        model.Skipped(EVIL, shown),
+        model.DamageFound(EVIL, shown),
+        model.CopyGone(EVIL, "missing"),
+        model.Warned(shown),
+        model.SourceRefused(shown, "kind", shown),
+        model.Conflict(EVIL, shown),
+        model.Unrepairable(EVIL, shown),
+        model.Repaired(EVIL, shown),
+    ):
+        note = note_of(event)
+        assert note is not None and note.words.isprintable() and "owned" in note.words

@@ -51,6 +51,7 @@ def source_by_path(session: Session, path: bytes) -> Source | None:
 
 def find_source(session: Session, alias: str) -> Source:
     """The source with this alias (or id). Raises Refused."""
+    alias = names.utf8(alias)
     row = session.db.execute(f"SELECT {_COLUMNS} FROM source WHERE alias = ? OR sid = ?", (alias, alias)).fetchone()
     if row is None:
         known = ", ".join(source.alias for source in list_sources(session)) or "none yet"

@@ -36,6 +36,7 @@ def target_by_key(session: Session, key: int) -> Target:
 
 def target_by_id(session: Session, tid: str) -> Target | None:
     """The target with this id, also by an id it had in the family (`<also>`)."""
+    tid = names.utf8(tid)
     row = session.db.execute(
         f"SELECT {_COLUMNS} FROM target WHERE tid = ? OR id = (SELECT target_id FROM target_alias WHERE tid = ?) "
         "ORDER BY tid <> ?",
@@ -55,7 +56,7 @@ def find_target(session: Session, word: str) -> Target:
     by_id = target_by_id(session, word)
     if by_id is not None and by_id.known:
         return by_id
-    found = [target for target in list_targets(session) if target.label == word]
+    found = [target for target in list_targets(session) if target.label == names.utf8(word)]
     if len(found) == 1:
         return found[0]
     shown = names.display_name(word)
@@ -70,7 +71,7 @@ def find_target(session: Session, word: str) -> Target:
 def is_target_name(session: Session, word: str) -> bool:
     """Whether a known target has this id or label."""
     target = target_by_id(session, word)
-    return (target is not None and target.known) or any(t.label == word for t in list_targets(session))
+    return (target is not None and target.known) or any(t.label == names.utf8(word) for t in list_targets(session))
 
 
 def free_label(session: Session, base: str) -> str:

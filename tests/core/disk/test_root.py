@@ -96,6 +96,20 @@ def test_what_is_missing_is_none_and_metadata_beyond_the_limit_is_refused(root: 
     assert status is not None and status.st_dev == root.device
 
 
+def test_a_file_beyond_the_limit_is_refused_unread_and_one_that_hides_it_when_it_is_reached(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Root(b"/proc/self") as proc:  # whose files say they are empty
+        assert len(proc.read_whole(b"status", 1 << 20)) > 100
+        with pytest.raises(OSError) as caught:
+            proc.read_whole(b"status", 100)
+        assert caught.value.errno == errno.EFBIG
+    monkeypatch.setattr(os, "read", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(OSError) as caught:
+        root.read_whole(b"d/f", 6)
+    assert caught.value.errno == errno.EFBIG
+
+
 def test_scan_gives_exact_names_and_lstats(root: Root, top: Path) -> None:
     weird = [b"\xff\xfe", b"new\nline", b"-rf", b"'\"<&>", "é".encode(), "e\u0301".encode(), b"x" * 255, b" ."]
     for name in weird:

@@ -21,7 +21,7 @@ from medback_core.sidecar import (
     render_target_identity,
     whole,
 )
-from medback_core.xml_safety import DtdRefused, UnsafeXml, parse_untrusted, safe_parser
+from medback_core.xml_safety import ATTRIBUTES_MAX, DtdRefused, UnsafeXml, parse_untrusted, safe_parser
 
 BILLION = b'<!DOCTYPE dr [<!ENTITY a "' + b"x" * 100 + b'">' + b"".join(
     b'<!ENTITY %c "%s">' % (c + 1, b"&%c;" % c * 10) for c in b"abcdefgh"
@@ -163,6 +163,20 @@ def test_a_document_that_says_it_is_in_another_encoding_is_refused(encoding: str
     document = f'<?xml version="1.0" encoding="{encoding}"?><a name="\u00c3\u00a9"/>'.encode()
     with pytest.raises(UnsafeXml, match="not UTF-8"):
         parse_untrusted(document, 1000)
+
+
+@pytest.mark.parametrize("bad", [b"\0", b"\x1b", b"\xff", b"\xc0\x80", b"\xed\xa0\x80", "\uffff".encode()])
+def test_bytes_that_are_no_text_are_refused_before_any_parser_sees_them(bad: bytes) -> None:
+    for document in (b"<a>%b</a>", b'<a b="%b"/>', b"<a><!--%b--></a>"):
+        with pytest.raises(UnsafeXml, match="not UTF-8 text of legal characters"):
+            parse_untrusted(document % bad, 1000)
+
+
+def test_more_attributes_than_any_element_has_are_refused() -> None:
+    """lxml takes time quadratic in their number to list them."""
+    many = b"<a>" + b"<b " + b" ".join(b'a%d=""' % n for n in range(ATTRIBUTES_MAX + 1)) + b"/></a>"
+    with pytest.raises(UnsafeXml, match="attributes"):
+        parse_untrusted(many, 2**20)
 
 
 def test_the_limit_of_the_parser_is_kept() -> None:

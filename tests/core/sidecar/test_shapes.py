@@ -88,6 +88,17 @@ def test_what_can_be_no_name_is_dropped_and_counted(name: str, quotes: str) -> N
         assert read.damage
 
 
+@pytest.mark.parametrize("name", [b"\xff", b"\xed\xa0\x80", "\ufffe".encode()])
+def test_a_name_that_is_no_text_is_no_record_though_its_check_is_right(name: bytes) -> None:
+    head = b'<file name="%b" size="3" mtime="1.000000000" md5="acbd18db4cc2f85cedef654fccc4a4d8"' % name
+    record = b'%b crc="%08x"/>\n' % (head, zlib.crc32(head + b"/>"))
+    data = HEADER + record + FOOTER
+    assert parse_fast(HEADER + record.replace(name, b"a") + FOOTER) is not None
+    assert parse_fast(data) is None
+    for damaged in (data, data[:-4], b"x" + data):
+        assert parse(damaged).files == {} and parse(damaged).damage
+
+
 @pytest.mark.parametrize("place", ["../x", "nocolon", ":x", "s:", "s:/etc/passwd", "s:a/../b", "s s:x", "s:a//b"])
 def test_a_place_outside_of_its_source_is_not_believed(place: str) -> None:
     read = parse(document(line_with(f'{PLAIN} path="{place}"', f'><twin at="{place}"/></file>')))
