@@ -190,6 +190,9 @@ def test_an_error_names_the_line_and_is_harmless_to_print() -> None:
         parse_untrusted(b"<a>\n\n<b\xe2\x80\xae\x1b[31m></a>", 1000)
     assert str(caught.value).isprintable()
     with pytest.raises(UnsafeXml) as caught:
+        parse_untrusted(b"<a><b\xe2\x80\x8dx></c></a>", 1000)  # a name may hold a zero-width joiner
+    assert "\\u200d" in str(caught.value) and str(caught.value).isprintable()
+    with pytest.raises(UnsafeXml) as caught:
         parse_untrusted(b"<a>\n\n<b></c></a>", 1000)
     assert caught.value.line == 3
 
