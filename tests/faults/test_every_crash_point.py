@@ -13,7 +13,7 @@ from faults.scenarios import SCENARIOS, Scenario
 from faults.table import Row, sampled
 from faults.ways import is_file_by_file, thinned
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("each_way")]
 
 SAMPLES = 3  # disturbances of each scenario in a plain run
 

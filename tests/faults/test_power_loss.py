@@ -15,7 +15,7 @@ from faults.scenarios import SCENARIOS, Scenario, rebuild_all, session_of, verif
 from faults.table import Row, sampled
 from faults.ways import thinned
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("each_way")]
 
 SAMPLES = 2  # cuts of each scenario in a plain run
 SEEDS = 4  # of what arrives in which order, for each point of the scenarios below
