@@ -71,12 +71,11 @@ class SharedApp(App[int]):
     def in_session(self, read: Callable[[Session], Answer]) -> Answer | None:
         """Run a read with a connection of its own: for a thread. None while there is no session DB yet."""
         try:
-            reader = self.reader  # as long as it is open, the DB was looked through
-            session = (
-                open_session(self.session_path, create=False, cache_mib=READING_MIB)
-                if reader is None
-                else reader.again()
-            )
+            reader = self.reader
+            if reader is not None and reader.is_current:  # as long as it is open, the DB was looked through
+                session = reader.again()
+            else:
+                session = open_session(self.session_path, create=False, cache_mib=READING_MIB)
         except Refused as refused:
             if refused.kind == "no-session":
                 return None

@@ -59,14 +59,8 @@ def open_place(directory: Path) -> disk.Root:
     """Make the directory a demo is built in, and open it. Raises Refused where it holds anything."""
     path = os.path.abspath(os.fsencode(directory))
     shown = names.display_name(path)
-    above = path
-    while not os.path.lexists(above):
-        above = os.path.dirname(above)
     try:
-        if above != path:
-            with disk.Root(above) as root:
-                root.make_directories(os.path.relpath(path, above))
-        root = disk.Root(path)
+        root = disk.Root.made(path)
         if next(root.scan(b""), None) is not None:
             root.close()
             raise Refused("not-empty", f"{shown} is not empty; the demo wants a directory of its own")

@@ -99,14 +99,8 @@ def open_root(directory: bytes) -> disk.Root | None:
 
 def make_root(directory: bytes) -> disk.Root:
     """Make a directory that is not there, and its parents, and open it. Raises Refused."""
-    above = directory
-    while not os.path.lexists(above):
-        above = os.path.dirname(above)
     try:
-        if above != directory:
-            with disk.Root(above) as root:
-                root.make_directories(os.path.relpath(directory, above))
-        return disk.Root(directory)
+        return disk.Root.made(directory)
     except OSError as error:
         raise Refused("bad-path", f"{names.display_name(directory)} cannot be made: {error.strerror}") from error
 

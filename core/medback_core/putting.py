@@ -221,8 +221,8 @@ class Putting:
         return (yield from reporting(steps, self._pace, lambda done: self._progress(lacking, done)))
 
     def _progress(self, lacking: Lacking, done: int = 0) -> Progress:
-        groups = [group for group in (self._group, self._ready and self._ready[0]) if group is not None]
-        count, size = sum(group.staged_count for group in groups), sum(group.staged_bytes for group in groups)
+        count = sum(group.staged_count for group in self._groups())
+        size = sum(group.staged_bytes for group in self._groups())
         where = self.destinations[lacking.source].absolute(lacking.path)
         return Progress("restoring", self.restored + count, self.restored_bytes + size + done, current=where)
 
@@ -399,10 +399,13 @@ class Putting:
         record_placed(self.session, self.destinations, self.target, placed, given_up, deleted=self.deleted)
 
     def _close(self) -> None:
-        for group in (self._group, self._ready and self._ready[0]):
-            if group is not None:
-                group.close()
+        for group in self._groups():
+            group.close()
         self._group = self._ready = None
+
+    def _groups(self) -> list[disk.Group]:
+        """Those of the batches under way."""
+        return [group for group in (self._ready and self._ready[0], self._group) if group is not None]
 
     def close(self) -> None:
         """Remove what was staged and not published."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from medback_core.disk import primitives
@@ -26,12 +26,20 @@ class _Errand(Generic[Known]):
     results: list[Any] | None = None
 
 
+@dataclass(slots=True)
+class _Load:
+    """What a worker owes answers for, oldest first."""
+
+    errands: deque[_Errand] = field(default_factory=deque)
+    files: int = 0
+
+
 class Errands(Generic[Known]):
     """What is under way on one drive. For one thread at a time."""
 
     def __init__(self) -> None:
         self._errands: deque[_Errand[Known]] = deque()
-        self._workers: list[Worker] = []
+        self._workers: dict[Worker, _Load] = {}
         self._workers_max = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
         self._here = 0 if has_idle() else _HERE
 
@@ -56,6 +64,8 @@ class Errands(Generic[Known]):
             try:
                 worker.ask(what, [files], directories)
                 errand.worker = worker
+                self._workers[worker].errands.append(errand)
+                self._workers[worker].files += errand.files
                 return
             except (WorkerGone, ValueError):  # a number beyond 64 bits is none marshal knows
                 self._lose(worker)
@@ -72,39 +82,40 @@ class Errands(Generic[Known]):
         if len(self._workers) < self._workers_max:
             started = take_worker()
             if started is not None:
-                self._workers.append(started)
+                self._workers[started] = _Load()
                 return started
         if not self._workers:
             return None
-        worker = min(self._workers, key=self._files_of)
-        while self._files_of(worker) + files > _UNDER_WAY and worker in self._workers:
-            self._wait(next(errand for errand in self._errands if errand.worker is worker and errand.results is None))
+        worker, load = min(self._workers.items(), key=lambda each: each[1].files)
+        while load.errands and load.files + files > _UNDER_WAY:
+            self._wait(worker)
         return worker if worker in self._workers else None
 
-    def _files_of(self, worker: Worker) -> int:
-        return sum(errand.files for errand in self._errands if errand.worker is worker and errand.results is None)
-
-    def _wait(self, errand: _Errand[Known]) -> None:
-        assert errand.worker is not None
+    def _wait(self, worker: Worker) -> None:
+        """For the answer to its oldest errand."""
+        load = self._workers[worker]
         try:
-            errand.results = errand.worker.answer()[0]
+            load.errands[0].results = worker.answer()[0]
         except WorkerGone:
-            self._lose(errand.worker)
+            self._lose(worker)
+        else:
+            load.files -= load.errands.popleft().files
 
     def _lose(self, worker: Worker) -> None:
         """A worker is gone: nothing it had under way is believed, whatever it got done."""
-        self._workers.remove(worker)
+        load = self._workers.pop(worker)
         worker.close()
-        for errand in self._errands:
-            if errand.worker is worker and errand.results is None:
-                errand.results = errand.undo()
+        while load.errands:
+            errand = load.errands.popleft()
+            errand.results = errand.undo()
 
     def finish(self) -> Iterator[tuple[Known, list[Any]]]:
         """Wait for all, in the order they were begun: what the caller knows each by, and its results."""
         while self._errands:
             errand = self._errands[0]
             if errand.results is None:
-                self._wait(errand)
+                assert errand.worker is not None
+                self._wait(errand.worker)
             self._errands.popleft()
             assert errand.results is not None
             yield errand.known, errand.results

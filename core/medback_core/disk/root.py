@@ -48,6 +48,17 @@ class Root:
         self._to_close: list[int] = []  # their handles: closing one in use would let its number mean another file
         self._file_system: FileSystem | None = None
 
+    @classmethod
+    def made(cls, path: bytes) -> Self:
+        """Make a directory and its parents where missing, and open it. Raises OSError."""
+        above = path
+        while not os.path.lexists(above):
+            above = os.path.dirname(above)
+        if above != path:
+            with cls(above) as root:
+                root.make_directories(os.path.relpath(path, above))
+        return cls(path)
+
     def __enter__(self) -> Self:
         return self
 

@@ -47,6 +47,7 @@ class Session:
         self.notes: list[str] = []  # what a person should know about how this DB was opened
         self.needs_rebuild = False
         self._depth = 0
+        self._notes_what_it_leaves = True
         self._file = _file_at(path)
 
     @property
@@ -83,12 +84,15 @@ class Session:
             raise _explained(self.path, error) from error
 
     def again(self) -> Session:
-        """Another connection to the same DB, for another thread."""
-        return Session(self.path, _connect(self.path, self.cache_mib), self.cache_mib)
+        """Another connection to the same DB, for another thread. It is the first one's to note how the DB was left."""
+        beside = Session(self.path, _connect(self.path, self.cache_mib), self.cache_mib)
+        beside._notes_what_it_leaves = False
+        return beside
 
     def close(self) -> None:
         self.db.close()
-        note_left(self.path)
+        if self._notes_what_it_leaves:
+            note_left(self.path)
 
     def __enter__(self) -> Session:
         return self

@@ -56,7 +56,8 @@ def find_target(session: Session, word: str) -> Target:
     by_id = target_by_id(session, word)
     if by_id is not None and by_id.known:
         return by_id
-    found = [target for target in list_targets(session) if target.label == names.utf8(word)]
+    label = names.utf8(word)
+    found = [target for target in list_targets(session) if target.label == label]
     if len(found) == 1:
         return found[0]
     shown = names.display_name(word)
@@ -70,8 +71,8 @@ def find_target(session: Session, word: str) -> Target:
 
 def is_target_name(session: Session, word: str) -> bool:
     """Whether a known target has this id or label."""
-    target = target_by_id(session, word)
-    return (target is not None and target.known) or any(t.label == names.utf8(word) for t in list_targets(session))
+    target, label = target_by_id(session, word), names.utf8(word)
+    return (target is not None and target.known) or any(each.label == label for each in list_targets(session))
 
 
 def free_label(session: Session, base: str) -> str:
