@@ -23,7 +23,7 @@ from medback_tui.screens.pick import PickDirectory
 from medback_tui.screens.pick_target import PickTarget
 from medback_tui.screens.restore import RestoreScreen
 from medback_tui.screens.targets import TargetsScreen
-from tui.waiting import jobs_done, settle, text_of, until
+from tui.waiting import jobs_done, press, settle, text_of, until
 
 OpenApp = Callable[..., MedbackApp]
 
@@ -65,8 +65,7 @@ async def type_path(pilot: Pilot[int], path: Path) -> None:
     await settle(pilot)
     await pilot.press("slash")
     pilot.app.screen.query_one(Input).value = str(path)
-    await pilot.press("enter")
-    await settle(pilot)
+    await press(pilot, "enter")
 
 
 async def two_copies(pilot: Pilot[int], app: MedbackApp, photos: Path, drives: tuple[Path, Path]) -> None:
@@ -138,8 +137,7 @@ async def test_coverage_follows_each_backup(open_app: OpenApp, photos: Path, dri
         await settle(pilot)
         app.submit(operations.add_source(os.fsencode(photos)))
         await jobs_done(pilot)
-        await pilot.press("3")
-        await settle(pilot)
+        await press(pilot, "3")
         assert "○ photos/" in text_of(pilot)
         app.submit(operations.back_up(os.fsencode(drives[0]), "blue", create=True, label="blue"))
         await jobs_done(pilot)
@@ -183,8 +181,7 @@ async def test_what_if_shows_the_tree_without_a_drive(
         await settle(pilot)
         assert "what if blue died" in text_of(pilot)
         assert "◐ photos/" in text_of(pilot)
-        await pilot.press("escape")
-        await settle(pilot)
+        await press(pilot, "escape")
         assert "● photos/" in text_of(pilot)
 
 
@@ -263,8 +260,7 @@ async def test_a_conflict_is_decided_by_keeping_both(
         await pilot.press("enter")
         await jobs_done(pilot)
         assert len(screen.conflicts) == 1, [job.summary for job in app.queue.jobs]
-        await pilot.press("c")
-        await settle(pilot)
+        await press(pilot, "c")
         assert "there now" in text_of(pilot)
         await pilot.press("r")
         await jobs_done(pilot)

@@ -15,7 +15,7 @@ from medback_tui.screens.coverage import CoverageScreen
 from medback_tui.screens.pick import PickDirectory
 from medback_tui.screens.restore import RestoreScreen
 from tui import worlds
-from tui.waiting import jobs_done, settle, text_of, until
+from tui.waiting import jobs_done, press, settle, text_of, until
 
 pytestmark = pytest.mark.usefixtures("fixed_clock")
 OpenApp = Callable[..., MedbackApp]
@@ -25,18 +25,12 @@ async def test_in_and_out_keeps_the_cursor_on_where_one_came_from(open_app: Open
     app = open_app(worlds.small(tmp_path / "s.db"))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        await pilot.press("3")
-        await settle(pilot)
-        for key in ("right", "j", "l", "enter"):
-            await pilot.press(key)
-            await settle(pilot)
+        await press(pilot, "3")
+        await press(pilot, "right", "j", "l", "enter")
         screen = app.screen
         assert isinstance(screen, CoverageScreen)
         assert screen.place == Place(1, b"2024/lisbon")
-        await pilot.press("left")
-        await settle(pilot)
-        await pilot.press("h")
-        await settle(pilot)
+        await press(pilot, "left", "h")
         assert screen.place == Place(1, b"")
         assert screen.rows.cursor == 1
 
@@ -45,9 +39,7 @@ async def test_each_mode_keeps_its_place(open_app: OpenApp, tmp_path: Path):
     app = open_app(worlds.small(tmp_path / "s.db"))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        for key in ("3", "enter", "j", "1", "2", "3"):
-            await pilot.press(key)
-            await settle(pilot)
+        await press(pilot, "3", "enter", "j", "1", "2", "3")
         screen = app.screen
         assert isinstance(screen, CoverageScreen)
         assert screen.place == Place(1, b"")
@@ -58,13 +50,10 @@ async def test_the_filter_narrows_as_one_types_and_escape_ends_it(open_app: Open
     app = open_app(worlds.small(tmp_path / "s.db"))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        for key in ("3", "enter", "slash", "2", "0", "2", "4"):
-            await pilot.press(key)
-            await settle(pilot)
+        await press(pilot, "3", "enter", "slash", "2", "0", "2", "4")
         assert "1 of 3 “2024”" in text_of(pilot)
         assert "2019/" not in text_of(pilot)
-        await pilot.press("escape")
-        await settle(pilot)
+        await press(pilot, "escape")
         assert "2019/" in text_of(pilot)
 
 
@@ -72,12 +61,9 @@ async def test_only_what_is_not_safe(open_app: OpenApp, tmp_path: Path):
     app = open_app(worlds.small(tmp_path / "s.db"))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        for key in ("3", "enter", "j", "enter", "enter"):
-            await pilot.press(key)
-            await settle(pilot)
+        await press(pilot, "3", "enter", "j", "enter", "enter")
         assert "web/" in text_of(pilot)
-        await pilot.press("f")
-        await settle(pilot)
+        await press(pilot, "f")
         assert "web/" not in text_of(pilot)
         assert "raw/" in text_of(pilot)
 
@@ -86,12 +72,10 @@ async def test_sorting_by_key_and_by_a_click_on_the_header(open_app: OpenApp, tm
     app = open_app(worlds.small(tmp_path / "s.db"), settings_file=tmp_path / "config" / "app.json")
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        await pilot.press("3")
-        await settle(pilot)
+        await press(pilot, "3")
         screen = app.screen
         assert isinstance(screen, CoverageScreen)
-        await pilot.press("s")
-        await settle(pilot)
+        await press(pilot, "s")
         assert [row.name for row in screen.rows.listing.found.directories] == [b"research", b"photos"]  # type: ignore[union-attr]
         await pilot.click(screen.rows, offset=(52, 0))
         await settle(pilot)
@@ -104,9 +88,7 @@ async def test_marks_are_added_up_and_taken_to_the_restore(open_app: OpenApp, tm
     app = open_app(worlds.small(tmp_path / "s.db"))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        for key in ("3", "enter", "space", "space"):
-            await pilot.press(key)
-            await settle(pilot)
+        await press(pilot, "3", "enter", "space", "space")
         assert "2 marked: 86 files" in text_of(pilot)
         await pilot.press("r")
         await until(pilot, lambda: isinstance(app.screen, RestoreScreen))
@@ -118,9 +100,7 @@ async def test_every_hostile_name_is_walked_through(open_app: OpenApp, tmp_path:
     app = open_app(worlds.hostile(tmp_path / "s.db"))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        for key in ("3", "enter"):
-            await pilot.press(key)
-            await settle(pilot)
+        await press(pilot, "3", "enter")
         screen = app.screen
         assert isinstance(screen, CoverageScreen)
         for index in range(screen.rows.row_count):
@@ -129,11 +109,9 @@ async def test_every_hostile_name_is_walked_through(open_app: OpenApp, tmp_path:
             await pilot.pause()
             _is_harmless(text_of(pilot))
             if index < len(worlds.HOSTILE) and index % 3 == 0:
-                await pilot.press("enter")
-                await settle(pilot)
+                await press(pilot, "enter")
                 _is_harmless(text_of(pilot))
-                await pilot.press("left")
-                await settle(pilot)
+                await press(pilot, "left")
         for key in (
             "r",
             "o",
@@ -151,8 +129,7 @@ async def test_every_hostile_name_is_walked_through(open_app: OpenApp, tmp_path:
             "escape",
             "L",
         ):
-            await pilot.press(key)
-            await settle(pilot)
+            await press(pilot, key)
             _is_harmless(text_of(pilot))
         assert app.is_running
 
@@ -166,9 +143,7 @@ async def test_a_large_directory_is_read_page_by_page(open_app: OpenApp, tmp_pat
     app = open_app(worlds.large(tmp_path / "s.db", 10_000, per_directory=10_000))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        for key in ("3", "enter", "enter", "G"):
-            await pilot.press(key)
-            await settle(pilot)
+        await press(pilot, "3", "enter", "enter", "G")
         screen = app.screen
         assert isinstance(screen, CoverageScreen)
         assert screen.rows.row_count == 10_000
@@ -182,9 +157,7 @@ async def test_a_directory_that_vanished_is_left_for_the_one_above(open_app: Ope
     app = open_app(worlds.small(tmp_path / "s.db"))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        for key in ("3", "enter", "j", "j", "enter"):
-            await pilot.press(key)
-            await settle(pilot)
+        await press(pilot, "3", "enter", "j", "j", "enter")
         screen = app.screen
         assert isinstance(screen, CoverageScreen)
         assert screen.place == Place(1, b"2025")
@@ -203,8 +176,7 @@ async def test_drives_are_sorted_by_a_title_or_a_key(open_app: OpenApp, tmp_path
     app = open_app(worlds.small(tmp_path / "s.db"))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        await pilot.press("2")
-        await settle(pilot)
+        await press(pilot, "2")
 
         def first() -> str:
             return text_of(pilot).splitlines()[2][2:20].strip()
@@ -221,8 +193,7 @@ async def test_drives_are_sorted_by_a_title_or_a_key(open_app: OpenApp, tmp_path
         assert "verified" not in text_of(pilot).splitlines()[1], "not shown in so narrow a terminal, but an order"
         assert first() == "Old Toshiba", "longest unchecked first"
         assert "▌ Red WD 1T" in text_of(pilot), "the cursor stays on its drive"
-        await pilot.press("S")
-        await settle(pilot)
+        await press(pilot, "S")
         assert first() == "Blue Seagate 2T", "as they were"
 
 
@@ -254,8 +225,7 @@ async def test_a_path_is_typed_as_one_writes_it_and_a_lone_slash_chooses_nothing
     app = open_app(tmp_path / "s.db")
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        await pilot.press("a")
-        await settle(pilot)
+        await press(pilot, "a")
         await pilot.press("slash", "enter")
         await settle(pilot)
         dialog = app.screen
@@ -275,12 +245,10 @@ async def test_without_any_copy_the_plan_says_that_nothing_would_come_back(open_
         await settle(pilot)
         app.submit(operations.add_source(os.fsencode(tmp_path / "photos")))
         await jobs_done(pilot)
-        await pilot.press("4")
-        await settle(pilot)
+        await press(pilot, "4")
         assert "If this machine died now, nothing would come back of 1 file" in " ".join(text_of(pilot).split())
         (tmp_path / "photos" / "a.jpg").unlink()
-        await pilot.press("f5")
-        await settle(pilot)
+        await press(pilot, "f5")
         assert "1 file, 1 B missing; no drive brings any of it back" in text_of(pilot)
 
 
@@ -288,8 +256,7 @@ async def test_a_cursor_moved_while_the_place_is_read_again_stays_where_it_went(
     app = open_app(worlds.small(tmp_path / "s.db"))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        await pilot.press("3")
-        await settle(pilot)
+        await press(pilot, "3")
         screen = app.screen
         assert isinstance(screen, CoverageScreen)
         before = screen.rows.listing

@@ -15,7 +15,7 @@ from medback_tui.jobs import Job, JobState
 from medback_tui.sample import add_source
 from medback_tui.screens.dialogs import Question
 from tui import worlds
-from tui.waiting import jobs_done, settle, text_of, until
+from tui.waiting import jobs_done, press, settle, text_of, until
 
 OpenApp = Callable[..., MedbackApp]
 STEP = Progress("copying", 1, 10, 2, 20, b"a")
@@ -75,8 +75,7 @@ async def test_quitting_with_a_job_asks_and_no_is_the_default(open_app: OpenApp,
         await until(pilot, running.told.is_set)
         await pilot.press("q")
         await until(pilot, lambda: isinstance(app.screen, Question))
-        await pilot.press("enter")
-        await settle(pilot)
+        await press(pilot, "enter")
         assert app.is_running
         assert app.queue.running is not None
         await pilot.press("q")
@@ -112,8 +111,7 @@ async def test_a_bug_in_an_operation_is_told_and_the_app_goes_on(open_app: OpenA
         app.submit(job(broken))
         await jobs_done(pilot)
         assert "a bug in medback" in text_of(pilot)
-        await pilot.press("L")
-        await settle(pilot)
+        await press(pilot, "L")
         assert any("ZeroDivisionError" in line.words and "Traceback" in line.words for line in app.log_lines)
         await pilot.press("escape")
         assert app.is_running
@@ -142,8 +140,7 @@ async def test_the_outcome_stays_until_it_is_taken_note_of(open_app: OpenApp, sc
         await jobs_done(pilot)
         assert "3 files copied" in text_of(pilot)
         assert "everything has its wanted copies" in text_of(pilot)
-        await pilot.press("escape")
-        await settle(pilot)
+        await press(pilot, "escape")
         assert "everything has its wanted copies" not in text_of(pilot)
 
 
@@ -171,3 +168,16 @@ async def test_a_session_db_another_medback_puts_in_its_place_is_the_one_that_is
         await until(pilot, lambda: [row.source.alias for row in app.facts.sources] == ["another"])
         assert app.reader is not None and app.reader.is_current
         assert [source.alias for source in list_sources(app.reader)] == ["another"]
+
+
+async def test_a_session_db_that_is_taken_away_is_gone_and_none_is_made_in_its_place(open_app: OpenApp, tmp_path: Path):
+    path = worlds.small(tmp_path / "s.db")
+    app = open_app(path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert app.facts is not None and app.facts.sources
+        for part in tmp_path.glob("s.db*"):
+            part.unlink()
+        app.read_facts()
+        await until(pilot, lambda: app.facts is not None and not app.facts.sources)
+        assert not path.exists()

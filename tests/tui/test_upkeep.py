@@ -16,7 +16,7 @@ from medback_tui.screens.dialogs import Question
 from medback_tui.screens.file_list import FileList
 from medback_tui.screens.form import Form
 from tui.test_behaviour import drives, photos, see_drives, two_copies
-from tui.waiting import jobs_done, settle, text_of, until
+from tui.waiting import jobs_done, press, settle, text_of, until
 
 __all__ = ["drives", "photos"]
 
@@ -79,10 +79,7 @@ async def test_a_damaged_source_file_stands_in_the_header_and_is_repaired(
         await answer(pilot, "all")
         await jobs_done(pilot)
         assert "✘ 1 damaged" in text_of(pilot).splitlines()[0]
-        await pilot.press("3")
-        await settle(pilot)
-        await pilot.press("enter")
-        await settle(pilot)
+        await press(pilot, "3", "enter")
         below = text_of(pilot).splitlines()[2:]
         assert any("2001/" in line and "✘ 1 damaged" in line for line in below), "the directory above says so too"
         await pilot.press("1", "p")
@@ -151,8 +148,7 @@ async def test_a_source_that_moved_is_renamed_and_leaves_files_out(open_app: Ope
         app.screen.query_one("#path", Input).value = str(moved)
         app.screen.query_one("#copies", Input).value = "many"
         app.screen.query_one("#excludes", TextArea).text = "*.tmp\n2001/\n"
-        await pilot.press("ctrl+s")
-        await settle(pilot)
+        await press(pilot, "ctrl+s")
         assert "a number from 1 to 99" in text_of(pilot)
         app.screen.query_one("#copies", Input).value = "3"
         await pilot.press("ctrl+s")
@@ -175,8 +171,7 @@ async def test_what_is_not_restored_yet_is_listed(
         await two_copies(pilot, app, photos, drives)
         (photos / "2001" / "trip" / "IMG_0001.CR2").unlink()
         (photos / "copy.CR2").write_text("something else")
-        await pilot.press("4")
-        await settle(pilot)
+        await press(pilot, "4")
         await pilot.press("u")
         await until(pilot, lambda: isinstance(app.screen, FileList))
         await settle(pilot)
@@ -195,15 +190,13 @@ async def test_a_drive_that_comes_and_goes_is_noticed(
     async with app.run_test(size=(80, 24)) as pilot:
         await two_copies(pilot, app, photos, drives)
         await see_drives(pilot, app)
-        await pilot.press("2")
-        await settle(pilot)
+        await press(pilot, "2")
         assert text_of(pilot).count("▶ here") == 2
         assert not [line for line in app.log_lines if "plugged in" in line.words], "it was just made: no news"
         drives[0].rename(away)
         await see_drives(pilot, app)
         assert text_of(pilot).count("▶ here") == 1
-        await pilot.press("b")
-        await settle(pilot)
+        await press(pilot, "b")
         assert app.queue.running is None
         away.rename(drives[0])
         await see_drives(pilot, app)

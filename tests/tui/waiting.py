@@ -27,6 +27,13 @@ async def settle(pilot: Pilot[int]) -> None:
     raise AssertionError("the app never settled")
 
 
+async def press(pilot: Pilot[int], *keys: str) -> None:
+    """Press one key after the other, each when what the one before it asked for is on the screen."""
+    for key in keys:
+        await pilot.press(key)
+        await settle(pilot)
+
+
 async def until(pilot: Pilot[int], condition: Callable[[], bool], what: str = "", seconds: float = 20) -> None:
     """Until a condition holds."""
     end = time.monotonic() + seconds
