@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,20 @@ def back(session: Session, drive: Path, **options: Any) -> Ran:
     """A backup onto a drive, made a target if it is none."""
     drive.mkdir(parents=True, exist_ok=True)
     return run(back_up(session, os.fsencode(drive), yes=True, **options))
+
+
+@contextmanager
+def photos(
+    where: Path, files: Mapping[str | bytes, bytes | int], *, drives: Sequence[str] = ()
+) -> Iterator[tuple[Session, Path]]:
+    """A session with one source, `photos`, backed up onto these drives; all of it lies in `where`."""
+    write_tree(where / "photos", files)
+    session = new_session(where)
+    add(session, where / "photos")
+    for drive in drives:
+        back(session, where / drive)
+    yield session, where
+    session.close()
 
 
 def counted(session: Session) -> dict[int, int]:

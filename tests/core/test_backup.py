@@ -16,18 +16,15 @@ from medback_core.pace import Pace
 from medback_core.session import copies_on, list_sources, list_targets, troubled
 from medback_core.sidecar import parse
 from medback_core.targets import set_target
-from worlds import MTIME, add, back, counted, new_session, rescan, run, tree, write_tree
+from worlds import MTIME, add, back, counted, new_session, photos, rescan, run, tree, write_tree
 
 FILES = {"a.txt": 100, "sub/b.bin": 3000, "sub/deep/c": 5000, "empty": 0}
 
 
 @pytest.fixture
 def world(tmp_path: Path):
-    write_tree(tmp_path / "photos", FILES)
-    session = new_session(tmp_path)
-    add(session, tmp_path / "photos")
-    yield session, tmp_path
-    session.close()
+    with photos(tmp_path, FILES) as made:
+        yield made
 
 
 def test_all_files_arrive_whole_with_their_times(world):

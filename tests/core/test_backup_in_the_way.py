@@ -19,18 +19,15 @@ from medback_core.reclaim import reclaim
 from medback_core.session import copies_on, list_targets
 from medback_core.sidecar import parse
 from medback_core.verify import verify
-from worlds import add, back, counted, new_session, rescan, run, write_tree
+from worlds import add, back, counted, new_session, photos, rescan, run, write_tree
 
 FILES = {"a/one": b"one", "a/two": b"two", "b/three": b"three", "b/four": b"four"}
 
 
 @pytest.fixture
 def world(tmp_path: Path):
-    write_tree(tmp_path / "photos", FILES)
-    session = new_session(tmp_path)
-    add(session, tmp_path / "photos")
-    yield session, tmp_path
-    session.close()
+    with photos(tmp_path, FILES) as made:
+        yield made
 
 
 @contextmanager

@@ -24,18 +24,13 @@ from medback_core.sidecar import Trust, parse, render
 from medback_core.targets import resolve_target, set_target
 from medback_core.verify import verify
 from medback_core.whereabouts import where_is
-from worlds import MTIME, add, back, counted, new_session, run, tree, write_tree
+from worlds import MTIME, add, back, counted, photos, run, tree, write_tree
 
 
 @pytest.fixture
 def world(tmp_path: Path):
-    write_tree(tmp_path / "photos", {"a.txt": 100, "b.txt": 100, "sub/c.bin": 3000})
-    session = new_session(tmp_path)
-    add(session, tmp_path / "photos")
-    back(session, tmp_path / "t1")
-    back(session, tmp_path / "t2")
-    yield session, tmp_path
-    session.close()
+    with photos(tmp_path, {"a.txt": 100, "b.txt": 100, "sub/c.bin": 3000}, drives=("t1", "t2")) as made:
+        yield made
 
 
 def rot(path: Path, size: int | None = None) -> None:
@@ -239,6 +234,12 @@ def on(session: Session, path: str) -> set[str]:
     return {copy.target.label for copy in copies if copy.counts}
 
 
+def seen_by(look: str, session: Session, tmp: Path) -> dict[str, set[str]]:
+    """Where a and b have copies that count, after a look at the first drive."""
+    run(LOOKS[look](session, os.fsencode(tmp / "t1")))
+    return {path: on(session, path) for path in ("a.txt", "b.txt")}
+
+
 @pytest.fixture(params=["the same session", "one built anew"])
 def either(request: pytest.FixtureRequest, world: tuple[Session, Path]) -> Iterator[tuple[Session, Path]]:
     """A session that knows where each copy lies, and one that has only heard from its source that there is one."""
@@ -258,8 +259,7 @@ def test_a_copy_that_holds_something_else_of_the_same_size_counts_no_more(
 ) -> None:
     session, tmp = either
     write_tree(tmp / "t1/photos", {"a.txt": b"?" * 100}, mtime_ns=MTIME + 10**10)
-    run(LOOKS[look](session, os.fsencode(tmp / "t1")))
-    assert (on(session, "a.txt"), on(session, "b.txt")) == ({"t2"}, {"t1", "t2"})
+    assert seen_by(look, session, tmp) == {"a.txt": {"t2"}, "b.txt": {"t1", "t2"}}
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -272,8 +272,7 @@ def test_a_record_without_its_right_check_is_not_believed(either: tuple[Session,
     a, b = (there[name].md5.hex() for name in (b"a.txt", b"b.txt"))
     sidecar.write_text(sidecar.read_text().replace(b, a))
     assert records(tmp / "t1/photos")[b"b.txt"].trust is Trust.EDITED
-    run(LOOKS[look](session, os.fsencode(tmp / "t1")))
-    assert (on(session, "a.txt"), on(session, "b.txt")) == ({"t2"}, {"t1", "t2"})
+    assert seen_by(look, session, tmp) == {"a.txt": {"t2"}, "b.txt": {"t1", "t2"}}
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -286,8 +285,7 @@ def test_a_copy_that_is_not_as_this_session_left_it_is_read_whatever_is_on_recor
     sidecar = parse((tmp / "t1/photos/.medback.xml").read_bytes())
     sidecar.files[b"a.txt"].mtime_ns = MTIME + 10**10
     (tmp / "t1/photos/.medback.xml").write_bytes(render(sidecar))
-    run(LOOKS[look](session, os.fsencode(tmp / "t1")))
-    assert (on(session, "a.txt"), on(session, "b.txt")) == ({"t2"}, {"t1", "t2"})
+    assert seen_by(look, session, tmp) == {"a.txt": {"t2"}, "b.txt": {"t1", "t2"}}
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -13,7 +13,7 @@ import pytest
 from medback_core import disk, model
 from medback_core.contexts import add_restore_context, write_restore
 from medback_core.discover import discover
-from medback_core.errors import Refused, UsageError
+from medback_core.errors import DriveGone, Refused, UsageError
 from medback_core.model import Conflict, DamageFound, FileDone, Skipped, SourceRefused, Standing
 from medback_core.pace import Pace
 from medback_core.restore import restore, restore_status
@@ -28,7 +28,7 @@ from medback_core.session import (
     open_session,
     pending_for,
 )
-from worlds import MTIME, Ran, add, back, counted, new_session, rescan, run, tree, write_tree
+from worlds import MTIME, Ran, add, back, counted, new_session, photos, rescan, run, tree, write_tree
 
 FILES = {
     "a.txt": 100,
@@ -729,17 +729,20 @@ def test_a_file_on_the_drive_that_fails_while_it_is_read_is_listed_and_stays_a_c
     assert ran.summary.missing == 1 and counted(session) == {1: 6}
 
 
-def test_a_drive_that_goes_away_ends_it_with_what_is_done_kept(tmp_path: Path, monkeypatch):
-    from medback_core import putting
-    from medback_core.errors import DriveGone
+@pytest.fixture
+def forty(tmp_path: Path, monkeypatch):
+    """Forty lost files and a larger one, which come back in batches of ten; what they were."""
+    files = {f"{number:03}": 50 for number in range(40)} | {"zz big": os.urandom(5 << 20)}
+    with photos(tmp_path, files, drives=("t1",)) as (session, _):
+        before = tree(tmp_path / "photos")
+        shutil.rmtree(tmp_path / "photos")
+        monkeypatch.setattr(disk, "AT_ONCE", 5)
+        monkeypatch.setattr(disk.Group, "is_full", property(lambda group: group.staged_count >= 10))
+        yield session, before
 
-    write_tree(tmp_path / "photos", {f"{number:03}": 50 for number in range(40)})
-    session = new_session(tmp_path)
-    add(session, tmp_path / "photos")
-    back(session, tmp_path / "t1")
-    shutil.rmtree(tmp_path / "photos")
-    monkeypatch.setattr(disk, "AT_ONCE", 5)
-    monkeypatch.setattr(disk.Group, "is_full", property(lambda group: group.staged_count >= 10))
+
+def test_a_drive_that_goes_away_ends_it_with_what_is_done_kept(forty, tmp_path: Path):
+    session, before = forty
     steps = restore(session, str(tmp_path / "t1"))
     seen = []
     with pytest.raises(DriveGone):
@@ -749,23 +752,14 @@ def test_a_drive_that_goes_away_ends_it_with_what_is_done_kept(tmp_path: Path, m
                 os.rename(tmp_path / "t1", tmp_path / "gone")
                 (tmp_path / "t1").mkdir()
                 shutil.rmtree(tmp_path / "gone")
-    assert putting is not None
     os.rmdir(tmp_path / "t1")
     assert 10 <= len(tree(tmp_path / "photos")) < 40
     assert not list((tmp_path / "photos").glob(".medback-tmp*"))
-    assert counted(session) == {1: 40}  # a drive that went away has lost nothing
-    session.close()
+    assert counted(session) == {1: len(before)}  # a drive that went away has lost nothing
 
 
-def test_cancelling_keeps_what_is_published_and_leaves_nothing_else(tmp_path: Path, monkeypatch):
-    write_tree(tmp_path / "photos", {f"{number:03}": 50 for number in range(40)} | {"zz big": os.urandom(5 << 20)})
-    session = new_session(tmp_path)
-    add(session, tmp_path / "photos")
-    back(session, tmp_path / "t1")
-    before = tree(tmp_path / "photos")
-    shutil.rmtree(tmp_path / "photos")
-    monkeypatch.setattr(disk, "AT_ONCE", 5)
-    monkeypatch.setattr(disk.Group, "is_full", property(lambda group: group.staged_count >= 10))
+def test_cancelling_keeps_what_is_published_and_leaves_nothing_else(forty, tmp_path: Path):
+    session, before = forty
     steps = restore(session, str(tmp_path / "t1"))
     done = 0
     for event in steps:
@@ -778,24 +772,16 @@ def test_cancelling_keeps_what_is_published_and_leaves_nothing_else(tmp_path: Pa
     assert not list((tmp_path / "photos").glob(".medback-tmp*"))
     assert bring_back(session, tmp_path / "t1").summary.missing == 0
     assert tree(tmp_path / "photos") == before
-    session.close()
 
 
-def test_cancelled_with_two_batches_under_way_it_leaves_neither(tmp_path: Path, monkeypatch):
-    write_tree(tmp_path / "photos", {f"{number:03}": 50 for number in range(40)})
-    session = new_session(tmp_path)
-    add(session, tmp_path / "photos")
-    back(session, tmp_path / "t1")
-    shutil.rmtree(tmp_path / "photos")
-    monkeypatch.setattr(disk, "AT_ONCE", 5)
-    monkeypatch.setattr(disk.Group, "is_full", property(lambda group: group.staged_count >= 10))
+def test_cancelled_with_two_batches_under_way_it_leaves_neither(forty, tmp_path: Path, monkeypatch):
+    session, _ = forty
     monkeypatch.setattr(Pace, "is_due", lambda _pace: True)
     steps = restore(session, str(tmp_path / "t1"))
     assert any(len(list((tmp_path / "photos").glob(".medback-tmp*"))) > 10 for _ in steps)
     steps.close()
     assert not list((tmp_path / "photos").glob(".medback-tmp*"))
     assert bring_back(session, tmp_path / "t1").summary.missing == 0
-    session.close()
 
 
 def test_killed_at_any_change_it_converges(tmp_path: Path):

@@ -16,19 +16,15 @@ from medback_core.model import TargetState, Unrestored
 from medback_core.restore import finish_restore, restore, restore_status
 from medback_core.session import Session, has_expected, open_session
 from medback_core.targets import set_target
-from worlds import Ran, add, back, new_session, rescan, run, write_tree
+from worlds import Ran, add, back, new_session, photos, rescan, run, write_tree
 
 FILES = {"a.txt": 100, "sub/b.bin": 3000, "sub/deep/c": 5000, "twin 1": b"the same", "sub/twin 2": b"the same"}
 
 
 @pytest.fixture
 def world(tmp_path: Path):
-    write_tree(tmp_path / "photos", FILES)
-    session = new_session(tmp_path)
-    add(session, tmp_path / "photos")
-    back(session, tmp_path / "t1")
-    yield session, tmp_path
-    session.close()
+    with photos(tmp_path, FILES, drives=("t1",)) as made:
+        yield made
 
 
 @pytest.fixture

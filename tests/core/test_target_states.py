@@ -16,18 +16,13 @@ from medback_core.session import Session, find_target, list_targets, open_sessio
 from medback_core.sidecar import parse_target_identity
 from medback_core.targets import set_target
 from medback_core.verify import verify
-from worlds import add, back, counted, new_session, run, write_tree
+from worlds import add, back, counted, new_session, photos, run, write_tree
 
 
 @pytest.fixture
 def world(tmp_path: Path):
-    write_tree(tmp_path / "photos", {"a.txt": 100, "sub/b.bin": 3000})
-    session = new_session(tmp_path)
-    add(session, tmp_path / "photos")
-    back(session, tmp_path / "t1")
-    back(session, tmp_path / "t2")
-    yield session, tmp_path
-    session.close()
+    with photos(tmp_path, {"a.txt": 100, "sub/b.bin": 3000}, drives=("t1", "t2")) as made:
+        yield made
 
 
 def rot(path: Path) -> None:

@@ -23,18 +23,13 @@ from medback_core.target_records import Recorder
 from medback_core.targets import set_target
 from medback_core.verify import verify
 from medback_core.whereabouts import where_is
-from worlds import MTIME, add, back, counted, new_session, rescan, run, tree, write_tree
+from worlds import MTIME, add, back, counted, new_session, photos, rescan, run, tree, write_tree
 
 
 @pytest.fixture
 def world(tmp_path: Path):
-    write_tree(tmp_path / "photos", {"a.txt": 100, "sub/b.bin": 3000})
-    session = new_session(tmp_path)
-    add(session, tmp_path / "photos")
-    back(session, tmp_path / "t1")
-    back(session, tmp_path / "t2")
-    yield session, tmp_path
-    session.close()
+    with photos(tmp_path, {"a.txt": 100, "sub/b.bin": 3000}, drives=("t1", "t2")) as made:
+        yield made
 
 
 def rot(path: Path) -> None:

@@ -33,6 +33,13 @@ def drive(tmp_path: Path) -> Iterator[Root]:
         yield root
 
 
+@pytest.fixture
+def _syncs_together(drive: Root) -> None:
+    """For tests of batches that one syncfs makes durable."""
+    if not drive.file_system.group_sync:
+        pytest.skip(f"no sound syncfs on {drive.file_system.kind}")
+
+
 class Source:
     """A file to be copied."""
 
@@ -245,11 +252,10 @@ def _positions(ops: Ops, *kinds: str) -> list[int]:
     return [index for index, op in enumerate(ops) if op[0] in kinds]
 
 
+@pytest.mark.usefixtures("_syncs_together")
 def test_together_all_bytes_are_synced_before_the_first_name_and_all_names_before_publish_returns(
     drive: Root, source: Callable[..., Source]
 ) -> None:
-    if not drive.file_system.group_sync:
-        pytest.skip(f"no sound syncfs on {drive.file_system.kind}")
     ops: Ops = []
     with Group(drive) as group:
         _record(ops)
@@ -292,6 +298,7 @@ def test_large_files_are_made_durable_as_they_grow(
     assert len(_positions(ops, "fdatasync")) == 2
 
 
+@pytest.mark.usefixtures("_syncs_together")
 def test_a_failed_sync_is_never_retried_and_nothing_of_its_batch_is_published(
     drive: Root, source: Callable[..., Source]
 ) -> None:
@@ -303,8 +310,6 @@ def test_a_failed_sync_is_never_retried_and_nothing_of_its_batch_is_published(
             raise OSError(errno.EIO, "medium error")
 
     with Group(drive) as group:
-        if not group.group_sync:
-            pytest.skip("no sound syncfs here")
         _small(group, b"a", source())
         disk.set_observer(fail)
         with pytest.raises(OSError, match="medium error"):
@@ -320,6 +325,7 @@ def test_a_failed_sync_is_never_retried_and_nothing_of_its_batch_is_published(
     assert _files(drive) == {"a": b"again"}
 
 
+@pytest.mark.usefixtures("_syncs_together")
 def test_a_batch_whose_flush_was_begun_and_failed_is_lost_and_never_synced_again(
     drive: Root, source: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,8 +336,6 @@ def test_a_batch_whose_flush_was_begun_and_failed_is_lost_and_never_synced_again
         raise OSError(errno.EIO, "medium error")
 
     with Group(drive) as group:
-        if not group.group_sync:
-            pytest.skip("no sound syncfs here")
         _small(group, b"a", source())
         monkeypatch.setattr(disk.primitives, "syncfs", fail)
         group.begin_flush()
@@ -343,6 +347,7 @@ def test_a_batch_whose_flush_was_begun_and_failed_is_lost_and_never_synced_again
     assert _files(drive) == {}
 
 
+@pytest.mark.usefixtures("_syncs_together")
 def test_a_flush_that_was_begun_is_waited_for_before_the_first_name(
     drive: Root, source: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,8 +370,6 @@ def test_a_flush_that_was_begun_is_waited_for_before_the_first_name(
         return end(flushing)
 
     with Group(drive) as group:
-        if not group.group_sync:
-            pytest.skip("no sound syncfs here")
         _small(group, b"a", source())
         monkeypatch.setattr(primitives, "syncfs", slow)
         monkeypatch.setattr(primitives, "rename_noreplace", named)
@@ -376,6 +379,7 @@ def test_a_flush_that_was_begun_is_waited_for_before_the_first_name(
     assert order == ["sync", "name", "sync"]
 
 
+@pytest.mark.usefixtures("_syncs_together")
 def test_what_is_staged_after_a_flush_was_begun_is_flushed_too(
     drive: Root, source: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -387,8 +391,6 @@ def test_what_is_staged_after_a_flush_was_begun_is_flushed_too(
         syncfs(fd)
 
     with Group(drive) as group:
-        if not group.group_sync:
-            pytest.skip("no sound syncfs here")
         _small(group, b"a", source())
         monkeypatch.setattr(disk.primitives, "syncfs", note)
         group.begin_flush()
@@ -412,10 +414,9 @@ def test_nothing_is_read_back_before_it_is_durable(drive: Root, source: Callable
     assert _files(drive) == {}
 
 
+@pytest.mark.usefixtures("_syncs_together")
 def test_each_group_has_its_own_error_state(drive: Root) -> None:
     with Group(drive) as one, Group(drive) as other:
-        if not one.group_sync:
-            pytest.skip("no sound syncfs here")
         ops: Ops = []
         _record(ops)
         for group in (one, other):
