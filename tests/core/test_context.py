@@ -234,6 +234,11 @@ def test_a_target_named_twice_keeps_the_better_standing() -> None:
     assert entries_of(data) == [FileEntry(b"", b"a", 1, 0, bds=((RED, Standing.VERIFIED),))]
 
 
+def test_setuid_setgid_and_sticky_are_no_permissions_of_a_file() -> None:
+    (file,) = entries_of(inside_source('<file name="a" size="1" mode="7755"/>'))
+    assert file.mode == 0o755
+
+
 def test_medbacks_own_names_are_never_content() -> None:
     data = inside_source(
         '<file name=".medback.xml" size="1"/><link name=".medback-source.xml" to="x"/>'
