@@ -18,29 +18,30 @@ from textual.screen import Screen
 
 from medback_core import model
 from medback_core.session import Session, listed_sources, open_session
-from medback_tui.keys import quiet, shown
+from medback_tui.jobs import operations
+from medback_tui.jobs.queue import JobQueue
+from medback_tui.jobs.resuming import ResumingApp
+from medback_tui.jobs.telling import TellingApp
+from medback_tui.jobs.unfinished import Unfinished
+from medback_tui.look import themes
+from medback_tui.look.keys import quiet, shown
+from medback_tui.look.settings import Settings
+from medback_tui.look.settings import default_path as settings_path
+from medback_tui.look.settings import load as load_settings
+from medback_tui.look.settings import save as save_settings
+from medback_tui.look.words import plural
+from medback_tui.reading.drives import Drives
+from medback_tui.reading.facts import Facts
+from medback_tui.reading.state import READING_MIB, LogLine, session_file
+from medback_tui.reading.watching import WatchingApp
 
-from . import operations, themes
-from .drives import Drives
-from .facts import Facts
-from .jobs import JobQueue
-from .resuming import ResumingApp
 from .screens.base import MainScreen
 from .screens.coverage import CoverageScreen
 from .screens.dialogs import Choice, Question, confirm
 from .screens.restore import RestoreScreen
 from .screens.sources import SourcesScreen
 from .screens.targets import TargetsScreen
-from .settings import Settings
-from .settings import default_path as settings_path
-from .settings import load as load_settings
-from .settings import save as save_settings
-from .state import READING_MIB, LogLine, session_file
-from .telling import TellingApp
-from .unfinished import Unfinished
-from .watching import WatchingApp
 from .widgets.safety_header import SafetyHeader
-from .words import plural
 
 LOOK_EVERY = 2.0  # seconds between two looks at the drives and at the session DB
 LOG_MAX = 10_000

@@ -14,10 +14,11 @@ from pathlib import Path
 from textual.pilot import Pilot
 
 from medback_core import disk, model
+from medback_tui import sample
+from medback_tui.reading import facts
+from medback_tui.reading.drives import Drives
 
-from . import facts, sample
 from .app import MedbackApp
-from .drives import Drives
 
 DIRECTORY = Path(__file__).parent.parent / "screenshots"
 SIZES = {"narrow": (80, 24), "wide": (132, 36)}

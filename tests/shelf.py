@@ -16,20 +16,20 @@ from random import Random
 import pytest
 
 from medback_core import model
-from medback_core.backup import back_up
-from medback_core.coverage import coverage, target_holdings
-from medback_core.discover import discover
+from medback_core.backing_up.back_up import back_up
+from medback_core.coverage.totals import coverage, target_holdings
+from medback_core.backing_up.discover import discover
 from medback_core.model import DamageFound, Event, FileDone, Target, TargetState
-from medback_core.plans import restore_plan, what_if_every
-from medback_core.rebuild import rebuild
-from medback_core.reclaim import reclaim
-from medback_core.repair import repair
-from medback_core.restore import restore
+from medback_core.restoring.plan import restore_plan, what_if_every
+from medback_core.upkeep.rebuild import rebuild
+from medback_core.upkeep.reclaim import reclaim
+from medback_core.upkeep.repair import repair
+from medback_core.restoring.restore import restore
 from medback_core.session import find_source, list_sources, list_targets, open_session, target_by_id
-from medback_core.sources import add_source, update
-from medback_core.targets import resolve_target, set_target
-from medback_core.verify import verify
-from medback_core.whereabouts import where_is
+from medback_core.scanning.sources import add_source, update
+from medback_core.drives.open import resolve_target, set_target
+from medback_core.upkeep.verify_target import verify
+from medback_core.coverage.where_is import where_is
 from worlds import Ran, run
 
 DAY = 86_400

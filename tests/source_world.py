@@ -8,13 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from medback_core import model, sources
+from medback_core import model
+from medback_core.scanning import sources
 from medback_core import session as db
 from medback_core.model import DamageFound, Event, Excluded, ScanSummary, Skipped, Source, Standing, UpdateSummary
 from medback_core.session import Session
 from medback_core.sidecar.reading import parse
 from medback_core.sidecar.records import Sidecar
-from medback_core.source_records import flush_sources
+from medback_core.sources.sidecars import flush_sources
 
 E = TypeVar("E", bound=Event)
 

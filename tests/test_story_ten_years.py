@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from medback_core.contexts import add_restore_context
+from medback_core.contexts.write import add_restore_context
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import TargetState, Warned
-from medback_core.repair import repair
-from medback_core.restore import restore, restore_status
+from medback_core.upkeep.repair import repair
+from medback_core.restoring.restore import restore, restore_status
 from medback_core.session import open_session
-from medback_core.verify import verify
+from medback_core.upkeep.verify_target import verify
 from shelf import Shelf, contents
 from worlds import run
 

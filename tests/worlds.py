@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from medback_core.backup import back_up
+from medback_core.backing_up.back_up import back_up
 from medback_core.model import Event, Summary
 from medback_core.session import Session, open_session
-from medback_core.sources import add_source, update
+from medback_core.scanning.sources import add_source, update
 
 MTIME = 1_700_000_000_123_456_789
 

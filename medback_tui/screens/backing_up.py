@@ -5,10 +5,10 @@ from __future__ import annotations
 from textual.content import Content
 
 from medback_core import model
-from medback_tui import operations
-from medback_tui.jobs import Job
-from medback_tui.state import SharedApp
-from medback_tui.words import counted, files, name, size
+from medback_tui.jobs import operations
+from medback_tui.jobs.queue import Job
+from medback_tui.look.words import counted, files, name, size
+from medback_tui.reading.state import SharedApp
 
 from . import previewing
 from .dialogs import Choice, Question
@@ -41,7 +41,7 @@ def onto(app: SharedApp, path: bytes) -> None:
     """Back up onto a path: a target is previewed, anything else becomes one first."""
 
     def look() -> None:
-        from medback_core.targets import identity_at
+        from medback_core.drives.open import identity_at
 
         identity = identity_at(path)
         if identity is not None and identity.id:

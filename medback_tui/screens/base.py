@@ -11,8 +11,8 @@ from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widget import Widget
 
-from medback_tui.facts import Facts
-from medback_tui.state import SharedApp
+from medback_tui.reading.facts import Facts
+from medback_tui.reading.state import SharedApp
 from medback_tui.widgets.job_bar import JobBar
 from medback_tui.widgets.key_hints import KeyHints
 from medback_tui.widgets.safety_header import SafetyHeader

@@ -14,13 +14,13 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
-from medback_core import browsing
-from medback_core.browsing import DirectoryView, FileCoverage
+from medback_core.coverage import tree as browsing
+from medback_core.coverage.tree import DirectoryView, FileCoverage
 from medback_core.errors import MedbackError
-from medback_tui import settings
-from medback_tui.facts import Facts
-from medback_tui.keys import quiet, shown, typing
-from medback_tui.listing import Listing, Place, View, read_listing
+from medback_tui.look import settings
+from medback_tui.look.keys import quiet, shown, typing
+from medback_tui.reading.facts import Facts
+from medback_tui.reading.listing import Listing, Place, View, read_listing
 from medback_tui.widgets.breadcrumb import Breadcrumb
 from medback_tui.widgets.coverage_detail import CoverageDetail
 from medback_tui.widgets.coverage_list import CoverageList

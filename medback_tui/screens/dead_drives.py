@@ -11,12 +11,12 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from medback_tui.facts import Facts, TargetFacts
-from medback_tui.keys import shown
+from medback_tui.look.keys import shown
+from medback_tui.look.words import name, number, size
+from medback_tui.reading.facts import Facts, TargetFacts
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
-from medback_tui.words import name, number, size
 
 from .dialogs import Dialog
 

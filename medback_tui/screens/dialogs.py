@@ -14,8 +14,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
-from medback_tui.keys import quiet, shown
-from medback_tui.state import SharedApp
+from medback_tui.look.keys import quiet, shown
+from medback_tui.reading.state import SharedApp
 
 Result = TypeVar("Result")
 

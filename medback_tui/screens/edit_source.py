@@ -7,9 +7,9 @@ import os
 from medback_core import names
 from medback_core.errors import UsageError
 from medback_core.model import Source
-from medback_tui import operations
-from medback_tui.state import SharedApp
-from medback_tui.words import name
+from medback_tui.jobs import operations
+from medback_tui.look.words import name
+from medback_tui.reading.state import SharedApp
 
 from .form import Field, Form, Values
 
@@ -39,7 +39,7 @@ def edit_source(app: SharedApp, source: Source) -> None:
 
 def check(values: Values) -> str | None:
     """What is wrong with these values."""
-    from medback_core.excludes import Patterns
+    from medback_core.sources.excludes import Patterns
 
     if not values["alias"].strip():
         return "a source needs a name"

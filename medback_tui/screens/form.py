@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Static, TextArea
 
-from medback_tui.keys import shown
+from medback_tui.look.keys import shown
 
 from .dialogs import Dialog
 

@@ -12,8 +12,8 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from medback_tui.keys import quiet, shown
-from medback_tui.words import MEANINGS
+from medback_tui.look.keys import quiet, shown
+from medback_tui.look.words import MEANINGS
 
 from .dialogs import Dialog
 

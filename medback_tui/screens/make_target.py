@@ -19,10 +19,10 @@ from medback_core import session as db
 from medback_core.disk import FileSystem
 from medback_core.model import Count
 from medback_core.session import Session
-from medback_tui.facts import unsafe_with
-from medback_tui.keys import shown
-from medback_tui.sizes import not_a_size, parse_size
-from medback_tui.words import counted, name, size
+from medback_tui.look.keys import shown
+from medback_tui.look.sizes import not_a_size, parse_size
+from medback_tui.look.words import counted, name, size
+from medback_tui.reading.facts import unsafe_with
 
 from .dialogs import Dialog
 
@@ -102,7 +102,7 @@ class MakeTarget(Dialog[NewTarget]):
             self.post_message(Described(None, f"{name(self.path)}: {error.strerror}"))
             return
 
-        from medback_core.targets import shares_disk
+        from medback_core.drives.open import shares_disk
 
         def look(session: Session) -> Prospect:
             lacking, _ = db.below_wanted(session, db.counting_keys(session))

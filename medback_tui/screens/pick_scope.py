@@ -12,14 +12,14 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from medback_core import browsing
-from medback_core.browsing import DirectoryView, FileCoverage
-from medback_tui.keys import shown
-from medback_tui.listing import Place, View, read_listing
-from medback_tui.plan_facts import Scope
+from medback_core.coverage import tree as browsing
+from medback_core.coverage.tree import DirectoryView, FileCoverage
+from medback_tui.look.keys import shown
+from medback_tui.look.words import name
+from medback_tui.reading.listing import Place, View, read_listing
+from medback_tui.reading.plan_facts import Scope
 from medback_tui.widgets.coverage_list import CoverageList
 from medback_tui.widgets.line_list import LineList
-from medback_tui.words import name
 
 from .coverage import ListingRead
 from .dialogs import Dialog

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from textual.content import Content
 
 from medback_core.model import Count
-from medback_tui.facts import Facts
-from medback_tui.listing import Listing
-from medback_tui.words import counted, name, number
+from medback_tui.look.words import counted, name, number
+from medback_tui.reading.facts import Facts
+from medback_tui.reading.listing import Listing
 
 
 def status_words(listing: Listing, facts: Facts | None, marked: Mapping[tuple[int, bytes], Count]) -> Content | None:

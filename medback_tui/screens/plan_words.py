@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from textual.content import Content
 
-from medback_tui.plan_facts import PlanFacts, Wish
+from medback_tui.look.words import counted, files, name, percent, plural, size
+from medback_tui.reading.plan_facts import PlanFacts, Wish
 from medback_tui.widgets.curve import curve
 from medback_tui.widgets.plan_list import PlanRow
-from medback_tui.words import counted, files, name, percent, plural, size
 
 
 def headline(plan: PlanFacts, looked_at: int = 0, conflicts: int = 0) -> Content:

@@ -12,7 +12,7 @@ from textual.worker import get_current_worker
 from medback_core import model
 from medback_core.errors import MedbackError
 from medback_core.session import Session
-from medback_tui.plan_facts import PlanFacts, Wish, make_plans
+from medback_tui.reading.plan_facts import PlanFacts, Wish, make_plans
 
 from .base import MainScreen
 

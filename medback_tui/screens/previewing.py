@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from textual.content import Content
 
-from medback_tui.jobs import Job, JobState
-from medback_tui.outcomes import outcome
-from medback_tui.state import SharedApp
+from medback_tui.jobs.outcomes import outcome
+from medback_tui.jobs.queue import Job, JobState
+from medback_tui.reading.state import SharedApp
 
 from .dialogs import Choice, Question
 

@@ -13,17 +13,17 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from medback_core import model
-from medback_core.plans import PlannedStep
-from medback_core.rating import NOTHING
-from medback_tui import operations
-from medback_tui.facts import Facts
-from medback_tui.jobs import Job
-from medback_tui.keys import quiet, shown
-from medback_tui.plan_facts import EVERYTHING, PlanFacts, Scope, Wish
+from medback_core.coverage.countable import NOTHING
+from medback_core.restoring.plan import PlannedStep
+from medback_tui.jobs import operations
+from medback_tui.jobs.queue import Job
+from medback_tui.look.keys import quiet, shown
+from medback_tui.look.words import name
+from medback_tui.reading.facts import Facts
+from medback_tui.reading.plan_facts import EVERYTHING, PlanFacts, Scope, Wish
 from medback_tui.widgets.empty import EmptyState
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.plan_list import PlanList, PlanRow
-from medback_tui.words import name
 
 from . import restoring
 from .dialogs import confirm

@@ -11,15 +11,15 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from medback_tui import operations, upkeep
-from medback_tui.facts import Facts, SourceFacts
-from medback_tui.keys import quiet, shown
+from medback_tui.jobs import operations, upkeep
+from medback_tui.look.keys import quiet, shown
+from medback_tui.look.words import age, ago, counted, name, number, percent, plural, size
+from medback_tui.reading.facts import Facts, SourceFacts
 from medback_tui.widgets.columns import Cell, Column, Span
 from medback_tui.widgets.coverage_bar import bar
 from medback_tui.widgets.empty import EmptyState
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
-from medback_tui.words import age, ago, counted, name, number, percent, plural, size
 
 from . import keeping
 from .base import MainScreen

@@ -12,16 +12,16 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from medback_core.model import Target, TargetState
-from medback_tui import operations
-from medback_tui.facts import Facts, TargetFacts
-from medback_tui.keys import quiet, shown
-from medback_tui.sizes import not_a_size, parse_size
+from medback_tui.jobs import operations
+from medback_tui.look.keys import quiet, shown
+from medback_tui.look.sizes import not_a_size, parse_size
+from medback_tui.look.words import STATES, age, ago, counted, name, number, plural, size
+from medback_tui.reading.facts import Facts, TargetFacts
 from medback_tui.widgets.columns import Cell, Column, Span
 from medback_tui.widgets.coverage_bar import room_bar
 from medback_tui.widgets.empty import EmptyState
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
-from medback_tui.words import STATES, age, ago, counted, name, number, plural, size
 
 from . import backing_up, keeping
 from .base import MainScreen

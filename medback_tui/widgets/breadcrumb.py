@@ -13,9 +13,9 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from medback_tui.facts import Facts
-from medback_tui.listing import Listing, Place
-from medback_tui.words import ago, name, number
+from medback_tui.look.words import ago, name, number
+from medback_tui.reading.facts import Facts
+from medback_tui.reading.listing import Listing, Place
 
 from .columns import Span
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from medback_tui.facts import Shares
+from medback_tui.reading.facts import Shares
 
 from .columns import Span
 

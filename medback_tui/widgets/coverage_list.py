@@ -7,10 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from medback_core.browsing import DirectoryView, FileCoverage
+from medback_core.coverage.tree import DirectoryView, FileCoverage
 from medback_core.model import Count
-from medback_tui.listing import Listing, Place, View, of_copies, shares_of
-from medback_tui.words import age, name, number, plural, size
+from medback_tui.look.words import age, name, number, plural, size
+from medback_tui.reading.listing import Listing, Place, View, of_copies, shares_of
 
 from .columns import Cell, Column, Span
 from .coverage_bar import bar, glyph, glyph_of

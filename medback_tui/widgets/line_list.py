@@ -15,7 +15,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from medback_tui.keys import quiet
+from medback_tui.look.keys import quiet
 
 from .columns import Cell, Column, Span, row_strip, visible
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Generic, TypeVar
 from textual import on
 from textual.binding import BindingType
 
-from medback_tui.keys import quiet
+from medback_tui.look.keys import quiet
 
 from .columns import Cell, Column
 from .line_list import LineList

@@ -14,8 +14,8 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from medback_tui.facts import Facts
-from medback_tui.words import number, size
+from medback_tui.look.words import number, size
+from medback_tui.reading.facts import Facts
 
 from .columns import Span
 from .coverage_bar import bar

@@ -29,7 +29,7 @@ def walk(root: str) -> None:
 
 def coverage(path: str) -> None:
     """The slowest of 200 directories, the roots and what lies right below them included."""
-    from medback_core import coverage as operation
+    from medback_core.coverage import totals as operation
     from medback_core import session as db
 
     with db.open_session(Path(path)) as session:
@@ -86,7 +86,7 @@ async def app(path: str) -> None:
 
     from medback_core.model import Progress
     from medback_tui.app import MedbackApp
-    from medback_tui.jobs import Job
+    from medback_tui.jobs.queue import Job
     from medback_tui.widgets.coverage_list import CoverageList
 
     drawn: list[float] = []

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cli.shell import Shell
-from medback_core import demo as demo_operation
+from medback_core.demo import story as demo_operation
 from medback_core.cli import running
 from medback_core.cli.outcome import Outcome
 from worlds import tree, write_tree

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from medback_core import disk
-from medback_core.backup import back_up
+from medback_core.backing_up.back_up import back_up
 from medback_core.errors import DriveGone, NeedsAnswer, Refused
 from medback_core.model import DamageFound, FileDone, Progress, Skipped, Standing, TargetState
 from medback_core.pace import Pace
 from medback_core.session import copies_on, list_sources, list_targets, troubled
 from medback_core.sidecar import parse
-from medback_core.targets import set_target
+from medback_core.drives.open import set_target
 from worlds import MTIME, add, back, counted, new_session, photos, rescan, run, tree, write_tree
 
 FILES = {"a.txt": 100, "sub/b.bin": 3000, "sub/deep/c": 5000, "empty": 0}

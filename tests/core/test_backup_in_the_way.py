@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from medback_core import disk, reclaim as reclaiming
-from medback_core.backup import back_up
-from medback_core.discover import discover
+from medback_core import disk
+from medback_core.upkeep import reclaim as reclaiming
+from medback_core.backing_up.back_up import back_up
+from medback_core.backing_up.discover import discover
 from medback_core.model import Excluded, FileDone, Skipped, Warned
-from medback_core.reclaim import reclaim
+from medback_core.upkeep.reclaim import reclaim
 from medback_core.session import copies_on, list_targets
 from medback_core.sidecar import parse
-from medback_core.verify import verify
+from medback_core.upkeep.verify_target import verify
 from worlds import add, back, counted, new_session, photos, rescan, run, write_tree
 
 FILES = {"a/one": b"one", "a/two": b"two", "b/three": b"three", "b/four": b"four"}

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from medback_core import disk
-from medback_core.backup import back_up
+from medback_core.backing_up.back_up import back_up
 from medback_core.disk import errands, workers
 from medback_core.model import DamageFound, FileDone, Skipped
 from medback_core.session import copies_on, list_targets
-from medback_core.restore import restore
+from medback_core.restoring.restore import restore
 from worlds import add, back, new_session, run, tree
 
 

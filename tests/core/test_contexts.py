@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from medback_core import disk
-from medback_core.contexts import add_restore_context, context_of, write_restore
+from medback_core.contexts.write import add_restore_context, context_of, write_restore
 from medback_core.errors import Refused
 from medback_core.model import Skipped, Standing, TargetState, Warned
-from medback_core.restore import finish_restore, restore, restore_status
+from medback_core.restoring.restore import finish_restore, restore, restore_status
 from medback_core.session import (
     Session,
     copies_on,
@@ -29,7 +29,7 @@ from medback_core.session import (
     source_by_path,
     target_by_id,
 )
-from medback_core.targets import set_target
+from medback_core.drives.open import set_target
 from worlds import Ran, add, back, new_session, rescan, run, write_tree
 
 FILES = {"a.txt": 100, "sub/b.bin": 3000, "sub/deep/c": 5000, "empty": 0}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import session_rows as rows
 import worlds
-from medback_core import coverage as operation
+from medback_core.coverage import totals as operation
 from medback_core import session as db
 from medback_core.errors import Refused
 from medback_core.model import Count, Source, Standing, Target, TargetState

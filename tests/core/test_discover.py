@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from medback_core import disk, hashing
-from medback_core.discover import discover
+from medback_core.backing_up.discover import discover
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import DamageFound, Excluded, Progress, Skipped, Standing, Warned
 from medback_core.session import (
@@ -355,7 +355,7 @@ def test_a_family_drive_keeps_its_id_and_its_files_are_read(world, reads):
 
 
 def test_claims_of_others_end_with_a_look(world):
-    from medback_core.contexts import add_restore_context, write_restore
+    from medback_core.contexts.write import add_restore_context, write_restore
 
     session, tmp = world
     back(session, tmp / "t1")
@@ -371,7 +371,7 @@ def test_claims_of_others_end_with_a_look(world):
 
 
 def test_cancelling_keeps_what_is_recorded_and_running_again_ends_the_same(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("medback_core.discover._BATCH", 5)
+    monkeypatch.setattr("medback_core.backing_up.discover._BATCH", 5)
     monkeypatch.setattr("medback_core.pace.TICK", -1.0)
     files: dict[str | bytes, bytes | int] = {f"d{number // 4}/{number}": 60 for number in range(40)}
     write_tree(tmp_path / "photos", files)

@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 
 from medback_core import disk
-from medback_core.backup import back_up
-from medback_core.contexts import add_restore_context, write_restore
-from medback_core.discover import discover
+from medback_core.backing_up.back_up import back_up
+from medback_core.contexts.write import add_restore_context, write_restore
+from medback_core.backing_up.discover import discover
 from medback_core.errors import DriveGone, NeedsAnswer
 from medback_core.model import CopyGone, DamageFound, TargetState
-from medback_core.reclaim import reclaim
-from medback_core.repair import repair
-from medback_core.restore import restore
+from medback_core.upkeep.reclaim import reclaim
+from medback_core.upkeep.repair import repair
+from medback_core.restoring.restore import restore
 from medback_core.session import Session, find_source, list_gone, list_targets, open_session
 from medback_core.sidecar import Trust, parse, render
-from medback_core.targets import resolve_target, set_target
-from medback_core.verify import verify
-from medback_core.whereabouts import where_is
+from medback_core.drives.open import resolve_target, set_target
+from medback_core.upkeep.verify_target import verify
+from medback_core.coverage.where_is import where_is
 from worlds import MTIME, add, back, counted, photos, run, tree, write_tree
 
 

@@ -8,9 +8,9 @@ from itertools import combinations
 
 import pytest
 
-from medback_core import hitting_set
+from medback_core.planning import hitting_set
 from medback_core.model import Count
-from medback_core.planning import Loss, every_single_and_pair, plan_targets, what_if
+from medback_core.planning.restore_order import Loss, every_single_and_pair, plan_targets, what_if
 
 World = dict[frozenset[int], Count]
 ACTIVE, RETIRED, SUSPECT = 0, 1, 2

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 import session_rows as rows
 import worlds
-from medback_core import plans
+from medback_core.restoring import plan as plans
 from medback_core import session as db
 from medback_core.errors import Refused
 from medback_core.model import Count, Source, Standing, Target, TargetState
-from medback_core.plans import PlanSummary, next_target, restore_plan, what_if, what_if_every
+from medback_core.restoring.plan import PlanSummary, next_target, restore_plan, what_if, what_if_every
 from medback_core.session import Session
 
 random_sessions = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from medback_core import hashing, model, walk
+from medback_core import hashing, model
+from medback_core.scanning import walk
 from medback_core import session as db
 from medback_core.errors import Refused
 from medback_core.model import RebuildSummary, Standing, TargetState, Warned
-from medback_core.rebuild import rebuild, rebuilt_session
+from medback_core.upkeep.rebuild import rebuild, rebuilt_session
 from source_world import OLD, World
 
 
@@ -140,7 +141,7 @@ def test_only_a_new_session_is_filled(world: World) -> None:
 
 
 def test_a_target_given_is_introduced(world: World) -> None:
-    from medback_core.backup import back_up
+    from medback_core.backing_up.back_up import back_up
 
     world.fill(["a", "sub/b"])
     world.add()

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from medback_core import disk, model
-from medback_core.contexts import add_restore_context, write_restore
-from medback_core.discover import discover
+from medback_core.contexts.write import add_restore_context, write_restore
+from medback_core.backing_up.discover import discover
 from medback_core.errors import DriveGone, Refused, UsageError
 from medback_core.model import Conflict, DamageFound, FileDone, Skipped, SourceRefused, Standing
 from medback_core.pace import Pace
-from medback_core.restore import restore, restore_status
+from medback_core.restoring.restore import restore, restore_status
 from medback_core.session import (
     Session,
     copies_on,

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from medback_core import hashing
-from medback_core.contexts import add_restore_context, write_restore
+from medback_core.contexts.write import add_restore_context, write_restore
 from medback_core.errors import Refused
 from medback_core.model import TargetState, Unrestored
-from medback_core.restore import finish_restore, restore, restore_status
+from medback_core.restoring.restore import finish_restore, restore, restore_status
 from medback_core.session import Session, has_expected, open_session
-from medback_core.targets import set_target
+from medback_core.drives.open import set_target
 from worlds import Ran, add, back, new_session, photos, rescan, run, write_tree
 
 FILES = {"a.txt": 100, "sub/b.bin": 3000, "sub/deep/c": 5000, "twin 1": b"the same", "sub/twin 2": b"the same"}

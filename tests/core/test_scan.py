@@ -12,7 +12,9 @@ from typing import cast
 
 import pytest
 
-from medback_core import disk, hashing, listing, model, sources, pace, walk
+from medback_core import disk, hashing, model, pace
+from medback_core.scanning import sources, walk
+from medback_core.sources import entries as listing
 from medback_core import session as db
 from medback_core.sidecar import whole as sidecar_is_whole
 from medback_core.model import DamageFound, Event, Excluded, Skipped, Standing, Trouble, Warned

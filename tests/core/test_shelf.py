@@ -14,7 +14,7 @@ import session_rows as rows
 from medback_core import session as db
 from medback_core.model import Count, Source, Target, TargetState
 from medback_core.session import Session
-from medback_core.shelf import lacking
+from medback_core.coverage.shelf_room import lacking
 from worlds import add, back, new_session, write_tree
 
 

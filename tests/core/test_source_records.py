@@ -13,7 +13,7 @@ from medback_core import disk, model
 from medback_core import session as db
 from medback_core.errors import Refused
 from medback_core.model import DamageFound, Skipped, Standing, TargetState, Trouble, Warned
-from medback_core.source_records import mounted_sources
+from medback_core.sources.sidecars import mounted_sources
 from source_world import OLD, World
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from medback_core import disk, model, sources
+from medback_core import disk, model
+from medback_core.scanning import sources
 from medback_core import session as db
 from medback_core.errors import Refused, UsageError
 from medback_core.model import ScanSummary, Warned
-from medback_core.source_identity import metadata_at
+from medback_core.sources.identity import metadata_at
 from source_world import World
 
 

@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 
 from medback_core import model
-from medback_core.contexts import add_restore_context, write_restore
-from medback_core.discover import discover
+from medback_core.contexts.write import add_restore_context, write_restore
+from medback_core.backing_up.discover import discover
 from medback_core.errors import Refused
 from medback_core.model import DamageFound, FileDone, Progress, TargetState, Warned
-from medback_core.prove import prove
-from medback_core.reclaim import reclaim
-from medback_core.repair import repair
-from medback_core.restore import restore
+from medback_core.upkeep.prove import prove
+from medback_core.upkeep.reclaim import reclaim
+from medback_core.upkeep.repair import repair
+from medback_core.restoring.restore import restore
 from medback_core.session import Session, list_targets, open_session
 from medback_core.sidecar import parse
-from medback_core.target_records import Recorder
-from medback_core.targets import set_target
-from medback_core.verify import verify
-from medback_core.whereabouts import where_is
+from medback_core.drives.sidecars import Recorder
+from medback_core.drives.open import set_target
+from medback_core.upkeep.verify_target import verify
+from medback_core.coverage.where_is import where_is
 from worlds import MTIME, add, back, counted, new_session, photos, rescan, run, tree, write_tree
 
 

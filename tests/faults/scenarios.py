@@ -9,19 +9,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medback_core.backup import back_up
-from medback_core.contexts import add_restore_context, write_restore
-from medback_core.discover import discover
+from medback_core.backing_up.back_up import back_up
+from medback_core.contexts.write import add_restore_context, write_restore
+from medback_core.backing_up.discover import discover
 from medback_core.errors import Refused
 from medback_core.model import Event, TargetState
-from medback_core.rebuild import rebuild, rebuilt_session
-from medback_core.reclaim import reclaim
-from medback_core.repair import repair
-from medback_core.restore import restore
+from medback_core.upkeep.rebuild import rebuild, rebuilt_session
+from medback_core.upkeep.reclaim import reclaim
+from medback_core.upkeep.repair import repair
+from medback_core.restoring.restore import restore
 from medback_core.session import Session, open_session
-from medback_core.sources import add_source, change_source, forget_source, update
-from medback_core.targets import set_target
-from medback_core.verify import verify
+from medback_core.scanning.sources import add_source, change_source, forget_source, update
+from medback_core.drives.open import set_target
+from medback_core.upkeep.verify_target import verify
 from worlds import MTIME, run, write_tree
 
 Step = Callable[[Session, Path], Iterator[Event]]

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from medback_core import disk, model
-from medback_core.backup import back_up
-from medback_core.discover import discover
+from medback_core.backing_up.back_up import back_up
+from medback_core.backing_up.discover import discover
 from medback_core.model import DamageFound, Skipped
-from medback_core.reclaim import reclaim
-from medback_core.restore import restore
+from medback_core.upkeep.reclaim import reclaim
+from medback_core.restoring.restore import restore
 from medback_core.session import Session, open_session
-from medback_core.verify import verify
+from medback_core.upkeep.verify_target import verify
 from worlds import MTIME, add, back, counted, new_session, rescan, run, tree, write_tree
 
 

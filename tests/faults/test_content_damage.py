@@ -12,11 +12,11 @@ import pytest
 
 from faults.table import FULL, Row
 from medback_core.model import DamageFound
-from medback_core.rebuild import rebuild
-from medback_core.repair import repair
-from medback_core.restore import restore
+from medback_core.upkeep.rebuild import rebuild
+from medback_core.upkeep.repair import repair
+from medback_core.restoring.restore import restore
 from medback_core.session import Session
-from medback_core.verify import verify
+from medback_core.upkeep.verify_target import verify
 from worlds import add, back, new_session, rescan, run, tree, write_tree
 
 ROUNDS = 4 if FULL else 1

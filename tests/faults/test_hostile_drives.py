@@ -21,11 +21,11 @@ import pytest
 from core.sidecar.test_hostile_xml import ATTACKS
 from faults.table import Row, sampled
 from medback_core import disk
-from medback_core.backup import back_up
+from medback_core.backing_up.back_up import back_up
 from medback_core.cli import main
-from medback_core.contexts import add_restore_context
+from medback_core.contexts.write import add_restore_context
 from medback_core.disk import portable
-from medback_core.discover import discover
+from medback_core.backing_up.discover import discover
 from medback_core.errors import MedbackError, Refused
 from medback_core.model import (
     Conflict,
@@ -38,12 +38,12 @@ from medback_core.model import (
     Unrepairable,
     Warned,
 )
-from medback_core.prove import prove
-from medback_core.repair import repair
-from medback_core.restore import restore
+from medback_core.upkeep.prove import prove
+from medback_core.upkeep.repair import repair
+from medback_core.restoring.restore import restore
 from medback_core.session import Session, copies_on, list_targets
 from medback_core.sidecar import parse
-from medback_core.verify import verify
+from medback_core.upkeep.verify_target import verify
 from worlds import MTIME, add, back, counted, new_session, run, tree, write_tree
 
 MEDBACK = "import sys; from medback_core.cli import main; sys.exit(main())"

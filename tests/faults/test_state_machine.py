@@ -16,19 +16,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from faults.shelf import DRIVES, SOURCES, STATES, Shelf, Step, identity
 from faults.table import FULL, Row
 from medback_core import model
-from medback_core.backup import back_up
-from medback_core.contexts import add_restore_context, write_restore
-from medback_core.discover import discover
+from medback_core.backing_up.back_up import back_up
+from medback_core.contexts.write import add_restore_context, write_restore
+from medback_core.backing_up.discover import discover
 from medback_core.model import DamageFound, ScanSummary, SourceRefused
-from medback_core.rebuild import rebuild
-from medback_core.reclaim import reclaim
-from medback_core.repair import repair
-from medback_core.restore import restore
+from medback_core.upkeep.rebuild import rebuild
+from medback_core.upkeep.reclaim import reclaim
+from medback_core.upkeep.repair import repair
+from medback_core.restoring.restore import restore
 from medback_core.session import list_sources, list_targets, open_session
 from medback_core.session.expected import wanted_files
-from medback_core.sources import add_source, update
-from medback_core.targets import set_target
-from medback_core.verify import verify
+from medback_core.scanning.sources import add_source, update
+from medback_core.drives.open import set_target
+from medback_core.upkeep.verify_target import verify
 from worlds import run
 
 NAMES = ("x", "y", "z", "a/x", "a/y", "b/z", "a/c/x", "a/c/y")

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from medback_core import disk, model
-from medback_core.backup import back_up
+from medback_core.backing_up.back_up import back_up
 from medback_core.model import Identity, Standing
-from medback_core.reclaim import reclaim
-from medback_core.repair import repair
-from medback_core.restore import restore
+from medback_core.upkeep.reclaim import reclaim
+from medback_core.upkeep.repair import repair
+from medback_core.restoring.restore import restore
 from medback_core.session import Session, copies_on, list_targets
 from medback_core.sidecar import parse
-from medback_core.sources import update
-from medback_core.verify import verify
+from medback_core.scanning.sources import update
+from medback_core.upkeep.verify_target import verify
 from worlds import MTIME, add, back, counted, new_session, rescan, run, write_tree
 
 

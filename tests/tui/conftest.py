@@ -12,7 +12,7 @@ import pytest
 from medback_core import model
 from medback_core.model import Event, Progress
 from medback_core.session import Session
-from medback_tui import jobs
+from medback_tui.jobs import queue as jobs
 from medback_tui.app import MedbackApp
 from tui import worlds
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from medback_core import session as db
 from medback_core.model import Count, Target
-from medback_tui.advice import Help, next_step
-from medback_tui.facts import read_facts
-from medback_tui.listing import Place, View, read_listing
+from medback_tui.reading.advice import Help, next_step
+from medback_tui.reading.facts import read_facts
+from medback_tui.reading.listing import Place, View, read_listing
 from medback_tui.sample import add_copies, add_files, add_source, add_target
 
 

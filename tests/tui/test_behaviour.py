@@ -13,9 +13,9 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
 from medback_core.model import TargetState
-from medback_tui import operations
+from medback_tui.jobs import operations
 from medback_tui.app import MedbackApp
-from medback_tui.jobs import JobState
+from medback_tui.jobs.queue import JobState
 from medback_tui.screens.coverage import CoverageScreen
 from medback_tui.screens.dialogs import Question
 from medback_tui.screens.make_target import MakeTarget
@@ -82,8 +82,8 @@ async def two_copies(pilot: Pilot[int], app: MedbackApp, photos: Path, drives: t
 
 async def see_drives(pilot: Pilot[int], app: MedbackApp) -> None:
     """What the watch would have told."""
-    from medback_tui.drives import DriveWatch
-    from medback_tui.watching import DrivesSeen
+    from medback_tui.reading.drives import DriveWatch
+    from medback_tui.reading.watching import DrivesSeen
 
     assert app.facts is not None
     app.post_message(DrivesSeen(DriveWatch().look([row.target for row in app.facts.targets])))

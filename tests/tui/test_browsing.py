@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from medback_tui import operations
+from medback_tui.jobs import operations
 from medback_tui.app import MedbackApp
-from medback_tui.listing import Place
+from medback_tui.reading.listing import Place
 from medback_tui.screens.coverage import CoverageScreen
 from medback_tui.screens.pick import PickDirectory
 from medback_tui.screens.restore import RestoreScreen

@@ -8,10 +8,10 @@ from pathlib import Path
 from medback_core import model
 from medback_core.errors import Refused
 from medback_core.model import Progress
-from medback_core.rebuild import rebuilt_session
+from medback_core.upkeep.rebuild import rebuilt_session
 from medback_core.session import list_sources
 from medback_tui.app import MedbackApp
-from medback_tui.jobs import Job, JobState
+from medback_tui.jobs.queue import Job, JobState
 from medback_tui.sample import add_source
 from medback_tui.screens.dialogs import Question
 from tui import worlds

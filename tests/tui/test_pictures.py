@@ -11,8 +11,8 @@ from textual.pilot import Pilot
 from medback_core import model
 from medback_core.model import Progress
 from medback_tui.app import MedbackApp
-from medback_tui.drives import Drives
-from medback_tui.jobs import Job
+from medback_tui.reading.drives import Drives
+from medback_tui.jobs.queue import Job
 from tui import worlds
 from tui.waiting import settle, until
 

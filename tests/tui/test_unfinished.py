@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from medback_tui import operations, upkeep
+from medback_tui.jobs import operations, upkeep
 from medback_tui.app import MedbackApp
-from medback_tui.jobs import Job
+from medback_tui.jobs.queue import Job
 from medback_tui.screens.dialogs import Question
-from medback_tui.unfinished import Unfinished, remade
+from medback_tui.jobs.unfinished import Unfinished, remade
 from tui.waiting import jobs_done, settle, text_of, until
 
 OpenApp = Callable[..., MedbackApp]

@@ -9,9 +9,9 @@ from pathlib import Path
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, TextArea
 
-from medback_tui import operations
+from medback_tui.jobs import operations
 from medback_tui.app import MedbackApp
-from medback_tui.jobs import JobState
+from medback_tui.jobs.queue import JobState
 from medback_tui.screens.dialogs import Question
 from medback_tui.screens.file_list import FileList
 from medback_tui.screens.form import Form

@@ -8,10 +8,11 @@ import pytest
 
 from medback_core import model
 from medback_core.errors import Refused
-from medback_tui import operations, upkeep, words
-from medback_tui.jobs import JobState, note_of
-from medback_tui.outcomes import outcome
-from medback_tui.sizes import not_a_size, parse_size
+from medback_tui.jobs import operations, upkeep
+from medback_tui.look import words
+from medback_tui.jobs.queue import JobState, note_of
+from medback_tui.jobs.outcomes import outcome
+from medback_tui.look.sizes import not_a_size, parse_size
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def target(
     Until it is full, those with the fewest copies first, then the largest. A drive that is no target yet becomes
     one, after a question. Every copy is read back before it counts.
     """
-    from medback_core.backup import back_up
+    from medback_core.backing_up.back_up import back_up
 
     where = run.directory(path)
     sizes = {
@@ -192,7 +192,7 @@ def _offer_room(run: Run, summary: BackupSummary) -> None:
 def _where_to(session: Session, summary: BackupSummary) -> str:
     """The known drive that can take most of it, to be plugged in next."""
     from medback_core import session as db
-    from medback_core.shelf import lacking
+    from medback_core.coverage.shelf_room import lacking
 
     could_take = lacking(session).could_take
     others = [t for t in db.list_targets(session) if t.key != summary.target.key and could_take.get(t.key)]
@@ -218,7 +218,7 @@ def discover(
     Every file of yours that is found there counts as a copy. For drives filled by rsync, by hand, or by another
     program of the family. Nothing is copied.
     """
-    from medback_core.discover import discover as operation
+    from medback_core.backing_up.discover import discover as operation
 
     where = run.directory(path)
     with run.session() as session:

@@ -31,7 +31,7 @@ def demo(run: Run, directory: bytes | None, headless: bool, keep: bool) -> None:
     session DB of its own. Without a terminal, or with --headless: back up, change files, lose a drive, plan,
     restore, and check that all came back, byte for byte.
     """
-    from medback_core import demo as operation
+    from medback_core.demo import story as operation
 
     where = Path(os.fsdecode(os.path.abspath(directory))) if directory is not None else _temporary()
     removed = directory is None and not keep
@@ -52,7 +52,7 @@ def demo(run: Run, directory: bytes | None, headless: bool, keep: bool) -> None:
 
 
 def _tell(run: Run, where: Path, *, kept: bool) -> None:
-    from medback_core.demo import DemoChecked, demo_story
+    from medback_core.demo.story import DemoChecked, demo_story
 
     told: list[str] = []
     checks: list[DemoChecked] = []

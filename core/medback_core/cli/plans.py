@@ -19,8 +19,8 @@ from .words import ago, counted, plural, shown, size
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from medback_core.coverage import CopyView, Coverage, FileWhereabouts
-    from medback_core.plans import PlanSummary, TargetsLoss
+    from medback_core.coverage.totals import CopyView, Coverage, FileWhereabouts
+    from medback_core.restoring.plan import PlanSummary, TargetsLoss
     from medback_core.session import Session
 
 SOURCE = click.option("--source", metavar="ALIAS", help="Only this source.")
@@ -29,7 +29,7 @@ BELOW = click.option("--path", type=PATH, metavar="PATH", help="Only at and belo
 
 def named_targets(session: Session, words: Iterable[str]) -> list[Target]:
     """The targets these words name. Raises Refused."""
-    from medback_core.targets import resolve_target
+    from medback_core.drives.open import resolve_target
 
     found = []
     for word in words:
@@ -67,7 +67,7 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
 
     Files and bytes by number of copies, in all and by directory, and what is below the wanted number.
     """
-    from medback_core import coverage as operation
+    from medback_core.coverage import totals as operation
 
     with run.session() as session:
         result = run.outcome.result
@@ -121,7 +121,7 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
 
 def _coverage(session: Session, source: str | None, path: bytes, depth: int) -> Coverage:
     """The coverage of a directory, or of the one file of that name."""
-    from medback_core import coverage as operation
+    from medback_core.coverage import totals as operation
 
     try:
         return operation.coverage(session, source=source, path=path, depth=depth)
@@ -173,7 +173,7 @@ def whereis(run: Run, paths: tuple[bytes, ...], source: str | None, deleted: boo
     On which targets, under which path there, last verified when. PATH is absolute, or relative to --source; a
     directory stands for all files in it.
     """
-    from medback_core.coverage import where_is
+    from medback_core.coverage.totals import where_is
 
     with run.session() as session:
         found = where_is(session, paths, source=source, deleted=deleted)
@@ -225,7 +225,7 @@ def what_if(run: Run, words: tuple[str, ...]) -> None:
     Lost is what has no copy on any other target, and is gone for good if its source dies too; weakened is what keeps
     one and is below its wanted number. Without a target: every single one and every pair, the worst first.
     """
-    from medback_core import plans as operation
+    from medback_core.restoring import plan as operation
 
     with run.session() as session:
         result = run.outcome.result
@@ -308,7 +308,7 @@ def plan(
     The fewest that do, in the order to plug them in: the most bytes soonest, suspect ones last, lost ones never. What
     no target can bring stands first.
     """
-    from medback_core.plans import PlanSummary, restore_plan
+    from medback_core.restoring.plan import PlanSummary, restore_plan
 
     with run.session() as session:
         found = run.follow(

@@ -63,7 +63,7 @@ def write_restore(run: Run, path: bytes) -> None:
 
     One readable XML file: every name, size and hash, and where the copies are.
     """
-    from medback_core.contexts import write_restore as operation
+    from medback_core.contexts.write import write_restore as operation
 
     where = os.path.abspath(path)
     parent = os.path.dirname(where)
@@ -89,7 +89,7 @@ def add_restore_context(run: Run, path: bytes, maps: tuple[tuple[bytes, bytes], 
 
     What it names is to be restored, from the targets it names. People may edit the file; an error names the line.
     """
-    from medback_core.contexts import add_restore_context as operation
+    from medback_core.contexts.write import add_restore_context as operation
 
     if not os.path.lexists(path):
         raise Refused("no-such-path", f"{shown(path)} does not exist")
@@ -124,8 +124,8 @@ def restore_status(
     run: Run, to: bytes | None, source: str | None, path: bytes | None, unrestored: bool, done: bool
 ) -> None:
     """Show what is not restored yet, and what to plug in."""
-    from medback_core import restoring_status as operation
     from medback_core.model import Unrestored
+    from medback_core.restoring import status as operation
 
     with run.session() as session:
         if done:
@@ -205,7 +205,7 @@ def restore(
     TARGET is a directory, an id or a label. Files are found by size and hash, and checked while they are copied. The
     target is only read.
     """
-    from medback_core.restore import restore as operation
+    from medback_core.restoring.restore import restore as operation
 
     with run.session() as session:
         found = run.follow(
@@ -228,7 +228,7 @@ def restore(
 
 def _so_far(run: Run, session: Session, word: str) -> RestoreSummary | None:
     """What a restore that ended early brought back."""
-    from medback_core.targets import resolve_target
+    from medback_core.drives.open import resolve_target
 
     known, path = resolve_target(session, word)
     if known is None and path is not None:

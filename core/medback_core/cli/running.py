@@ -56,7 +56,7 @@ class Run:
             for note in session.notes:
                 self.warn(note)
             if rebuild and session.needs_rebuild:
-                from medback_core.rebuild import rebuild as rebuild_from_sidecars
+                from medback_core.upkeep.rebuild import rebuild as rebuild_from_sidecars
 
                 self.warn("there was no session DB: it is built anew from the sidecars of the sources")
                 scans, error = self.outcome.scans, self.outcome.error

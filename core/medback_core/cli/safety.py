@@ -17,7 +17,7 @@ def say_what_is_unsafe(run: Run, session: Session) -> None:
     """One line on what still needs a drive, and what to do about it."""
     if run.settings.json or run.settings.quiet or run.outcome.interrupted:
         return
-    from medback_core.coverage import safety
+    from medback_core.coverage.totals import safety
 
     safe = safety(session)
     if safe.unsafe.files:

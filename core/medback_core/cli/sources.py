@@ -114,7 +114,7 @@ def add_src(
     """
     if (directory is None) == (srd_dir is None):
         raise UsageError("give the directory once: `medback add-src DIR` or `--srd-dir DIR`")
-    from medback_core.sources import add_source
+    from medback_core.scanning.sources import add_source
 
     path = run.directory(directory or srd_dir or b"")
     with run.session() as session:
@@ -171,7 +171,7 @@ def set_source(
     """Change a source: its name, place, copies, excludes."""
     if new_alias is None and path is None and copies is None and not excludes and not dropped:
         raise UsageError("say what to change: --alias, --path, --copies, --exclude or --no-exclude")
-    from medback_core.sources import change_source
+    from medback_core.scanning.sources import change_source
 
     with run.session() as session:
         changed = change_source(
@@ -201,8 +201,8 @@ def remove_src(run: Run, alias: str) -> None:
 
     No file is deleted, and no copy of it becomes disposable; add-src takes it up again.
     """
+    from medback_core.scanning.sources import forget_source
     from medback_core.session import find_source
-    from medback_core.sources import forget_source
 
     with run.session() as session:
         before = source_json(session, find_source(session, alias))
@@ -238,7 +238,7 @@ def update(
 
     A source that looks unmounted, or of which more than a quarter vanished or changed, is refused and kept as it was.
     """
-    from medback_core import sources as operation
+    from medback_core.scanning import sources as operation
 
     with run.session() as session:
         run.follow(
@@ -264,9 +264,9 @@ def rebuild(run: Run, directories: tuple[bytes, ...]) -> None:
     DIR are sources, or targets that are plugged in; by default the sources the old session knew. The old DB is set
     aside. Nothing is hashed: files no sidecar knows are counted, and `medback update` hashes them.
     """
-    from medback_core.rebuild import rebuild as operation
-    from medback_core.rebuild import rebuilt_session
     from medback_core.session import default_path, listed_sources
+    from medback_core.upkeep.rebuild import rebuild as operation
+    from medback_core.upkeep.rebuild import rebuilt_session
 
     paths = [run.directory(path) for path in directories]
     where = Path(run.session_path or default_path()).expanduser().absolute()

@@ -34,7 +34,7 @@ def target_json(target: Target) -> dict[str, Any]:
 def listed_target(session: Session, target: Target) -> dict[str, Any]:
     """A target as `targets` lists it."""
     from medback_core import session as db
-    from medback_core.shelf import room_last_seen
+    from medback_core.coverage.shelf_room import room_last_seen
 
     held = db.held_by(session, target.key)
     return {
@@ -106,7 +106,7 @@ def set_target(run: Run, word: str, state: str | None, label: str | None, capaci
     """Change a target: its state, label, capacity."""
     if state is None and label is None and capacity is None:
         raise UsageError("say what to change: --state, --label or --capacity")
-    from medback_core import targets as operation
+    from medback_core.drives import open as operation
 
     with run.session() as session:
         limit = None
@@ -130,7 +130,7 @@ def set_target(run: Run, word: str, state: str | None, label: str | None, capaci
 def plugged_in(session: Session, path: bytes) -> Target | None:
     """The target this path is known as, for reporting on a run that ended early."""
     from medback_core import session as db
-    from medback_core.targets import identity_at
+    from medback_core.drives.open import identity_at
 
     identity = identity_at(os.path.abspath(path))
     return None if identity is None or not identity.id else db.target_by_id(session, identity.id)

@@ -29,7 +29,7 @@ def verify(run: Run, path: bytes, older_than: int | None, max_bytes: Size | None
     Stopped, or bounded by --max-bytes, the next verify goes on where it was; when all is read, the next one begins
     anew. A suspect target that is clean is active again.
     """
-    from medback_core.verify import verify as operation
+    from medback_core.upkeep.verify_target import verify as operation
 
     where = run.directory(path)
     with run.session() as session:
@@ -77,7 +77,7 @@ def repair(run: Run, path: bytes, from_target: str | None, dry_run: bool) -> Non
     PATH is a source or a target; good copies are taken from the sources and the targets that are plugged in. What was
     damaged is kept aside.
     """
-    from medback_core.repair import repair as operation
+    from medback_core.upkeep.repair import repair as operation
 
     where = run.directory(path)
     with run.session() as session:
@@ -103,7 +103,7 @@ def repair(run: Run, path: bytes, from_target: str | None, dry_run: bool) -> Non
 @click.option("--dry-run", is_flag=True, help="Show what would be freed, free nothing.")
 def reclaim(run: Run, target: str, old: bool, surplus: bool, dry_run: bool) -> None:
     """Free room on TARGET, after showing what goes. Never the last copy of anything that is still named."""
-    from medback_core.reclaim import reclaim as operation
+    from medback_core.upkeep.reclaim import reclaim as operation
 
     if not (old or surplus):
         raise UsageError("say what to free: --old, --surplus or both")
@@ -158,7 +158,7 @@ def prove(run: Run, source: str | None) -> None:
 
     In the sources and on the targets that are plugged in: do files that are taken for one content really agree?
     """
-    from medback_core.prove import prove as operation
+    from medback_core.upkeep.prove import prove as operation
 
     with run.session() as session:
         found = run.follow(operation(session, source=source), ProveSummary)

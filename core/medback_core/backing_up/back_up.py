@@ -1,0 +1,412 @@
+"""Copy the best files onto a target until it is full: stage, make durable, read back, name, record.
+
+What is recorded is durable and was read back equal; what was killed on the way is a temporary file, or a whole file
+with no record that the next run adopts.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+
+from medback_core import disk, model, names
+from medback_core.backing_up.batches import Going, Landing
+from medback_core.backing_up.layout import Layout, There, free_place
+from medback_core.backing_up.selection import choose_best
+from medback_core.coverage.shelf_room import lacking
+from medback_core.disk import ContentDiffers
+from medback_core.drives.check import look_at
+from medback_core.drives.context_file import write_contexts
+from medback_core.drives.open import Drive, open_drive, write_identity
+from medback_core.drives.room import room_on
+from medback_core.errors import Refused
+from medback_core.model import (
+    BackupSummary,
+    Count,
+    DamageFound,
+    Event,
+    Identity,
+    Progress,
+    Skipped,
+    SourceRefused,
+    Trouble,
+    Warned,
+)
+from medback_core.pace import Pace, reporting
+from medback_core.scanning.sources import update_sources
+from medback_core.session import (
+    Candidate,
+    Session,
+    best_chosen,
+    chosen,
+    counting_keys,
+    current_on,
+    find_source,
+    join,
+    list_sources,
+    mark_trouble,
+    paths_of_identity,
+    rank_candidates,
+)
+from medback_core.sources.sidecars import flush_sources, mounted_sources
+from medback_core.upkeep.reclaim import reclaimable
+
+_SMALL = disk.SMALL
+_BUNCH_BYTES = 8 << 20
+_FLUSH_EVERY = 600  # seconds between two writings of the sources' sidecars
+_PREVIEWED = 1000
+
+
+def back_up(
+    session: Session,
+    path: bytes,
+    *,
+    create: bool | None = None,
+    yes: bool = False,
+    label: str | None = None,
+    capacity: int | None = None,
+    reserve: int | None = None,
+    limit: int | None = None,
+    source: str | None = None,
+    update_first: bool = True,
+    fill: bool = True,
+    verify: bool = True,
+    dry_run: bool = False,
+    new_id: bool = False,
+    same_drive: bool = False,
+) -> Iterator[Event]:
+    """Copy the best files onto the target at `path`; ends with a BackupSummary.
+
+    Bounds in bytes: `reserve` to be left free, `limit` for this run, `capacity` for good. `source` is an alias.
+    Raises Refused, NeedsAnswer (nothing changed), DriveGone (what was recorded is kept).
+    """
+    with ExitStack() as stack:
+        stack.enter_context(disk.lock_session(os.fsencode(session.path)))
+        only = find_source(session, source).key if source is not None else None
+        drive = stack.enter_context(
+            open_drive(
+                session,
+                path,
+                write=not dry_run,
+                create=create,
+                yes=yes,
+                label=label,
+                capacity=capacity,
+                new_id=new_id,
+                same_drive=same_drive,
+            )
+        )
+        for note in drive.notes:
+            yield Warned(note)
+        if drive.identity.id and not drive.target.counts and not drive.is_new:
+            raise Refused(
+                "not-active",
+                f"the target {names.display_name(drive.target.name)} is {drive.target.state}: no copy there counts. "
+                "A clean `verify` makes a suspect one active again, `set-target --state active` any",
+            )
+        refused: set[str] = set()
+        if update_first and not dry_run:
+            here = mounted_sources(session)
+            for away in set(list_sources(session)) - set(here):
+                yield Warned(f"the source {names.display_name(away.alias)} is not there; its files are not copied now")
+            for event in update_sources(session, here):
+                if isinstance(event, SourceRefused):
+                    refused.add(event.alias)
+                if not isinstance(event, model.Summary):
+                    yield event
+        yield from look_at(session, drive)
+        sources = {
+            s.key: s.path
+            for s in mounted_sources(session)
+            if s.alias not in refused and (only is None or s.key == only)
+        }
+        run = _Run(session, drive, sources, verify, reserve, limit, fill)
+        if dry_run:
+            yield run.preview()
+            return
+        try:
+            yield from run.copy()
+        finally:
+            run.close()
+        yield from run.finish()
+        yield run.summary()
+
+
+class _Run:
+    """One backup onto one open drive."""
+
+    def __init__(
+        self,
+        session: Session,
+        drive: Drive,
+        sources: dict[int, bytes],
+        verify: bool,
+        reserve: int | None,
+        limit: int | None,
+        fill: bool,
+    ) -> None:
+        self.session = session
+        self.drive = drive
+        self.sources = sources
+        self.reserve = reserve
+        self.limit = limit
+        self.fill = fill
+        self.layout = Layout(session, drive)
+        self.landing = Landing(session, drive, self.layout, verify=verify)
+        self.tally = self.landing.tally
+        self.roots: dict[int, disk.Root] = {}
+        self.already_there = current_on(session, drive.target.key).files
+        self.total = Count()
+        self._pace = Pace()
+        self._flushed = time.monotonic()
+
+    def choose(self) -> Count:
+        """Rank and choose; returns what would go."""
+        candidates = rank_candidates(
+            self.session, self.drive.target.key, self.sources, counting_keys(self.session), fill=self.fill
+        )
+        room = room_on(
+            self.session,
+            self.drive,
+            files=candidates.files + self.already_there,
+            reserve=self.reserve,
+            limit=self.limit,
+        )
+        going = choose_best(self.session, room, candidates)
+        self.tally.full = going.files < candidates.files and self._bounded_by_room(room.free, candidates)
+        return going
+
+    def _bounded_by_room(self, free: int, candidates: Count) -> bool:
+        return self.limit is None or candidates.bytes > free
+
+    def preview(self) -> BackupSummary:
+        """What a run would do, without doing it."""
+        going = self.choose()
+        best = best_chosen(self.session, _PREVIEWED)
+        self.tally.copied, self.tally.copied_bytes = going.files, going.bytes
+        paths = tuple(os.path.join(self.sources[c.source], join(c.directory, c.name)) for c in best)
+        return self.summary(would_copy=paths)
+
+    # --- copying ---------------------------------------------------------------------------------------------------
+
+    def copy(self) -> Iterator[Event]:
+        self.total = self.choose()
+        if self.total.files:
+            yield Progress("copying", 0, 0, self.total.files, self.total.bytes)
+        for bunch in _bunches(chosen(self.session), self.drive.filesystem.group_sync):
+            if len(bunch) > 1:
+                yield from self._many(bunch)
+            else:
+                yield from self._one(bunch[0])
+            self.landing.read_ahead()
+            if self.landing.is_full:
+                yield from self.landing.publish_ready()
+                for candidate in self.landing.collect():
+                    yield from self._one(candidate)
+                self.landing.make_ready()
+            if self._pace.is_due():
+                yield self._progress(0, bunch[-1])
+            if time.monotonic() - self._flushed > _FLUSH_EVERY:
+                self._flushed = time.monotonic()
+                yield from flush_sources(self.session)
+        yield from self._publish()
+        for candidate in list(self.landing.taken):
+            yield from self._one(candidate)
+            if self.landing.is_full:
+                yield from self._publish()
+        yield from self._publish()
+
+    def _publish(self) -> Iterator[Event]:
+        for candidate in self.landing.collect():
+            yield from self._one(candidate)
+        yield from self.landing.publish()
+
+    def _many(self, bunch: list[Candidate]) -> Iterator[Event]:
+        """Stage small contents of one directory together; what that can't do goes alone."""
+        source, directory = bunch[0].source, bunch[0].directory
+        root = self._root(source)
+        alone = bunch
+        try:
+            with root.directory(directory) as handle:
+                where = self.layout.place_directory(source, directory)
+                is_new = self.drive.root.stat(where) is None
+                going = [c for c in bunch if self._is_free(join(where, c.name), is_new)]
+                self.landing.begin(where, handle, going)
+                begun = {c.identity for c in going}
+                alone = [c for c in bunch if c.identity not in begun]
+        except OSError:
+            pass  # each alone says what is wrong
+        for candidate in alone:
+            yield from self._one(candidate)
+
+    def _is_free(self, where: bytes, is_new: bool) -> bool:
+        return where not in self.landing.promised and (is_new or self.drive.root.stat(where) is None)
+
+    def _one(self, candidate: Candidate) -> Iterator[Event]:
+        """Stage one content, from the first of its paths that can be read."""
+        tried = [(candidate.source, join(candidate.directory, candidate.name))]
+        problem = yield from self._from_path(candidate, *tried[0], candidate.mode, candidate.mtime_ns)
+        if problem is None:
+            return
+        problems = [problem]
+        for source, path, row in paths_of_identity(self.session, candidate.identity):
+            if source in self.sources and (source, path) not in tried and row.trouble == 0:
+                problem = yield from self._from_path(candidate, source, path, row.mode, row.mtime_ns)
+                if problem is None:
+                    return
+                problems.append(problem)
+        yield from problems
+
+    def _from_path(
+        self, candidate: Candidate, source: int, path: bytes, mode: int, mtime_ns: int
+    ) -> Generator[Event, None, Event | None]:
+        """Stage one content from one of its paths; returns what was wrong with that path, None when it is done with."""
+        shown = os.path.join(self.sources[source], path)
+        try:
+            fd, status = self._root(source).open_file(path)
+        except OSError as error:
+            return Skipped(shown, error.strerror or "cannot be opened")
+        try:
+            if status.st_size != candidate.content.size or status.st_mtime_ns != mtime_ns:
+                return Skipped(shown, "changed since it was scanned; the next update takes it up")
+            try:
+                yield from self._stage(candidate, source, path, fd, mode, mtime_ns)
+            except ContentDiffers as differs:
+                return self._differs(candidate, source, path, status, os.fstat(fd), differs.actual)
+            except OSError as error:
+                return (yield from self._failed(error, shown))
+            return None
+        finally:
+            os.close(fd)
+
+    def _stage(
+        self, candidate: Candidate, source: int, path: bytes, fd: int, mode: int, mtime_ns: int
+    ) -> Iterator[Event]:
+        place = self.layout.place(source, path)
+        found = free_place(self.drive, self.landing.recorder, place, candidate.content, self.landing.promised)
+        if found.there is There.THE_SAME:
+            self.landing.adopt(candidate, source, path, found)
+            return
+        where, in_the_way = found.path, found if found.there in (There.OURS, There.ROTTEN) else None
+        group = self.landing.open()
+        if candidate.content.size <= _SMALL:
+            staged = group.stage_small_copy(where, fd, expected=candidate.content, mtime_ns=mtime_ns, mode=mode)
+        else:
+            steps = group.stage_copy(where, fd, expected=candidate.content, mtime_ns=mtime_ns, mode=mode)
+            staged = yield from reporting(steps, self._pace, lambda done: self._progress(done, candidate))
+        self.landing.add(Going(candidate, staged, where, path, source, mode, mtime_ns, in_the_way))
+
+    def _differs(
+        self,
+        candidate: Candidate,
+        source: int,
+        path: bytes,
+        before: os.stat_result,
+        after: os.stat_result,
+        actual: Identity,
+    ) -> Event:
+        """The bytes read are not those on record: a change under our hands, or damage."""
+        shown = os.path.join(self.sources[source], path)
+        moved = (before.st_size, before.st_mtime_ns, before.st_ctime_ns) != (
+            after.st_size,
+            after.st_mtime_ns,
+            after.st_ctime_ns,
+        )
+        if moved or actual.size != candidate.content.size:
+            return Skipped(shown, "changed while it was being copied; the next update takes it up")
+        kept = candidate.ctime_ns is not None and candidate.ctime_ns != after.st_ctime_ns
+        mark_trouble(self.session, source, path, Trouble.KEPT_TIME if kept else Trouble.DAMAGED)
+        words = "changed keeping its time" if kept else "damaged: its content is not what was recorded"
+        return DamageFound(shown, words + ", though size and time are the same")
+
+    def _failed(self, error: OSError, shown: bytes) -> Generator[Event, None, Event | None]:
+        """One file could not be put there; whether the drive can take others decides how it goes on. Returns what is
+        to be said of it, None when it is for lack of room."""
+        if self.landing.is_out_of_room(error):
+            yield from self._publish()  # what is staged already has its room
+            return None
+        return Skipped(shown, f"could not be copied: {error.strerror}")
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def finish(self) -> Iterator[Event]:
+        """The sources' sidecars, the drive's identity and its contexts."""
+        yield from flush_sources(self.session)
+        try:
+            write_identity(self.session, self.drive)
+            write_contexts(self.session, self.drive)
+        except (OSError, Refused) as error:
+            yield Warned(f"the restore context could not be written to the drive: {error}")
+
+    def summary(self, would_copy: tuple[bytes, ...] | None = None) -> BackupSummary:
+        """What was done; with `would_copy`, what the chosen candidates would make of it."""
+        room = room_on(self.session, self.drive, files=self.already_there, reserve=self.reserve, limit=None)
+        left = room.free if room.allowed is None else min(room.free, room.allowed)
+        lacks = lacking(self.session, self.drive.target, left, chosen=would_copy is not None)
+        tally = self.tally
+        old, surplus = reclaimable(self.session, self.drive, surplus=tally.full and lacks.below.files > 0)
+        return BackupSummary(
+            target=self.drive.target,
+            copied=tally.copied,
+            copied_bytes=tally.copied_bytes,
+            already_there=self.already_there + tally.already,
+            superseded=tally.superseded,
+            remaining=lacks.below.files,
+            remaining_bytes=lacks.below.bytes,
+            free_bytes=disk.describe(self.drive.root.path).free,
+            reclaimable_bytes=old + surplus,
+            surplus_bytes=surplus,
+            full=tally.full,
+            unproven=tally.unproven,
+            lacking_bytes=lacks.room_bytes,
+            would_copy=would_copy or (),
+        )
+
+    def close(self) -> None:
+        """Give back what is open; a batch that was not finished leaves nothing behind."""
+        self.landing.close()
+        for root in self.roots.values():
+            root.close()
+        self.roots.clear()
+
+    def _root(self, source: int) -> disk.Root:
+        root = self.roots.get(source)
+        if root is None:
+            root = self.roots[source] = disk.Root(self.sources[source])
+        return root
+
+    def _progress(self, done_of_this: int, candidate: Candidate) -> Progress:
+        return Progress(
+            "copying",
+            self.tally.copied + self.landing.staged_count,
+            self.tally.copied_bytes + self.landing.staged_bytes + done_of_this,
+            self.total.files,
+            self.total.bytes,
+            os.path.join(self.sources[candidate.source], candidate.directory, candidate.name),
+        )
+
+
+def _bunches(candidates: Iterator[Candidate], together: bool) -> Iterator[list[Candidate]]:
+    """Small contents that follow each other in one directory together, others alone."""
+    bunch: list[Candidate] = []
+    size = 0
+    for candidate in candidates:
+        small = together and candidate.content.size <= _SMALL
+        if bunch and (
+            not small
+            or candidate.directory != bunch[0].directory
+            or candidate.source != bunch[0].source
+            or len(bunch) >= disk.AT_ONCE
+            or size >= _BUNCH_BYTES
+        ):
+            yield bunch
+            bunch, size = [], 0
+        if small:
+            bunch.append(candidate)
+            size += candidate.content.size
+        else:
+            yield [candidate]
+    if bunch:
+        yield bunch

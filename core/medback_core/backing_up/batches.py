@@ -1,0 +1,356 @@
+"""A batch on its way onto a drive: made durable, read back, named, recorded, in this order and only then counted."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import cast
+
+from medback_core import disk, model, names
+from medback_core.backing_up.layout import Layout, Occupant, displace, record_of
+from medback_core.disk import Staged
+from medback_core.drives.open import Drive
+from medback_core.drives.sidecars import Recorder, Unrecorded
+from medback_core.errors import DriveGone
+from medback_core.model import DamageFound, Event, FileDone, Progress, Skipped, Standing, Warned
+from medback_core.pace import Pace, reporting
+from medback_core.session import Candidate, Copy, Session, announce_landing, join, landed, record_copies, was_landing
+
+_GONE = {errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.EROFS, errno.ENOTCONN, errno.ESHUTDOWN}
+
+
+@dataclass(slots=True)
+class Going:
+    """A file staged on its way: what it is, where it goes, what stood there."""
+
+    candidate: Candidate
+    staged: Staged
+    where: bytes
+    path: bytes  # relative to its source
+    source: int
+    mode: int
+    mtime_ns: int
+    in_the_way: Occupant | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Files that become durable together, and are recorded together."""
+
+    group: disk.Group
+    going: list[Going] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one backup has done so far. Counts are identities."""
+
+    copied: int = 0
+    copied_bytes: int = 0
+    superseded: int = 0
+    unproven: int = 0
+    already: int = 0
+    full: bool = False
+
+
+class Landing:
+    """The batches under way on one open drive: one is staged while the one before it, the ready one, is published."""
+
+    def __init__(self, session: Session, drive: Drive, layout: Layout, *, verify: bool) -> None:
+        self.session = session
+        self.drive = drive
+        self.layout = layout
+        self.verify = verify
+        self.recorder = Recorder(drive)
+        self.tally = Tally()
+        self.promised: set[bytes] = set()  # final names of what is under way
+        self.taken: list[Candidate] = []  # whose names the drive holds to be others' (A and a): once more, beside those
+        self._adopted: list[Copy] = []
+        self._batch: Batch | None = None
+        self._ready: Batch | None = None
+        self._pace = Pace()
+
+    def open(self) -> disk.Group:
+        """The group to stage files in. Raises DriveGone, OSError."""
+        if self._batch is None:
+            self.drive.check()
+            self._batch = Batch(disk.Group(self.drive.root))
+        return self._batch.group
+
+    def add(self, going: Going) -> None:
+        """This file was staged in the group."""
+        assert self._batch is not None
+        self.promised.add(going.where)
+        self._batch.going.append(going)
+
+    def begin(self, where: bytes, source: int, candidates: list[Candidate]) -> None:
+        """Begin to copy small contents from their open directory into one of the drive's. Raises DriveGone, OSError."""
+        files = [
+            disk.SmallCopy(c.name, join(where, c.name), c.content, c.mtime_ns, c.mtime_ns, c.mode, c)
+            for c in candidates
+        ]
+        self.open().begin_copies(where, source, files)
+        self.promised.update(file.rel for file in files)
+
+    def collect(self) -> list[Candidate]:
+        """Wait for what was begun; those that did not go just so, to be copied alone."""
+        failed: list[Candidate] = []
+        batch = self._batch
+        if batch is None:
+            return failed
+        for file, staged, _ in batch.group.finish_copies():
+            candidate = cast("Candidate", file.of)
+            if staged is None:
+                self.promised.discard(file.rel)
+                failed.append(candidate)
+                continue
+            path = join(candidate.directory, candidate.name)
+            batch.going.append(
+                Going(candidate, staged, file.rel, path, candidate.source, candidate.mode, candidate.mtime_ns)
+            )
+        return failed
+
+    def adopt(self, candidate: Candidate, source: int, path: bytes, found: Occupant) -> None:
+        """The content lies there already, whole: a run that was killed put it there, or somebody else did. It is
+        recorded with the batch: a sidecar written for every such file would be rewritten as often as it has records."""
+        assert found.record is not None
+        key = self.drive.target.key
+        copy = Copy(
+            candidate.identity,
+            key,
+            Standing.VERIFIED,
+            found.path,
+            found.record.mtime_ns,
+            model.now(),
+            found.record.ours or was_landing(self.session, key, found.path),
+        )
+        record = record_of(self.layout, source, path, found.path, copy, candidate.content, found.record.mode)
+        record.ours = copy.ours
+        self.recorder.put(os.path.dirname(found.path), record)
+        self._adopted.append(copy)
+        self.tally.already += 1
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the batch is large enough to be published."""
+        return len(self._adopted) >= disk.BATCH_FILES or (self._batch is not None and self._batch.group.is_full)
+
+    @property
+    def staged_count(self) -> int:
+        """Files staged, or begun, and not yet published."""
+        return sum(batch.group.staged_count for batch in (self._ready, self._batch) if batch is not None)
+
+    @property
+    def staged_bytes(self) -> int:
+        """Bytes staged and not yet published."""
+        return sum(batch.group.staged_bytes for batch in (self._ready, self._batch) if batch is not None)
+
+    def is_out_of_room(self, error: OSError) -> bool:
+        """Whether an error means that the drive is full (noted then). Raises DriveGone where it means that the drive
+        is there no more."""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            self.tally.full = True
+            return True
+        if error.errno in _GONE or not self.drive.root.is_same_drive():
+            raise DriveGone(
+                f"{names.display_name(self.drive.root.path)}: {error.strerror}; what was recorded is kept"
+            ) from error
+        return False
+
+    def make_ready(self) -> None:
+        """The batch, collected, is whole: it is made durable while the next one begins. None may be ready before."""
+        assert self._ready is None
+        self._batch, self._ready = None, self._batch
+        if self._ready is not None:
+            self._ready.group.begin_flush()
+
+    def read_ahead(self) -> None:
+        """Begin to read back the batch that is ready, if it is durable by now."""
+        if self.verify and self._ready is not None:
+            with suppress(OSError):  # publishing it says what is wrong
+                self._ready.group.begin_read_back(_small(self._ready.going))
+
+    def publish(self) -> Iterator[Event]:
+        """Make all that is under way, and collected, durable, name and record it. Raises DriveGone."""
+        yield from self.publish_ready()
+        self.make_ready()
+        yield from self.publish_ready()
+
+    def publish_ready(self) -> Iterator[Event]:
+        """The same for the batch that is ready. What fails is told and was not recorded."""
+        yield from self._record_adopted()
+        batch, self._ready = self._ready, None
+        if batch is None:
+            return
+        group, going = batch.group, batch.going
+        self.promised.difference_update([one.where for one in going])
+        with group:
+            try:
+                self.drive.check()
+                group.flush()
+                verified = yield from self._read_back(group, going)
+                verified = yield from self._make_way(group, verified)
+                given = [one.where for one in verified]
+                announce_landing(self.session, self.drive.target.key, given)
+                outcome = {id(staged): error for staged, error in group.publish()}
+            except OSError as error:
+                yield from self._failed(error, going)
+                return
+            recorded = []
+            for one in verified:
+                error = outcome[id(one.staged)]
+                if isinstance(error, FileExistsError) and one.candidate not in self.taken:
+                    self.taken.append(one.candidate)
+                    continue
+                if error is not None:
+                    yield Skipped(self._shown(one), f"could not be named on the drive: {error.strerror}")
+                    continue
+                recorded.append(one)
+            waiting = yield from self._record(recorded)
+            landed(self.session, self.drive.target.key, [where for where in given if where not in waiting])
+
+    def close(self) -> None:
+        """A batch that was not published leaves nothing behind."""
+        for batch in (self._ready, self._batch):
+            if batch is not None:
+                batch.group.close()
+        self._ready = self._batch = None
+
+    def _read_back(self, group: disk.Group, going: list[Going]) -> Generator[Event, None, list[Going]]:
+        """Those of a flushed batch that the drive gives back equal."""
+        if not self.verify:
+            return going
+        read = {}
+        for staged, *result in group.read_back_small(_small(going)):
+            read[staged] = result
+            if self._pace.is_due():
+                yield Progress("reading back", len(read), 0, len(going), current=self._on_drive(staged.rel))
+        good = []
+        for one in going:
+            md5, proven = read.get(one.staged, (b"", False))
+            try:
+                if md5 != one.candidate.content.md5:  # too large for that, or once more with all care
+                    md5, proven = yield from self._read_one(group, one, len(good), len(going))
+            except OSError as error:
+                group.discard(one.staged)
+                yield DamageFound(self._shown(one), f"could not be read back from the drive: {error.strerror}")
+                continue
+            if md5 != one.candidate.content.md5:
+                group.discard(one.staged)
+                yield DamageFound(self._shown(one), "read back from the drive with other content than was written")
+                continue
+            self.tally.unproven += not proven
+            good.append(one)
+        return good
+
+    def _read_one(
+        self, group: disk.Group, one: Going, done: int, total: int
+    ) -> Generator[Event, None, tuple[bytes, bool]]:
+        progress = Progress("reading back", done, 0, total, None, self._shown(one))
+        return (yield from reporting(group.read_back_steps(one.staged), self._pace, lambda _: progress))
+
+    def _make_way(self, group: disk.Group, going: list[Going]) -> Generator[Event, None, list[Going]]:
+        """Those of a durable batch whose place is free now. What can't be moved aside costs nobody else the batch."""
+        free = []
+        for one in going:
+            try:
+                if one.in_the_way is not None:
+                    self.tally.superseded += displace(self.layout, self.recorder, one.in_the_way)
+            except OSError as error:
+                group.discard(one.staged)
+                if not self.is_out_of_room(error):
+                    yield Skipped(self._shown(one), f"what stands there could not be moved aside: {error.strerror}")
+                continue
+            free.append(one)
+        return free
+
+    def _record(self, going: list[Going]) -> Generator[Event, None, set[bytes]]:
+        """The drive's own sidecars first, then the session DB; the sources' sidecars follow at the end. Returns the
+        places of what could not be recorded: it lies there whole, and the next run takes it up."""
+        standing = Standing.VERIFIED if self.verify else Standing.WRITTEN
+        date = model.now() if self.verify else None
+        copies = []
+        for one in going:
+            copy = Copy(one.candidate.identity, self.drive.target.key, standing, one.where, one.mtime_ns, date, True)
+            copies.append(copy)
+            self.recorder.put(
+                one.staged.directory,
+                record_of(
+                    self.layout,
+                    one.source,
+                    one.path,
+                    one.where,
+                    copy,
+                    one.candidate.content,
+                    one.mode,
+                    alone=one.candidate.paths == 1,
+                ),
+            )
+        unrecorded = self._commit()
+        record_copies(self.session, [copy for copy in copies if os.path.dirname(copy.path or b"") not in unrecorded])
+        waiting: set[bytes] = set()
+        for one in going:
+            error = unrecorded.get(one.staged.directory)
+            if error is not None:
+                waiting.add(one.where)
+                yield self._unrecorded(one.where, error)
+                continue
+            self.tally.copied += 1
+            self.tally.copied_bytes += one.candidate.content.size
+            yield FileDone("copied", self._shown(one), one.candidate.content.size)
+        return waiting
+
+    def _commit(self) -> dict[bytes, OSError]:
+        """Tell the drive's sidecars; returns the directories of those that could not be written. Raises DriveGone,
+        OSError when none could."""
+        try:
+            self.recorder.commit()
+        except Unrecorded as error:
+            for reason in error.directories.values():
+                self.is_out_of_room(reason)
+            return error.directories
+        return {}
+
+    def _unrecorded(self, where: bytes, error: OSError) -> Skipped:
+        reason = error.strerror or str(error)
+        return Skipped(self._on_drive(where), f"lies there whole, but could not be recorded: {reason}")
+
+    def _record_adopted(self) -> Iterator[Event]:
+        adopted, self._adopted = self._adopted, []
+        if not adopted:
+            return
+        places = [copy.path or b"" for copy in adopted]
+        try:
+            unrecorded = self._commit()
+        except OSError as error:
+            self.is_out_of_room(error)
+            unrecorded = {os.path.dirname(where): error for where in places}
+        done = [copy for copy, where in zip(adopted, places, strict=True) if os.path.dirname(where) not in unrecorded]
+        record_copies(self.session, done)
+        landed(self.session, self.drive.target.key, [copy.path for copy in done if copy.path is not None])
+        self.tally.already -= len(adopted) - len(done)
+        for where in places:
+            problem = unrecorded.get(os.path.dirname(where))
+            if problem is not None:
+                yield self._unrecorded(where, problem)
+
+    def _failed(self, error: OSError, going: list[Going]) -> Iterator[Event]:
+        """The batch is not durable: it is thrown away, never synced again; nothing of it was recorded."""
+        if self.is_out_of_room(error):
+            yield Warned("the drive was full before a batch was durable; that batch was taken back")
+            return
+        for one in going:
+            yield Skipped(self._shown(one), f"could not be made durable: {error.strerror}")
+
+    def _shown(self, one: Going) -> bytes:
+        return self._on_drive(one.where)
+
+    def _on_drive(self, path: bytes) -> bytes:
+        return names.within(self.drive.root.path, path)
+
+
+def _small(going: list[Going]) -> Iterator[Staged]:
+    return (one.staged for one in going if one.candidate.content.size <= disk.SMALL)

@@ -1,0 +1,266 @@
+"""Where a content lies on a drive, and what is done about the file that stands there already.
+
+FOLDER/relative/path, plain. A file of ours that a current path still wants is moved to where that path belongs, one
+that none wants moves into `.medback-old/`, one that rotted into `.medback-damaged/`; a file medback did not put there
+is never touched.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import stat
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from medback_core import disk, names
+from medback_core.drives.aside import keep_damaged_file
+from medback_core.drives.matching import same_time
+from medback_core.drives.open import Drive, write_identity
+from medback_core.drives.sidecars import Recorder
+from medback_core.model import OLD_DIRECTORY, Identity, Source, is_metadata
+from medback_core.session import (
+    Copy,
+    Session,
+    copy_on,
+    find_identity,
+    folders,
+    join,
+    paths_of_identity,
+    record_copies,
+    save_folder,
+    source_by_key,
+)
+from medback_core.sidecar import FileRecord
+
+
+class There(enum.Enum):
+    """What stands where a file is to go."""
+
+    NOTHING = enum.auto()
+    THE_SAME = enum.auto()  # the very content: nothing to copy
+    OURS = enum.auto()  # another content medback put there: superseded
+    ROTTEN = enum.auto()  # medback put it there, and it is not what it was, though as old: kept aside
+    FOREIGN = enum.auto()  # left alone; ours gets another name
+
+
+@dataclass(frozen=True, slots=True)
+class Occupant:
+    """What stands at `path`; `record` is what is known of it."""
+
+    path: bytes
+    there: There
+    record: FileRecord | None = None
+
+
+class Layout:
+    """The folders of the sources on one drive, remembered while a backup runs."""
+
+    def __init__(self, session: Session, drive: Drive) -> None:
+        self.session = session
+        self.drive = drive
+        self._sources: dict[int, tuple[Source, bytes]] = {}
+        self._directories: dict[bytes, bytes] = {}
+
+    def of(self, source_key: int) -> tuple[Source, bytes]:
+        """(source, its folder on the drive). The folder is the alias at first use, for ever after; another source
+        with that name (perhaps another machine's) has its own: NAME-2. Remembered on the drive at once."""
+        found = self._sources.get(source_key)
+        if found is None:
+            source = source_by_key(self.session, source_key)
+            found = self._sources[source_key] = source, self._folder(source)
+        return found
+
+    def place(self, source_key: int, path: bytes) -> bytes:
+        """Where a path of a source lies on the drive, when nothing else stands there by that name.
+
+        A file (or a planted link) that stands where a directory must be is gone around: the directory gets another
+        name. Raises OSError.
+        """
+        directory, name = os.path.split(path)
+        if self.drive.filesystem.restricted_names:
+            name = disk.escape_component(name)
+        return join(self.place_directory(source_key, directory), name)
+
+    def place_directory(self, source_key: int, path: bytes) -> bytes:
+        """Where a directory of a source lies on the drive; like `place`."""
+        folder = self.of(source_key)[1]
+        if not path:
+            return self._directory(folder)
+        return self._directory(join(folder, disk.escape_path(path) if self.drive.filesystem.restricted_names else path))
+
+    def _directory(self, plain: bytes) -> bytes:
+        """The directory to use for `plain`: itself, unless something that is no directory stands in the way."""
+        known = self._directories.get(plain)
+        if known is not None:
+            return known
+        parent, _, name = plain.rpartition(b"/")
+        parent = self._directory(parent) if parent else b""
+        used = join(parent, name)
+        while (status := self.drive.root.stat(used)) is not None and not stat.S_ISDIR(status.st_mode):
+            name = disk.collision_name(name + b"~")
+            used = join(parent, name)
+        if len(self._directories) > 10_000:
+            self._directories.clear()  # bounds the memory; each is looked at again when met again
+        self._directories[plain] = used
+        return used
+
+    def _folder(self, source: Source) -> bytes:
+        drive = self.drive
+        taken = {folder: source_id for source_id, folder in folders(self.session, drive.target.key).items()}
+        for folder, source_id in taken.items():
+            if source_id == source.id:
+                return folder
+        base = names.from_text(source.alias).replace(b"/", b"_")
+        if is_metadata(base) or base in (b"", b".", b".."):
+            base = b"_" + base
+        number, folder = 1, _folder_name(drive, base)
+        while folder in taken or not _can_be_folder(drive, folder):
+            number += 1
+            folder = _folder_name(drive, base + b"-%d" % number)
+        save_folder(self.session, drive.target.key, source.id, folder)
+        drive.identity = replace(drive.identity, folders=(*drive.identity.folders, (folder, source.id)))
+        write_identity(self.session, drive)
+        return folder
+
+
+def _folder_name(drive: Drive, name: bytes) -> bytes:
+    return disk.escape_component(name) if drive.filesystem.restricted_names else name
+
+
+def _can_be_folder(drive: Drive, name: bytes) -> bool:
+    try:
+        status = drive.root.stat(name)
+    except OSError:
+        return False
+    return status is None or (stat.S_ISDIR(status.st_mode) and status.st_dev == drive.root.device)
+
+
+def occupant(drive: Drive, recorder: Recorder, path: bytes, wanted: Identity) -> Occupant:
+    """Look at what stands at `path`. A file with no record is hashed. Raises OSError."""
+    status = drive.root.stat(path)
+    if status is None:
+        return Occupant(path, There.NOTHING)
+    directory, name = os.path.split(path)
+    if not stat.S_ISREG(status.st_mode):
+        return Occupant(path, There.FOREIGN)
+    record = recorder.lookup(directory, name)
+    other = There.FOREIGN
+    if record is not None and record.ours and same_time(drive, status.st_mtime_ns, record.mtime_ns):
+        other = There.ROTTEN
+    if record is not None and record.md5 is not None and record.size == status.st_size and record.damaged is None:
+        if Identity(record.size, record.md5) != wanted:
+            return Occupant(path, There.OURS if record.ours else There.FOREIGN, record)
+    elif status.st_size != wanted.size:
+        return Occupant(path, other, record)
+    if disk.content_on_drive(drive.root, path) != wanted:
+        return Occupant(path, other, record)
+    ours = record is not None and record.ours
+    found = FileRecord(name, wanted.size, status.st_mtime_ns, wanted.md5, mode=status.st_mode & 0o777, ours=ours)
+    return Occupant(path, There.THE_SAME, found)
+
+
+def free_place(
+    drive: Drive, recorder: Recorder, path: bytes, wanted: Identity, taken: Collection[bytes] = ()
+) -> Occupant:
+    """Where content can go, and what stands there: nothing, a file of ours that may be displaced, or the same already.
+
+    That is `path`; where a foreign file stands there, or it is promised to others (`taken`), a name beside it. What a
+    run that was killed put under such a name is found again so. Raises OSError.
+    """
+    directory, name = os.path.split(path)
+    where, candidate = path, name
+    while True:
+        if where not in taken:
+            found = occupant(drive, recorder, where, wanted)
+            if found.there in (There.NOTHING, There.THE_SAME) or (found.there is not There.FOREIGN and where == path):
+                return found
+        candidate = disk.collision_name(name if candidate == name else candidate + b"~")
+        where = join(directory, candidate)
+
+
+def another_name(drive: Drive, path: bytes, taken: Collection[bytes] = ()) -> bytes:
+    """A free name beside `path`, for when that one is taken: `~` and six hex digits before the extension. `taken` are
+    names promised to others. Raises OSError."""
+    directory, name = os.path.split(path)
+    candidate = disk.collision_name(name)
+    while (goal := join(directory, candidate)) in taken or drive.root.stat(goal) is not None:
+        candidate = disk.collision_name(candidate + b"~")
+    return goal
+
+
+def displace(layout: Layout, recorder: Recorder, found: Occupant) -> bool:
+    """Move a file of ours away, to where a current path wants it or into `.medback-old/`; True for the latter. One that
+    rotted goes into `.medback-damaged/`: it is nobody's copy.
+
+    Its new place is on record, durably, before it moves; then the DB is told. Call when its successor is durable.
+    Raises OSError.
+    """
+    session, drive, record = layout.session, layout.drive, found.record
+    if found.there is There.ROTTEN:
+        keep_damaged_file(drive.root, found.path)
+        return False
+    assert record is not None and record.md5 is not None
+    identity = Identity(record.size, record.md5)
+    key = find_identity(session, identity)
+    goal, place, old = None, record.path or drive.true_place(found.path), False
+    for source_key, path, _ in paths_of_identity(session, key) if key is not None else ():
+        candidate = layout.place(source_key, path)
+        if candidate != found.path:
+            goal, place = candidate, (layout.of(source_key)[0].id, path)
+            break
+    if goal is None:
+        old = True
+        goal = join(OLD_DIRECTORY, found.path)
+    if drive.root.stat(goal) is not None:
+        goal = another_name(drive, goal)
+    goal_directory, goal_name = os.path.split(goal)
+    recorder.put(goal_directory, replace(record, name=goal_name, path=place))
+    try:
+        recorder.commit_for(goal_directory)
+        disk.move(drive.root, found.path, goal)
+    except OSError:
+        with suppress(OSError):  # can't be told now: the next look tells
+            if drive.root.stat(goal) is None:
+                recorder.drop(goal_directory, goal_name)
+        raise
+    recorder.drop(*os.path.split(found.path))
+    if key is not None:
+        copy = copy_on(session, key, drive.target.key)
+        if copy is not None and copy.path in (None, found.path):
+            record_copies(session, [replace(copy, path=goal, mtime_ns=record.mtime_ns)])
+    return old
+
+
+def record_of(
+    layout: Layout,
+    source_key: int,
+    path: bytes,
+    where: bytes,
+    copy: Copy,
+    identity: Identity,
+    mode: int,
+    *,
+    alone: bool = False,
+) -> FileRecord:
+    """The record for a file just put on the drive: its true place where that is not plain to see, and its twins.
+    `alone`: no other path is known to have the content."""
+    source, folder = layout.of(source_key)
+    others = () if alone else paths_of_identity(layout.session, copy.identity)
+    twins = [
+        (layout.of(other_source)[0].id, other)
+        for other_source, other, _ in others
+        if (other_source, other) != (source_key, path)
+    ]
+    return FileRecord(
+        where.rpartition(b"/")[2],
+        identity.size,
+        copy.mtime_ns or 0,
+        identity.md5,
+        mode=mode,
+        verified=copy.verified_at,
+        path=None if join(folder, path) == where else (source.id, path),
+        twins=tuple(sorted(twins)),
+        ours=True,
+    )

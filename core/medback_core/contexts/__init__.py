@@ -1,0 +1,1 @@
+"""Restore contexts: writing them, loading them, keeping them until all is back."""

@@ -1,0 +1,97 @@
+"""The imported contexts kept beside the session DB: `<db>.context-N.xml`, and `.done.xml` once all of it is back.
+
+The last line of a kept file is a comment that says which source of the session each section became, so that taking it
+up again needs none of the options it was first read with.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from medback_core import disk
+
+_CHUNK = 1 << 20
+_COMMENT = re.compile(rb"<!-- medback sources ([A-Za-z0-9+/=]*) -->\n\Z")
+_TAIL_BYTES = 1 << 22
+
+Place: TypeAlias = tuple[str, str, bytes]
+"""Source id, alias, path: what a section became, in the order of the sections."""
+
+
+def _names(session_path: Path) -> dict[int, tuple[bytes, bool]]:
+    """Number -> (file name, whether it is done)."""
+    pattern = re.compile(re.escape(os.fsencode(session_path.name)) + rb"\.context-([0-9]{1,9})(\.done)?\.xml")
+    found: dict[int, tuple[bytes, bool]] = {}
+    for name in os.listdir(os.fsencode(session_path.parent)):
+        match = pattern.fullmatch(name)
+        if match:
+            found[int(match[1])] = name, match[2] is not None
+    return found
+
+
+def waiting(session_path: Path) -> list[bytes]:
+    """Paths of the kept contexts that are not done, oldest first."""
+    parent = os.fsencode(session_path.parent)
+    return [os.path.join(parent, name) for _, (name, done) in sorted(_names(session_path).items()) if not done]
+
+
+def keep(session_path: Path, stream: BinaryIO, places: Sequence[Place]) -> bytes:
+    """Keep a context, word for word, durably; returns its path. Raises OSError."""
+    number = max(_names(session_path), default=0) + 1
+    name = os.fsencode(f"{session_path.name}.context-{number}.xml")
+    words = json.dumps([[id, alias, base64.b64encode(path).decode()] for id, alias, path in places])
+    comment = b"\n<!-- medback sources %b -->\n" % base64.b64encode(words.encode("utf-8", "surrogateescape"))
+
+    def pieces() -> Iterator[bytes]:
+        stream.seek(0)
+        while piece := stream.read(_CHUNK):
+            yield piece
+        yield comment
+
+    parent = os.fsencode(session_path.parent)
+    with disk.Root(parent) as root, disk.Group(root, group_sync=False) as group:
+        group.stage_stream(name, pieces(), mode=0o600)
+        for _, error in group.publish():
+            if error is not None:
+                raise error
+    return os.path.join(parent, name)
+
+
+def places_in(path: bytes) -> list[Place]:
+    """What the sections of a kept context became; empty when the file does not say."""
+    try:
+        with open(path, "rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - _TAIL_BYTES))
+            found = _COMMENT.search(stream.read())
+        if found is None:
+            return []
+        rows = json.loads(base64.b64decode(found[1]).decode())
+        return [(str(id), str(alias), base64.b64decode(where)) for id, alias, where in rows]
+    except (OSError, ValueError, TypeError, binascii.Error):
+        return []  # hand-edited: then the sections say themselves where they belong
+
+
+def mark_done(session_path: Path, paths: Sequence[bytes]) -> None:
+    """These are all back, or no longer asked for: kept on, never taken up again. Raises OSError."""
+    if not paths:
+        return
+    with disk.Root(os.fsencode(session_path.parent)) as root:
+        for path in paths:
+            name = os.path.basename(path)
+            disk.move(root, name, name.removesuffix(b".xml") + b".done.xml")
+
+
+def drop(session_path: Path, path: bytes) -> None:
+    """Remove one that was kept for an import that then failed. Raises OSError."""
+    with disk.Root(os.fsencode(session_path.parent)) as root:
+        status = root.stat(os.path.basename(path))
+        if status is not None:
+            disk.remove(root, os.path.basename(path), expect=status)

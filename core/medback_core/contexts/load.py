@@ -1,0 +1,366 @@
+"""Take up a restore context into a session: what should exist, and who is said to have it.
+
+A context is checked to its end before anything is changed, and taken up in one transaction. Its copies become claims,
+whatever it says of them. The file is kept beside the session DB until all of it is back, so that losing the DB in
+the middle of a restore forgets nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace as changed
+from typing import BinaryIO
+
+from medback_core import disk, names
+from medback_core.context import (
+    BAD_CONTEXT,
+    DirectoryEntry,
+    FileEntry,
+    LinkEntry,
+    SourceEnd,
+    SourceStart,
+    TargetLine,
+    apply_map,
+    read_context,
+)
+from medback_core.contexts import kept as context_kept
+from medback_core.errors import Refused
+from medback_core.model import ContextSummary, Event, Identity, Progress, Skipped, Source, Standing, Warned
+from medback_core.pace import Pace
+from medback_core.session import (
+    Session,
+    add_gone,
+    add_source,
+    believe_copies,
+    clear_expected,
+    free_alias,
+    has_expected,
+    identity_key,
+    join,
+    list_sources,
+    list_targets,
+    merge_fact,
+    new_id,
+    put_expected,
+    save_source,
+    source_by_id,
+    target_by_id,
+    target_key,
+    write_source_list,
+)
+from medback_core.session.expected import is_all_observed
+
+_BATCH = 1000
+_NEW = -1  # the key of a source that is still to be added
+
+
+def add_restore_context(
+    session: Session, path: bytes, *, maps: Sequence[tuple[bytes, bytes]] = (), replace: bool = False
+) -> Iterator[Event]:
+    """Read a restore context: from now on what it says should exist is expected. Ends with ContextSummary.
+
+    `maps` are (OLD, NEW) leading path components; `replace` first drops what was expected before. Raises Refused for
+    what is no context (naming the line), or whose sources can't be had here; nothing is changed then.
+    """
+    with disk.lock_session(os.fsencode(session.path)), _opened(path) as stream:
+        heads = yield from _checked(stream)
+        places, notes = _places(session, heads, maps)
+        yield from (Warned(note) for note in notes)
+        earlier = context_kept.waiting(session.path) if replace else []
+        summary = yield from _take_up(session, stream, path, places, replace=replace, keep=True)
+        context_kept.mark_done(session.path, earlier)
+        yield summary
+
+
+def expect_again(session: Session) -> Iterator[Event]:
+    """After a session DB was lost: take up again the contexts kept beside it that were not all back yet.
+
+    Does nothing while something is expected. The caller holds the session's lock. To be called after a rebuild; the
+    restoring operations call it themselves.
+    """
+    if has_expected(session):
+        return
+    for path in context_kept.waiting(session.path):
+        try:
+            with _opened(path) as stream:
+                heads = yield from _checked(stream)
+                places, _ = _places(session, heads, (), context_kept.places_in(path))
+                yield from _take_up(session, stream, path, places, replace=False, keep=False)
+        except Refused as error:
+            yield Warned(f"a restore was not finished, and what it still expects can't be read: {error}")
+            continue
+        shown = names.display_name(path)
+        yield Warned(f"what {shown} says is expected again: the restore it was read for is not finished")
+
+
+def finish_expected(session: Session, *, only_if_observed: bool = False) -> bool:
+    """Drop what is expected (with `only_if_observed`: if all of it is there and recorded); whether that was done."""
+    if only_if_observed and not is_all_observed(session):
+        return False
+    # The kept files first: a kill in between leaves something expected, never something forgotten.
+    context_kept.mark_done(session.path, context_kept.waiting(session.path))
+    clear_expected(session)
+    return True
+
+
+@contextmanager
+def _opened(path: bytes) -> Iterator[BinaryIO]:
+    """The file at `path`; what is wrong with its content is told with its name."""
+    shown = names.display_name(path)
+    try:
+        fd = disk.portable.open_for_reading(None, os.path.realpath(path))
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise Refused(BAD_CONTEXT, f"{shown} is no file")
+    except OSError as error:
+        raise Refused(BAD_CONTEXT, f"{shown} cannot be read: {error.strerror}") from error
+    with os.fdopen(fd, "rb") as stream:
+        try:
+            yield stream
+        except Refused as error:
+            if error.kind != BAD_CONTEXT:
+                raise
+            raise Refused(BAD_CONTEXT, f"{shown}: {error}") from error
+
+
+def _checked(stream: BinaryIO) -> Generator[Event, None, list[SourceStart]]:
+    """Read to the end, keeping nothing but the heads of the sections, which it returns."""
+    heads: list[SourceStart] = []
+    files, pace = 0, Pace()
+    for item in read_context(stream):
+        if isinstance(item, FileEntry):
+            files += 1
+            if files & 0x3FF == 0 and pace.is_due():
+                yield Progress("checking the context", files)
+        elif isinstance(item, SourceStart):
+            heads.append(item)
+    stream.seek(0)
+    return heads
+
+
+# --- where the sources of a context belong in this session ----------------------------------------------------------
+
+
+def _places(
+    session: Session,
+    heads: Sequence[SourceStart],
+    maps: Sequence[tuple[bytes, bytes]],
+    kept: Sequence[tuple[str, str, bytes]] = (),
+) -> tuple[list[Source], list[str]]:
+    """For each section the source it belongs to, with the key `_NEW` where that is still to be added, and what a
+    person should know of it. `kept` are the (id, alias, path) an earlier taking up came to."""
+    named = {source.id for head in heads if head.id and (source := source_by_id(session, head.id))}
+    by_path = {source.path: source for source in list_sources(session)}
+    by_id: dict[str, Source] = {}
+    places: list[Source] = []
+    notes: list[str] = []
+    for number, head in enumerate(heads):
+        if number < len(kept):
+            identifier, alias, path = kept[number]
+            head = head._replace(id=identifier, alias=alias, src_path=path)
+        path = apply_map(head.src_path, maps)
+        if not os.path.isabs(path):
+            shown = names.display_name(path)
+            raise Refused("bad-context", f"the source path {shown} is none on this machine; use --map {shown}=NEW")
+        path = b"/" + os.path.normpath(path).lstrip(b"/") if os.sep == "/" else os.path.normpath(path)
+        source = by_id.get(head.id) or (source_by_id(session, head.id) if head.id else None)
+        there = by_path.get(path)
+        if source is not None:
+            source, note = _moved(source, head, path, there, mapped=path != os.path.normpath(head.src_path))
+        elif there is not None and there.id not in named and (not head.id or there.id not in by_id):
+            source, note = there, ""
+            if head.id and head.id != there.id:
+                note = f"the context's source {head.alias} is taken to be {there.alias}, which lies at the same path"
+        else:
+            source, note = _new(head, path, by_path)
+        if note:
+            notes.append(names.display_name(note))
+        by_id[source.id] = by_path[source.path] = source
+        if head.id:
+            by_id[head.id] = source
+        places.append(source)
+    _refuse_overlap(session, places)
+    return places, notes
+
+
+def _moved(source: Source, head: SourceStart, path: bytes, there: Source | None, *, mapped: bool) -> tuple[Source, str]:
+    """A source the session has by its id: it stays where it is here, but for one never scanned and now mapped."""
+    if head.rev > source.rev:
+        source = changed(source, wanted=head.wanted, excludes=head.excludes, rev=head.rev)
+    if path == source.path or not mapped:
+        return source, ""
+    if source.scanned_at is None and there is None:
+        return changed(source, path=path), ""
+    return source, f"{source.alias} stays at {names.text(source.path)}; set-source --path moves it"
+
+
+def _new(head: SourceStart, path: bytes, taken: dict[bytes, Source]) -> tuple[Source, str]:
+    """A source this session never had. Another machine's at the same path gets a path of its own beside it."""
+    free, number = path, 1
+    while free in taken:
+        number += 1
+        free = path + b"-%d" % number
+    alias = names.from_text(head.alias)
+    if names.check_component(alias) is not None:
+        alias = os.path.basename(path) or b"root"
+    note = ""
+    if free != path:
+        note = (
+            f"another source lies at {names.text(path)}: {names.text(alias)} of this context is to be restored to "
+            f"{names.text(free)}"
+        )
+    excludes = tuple(head.excludes)
+    return Source(
+        _NEW, head.id or new_id(), names.utf8(names.text(alias)), free, head.wanted, excludes, max(head.rev, 1)
+    ), note
+
+
+def _refuse_overlap(session: Session, places: Sequence[Source]) -> None:
+    paths = {source.path: source.alias for source in (*list_sources(session), *places)}
+    known = sorted((path.rstrip(b"/") + b"/", path) for path in paths)
+    new = {source.path for source in places if source.key == _NEW}
+    above: list[tuple[bytes, bytes]] = []
+    for stem, path in known:
+        while above and not stem.startswith(above[-1][0]):
+            above.pop()
+        if above and (path in new or above[-1][1] in new):
+            inner, outer = names.display_name(path), names.display_name(above[-1][1])
+            raise Refused("overlap", f"the source {inner} would lie inside {outer}; use --map {inner}=NEW")
+        above.append((stem, path))
+    for target in list_targets(session):
+        if target.path is None:
+            continue
+        for path in new:
+            if names.below(path, target.path) is not None:
+                inner, outer = names.display_name(path), names.display_name(target.name)
+                raise Refused("overlap", f"the source {inner} would lie on the target {outer}; use --map {inner}=NEW")
+
+
+# --- taking it up ---------------------------------------------------------------------------------------------------
+
+
+def _take_up(
+    session: Session, stream: BinaryIO, path: bytes, places: list[Source], *, replace: bool, keep: bool
+) -> Generator[Event, None, ContextSummary]:
+    """Load it all in one transaction; returns the ContextSummary. What ends it early leaves the session as it was."""
+    kept: bytes | None = None
+    try:
+        with session.transaction():
+            if replace:
+                clear_expected(session)
+            sources = _add_sources(session, places)
+            summary = yield from _load(session, stream, path, sources)
+            if keep and summary.files:
+                kept = context_kept.keep(session.path, stream, [(s.id, s.alias, s.path) for s in sources])
+    except BaseException:
+        write_source_list(session)  # it was written with sources that are not there now
+        if kept is not None:
+            context_kept.drop(session.path, kept)
+        raise
+    return summary
+
+
+def _add_sources(session: Session, places: list[Source]) -> list[Source]:
+    found: list[Source] = []
+    for place in places:
+        there = source_by_id(session, place.id)
+        if there is None:
+            alias = free_alias(session, place.alias)
+            there = add_source(session, changed(place, alias=alias))
+        elif there != place:
+            save_source(session, place)
+            there = place
+        found.append(there)
+    return found
+
+
+def entered(before: list[bytes], levels: list[bytes]) -> int:
+    """How many directories are entered on the way from one to another."""
+    same = 0
+    for one, other in zip(before, levels, strict=False):
+        if one != other:
+            break
+        same += 1
+    return len(levels) - same
+
+
+class _Loader:
+    """Rows on their way into the session, in batches."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.expected: list[tuple[int, bytes, int | None, int | None, int | None, bytes | None, int | None]] = []
+        self.gone: list[tuple[int, bytes, int, int, int, int | None]] = []
+        self.claims: list[tuple[int, int, Standing]] = []
+        self.targets: dict[str, int] = {}
+
+    def file(self, source: int, path: bytes, entry: FileEntry, md5: bytes) -> None:
+        key = identity_key(self.session, Identity(entry.size, md5))
+        if entry.gone is None:
+            self.expected.append((source, path, key, entry.mtime_ns, entry.mode, None, None))
+        else:
+            self.gone.append((source, path, key, entry.mtime_ns, entry.mode, entry.gone))
+        for target, _ in entry.bds:
+            there = self.targets.get(target)
+            if there is None:
+                there = self.targets[target] = target_key(self.session, target)
+            self.claims.append((key, there, Standing.CLAIMED))
+        if len(self.expected) + len(self.gone) + len(self.claims) >= _BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        put_expected(self.session, self.expected)
+        add_gone(self.session, self.gone)
+        believe_copies(self.session, self.claims)
+        self.expected, self.gone, self.claims = [], [], []
+
+
+def _load(
+    session: Session, stream: BinaryIO, path: bytes, sources: list[Source]
+) -> Generator[Event, None, ContextSummary]:
+    loader = _Loader(session)
+    files = directories = number = 0
+    targets: set[str] = set()
+    source, here, levels = -1, b"", []
+    pace = Pace()
+    stream.seek(0)
+    for item in read_context(stream):
+        if isinstance(item, FileEntry | LinkEntry | DirectoryEntry) and item.directory != here:
+            here, before, levels = item.directory, levels, item.directory.split(b"/") if item.directory else []
+            directories += entered(before, levels)
+        if isinstance(item, FileEntry):
+            where = join(item.directory, item.name)
+            if item.md5 is None:
+                place = os.path.join(sources[number - 1].path, where)
+                yield Skipped(place, "the context has no hash for it: it was never readable")
+                continue
+            loader.file(source, where, item, item.md5)
+            files += item.gone is None
+        elif isinstance(item, LinkEntry):
+            loader.expected.append((source, join(item.directory, item.name), None, None, None, item.to, None))
+        elif isinstance(item, SourceStart):
+            source, here, levels = sources[number].key, b"", []
+            number, directories = number + 1, directories + 1
+        elif isinstance(item, TargetLine):
+            targets.add(item.id)
+            known = target_by_id(session, item.id)
+            capacity = known.capacity if known is not None else None  # a context does not say
+            uuid = known.fs_uuid if known is not None else None
+            merge_fact(
+                session,
+                item.id,
+                label=names.utf8(item.label),
+                state=item.state,
+                rev=item.rev,
+                capacity=capacity,
+                fs_uuid=uuid,
+            )
+        elif not isinstance(item, SourceEnd):
+            loader.expected.append((source, item.directory, None, None, None, None, None))
+        if pace.is_due():
+            yield Progress("reading the context", files, current=here)
+    loader.flush()
+    return ContextSummary(path, number, directories, files, len(targets))

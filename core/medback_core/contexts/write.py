@@ -1,0 +1,130 @@
+"""Write what a session knows as a restore context; reading one back is in `context_import`."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+from medback_core import disk, names
+from medback_core.context import (
+    Bds,
+    DirectoryEntry,
+    Entry,
+    FileEntry,
+    LinkEntry,
+    SourceSection,
+    SourceStart,
+    TargetLine,
+    write_context,
+)
+from medback_core.contexts.load import add_restore_context, entered, expect_again, finish_expected
+from medback_core.errors import Refused
+from medback_core.model import ContextSummary, Source, Standing, is_metadata
+from medback_core.session import Session, list_sources, list_targets, placement
+from medback_core.session.expected import all_known
+from medback_core.sidecar import is_whole
+
+__all__ = ["add_restore_context", "context_of", "expect_again", "finish_expected", "write_restore"]
+
+_HEAD_BYTES = 512
+
+
+@dataclass(slots=True)
+class Tally:
+    """What went into a context."""
+
+    sources: int = 0
+    directories: int = 0
+    files: int = 0
+
+
+def context_of(session: Session, foreign: Iterable[bytes] = (), *, tally: Tally | None = None) -> Iterator[bytes]:
+    """The restore context of a session in chunks, memory bounded by one of them: what was observed, what is expected,
+    and what went while a copy exists; `foreign` as `write_context` has it. Do not write to the session meanwhile."""
+    tally = Tally() if tally is None else tally
+    targets = [TargetLine(target.id, target.label, target.state, target.rev) for target in list_targets(session)]
+    yield from write_context(targets, _sections(session, tally), foreign=foreign)
+
+
+def _sections(session: Session, tally: Tally) -> Iterator[SourceSection]:
+    ids = {target.key: target.id for target in list_targets(session, unknown=True)}
+    for source in list_sources(session):
+        tally.sources += 1
+        tally.directories += 1
+        head = SourceStart(source.id, source.path, source.alias, source.wanted, source.excludes, source.rev)
+        yield SourceSection(head, _entries(session, source, ids, tally))
+
+
+def _entries(session: Session, source: Source, ids: dict[int, str], tally: Tally) -> Iterator[Entry]:
+    copies: dict[int, Bds] = {}
+    here, levels = b"", []
+    for known in all_known(session, source.key):
+        directory, _, name = known.path.rpartition(b"/")
+        if known.content is None and known.goal is None:
+            directory, name = known.path, b""
+        if directory != here:
+            here, before, levels = directory, levels, directory.split(b"/") if directory else []
+            tally.directories += entered(before, levels)
+        if known.content is not None:
+            bds = copies.get(known.placement)
+            if bds is None:
+                bds = copies[known.placement] = _bds(session, known.placement, ids)
+            tally.files += known.gone_at is None
+            size, md5 = known.content
+            yield FileEntry(directory, name, size, known.mtime_ns, known.mode, md5, bds, known.gone_at)
+        elif known.goal is not None:
+            yield LinkEntry(directory, name, known.goal)
+        else:
+            yield DirectoryEntry(directory)
+
+
+def _bds(session: Session, placement_id: int, ids: dict[int, str]) -> Bds:
+    members = placement(session, placement_id)
+    pairs = [(ids[key], Standing.VERIFIED) for key in members.verified if key in ids]
+    pairs += [(ids[key], Standing.WRITTEN) for key in members.written if key in ids]
+    pairs += [(ids[key], Standing.CLAIMED) for key in members.claimed if key in ids]
+    return tuple(sorted(pairs))
+
+
+def write_restore(session: Session, path: bytes) -> ContextSummary:
+    """Write the restore context to a file, atomically: the one there before is replaced only by a whole new one.
+
+    Raises Refused for a directory, a file that is no context, a name of medback's own, a parent that is missing or
+    can't be written; the file is then as it was.
+    """
+    where = os.path.realpath(path)
+    shown = names.display_name(path)
+    parent, name = os.path.split(where)
+    if is_metadata(name):
+        raise Refused("bad-path", f"{shown} is a name of medback's own files; choose another")
+    try:
+        there = os.stat(where)
+    except OSError:
+        there = None
+    if there is not None and not stat.S_ISREG(there.st_mode):
+        raise Refused("bad-path", f"{shown} is {'a directory' if stat.S_ISDIR(there.st_mode) else 'no ordinary file'}")
+    tally = Tally()
+    try:
+        with disk.Root(parent) as root, ExitStack() as stack:
+            with suppress(Refused):  # another medback is at work there: what lies about may be its own
+                stack.enter_context(disk.lock_drive(root))
+                disk.clean_temporaries(root, b"", [name for name, _ in root.scan(b"")], is_whole)
+            if there is not None and there.st_size and not _looks_like_context(root, name):
+                raise Refused("bad-path", f"{shown} is there and is no restore context; choose another name")
+            with disk.Group(root, group_sync=False) as group:
+                group.stage_stream(name, context_of(session, tally=tally))
+                for _, error in group.publish():
+                    if error is not None:
+                        raise error
+    except OSError as error:
+        raise Refused("not-writable", f"{shown} cannot be written: {error.strerror}") from error
+    return ContextSummary(where, tally.sources, tally.directories, tally.files, len(list_targets(session)))
+
+
+def _looks_like_context(root: disk.Root, name: bytes) -> bool:
+    fd, _ = root.open_file(name)
+    with os.fdopen(fd, "rb") as stream:
+        return b"<root" in stream.read(_HEAD_BYTES)

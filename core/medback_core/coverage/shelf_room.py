@@ -1,0 +1,51 @@
+"""What all drives together still lack: the contents below their wanted copies, and the room for the missing copies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from medback_core import session as db
+from medback_core.drives.room import default_reserve
+from medback_core.model import Count, Target
+from medback_core.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """`below`: identities with fewer countable copies than wanted. `room_bytes`: what must at least be added to the
+    shelf before all missing copies can be made; no drive takes a second copy of what it holds. `could_take`: the bytes
+    of missing copies that each active target, by key, has room for."""
+
+    below: Count
+    room_bytes: int
+    could_take: Mapping[int, int] = field(default_factory=dict)
+
+
+def lacking(session: Session, here: Target | None = None, room: int = 0, *, chosen: bool = False) -> Lacking:
+    """What the shelf lacks, going by the room of each active target when it was last seen, less its reserve.
+
+    `here` is the target that is plugged in, with `room` bytes that may still go there; with `chosen`, as it will be
+    once the chosen candidates of a backup lie on it.
+    """
+    rooms = {target.key: room_last_seen(session, target) for target in db.list_targets(session) if target.counts}
+    if here is not None:
+        rooms[here.key] = room - (db.chosen_count(session).bytes if chosen else 0)
+    counting = frozenset(rooms)
+    takes = dict.fromkeys(rooms, 0)  # bytes that are below their wanted copies and not there yet
+    below, needed = Count(), 0
+    for group in db.below_wanted_groups(session, counting, chosen_on=here.key if here and chosen else None):
+        below += group.contents
+        needed += group.lack * group.contents.bytes
+        for key in counting - group.holders:
+            takes[key] += group.contents.bytes
+    could_take = {key: min(takes[key], max(0, left)) for key, left in rooms.items()}
+    return Lacking(below, max(0, needed - sum(could_take.values())), could_take)
+
+
+def room_last_seen(session: Session, target: Target) -> int:
+    """The bytes that could go onto a target when it was last seen: free, less its reserve, within its capacity."""
+    free = 0 if target.free_bytes is None else target.free_bytes - default_reserve(target.total_bytes or 0)
+    if target.capacity is None:
+        return free
+    return min(free, target.capacity - db.bytes_on(session, target.key))

@@ -1,0 +1,198 @@
+"""How well files are covered: by directory from the roll-up, by file for listings, by drive for the shelf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from medback_core import names
+from medback_core import session as db
+from medback_core.coverage.countable import NOTHING, Rated, clean_path, total
+from medback_core.coverage.tree import ORDERS, DirectoryView, FileCoverage, Listing, browse, page
+from medback_core.coverage.where_is import CopyView, FileWhereabouts, detail, where_is
+from medback_core.errors import Refused
+from medback_core.model import Count, Source
+from medback_core.session import Session
+
+__all__ = [
+    "ORDERS",
+    "CopyView",
+    "Coverage",
+    "DirectoryCoverage",
+    "DirectoryView",
+    "FileCoverage",
+    "FileWhereabouts",
+    "Holdings",
+    "Listing",
+    "Safety",
+    "UnprotectedFile",
+    "browse",
+    "coverage",
+    "detail",
+    "page",
+    "safety",
+    "target_holdings",
+    "unprotected",
+    "where_is",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryCoverage:
+    """All files at and below one directory. `oldest` is the oldest last check of a countable copy below: 0 where one
+    was never read back, None where nothing below has a countable copy."""
+
+    source: str  # alias
+    path: bytes  # relative, b"" the source itself
+    count: Count
+    by_copies: dict[int, Count]  # number of countable copies, every one from 0 up -> files
+    below_wanted: Count
+    oldest: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The coverage of what was asked for, and of its directories down to the depth asked for."""
+
+    files: int
+    bytes: int
+    by_copies: dict[int, Count]
+    below_wanted: Count
+    damaged: int  # files whose content is not what was recorded
+    oldest: int | None
+    directories: tuple[DirectoryCoverage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnprotectedFile:
+    """A file with fewer countable copies than its source wants."""
+
+    source: str  # alias
+    path: bytes
+    size: int
+    copies: int
+    wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Safety:
+    """The answer to "am I safe", over all sources. Counts are paths."""
+
+    files: int = 0
+    bytes: int = 0
+    safe_files: int = 0  # that have the copies their source wants
+    unsafe: Count = NOTHING  # below the wanted number, those with none included
+    none: Count = NOTHING  # no countable copy at all
+    damaged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What lies on one target. Counts are identities."""
+
+    files: int = 0
+    bytes: int = 0
+    only_copy: Count = NOTHING  # wanted by a current path, and this is the only countable copy
+
+
+def coverage(session: Session, *, source: str | None = None, path: bytes = b"", depth: int = 0) -> Coverage:
+    """The coverage of all sources, of one (by alias), or of a directory of one, read from the roll-up.
+
+    `directories`: with depth 0 only where it starts (each source, or that directory); each further level adds the
+    directories inside, in path order. Raises Refused for a source or a directory nobody knows.
+    """
+    sources = db.list_sources(session) if source is None else [db.find_source(session, source)]
+    path = clean_path(path)
+    rated = Rated(session)
+    listed: list[DirectoryCoverage] = []
+    starts: list[DirectoryCoverage] = []
+    damaged = 0
+    for each in sources:
+        key = db.directory_key(session, each.key, path)
+        if key is None:
+            if source is None:
+                continue
+            raise _no_directory(each, path)
+        start = _rate(rated, each, path, db.totals_of(session, key), db.oldest_check(session, key))
+        starts.append(start)
+        listed.append(start)
+        listed += _below(session, rated, each, key, depth)
+        damaged += db.trouble_below(session, each.key, path)
+    if path and not starts:
+        raise Refused("no-such-path", f"no source has a directory {names.display_name(path)}")
+    most = max((max(start.by_copies) for start in starts), default=0)
+    by_copies = {n: total(start.by_copies.get(n, Count()) for start in starts) for n in range(most + 1)}
+    whole = total(start.count for start in starts)
+    oldest = min((start.oldest for start in starts if start.oldest is not None), default=None)
+    below = total(start.below_wanted for start in starts)
+    return Coverage(whole.files, whole.bytes, by_copies, below, damaged, oldest, tuple(listed))
+
+
+def _no_directory(source: Source, path: bytes) -> Refused:
+    return Refused(
+        "no-such-path",
+        f"{names.display_name(source.alias)} has no directory {names.display_name(path)} as last scanned",
+    )
+
+
+def _rate(
+    rated: Rated, source: Source, path: bytes, totals: Mapping[int, Count], oldest: int | None
+) -> DirectoryCoverage:
+    count, by_copies, below = rated.summed(totals, source.wanted)
+    return DirectoryCoverage(source.alias, path, count, by_copies, below, oldest)
+
+
+def _below(session: Session, rated: Rated, source: Source, directory: int, depth: int) -> Iterator[DirectoryCoverage]:
+    if depth <= 0:
+        return
+    for child in db.children(session, directory):
+        yield _rate(rated, source, child.path, child.totals, child.oldest)
+        yield from _below(session, rated, source, child.key, depth - 1)
+
+
+def unprotected(session: Session, source: str | None = None, path: bytes = b"") -> Iterator[UnprotectedFile]:
+    """Every file with fewer countable copies than its source wants, directory by directory: of all sources or one (by
+    alias), or only at and below `path` (a directory or a file). Do not write through this session while iterating."""
+    sources = db.list_sources(session) if source is None else [db.find_source(session, source)]
+    path = clean_path(path)
+    rated = Rated(session)
+    for each in sources:
+        for _, directory, file in db.files_below(session, each.key, path, placements=rated.below(each.wanted)):
+            yield UnprotectedFile(
+                each.alias,
+                db.join(directory, file.name),
+                file.content.size,
+                rated.copies(file.placement),
+                each.wanted,
+            )
+
+
+def safety(session: Session) -> Safety:
+    """Whether all sources are safe, read from their roots' totals."""
+    rated = Rated(session)
+    whole = unsafe = none = Count()
+    damaged = 0
+    totals = db.totals_by_source(session)
+    for source in db.list_sources(session):
+        count, by_copies, below = rated.summed(totals[source.key], source.wanted)
+        whole, unsafe, none = whole + count, unsafe + below, none + by_copies[0]
+        damaged += db.trouble_below(session, source.key)
+    return Safety(whole.files, whole.bytes, whole.files - unsafe.files, unsafe, none, damaged)
+
+
+def target_holdings(session: Session) -> dict[int, Holdings]:
+    """Target key -> what lies there (claims not counted), for every known target."""
+    counting = db.counting_keys(session)
+    held = {target.key: Count() for target in db.list_targets(session)}
+    only = dict.fromkeys(held, Count())
+    single: dict[int, int] = {}
+    for key, count in db.identities_by_placement(session).items():
+        solid = db.placement(session, key).solid
+        for target in solid & held.keys():
+            held[target] += count
+        countable = solid & counting
+        if len(countable) == 1:
+            single[key] = min(countable)
+    for key, count in db.current_identities(session, single.keys()).items():
+        only[single[key]] += count
+    return {key: Holdings(count.files, count.bytes, only[key]) for key, count in held.items()}

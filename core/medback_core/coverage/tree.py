@@ -1,0 +1,186 @@
+"""The tree of sources as a listing shows it: sorted, filtered, and as it would be if some drives died."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from medback_core import names
+from medback_core import session as db
+from medback_core.coverage.countable import Rated
+from medback_core.model import Count, Identity, Source
+from medback_core.session import PlacementCounts, Session
+
+ORDERS = ("name", "bytes", "unsafe", "checked")
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryView:
+    """A directory (or, with `path` b"", a whole source) with what is below it."""
+
+    key: int
+    source: Source
+    path: bytes
+    count: Count
+    by_copies: dict[int, Count]  # number of countable copies, every one from 0 up -> files
+    unsafe: Count  # below the wanted number
+    oldest: int | None  # oldest check of a countable copy; 0: one was never read back; None: nothing has a copy
+    damaged: int = 0  # files whose content changed though their size and time did not
+
+    @property
+    def name(self) -> bytes:
+        """The last component; for a source its alias."""
+        return self.path.rpartition(b"/")[2] if self.path else self.source.alias.encode("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True, slots=True)
+class FileCoverage:
+    """A file as a listing shows it."""
+
+    key: int
+    name: bytes
+    content: Identity
+    mtime_ns: int
+    copies: int  # countable
+    claimed: int  # said to be on so many further targets
+    wanted: int
+    checked_at: int | None  # as DirectoryView.oldest
+    trouble: int
+
+    @property
+    def size(self) -> int:
+        return self.content.size
+
+    @property
+    def safe(self) -> bool:
+        return self.copies >= self.wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What lies directly in a directory, as asked for. The totals count what there is before any filter."""
+
+    here: DirectoryView | None  # None at the top, where the sources are listed
+    directories: tuple[DirectoryView, ...]
+    files: array[int]  # row keys, for `page`
+    directories_total: int
+    files_total: int
+
+
+def browse(
+    session: Session,
+    source: int | None,
+    path: bytes = b"",
+    *,
+    order: str = "name",
+    filter_text: str = "",
+    unsafe_only: bool = False,
+    dead: Collection[int] = frozenset(),
+) -> Listing | None:
+    """What lies directly in a directory of a source (row key), or with None the sources themselves; None where there is
+    no such directory (any more).
+
+    `order`: `name`; `bytes`, `unsafe` (bytes below the wanted number), largest first; `checked`, the longest unchecked
+    first. `filter_text`: only what has it in its name, in any case. `dead`: target keys whose copies do not count.
+    """
+    rated = Rated(session, dead)
+    if source is None:
+        here, files, files_total = None, array("q"), 0
+        views = [
+            replace(
+                _view(rated, each, key, b"", db.totals_of(session, key), db.oldest_check(session, key)),
+                damaged=db.trouble_below(session, each.key),
+            )
+            for each in db.list_sources(session)
+            if (key := db.directory_key(session, each.key, b"")) is not None
+        ]
+    else:
+        key = db.directory_key(session, source, path)
+        if key is None:
+            return None
+        owner = db.source_by_key(session, source)
+        here = _view(rated, owner, key, path, db.totals_of(session, key), db.oldest_check(session, key))
+        damaged = _damaged_by_child(session, source, path)
+        views = [
+            replace(_view(rated, owner, c.key, c.path, c.totals, c.oldest), damaged=damaged[c.path])
+            for c in db.children(session, key)
+        ]
+        below = rated.below(owner.wanted) if unsafe_only or order == "unsafe" else frozenset()
+        files = db.file_keys(
+            session,
+            key,
+            order="size" if order == "bytes" else order,
+            filter_text=filter_text,
+            placements=below if unsafe_only else None,
+            unsafe=below,
+        )
+        files_total = db.file_count(session, key) if unsafe_only or filter_text else len(files)
+    total = len(views)
+    folded = filter_text.casefold()
+    views = [
+        view
+        for view in views
+        if (not folded or folded in names.text(view.name).casefold()) and (not unsafe_only or view.unsafe.files)
+    ]
+    _sort(views, order)
+    return Listing(here, tuple(views), files, total, files_total)
+
+
+def _damaged_by_child(session: Session, source: int, path: bytes) -> Counter[bytes]:
+    """How many damaged files lie below each directory directly in this one, by its path."""
+    start = path + b"/" if path else b""
+    found: Counter[bytes] = Counter()
+    for file, _ in db.troubled(session, source):
+        child, slash, _ = file[len(start) :].partition(b"/")
+        if slash and file.startswith(start):
+            found[start + child] += 1
+    return found
+
+
+def _view(
+    rated: Rated, source: Source, key: int, path: bytes, totals: PlacementCounts, oldest: int | None
+) -> DirectoryView:
+    count, by_copies, unsafe = rated.summed(totals, source.wanted)
+    return DirectoryView(key, source, path, count, by_copies, unsafe, oldest)
+
+
+def _sort(views: list[DirectoryView], order: str) -> None:
+    if order == "name":
+        views.sort(key=lambda view: view.name)
+    elif order == "bytes":
+        views.sort(key=lambda view: (-view.count.bytes, view.name))
+    elif order == "unsafe":
+        views.sort(key=lambda view: (-view.unsafe.bytes, view.name))
+    else:
+        views.sort(key=lambda view: (-1 if view.oldest is None else view.oldest, view.name))
+
+
+def page(session: Session, keys: Collection[int], *, dead: Collection[int] = frozenset()) -> list[FileCoverage]:
+    """The files with these row keys, in the order of the keys; one that is gone meanwhile is left out."""
+    rated = Rated(session, dead)
+    rows = db.files_by_key(session, keys)
+    wanted: dict[int, int] = {}
+    for directory in {row.directory for row in rows.values()}:
+        wanted[directory] = db.source_by_key(session, db.directory_path(session, directory)[0]).wanted
+    found = []
+    for key in keys:
+        row = rows.get(key)
+        if row is None:
+            continue
+        claimed = len(db.placement(session, row.placement).claimed)
+        found.append(
+            FileCoverage(
+                key,
+                row.name,
+                row.content,
+                row.mtime_ns,
+                rated.copies(row.placement),
+                claimed,
+                wanted[row.directory],
+                row.checked_at,
+                row.trouble,
+            )
+        )
+    return found

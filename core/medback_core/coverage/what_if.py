@@ -1,0 +1,136 @@
+"""What would be lost, and what weakened, if drives died: from the totals of the sources, never file by file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from medback_core import session as db
+from medback_core.coverage.countable import NOTHING
+from medback_core.model import Count, Target, TargetState
+from medback_core.planning import restore_order as planning
+from medback_core.planning.restore_order import Loss
+from medback_core.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFile:
+    """A file by its source's alias and its path there."""
+
+    source: str
+    path: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """What the death of some targets would cost. Counts are paths.
+
+    `lost`: files that have a copy on them and none on any other drive a restore would use (active, retired, suspect;
+    claims don't count): gone if the source dies too. `weakened`: files that lose a countable copy, keep one somewhere,
+    and are then below the wanted number. `already_bare`: files that have no copy even now.
+    """
+
+    lost: Count
+    weakened: Count
+    already_bare: Count
+    lost_files: Iterator[NamedFile]  # directory by directory, read as it is asked for
+
+
+@dataclass(frozen=True, slots=True)
+class TargetsLoss:
+    """What the death of one target, or of two together, would cost."""
+
+    targets: tuple[Target, ...]
+    lost: Count
+    weakened: Count
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIfEvery:
+    """Every single target and every pair, the worst first."""
+
+    single: tuple[TargetsLoss, ...]
+    pairs: tuple[TargetsLoss, ...]
+    already_bare: Count
+
+
+_Groups: TypeAlias = dict[tuple[frozenset[int], int], Count]
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The files of all sources by who holds them: what every what-if is computed from."""
+
+    usable: _Groups  # by the targets a restore would read, wanted 1: of these nothing is ever weakened
+    counted: _Groups  # by the targets whose copies count, and the wanted number
+    both: _Groups  # like `usable`, only of files that have a countable copy
+    bare: Count
+
+
+def _held(session: Session) -> _Held:
+    targets = db.list_targets(session)
+    usable = frozenset(target.key for target in targets if target.state is not TargetState.LOST)
+    counting = frozenset(target.key for target in targets if target.counts)
+    held = _Held({}, {}, {}, NOTHING)
+    bare = NOTHING
+    totals = db.totals_by_source(session)
+    for source in db.list_sources(session):
+        for key, count in totals[source.key].items():
+            solid = db.placement(session, key).solid
+            if not solid & usable:
+                bare += count
+            _add(held.usable, (solid & usable, 1), count)
+            if solid & counting:
+                _add(held.counted, (solid & counting, source.wanted), count)
+                _add(held.both, (solid & usable, 1), count)
+    return _Held(held.usable, held.counted, held.both, bare)
+
+
+def _add(groups: _Groups, key: tuple[frozenset[int], int], count: Count) -> None:
+    groups[key] = groups.get(key, NOTHING) + count
+
+
+def _loss(usable: Loss, counted: Loss, both: Loss) -> Loss:
+    # What loses a countable copy and is then below the wanted number has either none at all left on any drive, and is
+    # lost, or it is weakened.
+    return Loss(usable.lost, counted.lost + counted.weakened - both.lost)
+
+
+def what_if(session: Session, targets: Sequence[Target]) -> WhatIf:
+    """What would be lost and weakened if these targets died together. See WhatIf for what the words mean."""
+    held = _held(session)
+    dead = frozenset(target.key for target in targets)
+    loss = _loss(*(planning.what_if(groups, dead) for groups in (held.usable, held.counted, held.both)))
+    return WhatIf(loss.lost, loss.weakened, held.bare, _lost_files(session, dead))
+
+
+def _lost_files(session: Session, dead: frozenset[int]) -> Iterator[NamedFile]:
+    usable = frozenset(t.key for t in db.list_targets(session) if t.state is not TargetState.LOST)
+    lost = [
+        key for key, each in db.all_placements(session).items() if (here := each.solid & usable) and not here - dead
+    ]
+    aliases = {source.key: source.alias for source in db.list_sources(session)}
+    for source, directory, file in db.files_below(session, placements=lost):
+        yield NamedFile(aliases[source], db.join(directory, file.name), file.content.size)
+
+
+def what_if_every(session: Session) -> WhatIfEvery:
+    """What would be lost and weakened if any one target died, and any two: those a restore would use, worst first."""
+    held = _held(session)
+    targets = {t.key: t for t in db.list_targets(session) if t.state is not TargetState.LOST}
+    every = [planning.every_single_and_pair(groups, targets) for groups in (held.usable, held.counted, held.both)]
+    single, pairs = ([dict(one[number]) for one in every] for number in (0, 1))
+    return WhatIfEvery(_worst_first(targets, *single), _worst_first(targets, *pairs), held.bare)
+
+
+def _worst_first(
+    targets: Mapping[int, Target],
+    usable: Mapping[tuple[int, ...], Loss],
+    counted: Mapping[tuple[int, ...], Loss],
+    both: Mapping[tuple[int, ...], Loss],
+) -> tuple[TargetsLoss, ...]:
+    found = [(keys, _loss(loss, counted[keys], both[keys])) for keys, loss in usable.items()]
+    found.sort(key=lambda item: (-item[1].lost.bytes, -item[1].lost.files, -item[1].weakened.bytes, item[0]))
+    return tuple(TargetsLoss(tuple(targets[key] for key in keys), loss.lost, loss.weakened) for keys, loss in found)

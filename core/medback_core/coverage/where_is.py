@@ -1,0 +1,138 @@
+"""Where the copies of a file lie: for `whereis` and for the app's detail pane."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from medback_core import names
+from medback_core import session as db
+from medback_core.coverage.countable import clean_path
+from medback_core.errors import Refused
+from medback_core.model import Identity, Source, Standing, Target
+from medback_core.session import Copy, Session
+
+
+@dataclass(frozen=True, slots=True)
+class CopyView:
+    """One copy of a content, as a person is told of it."""
+
+    target: Target
+    standing: Standing
+    path: bytes | None  # on the target; None while nobody has looked
+    verified_at: int | None
+    counts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileWhereabouts:
+    """A file and every copy of it, the countable ones first. `gone`: it is no longer in its source."""
+
+    source: str  # alias
+    path: bytes  # relative to the source
+    content: Identity
+    mtime_ns: int
+    copies: tuple[CopyView, ...]
+    gone: bool = False
+    gone_at: int | None = None  # None where nobody knows the date
+
+    @property
+    def size(self) -> int:
+        return self.content.size
+
+    @property
+    def md5(self) -> str:
+        return self.content.md5.hex()
+
+
+def where_is(
+    session: Session, paths: Iterable[bytes], *, source: str | None = None, deleted: bool = False
+) -> list[FileWhereabouts]:
+    """Every copy of the files at these paths; a directory stands for all files below it.
+
+    Paths are relative to `source` (an alias) where it is given, else they are looked up among the sources by their
+    place on disk. With `deleted` the files that are no longer in their source. Raises Refused for a path that names
+    nothing.
+    """
+    targets = {target.key: target for target in db.list_targets(session, unknown=True)}
+    sources = db.list_sources(session)
+    within = None if source is None else db.find_source(session, source)
+    found: list[FileWhereabouts] = []
+    for path in paths:
+        owner, relative = _locate(sources, within, path)
+        rows = list(_gone(session, owner, relative) if deleted else _current(session, owner, relative))
+        if not rows and not (relative == b"" or db.directory_key(session, owner.key, relative) is not None):
+            raise _unknown(session, owner, relative, path, deleted=deleted)
+        copies = db.copies_of_many(session, {row[1] for row in rows})
+        for relative_path, identity, content, mtime_ns, gone_at in rows:
+            views = _views(copies.get(identity, []), targets)
+            found.append(
+                FileWhereabouts(owner.alias, relative_path, content, mtime_ns, views, gone=deleted, gone_at=gone_at)
+            )
+    return found
+
+
+_Row = tuple[bytes, int, Identity, int, int | None]  # path, identity key, content, mtime_ns, gone_at
+
+
+def _current(session: Session, source: Source, path: bytes) -> Iterator[_Row]:
+    seen = {
+        db.join(directory, file.name): file for _, directory, file in db.files_below(session, source.key, path or b"")
+    }
+    for relative, file in seen.items():
+        yield relative, file.identity, file.content, file.mtime_ns, None
+    if db.has_expected(session):  # what an imported context tells of and no scan has seen
+        for each in db.wanted_back(session, source.key, path or None):
+            if each.path not in seen and each.identity is not None and each.content is not None:
+                yield each.path, each.identity, each.content, each.mtime_ns, None
+
+
+def _gone(session: Session, source: Source, path: bytes) -> Iterator[_Row]:
+    for file in db.list_gone(session, source.key, path or None):
+        yield file.path, file.identity, file.content, file.mtime_ns, file.gone_at
+
+
+def _locate(sources: list[Source], within: Source | None, path: bytes) -> tuple[Source, bytes]:
+    """The source a path belongs to, and the path relative to it."""
+    if within is not None and not os.path.isabs(path):
+        return within, clean_path(path)
+    absolute = os.path.abspath(path)
+    parent, name = os.path.split(absolute)
+    for candidate in (absolute, os.path.join(os.path.realpath(parent), name)):
+        for each in sources if within is None else [within]:
+            inside = names.below(candidate, each.path)
+            if inside is not None:
+                return each, inside
+    shown = names.display_name(path)
+    if within is not None:
+        raise Refused("no-such-path", f"{shown} is not in {names.display_name(within.alias)}")
+    raise Refused("no-such-path", f"{shown} is in no source; name the source with --source for a path relative to it")
+
+
+def _unknown(session: Session, source: Source, relative: bytes, path: bytes, *, deleted: bool) -> Refused:
+    shown, alias = names.display_name(path), names.display_name(source.alias)
+    if deleted:
+        return Refused("no-such-path", f"no copy of a deleted {shown} of {alias} is known")
+    if next(db.list_gone(session, source.key, relative), None) is not None:
+        return Refused("no-such-path", f"{shown} is no longer in {alias}; --deleted shows its copies")
+    return Refused("no-such-path", f"{shown} is not in {alias} as last scanned")
+
+
+def detail(session: Session, file_key: int) -> list[CopyView]:
+    """Every copy of one file (a row key of a listing), the countable ones first; empty when it is gone meanwhile."""
+    file = db.file_by_key(session, file_key)
+    if file is None:
+        return []
+    targets = {target.key: target for target in db.list_targets(session, unknown=True)}
+    return list(_views(db.copies_of(session, file.identity), targets))
+
+
+def _views(copies: Iterable[Copy], targets: dict[int, Target]) -> tuple[CopyView, ...]:
+    views = []
+    for copy in copies:
+        target = targets[copy.target]
+        counts = target.counts and copy.standing is not Standing.CLAIMED
+        views.append(CopyView(target, copy.standing, copy.path, copy.verified_at, counts))
+    views.sort(key=lambda view: (not view.counts, view.target.state.badness, -view.standing, view.target.name))
+    return tuple(views)

@@ -1,0 +1,296 @@
+"""Tell the whole story of medback in a small real world: back up, change, lose a drive, plan, restore, compare."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from medback_core import disk, names
+from medback_core.backing_up.back_up import back_up
+from medback_core.coverage.totals import coverage
+from medback_core.demo.world import SESSION_NAME, DemoTarget, DemoWorld, is_demo, open_place, write_world
+from medback_core.drives.open import open_drive, set_target
+from medback_core.model import BackupSummary, Count, Event, RestoreSummary, ScanSummary, Summary, TargetState, Warned
+from medback_core.restoring.plan import PlanSummary, restore_plan, what_if
+from medback_core.restoring.restore import restore
+from medback_core.scanning.sources import add_source, update
+from medback_core.session import Session, find_target, open_session
+
+__all__ = ["SESSION_NAME", "DemoChecked", "DemoTarget", "DemoWorld", "build_demo", "demo_story", "is_demo"]
+
+S = TypeVar("S", bound=Summary)
+Story = Generator[str | Event, None, None]
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class DemoChecked(Summary):
+    """Whether all that was restored equals the original, byte for byte."""
+
+    equal: bool
+    files: int
+    bytes: int
+    differing: tuple[bytes, ...] = ()
+
+
+def build_demo(directory: Path) -> DemoWorld:
+    """Two sources of real files, scanned; three targets, the first filled by a real backup. Raises Refused."""
+    return disk.ended(_build(directory))
+
+
+def demo_story(directory: Path) -> Iterator[str | Event]:
+    """The whole story in a new world in `directory`: lines to print, and the events of what is done; the last one is
+    a DemoChecked. Raises Refused."""
+    world = yield from _build(directory)
+    with disk.Root(os.fsencode(world.directory)) as root, open_session(world.session_path) as session:
+        yield from _second_drive(session, world)
+        yield from _life_goes_on(session, root)
+        yield from _third_drive(session, world)
+        yield from _a_drive_dies(session, root, world)
+        yield from _restore_elsewhere(session, root)
+        yield from _restore_in_place(session, root)
+
+
+def _build(directory: Path) -> Generator[str | Event, None, DemoWorld]:
+    with open_place(directory) as root:
+        yield f"A small world in {_shown(root.path)}: real files, and three drives too small for all of them."
+        world = write_world(root)
+        with open_session(world.session_path) as session:
+            for path in world.sources:
+                yield f"$ medback add-src {_shown(path)}"
+                scan = yield from _follow(add_source(session, path), ScanSummary)
+                yield (
+                    f"  {names.display_name(scan.source.alias)}: {scan.files:,} files, {_size(scan.bytes)}, "
+                    f"each hashed once, a .medback.xml in each of {scan.directories:,} directories"
+                )
+            for target in world.targets:
+                with open_drive(
+                    session, target.path, write=True, create=True, label=target.label, capacity=target.capacity
+                ):
+                    pass  # being opened makes it a target
+            yield f"Three drives of {_size(world.targets[0].capacity)}. (Here they are directories on one disk.)"
+            yield from _back_up(session, world.targets[0])
+        return world
+
+
+def _second_drive(session: Session, world: DemoWorld) -> Story:
+    # Less than it could hold, so that there is room for what will change.
+    yield from _back_up(session, world.targets[1], limit=world.targets[1].capacity * 3 // 4)
+    yield from _stats(session)
+
+
+def _life_goes_on(session: Session, root: disk.Root) -> Story:
+    readme = b"home/library/README.txt"
+    text = root.read_whole(readme, 1 << 20)
+    disk.write_whole(root, readme, text + b"A line written after the first backup.\n")
+    disk.write_whole(root, b"home/pictures/2024/notes.txt", b"Lisbon: take the 28 tram early in the morning.\n")
+    disk.move(root, b"home/pictures/2022/oslo", b"home/pictures/archive/oslo 2022")
+    gone = b"home/pictures/2023/harbour/IMG_0006.png"
+    status = root.stat(gone)
+    assert status is not None
+    disk.remove(root, gone, expect=status)
+    yield "Life goes on: one file is written to, one is new, an album is moved, a picture is deleted."
+    yield "$ medback update"
+    scans: list[ScanSummary] = []
+    for event in update(session):
+        if isinstance(event, ScanSummary):
+            scans.append(event)
+        yield from _passed_on(event)
+    for scan in scans:
+        yield (
+            f"  {names.display_name(scan.source.alias)}: {scan.added} added, {scan.changed} changed, "
+            f"{scan.moved} moved, {scan.removed} removed; {_size(scan.hashed_bytes)} read"
+        )
+
+
+def _third_drive(session: Session, world: DemoWorld) -> Story:
+    yield from _back_up(session, world.targets[2])
+    yield from _back_up(session, world.targets[1])
+    yield from _stats(session)
+
+
+def _a_drive_dies(session: Session, root: disk.Root, world: DemoWorld) -> Story:
+    first = world.targets[0]
+    loss = what_if(session, [find_target(session, first.label)])
+    yield f"$ medback what-if '{first.label}'"
+    lost = _count(loss.lost) if loss.lost.files else "nothing"
+    yield f"  {lost} would be lost, {_count(loss.weakened)} would have a copy less than wanted"
+    rel = os.path.relpath(first.path, root.path)
+    disk.move(root, rel, b"bottom-of-the-sea")
+    yield f"{first.label} falls into the sea."
+    yield f"$ medback set-target '{first.label}' --state lost"
+    set_target(session, first.label, state=TargetState.LOST)
+    yield from _stats(session)
+
+
+def _restore_elsewhere(session: Session, root: disk.Root) -> Story:
+    fresh = os.path.join(root.path, b"restored")
+    root.make_directories(b"restored")
+    plan = yield from _plan(session, ["--all"], all_of_it=True)
+    yield "All of it, to another place, in the order of the plan:"
+    for step in plan.steps:
+        yield from _restore(session, step.target.name, fresh)
+    yield from _compared(root, [(b"home/library", b"restored/library"), (b"home/pictures", b"restored/pictures")])
+
+
+def _restore_in_place(session: Session, root: disk.Root) -> Story:
+    yield "The whole of home/pictures is deleted, what medback wrote there too."
+    _remove_tree(root, b"home/pictures")
+    plan = yield from _plan(session, [], all_of_it=False)
+    for step in plan.steps:
+        yield from _restore(session, step.target.name, None)
+    yield from _compared(root, [(b"restored/pictures", b"home/pictures"), (b"restored/library", b"home/library")])
+
+
+# --- one step each ---------------------------------------------------------------------------------------------------
+
+
+def _follow(events: Iterator[Event], kind: type[S]) -> Generator[Event, None, S]:
+    """Pass on what an operation tells; its summary."""
+    found: S | None = None
+    for event in events:
+        if isinstance(event, kind):
+            found = event
+        yield from _passed_on(event)
+    assert found is not None
+    return found
+
+
+def _passed_on(event: Event) -> Iterator[Event]:
+    # All drives of a demo lie on one disk, which is said once.
+    if not isinstance(event, Summary) and not (isinstance(event, Warned) and "same disk" in event.message):
+        yield event
+
+
+def _back_up(session: Session, target: DemoTarget, limit: int | None = None) -> Story:
+    yield f"$ medback target {_shown(target.path)} --no-fill" + (f" --limit {limit}" if limit else "")
+    done = yield from _follow(back_up(session, target.path, limit=limit, fill=False), BackupSummary)
+    yield (
+        f"  {target.label}: {_count(Count(done.copied, done.copied_bytes))} copied and read back equal"
+        + (f", {done.already_there:,} already there" if done.already_there else "")
+        + (f"; {_count(Count(done.remaining, done.remaining_bytes))} still need a drive" if done.remaining else "")
+        + ("; nothing is left to do" if not done.remaining else "")
+    )
+
+
+def _stats(session: Session) -> Iterator[str]:
+    found = coverage(session)
+    yield "$ medback stats"
+    parts = [
+        f"{copies} cop{'y' if copies == 1 else 'ies'}: {_count(count)}"
+        for copies, count in sorted(found.by_copies.items())
+        if count.files
+    ]
+    yield f"  {'; '.join(parts)}"
+
+
+def _plan(session: Session, words: list[str], *, all_of_it: bool) -> Generator[str | Event, None, PlanSummary]:
+    yield " ".join(["$ medback plan", *words])
+    plan = yield from _follow(restore_plan(session, all_of_it=all_of_it), PlanSummary)
+    for number, step in enumerate(plan.steps, 1):
+        left = f"{_count(step.remaining)} still missing" if step.remaining.files else "nothing missing any more"
+        yield f"  {number}. plug in {step.target.name}: brings {_count(step.brings)}, then {left}"
+    if plan.unreachable.files:
+        yield f"  {_count(plan.unreachable)} are on no drive"
+    return plan
+
+
+def _restore(session: Session, word: str, to: bytes | None) -> Story:
+    yield f"$ medback restore '{word}'" + (f" --to {_shown(to)}" if to is not None else "")
+    done = yield from _follow(restore(session, word, to=to), RestoreSummary)
+    yield (
+        f"  {_count(Count(done.restored, done.restored_bytes))} restored, {done.already_right:,} already right, "
+        f"{done.missing:,} still missing"
+    )
+
+
+def _compared(root: disk.Root, pairs: list[tuple[bytes, bytes]]) -> Iterator[str | Event]:
+    """Compare trees, every byte of every file; says so and ends with a DemoChecked."""
+    files = size = 0
+    differing: list[bytes] = []
+    for original, copy in pairs:
+        theirs = dict(_tree(root, copy))
+        for rel, status in _tree(root, original):
+            found = theirs.pop(rel, None)
+            if stat.S_ISREG(status.st_mode):
+                files, size = files + 1, size + status.st_size
+            if found is None or not _same(root, original + b"/" + rel, status, copy + b"/" + rel, found):
+                differing.append(copy + b"/" + rel)
+        differing += [copy + b"/" + rel for rel in theirs]
+    checked = DemoChecked(not differing, files, size, tuple(differing))
+    places = " and ".join(_shown(copy) for _, copy in pairs)
+    if checked.equal:
+        yield f"Compared: all {_count(Count(files, size))} in {places} equal the original, byte for byte."
+    else:
+        yield f"Compared: {len(differing)} of {files} in {places} DIFFER: " + ", ".join(map(_shown, differing[:10]))
+    yield checked
+
+
+def _tree(root: disk.Root, top: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
+    """Files and links below, but for what medback wrote: (path relative to `top`, stat)."""
+    waiting = [b""]
+    while waiting:
+        below = waiting.pop()
+        for name, status in root.scan(top + b"/" + below if below else top):
+            if isinstance(status, OSError):
+                raise status
+            rel = below + b"/" + name if below else name
+            if stat.S_ISDIR(status.st_mode):
+                waiting.append(rel)
+            elif not name.startswith(b".medback"):
+                yield rel, status
+
+
+def _same(root: disk.Root, one: bytes, one_status: os.stat_result, two: bytes, two_status: os.stat_result) -> bool:
+    if stat.S_IFMT(one_status.st_mode) != stat.S_IFMT(two_status.st_mode):
+        return False
+    if stat.S_ISLNK(one_status.st_mode):
+        return root.readlink(one) == root.readlink(two)
+    if (one_status.st_size, one_status.st_mtime_ns) != (two_status.st_size, two_status.st_mtime_ns):
+        return False
+    with os.fdopen(root.open_file(one)[0], "rb") as first, os.fdopen(root.open_file(two)[0], "rb") as second:
+        while True:
+            chunk = first.read(_CHUNK)
+            if chunk != second.read(_CHUNK):
+                return False
+            if not chunk:
+                return True
+
+
+def remove_world(directory: Path) -> None:
+    """Remove the directory a demo was built in, whole or begun: only for one that was made for the demo alone."""
+    path = os.path.abspath(os.fsencode(directory))
+    if not os.path.isdir(path):
+        return
+    with disk.Root(os.path.dirname(path)) as root:
+        _remove_tree(root, os.path.basename(path))
+
+
+def _remove_tree(root: disk.Root, rel: bytes) -> None:
+    for name, status in list(root.scan(rel)):
+        if isinstance(status, OSError):
+            raise status
+        if stat.S_ISDIR(status.st_mode):
+            _remove_tree(root, rel + b"/" + name)
+        else:
+            disk.remove(root, rel + b"/" + name, expect=status)
+    disk.remove_empty_directory(root, rel)
+
+
+def _shown(path: bytes) -> str:
+    return names.display_name(path)
+
+
+def _size(count: int) -> str:
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / (1 << 20):.1f} MiB" if count >= 1 << 20 else f"{count / 1024:.1f} KiB"
+
+
+def _count(count: Count) -> str:
+    return f"{count.files:,} file{'' if count.files == 1 else 's'} ({_size(count.bytes)})"

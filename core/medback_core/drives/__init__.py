@@ -1,0 +1,1 @@
+"""One target's drive: who it is, its own records, and what really lies there."""

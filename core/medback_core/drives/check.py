@@ -1,0 +1,334 @@
+"""Look at a drive against its records: what is missing or has another size stops being a copy at once.
+
+For what lies on a target its own sidecars outrank what the sources' sidecars say, and a look at the drive outranks
+both. A record is believed without reading the file only where the session already holds that very content to have a
+solid copy on this target: a drive comes from anywhere, and its sidecars with it. Everything else is hashed first.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+
+from medback_core import disk, model, names
+from medback_core.drives.matching import lies_there, same_time
+from medback_core.drives.missing import Missed
+from medback_core.drives.open import Drive
+from medback_core.drives.sidecars import Recorder, read_sidecar
+from medback_core.errors import DriveGone
+from medback_core.model import (
+    DAMAGED_DIRECTORY,
+    SIDECAR_NAME,
+    DamageFound,
+    Event,
+    Identity,
+    Progress,
+    Skipped,
+    Standing,
+    Warned,
+)
+from medback_core.pace import Pace, reporting
+from medback_core.session import (
+    Copy,
+    Session,
+    add_gone,
+    begin_look,
+    believed,
+    clear_pending,
+    identity_key,
+    join,
+    note_seen,
+    note_strays,
+    pending_for,
+    record_copies,
+    source_by_id,
+    was_seen,
+)
+from medback_core.sidecar import FileRecord, Sidecar, Trust, is_whole
+from medback_core.sources.entries import cannot_read
+
+_DIRECTORIES_PER_COMMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look at a drive found. Counts are identities."""
+
+    files: int = 0
+    withdrawn: int = 0
+    found: int = 0
+    hashed: int = 0
+    damaged: int = 0
+    unknown: int = 0  # files on the drive that no record speaks of
+    spoilt: tuple[tuple[bytes, FileRecord], ...] = ()  # (directory, record) of what is on record as damaged now
+    nowhere: int = 0  # of those withdrawn: of which nobody knew where they should lie
+
+
+def look_at(session: Session, drive: Drive) -> Generator[Event, None, Looked]:
+    """Bring the session (and a writable drive's sidecars) in line with what lies on the drive; returns what it found.
+
+    Only files that nobody vouches for are read. Nothing but sidecars and left-over temporary files is changed.
+    """
+    look = _Look(session, drive)
+    begin_look(session)
+    yield from look.walk()
+    yield from look.finish()
+    counts = look.files, look.withdrawn, look.found, look.hashed, look.damaged, look.unknown
+    return Looked(*counts, tuple(look.spoilt), look.nowhere)
+
+
+class _Look:
+    def __init__(self, session: Session, drive: Drive) -> None:
+        self.session = session
+        self.drive = drive
+        self.target = drive.target.key
+        self.recorder = Recorder(drive)
+        self.files = self.withdrawn = self.found = self.hashed = self.damaged = self.unknown = 0
+        self.nowhere = 0
+        self._unwritten: OSError | None = None
+        self.spoilt: list[tuple[bytes, FileRecord]] = []
+        self._pending = pending_for(session, self.target)
+        self._doubted = {path for _, path in self._pending}  # withdrawn, and the drive could not be told
+        self._condition: dict[bytes, str] = {}  # path -> what is wrong with the file there; "": told already
+        self._pace = Pace()
+
+    # --- the walk --------------------------------------------------------------------------------------------------
+
+    def walk(self) -> Iterator[Event]:
+        waiting = [b""]
+        while waiting:
+            directory = waiting.pop()
+            try:
+                entries = dict(self.drive.root.scan(directory))
+            except OSError as error:
+                if not self.drive.root.is_same_drive():
+                    raise DriveGone(f"{names.display_name(self.drive.root.path)} stopped answering") from error
+                yield cannot_read(directory, self._shown(directory), error)
+                continue
+            for name, status in entries.items():
+                if isinstance(status, OSError) or not stat.S_ISDIR(status.st_mode):
+                    continue
+                if status.st_dev == self.drive.root.device and (directory or name != DAMAGED_DIRECTORY):
+                    waiting.append(join(directory, name))
+            yield from self._directory(directory, entries)
+            if len(self.recorder) >= _DIRECTORIES_PER_COMMIT:
+                self._commit()
+            if self._pace.is_due():
+                yield Progress("looking at the drive", self.files, current=self._shown(directory))
+        self._commit()
+
+    def _directory(self, directory: bytes, entries: dict[bytes, os.stat_result | OSError]) -> Iterator[Event]:
+        root = self.drive.root
+        if self.drive.writable:
+            try:
+                cleaned = disk.clean_temporaries(root, directory, list(entries), is_whole)
+            except OSError as error:
+                self._unwritten = self._unwritten or error  # its sidecar, in a directory that can't be written
+            else:
+                if SIDECAR_NAME in cleaned.adopted:
+                    entries[SIDECAR_NAME] = OSError()  # there is one now
+        if SIDECAR_NAME not in entries:
+            self._stray(directory, entries, Sidecar())
+            return
+        try:
+            sidecar = read_sidecar(root, directory) or Sidecar()
+        except OSError as error:
+            yield Skipped(self._shown(join(directory, SIDECAR_NAME)), error.strerror or "cannot be read")
+            return
+        if sidecar.damage:
+            yield DamageFound(self._shown(join(directory, SIDECAR_NAME)), f"damaged sidecar: {sidecar.damage}")
+            if self.drive.writable:
+                self.recorder.rewrite(directory)
+        self._stray(directory, entries, sidecar)
+        recorded: list[Copy] = []
+        seen: list[int] = []
+        for record in sidecar.files.values():
+            yield from self._record(directory, record, entries.get(record.name), recorded, seen)
+        with self.session.transaction():
+            if recorded:
+                record_copies(self.session, recorded)
+            note_seen(self.session, seen)
+
+    def _stray(self, directory: bytes, entries: dict[bytes, os.stat_result | OSError], sidecar: Sidecar) -> None:
+        """Keep in mind the files no record speaks of."""
+        strays = [
+            (status.st_size, join(directory, name))
+            for name, status in entries.items()
+            if name not in sidecar.files
+            and not isinstance(status, OSError)
+            and stat.S_ISREG(status.st_mode)
+            and not model.is_metadata(name)
+        ]
+        self.unknown += len(strays)
+        if strays:
+            note_strays(self.session, strays)
+
+    def _record(
+        self,
+        directory: bytes,
+        record: FileRecord,
+        status: os.stat_result | OSError | None,
+        recorded: list[Copy],
+        seen: list[int],
+    ) -> Iterator[Event]:
+        path = join(directory, record.name)
+        if record.damaged is not None:
+            self._condition[path] = "damaged"
+            self.spoilt.append((directory, record))
+            return  # kept on record for a repair, whatever stands there; counted by nobody
+        if isinstance(status, OSError):
+            yield Skipped(self._shown(path), status.strerror or "cannot be looked at")
+            return
+        if status is None or not stat.S_ISREG(status.st_mode):
+            self._drop(directory, record.name)
+            return
+        if status.st_size != record.size:
+            rotten = same_time(self.drive, status.st_mtime_ns, record.mtime_ns)
+            self._condition[path] = "damaged" if rotten else "changed"
+            self._spoil(directory, record, status.st_size)
+            return
+        if record.md5 is None:
+            return
+        self.files += 1
+        identity = Identity(record.size, record.md5)
+        if path in self._doubted:
+            yield from self._prove(directory, record, identity, identity_key(self.session, identity), recorded, seen)
+            return
+        belief = believed(self.session, self.target, identity)
+        if belief is None and not record.ours:
+            return  # somebody else's file: discover takes it up when a source has that content
+        key = belief.identity if belief is not None else identity_key(self.session, identity)
+        copy = belief.copy if belief is not None else None
+        vouched = copy is not None and copy.standing > Standing.CLAIMED and record.trust is Trust.WHOLE
+        timely = same_time(self.drive, status.st_mtime_ns, record.mtime_ns)
+        if copy is not None and copy.path == path and copy.mtime_ns is not None:
+            timely = timely and same_time(self.drive, status.st_mtime_ns, copy.mtime_ns)
+        if vouched and timely:
+            assert copy is not None
+            if copy.path == path:
+                seen.append(key)
+                if copy.mtime_ns is None or (copy.verified_at is None and record.verified is not None):
+                    recorded.append(self._copy(key, copy.standing, path, record, copy.verified_at or record.verified))
+                return
+            if copy.path is None or not lies_there(self.drive, copy, identity):
+                self.found += 1
+                seen.append(key)
+                date = copy.verified_at or record.verified
+                recorded.append(self._copy(key, copy.standing, path, record, date))
+                return
+            return  # a second file of this content: one copy counts, the one that is known
+        held = copy is not None and copy.standing > Standing.CLAIMED and copy.path not in (None, path)
+        if copy is not None and held and lies_there(self.drive, copy, identity):
+            return
+        if (belief is not None and not belief.wanted) or belief is None:
+            self._remember(key, path, record, copy, recorded, seen)
+            return
+        yield from self._prove(directory, record, identity, key, recorded, seen)
+
+    def _prove(
+        self,
+        directory: bytes,
+        record: FileRecord,
+        identity: Identity,
+        key: int,
+        recorded: list[Copy],
+        seen: list[int],
+    ) -> Iterator[Event]:
+        """Read a file nobody vouches for: what it holds decides."""
+        path = join(directory, record.name)
+
+        def progress(done: int) -> Progress:
+            return Progress("reading what nobody vouches for", self.files, done, current=self._shown(path))
+
+        try:
+            result = yield from reporting(disk.read_from_drive(self.drive.root, path), self._pace, progress)
+        except OSError as error:
+            yield Skipped(self._shown(path), error.strerror or "cannot be read")
+            return
+        self.hashed += 1
+        if result.identity == identity:
+            self.found += 1
+            seen.append(key)
+            fresh = replace(record, verified=model.now(), trust=Trust.WHOLE, mtime_ns=result.status.st_mtime_ns)
+            recorded.append(self._copy(key, Standing.VERIFIED, path, fresh, fresh.verified))
+            if self.drive.writable:
+                self.recorder.put(directory, fresh)
+            return
+        self.damaged += 1
+        self._condition[path] = ""
+        yield DamageFound(self._shown(path), "its content is not what the drive's own record says")
+        self._spoil(directory, record, record.size)
+
+    def _spoil(self, directory: bytes, record: FileRecord, size: int) -> None:
+        """A file does not hold what its record says. Where medback put it there, that stays on record for a repair."""
+        if record.ours and record.trust is Trust.WHOLE:
+            spoilt = replace(record, damaged=model.now())
+            self.spoilt.append((directory, spoilt))
+            if self.drive.writable:
+                self.recorder.put(directory, spoilt)
+            return
+        self._drop(directory, record.name)
+        note_strays(self.session, [(size, join(directory, record.name))])
+
+    def _remember(
+        self, key: int, path: bytes, record: FileRecord, copy: Copy | None, recorded: list[Copy], seen: list[int]
+    ) -> None:
+        """Content no current path has, in a file nobody vouches for: kept in mind as a claim, whatever it was before,
+        so that it can be asked for and regains its copies."""
+        if not record.ours or was_seen(self.session, key) or key in seen:
+            return
+        seen.append(key)
+        if copy is None or copy.standing > Standing.CLAIMED or copy.path != path:
+            recorded.append(self._copy(key, Standing.CLAIMED, path, record, None))
+        place = record.path or self.drive.true_place(path)
+        source = source_by_id(self.session, place[0]) if place is not None else None
+        if source is not None and place is not None:
+            add_gone(self.session, [(source.key, place[1], key, record.mtime_ns, record.mode, None)])
+
+    def _copy(self, key: int, standing: Standing, path: bytes, record: FileRecord, verified: int | None) -> Copy:
+        return Copy(key, self.target, standing, path, record.mtime_ns, verified, record.ours)
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def finish(self) -> Iterator[Event]:
+        """What the session believed and the walk did not confirm; then what the sidecars must still be told."""
+        missed = Missed(self.session, self.drive, self.recorder, self._condition)
+        yield from missed.settle()
+        self.withdrawn, self.nowhere = missed.withdrawn, missed.nowhere
+        self.found += missed.found
+        self.hashed += missed.hashed
+        self.unknown -= missed.found
+        self._unwritten = self._unwritten or missed.unwritten
+        self._commit()
+        if self.drive.writable:
+            self._write_pending()
+        if self._unwritten is not None:
+            name = names.display_name(self.drive.target.name)
+            yield Warned(
+                f"{name} can't take its records ({self._unwritten.strerror}): this session alone has what was found"
+            )
+
+    def _write_pending(self) -> None:
+        """What was withdrawn while the drive was away or read-only: tell its sidecars."""
+        for identity, path in self._pending:
+            directory, name = os.path.split(path)
+            read = path in self._condition or was_seen(self.session, identity)
+            if not read and self.drive.root.stat(directory) is not None:
+                self._drop(directory, name)
+        if self._pending and self._commit():
+            clear_pending(self.session, self.target, self._pending)
+
+    def _drop(self, directory: bytes, name: bytes) -> None:
+        if self.drive.writable:
+            self.recorder.drop(directory, name)
+
+    def _commit(self) -> bool:
+        """Tell the drive's sidecars; False where it can't take that."""
+        error = self.recorder.try_commit() if self.drive.writable else None
+        self._unwritten = self._unwritten or error
+        return error is None
+
+    def _shown(self, path: bytes) -> bytes:
+        return os.path.join(self.drive.root.path, path)

@@ -1,0 +1,136 @@
+"""What a session believes to lie on a drive and a look did not find: somewhere else, or withdrawn.
+
+What is missed is looked for, by size and then by hash, among the files no record speaks of: somebody may have moved it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from medback_core import disk, model, names
+from medback_core.drives.matching import lies_there
+from medback_core.drives.open import Drive
+from medback_core.drives.sidecars import Recorder
+from medback_core.model import CopyGone, Event, Identity, Progress, Skipped, Standing, Warned
+from medback_core.pace import Pace
+from medback_core.session import (
+    Copy,
+    Session,
+    add_pending,
+    note_seen,
+    paths_of_identity,
+    record_copies,
+    source_by_key,
+    strays_like_unseen,
+    unseen_copies,
+    withdraw_copies,
+)
+from medback_core.sidecar import FileRecord
+
+_TOGETHER = 500
+
+
+class Missed:
+    """The end of one look at a drive."""
+
+    def __init__(self, session: Session, drive: Drive, recorder: Recorder, condition: Mapping[bytes, str]) -> None:
+        """`condition`: path -> what is wrong with the file that stands there; "" where that was told already."""
+        self.session = session
+        self.drive = drive
+        self.target = drive.target.key
+        self.recorder = recorder
+        self.condition = condition
+        self.withdrawn = self.nowhere = self.found = self.hashed = 0
+        self.unwritten: OSError | None = None
+        self._pace = Pace()
+
+    def settle(self) -> Iterator[Event]:
+        """Find again what was moved, withdraw what is not there. A drive that just went away has lost nothing: raises
+        DriveGone."""
+        gone: dict[Identity, Copy] = {}
+        self.drive.check()
+        for identity, copy in unseen_copies(self.session, self.target):
+            if copy.path is None and copy.standing is Standing.CLAIMED:
+                continue  # a claim of somebody's: discover looks for it
+            known = copy.path is not None and copy.mtime_ns is not None and copy.path not in self.condition
+            if not (known and lies_there(self.drive, copy, identity)):
+                gone[identity] = copy
+            elif self.drive.writable:
+                self._put(copy, identity)
+        if gone:
+            yield from self._find_again(gone)
+            self.drive.check()
+        if gone:
+            yield from self._withdraw(gone)
+
+    def _find_again(self, gone: dict[Identity, Copy]) -> Iterator[Event]:
+        """Read the files no record speaks of that are as large as something missed; what is found is not gone."""
+        sizes = {identity.size for identity in gone}
+        found: list[Copy] = []
+        for size, path in strays_like_unseen(self.session, self.target):
+            if size not in sizes:
+                continue
+            if self._pace.is_due():
+                yield Progress("looking for what was moved", self.hashed, current=self._shown(path))
+            try:
+                result = disk.ended(disk.read_from_drive(self.drive.root, path))
+            except OSError as error:
+                yield Skipped(self._shown(path), error.strerror or "cannot be read")
+                continue
+            self.hashed += 1
+            was = gone.pop(result.identity, None)
+            if was is None:
+                continue
+            mtime_ns = result.status.st_mtime_ns
+            copy = replace(was, standing=Standing.VERIFIED, path=path, mtime_ns=mtime_ns, verified_at=model.now())
+            found.append(copy)
+            if self.drive.writable:
+                self._put(copy, result.identity, result.status.st_mode & 0o777)
+            if len(found) >= _TOGETHER:
+                self._record(found)
+        self._record(found)
+        if self.found:
+            where = names.display_name(self.drive.target.name)
+            copies = "1 copy was" if self.found == 1 else f"{self.found:,} copies were"
+            yield Warned(f"{copies} moved by somebody on {where}: found again, and counted")
+
+    def _record(self, found: list[Copy]) -> None:
+        """The drive's sidecars first, as always when a copy is recorded."""
+        if self.drive.writable:
+            self.unwritten = self.recorder.try_commit() or self.unwritten
+        with self.session.transaction():
+            record_copies(self.session, found)
+            note_seen(self.session, [copy.identity for copy in found])
+        self.found += len(found)
+        found.clear()
+
+    def _put(self, copy: Copy, identity: Identity, mode: int = 0o644) -> None:
+        """A record for a copy that has none: where it truly belongs too, if that is not plain to see."""
+        assert copy.path is not None
+        directory, name = os.path.split(copy.path)
+        places = [(source_by_key(self.session, s).id, p) for s, p, _ in paths_of_identity(self.session, copy.identity)]
+        plain = self.drive.true_place(copy.path)
+        record = FileRecord(name, identity.size, copy.mtime_ns or 0, identity.md5, mode, verified=copy.verified_at)
+        record.path = None if plain in places or not places else places[0]
+        record.ours = copy.ours
+        self.recorder.put(directory, record)
+
+    def _withdraw(self, gone: dict[Identity, Copy]) -> Iterator[Event]:
+        with self.session.transaction():
+            withdraw_copies(self.session, self.target, [copy.identity for copy in gone.values()])
+            if not self.drive.writable:
+                rows = [(copy.identity, copy.path) for copy in gone.values() if copy.path is not None]
+                add_pending(self.session, self.target, rows)
+        self.withdrawn = len(gone)
+        self.nowhere = sum(copy.path is None for copy in gone.values())
+        for copy in gone.values():
+            state = "missing" if copy.path is None else self.condition.get(copy.path, "missing")
+            if copy.path is not None and state:
+                yield CopyGone(self._shown(copy.path), state)
+        copies = "1 copy is" if len(gone) == 1 else f"{len(gone):,} copies are"
+        yield Warned(f"{copies} no longer on {names.display_name(self.drive.target.name)}: not counted any more")
+
+    def _shown(self, path: bytes) -> bytes:
+        return os.path.join(self.drive.root.path, path)

@@ -1,0 +1,369 @@
+"""Open a drive as a target: who is it, is it really there, may it be written to. Never guess: ask."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from medback_core import disk, model, names
+from medback_core.drives.drive import Drive, family_ids, identity_at, read_identity, write_identity
+from medback_core.errors import NeedsAnswer, Refused
+from medback_core.model import Target, TargetState
+from medback_core.session import (
+    Session,
+    add_alias,
+    find_target,
+    free_label,
+    is_target_name,
+    list_sources,
+    new_id,
+    note_used,
+    save_folder,
+    save_target,
+    target_by_id,
+    targets_at,
+)
+from medback_core.sidecar import TargetIdentity
+from medback_core.sources.sidecars import flush_sources
+
+
+def _open_root(path: bytes) -> disk.Root:
+    shown = names.display_name(path)
+    try:
+        return disk.Root(os.path.abspath(path))
+    except FileNotFoundError as error:
+        raise Refused("no-such-path", f"{shown} does not exist") from error
+    except NotADirectoryError as error:
+        raise Refused("not-a-directory", f"{shown} is not a directory") from error
+    except OSError as error:
+        raise Refused("unreadable", f"{shown} cannot be opened: {error.strerror}") from error
+
+
+def _refuse_overlap(session: Session, path: bytes) -> None:
+    real = os.path.realpath(path)
+    for source in list_sources(session):
+        there = os.path.realpath(source.path)
+        if names.below(real, there) is not None:
+            raise Refused(
+                "overlap", f"{names.display_name(path)} lies inside the source {names.display_name(source.alias)}"
+            )
+        if names.below(there, real) is not None:
+            raise Refused(
+                "overlap", f"the source {names.display_name(source.alias)} lies inside {names.display_name(path)}"
+            )
+
+
+def shares_disk(session: Session, filesystem: disk.FileSystem) -> str | None:
+    """The alias of a source on the same physical disk, None when there is none that is known to be."""
+    for source in list_sources(session):
+        try:
+            if filesystem.shares_disk_with(source.path):
+                return source.alias
+        except OSError:
+            continue  # a source that is not there shares nothing now
+    return None
+
+
+@contextmanager
+def open_drive(
+    session: Session,
+    path: bytes,
+    *,
+    write: bool,
+    create: bool | None = None,
+    yes: bool = False,
+    label: str | None = None,
+    capacity: int | None = None,
+    new_id: bool = False,
+    same_drive: bool = False,
+    as_it_is: bool = False,
+) -> Iterator[Drive]:
+    """Open the drive at `path`, identified, and keep its lock while in use.
+
+    `write` false never writes there; a drive that is no target can then be read too (its `identity.id` is empty), and
+    with `as_it_is` a clone (it is `doubtful`). `create` makes a target of what is none; `yes` does so too, but never
+    answers a drive that seems not plugged in or a clone (`new_id`, `same_drive` do). Raises Refused, NeedsAnswer;
+    nothing is changed then.
+    """
+    with _open_root(path) as root, disk.lock_drive(root):
+        filesystem = disk.describe(root.path)
+        if write:
+            _refuse_overlap(session, root.path)
+            if filesystem.read_only:
+                raise Refused("read-only", f"{names.display_name(path)} is mounted read-only")
+        drive = _identify(session, root, filesystem, write, create, yes, new_id, same_drive, as_it_is)
+        if write:
+            _take_up(drive, label, capacity)
+        shared = shares_disk(session, filesystem) if write else None
+        if shared is not None:
+            drive.notes.append(
+                f"{names.display_name(path)} is on the same disk as the source {names.display_name(shared)}: "
+                "no protection if that disk dies"
+            )
+        if drive.identity.id and not drive.doubtful:
+            _see(session, drive, write)
+        if not write:
+            _take_up(drive, label, capacity)  # as it would be: nobody else is told
+        try:
+            yield drive
+        finally:
+            if drive.target.key >= 0 and not drive.doubtful:
+                note_used(session, drive.target.key, free=root.free_bytes())
+
+
+def _take_up(drive: Drive, label: str | None, capacity: int | None) -> None:
+    """Take up what a person says of a target, where it is new."""
+    target = drive.target
+    said = replace(
+        target,
+        label=target.label if label is None else names.utf8(label),
+        capacity=target.capacity if capacity is None else capacity,
+    )
+    if said != target:
+        drive.target = replace(said, rev=target.rev + (0 if drive.is_new else 1))
+
+
+def _identify(
+    session: Session,
+    root: disk.Root,
+    filesystem: disk.FileSystem,
+    write: bool,
+    create: bool | None,
+    yes: bool,
+    fresh_id: bool,
+    same_drive: bool,
+    as_it_is: bool,
+) -> Drive:
+    identity = read_identity(root)
+    if identity is None or not identity.id:
+        return _without_identity(session, root, filesystem, identity, write, create, yes, same_drive)
+    known = target_by_id(session, identity.id)
+    drive = Drive(root, _merged(known, identity), filesystem, identity, writable=write)
+    reason = _clone_reason(known, identity, root, filesystem)
+    if reason is None or same_drive:
+        return drive
+    if not fresh_id:
+        if as_it_is and not write:
+            drive.notes.append(reason)
+            drive.doubtful = True
+            return drive
+        raise NeedsAnswer(
+            "clone",
+            f"{reason}. Is it another drive now, or is it the same one? (`target` and `discover` take the answer: "
+            "--new-id or --same-drive)",
+            option="--new-id or --same-drive",
+        )
+    label = free_label(session, drive.target.label)
+    target = Target(-1, new_id(), label, capacity=drive.target.capacity, created=model.now())
+    return Drive(root, target, filesystem, replace(identity, id=target.id, also=()), is_new=True, writable=write)
+
+
+def _merged(known: Target | None, identity: TargetIdentity) -> Target:
+    """What the session knows and what the drive says of itself: the higher rev wins, a tie goes to the worse state."""
+    said = Target(
+        -1 if known is None else known.key,
+        identity.id if known is None else known.id,
+        identity.label,
+        identity.state,
+        True,
+        identity.rev,
+        identity.capacity,
+        created=identity.created,
+    )
+    if known is None:
+        return said
+    if not known.known or (said.rev, said.state.badness) > (known.rev, known.state.badness):
+        return replace(known, label=said.label, state=said.state, known=True, rev=said.rev, capacity=said.capacity)
+    return known
+
+
+def _clone_reason(
+    known: Target | None, identity: TargetIdentity, root: disk.Root, filesystem: disk.FileSystem
+) -> str | None:
+    shown = names.display_name(identity.label or identity.id)
+    if known is not None and known.path is not None and known.path != root.path:
+        there = identity_at(known.path)
+        if there is not None and there.id == identity.id:
+            mine, theirs = os.stat(root.fd), os.stat(known.path)
+            if (mine.st_dev, mine.st_ino) != (theirs.st_dev, theirs.st_ino):
+                return (
+                    f"{names.display_name(root.path)} and {names.display_name(known.path)} both say they are the "
+                    f"target {shown}"
+                )
+    if disk.same_uuid(identity.fs_uuid, filesystem.uuid) is False:
+        return f"{names.display_name(root.path)} says it is the target {shown}, but it lies on another file system"
+    return None
+
+
+def _without_identity(
+    session: Session,
+    root: disk.Root,
+    filesystem: disk.FileSystem,
+    damaged: TargetIdentity | None,
+    write: bool,
+    create: bool | None,
+    yes: bool,
+    same_drive: bool,
+) -> Drive:
+    shown = names.display_name(root.path)
+    last = [target for target in targets_at(session, root.path) if target.known]
+    notes = []
+    if last:
+        was = last[0]
+        if same_drive:
+            identity = TargetIdentity(id=was.id, label=was.label, created=was.created, fs_uuid=filesystem.uuid)
+            return Drive(root, was, filesystem, identity, writable=write)
+        if create is not True:
+            what = "its identity file is damaged" if damaged is not None else "there is no identity file there now"
+            raise NeedsAnswer(
+                "not-plugged-in",
+                f"{shown} was the target {names.display_name(was.name)}, but {what}: is the drive plugged in? "
+                "(--same-drive: it is that drive; --init: make it a new target)",
+                option="--init or --same-drive",
+            )
+        if was.state is not TargetState.LOST:
+            called = names.display_name(was.name)
+            notes.append(
+                f"the target {called} was last seen there. If this is that drive, emptied, its copies are gone: "
+                f"`medback set-target {was.id} --state lost` says so"
+            )
+    if damaged is not None and create is not True:
+        raise NeedsAnswer(
+            "damaged-identity",
+            f"the identity file of {shown} is damaged; --init makes it a new target",
+            option="--init",
+        )
+    family = family_ids(root)
+    if not write:
+        target = Target(-1, "", os.path.basename(os.fsdecode(root.path)), known=False)
+        return Drive(root, target, filesystem, TargetIdentity(id="", label=target.label), writable=False)
+    if create is not True and not yes:
+        raise NeedsAnswer("new-target", _question(session, root, filesystem), option="--init")
+    identifier = family[0] if family else new_id()
+    known = target_by_id(session, identifier)
+    label = free_label(session, names.utf8(names.text(os.path.basename(root.path))) or identifier)
+    target = Target(-1 if known is None else known.key, identifier, label, created=model.now())
+    identity = TargetIdentity(id=identifier, label=label, created=target.created, also=tuple(family[1:]))
+    return Drive(root, target, filesystem, identity, is_new=True, notes=notes)
+
+
+def _question(session: Session, root: disk.Root, filesystem: disk.FileSystem) -> str:
+    shared = shares_disk(session, filesystem)
+    where = f"mounted at {names.display_name(filesystem.mount_point)}"
+    words = (
+        f"{names.display_name(root.path)} is no target yet ({filesystem.kind}, {where}, "
+        f"{filesystem.total / 1e9:.1f} GB in all, {filesystem.free / 1e9:.1f} GB free"
+    )
+    if shared is not None:
+        words += f"; on the same disk as the source {names.display_name(shared)}: no protection if that disk dies"
+    return words + "). Make it a target?"
+
+
+def _see(session: Session, drive: Drive, write: bool) -> None:
+    """The drive is here: take that up in the session and, where it may be written, in the drive's identity."""
+    target = drive.target
+    found = target.state is TargetState.LOST
+    if found:
+        target = replace(target, state=TargetState.SUSPECT, rev=target.rev + 1)
+        drive.notes.append(
+            f"the target {names.display_name(target.name)} was lost and is found again: it is suspect until verified"
+        )
+    target = replace(
+        target,
+        known=True,
+        path=drive.root.path,
+        device=drive.root.device if drive.root.device < 1 << 63 else None,
+        fs_uuid=drive.filesystem.uuid or target.fs_uuid,
+        fs_type=drive.filesystem.kind,
+        created=target.created or drive.identity.created,
+        seen_at=model.now(),
+        free_bytes=drive.filesystem.free,
+        total_bytes=drive.filesystem.total,
+    )
+    drive.target = replace(target, key=-1)
+    if write:
+        write_identity(session, drive)  # on the drive first: a target nobody can find again is none
+    drive.target = save_target(session, target)
+    if found:
+        for _ in flush_sources(session):
+            pass  # whatever comes of what is done with it; what can't be written now stays dirty
+    for tid in drive.identity.also:
+        add_alias(session, drive.target.key, tid)
+    for folder, source_id in drive.identity.folders:
+        save_folder(session, drive.target.key, source_id, folder)
+
+
+def find_drive(session: Session, target: Target) -> bytes | None:
+    """Where a known target is plugged in now: where it was last seen, or any mounted drive that says it is it."""
+    places = [] if target.path is None else [target.path]
+    places += [mount.path for mount in disk.removable_mounts()]
+    for place in places:
+        identity = identity_at(place)
+        if identity is not None and identity.id == target.id:
+            return place
+    return None
+
+
+def resolve_target(session: Session, word: str) -> tuple[Target | None, bytes | None]:
+    """What a TARGET argument names: an existing directory, an id, or a label. (target if known, path if plugged in).
+
+    A directory that is no target (an empty mount point, say) gives way to a target called so. Raises Refused for a word
+    that is none of these.
+    """
+    path, there = names.from_text(word), None
+    try:
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            there = os.path.abspath(path)
+    except (OSError, ValueError):
+        pass  # no such directory: an id or a label, then
+    if there is not None:
+        identity = identity_at(there)
+        known = target_by_id(session, identity.id) if identity is not None and identity.id else None
+        if known is not None or b"/" in path or not is_target_name(session, word):
+            return known, there
+    elif b"/" in path:
+        raise Refused("no-such-path", f"{names.display_name(word)} does not exist")
+    target = find_target(session, word)
+    return target, find_drive(session, target)
+
+
+def set_target(
+    session: Session,
+    word: str,
+    *,
+    state: TargetState | None = None,
+    label: str | None = None,
+    capacity: int | None = None,
+) -> Target:
+    """Change what people say of a target; kept in the DB, in every mounted source's metadata, and on the drive itself
+    when it is plugged in and can be written."""
+    with disk.lock_session(os.fsencode(session.path)):
+        target, path = resolve_target(session, word)
+        if target is None:
+            raise Refused("no-such-target", f"{names.display_name(word)} is no target of this session")
+        changed = replace(
+            target,
+            state=target.state if state is None else state,
+            label=target.label if label is None else names.utf8(label),
+            capacity=target.capacity if capacity is None else capacity,
+        )
+        if changed != target:
+            changed = save_target(session, replace(changed, rev=target.rev + 1))
+            for _ in flush_sources(session):
+                pass
+        if path is not None:
+            _tell_drive(session, changed, path)
+        return changed
+
+
+def _tell_drive(session: Session, target: Target, path: bytes) -> None:
+    try:
+        with disk.Root(path) as root, disk.lock_drive(root):
+            identity = read_identity(root)
+            if identity is not None and identity.id == target.id:
+                write_identity(session, Drive(root, target, disk.describe(path), identity))
+    except (OSError, Refused):
+        return  # the drive learns it when it is next written to: the higher rev wins

@@ -1,0 +1,154 @@
+"""Gather changes of a drive's sidecars and write them in durable groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from medback_core import disk, model
+from medback_core.drives.open import Drive
+from medback_core.model import SIDECAR_NAME
+from medback_core.session import join
+from medback_core.sidecar import SIDECAR_LIMIT, FileRecord, Sidecar, parse, render
+
+
+@dataclass(slots=True)
+class _Changes:
+    puts: dict[bytes, FileRecord] = field(default_factory=dict)
+    drops: set[bytes] = field(default_factory=set)
+    rewrite: bool = False
+
+
+def read_sidecar(root: disk.Root, directory: bytes) -> Sidecar | None:
+    """The sidecar of a directory as it is (salvaged where damaged), None where there is none.
+
+    Raises OSError when it is there and can't be read.
+    """
+    data = _bytes(root, directory)
+    return None if data is None else parse(data)
+
+
+def _bytes(root: disk.Root, directory: bytes) -> bytes | None:
+    try:
+        return root.read_whole(join(directory, SIDECAR_NAME), SIDECAR_LIMIT)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+class Unrecorded(OSError):
+    """Some sidecars could not be written; all others are."""
+
+    def __init__(self, directories: dict[bytes, OSError]) -> None:
+        first = next(iter(directories.values()))
+        super().__init__(first.errno, first.strerror or str(first))
+        self.directories = directories
+
+
+class Recorder:
+    """Changes of records by directory, written by `commit`. Unknown parts of a sidecar are kept."""
+
+    def __init__(self, drive: Drive) -> None:
+        self.drive = drive
+        self._changes: dict[bytes, _Changes] = {}
+        self._read: tuple[bytes, Sidecar] | None = None  # the sidecar looked at last
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+    def lookup(self, directory: bytes, name: bytes) -> FileRecord | None:
+        """The record of a file on the drive, changes not yet written included. Raises OSError."""
+        changes = self._changes.get(directory)
+        if changes is not None:
+            if name in changes.puts:
+                return changes.puts[name]
+            if name in changes.drops:
+                return None
+        if self._read is None or self._read[0] != directory:
+            self._read = directory, read_sidecar(self.drive.root, directory) or Sidecar()
+        return self._read[1].files.get(name)
+
+    def put(self, directory: bytes, record: FileRecord) -> None:
+        """This is what lies there under `record.name`."""
+        changes = self._changes.setdefault(directory, _Changes())
+        changes.puts[record.name] = record
+        changes.drops.discard(record.name)
+
+    def drop(self, directory: bytes, name: bytes) -> None:
+        """Nothing we know of lies there under that name any more."""
+        changes = self._changes.setdefault(directory, _Changes())
+        changes.puts.pop(name, None)
+        changes.drops.add(name)
+
+    def rewrite(self, directory: bytes) -> None:
+        """The sidecar is damaged: set it aside and write what could be saved of it."""
+        self._changes.setdefault(directory, _Changes()).rewrite = True
+
+    def commit(self) -> None:
+        """Write every sidecar that changed, durably; a damaged one is kept aside first. Raises Unrecorded when some
+        can't be written (the others are), OSError when the drive can make none durable. What was not written waits for
+        the next `commit`."""
+        if not self._changes:
+            return
+        self.drive.check()
+        failed: dict[bytes, OSError] = {}
+        with disk.Group(self.drive.root) as group:
+            for directory, changes in self._changes.items():
+                try:
+                    data = self._changed(directory, changes)
+                    if data is not None:
+                        group.stage_bytes(join(directory, SIDECAR_NAME), data)
+                except OSError as error:
+                    failed[directory] = error
+            for staged, error in group.publish():
+                if error is not None:
+                    failed[staged.directory] = error
+        self._changes = {directory: self._changes[directory] for directory in failed}
+        self._read = None
+        if failed:
+            raise Unrecorded(failed)
+
+    def commit_for(self, directory: bytes) -> None:
+        """`commit`, where only this directory's sidecar matters now. Raises OSError when it could not be written."""
+        try:
+            self.commit()
+        except Unrecorded as unrecorded:
+            if directory in unrecorded.directories:
+                raise unrecorded.directories[directory] from unrecorded
+
+    def _changed(self, directory: bytes, changes: _Changes) -> bytes | None:
+        """What a sidecar should be now, None where it is that already. Raises OSError."""
+        there = _bytes(self.drive.root, directory)
+        sidecar = Sidecar() if there is None else parse(there)
+        if sidecar.damage:
+            set_aside(self.drive.root, directory)
+        for name in changes.drops:
+            sidecar.files.pop(name, None)
+        for name, record in changes.puts.items():
+            was = sidecar.files.get(name)
+            if was is not None and not record.extra:
+                record.extra = was.extra
+                record.tags = record.tags or was.tags
+            sidecar.files[name] = record
+        data = render(sidecar)
+        return data if data != there and (there is not None or sidecar.files) else None
+
+    def try_commit(self) -> OSError | None:
+        """`commit`, where the session may know more than the drive for a while: what can't be written is let go, for
+        the next look to put right. Returns why. Raises DriveGone."""
+        try:
+            self.commit()
+        except OSError as error:
+            self.drive.check()
+            self._changes.clear()
+            self._read = None
+            return error
+        return None
+
+
+def set_aside(root: disk.Root, directory: bytes) -> None:
+    """Keep a damaged sidecar as `.medback.xml.damaged-DATE`, beside where it lay. Raises OSError."""
+    stamp = model.date_stamp(model.now()).encode()
+    name, number = SIDECAR_NAME + b".damaged-" + stamp, 1
+    while root.stat(join(directory, name)) is not None:
+        number += 1
+        name = SIDECAR_NAME + b".damaged-%s-%d" % (stamp, number)
+    disk.move(root, join(directory, SIDECAR_NAME), join(directory, name))

@@ -1,0 +1,96 @@
+"""Walk a drive directory by directory: its ordinary files, and what the sidecar there says of them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from medback_core import disk, names
+from medback_core.drives.open import Drive
+from medback_core.drives.sidecars import read_sidecar
+from medback_core.errors import DriveGone
+from medback_core.model import (
+    FAMILY_SIDECAR_NAME,
+    OLD_DIRECTORY,
+    SIDECAR_NAME,
+    TEMPORARY_PREFIX,
+    Event,
+    Excluded,
+    Skipped,
+    Warned,
+    is_metadata,
+)
+from medback_core.session import join
+from medback_core.sidecar import SIDECAR_LIMIT, Sidecar, is_whole, parse_family
+from medback_core.sources.entries import cannot_read
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DriveDirectory:
+    """One directory of a drive: its regular files but medback's own, in name order, and its sidecar."""
+
+    rel: bytes
+    files: list[tuple[bytes, os.stat_result]]
+    sidecar: Sidecar
+
+
+def shown(drive: Drive, rel: bytes) -> bytes:
+    """The absolute path of something on a drive."""
+    return os.path.join(drive.root.path, rel) if rel else drive.root.path
+
+
+def walk_drive(drive: Drive, *, family: bool, clean: bool = False) -> Iterator[DriveDirectory | Event]:
+    """Every directory of a drive in path order, `.medback-old` last; with `family`, a `.medorg.xml` speaks where there
+    is no sidecar; with `clean`, what a killed run left is removed. Links are not followed, other file systems mounted
+    inside are left out. What can't be read is Skipped; raises DriveGone when the drive stops answering."""
+    root = drive.root
+    waiting = [b""]
+    while waiting:
+        here = waiting.pop()
+        files: list[tuple[bytes, os.stat_result]] = []
+        directories: list[bytes] = []
+        has = set()
+        temporary: list[bytes] = []
+        try:
+            for name, status in root.scan(here):
+                if isinstance(status, OSError):
+                    yield Skipped(shown(drive, join(here, name)), status.strerror or "cannot be looked at")
+                elif name in (SIDECAR_NAME, FAMILY_SIDECAR_NAME):
+                    has.add(name)
+                elif is_metadata(name) and (here or name != OLD_DIRECTORY):
+                    if name.startswith(TEMPORARY_PREFIX):
+                        temporary.append(name)
+                elif stat.S_ISREG(status.st_mode):
+                    files.append((name, status))
+                elif stat.S_ISDIR(status.st_mode):
+                    if status.st_dev == root.device:
+                        directories.append(name)
+                    else:
+                        yield Excluded(shown(drive, join(here, name)), "another file system")
+                elif not stat.S_ISLNK(status.st_mode):
+                    yield Excluded(shown(drive, join(here, name)), "no ordinary file")
+        except OSError as error:
+            if not root.is_same_drive():
+                raise DriveGone(f"{names.display_name(root.path)} stopped answering") from error
+            yield cannot_read(here, shown(drive, here), error)
+        directories.sort(key=lambda name: (name == OLD_DIRECTORY, name), reverse=True)
+        waiting += [join(here, name) for name in directories]
+        files.sort(key=lambda entry: entry[0])
+        sidecar = Sidecar()
+        try:
+            if clean and temporary and SIDECAR_NAME in disk.clean_temporaries(root, here, temporary, is_whole).adopted:
+                has.add(SIDECAR_NAME)
+            if SIDECAR_NAME in has:
+                sidecar = read_sidecar(root, here) or sidecar
+            elif family and FAMILY_SIDECAR_NAME in has:
+                sidecar = parse_family(root.read_whole(join(here, FAMILY_SIDECAR_NAME), SIDECAR_LIMIT))
+        except OSError as error:
+            yield Skipped(shown(drive, join(here, SIDECAR_NAME)), error.strerror or "cannot be read")
+        if sidecar.damage:
+            where = names.display_name(shown(drive, join(here, SIDECAR_NAME)))
+            yield Warned(
+                f"the sidecar {where} is damaged ({sidecar.damage}); what it does not say is read from the files"
+            )
+        yield DriveDirectory(here, files, sidecar)

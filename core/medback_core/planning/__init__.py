@@ -1,0 +1,1 @@
+"""The arithmetic of a restore plan: reads nothing, keeps nothing."""

@@ -1,0 +1,217 @@
+"""Which targets to plug in to get back what is missing, and what would be lost if some of them died.
+
+Pure functions over groups: all that is missing (or held), by the set of targets that hold it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TypeAlias
+
+from medback_core.model import Count
+from medback_core.planning.hitting_set import Search, cheapest, members
+
+Groups: TypeAlias = Mapping[frozenset[int], Count]
+GroupsByWanted: TypeAlias = Mapping[tuple[frozenset[int], int], Count]
+
+# The search for the smallest set of most bytes soonest ends after so many steps, rather than by the clock, so that one
+# shelf gives one plan.
+POLISHING_NODES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Plug in `target`: it brings so much; so much is then still missing, what no target can bring included."""
+
+    target: int
+    brings: Count
+    remaining: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The fewest targets, in the order to plug them in. `missing` is all of it, `unreachable` the part no step brings.
+
+    When not `exact`, there may be a plan with fewer targets; `why` says why that is not known.
+    """
+
+    steps: tuple[Step, ...]
+    missing: Count
+    unreachable: Count
+    exact: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What has no copy left, and what still has one, lost some, and is below its wanted number."""
+
+    lost: Count
+    weakened: Count
+
+
+def plan_targets(groups: Groups, rank: Mapping[int, int], *, time_limit: float = 1.0) -> Plan:
+    """The exact minimum number of targets that hold all that can be brought back.
+
+    `groups`: what is missing, by the targets that hold it. `rank`: the usable targets only, 0 the best to read from.
+    Among the smallest sets the one with the fewest of the worst rank, then of the next. Steps go by rank, the best
+    first, and within a rank by most bytes soonest. After `time_limit` seconds of processor time (a machine that is busy
+    makes the same plan) a good set, with `exact` False.
+    """
+    keys = sorted(rank)
+    number_of = {key: number for number, key in enumerate(keys)}
+    by_mask: dict[int, Count] = {}
+    missing = unreachable = Count()
+    for holders, count in groups.items():
+        mask = sum(1 << number_of[key] for key in holders if key in number_of)
+        missing += count
+        if not mask:
+            unreachable += count
+        elif count.files:
+            by_mask[mask] = by_mask.get(mask, Count()) + count
+    ranks = [rank[key] for key in keys]  # by number of target, as in all that follows
+    weights = _weights(ranks)
+    deadline = time.thread_time() + time_limit
+    found = cheapest(by_mask.keys(), weights, time_limit=time_limit)
+    order = _order(by_mask, found.chosen, ranks, weights if found.exact else None, deadline)
+    steps: list[Step] = []
+    remaining = missing
+    for number, brings in order:
+        remaining -= brings
+        steps.append(Step(keys[number], brings, remaining))
+    why = ""
+    if not found.exact:
+        least = found.cost_least // min(weights)  # the cheapest weight is that of one target and nothing else
+        why = f"the search was stopped after {time_limit:g} s: at least {least} targets are needed, {len(steps)} found"
+    return Plan(tuple(steps), missing, unreachable, found.exact, why)
+
+
+def what_if(groups_by_wanted: GroupsByWanted, dead: Collection[int]) -> Loss:
+    """What the death of all of `dead` would cost. Keys: the targets whose copies count, and the wanted number.
+
+    What has no copy to begin with is not lost by it.
+    """
+    gone = frozenset(dead)
+    lost = weakened = Count()
+    for (holders, wanted), count in groups_by_wanted.items():
+        left = len(holders - gone)
+        if left == len(holders):
+            continue
+        if left == 0:
+            lost += count
+        elif left < wanted:
+            weakened += count
+    return Loss(lost, weakened)
+
+
+def every_single_and_pair(
+    groups_by_wanted: GroupsByWanted, targets: Iterable[int]
+) -> tuple[list[tuple[tuple[int, ...], Loss]], list[tuple[tuple[int, ...], Loss]]]:
+    """`what_if` for every single target and for every pair, the worst first.
+
+    A pair costs what its two cost alone, corrected for the groups that hold both; few groups are small enough for the
+    correction to matter, so all pairs of 50 targets take little more than one pass over the groups.
+    """
+    keys = sorted(set(targets))
+    none = (0, 0, 0, 0)
+    alone: dict[int, tuple[int, int, int, int]] = dict.fromkeys(keys, none)
+    both: dict[tuple[int, int], tuple[int, int, int, int]] = {}
+    for (holders, wanted), count in groups_by_wanted.items():
+        one_gone = _outcome(len(holders) - 1, wanted, count)
+        two_gone = _outcome(len(holders) - 2, wanted, count)
+        if one_gone == none and two_gone == none:
+            continue
+        concerned = sorted(holders & alone.keys())
+        for key in concerned:
+            alone[key] = _plus(alone[key], one_gone)
+        correction = _plus(two_gone, one_gone, -2)
+        for pair in combinations(concerned, 2):
+            both[pair] = _plus(both.get(pair, none), correction)
+    singles = [((key,), sums) for key, sums in alone.items()]
+    pairs = [((a, b), _plus(_plus(alone[a], alone[b]), both.get((a, b), none))) for a, b in combinations(keys, 2)]
+    return _worst_first(singles), _worst_first(pairs)
+
+
+def _outcome(left: int, wanted: int, count: Count) -> tuple[int, int, int, int]:
+    """Lost bytes and files, weakened bytes and files, when so many copies of a group are left."""
+    if left < 0 or left >= max(wanted, 1):
+        return 0, 0, 0, 0
+    return (0, 0, count.bytes, count.files) if left else (count.bytes, count.files, 0, 0)
+
+
+def _plus(
+    left: tuple[int, int, int, int], right: tuple[int, int, int, int], times: int = 1
+) -> tuple[int, int, int, int]:
+    a, b, c, d = right
+    return left[0] + a * times, left[1] + b * times, left[2] + c * times, left[3] + d * times
+
+
+def _worst_first(
+    sums: Sequence[tuple[tuple[int, ...], tuple[int, int, int, int]]],
+) -> list[tuple[tuple[int, ...], Loss]]:
+    ordered = sorted(sums, key=lambda item: ([-value for value in item[1]], item[0]))
+    return [
+        (keys, Loss(Count(files, size), Count(weak, weak_size))) for keys, (size, files, weak_size, weak) in ordered
+    ]
+
+
+def _weights(ranks: Sequence[int]) -> list[int]:
+    """Costs whose sums compare like (number of targets, number of the worst rank, number of the next, …)."""
+    base = len(ranks) + 1
+    levels = sorted(set(ranks))
+    one = base ** len(levels)
+    return [one + (base ** (levels.index(rank) - 1) if rank != levels[0] else 0) for rank in ranks]
+
+
+def _order(
+    by_mask: Mapping[int, Count],
+    chosen: int,
+    ranks: Sequence[int],
+    weights: Sequence[int] | None,
+    deadline: float,
+) -> list[tuple[int, Count]]:
+    """The chosen targets with what each brings, by rank, then most bytes next.
+
+    With `weights` another set of the same cost is taken where it brings more bytes sooner.
+    """
+    brings: dict[int, Count] = {}
+    holding: dict[int, set[int]] = {}
+    for mask, count in by_mask.items():
+        for number in members(mask):
+            brings[number] = brings.get(number, Count()) + count
+            holding.setdefault(number, set()).add(mask)
+    search = None if weights is None else Search(weights, deadline, POLISHING_NODES)
+    open_masks = set(by_mask)
+    order: list[tuple[int, Count]] = []
+    while chosen:
+        level = min(ranks[number] for number in members(chosen))
+        alike = [number for number in brings if ranks[number] == level and brings[number].files]
+        alike.sort(key=lambda number: (-brings[number].bytes, -brings[number].files, number))
+        for number in alike:
+            if chosen >> number & 1:
+                break
+            instead = search and _instead(search, number, chosen, open_masks)
+            if instead is not None:
+                chosen = instead | 1 << number
+                break
+        else:
+            raise AssertionError("a chosen target brings nothing")
+        order.append((number, brings[number]))
+        chosen &= ~(1 << number)
+        for mask in holding[number] & open_masks:
+            for other in members(mask):
+                brings[other] -= by_mask[mask]
+        open_masks -= holding[number]
+    return order
+
+
+def _instead(search: Search, number: int, chosen: int, open_masks: Collection[int]) -> int | None:
+    """The rest of a set that has `number` in it and costs what `chosen` costs, if there is one."""
+    if search.stopped:
+        return None
+    spend = sum(search.weights[other] for other in members(chosen)) - search.weights[number]
+    found = search.below([mask for mask in open_masks if not mask >> number & 1], spend + 1, enough=spend)
+    return None if found is None else found[1]

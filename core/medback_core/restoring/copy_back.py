@@ -1,0 +1,418 @@
+"""Put files of a restore in place in durable batches: hashed while they are copied, never over anything."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from medback_core import disk, hashing, model, names
+from medback_core.disk import ContentDiffers, Staged
+from medback_core.drives.aside import beside, bring_back, set_aside
+from medback_core.drives.open import Drive
+from medback_core.drives.walk import shown
+from medback_core.errors import DriveGone
+from medback_core.model import Conflict, DamageFound, Event, FileDone, Identity, Progress, Skipped
+from medback_core.pace import Pace, reporting
+from medback_core.restoring.destinations import Destination
+from medback_core.restoring.record import Placed, record_placed
+from medback_core.session import Session, add_pending, copy_on, withdraw_copies
+from medback_core.session.lacking import GUESSED, SAID_BY_OTHERS, Hint, Lacking, drop_hint
+
+_BUNCH_BYTES = 8 << 20
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.EISDIR})
+_EITHER_SIDE = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN})
+
+
+@dataclass(slots=True, eq=False)
+class _Going:
+    """A file staged on its way."""
+
+    lacking: Lacking
+    hint: Hint
+    staged: Staged
+    drive_mtime_ns: int
+    aside: bytes | None = None  # where what stood there was moved
+
+
+class Putting:
+    """The files of one restore on their way into place; `counts` of what came of them."""
+
+    def __init__(
+        self,
+        session: Session,
+        drive: Drive,
+        target: int | None,
+        destinations: Mapping[int, Destination],
+        roots: Mapping[bytes, disk.Root],
+        conflict: str,
+        *,
+        deleted: bool,
+    ) -> None:
+        """`target` is the key under which copies are recorded, None for a drive that is no target of ours."""
+        self.session = session
+        self.drive = drive
+        self.target = target
+        self.destinations = destinations
+        self.roots = roots
+        self.conflict = conflict
+        self.deleted = deleted
+        self.restored = self.restored_bytes = self.conflicts = 0
+        self.unread = False  # something on the drive could not be read
+        self._stamp = model.date_stamp(model.now()).encode()
+        self._root: disk.Root | None = None
+        self._group: disk.Group | None = None
+        self._going: list[_Going] = []
+        self._ready: tuple[disk.Group, list[_Going]] | None = None  # the batch before, to be published
+        self._given_up: list[int] = []
+        self._refuted: set[tuple[int, bytes]] = set()  # (identity, place on the drive) that were tried in vain
+        self._bunch: list[tuple[Lacking, list[Hint]]] = []
+        self._bunch_bytes = 0
+        self._between: tuple[disk.Root | None, bytes, bytes] = None, b"", b""  # where the bunch lies and where it goes
+        self._no_room: dict[bytes, int] = {}  # directory of a root -> the smallest size that did not fit
+        self._pace = Pace()
+
+    # --- staging -----------------------------------------------------------------------------------------------------
+
+    def put(self, lacking: Lacking, hints: list[Hint]) -> Iterator[Event]:
+        """Stage one file from wherever it is found whole; a full batch is published when the next one is full, or at
+        `commit`. Raises DriveGone."""
+        destination = self.destinations[lacking.source]
+        root = self.roots[destination.directory]
+        if self._root is not root:
+            yield from self.commit()
+            self._close()
+            self._root = root
+        if self._group is None:
+            self._group = disk.Group(root)
+        group = self._group
+        if lacking.content.size >= self._no_room.get(destination.directory, 1 << 63):
+            self._given_up.append(lacking.row)
+            yield Skipped(destination.absolute(lacking.path), "no room left for it")
+            return
+        if self._goes_together(group, lacking, hints):
+            yield from self._together(group, lacking, hints)
+        else:
+            yield from self._alone(group, lacking, hints)
+        if self._pace.is_due():
+            yield self._progress(lacking)
+        if group.is_full:
+            yield from self._turn(group)
+
+    def _alone(self, group: disk.Group, lacking: Lacking, hints: list[Hint]) -> Iterator[Event]:
+        going = yield from self._from_any(group, lacking, hints)
+        if going is not None:
+            self._going.append(going)
+
+    # --- small files that follow each other from one directory into one ----------------------------------------------
+
+    def _goes_together(self, group: disk.Group, lacking: Lacking, hints: list[Hint]) -> bool:
+        return (
+            group.group_sync
+            and lacking.content.size <= disk.SMALL
+            and not (lacking.differs and self.conflict == "rename")
+            and (lacking.identity, hints[0].path) not in self._refuted
+        )
+
+    def _together(self, group: disk.Group, lacking: Lacking, hints: list[Hint]) -> Iterator[Event]:
+        there, here = hints[0].path.rpartition(b"/")[0], self._rel(lacking).rpartition(b"/")[0]
+        between = group.root, there, here
+        if between != self._between or len(self._bunch) >= disk.AT_ONCE or self._bunch_bytes >= _BUNCH_BYTES:
+            yield from self._begin(group)
+            self._between = between
+        self._bunch.append((lacking, hints))
+        self._bunch_bytes += lacking.content.size
+
+    def _begin(self, group: disk.Group) -> Iterator[Event]:
+        bunch, self._bunch, self._bunch_bytes = self._bunch, [], 0
+        if not bunch:
+            return
+        _, there, here = self._between
+        files = [
+            disk.SmallCopy(
+                hints[0].path.rpartition(b"/")[2],
+                self._rel(lacking),
+                lacking.content,
+                None,
+                lacking.mtime_ns,
+                lacking.mode,
+                (lacking, hints),
+            )
+            for lacking, hints in bunch
+        ]
+        try:
+            with self.drive.root.directory(there) as handle:
+                group.begin_copies(here, handle, files)
+        except OSError:  # each alone says what is wrong
+            for lacking, hints in bunch:
+                yield from self._alone(group, lacking, hints)
+
+    def _collect(self, group: disk.Group) -> Iterator[Event]:
+        """Wait for what was begun; what did not go just so goes alone."""
+        yield from self._begin(group)
+        failed: list[tuple[Lacking, list[Hint]]] = []
+        for file, staged, drive_mtime_ns in group.finish_copies():
+            lacking, hints = cast("tuple[Lacking, list[Hint]]", file.of)
+            if staged is None:
+                failed.append((lacking, hints))
+            else:
+                self._going.append(_Going(lacking, hints[0], staged, drive_mtime_ns))
+        for lacking, hints in failed:
+            yield from self._alone(group, lacking, hints)
+
+    def _rel(self, lacking: Lacking) -> bytes:
+        return self.destinations[lacking.source].rel(lacking.path)
+
+    # --- staging, with all care --------------------------------------------------------------------------------------
+
+    def _from_any(
+        self, group: disk.Group, lacking: Lacking, hints: list[Hint]
+    ) -> Generator[Event, None, _Going | None]:
+        """Try one hint after another until one holds the content."""
+        rel = self._rel(lacking)
+        if lacking.differs and self.conflict == "rename":
+            try:
+                rel = beside(rel, b"medback " + self._stamp, group.root)
+            except OSError as error:
+                yield self._unwritten(lacking, error)
+                return None
+        for hint in hints:
+            if (lacking.identity, hint.path) in self._refuted:
+                drop_hint(self.session, lacking.identity, hint)  # tried in vain: that another says so makes it no truer
+                continue
+            try:
+                fd, status = self.drive.root.open_file(hint.path)
+            except OSError as error:
+                yield from self._unopened(lacking, hint, error)
+                continue
+            try:
+                if status.st_size != lacking.content.size:
+                    self._not_there(lacking, hint)
+                    continue
+                staged = yield from self._stage(group, lacking, rel, fd)
+                return _Going(lacking, hint, staged, status.st_mtime_ns)
+            except ContentDiffers as error:
+                yield from self._differs(lacking, hint, error.actual)
+            except OSError as error:
+                if error.errno in _EITHER_SIDE and (reason := _unreadable(fd)) is not None:
+                    self._check_drive()
+                    self._unread(lacking, hint)
+                    yield Skipped(shown(self.drive, hint.path), reason)
+                    continue
+                yield self._unwritten(lacking, error)
+                return None
+            finally:
+                os.close(fd)
+        return None
+
+    def _stage(self, group: disk.Group, lacking: Lacking, rel: bytes, fd: int) -> Generator[Event, None, Staged]:
+        content, mtime_ns, mode = lacking.content, lacking.mtime_ns, lacking.mode
+        if content.size <= disk.SMALL:
+            return group.stage_small_copy(rel, fd, expected=content, mtime_ns=mtime_ns, mode=mode)
+        steps = group.stage_copy(rel, fd, expected=content, mtime_ns=mtime_ns, mode=mode)
+        return (yield from reporting(steps, self._pace, lambda done: self._progress(lacking, done)))
+
+    def _progress(self, lacking: Lacking, done: int = 0) -> Progress:
+        count = sum(group.staged_count for group in self._groups())
+        size = sum(group.staged_bytes for group in self._groups())
+        where = self.destinations[lacking.source].absolute(lacking.path)
+        return Progress("restoring", self.restored + count, self.restored_bytes + size + done, current=where)
+
+    # --- what a hint turns out to be ---------------------------------------------------------------------------------
+
+    def _unopened(self, lacking: Lacking, hint: Hint, error: OSError) -> Iterator[Event]:
+        self._check_drive()
+        if error.errno in _NOT_THERE:
+            self._not_there(lacking, hint)
+            return
+        self._unread(lacking, hint)
+        yield Skipped(shown(self.drive, hint.path), error.strerror or "cannot be read")
+
+    def _unread(self, lacking: Lacking, hint: Hint) -> None:
+        """It can't be read now: that says nothing of what it is, but asking again in this run is of no use."""
+        self.unread = True
+        self._refuted.add((lacking.identity, hint.path))
+        drop_hint(self.session, lacking.identity, hint)
+
+    def _check_drive(self) -> None:
+        if not self.drive.root.is_same_drive():
+            raise DriveGone(f"{names.display_name(self.drive.root.path)} stopped answering; what was restored is kept")
+
+    def _not_there(self, lacking: Lacking, hint: Hint) -> None:
+        """That content does not lie there: neither the session nor the drive's sidecar may say so any longer."""
+        drop_hint(self.session, lacking.identity, hint)
+        self._refuted.add((lacking.identity, hint.path))
+        if self.target is not None and hint.rank < SAID_BY_OTHERS:
+            copy = copy_on(self.session, lacking.identity, self.target)
+            if copy is not None and copy.path in (None, hint.path):
+                withdraw_copies(self.session, self.target, [lacking.identity])
+            add_pending(self.session, self.target, [(lacking.identity, hint.path)])
+
+    def _differs(self, lacking: Lacking, hint: Hint, actual: Identity) -> Iterator[Event]:
+        if hint.rank == GUESSED or hint.rank == SAID_BY_OTHERS:
+            drop_hint(self.session, lacking.identity, hint)
+            return
+        self._not_there(lacking, hint)
+        what = (
+            "shorter or longer than recorded" if actual.size != lacking.content.size else "not what is recorded of it"
+        )
+        yield DamageFound(shown(self.drive, hint.path), f"its content is {what}; it was not restored from there")
+
+    def _unwritten(self, lacking: Lacking, error: OSError) -> Skipped:
+        destination = self.destinations[lacking.source]
+        root = self.roots[destination.directory]
+        if not root.is_same_drive():
+            raise DriveGone(f"{names.display_name(root.path)} stopped answering; what was restored is kept") from error
+        self._given_up.append(lacking.row)
+        reason = error.strerror or "cannot be written"
+        if error.errno in _NO_ROOM:
+            self._no_room[destination.directory] = lacking.content.size
+            reason = "no room left for it"
+        elif error.errno in (errno.ENOTDIR, errno.ELOOP):
+            reason = "a link or a file stands where a directory should be"
+        return Skipped(destination.absolute(lacking.path), reason)
+
+    # --- publishing --------------------------------------------------------------------------------------------------
+
+    def commit(self) -> Iterator[Event]:
+        """Give all that is staged its name, durably, and record it. Raises DriveGone."""
+        yield from self._publish_ready()
+        if self._group is not None:
+            yield from self._collect(self._group)
+            going, self._going = self._going, []
+            yield from self._land(self._group, going)
+
+    def _turn(self, group: disk.Group) -> Iterator[Event]:
+        """The batch is full: the one before it is published while the copies begun for this one are made, and this one
+        becomes durable while the next one begins."""
+        yield from self._publish_ready()
+        yield from self._collect(group)
+        group.begin_flush()
+        self._ready = group, self._going
+        self._group, self._going = None, []
+
+    def _publish_ready(self) -> Iterator[Event]:
+        if self._ready is not None:
+            (group, going), self._ready = self._ready, None
+            with group:
+                yield from self._land(group, going)
+
+    def _land(self, group: disk.Group, going: list[_Going]) -> Iterator[Event]:
+        if not going:
+            self._record([])
+            return
+        if not group.root.is_same_drive():
+            group.abandon()
+            raise DriveGone(f"{names.display_name(group.root.path)} is not the drive it was; what was restored is kept")
+        try:
+            group.flush()
+        except OSError:
+            # What could not be made durable is lost: once more, each on its own, so that only the bad ones fail.
+            group.abandon()
+            yield from self._one_by_one(group.root, going)
+            return
+        yield from self._publish(group, going)
+
+    def _one_by_one(self, root: disk.Root, batch: list[_Going]) -> Iterator[Event]:
+        for was in batch:
+            with disk.Group(root, group_sync=False) as single:
+                again = yield from self._from_any(single, was.lacking, [was.hint])
+                if again is None:
+                    continue
+                try:
+                    single.flush()
+                except OSError as error:
+                    single.abandon()
+                    yield self._unwritten(was.lacking, error)
+                    continue
+                yield from self._publish(single, [again])
+
+    def _publish(self, group: disk.Group, going: list[_Going]) -> Iterator[Event]:
+        """From here to the record nothing is yielded: a cancel falls before or after."""
+        events: list[Event] = []
+        root = group.root
+        by_staged = {one.staged: one for one in going}
+        if self.conflict == "overwrite" and any(one.lacking.differs for one in going):
+            pairs = {one.staged.rel: one for one in going if one.lacking.differs}
+            moved, failed = set_aside(root, list(pairs), b"before restore " + self._stamp)
+            for rel, aside in moved.items():
+                pairs[rel].aside = aside
+            for rel, error in failed.items():
+                one = pairs[rel]
+                group.discard(one.staged)
+                del by_staged[one.staged]
+                events.append(self._unwritten(one.lacking, error))
+        try:
+            results = group.publish()
+        except OSError as error:
+            group.abandon()
+            results = [(staged, error) for staged in by_staged]
+        done: list[tuple[_Going, os.stat_result]] = []
+        for staged, error in results:
+            one = by_staged[staged]
+            status = None
+            try:
+                status = root.stat(staged.rel) if error is None else None
+            except OSError as stat_error:
+                error = stat_error
+            if status is not None:
+                done.append((one, status))
+                continue
+            if one.aside is not None:
+                bring_back(root, one.aside, staged.rel)
+            events.append(self._not_published(root, one, error or FileNotFoundError(errno.ENOENT, "it vanished")))
+        self._record(done)
+        for one, _ in done:
+            path = names.within(root.path, one.staged.rel)
+            self.restored += 1
+            self.restored_bytes += one.lacking.content.size
+            events.append(FileDone("restored", path, one.lacking.content.size))
+        yield from events
+
+    def _not_published(self, root: disk.Root, one: _Going, error: OSError) -> Event:
+        if not isinstance(error, FileExistsError):
+            return self._unwritten(one.lacking, error)
+        self._given_up.append(one.lacking.row)
+        self.conflicts += 1
+        there = root.stat(one.staged.rel)
+        return Conflict(
+            os.path.join(root.path, one.staged.rel),
+            "something appeared there while it was restored",
+            one.lacking.content,
+            one.lacking.mtime_ns,
+            there.st_size if there is not None else 0,
+            there.st_mtime_ns if there is not None else 0,
+        )
+
+    def _record(self, done: list[tuple[_Going, os.stat_result]]) -> None:
+        """What stands in place now is known; so is what was read whole from the drive."""
+        given_up, self._given_up = self._given_up, []
+        placed = [Placed(o.lacking, o.hint, o.staged.rel, status, o.drive_mtime_ns) for o, status in done]
+        record_placed(self.session, self.destinations, self.target, placed, given_up, deleted=self.deleted)
+
+    def _close(self) -> None:
+        for group in self._groups():
+            group.close()
+        self._group = self._ready = None
+
+    def _groups(self) -> list[disk.Group]:
+        """Those of the batches under way."""
+        return [group for group in (self._ready and self._ready[0], self._group) if group is not None]
+
+    def close(self) -> None:
+        """Remove what was staged and not published."""
+        self._going.clear()
+        self._bunch.clear()
+        self._close()
+
+
+def _unreadable(fd: int) -> str | None:
+    """Why a file can't be read to its end, None when it can."""
+    try:
+        hashing.hash_fd(fd)
+    except OSError as error:
+        return error.strerror or "cannot be read"
+    return None

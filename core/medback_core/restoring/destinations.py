@@ -1,0 +1,242 @@
+"""What stands at each destination of a restore: the right content, nothing, or something else."""
+
+from __future__ import annotations
+
+import enum
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
+from medback_core import disk, names
+from medback_core.errors import Refused
+from medback_core.hashing import Entry, Hashed, hash_many
+from medback_core.model import Identity, Progress, Source
+from medback_core.pace import TICK, Pace
+from medback_core.session import Expected, Session, find_source, is_placed, join, list_sources, mark_placed
+from medback_core.session.values import signed
+
+_CHUNK = 256  # how many are looked at together: so many directories may be held open for hashing
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the files of one source go."""
+
+    source: Source
+    directory: bytes  # absolute, opened as a root: nothing below it is reached through a link
+    prefix: bytes  # below `directory`
+    own: bool  # the source's own place
+
+    def rel(self, path: bytes) -> bytes:
+        """Below `directory`, from a path relative to the source."""
+        return join(self.prefix, path)
+
+    def absolute(self, path: bytes) -> bytes:
+        """The absolute path, from a path relative to the source."""
+        return names.within(self.directory, self.rel(path))
+
+
+class State(enum.Enum):
+    """What stands at one destination."""
+
+    PRESENT = enum.auto()
+    MISSING = enum.auto()
+    DIFFERS = enum.auto()
+
+
+class Found(NamedTuple):
+    """One destination looked at. `status` is None where nothing is; `there` where the content was not read."""
+
+    wanted: Expected
+    state: State
+    status: os.stat_result | None = None
+    there: Identity | None = None
+    reason: str = ""
+
+
+def destinations(session: Session, *, source: str | None = None, to: bytes | None = None) -> list[Destination]:
+    """Where each source (or only the one with that alias) is restored to. Raises Refused."""
+    chosen = list_sources(session) if source is None else [find_source(session, source)]
+    if to is None:
+        return [Destination(one, one.path, b"", True) for one in chosen]
+    directory = os.path.abspath(to)
+    return [Destination(one, directory, _folder(one), False) for one in chosen]
+
+
+def _folder(source: Source) -> bytes:
+    """The alias as one component: it may come from a context anybody wrote."""
+    alias = names.from_text(source.alias)
+    return alias if names.check_component(alias) is None else source.id.encode()
+
+
+def scope(path: bytes | None) -> bytes | None:
+    """A path relative to a source as a person gives it, made plain; None for all of it. Raises Refused."""
+    if path is None:
+        return None
+    plain = b"/".join(part for part in path.split(b"/") if part not in (b"", b"."))
+    if not plain:
+        return None
+    reason = names.check_relative(plain)
+    if reason is not None or path.startswith(b"/"):
+        raise Refused(
+            "bad-path", f"{names.display_name(path)} is no path relative to a source ({reason or 'absolute'})"
+        )
+    return plain
+
+
+def open_root(directory: bytes) -> disk.Root | None:
+    """The open root of destinations, None when there is no such directory yet. Raises Refused."""
+    try:
+        return disk.Root(directory)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Refused("bad-path", f"{names.display_name(directory)} cannot be opened: {error.strerror}") from error
+
+
+def make_root(directory: bytes) -> disk.Root:
+    """Make a directory that is not there, and its parents, and open it. Raises Refused."""
+    try:
+        return disk.Root.made(directory)
+    except OSError as error:
+        raise Refused("bad-path", f"{names.display_name(directory)} cannot be made: {error.strerror}") from error
+
+
+def look(
+    session: Session,
+    destination: Destination,
+    root: disk.Root | None,
+    wanted: Iterable[Expected],
+    *,
+    remember: bool = True,
+) -> Iterator[Found | Progress]:
+    """Look at the destinations of files (no links), in order. What has the right size and is not known to be right is
+    read once; with `remember`, what is found right is not read again another time."""
+    rows = iter(wanted)
+    looked = 0
+    pace = Pace()
+    while chunk := list(islice(rows, _CHUNK)):
+        looked += len(chunk)
+        if root is None:
+            yield from (Found(row, State.MISSING) for row in chunk)
+        else:
+            yield from _look(session, destination, root, chunk, looked, remember)
+        if pace.is_due():
+            yield Progress("looking at what is there", looked, current=destination.absolute(chunk[-1].path))
+
+
+def _look(
+    session: Session,
+    destination: Destination,
+    root: disk.Root,
+    chunk: Sequence[Expected],
+    looked: int,
+    remember: bool,
+) -> Iterator[Found | Progress]:
+    found: list[Found] = []
+    doubtful: list[int] = []
+    known, is_there = b"", True  # the directory last asked for: a whole one is often missing
+    for row in chunk:
+        directory = destination.rel(row.path).rpartition(b"/")[0]
+        if directory != known:
+            known, is_there = directory, _is_there(root, directory)
+        one = _by_sight(session, destination, root, row) if is_there else Found(row, State.MISSING)
+        if one is None:
+            doubtful.append(len(found))
+            one = Found(row, State.DIFFERS)
+        found.append(one)
+    if doubtful:
+        yield from _read(session, destination, root, found, doubtful, looked, remember)
+    yield from found
+
+
+def _is_there(root: disk.Root, directory: bytes) -> bool:
+    try:
+        return root.stat(directory) is not None
+    except OSError:
+        return True  # each file says what is wrong
+
+
+def _by_sight(session: Session, destination: Destination, root: disk.Root, row: Expected) -> Found | None:
+    """What one look tells; None when only reading does."""
+    assert row.identity is not None and row.content is not None
+    try:
+        status = root.stat(destination.rel(row.path))
+    except OSError as error:
+        return Found(row, State.MISSING, reason=error.strerror or "cannot be looked at")
+    if status is None:
+        return Found(row, State.MISSING)
+    if not stat.S_ISREG(status.st_mode):
+        return Found(row, State.DIFFERS, status, None, f"{_kind(status.st_mode)} is in the way")
+    if status.st_size != row.content.size:
+        return Found(row, State.DIFFERS, status, None, "another file is there")
+    known = (
+        destination.own
+        and row.trouble == 0
+        and row.inode == signed(status.st_ino)
+        and row.ctime_ns == status.st_ctime_ns
+        and row.mtime_ns == status.st_mtime_ns
+    )
+    if known or is_placed(session, destination.absolute(row.path), row.identity, status):
+        return Found(row, State.PRESENT, status, row.content)
+    return None
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a directory"
+    return "a link" if stat.S_ISLNK(mode) else "no ordinary file"
+
+
+def _read(
+    session: Session,
+    destination: Destination,
+    root: disk.Root,
+    found: list[Found],
+    doubtful: Sequence[int],
+    looked: int,
+    remember: bool,
+) -> Iterator[Progress]:
+    held: list[bytes] = []
+    entries: list[Entry] = []
+    asked: list[int] = []
+    placed: list[tuple[bytes, int, os.stat_result]] = []
+    pace = Pace()
+    try:
+        for index in doubtful:
+            row = found[index].wanted
+            assert row.content is not None
+            directory, name = root.split(destination.rel(row.path))
+            try:
+                handle = root.hold_directory(directory)
+            except OSError as error:
+                found[index] = Found(row, State.MISSING, reason=error.strerror or "cannot be read")
+                continue
+            held.append(directory)
+            entries.append(Entry(handle, name, row.content.size))
+            asked.append(index)
+        results = hash_many(entries, tick=TICK)
+        for index in asked:
+            while (result := next(results)) is None:
+                yield Progress("reading what is there", looked, current=destination.absolute(found[index].wanted.path))
+            row = found[index].wanted
+            assert row.identity is not None
+            if isinstance(result, Hashed) and result.identity == row.content:
+                found[index] = Found(row, State.PRESENT, result.status, result.identity)
+                placed.append((destination.absolute(row.path), row.identity, result.status))
+            elif isinstance(result, Hashed):
+                found[index] = Found(row, State.DIFFERS, result.status, result.identity, "another file is there")
+            else:
+                reason = f"cannot be read: {result.strerror or result}"
+                found[index] = Found(row, State.DIFFERS, root.stat(destination.rel(row.path)), None, reason)
+            if pace.is_due():
+                yield Progress("reading what is there", looked, current=destination.absolute(row.path))
+        results.close()
+    finally:
+        for directory in held:
+            root.release_directory(directory)
+        if placed and remember:
+            mark_placed(session, placed)

@@ -1,0 +1,238 @@
+"""Which drives bring everything back, and in which order: planning over what a session knows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from medback_core import names
+from medback_core import session as db
+from medback_core.coverage.countable import NOTHING
+from medback_core.coverage.what_if import NamedFile, TargetsLoss, WhatIf, WhatIfEvery, what_if, what_if_every
+from medback_core.errors import Refused
+from medback_core.model import Count, Event, NextTarget, Progress, Source, Summary, Target, TargetState
+from medback_core.planning import restore_order as planning
+from medback_core.restoring import destinations
+from medback_core.session import PlacementCounts, Session
+
+__all__ = [
+    "NamedFile",
+    "PlanSummary",
+    "PlannedStep",
+    "TargetsLoss",
+    "WhatIf",
+    "WhatIfEvery",
+    "next_target",
+    "restore_plan",
+    "unreachable",
+    "what_if",
+    "what_if_every",
+]
+
+UNREACHABLE_SHOWN = 1000
+
+# For a restore: a drive only somebody's record names may be there or not, so every drive we know comes before it,
+# but those that seem to be failing.
+_RANK = {TargetState.ACTIVE: 0, TargetState.RETIRED: 1, TargetState.SUSPECT: 3}
+_RANK_UNKNOWN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """Plug in this target: it brings so much, so much is then still missing. Counts are paths."""
+
+    target: Target
+    brings: Count
+    remaining: Count
+    claimed: Count = NOTHING  # the part of `brings` that only somebody's word says is there
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary(Summary):
+    """The fewest targets that bring back all that is missing, in the order to plug them in. Counts are paths.
+
+    When not `exact`, fewer targets might do; `why` says why that is not known. `differing`: another file stands at the
+    destination, which a restore leaves alone; they are not among the missing.
+    """
+
+    missing: Count
+    unreachable: Count  # no usable target is said to hold it
+    exact: bool
+    why: str
+    steps: tuple[PlannedStep, ...]
+    unreachable_files: tuple[NamedFile, ...]  # the first thousand
+    differing: int = 0
+
+
+def restore_plan(
+    session: Session,
+    *,
+    all_of_it: bool = False,
+    source: str | None = None,
+    path: bytes | None = None,
+    to: bytes | None = None,
+    without: Collection[Target] = (),
+    here: Collection[int] = (),
+) -> Iterator[Event]:
+    """Which targets to plug in, in which order, to get back what is missing at its destination; with `all_of_it`, what
+    it would take if nothing stood there. Ends with a PlanSummary. Raises Refused.
+
+    Only of `source` (alias), only at and below `path`; `to`: another place to restore to. Claims serve as well as
+    copies we know; lost targets and those `without` are left out. Looking at destinations may read files. Among plans
+    that are equally good, the one with more of the targets that are `here` (row keys), those first.
+    """
+    places = destinations.destinations(session, source=source, to=to)
+    scope = destinations.scope(path)
+    if scope is not None and not any(_knows(session, place.source, scope) for place in places):
+        where = names.display_name(source) if source is not None else "any source"
+        raise Refused("no-such-path", f"nothing is known of {names.display_name(scope)} in {where}")
+    usable = _usable(session, without, here)
+    unreachable: list[NamedFile] = []
+    groups: PlacementCounts = {}
+    differing = 0
+    if all_of_it:
+        for place in places:
+            for key, count in db.wanted_totals(session, place.source.key, scope).items():
+                groups[key] = groups.get(key, NOTHING) + count
+        bare = {key for key in groups if not db.placement(session, key).anywhere & usable.keys()}
+        if bare:
+            for place in places:
+                files = _bare_files(session, place.source, scope, bare)
+                unreachable += islice(files, UNREACHABLE_SHOWN - len(unreachable))
+    else:
+        for place in places:
+            missing = _Missing(session, place.source, usable, unreachable, groups)
+            yield from missing.look(place, scope)
+            differing += missing.differing
+    plan = planning.plan_targets(_by_holders(session, groups), {key: rank for key, (_, rank) in usable.items()})
+    targets = {key: target for key, (target, _) in usable.items()}
+    yield PlanSummary(
+        plan.missing,
+        plan.unreachable,
+        plan.exact,
+        plan.why,
+        tuple(_with_claims(session, groups, targets, plan.steps)),
+        tuple(unreachable),
+        differing,
+    )
+
+
+def _knows(session: Session, source: Source, scope: bytes) -> bool:
+    return (
+        db.directory_key(session, source.key, scope) is not None
+        or bool(db.wanted_totals(session, source.key, scope))
+        or next(db.wanted_back(session, source.key, scope), None) is not None
+    )
+
+
+def _usable(session: Session, without: Collection[Target], here: Collection[int] = ()) -> dict[int, tuple[Target, int]]:
+    """The targets a restore may be told to use, with their rank: 0 the best to read from. One that is here comes before
+    one of its kind that has to be fetched."""
+    out = {target.key for target in without}
+    return {
+        target.key: (
+            target,
+            2 * (_RANK[target.state] if target.known else _RANK_UNKNOWN) + (bool(here) and target.key not in here),
+        )
+        for target in db.list_targets(session, unknown=True)
+        if target.key not in out and target.state is not TargetState.LOST
+    }
+
+
+def _by_holders(session: Session, groups: Mapping[int, Count]) -> dict[frozenset[int], Count]:
+    found: dict[frozenset[int], Count] = {}
+    for key, count in groups.items():
+        holders = db.placement(session, key).anywhere
+        found[holders] = found.get(holders, NOTHING) + count
+    return found
+
+
+def _bare_files(
+    session: Session, source: Source, scope: bytes | None, placements: Collection[int]
+) -> Iterator[NamedFile]:
+    if db.has_expected(session):
+        for file in db.wanted_back(session, source.key, scope):
+            if file.content is not None and file.placement in placements:
+                yield NamedFile(source.alias, file.path, file.content.size)
+        return
+    for _, directory, file in db.files_below(session, source.key, scope or b"", placements=placements):
+        yield NamedFile(source.alias, db.join(directory, file.name), file.content.size)
+
+
+class _Missing:
+    """Gathers what is missing at the destination of one source."""
+
+    def __init__(
+        self,
+        session: Session,
+        source: Source,
+        usable: Collection[int],
+        unreachable: list[NamedFile],
+        groups: PlacementCounts,
+    ) -> None:
+        self.differing = 0
+        self._session = session
+        self._source = source
+        self._usable = frozenset(usable)
+        self._unreachable = unreachable
+        self._groups = groups
+
+    def look(self, place: destinations.Destination, scope: bytes | None) -> Iterator[Progress]:
+        sums: dict[int, list[int]] = {}
+        files = (row for row in db.wanted_back(self._session, self._source.key, scope) if row.content is not None)
+        root = destinations.open_root(place.directory)
+        try:
+            for found in destinations.look(self._session, place, root, files):
+                if isinstance(found, Progress):
+                    yield found
+                elif found.state is destinations.State.MISSING:
+                    assert found.wanted.content is not None
+                    pair = sums.setdefault(found.wanted.placement, [0, 0])
+                    pair[0] += 1
+                    pair[1] += found.wanted.content.size
+                    self._note(found.wanted.path, found.wanted.content.size, found.wanted.placement)
+                elif found.state is destinations.State.DIFFERS:
+                    self.differing += 1
+        finally:
+            if root is not None:
+                root.close()
+        for key, pair in sums.items():
+            self._groups[key] = self._groups.get(key, NOTHING) + Count(*pair)
+
+    def _note(self, path: bytes, size: int, placement: int) -> None:
+        if len(self._unreachable) >= UNREACHABLE_SHOWN:
+            return
+        if not db.placement(self._session, placement).anywhere & self._usable:
+            self._unreachable.append(NamedFile(self._source.alias, path, size))
+
+
+def _with_claims(
+    session: Session, groups: Mapping[int, Count], targets: Mapping[int, Target], steps: Iterable[planning.Step]
+) -> Iterator[PlannedStep]:
+    left = {key: db.placement(session, key) for key in groups}
+    for step in steps:
+        here = [key for key, each in left.items() if step.target in each.anywhere]
+        claimed = sum((groups[key] for key in here if step.target in left[key].claimed), NOTHING)
+        yield PlannedStep(targets[step.target], step.brings, step.remaining, claimed)
+        for key in here:
+            del left[key]
+
+
+def next_target(
+    session: Session, groups: Mapping[int, Count], *, without: Collection[Target] = ()
+) -> NextTarget | None:
+    """The target to plug in next for what is missing, given by placement id; None where no usable target has any."""
+    usable = _usable(session, without)
+    plan = planning.plan_targets(_by_holders(session, groups), {key: rank for key, (_, rank) in usable.items()})
+    if not plan.steps:
+        return None
+    first = plan.steps[0]
+    return NextTarget(usable[first.target][0], first.brings.files, first.brings.bytes)
+
+
+def unreachable(session: Session, groups: Mapping[int, Count]) -> Count:
+    """The part of what is missing, given by placement id, that no usable target is said to hold."""
+    usable = _usable(session, ()).keys()
+    bare = (count for key, count in groups.items() if not db.placement(session, key).anywhere & usable)
+    return sum(bare, NOTHING)

@@ -1,0 +1,103 @@
+"""Record what a restore put in place: at its destination, in its source, and as a copy read whole from the drive."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from medback_core import model
+from medback_core.model import Standing
+from medback_core.restoring.destinations import Destination
+from medback_core.session import (
+    Copy,
+    Session,
+    ensure_directory,
+    find_directory,
+    forget_gone,
+    mark_placed,
+    mark_sidecar,
+    record_copies,
+)
+from medback_core.session.lacking import Hint, Lacking, mark_lacking, note_files
+
+
+class Placed(NamedTuple):
+    """A file that stands in place, durably."""
+
+    lacking: Lacking
+    hint: Hint  # where it was read
+    rel: bytes  # where it stands, below the root of its destination
+    status: os.stat_result
+    drive_mtime_ns: int
+
+
+def record_placed(
+    session: Session,
+    destinations: Mapping[int, Destination],
+    target: int | None,
+    placed: list[Placed],
+    given_up: list[int],
+    *,
+    deleted: bool,
+) -> None:
+    """Record these files, and the rows that were given up. `target` is the key of the drive, None for none of ours."""
+    if not placed:
+        if given_up:
+            mark_lacking(session, given_up, in_place=False)
+        return
+    with session.transaction():
+        mark_placed(
+            session,
+            [
+                (destinations[p.lacking.source].absolute(p.lacking.path), p.lacking.identity, p.status)
+                for p in placed
+                if p.rel == destinations[p.lacking.source].rel(p.lacking.path)
+            ],
+        )
+        _note_in_source(session, destinations, placed, deleted=deleted)
+        if target is not None:
+            _note_copies(session, target, placed)
+        mark_lacking(session, (p.lacking.row for p in placed), in_place=True)
+        mark_lacking(session, given_up, in_place=False)
+
+
+def _note_in_source(
+    session: Session, destinations: Mapping[int, Destination], placed: list[Placed], *, deleted: bool
+) -> None:
+    directories: dict[tuple[int, bytes], int] = {}
+    rows: list[tuple[int, bytes, int, os.stat_result]] = []
+    for one in placed:
+        source = one.lacking.source
+        if not destinations[source].own:
+            continue
+        directory, _, name = one.rel.rpartition(b"/")
+        key = directories.get((source, directory))
+        if key is None:
+            key = directories[source, directory] = note_directory(session, source, directory)
+        rows.append((key, name, one.lacking.identity, one.status))
+        if deleted:
+            forget_gone(session, source, one.lacking.path, one.lacking.identity)
+    note_files(session, rows)
+
+
+def _note_copies(session: Session, target: int, placed: Iterable[Placed]) -> None:
+    """Each content read whole from the drive is a verified copy there, wherever it was found."""
+    now = model.now()
+    fresh: dict[int, Copy] = {}
+    for one in placed:
+        key, hint = one.lacking.identity, one.hint
+        if key not in fresh:
+            fresh[key] = Copy(key, target, Standing.VERIFIED, hint.path, one.drive_mtime_ns, now, hint.ours)
+    record_copies(session, fresh.values())
+
+
+def note_directory(session: Session, source: int, directory: bytes) -> int:
+    """The row of a directory in which a file was put: its sidecar says less than the session now. Call inside a
+    transaction. A sidecar there that this session never read is left to the next scan (source_records sees to that)."""
+    key = ensure_directory(session, source, directory)
+    row = find_directory(session, source, directory)
+    assert row is not None
+    if not row.dirty:
+        mark_sidecar(session, key, row.sidecar, dirty=True)
+    return key

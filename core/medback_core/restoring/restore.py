@@ -1,0 +1,439 @@
+"""Bring back from one target what is missing at its destination; nothing there is lost, the target is only read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+
+from medback_core import disk, names
+from medback_core.contexts import kept as context_kept
+from medback_core.contexts.write import expect_again, finish_expected
+from medback_core.drives.aside import is_beside
+from medback_core.drives.open import Drive, open_drive, resolve_target
+from medback_core.errors import Refused, UsageError
+from medback_core.hashing import hash_file
+from medback_core.model import (
+    Conflict,
+    Count,
+    Event,
+    FileDone,
+    NextTarget,
+    Progress,
+    RestoreSummary,
+    SourceRefused,
+    Warned,
+)
+from medback_core.restoring.copy_back import Putting
+from medback_core.restoring.destinations import (
+    Destination,
+    Found,
+    State,
+    destinations,
+    look,
+    make_root,
+    open_root,
+    scope,
+)
+from medback_core.restoring.plan import next_target
+from medback_core.restoring.record import note_directory
+from medback_core.restoring.search import Finding
+from medback_core.restoring.status import finish_restore, restore_status
+from medback_core.restoring.symlinks import restore_links
+from medback_core.session import Expected, Session, find_file, is_placed, join, list_gone, mark_placed, save_source
+from medback_core.session.expected import end_expected, wanted_files
+from medback_core.session.lacking import (
+    begin_lacking,
+    drop_hint,
+    expect_lacking,
+    has_unhinted,
+    lacking_by_placement,
+    lacking_count,
+    lacking_page,
+    mark_lacking,
+    match_copies,
+    note_files,
+    put_lacking,
+)
+from medback_core.session.values import signed
+from medback_core.sidecar import is_whole
+from medback_core.sources.identity import read_metadata, write_metadata
+from medback_core.sources.sidecars import flush_sources
+
+__all__ = ["CONFLICTS", "finish_restore", "restore", "restore_status"]
+
+CONFLICTS = ("skip", "rename", "overwrite")
+_PAGE = 500
+_BATCH = 1000
+
+
+def restore(
+    session: Session,
+    target_word_or_path: str,
+    *,
+    source: str | None = None,
+    path: bytes | None = None,
+    deleted: bool = False,
+    to: bytes | None = None,
+    conflict: str = "skip",
+    dry_run: bool = False,
+) -> Iterator[Event]:
+    """Copy back from a target what is missing; ends with a RestoreSummary.
+
+    `source` is an alias, `path` relative to the source(s), `to` a directory in which each source gets a folder instead
+    of its own place, `deleted` asks for what is gone from the sources instead of what should be there (and with `path`
+    naming a file, for its latest older version). A file that differs from what is restored is left alone (`skip`), or
+    what is restored gets another name (`rename`), or what is there is moved aside first (`overwrite`). The target is
+    never written to. Raises Refused, DriveGone (what was restored is kept).
+    """
+    if conflict not in CONFLICTS:
+        raise UsageError(f"conflict is one of {', '.join(CONFLICTS)}")
+    only = scope(path)
+    with disk.lock_session(os.fsencode(session.path)):
+        if not dry_run:
+            yield from expect_again(session)
+        _, where = resolve_target(session, target_word_or_path)
+        if where is None:
+            raise Refused("not-plugged-in", f"{names.display_name(target_word_or_path)} is not plugged in")
+        with ExitStack() as stack:
+            drive = stack.enter_context(open_drive(session, where, write=False, as_it_is=True))
+            yield from (Warned(note) for note in drive.notes)
+            run = _Run(session, drive, conflict, deleted, dry_run)
+            for destination in destinations(session, source=source, to=to):
+                yield from run.add(destination, stack)
+            for destination in run.destinations.values():
+                yield from run.look(destination, only)
+            if expects := not dry_run and not deleted and to is None:
+                expect_lacking(session, differing=conflict == "overwrite")
+            try:
+                yield from run.bring_back(stack)
+            finally:
+                run.close()  # while the roots made on the way are open
+            if not deleted:
+                yield from run.links(only)
+            run.finish()
+            if expects:
+                run.end_expected(only, whole=source is None and only is None)
+        if not dry_run:  # the sources' own locks are free again
+            yield from flush_sources(session)
+        yield run.summary()
+
+
+@dataclass(slots=True)
+class _Tally:
+    already_right: int = 0
+    conflicts: int = 0
+    links: int = 0
+    would: Count = field(default_factory=Count)
+
+
+class _Run:
+    """One restore under way."""
+
+    def __init__(self, session: Session, drive: Drive, conflict: str, deleted: bool, dry_run: bool) -> None:
+        self.session = session
+        self.drive = drive
+        self.conflict = conflict
+        self.deleted = deleted
+        self.dry_run = dry_run
+        self.destinations: dict[int, Destination] = {}
+        self.roots: dict[bytes, disk.Root] = {}
+        self.tally = _Tally()
+        self.putting: Putting | None = None
+        self.next: NextTarget | None = None
+        self.missing = Count()
+        self._beside: tuple[bytes, list[bytes]] | None = None
+        self.target = drive.target.key if drive.identity.id and not drive.doubtful and not dry_run else None
+        begin_lacking(session)
+
+    # --- where to --------------------------------------------------------------------------------------------------
+
+    def add(self, destination: Destination, stack: ExitStack) -> Iterator[Event]:
+        """Take a source's destination into this restore, if it may be written to."""
+        self._refuse_overlap(destination.directory)
+        root = self.roots.get(destination.directory)
+        if root is None:
+            root = open_root(destination.directory)
+            if root is not None:
+                stack.enter_context(root)
+                stack.enter_context(disk.lock_drive(root))
+                self.roots[destination.directory] = root
+        if destination.own and root is not None:
+            metadata = read_metadata(root)
+            if metadata is not None and metadata.id not in ("", destination.source.id):
+                shown_path = names.display_name(destination.directory)
+                yield SourceRefused(
+                    destination.source.alias,
+                    "another-source",
+                    f"{shown_path} is another source now ({names.display_name(metadata.alias)}); "
+                    "use --to, or set-source --path",
+                )
+                return
+            if destination.source.device not in (None, signed(root.device), root.device):
+                yield Warned(
+                    f"{names.display_name(destination.directory)} is on another disk than when "
+                    f"{names.display_name(destination.source.alias)} was last scanned"
+                )
+        self.destinations[destination.source.key] = destination
+
+    def _refuse_overlap(self, directory: bytes) -> None:
+        there, drive = os.path.realpath(directory), os.path.realpath(self.drive.root.path)
+        if names.overlap(there, drive):
+            raise Refused(
+                "overlap",
+                f"{names.display_name(directory)} and the target {names.display_name(self.drive.root.path)} overlap: "
+                "a restore never writes to its target",
+            )
+
+    # --- what is lacking -------------------------------------------------------------------------------------------
+
+    def look(self, destination: Destination, only: bytes | None) -> Iterator[Event]:
+        """Look at every destination of a source: right, lacking, or in conflict."""
+        root = self.roots.get(destination.directory)
+        lacking: list[tuple[int, int, bytes, int, int, bool]] = []
+        right: list[Found] = []
+        with self.session.again() as reader:
+            files = self._asked(reader, destination, only)
+            for found in look(self.session, destination, root, files, remember=not self.dry_run):
+                if isinstance(found, Progress):
+                    yield found
+                    continue
+                row = found.wanted
+                assert row.identity is not None
+                if found.state is State.PRESENT:
+                    self.tally.already_right += 1
+                    right.append(found)
+                elif found.state is State.MISSING or (yield from self._conflict(destination, found)):
+                    differs = found.state is State.DIFFERS
+                    lacking.append((row.identity, row.source, row.path, row.mtime_ns, row.mode, differs))
+                if len(lacking) >= _BATCH:
+                    self._clean(destination, lacking)
+                    put_lacking(self.session, lacking)
+                    lacking.clear()
+                if len(right) >= _BATCH:
+                    self._note_right(destination, right)
+                    right.clear()
+        self._clean(destination, lacking)
+        put_lacking(self.session, lacking)
+        self._note_right(destination, right)
+
+    def _clean(self, destination: Destination, lacking: Sequence[tuple[int, int, bytes, int, int, bool]]) -> None:
+        """Take away what a restore that was killed left where files are lacking: elsewhere than in a source, nobody
+        else would."""
+        root = self.roots.get(destination.directory)
+        if root is None or self.dry_run:
+            return
+        for directory in {os.path.dirname(destination.rel(row[2])) for row in lacking}:
+            with suppress(OSError):  # not there yet, or it will be told when the files are put there
+                disk.clean_temporaries(root, directory, [name for name, _ in root.scan(directory)], is_whole)
+
+    def _asked(self, reader: Session, destination: Destination, only: bytes | None) -> Iterator[Expected]:
+        if not self.deleted:
+            yield from wanted_files(reader, destination.source.key, only)
+            return
+        last: bytes | None = None
+        for gone in list_gone(reader, destination.source.key, only):
+            older = gone.path != only and find_file(reader, gone.source, gone.path) is not None
+            if gone.path != last and not older:  # of several versions the latest; an older one only if it is named
+                last = gone.path
+                yield Expected(gone.source, gone.path, gone.identity, gone.content, gone.mtime_ns, gone.mode)
+
+    def _note_right(self, destination: Destination, right: list[Found]) -> None:
+        """A file that was read and found right where its source has it needs no reading by the next scan either."""
+        if not destination.own or self.dry_run or not right:
+            return
+        with self.session.transaction():
+            for found in right:
+                row, status = found.wanted, found.status
+                assert status is not None and row.identity is not None
+                if row.inode == signed(status.st_ino) and row.ctime_ns == status.st_ctime_ns and not row.trouble:
+                    continue
+                directory, name = os.path.split(row.path)
+                key = note_directory(self.session, row.source, directory)
+                note_files(self.session, [(key, name, row.identity, status)])
+
+    def _conflict(self, destination: Destination, found: Found) -> Generator[Event, None, bool]:
+        """What to do where something else stands; returns whether the file is to be restored all the same."""
+        row, status = found.wanted, found.status
+        assert row.content is not None
+        blocked = status is not None and stat.S_ISDIR(status.st_mode) and self.conflict == "overwrite"
+        if self.conflict != "skip" and not blocked:
+            if self.conflict == "rename" and self._is_beside(destination, row):
+                self.tally.already_right += 1
+                return False
+            return True
+        self.tally.conflicts += 1
+        yield Conflict(
+            destination.absolute(row.path),
+            found.reason,
+            row.content,
+            row.mtime_ns,
+            status.st_size if status is not None else 0,
+            status.st_mtime_ns if status is not None else 0,
+            found.there.md5 if found.there is not None else None,
+        )
+        return False
+
+    def _is_beside(self, destination: Destination, row: Expected) -> bool:
+        """Whether an earlier restore put this content there under a name of its own."""
+        root = self.roots[destination.directory]
+        assert row.content is not None and row.identity is not None
+        directory, name = root.split(destination.rel(row.path))
+        if self._beside is None or self._beside[0] != directory:
+            try:
+                self._beside = directory, [name for name, _ in root.scan(directory) if b" (medback " in name]
+            except OSError:
+                self._beside = directory, []
+        for candidate in self._beside[1]:
+            if not is_beside(candidate, name, b"medback 00000000-000000"):
+                continue
+            path = join(directory, candidate)
+            try:
+                status = root.stat(path)
+                if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != row.content.size:
+                    continue
+                where = os.path.join(root.path, path)
+                if is_placed(self.session, where, row.identity, status):
+                    return True
+                with root.directory(directory) as handle:
+                    hashed = hash_file((handle, candidate))
+            except OSError:
+                continue  # unreadable: then it is not known to be there
+            if hashed.identity == row.content:
+                if not self.dry_run:
+                    mark_placed(self.session, [(where, row.identity, hashed.status)])
+                return True
+        return False
+
+    # --- bringing it back ------------------------------------------------------------------------------------------
+
+    def bring_back(self, stack: ExitStack) -> Iterator[Event]:
+        """Restore from where the session knows it, then from where the drive says, then from what fits in size."""
+        if not self.dry_run:
+            yield from self._prepare(stack)
+        known = self.drive.target.key if self.drive.identity.id else None
+        finding = Finding(self.session, self.drive, self.target)
+        if known is not None:
+            match_copies(self.session, known)
+        yield from self._pass()
+        if has_unhinted(self.session):
+            yield from finding.walk()
+            yield from self._pass()
+        if has_unhinted(self.session):
+            yield from finding.read(guess=not self.dry_run)
+            yield from self._pass()
+            if self.putting is not None:
+                finding.unread = finding.unread or self.putting.unread
+            finding.conclude()
+
+    def _prepare(self, stack: ExitStack) -> Iterator[Event]:
+        """Make the directories sources lie in, and what says that they are these sources."""
+        if not lacking_count(self.session).files:
+            return
+        for destination in self.destinations.values():
+            root = self.roots.get(destination.directory)
+            if root is None:
+                root = stack.enter_context(make_root(destination.directory))
+                stack.enter_context(disk.lock_drive(root))
+                self.roots[destination.directory] = root
+                yield Warned(f"{names.display_name(destination.directory)} was not there and is made anew")
+            if not destination.own:
+                continue
+            if read_metadata(root) is None:
+                try:
+                    write_metadata(self.session, root, destination.source)
+                except OSError as error:
+                    where = names.display_name(destination.directory)
+                    yield Warned(f"{where} cannot be marked as a source: {error.strerror}")
+            device = signed(root.device)
+            if destination.source.device not in (None, device):
+                save_source(self.session, replace(destination.source, device=device))
+
+    def _pass(self) -> Iterator[Event]:
+        after = 0
+        while page := lacking_page(self.session, after, _PAGE):
+            after = page[-1][0].row
+            if self.dry_run:
+                yield from self._would(page)
+                continue
+            if self.putting is None:
+                self.putting = Putting(
+                    self.session,
+                    self.drive,
+                    self.target,
+                    self.destinations,
+                    self.roots,
+                    self.conflict,
+                    deleted=self.deleted,
+                )
+            for lacking, hints in page:
+                yield from self.putting.put(lacking, hints)
+        if self.putting is not None:
+            yield from self.putting.commit()
+
+    def _would(self, page: list) -> Iterator[Event]:
+        for lacking, hints in page:
+            for hint in hints:
+                try:
+                    status = self.drive.root.stat(hint.path)
+                except OSError:
+                    status = None
+                if status is not None and stat.S_ISREG(status.st_mode) and status.st_size == lacking.content.size:
+                    self.tally.would += Count(1, lacking.content.size)
+                    mark_lacking(self.session, [lacking.row], in_place=True)
+                    where = self.destinations[lacking.source].absolute(lacking.path)
+                    yield FileDone("would restore", where, lacking.content.size)
+                    break
+                drop_hint(self.session, lacking.identity, hint)
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def links(self, only: bytes | None) -> Iterator[Event]:
+        """Links last: so that no file is ever restored through one."""
+        for destination in self.destinations.values():
+            if (root := self.roots.get(destination.directory)) is not None:
+                done = yield from restore_links(
+                    self.session, destination, root, only, conflict=self.conflict, dry_run=self.dry_run
+                )
+                self.tally.links += done.made
+                self.tally.conflicts += done.conflicts
+
+    def finish(self) -> None:
+        """What is still missing, and which drive is the next to plug in."""
+        self.missing = lacking_count(self.session)
+        groups = dict(lacking_by_placement(self.session))
+        # What could not be had from this drive now is asked of another, if there is one.
+        self.next = next_target(self.session, groups, without=(self.drive.target,)) or next_target(self.session, groups)
+
+    def end_expected(self, only: bytes | None, *, whole: bool) -> None:
+        """What is in its place is expected no more; what a context told of, only when all of it is, and was looked at
+        just now (`whole`): a path the last scan saw may be gone since."""
+        if self.tally.conflicts or (self.putting is not None and self.putting.conflicts):
+            return
+        if not context_kept.waiting(self.session.path):
+            for source in self.destinations:
+                end_expected(self.session, source, only)
+        if whole and not self.missing.files:
+            finish_expected(self.session, only_if_observed=True)
+
+    def close(self) -> None:
+        """Leave nothing staged behind."""
+        if self.putting is not None:
+            self.putting.close()
+
+    def summary(self) -> RestoreSummary:
+        """The last event."""
+        put, would = self.putting, self.tally.would
+        return RestoreSummary(
+            self.drive.target,
+            (put.restored if put is not None else 0) + would.files,
+            (put.restored_bytes if put is not None else 0) + would.bytes,
+            self.tally.already_right,
+            self.tally.conflicts + (put.conflicts if put is not None else 0),
+            self.tally.links,
+            self.missing.files,
+            self.missing.bytes,
+            self.next,
+        )

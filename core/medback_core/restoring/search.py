@@ -1,0 +1,181 @@
+"""Find on a drive what a restore lacks: by the session, by the drive's records, by reading what fits in size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from medback_core import disk
+from medback_core.drives.matching import same_time
+from medback_core.drives.open import Drive
+from medback_core.drives.walk import DriveDirectory, shown, walk_drive
+from medback_core.hashing import Entry, Hashed, hash_many
+from medback_core.model import Event, Excluded, Identity, Progress, Skipped, Warned
+from medback_core.names import display_name
+from medback_core.pace import TICK, Pace
+from medback_core.session import Session, add_pending, copies_on, join, withdraw_copies
+from medback_core.session.lacking import (
+    SAID_BY_HASH,
+    SAID_BY_OTHERS,
+    SAID_BY_RECORD,
+    Hint,
+    begin_unspoken,
+    guess_by_size,
+    lacking_sizes,
+    match_said,
+    put_hints,
+    put_said,
+    unfound_on,
+    unspoken,
+)
+from medback_core.sidecar import Trust
+
+_BATCH = 2000
+_HASHED_TOGETHER = 128  # so many directories may be held open
+_WITHDRAWN_TOGETHER = 1000
+
+
+class Finding:
+    """The search of one drive for one restore, dearer step by step."""
+
+    def __init__(self, session: Session, drive: Drive, target: int | None) -> None:
+        """`target` is its key, None for a drive that is no target of ours."""
+        self.session = session
+        self.drive = drive
+        self.target = target
+        self.unread = False  # something on the drive could not be looked at or read
+
+    def walk(self) -> Iterator[Event]:
+        """Take up what the drive's records say of files that could be what is lacking, after a look at each file. What
+        the session knew to lie there and does not any more is withdrawn. Raises DriveGone."""
+        sizes = lacking_sizes(self.session)
+        said: list[tuple[bytes | None, int, bytes, int, bool]] = []
+        files, pace = 0, Pace()
+        for step in walk_drive(self.drive, family=True):
+            if isinstance(step, Event):
+                if isinstance(step, Skipped):
+                    self.unread = True
+                if not isinstance(step, Excluded):
+                    yield step
+                continue
+            files += len(step.files)
+            said += self._said(step, sizes)
+            if len(said) >= _BATCH:
+                put_said(self.session, said)
+                said.clear()
+            if pace.is_due():
+                yield Progress("looking at the drive", files, current=shown(self.drive, step.rel))
+        put_said(self.session, said)
+        match_said(self.session)
+        if self.target is not None:
+            yield from self._withdraw_missing(self.target)
+
+    def _said(self, step: DriveDirectory, sizes: set[int]) -> Iterator[tuple[bytes | None, int, bytes, int, bool]]:
+        records = step.sidecar.files
+        for name, status in step.files:
+            size = status.st_size
+            if size not in sizes:
+                continue
+            record = records.get(name)
+            path = join(step.rel, name)
+            if (
+                record is None
+                or record.md5 is None
+                or record.size != size
+                or not (
+                    record.mtime_ns // 10**9 == status.st_mtime_ns // 10**9
+                    if record.trust is Trust.FAMILY
+                    else same_time(self.drive, record.mtime_ns, status.st_mtime_ns)
+                )
+            ):
+                yield None, size, path, SAID_BY_HASH, False
+            else:
+                sure = record.trust is Trust.WHOLE
+                yield record.md5, size, path, SAID_BY_RECORD if sure else SAID_BY_OTHERS, sure and record.ours
+
+    def _withdraw_missing(self, target: int) -> Iterator[Event]:
+        """A look at the drive outranks what the session believes of it."""
+        gone: list[tuple[int, bytes]] = []
+        with self.session.again() as reader:
+            for identity, copy in copies_on(reader, target):
+                if copy.path is None:
+                    continue
+                try:
+                    status = self.drive.root.stat(copy.path)
+                except OSError:
+                    continue  # can't be looked at now: nothing is known
+                if status is None or status.st_size != identity.size:
+                    gone.append((copy.identity, copy.path))
+        if not gone:
+            return
+        if not self.drive.root.is_same_drive():
+            return  # a drive that just went away has lost nothing
+        self._withdraw(target, gone)
+        name = display_name(self.drive.target.name)
+        yield Warned(f"{len(gone):,} copies are no longer on {name} and do not count any more")
+
+    def _withdraw(self, target: int, gone: list[tuple[int, bytes]]) -> None:
+        for start in range(0, len(gone), _WITHDRAWN_TOGETHER):
+            part = gone[start : start + _WITHDRAWN_TOGETHER]
+            with self.session.transaction():
+                withdraw_copies(self.session, target, [identity for identity, _ in part])
+                add_pending(self.session, target, part)
+
+    def read(self, *, guess: bool) -> Iterator[Event]:
+        """Read the files nobody speaks for that have the size of something lacking. With `guess`, a large one that can
+        only be one thing is left to be read while it is copied. Raises DriveGone."""
+        if guess:
+            guess_by_size(self.session, disk.SMALL)
+        begin_unspoken(self.session)
+        after = count = total = 0
+        pace = Pace()
+        while page := unspoken(self.session, after, _HASHED_TOGETHER):
+            after = page[-1][0]
+            found: list[tuple[Identity, Hint]] = []
+            for path, result in self._hashed([path for _, _, path in page]):
+                if isinstance(result, Hashed):
+                    count, total = count + 1, total + result.identity.size
+                    found.append((result.identity, Hint(SAID_BY_HASH, path, False)))
+                elif result is not None:
+                    self.unread = True
+                    yield Skipped(shown(self.drive, path), result.strerror or "cannot be read")
+                if pace.is_due():
+                    yield Progress("reading what fits in size", count, total, current=shown(self.drive, path))
+            put_hints(self.session, found)
+
+    def _hashed(self, paths: list[bytes]) -> Iterator[tuple[bytes, Hashed | OSError | None]]:
+        """(path, its identity, or why not; None while it is still being read)."""
+        root = self.drive.root
+        held: list[bytes] = []
+        entries: list[Entry] = []
+        asked: list[bytes] = []
+        results = None
+        try:
+            for path in paths:
+                directory, name = root.split(path)
+                try:
+                    handle = root.hold_directory(directory)
+                except OSError as error:
+                    yield path, error
+                    continue
+                held.append(directory)
+                status = root.stat(path)
+                entries.append(Entry(handle, name, status.st_size if status is not None else 0, status))
+                asked.append(path)
+            results = hash_many(entries, tick=TICK)
+            for path in asked:
+                while (result := next(results)) is None:
+                    yield path, None
+                yield path, result
+        finally:
+            if results is not None:
+                results.close()
+            for directory in held:
+                root.release_directory(directory)
+
+    def conclude(self) -> None:
+        """What was said to lie on the target and was looked for in vain, all of the drive read, does not lie there."""
+        if self.target is None or self.unread or not self.drive.root.is_same_drive():
+            return
+        missing = unfound_on(self.session, self.target)
+        for start in range(0, len(missing), _WITHDRAWN_TOGETHER):
+            withdraw_copies(self.session, self.target, missing[start : start + _WITHDRAWN_TOGETHER])

@@ -1,0 +1,65 @@
+"""What of all that should be there stands at its destination, and the best next target."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from medback_core import disk
+from medback_core.contexts.write import expect_again, finish_expected
+from medback_core.model import Count, Event, Progress, RestoreStatus, Unrestored
+from medback_core.restoring.destinations import State, destinations, look, open_root, scope
+from medback_core.restoring.plan import next_target, unreachable
+from medback_core.session import Session
+from medback_core.session.expected import wanted_files
+
+
+def restore_status(
+    session: Session, *, to: bytes | None = None, source: str | None = None, path: bytes | None = None
+) -> Iterator[Event]:
+    """Look at every destination: an Unrestored for each file that is missing or differs, then RestoreStatus.
+
+    What has the right size and was not read before is read once. What is expected ends here when all of it is there and
+    recorded. Options as for `restore`. Raises Refused.
+    """
+    only = scope(path)
+    expected = present = differing = 0
+    missing: dict[int, Count] = {}
+    with disk.lock_session(os.fsencode(session.path)):
+        yield from expect_again(session)
+        for destination in destinations(session, source=source, to=to):
+            root = open_root(destination.directory)
+            try:
+                with session.again() as reader:
+                    files = wanted_files(reader, destination.source.key, only)
+                    for found in look(session, destination, root, files):
+                        if isinstance(found, Progress):
+                            yield found
+                            continue
+                        row = found.wanted
+                        assert row.content is not None
+                        expected += 1
+                        if found.state is State.PRESENT:
+                            present += 1
+                            continue
+                        differs = found.state is State.DIFFERS
+                        yield Unrestored(destination.absolute(row.path), row.content.size, differs)
+                        if differs:
+                            differing += 1
+                        else:
+                            missing[row.placement] = missing.get(row.placement, Count()) + Count(1, row.content.size)
+            finally:
+                if root is not None:
+                    root.close()
+        if present == expected and to is None and source is None and only is None:
+            finish_expected(session, only_if_observed=True)
+    total = sum(missing.values(), Count())
+    following = next_target(session, missing) if missing else None
+    bare = unreachable(session, missing)
+    yield RestoreStatus(expected, present, total.files, total.bytes, differing, bare, following)
+
+
+def finish_restore(session: Session) -> None:
+    """The person's word that the restore is over (`--done`): nothing imported is expected any more."""
+    with disk.lock_session(os.fsencode(session.path)):
+        finish_expected(session)

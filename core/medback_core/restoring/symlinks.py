@@ -1,0 +1,120 @@
+"""Restore symbolic links as what they are, and directories with nothing in them; both after all files."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+
+from medback_core import disk, model
+from medback_core.drives.aside import beside, bring_back, is_beside, set_aside
+from medback_core.model import Conflict, Event, FileDone, Skipped
+from medback_core.restoring.destinations import Destination
+from medback_core.restoring.record import note_directory
+from medback_core.session import Session, ensure_directory, links_in, put_links
+from medback_core.session.expected import empty_directories, wanted_links
+
+
+@dataclass(slots=True)
+class LinksDone:
+    """What came of them."""
+
+    made: int = 0
+    conflicts: int = 0
+
+
+def restore_links(
+    session: Session, destination: Destination, root: disk.Root, only: bytes | None, *, conflict: str, dry_run: bool
+) -> Generator[Event, None, LinksDone]:
+    """Make every link of a source that is missing; returns LinksDone. What stands there is treated as `conflict` says,
+    and is never followed. Directories that should be there empty are made too."""
+    done = LinksDone()
+    noted: dict[bytes, dict[bytes, bytes]] = {}
+    for row in list(wanted_links(session, destination.source.key, only)):
+        assert row.goal is not None
+        rel = destination.rel(row.path)
+        path = destination.absolute(row.path)
+        try:
+            status = root.stat(rel)
+            if status is not None and stat.S_ISLNK(status.st_mode) and root.readlink(rel) == row.goal:
+                _note(noted, row.path, row.goal)
+                continue
+            aside = None
+            if status is not None:
+                if conflict == "skip" or (conflict == "overwrite" and stat.S_ISDIR(status.st_mode)):
+                    done.conflicts += 1
+                    yield Conflict(
+                        path, "something else than the link is there", None, 0, status.st_size, status.st_mtime_ns
+                    )
+                    continue
+                if dry_run:
+                    done.made += 1
+                    continue
+                stamp = model.date_stamp(model.now()).encode()
+                if conflict == "rename":
+                    if _is_beside(root, rel, row.goal):
+                        continue
+                    rel = beside(rel, b"medback " + stamp, root)
+                else:
+                    moved, failed = set_aside(root, [rel], b"before restore " + stamp)
+                    for error in failed.values():
+                        raise error
+                    aside = moved.get(rel)
+            done.made += 1
+            if dry_run:
+                continue
+            try:
+                disk.make_symlink(root, rel, row.goal)
+            except OSError:
+                done.made -= 1
+                if aside is not None:
+                    bring_back(root, aside, rel)
+                raise
+        except OSError as error:
+            yield Skipped(path, f"the link could not be made: {error.strerror or error}")
+            continue
+        if rel == destination.rel(row.path):
+            _note(noted, row.path, row.goal)
+        yield FileDone("restored", path)
+    if not dry_run:
+        yield from _make_empty(session, destination, root, only)
+        if done.made:
+            disk.sync_drive(root)
+        if destination.own:
+            _record(session, destination.source.key, noted)
+    return done
+
+
+def _note(noted: dict[bytes, dict[bytes, bytes]], path: bytes, goal: bytes) -> None:
+    directory, name = os.path.split(path)
+    noted.setdefault(directory, {})[name] = goal
+
+
+def _is_beside(root: disk.Root, rel: bytes, goal: bytes) -> bool:
+    directory, name = root.split(rel)
+    for candidate, status in root.scan(directory):
+        if isinstance(status, OSError) or not stat.S_ISLNK(status.st_mode):
+            continue
+        path = directory + b"/" + candidate if directory else candidate
+        if is_beside(candidate, name, b"medback 00000000-000000") and root.readlink(path) == goal:
+            return True
+    return False
+
+
+def _make_empty(session: Session, destination: Destination, root: disk.Root, only: bytes | None) -> Iterator[Event]:
+    for path in list(empty_directories(session, destination.source.key, only)):
+        try:
+            root.make_directories(destination.rel(path))
+        except OSError as error:
+            yield Skipped(destination.absolute(path), f"the directory could not be made: {error.strerror or error}")
+
+
+def _record(session: Session, source: int, noted: Mapping[bytes, dict[bytes, bytes]]) -> None:
+    with session.transaction():
+        for directory, links in noted.items():
+            key = ensure_directory(session, source, directory)
+            there = links_in(session, key)
+            if any(there.get(name) != goal for name, goal in links.items()):
+                put_links(session, key, {**there, **links})
+                note_directory(session, source, directory)

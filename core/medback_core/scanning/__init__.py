@@ -1,0 +1,1 @@
+"""Reading a source: walk it, compare it with its records, record what changed, refuse what looks wrong."""

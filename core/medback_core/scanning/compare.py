@@ -1,0 +1,369 @@
+"""One directory's files against what the DB and its sidecar say of them: what is believed, what must be read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Container
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from medback_core.hashing import ChangedWhileRead, Hashed
+from medback_core.model import DamageFound, Event, Identity, Skipped, Standing, Trouble, Warned
+from medback_core.names import display_name
+from medback_core.session import SidecarStat, join
+from medback_core.session.scanning import Check, Put, ScanRow
+from medback_core.session.values import load_ns, signed, store_ns
+from medback_core.sidecar.records import FileRecord, Sidecar, Trust
+
+_SECOND = 1_000_000_000
+_PLAIN = 1 << 63  # what SQLite stores as it is
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a scan treats what it finds."""
+
+    first: bool  # the source was never scanned to its end in this DB: its sidecars say what was known before
+    rehash: bool = False
+    hashing: bool = True  # False: rebuild, which reads no content
+    accepts: Callable[[bytes], bool] | None = None  # the person's word that new content is right
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a scan of one source has found so far."""
+
+    files: int = 0
+    hashed: int = 0
+    hashed_bytes: int = 0
+    reused: int = 0
+    new: int = 0  # paths, before those that only moved are told apart
+    accepted: int = 0
+    damaged: int = 0
+    unhashed: int = 0
+
+
+class Base(NamedTuple):
+    """What a file is on record as."""
+
+    size: int
+    md5: bytes
+    mtime_ns: int
+    inode: int | None  # signed, as the DB has it
+    ctime_ns: int | None
+    trouble: int
+
+
+class Question(NamedTuple):
+    """A file that must be read (or found to be a renamed one) before anything can be said of it."""
+
+    name: bytes
+    status: os.stat_result
+    base: Base | None
+    edited: FileRecord | None  # the sidecar's record whose check is wrong
+    fresh: bool  # no rename can answer it: its content itself is in doubt
+
+
+@dataclass(slots=True, eq=False)
+class Directory:
+    """One directory under way: what was found in it, until it is recorded. Lists are emptied at each recording."""
+
+    rel: bytes
+    key: int | None  # its row, None until it is first recorded
+    stat: SidecarStat | None = None  # of the sidecar that is there now
+    was: SidecarStat | None = None  # of the sidecar as the DB last read or wrote it
+    parsed: Sidecar | None = None  # only when it was read in this scan
+    data: bytes | None = None  # what was read of `.medback.xml`
+    links: dict[bytes, bytes] = field(default_factory=dict)  # all of them, where any changed
+    lost_links: list[bytes] = field(default_factory=list)
+    adopted: list[Put] = field(default_factory=list)  # known before, from the sidecar
+    puts: list[Put] = field(default_factory=list)
+    changes: list[Put] = field(default_factory=list)  # staged; with an md5 of None: gone
+    claims: list[tuple[Identity, str, Standing]] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)  # what the sidecar says of when files were last read
+    back: list[bytes] = field(default_factory=list)  # new names
+    waiting: int = 0  # questions not answered
+    write: bool = False  # its sidecar must be rewritten
+    frozen: bool = False  # its sidecar must not be written
+    stages: bool = False  # something in it waits for the end of the scan
+    reread: bool = False  # its sidecar must be read again next time
+    empty: bool = False  # nothing at all in it
+    new: bool = False  # none of its files has a row yet
+    recorded: bool = False
+
+    def path(self, name: bytes) -> bytes:
+        return join(self.rel, name)
+
+
+def reconcile(
+    directory: Directory,
+    files: list[tuple[bytes, os.stat_result]],
+    rows: dict[bytes, ScanRow],
+    manner: Manner,
+    tally: Tally,
+) -> list[Question]:
+    """Settle every file that needs no reading; returns the questions. What is left in `rows` was not among `files`."""
+    questions: list[Question] = []
+    tally.files += len(files)
+    parsed = directory.parsed
+    if parsed is None and not rows:
+        if manner.hashing:
+            return [Question(name, status, None, None, False) for name, status in files]
+        tally.unhashed += len(files)
+        directory.reread = True
+        return questions
+    quick = parsed is None and not manner.rehash
+    records = parsed.files if parsed is not None else {}
+    take = rows.pop
+    for name, status in files:
+        row = take(name, None)
+        if row is not None:
+            seen = status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns, status.st_mode & 0o777, 0
+            if quick and row[1:7] == seen:
+                tally.reused += 1
+                continue
+            question = _of_row(directory, name, status, row, records.get(name), manner, tally)
+        else:
+            question = _of_record(directory, name, status, records.get(name), manner, tally)
+        if question is not None:
+            if manner.hashing:
+                questions.append(question)
+            else:
+                tally.unhashed += 1
+                directory.reread = True
+    return questions
+
+
+def _of_row(
+    directory: Directory,
+    name: bytes,
+    status: os.stat_result,
+    row: ScanRow,
+    record: FileRecord | None,
+    manner: Manner,
+    tally: Tally,
+) -> Question | None:
+    """A file the DB knows."""
+    base = Base(row[1], row[7], load_ns(row[2]), row[3], load_ns(row[4]), row[6])
+    fresh = manner.rehash or base.trouble != 0
+    edited = None
+    if record is not None:
+        _believe(directory, record)
+        if record.trust is Trust.EDITED:
+            edited, fresh = record, True
+        elif record.trust is Trust.WHOLE and record.md5 is not None and _same_time(record, status):
+            if (record.size, record.md5) != (base.size, base.md5):
+                if not fresh and not _same(base, status):
+                    # Another session has recorded the file as it is now: as good as our own hash of it.
+                    tally.reused += 1
+                    directory.changes.append(put(name, Identity(record.size, record.md5), status))
+                    return None
+                edited, fresh = record, True  # two records of one file: only its content can tell
+            elif record.damaged is not None:
+                fresh = True
+    if fresh or not _same(base, status):
+        return Question(name, status, base, edited, fresh)
+    inode, mode = signed(status.st_ino), status.st_mode & 0o777
+    if base.inode == inode and base.ctime_ns != status.st_ctime_ns:
+        return Question(name, status, base, None, True)
+    tally.reused += 1
+    if base.inode != inode or row[5] != mode:
+        directory.puts.append(put(name, Identity(base.size, base.md5), status))
+        directory.write = directory.write or row[5] != mode
+    return None
+
+
+def _of_record(
+    directory: Directory, name: bytes, status: os.stat_result, record: FileRecord | None, manner: Manner, tally: Tally
+) -> Question | None:
+    """A file only the sidecar knows, or nobody."""
+    if record is None:
+        return Question(name, status, None, None, False)
+    if record.md5 is None:
+        return Question(name, status, None, record if record.trust is Trust.EDITED else None, False)
+    if record.trust is Trust.EDITED:
+        return Question(name, status, None, record, True)
+    identity = Identity(record.size, record.md5)
+    _believe(directory, record)
+    if record.trust is Trust.FAMILY:
+        if not _same_time(record, status) or manner.rehash:
+            return Question(name, status, None, None, False)
+        tally.reused += 1
+        directory.puts.append(put(name, identity, status))
+        directory.back.append(name)
+        return None
+    if _same_time(record, status) and record.damaged is None and not manner.rehash:
+        tally.reused += 1
+        _add(directory, put(name, identity, status), manner)
+        return None
+    if not manner.first and not _same_time(record, status):
+        return Question(name, status, None, None, False)  # not known here before: nothing can be said to have changed
+    trouble = Trouble.NONE if record.damaged is None else Trouble.DAMAGED
+    _add(directory, known(record, trouble), manner)
+    return Question(name, status, _base(record), None, manner.rehash or record.damaged is not None)
+
+
+def vanish(
+    directory: Directory,
+    rows: dict[bytes, ScanRow],
+    skipped: Collection[bytes],
+    listed: Container[bytes],
+    manner: Manner,
+) -> None:
+    """Stage as gone what is on record and no longer there; nothing is forgotten yet. `rows`: those `reconcile` left;
+    `skipped`: names nothing could be learned of; `listed`: all names there are, of whatever kind."""
+    gone = [name for name in rows if name not in skipped] if rows else []
+    if manner.first and directory.parsed is not None:
+        for name, record in directory.parsed.files.items():
+            if name not in listed and name not in rows and record.trust is not Trust.FAMILY and record.md5 is not None:
+                _believe(directory, record)
+                directory.adopted.append(known(record))
+                if manner.hashing:
+                    gone.append(name)
+    directory.changes += [(name, None, None, None, None, None, None, None) for name in gone]
+
+
+def answer(
+    directory: Directory,
+    question: Question,
+    result: Hashed | OSError,
+    manner: Manner,
+    tally: Tally,
+    *,
+    read: bool = True,
+) -> Event | None:
+    """Say of a file what its content says. `read` False: its identity is known from its former path."""
+    name, status, base, edited, _ = question
+    if base is None and edited is None and result.__class__ is Hashed:
+        identity, status = result  # type: ignore[misc]
+        if read:
+            tally.hashed += 1
+            tally.hashed_bytes += identity.size
+        else:
+            tally.reused += 1
+        directory.puts.append(put(name, identity, status))
+        directory.back.append(name)
+        return None
+    path = directory.path(name)
+    if isinstance(result, OSError):
+        if base is None and edited is not None and manner.first and edited.md5 is not None:
+            _add(directory, known(edited), manner)
+        return Skipped(path, _reason(result))
+    identity, status = result
+    if read:
+        tally.hashed += 1
+        tally.hashed_bytes += identity.size
+    else:
+        tally.reused += 1
+    directory.write = True
+    if edited is not None and edited.md5 is not None and identity == (edited.size, edited.md5):
+        _believe(directory, edited, claims=True)
+        if base is not None and identity != (base.size, base.md5):
+            directory.changes.append(put(name, identity, status))
+        elif base is None:
+            _add(directory, put(name, identity, status), manner)
+        else:
+            directory.puts.append(put(name, identity, status))
+        return None
+    if base is None and edited is not None and edited.md5 is not None and _same_time(edited, status):
+        _believe(directory, edited, claims=True)
+        _add(directory, known(edited), manner)
+        base = _base(edited)
+    if base is None:
+        _add(directory, put(name, identity, status), manner)
+        return None
+    if identity == (base.size, base.md5):
+        directory.puts.append(put(name, identity, status))
+        if edited is None or edited.trust is Trust.WHOLE:
+            return None
+        return Warned(f"the record of {display_name(path)} in its sidecar was damaged; it is right again")
+    if not _same(base, status):
+        directory.changes.append(put(name, identity, status))
+        return None
+    if manner.accepts is not None and manner.accepts(path):
+        tally.accepted += 1
+        directory.puts.append(put(name, identity, status))
+        return None
+    tally.damaged += 1
+    kept_time = base.inode == signed(status.st_ino) and base.ctime_ns != status.st_ctime_ns
+    trouble = base.trouble or (Trouble.KEPT_TIME if kept_time else Trouble.DAMAGED)
+    directory.puts.append(put(name, Identity(base.size, base.md5), status, trouble))
+    return DamageFound(path, _DAMAGE[Trouble(trouble)])
+
+
+_DAMAGE = {
+    Trouble.DAMAGED: "damaged: its content is not the recorded one, though size and time are",
+    Trouble.KEPT_TIME: "changed keeping its time: its content is not the recorded one, though size and time are",
+}
+
+
+def put(name: bytes, identity: Identity, status: os.stat_result, trouble: int = 0) -> Put:
+    """The row of a file as it stands, with this identity."""
+    size, md5 = identity
+    mtime_ns, ctime_ns, device, inode = status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
+    if not (0 <= mtime_ns < _PLAIN and 0 <= ctime_ns < _PLAIN and device < _PLAIN and inode < _PLAIN):
+        return (
+            name,
+            size,
+            md5,
+            store_ns(mtime_ns),
+            status.st_mode & 0o777,
+            signed(device),
+            signed(inode),
+            store_ns(ctime_ns),
+            int(trouble),
+        )
+    return name, size, md5, mtime_ns, status.st_mode & 0o777, device, inode, ctime_ns, int(trouble)
+
+
+def known(record: FileRecord, trouble: int = 0) -> Put:
+    """The row of a file as its sidecar has it; nobody has looked at the file."""
+    return record.name, record.size, record.md5, store_ns(record.mtime_ns), record.mode, None, None, None, int(trouble)
+
+
+def _add(directory: Directory, row: Put, manner: Manner) -> None:
+    """A file the sidecar tells of: known before in a first scan, new at this path in any other."""
+    if manner.first:
+        directory.adopted.append(row)
+    else:
+        directory.puts.append(row)
+        directory.back.append(row[0])
+
+
+def _base(record: FileRecord) -> Base:
+    assert record.md5 is not None
+    trouble = Trouble.NONE if record.damaged is None else Trouble.DAMAGED
+    return Base(record.size, record.md5, record.mtime_ns, None, None, trouble)
+
+
+def _same(base: Base, status: os.stat_result) -> bool:
+    return base.size == status.st_size and base.mtime_ns == status.st_mtime_ns
+
+
+def _same_time(record: FileRecord, status: os.stat_result) -> bool:
+    if record.size != status.st_size:
+        return False
+    if record.trust is Trust.FAMILY:
+        return record.mtime_ns // _SECOND == status.st_mtime_ns // _SECOND
+    return record.mtime_ns == status.st_mtime_ns
+
+
+def _believe(directory: Directory, record: FileRecord, *, claims: bool = False) -> None:
+    """Take up the copies a record tells of, with their standing only where the record itself is whole, and when the
+    file was last read."""
+    if record.verified is not None and record.md5 is not None and record.trust is Trust.WHOLE:
+        directory.checks.append((record.name, record.verified, record.size, record.md5))
+    if record.md5 is None or not record.bds or (record.trust is Trust.EDITED and not claims):
+        return
+    identity = Identity(record.size, record.md5)
+    whole = record.trust is Trust.WHOLE
+    for bd in record.bds:
+        directory.claims.append((identity, bd.target, bd.standing if whole else Standing.CLAIMED))
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ChangedWhileRead):
+        return "changed while it was being read"
+    if isinstance(error, FileNotFoundError):
+        return "vanished while it was being scanned"
+    return error.strerror or str(error)

@@ -1,0 +1,241 @@
+"""Record what a walk finds as it goes: rows into the DB, sidecars of finished directories in group commits."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from time import monotonic
+
+from medback_core import disk, names
+from medback_core.model import SIDECAR_NAME, Event, Identity, Source, Standing, Warned
+from medback_core.scanning.compare import Directory, Manner, Tally
+from medback_core.session import (
+    Session,
+    believe_copies,
+    ensure_directory,
+    identity_key,
+    mark_sidecar,
+    put_links,
+    target_key,
+)
+from medback_core.session.scanning import (
+    has_gone,
+    keep_below,
+    lose_links,
+    mark_dirty,
+    mark_known,
+    mark_seen,
+    note_checks,
+    put_files,
+    returned,
+    stage,
+)
+from medback_core.sidecar.reading import parse
+from medback_core.sidecar.records import SIDECAR_LIMIT, Sidecar, Trust
+from medback_core.sources.identity import keep_damaged
+from medback_core.sources.sidecars import (
+    Copies,
+    Unwritten,
+    file_remains,
+    put_sidecars,
+    render_sidecar,
+    unwritten_warning,
+)
+
+_FILES = 4000  # rows to a transaction
+_DIRECTORIES = 1000
+_SECONDS = 1.5
+_HOPELESS = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO})
+
+
+class Recording:
+    """The directories under way of one walk."""
+
+    def __init__(
+        self,
+        session: Session,
+        root: disk.Root,
+        source: Source,
+        number: int,
+        manner: Manner,
+        newest: int,
+        tally: Tally,
+    ) -> None:
+        self.kept: list[bytes] = []  # paths that could not be read: nothing at or below them is gone
+        self.reread: list[int] = []  # directories whose sidecar told something that is only staged
+        self.failed: list[Unwritten] = []
+        self._session = session
+        self._root = root
+        self._source = source
+        self._number = number
+        self._manner = manner
+        self._newest = newest
+        self._tally = tally
+        self._gone = has_gone(session, source.key)
+        self._writes = manner.hashing
+        self._directories: list[Directory] = []
+        self._targets: dict[str, int] = {}
+        self._last = monotonic()
+
+    def add(self, directory: Directory) -> None:
+        """A directory is under way."""
+        self._directories.append(directory)
+
+    def is_due(self) -> bool:
+        """Whether enough has come together for a transaction."""
+        count = len(self._directories)
+        return (
+            monotonic() - self._last >= _SECONDS
+            or count >= _DIRECTORIES
+            or sum(len(directory.puts) for directory in self._directories) >= _FILES
+        )
+
+    def warning(self) -> Warned:
+        """What to say of the sidecars that could not be written."""
+        return unwritten_warning(self._source, self.failed)
+
+    def record(self, *, write: bool = True) -> list[Event]:
+        """Record all that was found so far; with `write`, also the sidecars of directories that are finished."""
+        self._last = monotonic()
+        if not self._directories and not self.kept:
+            return []
+        events: list[Event] = []
+        finished: list[Directory] = []
+        with self._session.transaction():
+            for directory in self._directories:
+                self._put(directory)
+            self._believe()
+            mark_seen(self._session, self._number, (self._key(d) for d in self._directories if not d.recorded))
+            for path in self.kept:
+                keep_below(self._session, self._source.key, path, self._number)
+            finished = [directory for directory in self._directories if directory.waiting == 0]
+            wanted = list(self._sidecars(finished, events)) if write and self._writes else []
+            if not write or not self._writes:
+                self._leave(finished)
+            mark_dirty(self._session, [key for key, _, _ in wanted])
+        self.kept.clear()
+        self._directories = [directory for directory in self._directories if directory.waiting]
+        for directory in self._directories:
+            directory.recorded = True
+        if wanted:
+            failed = put_sidecars(self._session, self._root, wanted)
+            self.failed += failed
+            if any(failure.error.errno in _HOPELESS for failure in failed):
+                self._writes = False  # and spare the rest of the walk the attempt
+        return events
+
+    @staticmethod
+    def _key(directory: Directory) -> int:
+        assert directory.key is not None
+        return directory.key
+
+    def _put(self, directory: Directory) -> None:
+        session, source = self._session, self._source.key
+        if directory.key is None:
+            directory.key = ensure_directory(session, source, directory.rel)
+        key = directory.key
+        if directory.adopted:
+            put_files(session, key, directory.adopted, new=directory.new)
+            directory.new = False  # what was in doubt has a row now, and is put again below
+            mark_known(session, key, (row[0] for row in directory.adopted), self._newest)
+        if directory.puts:
+            put_files(session, key, directory.puts, new=directory.new)
+        if directory.checks:
+            note_checks(session, key, directory.checks)
+            directory.checks = []
+        if directory.changes:
+            stage(session, source, key, directory.changes)
+            directory.stages = True
+        if directory.back:
+            self._tally.new += len(directory.back)
+            directory.write = True
+        if self._gone:
+            rows = (*directory.puts, *directory.adopted)
+            returned(session, source, ((directory.path(row[0]), row[1], row[2]) for row in rows))
+        if directory.links:
+            put_links(session, key, directory.links)
+        if directory.lost_links:
+            lose_links(session, source, key, directory.lost_links)
+        if directory.waiting and directory.write:
+            mark_dirty(session, (key,))  # killed before it is finished, it must not look so
+        directory.adopted, directory.puts, directory.changes, directory.back = [], [], [], []
+        directory.links, directory.lost_links = {}, []
+
+    def _believe(self) -> None:
+        """Take up the copies the sidecars tell of."""
+        identities: dict[Identity, int] = {}
+        rows: list[tuple[int, int, Standing]] = []
+        for directory in self._directories:
+            for identity, tid, standing in directory.claims:
+                target = self._targets.get(tid)
+                if target is None:
+                    target = self._targets[tid] = target_key(self._session, tid)
+                key = identities.get(identity)
+                if key is None:
+                    key = identities[identity] = identity_key(self._session, identity)
+                rows.append((key, target, standing))
+            directory.claims = []
+        if rows:
+            believe_copies(self._session, rows)
+
+    def _leave(self, finished: list[Directory]) -> None:
+        """Nothing is written now: note which directories' sidecars say less than the DB."""
+        for directory in finished:
+            key = self._key(directory)
+            if not self._manner.hashing:
+                if directory.stat is not None and not directory.reread and _is_ours(directory.parsed):
+                    mark_sidecar(self._session, key, directory.stat)
+            elif directory.parsed is not None or directory.write or (directory.stat is None and not directory.empty):
+                mark_dirty(self._session, (key,))
+
+    def _sidecars(self, finished: list[Directory], events: list[Event]) -> Iterator[tuple[int, bytes, bytes]]:
+        """(key, path, bytes) of the sidecars that must be written."""
+        copies = Copies(self._session)
+        for directory in finished:
+            parsed, key = directory.parsed, self._key(directory)
+            if parsed is None and not directory.write and (directory.stat is not None or directory.empty):
+                continue
+            if directory.frozen or directory.empty:
+                if directory.write:
+                    mark_dirty(self._session, (key,))
+                continue
+            if directory.stages:
+                # Written at the end of the scan, when it is known what is true.
+                mark_sidecar(self._session, key, directory.stat, dirty=True)
+                if parsed is not None:
+                    self.reread.append(key)
+                continue
+            try:
+                old = parsed if parsed is not None else self._old(directory, events)
+            except OSError as error:
+                self.failed.append(Unwritten(directory.rel, error))
+                mark_dirty(self._session, (key,))
+                continue
+            data = render_sidecar(self._session, key, old, copies, file_remains(self._root, directory.rel))
+            if data != directory.data:
+                yield key, directory.rel, data
+            elif directory.stat is not None:
+                mark_sidecar(self._session, key, directory.stat)
+
+    def _old(self, directory: Directory, events: list[Event]) -> Sidecar | None:
+        """The sidecar that is there, which this scan had no reason to read before."""
+        if directory.stat is None:
+            return None
+        path = directory.path(SIDECAR_NAME)
+        try:
+            directory.data = self._root.read_whole(path, SIDECAR_LIMIT)
+        except FileNotFoundError:
+            return None
+        old = parse(directory.data)
+        if old.damage:
+            keep_damaged(self._root, path, directory.data)
+            events.append(Warned(f"{names.display_name(path)} was damaged ({old.damage}); it was written anew"))
+        return old
+
+
+def _is_ours(parsed: Sidecar | None) -> bool:
+    return (
+        parsed is not None
+        and not (parsed.damage or parsed.family)
+        and all(record.trust is Trust.WHOLE for record in parsed.files.values())
+    )

@@ -1,0 +1,207 @@
+"""Walk a source: believe what its records rightly say, read the rest, stage what went, and decide at the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Generator, Iterator
+from dataclasses import dataclass, field, replace
+
+from medback_core import disk, model, names
+from medback_core.errors import Refused
+from medback_core.model import DamageFound, Event, Excluded, ScanSummary, Skipped, Source, Warned
+from medback_core.scanning.compare import Manner, Tally
+from medback_core.scanning.safeguards import Hidden, check_staged, check_there
+from medback_core.scanning.walk import Walk
+from medback_core.session import Session, mark_sidecar, metadata_is_dirty, save_source, source_by_key, source_totals
+from medback_core.session.scanning import (
+    apply_staged,
+    begin_run,
+    begin_scan,
+    forget_staged,
+    has_staged_removals,
+    stage_unseen,
+)
+from medback_core.sources.excludes import Patterns
+from medback_core.sources.identity import heal_metadata, read_metadata, take_up, write_metadata
+from medback_core.sources.sidecars import flush_source
+
+
+@dataclass(slots=True)
+class Run:
+    """One scan, or one update of several sources: where a content that left one of them may have gone."""
+
+    newest: int  # the largest file key before it
+    sources: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """A source that was walked; what went and what changed is staged."""
+
+    source: Source
+    number: int
+    device: int
+    tally: Tally
+    hidden: list[Hidden]
+    patterns: Patterns
+    reread: list[int]  # directories whose sidecar must be read again if what was staged is refused
+
+
+def start_run(session: Session) -> Run:
+    """Begin a run. The caller holds the session's lock until it has settled every source it walks."""
+    return Run(begin_run(session))
+
+
+def scan_source(
+    session: Session,
+    source: Source,
+    *,
+    rehash: bool = False,
+    accept_deletions: bool = False,
+    accept_changes: bool = False,
+    accept: Collection[str] = (),
+    workers: int = 2,
+) -> Iterator[Event]:
+    """Scan one source; the last event is its ScanSummary. The caller holds the session's lock.
+
+    What is new is recorded as the walk goes; what went or changed only at its end. Raises Refused when the source looks
+    unmounted, or lost or changed too much: all is kept then. Cancelled, it keeps what it found and forgets nothing.
+    """
+    run = start_run(session)
+    walked = yield from walk_source(
+        session, source, run, rehash=rehash, accept_deletions=accept_deletions, accept=accept, workers=workers
+    )
+    yield from before_settling(session, [walked])
+    summary = settle_source(session, walked, run, accept_deletions=accept_deletions, accept_changes=accept_changes)
+    yield from flush_source(session, summary.source)
+    yield summary
+
+
+def walk_source(
+    session: Session,
+    source: Source,
+    run: Run,
+    *,
+    rehash: bool = False,
+    hashing: bool = True,
+    accept_deletions: bool = False,
+    accept: Collection[str] = (),
+    workers: int = 2,
+) -> Generator[Event, None, Walked]:
+    """Walk a source and record what is new; what went or changed is staged. Raises Refused, and then notes why."""
+    try:
+        root = disk.Root(source.path)
+    except OSError as error:
+        raise refused(session, source, _missing(source, error)) from error
+    with root, disk.lock_drive(root):
+        metadata = read_metadata(root)
+        try:
+            check_there(session, source, root, metadata, accept_deletions=accept_deletions)
+        except Refused as refusal:
+            raise refused(session, source, refusal) from None
+        if metadata is not None:
+            source = take_up(session, source, metadata)
+            if hashing:
+                yield from heal_metadata(session, root, source, metadata)
+        if hashing and (metadata is None or metadata_is_dirty(session, source.key)):
+            try:
+                write_metadata(session, root, source)
+            except OSError as error:
+                yield Warned(
+                    f"{names.display_name(source.path)} cannot be written ({error.strerror}): what is found out about "
+                    "it is kept in the session DB alone"
+                )
+            source = source_by_key(session, source.key)
+        first = source.scanned_at is None
+        accepted = Patterns(accept)
+        manner = Manner(first, rehash, hashing, accepted.match if accepted else None)
+        walk = Walk(session, root, source, begin_scan(session, source.key), manner, run.newest)
+        for event in walk.go(workers):
+            yield _absolute(source, event)
+        if not root.is_same_drive():
+            gone = Refused("not-mounted", f"{names.display_name(source.path)} went away while it was being scanned")
+            raise refused(session, source, gone)
+    run.sources.append(source.key)
+    return Walked(source, walk.number, root.device, walk.tally, walk.hidden, walk.patterns, walk.reread)
+
+
+def _absolute(source: Source, event: Event) -> Event:
+    """The event with a path that says which source it is of."""
+    if isinstance(event, Skipped | Excluded | DamageFound):
+        return replace(event, path=os.path.join(source.path, event.path))
+    return event
+
+
+def before_settling(session: Session, walked: Collection[Walked]) -> Iterator[Event]:
+    """Stage what was not seen at all, and, before anything leaves its old sidecar, make its new place durable."""
+    for one in walked:
+        stage_unseen(session, one.source.key, one.number)
+    if has_staged_removals(session):
+        for one in walked:
+            yield from flush_source(session, one.source)
+
+
+def settle_source(
+    session: Session, walked: Walked, run: Run, *, accept_deletions: bool = False, accept_changes: bool = False
+) -> ScanSummary:
+    """Make what a walk staged true, in one transaction, or refuse it. Raises Refused, and then notes why."""
+    source, tally = walked.source, walked.tally
+    try:
+        staged = check_staged(
+            session,
+            source,
+            run.sources,
+            run.newest,
+            walked.hidden,
+            walked.patterns,
+            accept_deletions=accept_deletions,
+            accept_changes=accept_changes,
+        )
+    except Refused as refusal:
+        raise refused(session, source, refusal, walked.reread) from None
+    with session.transaction():
+        apply_staged(session, source.key, walked.number, model.now())
+        save_source(session, replace(source, scanned_at=model.now(), device=walked.device, refused=""))
+    count, links, directories = source_totals(session, source.key)
+    return ScanSummary(
+        source=source_by_key(session, source.key),
+        files=count.files,
+        bytes=count.bytes,
+        links=links,
+        directories=directories,
+        hashed=tally.hashed,
+        hashed_bytes=tally.hashed_bytes,
+        reused=tally.reused,
+        added=max(tally.new - staged.moved, 0),
+        changed=staged.changes + tally.accepted,
+        moved=staged.moved,
+        removed=staged.removals - staged.moved,
+        damaged=tally.damaged,
+        unhashed=tally.unhashed,
+    )
+
+
+def refused(session: Session, source: Source, refusal: Refused, reread: Collection[int] = ()) -> Refused:
+    """Note why a scan was refused and forget what it staged; nothing else changes. Returns what is to be raised."""
+    with session.transaction():
+        forget_staged(session, source.key)
+        for key in reread:
+            mark_sidecar(session, key, None, dirty=True)
+        save_source(session, replace(source_by_key(session, source.key), refused=str(refusal)))
+    return refusal
+
+
+def _missing(source: Source, error: OSError) -> Refused:
+    shown = names.display_name(source.path)
+    if isinstance(error, FileNotFoundError):
+        why = f"{shown} does not exist"
+    elif isinstance(error, NotADirectoryError):
+        why = f"{shown} is not a directory"
+    else:
+        why = f"{shown} cannot be opened ({error.strerror})"
+    alias = names.display_name(source.alias)
+    return Refused(
+        "missing",
+        f"{why}: is the drive of {alias} not plugged in? Nothing was changed. If it moved: medback set-source {alias} "
+        "--path NEW",
+    )

@@ -1,0 +1,355 @@
+"""Add, change and forget sources, and scan them again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from medback_core import disk, names
+from medback_core import session as db
+from medback_core.errors import Refused, UsageError
+from medback_core.model import (
+    TARGET_IDENTITY_NAME,
+    WANTED_DEFAULT,
+    Event,
+    ScanSummary,
+    Source,
+    SourceRefused,
+    UpdateSummary,
+    Warned,
+    is_metadata,
+)
+from medback_core.scanning.scan_source import (
+    Walked,
+    before_settling,
+    scan_source,
+    settle_source,
+    start_run,
+    walk_source,
+)
+from medback_core.session import Session
+from medback_core.sidecar.source_metadata import SourceMetadata
+from medback_core.sources.excludes import Patterns
+from medback_core.sources.identity import metadata_at, take_up, write_metadata
+from medback_core.sources.sidecars import flush_sources, mounted_sources
+
+_ALIAS_MAX = 200  # bytes: it becomes the name of a folder on every target
+
+
+def add_source(
+    session: Session,
+    path: bytes,
+    *,
+    alias: str | None = None,
+    copies: int | None = None,
+    excludes: Sequence[str] = (),
+    workers: int = 2,
+) -> Iterator[Event]:
+    """Register a directory as a source and scan it; one that is known is scanned again. Ends with a ScanSummary.
+
+    What its `.medback-source.xml` says is taken up: id, alias, wanted copies, excludes, targets. Raises Refused for a
+    path that is missing, no directory, or overlaps a source or a target, and for what `scan_source` refuses;
+    UsageError for an alias, a number or a pattern that can't be one.
+    """
+    _check(alias, copies, excludes)
+    path = os.path.abspath(path)
+    with disk.lock_session(os.fsencode(session.path)):
+        source = yield from _registered(session, path, alias, copies, tuple(excludes))
+        summary: Event | None = None
+        for event in scan_source(session, source, workers=workers):
+            if isinstance(event, ScanSummary):
+                summary = event
+            else:
+                yield event
+        yield from flush_sources(session)
+        assert summary is not None
+        yield summary
+
+
+def _registered(
+    session: Session, path: bytes, alias: str | None, copies: int | None, excludes: tuple[str, ...]
+) -> Generator[Event, None, Source]:
+    """The row of the source at a path, made where it is new."""
+    real = _real_directory(path)
+    for source in db.list_sources(session):
+        if os.path.realpath(source.path) == real:
+            return _changed(session, source, alias=alias, copies=copies, add_excludes=excludes)
+    refuse_overlap(session, path, real)
+    metadata = metadata_at(path)
+    shown = names.display_name(path)
+    if metadata is not None and metadata.id:
+        known = db.source_by_id(session, metadata.id)
+        if known is not None and _stands_at(known):
+            yield Warned(
+                f"{shown} is a copy of the source {names.display_name(known.alias)}, which is still at "
+                f"{names.display_name(known.path)}: it is added as a source of its own"
+            )
+            metadata = replace(metadata, id="")
+        elif known is not None:
+            _refuse_alias(session, alias, but=known.key)
+            yield Warned(
+                f"the source {names.display_name(known.alias)} has moved from {names.display_name(known.path)} "
+                f"to {shown}"
+            )
+            db.save_source(session, replace(known, path=path))
+            known = db.source_by_key(session, known.key)
+            return _changed(session, known, alias=alias, copies=copies, add_excludes=excludes)
+    _refuse_alias(session, alias)
+    source = enter_source(session, path, alias=alias, copies=copies, excludes=excludes, metadata=metadata)
+    if metadata is not None:
+        take_up(session, source, metadata)
+        for sibling in metadata.siblings:
+            if db.source_by_id(session, sibling.id) is None and os.path.isdir(sibling.path):
+                yield Warned(
+                    f"{names.display_name(source.alias)} used to be backed up together with "
+                    f"{names.display_name(sibling.alias or sibling.id)} at {names.display_name(sibling.path)}: "
+                    "add it with add-src, or all of them with rebuild"
+                )
+    return source
+
+
+def enter_source(
+    session: Session,
+    path: bytes,
+    *,
+    alias: str | None = None,
+    copies: int | None = None,
+    excludes: tuple[str, ...] = (),
+    metadata: SourceMetadata | None = None,
+) -> Source:
+    """The row of a new source: what is given, else what its metadata file says (without an id there: a fresh one)."""
+    own = metadata is not None and metadata.id != ""
+    base = alias or (metadata.alias if metadata is not None and own else "") or default_alias(path)
+    wanted = metadata.wanted if metadata is not None else WANTED_DEFAULT
+    kept = metadata.excludes if metadata is not None else ()
+    rev = metadata.rev if metadata is not None and own else 1
+    facts = (base, wanted if copies is None else copies, _union(kept, excludes))
+    if metadata is not None and own and facts != (metadata.alias, metadata.wanted, metadata.excludes):
+        rev += 1
+    identifier = metadata.id if metadata is not None and own else db.new_id()
+    row = Source(0, identifier, db.free_alias(session, base), path, facts[1], facts[2], max(rev, 1))
+    source = db.add_source(session, row)
+    db.mark_metadata(session, None, dirty=True)  # the others learn of a new sibling
+    return source
+
+
+def default_alias(path: bytes) -> str:
+    """What a source is called unless told otherwise: its base name, made harmless."""
+    base = names.display_name(os.path.basename(path)).strip() or "root"
+    while len(os.fsencode(base)) > _ALIAS_MAX:
+        base = base[:-1]
+    return "source" if is_metadata(names.from_text(base)) else base
+
+
+def change_source(
+    session: Session,
+    alias: str,
+    *,
+    new_alias: str | None = None,
+    path: bytes | None = None,
+    copies: int | None = None,
+    add_excludes: Sequence[str] = (),
+    drop_excludes: Sequence[str] = (),
+) -> Source:
+    """Change what is set of a source; its files are looked at by the next update. Raises Refused (no such source, an
+    alias that is taken, a path that is not this source), UsageError."""
+    _check(new_alias, copies, add_excludes)
+    with disk.lock_session(os.fsencode(session.path)):
+        source = db.find_source(session, alias)
+        if path is not None:
+            path = os.path.abspath(path)
+            real = _real_directory(path)
+            refuse_overlap(session, path, real, but=source.key)
+            metadata = metadata_at(path)
+            if source.scanned_at is not None and (metadata is None or metadata.id != source.id):
+                raise Refused(
+                    "not-this-source",
+                    f"{names.display_name(path)} is not the source {names.display_name(source.alias)}: its "
+                    ".medback-source.xml is not there",
+                )
+            db.save_source(session, replace(source, path=path))
+            source = db.source_by_key(session, source.key)
+        source = _changed(
+            session, source, alias=new_alias, copies=copies, add_excludes=add_excludes, drop_excludes=drop_excludes
+        )
+        for _ in flush_sources(session):
+            pass  # what can't be written now stays dirty, and the next operation says so
+        return source
+
+
+def forget_source(session: Session, alias: str) -> Source:
+    """Forget a source; no file is touched, and no copy becomes disposable. Raises Refused (no such source)."""
+    with disk.lock_session(os.fsencode(session.path)):
+        source = db.find_source(session, alias)
+        db.remove_source(session, source.key)
+        for sibling in mounted_sources(session):
+            # The others name it as a sibling, and would keep doing so: a source that is away must not be forgotten.
+            with suppress(OSError), disk.Root(sibling.path) as root:
+                write_metadata(session, root, sibling, forgotten=source.id)
+        return source
+
+
+def update(
+    session: Session,
+    aliases: Sequence[str] = (),
+    *,
+    rehash: bool = False,
+    accept_deletions: bool = False,
+    accept_changes: bool = False,
+    accept: Sequence[str] = (),
+    workers: int = 2,
+) -> Iterator[Event]:
+    """Scan the named sources again, or all. Each source's ScanSummary comes as it is settled, a refused one gives a
+    SourceRefused and the others go on; the last event is an UpdateSummary. Raises Refused for an unknown alias.
+
+    All are walked before anything is believed gone from any: a file moved from one to the other keeps its copies.
+    """
+    with disk.lock_session(os.fsencode(session.path)):
+        sources = [db.find_source(session, alias) for alias in aliases] if aliases else db.list_sources(session)
+        yield from update_sources(
+            session,
+            sources,
+            rehash=rehash,
+            accept_deletions=accept_deletions,
+            accept_changes=accept_changes,
+            accept=accept,
+            workers=workers,
+        )
+
+
+def update_sources(
+    session: Session,
+    sources: Sequence[Source],
+    *,
+    rehash: bool = False,
+    accept_deletions: bool = False,
+    accept_changes: bool = False,
+    accept: Sequence[str] = (),
+    workers: int = 2,
+) -> Iterator[Event]:
+    """`update` for an operation that holds the session's lock (and none of a source's drive) already."""
+    Patterns(accept)
+    run = start_run(session)
+    walked: list[Walked] = []
+    scans: list[ScanSummary] = []
+    refused: list[str] = []
+    for source in {source.key: source for source in sources}.values():
+        try:
+            one = yield from walk_source(
+                session,
+                source,
+                run,
+                rehash=rehash,
+                accept_deletions=accept_deletions,
+                accept=accept,
+                workers=workers,
+            )
+            walked.append(one)
+        except Refused as refusal:
+            refused.append(source.alias)
+            yield SourceRefused(source.alias, refusal.kind, str(refusal))
+    yield from before_settling(session, walked)
+    for one in walked:
+        try:
+            summary = settle_source(session, one, run, accept_deletions=accept_deletions, accept_changes=accept_changes)
+            scans.append(summary)
+            yield summary
+        except Refused as refusal:
+            refused.append(one.source.alias)
+            yield SourceRefused(one.source.alias, refusal.kind, str(refusal))
+    yield from flush_sources(session)
+    yield UpdateSummary(tuple(scans), tuple(refused))
+
+
+# --- what is checked -----------------------------------------------------------------------------------------------
+
+
+def _check(alias: str | None, copies: int | None, excludes: Collection[str]) -> None:
+    if alias is not None:
+        reason = names.check_component(alias.encode("utf-8", "replace"))
+        if reason is None and (names.display_name(alias) != alias or is_metadata(alias.encode("utf-8", "replace"))):
+            reason = "it holds characters that can't be shown, or begins like a name of medback's own"
+        if reason is None and len(alias.encode()) > _ALIAS_MAX:
+            reason = f"it is longer than {_ALIAS_MAX} bytes"
+        if reason is not None:
+            raise UsageError(f"“{names.display_name(alias)}” can't be an alias: {reason}")
+    if copies is not None and copies < 1:
+        raise UsageError("a source wants at least one copy")
+    Patterns(excludes)
+
+
+def _real_directory(path: bytes) -> bytes:
+    shown = names.display_name(path)
+    if not os.path.lexists(path):
+        raise Refused("missing", f"{shown} does not exist")
+    if not os.path.isdir(path):
+        raise Refused("not-a-directory", f"{shown} is not a directory")
+    return os.path.realpath(path)
+
+
+def refuse_overlap(session: Session, path: bytes, real: bytes, *, but: int | None = None) -> None:
+    """Raise Refused when a directory lies in, around or at a source or a target."""
+    shown = names.display_name(path)
+    for source in db.list_sources(session):
+        other = os.path.realpath(source.path)
+        if source.key != but and names.overlap(real, other):
+            way = "contains" if names.below(real, other) is None else "lies inside"
+            raise Refused("overlap", f"{shown} {way} the source {names.display_name(source.alias)}")
+    for target in db.list_targets(session):
+        if target.path is None or not os.path.lexists(target.path):
+            continue
+        other = os.path.realpath(target.path)
+        if names.overlap(real, other):
+            way = "contains" if names.below(real, other) is None else "lies inside"
+            raise Refused(
+                "overlap",
+                f"{shown} {way} {names.display_name(target.path)}, the target {names.display_name(target.name)}",
+            )
+    here = real
+    while True:
+        if os.path.lexists(os.path.join(here, TARGET_IDENTITY_NAME)):
+            raise Refused("overlap", f"{shown} lies on a backup target ({names.display_name(here)})")
+        above = os.path.dirname(here)
+        if above == here:
+            return
+        here = above
+
+
+def _stands_at(source: Source) -> bool:
+    """Whether a source is still where it was."""
+    metadata = metadata_at(source.path)
+    return metadata is not None and metadata.id == source.id
+
+
+def _refuse_alias(session: Session, alias: str | None, *, but: int | None = None) -> None:
+    if alias is not None and db.free_alias(session, alias, but=but) != alias:
+        raise Refused("alias-taken", f"another source is called {names.display_name(alias)} already")
+
+
+def _union(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+def _changed(
+    session: Session,
+    source: Source,
+    *,
+    alias: str | None = None,
+    copies: int | None = None,
+    add_excludes: Sequence[str] = (),
+    drop_excludes: Sequence[str] = (),
+) -> Source:
+    """The source with these facts, saved with a higher `rev` if any of them is new."""
+    _refuse_alias(session, alias, but=source.key)
+    excludes = _union([pattern for pattern in source.excludes if pattern not in drop_excludes], add_excludes)
+    now = replace(
+        source,
+        alias=source.alias if alias is None else alias,
+        wanted=source.wanted if copies is None else copies,
+        excludes=excludes,
+    )
+    if now != source:
+        db.save_source(session, replace(now, rev=source.rev + 1))
+    return db.source_by_key(session, source.key)

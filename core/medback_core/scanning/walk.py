@@ -1,0 +1,398 @@
+"""The walk through one source: directory by directory, reading what must be read, recording as it goes."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
+from time import monotonic
+
+from medback_core import disk, names
+from medback_core.errors import Refused
+from medback_core.hashing import Entry, Hashed, hash_many
+from medback_core.model import (
+    FAMILY_SIDECAR_NAME,
+    SIDECAR_NAME,
+    TARGET_IDENTITY_NAME,
+    TEMPORARY_PREFIX,
+    DamageFound,
+    Event,
+    Excluded,
+    Identity,
+    Progress,
+    Skipped,
+    Source,
+    Warned,
+)
+from medback_core.pace import TICK, Pace
+from medback_core.scanning.compare import Directory, Manner, Question, Tally, answer, reconcile, vanish
+from medback_core.scanning.record import Recording
+from medback_core.scanning.safeguards import Hidden
+from medback_core.session import Session, SidecarStat, find_directory, join, links_in, source_totals
+from medback_core.session.scanning import Moved, ScanRow, has_files, rows_by_inode, scan_rows
+from medback_core.sidecar.reading import parse, parse_family
+from medback_core.sidecar.records import SIDECAR_LIMIT, Sidecar
+from medback_core.sidecar.wholeness import is_whole
+from medback_core.sources.entries import Listing, cannot_read, list_directory
+from medback_core.sources.excludes import Patterns
+from medback_core.sources.identity import damaged_name, keep_damaged
+
+_HELD_MAX = 200  # directories held open for hashing
+_DAMAGED = SIDECAR_NAME + b".damaged-"
+
+
+class Walk:
+    """One walk. `go` yields its events; tally, hidden and reread are its result."""
+
+    def __init__(
+        self, session: Session, root: disk.Root, source: Source, number: int, manner: Manner, newest: int
+    ) -> None:
+        self.session = session
+        self.root = root
+        self.source = source
+        self.number = number
+        self.manner = manner
+        self.newest = newest
+        self.patterns = Patterns(source.excludes)
+        self.tally = Tally()
+        self.hidden: list[Hidden] = []
+        self.recording = Recording(session, root, source, number, manner, newest, self.tally)
+        self._own = _session_files(session, source)
+        self._stack: list[bytes] = [b""]
+        self._queue: deque[tuple[Directory, Question]] = deque()
+        self._held = 0
+        self._events: list[Event] = []
+        self._due = 0.0
+        self._pace = Pace()
+        self._bytes = 0
+        self._current = b""
+        self._expected = source_totals(session, source.key)[0].files or None
+
+    @property
+    def reread(self) -> list[int]:
+        """Directories whose sidecar told something that is only staged."""
+        return self.recording.reread
+
+    def go(self, workers: int) -> Iterator[Event]:
+        """Walk to the end. However it ends, what was found is recorded."""
+        try:
+            self._due = monotonic() + TICK
+            with closing(hash_many(self._entries(), workers, on_bytes=self._count, tick=TICK)) as results:
+                for result in results:
+                    if result is not None:
+                        self._take(result)
+                    if monotonic() >= self._due:
+                        yield from self._report()
+                        self._due = monotonic() + TICK
+            yield from self._report()
+            self._events += self.recording.record()
+            yield from self._report()
+            if self.recording.failed:
+                yield self.recording.warning()
+        finally:
+            self.recording.record(write=False)
+
+    def _count(self, size: int) -> None:
+        self._bytes += size
+
+    def _report(self) -> Iterator[Event]:
+        events, self._events = self._events, []
+        yield from events
+        if self.recording.is_due():
+            self._events += self.recording.record()
+        if self._pace.is_due():
+            yield Progress("scanning", self.tally.files, self._bytes, self._expected, None, self._current)
+
+    def _entries(self) -> Iterator[Entry | None]:
+        """Files to hash, from directory after directory; None when it is time to report, or to let go of directories
+        before more are opened."""
+        while self._stack:
+            if self._held >= _HELD_MAX or monotonic() >= self._due:
+                yield None
+            found = self._visit(self._stack.pop())
+            if found is None:
+                continue
+            directory, questions = found
+            self.recording.add(directory)
+            if not questions:
+                continue
+            try:
+                handle = self.root.hold_directory(directory.rel)
+            except OSError as error:
+                for question in questions:
+                    self._settle(directory, question, error)
+                continue
+            self._held += 1
+            directory.waiting = len(questions)
+            for question in questions:
+                self._queue.append((directory, question))
+                yield Entry(handle, question.name, question.status.st_size, question.status)
+
+    def _take(self, result: Hashed | OSError) -> None:
+        directory, question = self._queue.popleft()
+        self._answered(directory, question, result)
+
+    def _answered(self, directory: Directory, question: Question, result: Hashed | OSError) -> None:
+        self._settle(directory, question, result)
+        directory.waiting -= 1
+        if directory.waiting == 0:
+            self.root.release_directory(directory.rel)
+            self._held -= 1
+            self._current = directory.rel
+
+    def _settle(self, directory: Directory, question: Question, result: Hashed | OSError, *, read: bool = True) -> None:
+        event = answer(directory, question, result, self.manner, self.tally, read=read)
+        if event is not None:
+            self._events.append(event)
+
+    # --- one directory ---------------------------------------------------------------------------------------------
+
+    def _visit(self, rel: bytes) -> tuple[Directory, list[Question]] | None:
+        """Look at a directory and settle what needs no reading. None: it is left out, or could not be read."""
+        self._current = rel
+        try:
+            listing = list_directory(self.root, rel)
+        except OSError as error:
+            if not rel:
+                shown = names.display_name(self.source.path)
+                raise Refused("unreadable", f"{shown} cannot be read: {error.strerror}") from error
+            if isinstance(error, FileNotFoundError):
+                self._skip(rel, error)
+            else:
+                self._events.append(cannot_read(rel, rel, error))
+            self.recording.kept.append(rel)
+            return None
+        if rel and TARGET_IDENTITY_NAME in listing.metadata:
+            self._events.append(Excluded(rel, "a backup target"))
+            return None
+        row = find_directory(self.session, self.source.key, rel)
+        directory = Directory(rel, None if row is None else row.key, empty=listing.empty, new=row is None)
+        listed = listing.names()
+        skipped = self._sort(directory, listing)
+        rows: dict[bytes, ScanRow] = {}
+        if row is not None:
+            rows = scan_rows(self.session, row.key)
+            directory.new = not rows
+            directory.was, directory.write = row.sidecar, row.dirty
+            if listing.empty and rel and (rows or has_files(self.session, self.source.key, rel)):
+                self.hidden.append(Hidden(rel, "directory-empty"))
+        self._clean(directory, listing)
+        self._read_sidecar(directory, listing)
+        self._judge_damage(directory, listing, rows, known=row is not None and row.sidecar is not None)
+        self._links(directory, listing, skipped)
+        questions = reconcile(directory, listing.files, rows, self.manner, self.tally)
+        if rows or directory.parsed is not None:
+            vanish(directory, rows, skipped, listed, self.manner)
+        if questions and self.newest and not self.manner.rehash:
+            questions = self._renames(directory, questions)
+        questions.sort(key=lambda question: question.status.st_ino)  # near the order they lie in on a disk that spins
+        return directory, questions
+
+    def _shown(self, path: bytes) -> str:
+        return names.display_name(os.path.join(self.source.path, path))
+
+    def _skip(self, path: bytes, error: OSError) -> None:
+        reason = "vanished while it was being scanned" if isinstance(error, FileNotFoundError) else error.strerror
+        self._events.append(Skipped(path, reason or str(error)))
+
+    def _sort(self, directory: Directory, listing: Listing) -> set[bytes]:
+        """Leave out what rules exclude, go into directories later; returns names nothing can be said of."""
+        if self.patterns or self._own:
+            self._exclude(directory, listing)
+        for name, kind in listing.special:
+            self._events.append(Excluded(directory.path(name), kind))
+        skipped: set[bytes] = set()
+        for name, error in listing.failed:
+            self._skip(directory.path(name), error)
+            self.recording.kept.append(directory.path(name))
+            skipped.add(name)
+        below = []
+        for name, status in listing.directories:
+            path = directory.path(name)
+            if status.st_dev == self.root.device:
+                below.append(path)
+                continue
+            self._events.append(Excluded(path, "another file system"))
+            if has_files(self.session, self.source.key, path):
+                self.hidden.append(Hidden(path, "device-changed"))
+        below.sort(reverse=True)
+        self._stack += below
+        return skipped
+
+    def _exclude(self, directory: Directory, listing: Listing) -> None:
+        def out(name: bytes, *, is_directory: bool = False) -> bool:
+            path = directory.path(name)
+            if path in self._own:
+                self._events.append(Excluded(path, "the session DB"))
+            elif self.patterns.match(path, directory=is_directory):
+                self._events.append(Excluded(path, "excluded by a pattern"))
+            else:
+                return False
+            return True
+
+        listing.files[:] = [entry for entry in listing.files if not out(entry[0])]
+        listing.links[:] = [name for name in listing.links if not out(name)]
+        listing.special[:] = [entry for entry in listing.special if not out(entry[0])]
+        listing.directories[:] = [entry for entry in listing.directories if not out(entry[0], is_directory=True)]
+
+    def _links(self, directory: Directory, listing: Listing, skipped: set[bytes]) -> None:
+        if not listing.links and directory.key is None:
+            return
+        before = links_in(self.session, directory.key) if directory.key is not None else {}
+        if not listing.links and not before:
+            return
+        found: dict[bytes, bytes] = {}
+        for name in listing.links:
+            try:
+                found[name] = self.root.readlink(directory.path(name))
+            except OSError as error:
+                self._skip(directory.path(name), error)
+                skipped.add(name)
+        lost = before.keys() - found.keys() - skipped
+        directory.lost_links = list(lost)
+        now = before | found
+        if now != before:
+            directory.links, directory.write = now, True
+
+    # --- its sidecar -----------------------------------------------------------------------------------------------
+
+    def _clean(self, directory: Directory, listing: Listing) -> None:
+        """Take away what a killed run left here, and adopt its sidecar if that is all there is."""
+        left = [name for name in listing.metadata if name.startswith(TEMPORARY_PREFIX)]
+        if not left or not self.manner.hashing:
+            return
+        try:
+            cleaned = disk.clean_temporaries(self.root, directory.rel, left, is_whole)
+            if SIDECAR_NAME in cleaned.adopted and (status := self.root.stat(directory.path(SIDECAR_NAME))) is not None:
+                listing.metadata[SIDECAR_NAME] = status
+        except OSError as error:
+            shown = self._shown(directory.path(left[0]))
+            self._events.append(Warned(f"{shown} is left from an earlier run and can't be removed: {error.strerror}"))
+
+    def _read_sidecar(self, directory: Directory, listing: Listing) -> None:
+        """Read the sidecar if the DB has not read it as it is now."""
+        status = listing.metadata.get(SIDECAR_NAME)
+        name, reader = SIDECAR_NAME, parse
+        if status is not None:
+            directory.stat = SidecarStat.of(status)
+            if directory.stat == directory.was:
+                return
+        elif FAMILY_SIDECAR_NAME in listing.metadata and directory.was is None:
+            name, reader = FAMILY_SIDECAR_NAME, parse_family
+        else:
+            return
+        path = directory.path(name)
+        try:
+            data = self.root.read_whole(path, SIDECAR_LIMIT)
+        except OSError as error:
+            if error.errno == errno.EFBIG:
+                directory.parsed = Sidecar(damage="larger than a sidecar can be")
+                directory.frozen = not self._move_aside(directory, path)
+            else:
+                self._skip(path, error)
+                directory.frozen = directory.stat is not None  # not to be replaced by something that knows less
+            return
+        directory.parsed = reader(data)
+        directory.data = data if name == SIDECAR_NAME else None
+
+    def _judge_damage(self, directory: Directory, listing: Listing, rows: dict[bytes, ScanRow], *, known: bool) -> None:
+        """Keep a damaged sidecar aside, and say whether anything was lost that the DB could not supply."""
+        parsed = directory.parsed
+        if parsed is None or not parsed.damage:
+            return
+        path = directory.path(SIDECAR_NAME if SIDECAR_NAME in listing.metadata else FAMILY_SIDECAR_NAME)
+        if directory.data is not None and self.manner.hashing:
+            try:
+                self._keep_aside(directory, listing, directory.data)
+            except OSError as error:
+                directory.frozen = True
+                shown = self._shown(path)
+                self._events.append(Warned(f"{shown} is damaged and cannot be kept aside: {error.strerror}"))
+        missing = any(name not in parsed.files and name not in rows for name, _ in listing.files)
+        if not known and (parsed.lost or missing):
+            reason = f"a damaged sidecar ({parsed.damage}): what it knew beyond the records that could be saved is lost"
+            self._events.append(DamageFound(path, reason))
+        else:
+            shown = self._shown(path)
+            self._events.append(Warned(f"{shown} was damaged ({parsed.damage}); nothing was lost"))
+
+    def _keep_aside(self, directory: Directory, listing: Listing, data: bytes) -> None:
+        for name, status in listing.metadata.items():
+            if name.startswith(_DAMAGED) and status.st_size == len(data):
+                try:
+                    if self.root.read_whole(directory.path(name), status.st_size) == data:
+                        return  # kept by a run that was killed before it wrote the new one
+                except OSError:
+                    continue
+        keep_damaged(self.root, directory.path(SIDECAR_NAME), data)
+
+    def _move_aside(self, directory: Directory, path: bytes) -> bool:
+        """Make way for a new sidecar where the one that is there is too large to read; whether that was done."""
+        if path != directory.path(SIDECAR_NAME) or not self.manner.hashing:
+            return path != directory.path(SIDECAR_NAME)
+        try:
+            disk.move(self.root, path, damaged_name(self.root, path))
+        except OSError as error:
+            self._skip(path, error)
+            return False
+        directory.stat = None
+        return True
+
+    # --- renames ---------------------------------------------------------------------------------------------------
+
+    def _renames(self, directory: Directory, questions: list[Question]) -> list[Question]:
+        """Answer for files that were only renamed: inode, size and time of a file that is no longer where it was."""
+        asked = {question.status.st_ino for question in questions if not question.fresh}
+        if not asked:
+            return questions
+        candidates = rows_by_inode(self.session, self.root.device, asked)
+        if not candidates:
+            return questions
+        left = []
+        for question in questions:
+            moved = None
+            if not question.fresh:
+                moved = self._former(directory, question, candidates.get(question.status.st_ino, ()))
+            if moved is None:
+                left.append(question)
+            else:
+                identity = Identity(moved.size, moved.md5)
+                self._settle(directory, question, Hashed(identity, question.status), read=False)
+        return left
+
+    def _former(self, directory: Directory, question: Question, candidates: list[Moved] | tuple[()]) -> Moved | None:
+        status = question.status
+        for moved in candidates:
+            if (moved.size, moved.mtime_ns) != (status.st_size, status.st_mtime_ns) or moved.ctime_ns is None:
+                continue
+            if self._still_holds(moved, status.st_ino):
+                continue
+            # A reused inode was born after the file it is taken for was last seen.
+            born = disk.birth_ns(question.name, self.root.open_directory(directory.rel))
+            if born is not None and born <= moved.ctime_ns:
+                return moved
+        return None
+
+    def _still_holds(self, moved: Moved, inode: int) -> bool:
+        path = join(moved.directory, moved.name)
+        try:
+            if moved.source == self.source.key:
+                status = self.root.stat(path)
+            else:
+                status = os.lstat(os.path.join(moved.source_path, path))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True  # can't be told
+        return status is not None and status.st_ino == inode
+
+
+def _session_files(session: Session, source: Source) -> frozenset[bytes]:
+    """Where the session DB and what belongs to it lie inside the source: never content."""
+    database = os.path.realpath(os.fsencode(session.path))
+    rel = names.below(database, os.path.realpath(source.path))
+    if rel is None:
+        return frozenset()
+    return frozenset(rel + ending for ending in (b"", b"-wal", b"-shm", b"-journal", b".lock", b".sources", b".crc"))

@@ -1,0 +1,1 @@
+"""One source's own files: its identity, its sidecars, its exclude patterns."""

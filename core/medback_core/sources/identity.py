@@ -1,0 +1,167 @@
+"""`.medback-source.xml` of a source: is it there, whose is it, what does it know, and writing it anew."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+
+from medback_core import disk, model, names
+from medback_core.model import SOURCE_METADATA_NAME, Event, Source, Warned
+from medback_core.session import (
+    Session,
+    free_alias,
+    had_metadata,
+    list_sources,
+    list_targets,
+    mark_metadata,
+    merge_fact,
+    note_metadata,
+    save_source,
+    source_by_key,
+)
+from medback_core.session.scanning import has_files
+from medback_core.sidecar.metadata import METADATA_LIMIT
+from medback_core.sidecar.records import NOTHING
+from medback_core.sidecar.source_metadata import (
+    Sibling,
+    SourceMetadata,
+    TargetFact,
+    parse_source_metadata,
+    render_source_metadata,
+)
+from medback_core.sidecar.wholeness import is_whole
+
+UNREADABLE = SourceMetadata(id="", alias="", damage=("it cannot be read",))
+
+
+def read_metadata(root: disk.Root) -> SourceMetadata | None:
+    """What the directory says it is; None when it says nothing. The id is "" where it says so unreadably."""
+    try:
+        return parse_source_metadata(disk.read_own(root, SOURCE_METADATA_NAME, METADATA_LIMIT, is_whole))
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return UNREADABLE
+
+
+def metadata_at(path: bytes) -> SourceMetadata | None:
+    """Like `read_metadata`, by path; None also when the directory can't be opened."""
+    try:
+        with disk.Root(path) as root:
+            return read_metadata(root)
+    except OSError:
+        return None
+
+
+def was_scanned(session: Session, source: Source) -> bool:
+    """Whether this DB knows anything of the source's content."""
+    return source.scanned_at is not None or has_files(session, source.key)
+
+
+def stands(session: Session, source: Source, root: disk.Root, metadata: SourceMetadata | None) -> bool:
+    """Whether what is open is this source and not, say, the empty mount point of its drive.
+
+    Its metadata file says so; one that was never scanned has none yet, and one that can't be written never gets one.
+    """
+    if metadata is not None:
+        return metadata.id in ("", source.id)
+    return not was_scanned(session, source) or (may_lack_metadata(session, source) and not is_empty(root))
+
+
+def may_lack_metadata(session: Session, source: Source) -> bool:
+    """Whether a missing metadata file says nothing: it was never there (writing it failed), or can't be written."""
+    return not had_metadata(session, source.key) or not os.access(source.path, os.W_OK)
+
+
+def is_empty(root: disk.Root) -> bool:
+    """Whether there is nothing at all in it. Raises OSError."""
+    return next(root.scan(b""), None) is None
+
+
+def take_up(session: Session, source: Source, metadata: SourceMetadata) -> Source:
+    """Learn what the file knows: targets by their `rev`, and the source's own facts where its `rev` is higher."""
+    with session.transaction():
+        note_metadata(session, source.key)
+        for fact in metadata.targets:
+            merge_fact(
+                session,
+                fact.id,
+                label=fact.label,
+                state=fact.state,
+                rev=fact.rev,
+                capacity=fact.capacity,
+                fs_uuid=fact.fs_uuid,
+                path=fact.path,
+            )
+        if metadata.id == source.id and metadata.rev > source.rev:
+            alias = free_alias(session, metadata.alias or source.alias, but=source.key)
+            source = replace(source, alias=alias, wanted=metadata.wanted, excludes=metadata.excludes, rev=metadata.rev)
+            save_source(session, source)
+    return source_by_key(session, source.key)
+
+
+def write_metadata(session: Session, root: disk.Root, source: Source, *, forgotten: str | None = None) -> None:
+    """Write the file if it says something else; what a later version put there is kept, and so are siblings this
+    session does not know (but for the one just `forgotten`). Raises OSError."""
+    old = read_metadata(root)
+    if old is not None and old.id == source.id:
+        source = take_up(session, source, old)
+    facts = {fact.id: fact.extra for fact in old.targets} if old is not None else {}
+    extras = {sibling.id: sibling.extra for sibling in old.siblings} if old is not None else {}
+    targets = tuple(
+        TargetFact(t.id, t.label, t.state, t.capacity, t.rev, t.fs_uuid, facts.get(t.id, NOTHING), t.path)
+        for t in list_targets(session)
+    )
+    siblings = tuple(
+        Sibling(s.id, s.alias, s.path, *((extras[s.id],) if s.id in extras else ()))
+        for s in list_sources(session)
+        if s.key != source.key
+    )
+    kept = old if old is not None else UNREADABLE
+    named = {sibling.id for sibling in siblings} | {source.id, forgotten}
+    siblings += tuple(sibling for sibling in kept.siblings if sibling.id not in named)
+    metadata = SourceMetadata(
+        source.id,
+        source.alias,
+        source.wanted,
+        source.excludes,
+        source.rev,
+        targets,
+        siblings,
+        kept.extra,
+        kept.source_extra,
+    )
+    disk.write_whole(root, SOURCE_METADATA_NAME, render_source_metadata(metadata))
+    mark_metadata(session, source.key, dirty=False)
+
+
+def damaged_name(root: disk.Root, rel: bytes) -> bytes:
+    """A free path beside a damaged file of ours to keep it under. Raises OSError."""
+    base = rel + b".damaged-" + model.date_stamp(model.now()).encode()
+    aside, number = base, 1
+    while root.stat(aside) is not None:
+        number += 1
+        aside = base + b"-%d" % number
+    return aside
+
+
+def keep_damaged(root: disk.Root, rel: bytes, data: bytes) -> bytes:
+    """Keep a damaged file of ours aside, beside it, before it is written anew; returns where. Raises OSError."""
+    aside = damaged_name(root, rel)
+    disk.write_whole(root, aside, data)
+    return aside
+
+
+def heal_metadata(session: Session, root: disk.Root, source: Source, metadata: SourceMetadata) -> Iterator[Event]:
+    """A damaged metadata file is kept aside and written anew from what is whole in it and in the DB."""
+    if not metadata.damage:
+        return
+    shown = names.display_name(source.alias)
+    try:
+        aside = keep_damaged(root, SOURCE_METADATA_NAME, root.read_whole(SOURCE_METADATA_NAME, METADATA_LIMIT))
+        kept = names.display_name(aside)
+        yield Warned(f"the metadata of {shown} was damaged ({metadata.damage[0]}); it is kept as {kept}")
+        mark_metadata(session, source.key, dirty=True)
+    except OSError as error:
+        yield Warned(f"the metadata of {shown} is damaged and cannot be kept aside: {error.strerror}")

@@ -1,0 +1,272 @@
+"""The sidecars of the sources, written from the DB in group commits: nothing a sidecar alone knew is lost."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from medback_core import disk, model, names
+from medback_core.errors import Refused
+from medback_core.model import FAMILY_SIDECAR_NAME, SIDECAR_NAME, Event, Progress, Source, Standing, Warned
+from medback_core.session import (
+    DirectoryRow,
+    Session,
+    SidecarStat,
+    dirty_directories,
+    had_metadata,
+    join,
+    links_in,
+    list_sources,
+    list_targets,
+    mark_sidecar,
+    metadata_is_dirty,
+    placement,
+    refresh_oldest,
+)
+from medback_core.session.scanning import record_rows
+from medback_core.sidecar.reading import parse, parse_family
+from medback_core.sidecar.records import NOTHING, SIDECAR_LIMIT, Bd, FileRecord, LinkRecord, Sidecar, Trust
+from medback_core.sidecar.writing import render
+from medback_core.sources.identity import read_metadata, stands, write_metadata
+
+_BATCH = 1000
+_EMPTY = render(Sidecar())
+
+
+class Unwritten(NamedTuple):
+    """A sidecar that could not be written; its directory stays dirty."""
+
+    rel: bytes
+    error: OSError
+
+
+class Copies:
+    """Turns the placement of a content into what a sidecar says of its copies."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._ids = {target.key: target.id for target in list_targets(session, unknown=True)}
+        self._made: dict[int, tuple[Bd, ...]] = {}
+
+    def of(self, placement_id: int) -> tuple[Bd, ...]:
+        """The copies of a content with this placement."""
+        bds = self._made.get(placement_id)
+        if bds is None:
+            held = placement(self._session, placement_id)
+            made = [
+                Bd(self._ids[target], standing)
+                for standing, targets in (
+                    (Standing.VERIFIED, held.verified),
+                    (Standing.WRITTEN, held.written),
+                    (Standing.CLAIMED, held.claimed),
+                )
+                for target in targets
+            ]
+            bds = self._made[placement_id] = tuple(sorted(made, key=lambda bd: bd.target))
+        return bds
+
+
+def render_sidecar(
+    session: Session, directory: int, old: Sidecar | None, copies: Copies, remains: Callable[[bytes], bool]
+) -> bytes:
+    """A directory's sidecar as the DB has it, with the tags and unknown things of the one that is there.
+
+    A record the DB has no row for stays while its file does (`remains`): it was skipped, or is excluded now.
+    """
+    before = old.files if old is not None else {}
+    files: dict[bytes, FileRecord] = {}
+    for name, size, mtime_ns, md5, mode, trouble, placed, read_at in record_rows(session, directory):
+        record = FileRecord(name, size, mtime_ns, md5, mode, copies.of(placed), (), None, read_at)
+        if trouble:
+            record.damaged = model.now()
+        if name in before:
+            _keep(record, before[name])
+        files[name] = record
+    for name, record in before.items():
+        if name not in files and remains(name):
+            files[name] = record
+    known = old.links if old is not None else {}
+    links = {
+        name: LinkRecord(name, goal, Trust.WHOLE, known[name].extra if name in known else NOTHING)
+        for name, goal in links_in(session, directory).items()
+    }
+    return render(Sidecar(files, links, old.extra if old is not None else NOTHING))
+
+
+def _keep(record: FileRecord, old: FileRecord) -> None:
+    """Carry over what only the sidecar knows."""
+    record.tags = old.tags
+    record.extra = old.extra
+    if record.verified is None and (old.size, old.md5) == (record.size, record.md5):
+        record.verified = old.verified
+    if record.damaged is not None and old.damaged is not None:
+        record.damaged = old.damaged
+    if any(bd.extra for bd in old.bds):
+        extras = {bd.target: bd.extra for bd in old.bds}
+        record.bds = tuple(Bd(bd.target, bd.standing, extras.get(bd.target, ())) for bd in record.bds)
+
+
+def file_remains(root: disk.Root, rel: bytes) -> Callable[[bytes], bool]:
+    """Whether a name in this directory is a regular file; what can't be looked at counts as one."""
+
+    def remains(name: bytes) -> bool:
+        try:
+            status = root.stat(join(rel, name))
+        except OSError:
+            return True
+        return status is not None and stat.S_ISREG(status.st_mode)
+
+    return remains
+
+
+def read_sidecar(root: disk.Root, rel: bytes) -> Sidecar | None:
+    """The sidecar of a directory, or where there is none that of the family; None with neither. Raises OSError."""
+    with suppress(FileNotFoundError):
+        return parse(root.read_whole(join(rel, SIDECAR_NAME), SIDECAR_LIMIT))
+    with suppress(FileNotFoundError):
+        return parse_family(root.read_whole(join(rel, FAMILY_SIDECAR_NAME), SIDECAR_LIMIT))
+    return None
+
+
+def put_sidecars(session: Session, root: disk.Root, sidecars: Iterable[tuple[int, bytes, bytes]]) -> list[Unwritten]:
+    """Write (directory key, its path, bytes) in one group commit and remember them as written.
+
+    A directory that is gone is passed over, never made again. What can't be written stays dirty and is returned.
+    """
+    failed: list[Unwritten] = []
+    staged: dict[bytes, tuple[int, bytes]] = {}
+    try:
+        with disk.Group(root) as group:
+            for key, rel, data in sidecars:
+                path = join(rel, SIDECAR_NAME)
+                try:
+                    root.open_directory(rel)
+                    group.stage_bytes(path, data)
+                    staged[path] = key, rel
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    failed.append(Unwritten(rel, error))
+            for entry, error in group.publish():
+                if error is not None:
+                    failed.append(Unwritten(staged.pop(entry.rel)[1], error))
+    except OSError as error:  # the drive could not make them durable: none counts as written
+        return [*failed, *(Unwritten(rel, error) for _, rel in staged.values())]
+    with session.transaction():
+        for path, (key, rel) in staged.items():
+            try:
+                status = root.stat(path)
+            except OSError as error:
+                failed.append(Unwritten(rel, error))
+                continue
+            if status is not None:
+                mark_sidecar(session, key, SidecarStat.of(status))
+    return failed
+
+
+def _stat(root: disk.Root, rel: bytes) -> SidecarStat | None:
+    status = root.stat(join(rel, SIDECAR_NAME))
+    return SidecarStat.of(status) if status is not None else None
+
+
+def _new_bytes(session: Session, root: disk.Root, row: DirectoryRow, copies: Copies) -> bytes | None:
+    """What a directory's sidecar should be; None when somebody changed it since we read it: the next scan will read it
+    first. Raises OSError."""
+    root.open_directory(row.path)
+    now = _stat(root, row.path)
+    if now is not None and now != row.sidecar:
+        return None
+    old = read_sidecar(root, row.path)
+    if old is not None and old.damage and not old.family:
+        return None
+    return render_sidecar(session, row.key, old, copies, file_remains(root, row.path))
+
+
+def flush_source(session: Session, source: Source) -> Iterator[Event]:
+    """Write the dirty sidecars and the metadata of one source, if it is there. The caller holds the session's lock."""
+    dirty = dirty_directories(session, source.key)
+    if not dirty and not metadata_is_dirty(session, source.key):
+        return
+    try:
+        root = disk.Root(source.path)
+    except OSError:
+        return  # not there now: they stay dirty
+    with root:
+        try:
+            metadata = read_metadata(root)
+            if not stands(session, source, root, metadata):
+                return
+            if metadata is None and not had_metadata(session, source.key):
+                return  # its last scan could write nothing there, and said so: the next one tries again
+            with disk.lock_drive(root):
+                yield from _flush(session, root, source, dirty)
+        except Refused as refusal:
+            yield Warned(f"the records of {names.display_name(source.alias)} were not written: {refusal}")
+
+
+def _flush(session: Session, root: disk.Root, source: Source, dirty: list[DirectoryRow]) -> Iterator[Event]:
+    failed: list[Unwritten] = []
+    for start in range(0, len(dirty), _BATCH):
+        copies = Copies(session)
+        wanted: list[tuple[int, bytes, bytes]] = []
+        for row in dirty[start : start + _BATCH]:
+            try:
+                data = _new_bytes(session, root, row, copies)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # moved or gone since it was scanned: the next scan will see it
+            except OSError as error:
+                failed.append(Unwritten(row.path, error))
+                continue
+            if data == _EMPTY and row.sidecar is None:
+                mark_sidecar(session, row.key, None)  # nothing to say, and perhaps a mount point: left as it is
+            elif data is not None:
+                wanted.append((row.key, row.path, data))
+        if wanted:
+            failed += put_sidecars(session, root, wanted)
+        if len(dirty) > _BATCH:
+            done = min(start + _BATCH, len(dirty))
+            yield Progress("writing records", done, files_total=len(dirty))
+    if metadata_is_dirty(session, source.key):
+        try:
+            write_metadata(session, root, source)
+        except OSError as error:
+            failed.append(Unwritten(b"", error))
+    if failed:
+        yield unwritten_warning(source, failed)
+
+
+def unwritten_warning(source: Source, failed: list[Unwritten]) -> Warned:
+    """What to say of sidecars that could not be written."""
+    error = failed[0].error
+    count = f"{len(failed)} records" if len(failed) > 1 else "a record"
+    return Warned(
+        f"{count} of {names.display_name(source.alias)} could not be written now ({error.strerror or error}); "
+        "they are kept in the session DB"
+    )
+
+
+def flush_sources(session: Session) -> Iterator[Event]:
+    """Write every dirty sidecar and metadata file of the sources that are there; bring the oldest checks up to date.
+
+    The caller holds the session's lock and none of a source. What can't be written stays dirty, with one Warned a
+    source. Called at the end of every operation that changes copies, and every ten minutes in long ones.
+    """
+    with session.transaction() as db:
+        refresh_oldest(db)
+    for source in list_sources(session):
+        yield from flush_source(session, source)
+
+
+def mounted_sources(session: Session) -> list[Source]:
+    """The sources that are there now: the path exists and is this source by its metadata file."""
+    found = []
+    for source in list_sources(session):
+        try:
+            with disk.Root(source.path) as root:
+                if stands(session, source, root, read_metadata(root)):
+                    found.append(source)
+        except OSError:
+            continue  # not there
+    return found

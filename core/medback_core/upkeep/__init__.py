@@ -1,0 +1,1 @@
+"""Keeping copies good over the years: verify, repair, reclaim, prove, rebuild."""

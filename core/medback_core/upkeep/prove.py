@@ -1,0 +1,127 @@
+"""Compare byte by byte what goes by one size and MD5: the key assumption, checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from medback_core import disk, names
+from medback_core.drives.open import find_drive
+from medback_core.model import DamageFound, Event, Identity, Progress, ProveSummary, Skipped
+from medback_core.pace import Pace
+from medback_core.session import (
+    Session,
+    copies_of,
+    find_source,
+    identities_to_prove,
+    identity_of,
+    list_targets,
+    paths_of_identity,
+    source_by_key,
+)
+
+_CHUNK = 1 << 20
+
+
+@dataclass(slots=True)
+class _File:
+    root: disk.Root
+    path: bytes
+
+    @property
+    def shown(self) -> bytes:
+        return os.path.join(self.root.path, self.path)
+
+
+def prove(session: Session, *, source: str | None = None) -> Iterator[Event]:
+    """Compare every file of a content with the first one, byte by byte, over the sources (or one) and the targets that
+    are plugged in; ends with a ProveSummary. Nothing is changed. Raises Refused for an unknown source."""
+    key = find_source(session, source).key if source is not None else None
+    with ExitStack() as stack:
+        roots = _roots(session, stack)
+        identities = compared = compared_bytes = differing = 0
+        pace = Pace()
+        for identity in identities_to_prove(session, key):
+            files = _files(session, identity, roots)
+            if len(files) < 2:
+                continue
+            identities += 1
+            content = identity_of(session, identity)
+            reference = files[0]
+            for other in files[1:]:
+                try:
+                    for done in _compare(reference, other):
+                        if pace.is_due():
+                            yield Progress("proving", compared, compared_bytes + done, current=other.shown)
+                    compared += 1
+                    compared_bytes += content.size
+                except _Differ:
+                    differing += 1
+                    if disk.holds(reference.root, reference.path, content):
+                        yield _told(other, reference, content)
+                    else:  # the others are compared with this one
+                        yield _told(reference, other, content)
+                        reference = other
+                except OSError as error:
+                    yield Skipped(other.shown, error.strerror or "cannot be read")
+        yield ProveSummary(identities, compared, compared_bytes, differing)
+
+
+def _told(file: _File, reference: _File, content: Identity) -> DamageFound:
+    """Two contents of one size and MD5, or one file that is not what it is said to be: that is for `verify`."""
+    if disk.holds(file.root, file.path, content):
+        return DamageFound(
+            file.shown, f"has the size and MD5 of {names.display_name(reference.shown)}, but other content"
+        )
+    return DamageFound(file.shown, "is damaged or was changed: it has not the MD5 on record; `medback verify` looks")
+
+
+class _Differ(Exception):
+    """Two files do not hold the same bytes."""
+
+
+def _roots(session: Session, stack: ExitStack) -> dict[tuple[str, int], disk.Root]:
+    """Every source and target that is there now, opened."""
+    found = {}
+    for target in list_targets(session):
+        where = find_drive(session, target)
+        if where is not None:
+            found["target", target.key] = stack.enter_context(disk.Root(where))
+    return found
+
+
+def _files(session: Session, identity: int, roots: dict[tuple[str, int], disk.Root]) -> list[_File]:
+    found = []
+    for source_key, path, _ in paths_of_identity(session, identity):
+        place = ("source", source_key)
+        if place not in roots:
+            try:
+                roots[place] = disk.Root(source_by_key(session, source_key).path)
+            except OSError:
+                continue  # a source that is not there
+        found.append(_File(roots[place], path))
+    for copy in copies_of(session, identity):
+        root = roots.get(("target", copy.target))
+        if root is not None and copy.path is not None:
+            found.append(_File(root, copy.path))
+    return found
+
+
+def _compare(one: _File, other: _File) -> Iterator[int]:
+    """Yields the bytes compared; raises _Differ at the first difference, OSError."""
+    with ExitStack() as stack:
+        streams = []
+        for file in (one, other):
+            fd, _ = file.root.open_file(file.path)
+            streams.append(stack.enter_context(os.fdopen(fd, "rb")))
+        done = 0
+        while True:
+            first, second = streams[0].read(_CHUNK), streams[1].read(_CHUNK)
+            if first != second:
+                raise _Differ
+            if not first:
+                return
+            done += len(first)
+            yield done

@@ -1,0 +1,139 @@
+"""Build a new session DB from the sidecars of sources and targets alone, reading no content."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+
+from medback_core import disk, model, names
+from medback_core.contexts.load import expect_again
+from medback_core.drives.check import look_at
+from medback_core.drives.open import identity_at, open_drive
+from medback_core.errors import NeedsAnswer, Refused
+from medback_core.model import Event, RebuildSummary, ScanSummary, Source, Target, Warned
+from medback_core.scanning.scan_source import Run, start_run, walk_source
+from medback_core.scanning.sources import enter_source, refuse_overlap
+from medback_core.session import (
+    Session,
+    list_sources,
+    listed_sources,
+    open_session,
+    refresh_oldest,
+    save_source,
+    source_by_id,
+    source_by_key,
+    source_totals,
+    target_by_key,
+)
+from medback_core.session.scanning import forget_staged
+from medback_core.sidecar.source_metadata import SourceMetadata
+from medback_core.sources.identity import metadata_at
+
+
+def rebuilt_session(path: str | os.PathLike[str]) -> Session:
+    """A new, empty session at `path`; the DB that was there is set aside and kept. Raises Refused."""
+    return open_session(path, afresh=True)
+
+
+def rebuild(session: Session, directories: Sequence[bytes] = ()) -> Iterator[Event]:
+    """Fill a new, empty session from sidecars; the last event is a RebuildSummary.
+
+    `directories` are sources, or targets that are plugged in; without any, the sources of the list beside the DB. The
+    sources those were backed up together with are taken along where they are. Nothing is hashed and nothing is written
+    to a source: files no sidecar gives a hash for are counted, and the next update hashes them. Raises Refused for a
+    session that is not new and for a directory given that is missing.
+    """
+    with disk.lock_session(os.fsencode(session.path)):
+        if list_sources(session):
+            raise Refused("not-new", "a rebuild fills a new session, and this one knows sources already")
+        listed = listed_sources(session.path)  # before the first new source rewrites the list
+        sources, targets = _sorted(directories)
+        given = set(sources)
+        waiting = deque(sources or ([] if targets else listed))
+        run = start_run(session)
+        seen: set[bytes] = set()
+        scans: list[ScanSummary] = []
+        while waiting:
+            path = waiting.popleft()
+            real = os.path.realpath(path)
+            if real in seen:
+                continue
+            seen.add(real)
+            metadata = metadata_at(path)
+            try:
+                source = _entered(session, path, real, metadata, given=path in given)
+                summary = yield from _filled(session, source, run)
+            except Refused as refusal:
+                yield Warned(f"{names.display_name(path)} is left out: {refusal}")
+                continue
+            scans.append(summary)
+            yield summary
+            for sibling in metadata.siblings if metadata is not None else ():
+                waiting.append(sibling.path)
+        introduced: list[Target] = []
+        for path in targets:
+            target = yield from _introduced(session, path)
+            if target is not None:
+                introduced.append(target)
+        yield from expect_again(session)
+        with session.transaction() as db:
+            refresh_oldest(db)
+        yield RebuildSummary(tuple(scans), tuple(introduced))
+
+
+def _sorted(directories: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Sources and targets among the directories given. Raises Refused for one that is missing."""
+    sources: list[bytes] = []
+    targets: list[bytes] = []
+    for path in dict.fromkeys(map(os.path.abspath, directories)):
+        if not os.path.isdir(path):
+            raise Refused("missing", f"{names.display_name(path)} is not there, or is no directory")
+        (targets if identity_at(path) is not None else sources).append(path)
+    return sources, targets
+
+
+def _entered(session: Session, path: bytes, real: bytes, metadata: SourceMetadata | None, *, given: bool) -> Source:
+    if not os.path.isdir(path):
+        raise Refused("missing", "it is not there now; add it with add-src when it is")
+    if metadata is None and not given:
+        raise Refused("not-mounted", "it has no .medback-source.xml: is its drive not plugged in?")
+    if metadata is not None and (known := source_by_id(session, metadata.id)) is not None:
+        raise Refused("copy", f"it is a copy of the source {names.display_name(known.alias)}")
+    refuse_overlap(session, path, real)
+    return enter_source(session, path, metadata=metadata)
+
+
+def _filled(session: Session, source: Source, run: Run) -> Generator[Event, None, ScanSummary]:
+    """Take up all the sidecars of a source; returns its ScanSummary."""
+    walked = yield from walk_source(session, source, run, hashing=False)
+    with session.transaction():
+        forget_staged(session, source.key)
+        now = source_by_key(session, source.key)
+        save_source(session, replace(now, scanned_at=model.now(), device=walked.device, refused=""))
+    count, links, found = source_totals(session, source.key)
+    return ScanSummary(
+        source=source_by_key(session, source.key),
+        files=count.files,
+        bytes=count.bytes,
+        links=links,
+        directories=found,
+        reused=walked.tally.reused,
+        unhashed=walked.tally.unhashed,
+    )
+
+
+def _introduced(session: Session, path: bytes) -> Generator[Event, None, Target | None]:
+    """Make a target known and fill in where its copies lie; returns it, or None when it was left out."""
+    try:
+        with open_drive(session, path, write=False) as drive:
+            yield from (Warned(note) for note in drive.notes)
+            if not drive.identity.id:
+                yield Warned(f"{names.display_name(path)} is left out: its identity file is damaged")
+                return None
+            yield from look_at(session, drive)
+            return target_by_key(session, drive.target.key)
+    except NeedsAnswer as question:
+        yield Warned(f"{names.display_name(path)} is left out: {question}")
+        return None

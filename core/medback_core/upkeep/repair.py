@@ -1,0 +1,284 @@
+"""Put a good copy where a damaged one is: proven first, then put in place, the bad one kept aside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from medback_core import disk, model, names
+from medback_core.disk import ContentDiffers, Staged
+from medback_core.drives.aside import keep_damaged_file
+from medback_core.drives.check import look_at
+from medback_core.drives.matching import same_time
+from medback_core.drives.open import Drive, find_drive, open_drive, resolve_target
+from medback_core.drives.sidecars import Recorder
+from medback_core.errors import Refused
+from medback_core.model import (
+    Event,
+    Identity,
+    Progress,
+    Repaired,
+    RepairSummary,
+    Skipped,
+    Source,
+    Standing,
+    Target,
+    Trouble,
+    Unrepairable,
+    Warned,
+)
+from medback_core.pace import Pace, reporting
+from medback_core.session import (
+    Copy,
+    Seen,
+    Session,
+    copies_of,
+    ensure_directory,
+    find_identity,
+    identity_key,
+    join,
+    list_sources,
+    mark_trouble,
+    paths_of_identity,
+    put_file,
+    record_copies,
+    source_by_key,
+    target_by_key,
+    troubled,
+)
+from medback_core.sidecar import FileRecord, Trust
+from medback_core.sources.sidecars import flush_sources
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a good copy may lie."""
+
+    root: bytes
+    path: bytes
+    name: str  # of the source or target, for people
+
+
+def repair(session: Session, path: bytes, *, from_target: str | None = None, dry_run: bool = False) -> Iterator[Event]:
+    """Repair what is known to be damaged in a source or on a target; ends with a RepairSummary.
+
+    Good content comes from the sources and the targets that are plugged in (or `from_target` alone), is hashed while it
+    is copied and read back; the damaged file moves into `.medback-damaged/`. Raises Refused.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(disk.lock_session(os.fsencode(session.path)))
+        only = resolve_target(session, from_target)[0] if from_target is not None else None
+        if from_target is not None and only is None:
+            raise Refused("no-such-target", f"{names.display_name(from_target)} is no target of this session")
+        source = next((s for s in list_sources(session) if os.path.realpath(s.path) == os.path.realpath(path)), None)
+        if source is not None:
+            steps = _repair_source(session, source, only, dry_run)
+        else:
+            drive = stack.enter_context(open_drive(session, path, write=not dry_run))
+            if not drive.identity.id:
+                raise Refused("not-a-target", f"{names.display_name(path)} is neither a source nor a target")
+            steps = _repair_target(session, drive, only, dry_run)
+        repaired = unrepairable = 0
+        for event in steps:
+            repaired += isinstance(event, Repaired)
+            unrepairable += isinstance(event, Unrepairable)
+            yield event
+        if not dry_run:
+            yield from flush_sources(session)
+        yield RepairSummary(repaired, unrepairable)
+
+
+# --- a source ------------------------------------------------------------------------------------------------------
+
+
+def _repair_source(session: Session, source: Source, only: Target | None, dry_run: bool) -> Iterator[Event]:
+    with _opened(source.path) as root:
+        for path, row in troubled(session, source.key):
+            identity = Identity(row.size, row.md5)
+            shown = os.path.join(source.path, path)
+            try:
+                status = root.stat(path)
+            except OSError as error:
+                yield Unrepairable(shown, error.strerror or "cannot be looked at")
+                continue
+            if status is not None and (status.st_size, status.st_mtime_ns) != (row.size, row.mtime_ns):
+                yield Unrepairable(shown, "was changed since; the next update takes it up")
+                continue
+            places = [p for p in _places(session, row.identity, only) if (p.root, p.path) != (source.path, path)]
+            if dry_run:
+                yield _would(shown, places, session, row.identity)
+                continue
+            if not disk.holds(root, path, identity):
+                yield from _replace(root, path, identity, row.mtime_ns, row.mode, places, session, row.identity)
+            status = root.stat(path)
+            if status is not None and disk.holds(root, path, identity):
+                with session.transaction():
+                    directory = ensure_directory(session, source.key, os.path.dirname(path))
+                    seen = Seen(
+                        os.path.basename(path),
+                        identity,
+                        status.st_mtime_ns,
+                        status.st_mode & 0o777,
+                        status.st_dev,
+                        status.st_ino,
+                        status.st_ctime_ns,
+                    )
+                    mark_trouble(session, source.key, path, Trouble.NONE)
+                    put_file(session, directory, seen)
+
+
+# --- a target ------------------------------------------------------------------------------------------------------
+
+
+def _repair_target(session: Session, drive: Drive, only: Target | None, dry_run: bool) -> Iterator[Event]:
+    looked = yield from look_at(session, drive)
+    recorder = Recorder(drive)
+    for directory, record in looked.spoilt:
+        if record.md5 is None:
+            continue
+        path = join(directory, record.name)
+        shown = os.path.join(drive.root.path, path)
+        identity = Identity(record.size, record.md5)
+        key = find_identity(session, identity) or identity_key(session, identity)
+        there = next((c for c in copies_of(session, key) if c.target == drive.target.key and c.standing), None)
+        if there is not None and there.path != path:
+            yield Warned(f"{names.display_name(shown)}: the same content lies sound elsewhere on this drive already")
+            if not dry_run:
+                yield from _put_away(drive, recorder, path, record)
+            continue
+        if not record.ours:
+            yield Unrepairable(shown, "medback did not put it there; the next backup makes a copy of its own")
+            continue
+        places = [p for p in _places(session, key, only) if (p.root, p.path) != (drive.root.path, path)]
+        if dry_run:
+            yield _would(shown, places, session, key)
+            continue
+        repaired = disk.holds(drive.root, path, identity)  # by a run that was ended before it could record it
+        for event in (
+            () if repaired else _replace(drive.root, path, identity, record.mtime_ns, record.mode, places, session, key)
+        ):
+            repaired |= isinstance(event, Repaired)
+            yield event
+        if repaired:
+            fresh = replace(record, damaged=None, verified=model.now(), trust=Trust.WHOLE)
+            recorder.put(directory, fresh)
+            try:
+                recorder.commit_for(directory)
+            except OSError as error:
+                yield Skipped(shown, f"is whole again, but could not be recorded: {error.strerror or error}")
+                continue
+            copy = Copy(key, drive.target.key, Standing.VERIFIED, path, record.mtime_ns, fresh.verified, True)
+            record_copies(session, [copy])
+
+
+def _put_away(drive: Drive, recorder: Recorder, path: bytes, record: FileRecord) -> Iterator[Event]:
+    """A damaged file nobody needs any more is kept aside; one that somebody changed there is left to that person."""
+    try:
+        status = drive.root.stat(path)
+        if status is not None and record.ours and same_time(drive, status.st_mtime_ns, record.mtime_ns):
+            keep_damaged_file(drive.root, path)
+        directory, name = os.path.split(path)
+        recorder.drop(directory, name)
+        recorder.commit_for(directory)
+    except OSError as error:
+        yield Unrepairable(os.path.join(drive.root.path, path), f"could not be kept aside: {error.strerror}")
+
+
+# --- both ----------------------------------------------------------------------------------------------------------
+
+
+def _places(session: Session, identity: int, only: Target | None) -> list[_Place]:
+    """Where good content may be had now, best knowledge first: sources, then plugged-in targets."""
+    found = []
+    if only is None:
+        for source_key, path, row in paths_of_identity(session, identity):
+            if row.trouble == Trouble.NONE:
+                source = source_by_key(session, source_key)
+                found.append(_Place(source.path, path, source.alias))
+    for copy in sorted(copies_of(session, identity), key=lambda c: (-c.standing, -(c.verified_at or 0))):
+        target = target_by_key(session, copy.target)
+        if copy.path is None or (only is not None and target.key != only.key):
+            continue
+        where = find_drive(session, target)
+        if where is not None:
+            found.append(_Place(where, copy.path, target.name))
+    return found
+
+
+def _helpful(session: Session, identity: int) -> str:
+    """What would help when nothing good is at hand."""
+    away = [target_by_key(session, c.target) for c in copies_of(session, identity)]
+    labels = ", ".join(names.display_name(t.name) for t in away if find_drive(session, t) is None)
+    return f"plug in {labels}: a copy lies there" if labels else "no other copy is known"
+
+
+def _would(shown: bytes, places: list[_Place], session: Session, identity: int) -> Event:
+    return Repaired(shown, places[0].name) if places else Unrepairable(shown, _helpful(session, identity))
+
+
+def _replace(
+    root: disk.Root,
+    path: bytes,
+    identity: Identity,
+    mtime_ns: int,
+    mode: int,
+    places: list[_Place],
+    session: Session,
+    key: int,
+) -> Iterator[Event]:
+    """Put proven content in the place of a damaged file, which is kept aside; yields Repaired or Unrepairable."""
+    shown = os.path.join(root.path, path)
+    problems = []
+    for place in places:
+        try:
+            with disk.Root(place.root) as origin, disk.Group(root) as group:
+                staged = yield from _stage(group, origin, place, path, identity, mtime_ns, mode)
+                problem = _put(group, staged, identity)
+        except ContentDiffers:
+            problems.append(f"{names.display_name(place.name)} does not hold it whole either")
+            continue
+        except OSError as error:
+            problems.append(f"{names.display_name(place.name)}: {error.strerror}")
+            continue
+        # What can't be written here is no fault of that place: another would fare no better.
+        yield Repaired(shown, place.name) if problem is None else Unrepairable(shown, problem)
+        return
+    yield Unrepairable(shown, "; ".join([*problems, _helpful(session, key)]))
+
+
+def _put(group: disk.Group, staged: Staged, identity: Identity) -> str | None:
+    """Give proven content its name, the damaged file kept aside first; why not, where that fails."""
+    try:
+        group.flush()
+        if group.read_back(staged)[0] != identity.md5:
+            return "read back with other content than was written"
+        keep_damaged_file(group.root, staged.rel)
+        for _, error in group.publish():
+            if error is not None:
+                raise error
+    except OSError as error:
+        return f"could not be written: {error.strerror}"
+    return None
+
+
+def _stage(
+    group: disk.Group, origin: disk.Root, place: _Place, path: bytes, identity: Identity, mtime_ns: int, mode: int
+) -> Generator[Event, None, Staged]:
+    shown = os.path.join(group.root.path, path)
+    fd, _ = origin.open_file(place.path)
+    try:
+        steps = group.stage_copy(path, fd, expected=identity, mtime_ns=mtime_ns, mode=mode)
+        return (
+            yield from reporting(steps, Pace(), lambda done: Progress("repairing", 0, done, None, identity.size, shown))
+        )
+    finally:
+        os.close(fd)
+
+
+def _opened(path: bytes) -> disk.Root:
+    try:
+        return disk.Root(path)
+    except OSError as error:
+        raise Refused("no-such-path", f"{names.display_name(path)}: {error.strerror}") from error

@@ -1,0 +1,156 @@
+"""Read the files of a source again: rot is what differs though size and time are as recorded."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from medback_core import disk, model, names
+from medback_core.errors import Refused
+from medback_core.model import DamageFound, Event, Identity, Skipped, Source, Trouble, VerifySummary, Warned
+from medback_core.session import (
+    Session,
+    due_files,
+    file_by_key,
+    files_in,
+    find_directory,
+    join,
+    mark_trouble,
+    note_done,
+    note_read,
+    path_of_file,
+    queue_files,
+)
+from medback_core.sources.excludes import Patterns
+from medback_core.sources.identity import read_metadata, stands
+from medback_core.sources.sidecars import flush_sources
+from medback_core.upkeep.reread import RESUMED, Ticker, read_whole
+
+_TOGETHER = 500
+
+
+def verify_source(
+    session: Session, source: Source, below: bytes, before: int | None, max_bytes: int | None
+) -> Iterator[Event]:
+    """Verify the files of a source at and below a directory, those checked before a date (all with None); ends with a
+    VerifySummary. The caller holds the session's lock. Raises Refused for a source that does not stand there."""
+    shown_source = names.display_name(source.path)
+    try:
+        root = disk.Root(source.path)
+    except OSError as error:
+        raise Refused("unreadable", f"{shown_source}: {error.strerror}") from error
+    with root:
+        if not stands(session, source, root, read_metadata(root)):
+            alias = names.display_name(source.alias)
+            raise Refused("not-mounted", f"{shown_source} is not {alias} now: is its drive plugged in?")
+        run = _VerifySource(session, source, root, max_bytes)
+        yield from run.read(below, before)
+        new = run.new_files(below)
+    yield from flush_sources(session)
+    yield VerifySummary(**run.counts, new=new)
+
+
+class _VerifySource:
+    def __init__(self, session: Session, source: Source, root: disk.Root, max_bytes: int | None) -> None:
+        self.session = session
+        self.source = source
+        self.root = root
+        self.max_bytes = max_bytes
+        self.counts = dict.fromkeys(
+            ("checked", "checked_bytes", "same", "changed", "missing", "damaged", "unreadable", "unproven", "left"), 0
+        )
+        self._read: list[int] = []
+        self._good: list[int] = []
+
+    def read(self, below: bytes, before: int | None) -> Iterator[Event]:
+        """Read what is due, oldest check first, and record what was found."""
+        due = queue_files(self.session, self.source.key, below, model.now(), before)
+        if due.resumed:
+            yield RESUMED
+        ticker = Ticker("verifying", due.files, due.bytes)
+        try:
+            for key in due_files(self.session):
+                row = file_by_key(self.session, key)
+                if row is None:
+                    continue
+                if self.max_bytes is not None and ticker.bytes + row.size > self.max_bytes and ticker.files:
+                    break
+                yield from self._one(key, ticker)
+                self._read.append(key)
+                if len(self._read) >= _TOGETHER:
+                    self._keep()
+        finally:
+            self._keep()
+        self.counts["left"] = due.files - ticker.files
+
+    def _one(self, key: int, ticker: Ticker) -> Iterator[Event]:
+        session, counts = self.session, self.counts
+        path = path_of_file(session, key)[1]
+        row = file_by_key(session, key)
+        assert row is not None
+        shown = os.path.join(self.source.path, path)
+        if ticker.pace.is_due():
+            yield ticker.event(0, shown)
+        ticker.files += 1
+        try:
+            result = yield from read_whole(self.root, path, ticker)
+        except FileNotFoundError:
+            counts["missing"] += 1
+            yield DamageFound(shown, "is missing", "missing")
+            return
+        except OSError as error:
+            counts["unreadable"] += 1
+            yield Skipped(shown, error.strerror or "cannot be read")
+            return
+        ticker.bytes += result.identity.size
+        counts["checked"] += 1
+        counts["checked_bytes"] += result.identity.size
+        counts["unproven"] += not result.proven
+        if result.identity == Identity(row.size, row.md5):
+            counts["same"] += 1
+            self._good.append(key)
+            if row.trouble:
+                mark_trouble(session, self.source.key, path, Trouble.NONE)
+        elif (result.status.st_size, result.status.st_mtime_ns) != (row.size, row.mtime_ns):
+            counts["changed"] += 1
+            yield Warned(f"{names.display_name(shown)} changed since the last update")
+        else:
+            counts["damaged"] += 1
+            kept = row.ctime_ns is not None and row.ctime_ns != result.status.st_ctime_ns
+            mark_trouble(session, self.source.key, path, Trouble.KEPT_TIME if kept else Trouble.DAMAGED)
+            words = "changed keeping its time" if kept else "is damaged"
+            yield DamageFound(shown, f"{words}: its content is not what was recorded")
+
+    def _keep(self) -> None:
+        """Record what was read so far."""
+        with self.session.transaction():
+            note_read(self.session, self._good, model.now())
+            note_done(self.session, self._read, source=self.source.key)
+        self._good.clear()
+        self._read.clear()
+
+    def new_files(self, below: bytes) -> int:
+        """Files on disk that the session does not know: the next update takes them up."""
+        patterns = Patterns(self.source.excludes)
+        new = 0
+        waiting = [below]
+        while waiting:
+            directory = waiting.pop()
+            row = find_directory(self.session, self.source.key, directory)
+            known = files_in(self.session, row.key) if row is not None else {}
+            try:
+                entries = list(self.root.scan(directory))
+            except OSError:
+                continue  # the update lists what can't be read
+            for name, status in entries:
+                if isinstance(status, OSError) or model.is_metadata(name):
+                    continue
+                path, is_directory = join(directory, name), stat.S_ISDIR(status.st_mode)
+                if patterns and patterns.match(path, directory=is_directory):
+                    continue
+                if is_directory and status.st_dev == self.root.device:
+                    waiting.append(path)
+                elif stat.S_ISREG(status.st_mode) and name not in known:
+                    new += 1
+        return new

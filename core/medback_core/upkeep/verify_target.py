@@ -1,0 +1,279 @@
+"""Read a source or a target again and say what is same, changed, damaged, missing or new; oldest check first."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+
+from medback_core import disk, model, names
+from medback_core.drives.check import Looked, look_at
+from medback_core.drives.matching import same_time
+from medback_core.drives.open import Drive, open_drive, write_identity
+from medback_core.drives.sidecars import Recorder
+from medback_core.errors import Refused
+from medback_core.model import (
+    CopyGone,
+    DamageFound,
+    Event,
+    FileDone,
+    Identity,
+    Skipped,
+    Source,
+    Standing,
+    TargetState,
+    VerifySummary,
+    Warned,
+)
+from medback_core.session import (
+    Copy,
+    Session,
+    add_pending,
+    clear_pending,
+    copy_on,
+    due_copies,
+    forget_round,
+    identity_key,
+    join,
+    list_sources,
+    note_done,
+    queue_copies,
+    record_copies,
+    save_target,
+    withdraw_copies,
+)
+from medback_core.sidecar import FileRecord
+from medback_core.sources.sidecars import flush_sources
+from medback_core.upkeep.reread import RESUMED, Ticker, read_whole
+from medback_core.upkeep.verify_source import verify_source
+
+_KEEP_EVERY = 5.0  # seconds between two recordings of what was verified
+_NO_MORE = "it does not count as a copy any more"
+_STATES = {"missing": "is missing", "changed": "was changed on the drive", "damaged": "is damaged"}
+
+
+def verify(
+    session: Session, path: bytes, *, older_than: int | None = None, max_bytes: int | None = None
+) -> Iterator[Event]:
+    """Read again what lies in a source (or a directory of one) or on a target; ends with a VerifySummary.
+
+    Oldest checked first; `older_than` seconds leaves out what was checked since, `max_bytes` stops after so much. What
+    was checked is recorded every few seconds: a verify of all of a source or target that was stopped (or reached
+    `max_bytes`) goes on where it was, and when it is through the next one begins anew. A copy that is damaged or
+    missing stops counting at once. Raises Refused, NeedsAnswer, DriveGone.
+    """
+    before = None if older_than is None else model.now() - older_than
+    with disk.lock_session(os.fsencode(session.path)):
+        inside = _source_of(session, path)
+        if inside is not None:
+            yield from verify_source(session, *inside, before, max_bytes)
+            return
+        writable = not disk.describe(path).read_only if os.path.isdir(path) else False
+        with open_drive(session, path, write=writable) as drive:
+            for note in drive.notes:
+                yield Warned(note)
+            if not drive.identity.id:
+                raise Refused("not-a-target", f"{names.display_name(path)} is neither a source nor a target")
+            yield from _VerifyTarget(session, drive, before, max_bytes).run()
+        yield from flush_sources(session)
+
+
+def _source_of(session: Session, path: bytes) -> tuple[Source, bytes] | None:
+    real = os.path.realpath(path)
+    for source in list_sources(session):
+        inside = names.below(real, os.path.realpath(source.path))
+        if inside is not None:
+            return source, inside
+    return None
+
+
+class _VerifyTarget:
+    """One verify of one open drive."""
+
+    def __init__(self, session: Session, drive: Drive, before: int | None, max_bytes: int | None) -> None:
+        self.session = session
+        self.drive = drive
+        self.before = before
+        self.max_bytes = max_bytes
+        self.recorder = Recorder(drive)
+        self.good: list[Copy] = []
+        self.bad: list[tuple[Copy, bool]] = []  # whether its file is still there
+        self.passed: list[int] = []  # identities of which nothing was found out
+        self.summary = VerifySummary()
+        self._kept = time.monotonic()
+        self._unwritten: OSError | None = None
+
+    def run(self) -> Iterator[Event]:
+        """Look, read, record; ends with the VerifySummary."""
+        told: set[bytes] = set()
+        looked = yield from self._look(told)
+        self._count(new=looked.unknown, damaged=looked.damaged, missing=looked.nowhere)
+        for directory, record in looked.spoilt:
+            if os.path.join(self.drive.root.path, directory, record.name) not in told:
+                yield from self._again(directory, record)
+        due = queue_copies(self.session, self.drive.target.key, model.now(), self.before)
+        if due.resumed:
+            yield RESUMED
+        ticker = Ticker("verifying", due.files, due.bytes)
+        try:
+            for identity, copy in due_copies(self.session, self.drive.target.key):
+                if self.max_bytes is not None and ticker.bytes + identity.size > self.max_bytes and ticker.files:
+                    break
+                yield from self._one(identity, copy, ticker)
+                if time.monotonic() - self._kept > _KEEP_EVERY:
+                    self._keep()
+        finally:
+            self._keep()
+        if self._unwritten is not None:
+            name = names.display_name(self.drive.target.name)
+            yield Warned(
+                f"{name} can't take all dates and marks ({self._unwritten.strerror}); they are kept in the session DB"
+            )
+        self._count(left=due.files - ticker.files)
+        yield from self._conclude()
+        yield self.summary
+
+    def _look(self, told: set[bytes]) -> Generator[Event, None, Looked]:
+        """Look at the drive: a copy that is gone is damage here. Adds to `told` the paths that are spoken of."""
+        steps = look_at(self.session, self.drive)
+        while True:
+            try:
+                event = next(steps)
+            except StopIteration as end:
+                return end.value
+            if isinstance(event, CopyGone | DamageFound):
+                told.add(event.path)
+            if isinstance(event, CopyGone):
+                self._count(**{event.state: 1})
+                event = DamageFound(event.path, f"{_STATES[event.state]}; {_NO_MORE}", event.state)
+            yield event
+
+    def _again(self, directory: bytes, record: FileRecord) -> Iterator[Event]:
+        """A file that was found damaged before and not repaired: it stays said until it is right again."""
+        path = join(directory, record.name)
+        shown = os.path.join(self.drive.root.path, path)
+        assert record.md5 is not None
+        identity = Identity(record.size, record.md5)
+        try:
+            result = disk.ended(disk.read_from_drive(self.drive.root, path))
+        except OSError:
+            result = None
+        if result is None or result.identity != identity:
+            self._count(damaged=1)
+            yield DamageFound(shown, f"is damaged, as found on {model.iso_date(record.damaged)}")
+            return
+        self._count(same=1, checked=1, checked_bytes=record.size, unproven=0 if result.proven else 1)
+        with self.session.transaction():
+            key = identity_key(self.session, identity)
+        if copy_on(self.session, key, self.drive.target.key) is None:
+            mtime_ns = result.status.st_mtime_ns
+            target = self.drive.target.key
+            self.good.append(Copy(key, target, Standing.VERIFIED, path, mtime_ns, model.now(), record.ours))
+        yield Warned(f"{names.display_name(shown)} was damaged and is right again: it counts")
+
+    def _one(self, identity: Identity, copy: Copy, ticker: Ticker) -> Iterator[Event]:
+        assert copy.path is not None
+        shown = os.path.join(self.drive.root.path, copy.path)
+        if ticker.pace.is_due():
+            yield ticker.event(0, shown)
+        ticker.files += 1
+        try:
+            result = yield from read_whole(self.drive.root, copy.path, ticker)
+        except OSError as error:
+            self.drive.check()
+            yield from self._unread(shown, copy, error)
+            return
+        ticker.bytes += result.identity.size
+        self._count(checked=1, checked_bytes=result.identity.size, unproven=0 if result.proven else 1)
+        if result.identity == identity:
+            self._count(same=1)
+            self.good.append(
+                replace(copy, standing=Standing.VERIFIED, verified_at=model.now(), mtime_ns=result.status.st_mtime_ns)
+            )
+            yield FileDone("verified", shown, identity.size)
+            return
+        self.bad.append((copy, True))
+        edited = copy.mtime_ns is not None and not same_time(self.drive, result.status.st_mtime_ns, copy.mtime_ns)
+        state = "changed" if edited and not self.drive.filesystem.coarse_times else "damaged"
+        self._count(**{state: 1})
+        yield DamageFound(shown, f"{_STATES[state]}; {_NO_MORE}", state)
+
+    def _unread(self, shown: bytes, copy: Copy, error: OSError) -> Iterator[Event]:
+        """Only what says something of the drive makes a copy count no more."""
+        if isinstance(error, FileNotFoundError):
+            self._count(missing=1)
+            self.bad.append((copy, False))
+            yield DamageFound(shown, f"{_STATES['missing']}; {_NO_MORE}", "missing")
+            return
+        self._count(unreadable=1)
+        if isinstance(error, PermissionError) or error.errno == errno.ESTALE:
+            self.passed.append(copy.identity)
+            yield Skipped(shown, error.strerror or "cannot be read now")
+            return
+        self.bad.append((copy, True))
+        yield DamageFound(shown, f"cannot be read: {error.strerror}; {_NO_MORE}", "unreadable")
+
+    def _keep(self) -> None:
+        """Record what was found so far: the DB first for what is withdrawn, then the drive's sidecars."""
+        self._kept = time.monotonic()
+        good, self.good = self.good, []
+        bad, self.bad = self.bad, []
+        key = self.drive.target.key
+        if bad:
+            with self.session.transaction():
+                withdraw_copies(self.session, key, [copy.identity for copy, _ in bad])
+                rows = [(copy.identity, copy.path) for copy, _ in bad if copy.path is not None]
+                add_pending(self.session, key, rows)
+        if self.drive.writable and self._tell(good, bad):
+            clear_pending(self.session, key, [(c.identity, c.path) for c, _ in bad if c.path is not None])
+        read = [copy.identity for copy in (*good, *(copy for copy, _ in bad))]
+        with self.session.transaction():
+            record_copies(self.session, good)
+            note_done(self.session, [*read, *self.passed], target=key)
+        self.passed.clear()
+
+    def _tell(self, good: list[Copy], bad: list[tuple[Copy, bool]]) -> bool:
+        """Write it into the drive's sidecars. A failing drive may refuse that: then the DB alone knows, for now."""
+        try:
+            for copy, there in bad:
+                self._note(copy, model.now() if there else None, None, drop=not there)
+            for copy in good:
+                self._note(copy, None, copy.verified_at)
+        except OSError as error:
+            self.drive.check()
+            self._unwritten = error
+        error = self.recorder.try_commit()
+        self._unwritten = self._unwritten or error
+        return self._unwritten is None
+
+    def _note(self, copy: Copy, damaged: int | None, verified: int | None, *, drop: bool = False) -> None:
+        assert copy.path is not None
+        directory, name = os.path.split(copy.path)
+        record = self.recorder.lookup(directory, name)
+        if record is None:
+            return
+        if drop:
+            self.recorder.drop(directory, name)
+        else:
+            self.recorder.put(directory, replace(record, damaged=damaged, verified=verified or record.verified))
+
+    def _conclude(self) -> Iterator[Event]:
+        """A clean verify of all of it, in one go or in several, makes a suspect target active again."""
+        found, target = self.summary, self.drive.target
+        if target.state is not TargetState.SUSPECT:
+            return
+        if found.damaged or found.changed or found.missing or found.unreadable:
+            with self.session.transaction():
+                forget_round(self.session, target=target.key)
+        elif not found.left and self.before is None:
+            self.drive.target = save_target(self.session, replace(target, state=TargetState.ACTIVE, rev=target.rev + 1))
+            yield Warned(f"{names.display_name(target.name)} is clean and active again: its copies count")
+            if self.drive.writable:
+                write_identity(self.session, self.drive)
+
+    def _count(self, **more: int) -> None:
+        self.summary = replace(
+            self.summary, **{name: getattr(self.summary, name) + number for name, number in more.items()}
+        )

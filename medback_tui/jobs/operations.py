@@ -1,0 +1,298 @@
+"""Every change the app can make, as a job: what it is called, the same on the command line, and the core's operation.
+
+The operations are imported when a job starts: the first frame doesn't wait for them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+from medback_core import model
+from medback_core.model import TargetState
+from medback_core.session import Session
+from medback_tui.jobs.queue import Job
+from medback_tui.jobs.unfinished import resumable
+from medback_tui.look.words import command, name, plural, size
+
+
+def _once(change: Callable[[], object]) -> Iterator[model.Event]:
+    """A change without events, as an operation."""
+    change()
+    yield from ()
+
+
+@resumable
+def add_source(path: bytes, *, alias: str | None = None, copies: int | None = None) -> Job:
+    """Register and scan a directory."""
+
+    def start(session: Session) -> Iterator[model.Event]:
+        from medback_core.scanning import sources
+
+        return sources.add_source(session, path, alias=alias, copies=copies)
+
+    options: list[bytes | str] = []
+    if alias is not None:
+        options += ["--alias", alias]
+    if copies is not None:
+        options += ["--copies", str(copies)]
+    return Job(f"add {name(os.path.basename(path) or path)}", command("add-src", path, *options), start, kind="add-src")
+
+
+@resumable
+def update(aliases: Sequence[str] = (), *, accept_deletions: bool = False, accept_changes: bool = False) -> Job:
+    """Scan sources again; all of them without names."""
+
+    def start(session: Session) -> Iterator[model.Event]:
+        from medback_core.scanning import sources
+
+        return sources.update(session, aliases, accept_deletions=accept_deletions, accept_changes=accept_changes)
+
+    options = ["--accept-deletions"] * accept_deletions + ["--accept-changes"] * accept_changes
+    title = f"update {', '.join(name(alias) for alias in aliases)}" if aliases else "update all sources"
+    details: dict[str, object] = {"aliases": tuple(aliases)}
+    return Job(title, command("update", *aliases, *options), start, kind="update", details=details)
+
+
+def change_source(
+    source: model.Source,
+    *,
+    alias: str | None = None,
+    path: bytes | None = None,
+    copies: int | None = None,
+    excludes: Sequence[str] | None = None,
+) -> Job:
+    """Change what is set of a source: what is given and differs. `excludes`: all patterns there shall be."""
+    new_alias = alias if alias != source.alias else None
+    new_path = path if path != source.path else None
+    new_copies = copies if copies != source.wanted else None
+    wanted = source.excludes if excludes is None else tuple(excludes)
+    added = [pattern for pattern in wanted if pattern not in source.excludes]
+    dropped = [pattern for pattern in source.excludes if pattern not in wanted]
+
+    def start(session: Session) -> Iterator[model.Event]:
+        from medback_core.scanning import sources
+
+        return _once(
+            lambda: sources.change_source(
+                session, source.alias, new_alias=new_alias, path=new_path, copies=new_copies, add_excludes=added,
+                drop_excludes=dropped,
+            )
+        )  # fmt: skip
+
+    options: list[bytes | str] = []
+    words: list[str] = []
+    if new_alias is not None:
+        options += ["--alias", new_alias]
+        words.append(f"now called {name(new_alias)}")
+    if new_path is not None:
+        options += ["--path", new_path]
+        words.append(f"now at {name(new_path)}")
+    if new_copies is not None:
+        options += ["--copies", str(new_copies)]
+        words.append(f"{plural(new_copies, 'copy', 'copies')} wanted")
+    for pattern in added:
+        options += ["--exclude", pattern]
+    for pattern in dropped:
+        options += ["--no-exclude", pattern]
+    if added or dropped:
+        words.append("other files left out")
+    title = f"{name(source.alias)}: {', '.join(words) or 'nothing changed'}"
+    return Job(
+        title, command("set-source", source.alias, *options), start, kind="set-source",
+        details={"rescan": bool(added or dropped)},
+    )  # fmt: skip
+
+
+def forget_source(alias: str) -> Job:
+    """Forget a source. No file is touched."""
+
+    def start(session: Session) -> Iterator[model.Event]:
+        from medback_core.scanning import sources
+
+        return _once(lambda: sources.forget_source(session, alias))
+
+    return Job(f"forget {name(alias)}", command("remove-src", alias), start, kind="remove-src")
+
+
+def rebuild() -> Job:
+    """A new session from the sidecars of the sources listed beside it."""
+
+    def start(session: Session) -> Iterator[model.Event]:
+        from medback_core.upkeep import rebuild as core
+
+        return core.rebuild(session, ())
+
+    return Job("rebuild the session", command("rebuild"), start, kind="rebuild")
+
+
+def set_target(
+    target: model.Target, *, state: TargetState | None = None, label: str | None = None, capacity: int | None = None
+) -> Job:
+    """Change what people say of a drive."""
+
+    def start(session: Session) -> Iterator[model.Event]:
+        from medback_core.drives import open as targets
+
+        return _once(lambda: targets.set_target(session, target.id, state=state, label=label, capacity=capacity))
+
+    options: list[str] = []
+    words = []
+    if state is not None:
+        options += ["--state", str(state)]
+        words.append(f"now {state}")
+    if label is not None:
+        options += ["--label", label]
+        words.append(f"now called {name(label)}")
+    if capacity is not None:
+        options += ["--capacity", str(capacity)]
+        words.append(f"at most {size(capacity)} of it for medback")
+    title = f"{name(target.name)}: {', '.join(words)}"
+    return Job(title, command("set-target", target.id, *options), start, kind="set-target")
+
+
+@resumable
+def back_up(
+    path: bytes,
+    called: str,
+    *,
+    create: bool | None = None,
+    label: str | None = None,
+    capacity: int | None = None,
+    new_id: bool = False,
+    same_drive: bool = False,
+    dry_run: bool = False,
+) -> Job:
+    """Copy the best files onto the drive at `path` until all is safe or the drive is full. Files that have their wanted
+    copies already are not copied once more (`--no-fill`)."""
+
+    def start(session: Session) -> Iterator[model.Event]:
+        from medback_core.backing_up import back_up as backup
+
+        return backup.back_up(
+            session, path, create=create, label=label, capacity=capacity, new_id=new_id, same_drive=same_drive,
+            fill=False, dry_run=dry_run,
+        )  # fmt: skip
+
+    options: list[str] = ["--init"] * bool(create)
+    if label is not None:
+        options += ["--label", label]
+    if capacity is not None:
+        options += ["--capacity", str(capacity)]
+    options += ["--new-id"] * new_id + ["--same-drive"] * same_drive + ["--dry-run"] * dry_run + ["--no-fill"]
+    details: dict[str, object] = {
+        "path": path, "called": called, "create": create, "label": label, "capacity": capacity, "new_id": new_id,
+        "same_drive": same_drive,
+    }  # fmt: skip
+    title = f"preview of {name(called)}" if dry_run else f"target {name(called)}"
+    return Job(title, command("target", path, *options), start, kind="target", details=details, quiet=dry_run)
+
+
+@resumable
+def discover(path: bytes, called: str, *, create: bool | None = None, label: str | None = None) -> Job:
+    """Adopt what already lies on a drive."""
+
+    def start(session: Session) -> Iterator[model.Event]:
+        from medback_core.backing_up import discover as core
+
+        return core.discover(session, path, create=create, label=label)
+
+    options = ["--init"] * bool(create) + (["--label", label] if label else [])
+    details: dict[str, object] = {"path": path, "called": called}
+    return Job(f"discover {name(called)}", command("discover", path, *options), start, kind="discover", details=details)
+
+
+@resumable
+def restore(
+    drive: bytes,
+    called: str,
+    *,
+    source: str | None = None,
+    path: bytes | None = None,
+    to: bytes | None = None,
+    conflict: str = "skip",
+) -> Job:
+    """Copy back from a drive what is missing: all, of one source, or at and below one path."""
+
+    def start(session: Session) -> Iterator[model.Event]:
+        from medback_core.restoring import restore as core
+
+        return core.restore(session, name_of_path(drive), source=source, path=path, to=to, conflict=conflict)
+
+    words: list[bytes | str] = []
+    if source is not None:
+        words += ["--source", source]
+    if path:
+        words += ["--path", path]
+    if to is not None:
+        words += ["--to", to]
+    if conflict != "skip":
+        words += ["--conflict", conflict]
+    details: dict[str, object] = {
+        "drive": drive, "called": called, "source": source, "path": path, "to": to, "conflict": conflict
+    }  # fmt: skip
+    what = f" ({name(path)})" if path else f" ({name(source)})" if source else ""
+    title = f"restore from {name(called)}{what}"
+    return Job(title, command("restore", drive, *words), start, kind="restore", details=details)
+
+
+def name_of_path(path: bytes) -> str:
+    """A path as the TARGET word of the core."""
+    from medback_core import names
+
+    return names.text(path)
+
+
+@resumable
+def load_context(path: bytes) -> Job:
+    """Read a restore context: what it names is expected from now on."""
+
+    def start(session: Session) -> Iterator[model.Event]:
+        from medback_core.contexts import write as contexts
+
+        return contexts.add_restore_context(session, path)
+
+    title = f"load {name(os.path.basename(path))}"
+    return Job(title, command("add-restore-context", path), start, kind="add-restore-context")
+
+
+def write_context(path: bytes) -> Job:
+    """Write the restore context."""
+
+    def start(session: Session) -> Iterator[model.Event]:
+        from medback_core.contexts import write as contexts
+
+        def write() -> Iterator[model.Event]:
+            yield contexts.write_restore(session, path)
+
+        return write()
+
+    return Job(f"write {name(os.path.basename(path))}", command("write-restore", path), start, kind="write-restore")
+
+
+def restore_status(*, source: str | None = None, path: bytes | None = None, to: bytes | None = None) -> Job:
+    """Look at every destination and list what is not there yet, or there with other content."""
+
+    def start(session: Session) -> Iterator[model.Event]:
+        from medback_core.restoring import status as restoring_status
+
+        return restoring_status.restore_status(session, source=source, path=path, to=to)
+
+    options: list[bytes | str] = []
+    if to is not None:
+        options += ["--to", to]
+    return Job(
+        "what is not restored yet", command("restore-status", "--unrestored", *options), start, kind="restore-status",
+        quiet=True,
+    )  # fmt: skip
+
+
+def finish_restore() -> Job:
+    """Drop what an imported context expects."""
+
+    def start(session: Session) -> Iterator[model.Event]:
+        from medback_core.restoring import status as restoring_status
+
+        return _once(lambda: restoring_status.finish_restore(session))
+
+    return Job("end the restore", command("restore-status", "--done"), start, kind="restore-status")

@@ -1,0 +1,320 @@
+"""The job queue: one core operation at a time in a thread, its events as messages, stopping it keeps what is done."""
+
+from __future__ import annotations
+
+import enum
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+from textual.worker import Worker, get_current_worker
+
+from medback_core import model
+from medback_core.errors import MedbackError, NeedsAnswer, Refused
+from medback_core.session import Session, open_session
+from medback_tui.look.words import name
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+POST_EVERY = 0.1  # seconds between two messages about one job
+RATE_WINDOW = 10.0  # seconds the shown rate looks back
+NOTES_MAX = 2_000  # lines a job keeps; beyond them it only counts
+
+
+class JobState(enum.StrEnum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    DONE = "done"
+    STOPPED = "stopped"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+    @property
+    def over(self) -> bool:
+        return self in (JobState.DONE, JobState.STOPPED, JobState.REFUSED, JobState.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One line about a job for the log: when, how bad (`info`, `warning`, `error`), and what."""
+
+    date: int
+    level: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to make a job again in another run of the app: which function, with what."""
+
+    maker: str
+    arguments: tuple[object, ...]
+    options: tuple[tuple[str, object], ...]
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """One operation to run: what to call it, what it would be on the command line, and how to start it."""
+
+    title: str
+    command: str
+    start: Callable[[Session], Iterator[model.Event]]
+    kind: str = ""  # the command's name: says which words its end deserves
+    details: dict[str, object] = field(default_factory=dict)  # what the screen that asked for it wants to find again
+    quiet: bool = False  # a preview: its end is shown by who asked, not told to everybody
+    ended: Callable[[Job], None] | None = None  # called on the event loop when it is over
+    state: JobState = JobState.WAITING
+    told: JobState | None = None  # the last state somebody was told of
+    number: int = 0
+    progress: model.Progress | None = None
+    summary: model.Summary | None = None
+    error: MedbackError | None = None
+    crash: str = ""  # the traceback of a bug
+    notes: list[Note] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    conflicts: list[model.Conflict] = field(default_factory=list)
+    started_at: int = 0
+    ended_at: int = 0
+    samples: deque[tuple[float, str, int]] = field(default_factory=deque)
+    worker: Worker[None] | None = None
+    for_later: bool = False  # stopped because the app is left, not because a person did not want it
+    recipe: Recipe | None = None  # of one that is kept for the next time when it is not finished
+    unrestored: list[model.Unrestored] = field(default_factory=list)
+
+    def take(self, event: model.Event) -> bool:
+        """Take up one event; True when somebody should hear of it even if they just heard of another."""
+        if isinstance(event, model.Progress):
+            self.progress = event
+            self._sample(event)
+            return False
+        if isinstance(event, model.Summary):
+            self.summary = event
+            return True
+        self.counts[type(event).__name__] += 1
+        if isinstance(event, model.Conflict):
+            self.conflicts.append(event)
+        if isinstance(event, model.Unrestored) and len(self.unrestored) < NOTES_MAX:
+            self.unrestored.append(event)
+        note = note_of(event)
+        if note is not None and len(self.notes) < NOTES_MAX:
+            self.notes.append(note)
+        return False
+
+    def _sample(self, progress: model.Progress) -> None:
+        now = monotonic()
+        if self.samples and self.samples[-1][1] != progress.phase:
+            self.samples.clear()
+        self.samples.append((now, progress.phase, progress.bytes))
+        while len(self.samples) > 2 and now - self.samples[0][0] > RATE_WINDOW:
+            self.samples.popleft()
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes a second over the last seconds; None while it is too early to say."""
+        if len(self.samples) < 2:
+            return None
+        (first, _, before), (last, _, after) = self.samples[0], self.samples[-1]
+        return (after - before) / (last - first) if last - first >= 0.5 and after > before else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long this phase still takes at the present rate, where both are known."""
+        progress, rate = self.progress, self.rate
+        if progress is None or not rate or progress.bytes_total is None:
+            return None
+        return (progress.bytes_total - progress.bytes) / rate
+
+    @property
+    def question(self) -> NeedsAnswer | None:
+        """The question it could not go on without."""
+        return self.error if isinstance(self.error, NeedsAnswer) else None
+
+
+def note_of(event: model.Event) -> Note | None:
+    """The line for the log an event gives, None where it gives none; harmless to show."""
+    now = model.now()
+    match event:
+        case model.Skipped(path, reason):
+            return Note(now, "warning", f"skipped {name(path)}: {name(reason)}")
+        case model.DamageFound(path, reason):
+            return Note(now, "error", f"damage: {name(path)}: {name(reason)}")
+        case model.CopyGone(path, state):
+            return Note(now, "error", f"{state}: {name(path)}: it does not count as a copy any more")
+        case model.Warned(message):
+            return Note(now, "warning", name(message))
+        case model.SourceRefused(alias, _, message):
+            return Note(now, "error", f"{name(alias)}: {name(message)}")
+        case model.Conflict(path, reason):
+            return Note(now, "warning", f"conflict: {name(path)}: {name(reason)}")
+        case model.Unrepairable(path, reason):
+            return Note(now, "error", f"not repaired: {name(path)}: {name(reason)}")
+        case model.Repaired(path, source):
+            return Note(now, "info", f"repaired {name(path)} from {name(source)}")
+    return None
+
+
+class JobMessage(Message):
+    """Base of the messages about jobs: posted to the app, which tells the screens."""
+
+
+@dataclass
+class JobMoved(JobMessage):
+    """A running job got further. Only the newest one matters."""
+
+    job: Job
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, JobMoved) and message.job is self.job
+
+
+@dataclass
+class JobsChanged(JobMessage):
+    """A job was queued, began or ended."""
+
+    job: Job
+
+
+class JobQueue:
+    """Jobs run one at a time, in the order they were asked for. Lives on the event loop; the work is in a thread."""
+
+    def __init__(self, app: App[int], session_path: Path) -> None:
+        self.app = app
+        self.session_path = session_path
+        self.jobs: list[Job] = []
+        self.running: Job | None = None
+
+    @property
+    def waiting(self) -> list[Job]:
+        """What has not begun yet."""
+        return [job for job in self.jobs if job.state is JobState.WAITING]
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs or waits."""
+        return self.running is not None or bool(self.waiting)
+
+    @property
+    def made_something(self) -> bool:
+        """Whether the job that runs or ended last may have made a new source or target."""
+        job = self.running or self.last
+        return job is not None and job.kind in ("add-src", "target", "discover")
+
+    @property
+    def last(self) -> Job | None:
+        """The job that ended last and has something to tell."""
+        over = [job for job in self.jobs if job.state.over and not job.quiet]
+        return max(over, key=lambda job: (job.ended_at, job.number), default=None)
+
+    def damage_at(self, path: bytes | None) -> int:
+        """How many files at a path the last verify or repair of this run left damaged."""
+        for job in reversed(self.jobs):
+            if job.details.get("path") == path and not job.quiet:
+                match job.summary:
+                    case model.VerifySummary() as read:
+                        return read.damaged + read.unreadable
+                    case model.RepairSummary() as repaired:
+                        return repaired.unrepairable
+        return 0
+
+    def submit(self, job: Job) -> Job:
+        """Queue a job; it begins at once when nothing else runs."""
+        job.number = len(self.jobs) + 1
+        self.jobs.append(job)
+        self.app.post_message(JobsChanged(job))
+        self._begin_next()
+        return job
+
+    def stop(self, job: Job) -> None:
+        """Stop a job: a waiting one never begins, a running one ends after its chunk and keeps what is done."""
+        if job.state is JobState.WAITING:
+            self._over(job, JobState.STOPPED)
+        elif job.state is JobState.RUNNING and job.worker is not None:
+            job.state = JobState.STOPPING
+            job.worker.cancelled_event.set()
+            self.app.post_message(JobsChanged(job))
+
+    def stop_all(self) -> None:
+        """Stop whatever waits or runs, because the app is left."""
+        for job in self.jobs:
+            job.for_later = not job.state.over
+        for job in self.waiting:
+            self.stop(job)
+        if self.running is not None:
+            self.stop(self.running)
+
+    def _begin_next(self) -> None:
+        if self.running is not None or not self.waiting:
+            return
+        job = self.running = self.waiting[0]
+        job.state, job.started_at = JobState.RUNNING, model.now()
+        job.worker = self.app.run_worker(
+            lambda: self._work(job), name=job.title, group="jobs", thread=True, exit_on_error=False
+        )
+        self.app.post_message(JobsChanged(job))
+
+    def _work(self, job: Job) -> None:
+        """In the thread: drive the generator; close it when asked to stop."""
+        stop = get_current_worker().cancelled_event
+        state = JobState.DONE
+        try:
+            with open_session(self.session_path) as session:
+                for words in session.notes:
+                    job.notes.append(Note(model.now(), "warning", words))
+                if not self._drive(job, session, stop.is_set):
+                    state = JobState.STOPPED
+        except Refused as error:
+            job.error, state = error, JobState.REFUSED
+        except MedbackError as error:
+            job.error, state = error, JobState.FAILED
+        except Exception as error:  # noqa: BLE001 - a bug in an operation is told and logged, the app goes on
+            job.error, job.crash = MedbackError(f"{type(error).__name__}: {error}"), traceback.format_exc()
+            state = JobState.FAILED
+        self.app.call_later(self._over, job, state)
+
+    def _drive(self, job: Job, session: Session, stopped: Callable[[], bool]) -> bool:
+        """Run the operation to its end. False when it was stopped before."""
+        posted = 0.0
+        with closing(_as_generator(job.start(session))) as events:
+            for event in events:
+                urgent = job.take(event)
+                now = monotonic()
+                if urgent or now - posted >= POST_EVERY:
+                    posted = now
+                    self.app.post_message(JobMoved(job))
+                if stopped():
+                    return isinstance(event, model.Summary) and not isinstance(event, model.ScanSummary)
+        return True
+
+    def _over(self, job: Job, state: JobState) -> None:
+        job.state, job.ended_at = state, model.now()
+        if self.running is job:
+            self.running = None
+        self.app.post_message(JobsChanged(job))
+        self._begin_next()
+
+
+def _as_generator(events: Iterator[model.Event]) -> _Closable:
+    return _Closable(events)
+
+
+class _Closable:
+    """An iterator of events that can always be closed, generator or not."""
+
+    def __init__(self, events: Iterator[model.Event]) -> None:
+        self._events = events
+
+    def __iter__(self) -> Iterator[model.Event]:
+        return self._events
+
+    def close(self) -> None:
+        close = getattr(self._events, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,90 @@
+"""The part of the app that follows the jobs: tells the screens, writes the log, says how a job ended."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.notifications import SeverityLevel
+
+from medback_core import model
+from medback_core.errors import MedbackError
+from medback_tui.jobs.outcomes import outcome
+from medback_tui.jobs.queue import NOTES_MAX, Job, JobMoved, JobsChanged, JobState
+from medback_tui.reading.state import LogLine, SharedApp
+from medback_tui.screens.base import MainScreen
+
+LOG_MAX = 10_000
+SEVERITY: dict[str, SeverityLevel] = {"done": "information", "partly": "warning", "failed": "error"}
+LEVEL = {"done": "done", "partly": "warning", "failed": "error"}
+
+
+class TellingApp(SharedApp):
+    """What a job does is told once, to whoever is in sight."""
+
+    def tick(self) -> None:
+        if self.queue.running is not None:
+            self._tell_jobs()
+
+    def _tell_jobs(self) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, MainScreen) and screen.is_mounted:
+                screen.tell_jobs()
+
+    @on(JobMoved)
+    def job_moved(self) -> None:
+        self._tell_jobs()
+
+    @on(JobsChanged)
+    def jobs_changed(self, message: JobsChanged) -> None:
+        job = message.job
+        is_news, job.told = job.told is not job.state, job.state
+        if is_news and job.state is JobState.RUNNING and not job.quiet:
+            self.log_line(job.started_at, "info", job.title, f"began; same as: {job.command}")
+        if is_news and job.state.over:
+            self._job_ended(job)
+        self._tell_jobs()
+        self.queue_moved()
+
+    def _job_ended(self, job: Job) -> None:
+        for note in job.notes:
+            self.log_line(note.date, note.level, job.title, note.words)
+        hidden = sum(job.counts.values()) - len(job.notes)
+        if hidden > 0 and len(job.notes) >= NOTES_MAX:
+            self.log_line(job.ended_at, "warning", job.title, f"and {hidden:,} more lines like these")
+        if job.crash:
+            self.log_line(job.ended_at, "error", job.title, f"{job.error}\n{job.crash}")
+        self.read_facts()
+        if not job.quiet:
+            level, headline, _ = outcome(job)
+            self.log_line(job.ended_at, LEVEL[level], job.title, headline)
+            if not isinstance(self.screen, MainScreen):  # there the job bar says it, and stays
+                self.notify(headline, severity=SEVERITY[level], timeout=6, markup=False)
+        if job.ended is not None and not self.quitting:
+            job.ended(job)
+
+    def log_line(self, date: int, level: str, about: str, words: str) -> None:
+        self.log_lines.append(LogLine(date, level, about, words))
+        del self.log_lines[:-LOG_MAX]
+
+    def show_problem(self, error: MedbackError, way_out: str = "") -> None:
+        words = f"{error}{'; ' + way_out if way_out else ''}"
+        self.log_line(model.now(), "error", "", words)
+        self.notify(words, severity="error", timeout=8, markup=False)
+
+    def action_stop_job(self) -> None:
+        """Stop the running job, or the one that waits longest."""
+        job = self.queue.running or next(iter(self.queue.waiting), None)
+        if job is not None:
+            self.queue.stop(job)
+
+    def action_copy_command(self) -> None:
+        """Copy the command line of the running job, or of the last one."""
+        job = self.queue.running or self.queue.last
+        if job is not None:
+            self.copy_to_clipboard(job.command)
+            self.notify(f"copied: {job.command}", timeout=3, markup=False)
+
+    def action_dismiss_job(self) -> None:
+        """Take note of how the last job ended."""
+        if self.queue.last is not None:
+            self.dismissed = self.queue.last.number
+            self._tell_jobs()

@@ -1,0 +1,1 @@
+"""How the app looks and listens: themes, keys, settings."""

@@ -1,0 +1,60 @@
+"""Notice which known targets are plugged in, and where. Reads only; meant for a thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from medback_core import disk
+from medback_core.disk import Mount
+from medback_core.model import TARGET_IDENTITY_NAME, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Drives:
+    """What is plugged in now: the places of known targets by row key, and all mounts a person may mean."""
+
+    here: dict[int, bytes] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    looked: bool = True  # False: nobody has looked yet
+
+
+class DriveWatch:
+    """Looks at the drives again and again, reading an identity file only when it changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[tuple[int, int, int, int], str | None]] = {}
+
+    def look(self, targets: Iterable[Target]) -> Drives:
+        """The drives that are here now. Never raises: what can't be read is not here."""
+        mounts = tuple(disk.removable_mounts())
+        by_id: dict[str, Target] = {target.id: target for target in targets}
+        places = [target.path for target in by_id.values() if target.path] + [mount.path for mount in mounts]
+        here: dict[int, bytes] = {}
+        for path in dict.fromkeys(places):
+            target = by_id.get(self._id_at(path) or "")
+            if target is not None:
+                here.setdefault(target.key, path)
+        return Drives(here, mounts)
+
+    def _id_at(self, path: bytes) -> str | None:
+        file = os.path.join(path, TARGET_IDENTITY_NAME)
+        try:
+            status = os.stat(file, follow_symlinks=False)
+        except OSError:
+            self._known.pop(path, None)
+            return None
+        stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+        known = self._known.get(path)
+        if known is None or known[0] != stamp:
+            known = self._known[path] = (stamp, read_target_id(path))
+        return known[1]
+
+
+def read_target_id(path: bytes) -> str | None:
+    """The id of the target at a path; None where there is none or it can't be read."""
+    from medback_core.drives.open import identity_at
+
+    identity = identity_at(path)
+    return identity.id or None if identity is not None else None

@@ -1,0 +1,147 @@
+"""What the header, the sources and the targets screen show, read from the session DB in one go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from medback_core import session as db
+from medback_core.coverage.countable import NOTHING, Rated
+from medback_core.coverage.totals import Holdings, target_holdings
+from medback_core.model import Count, Source, Target
+from medback_core.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Files and bytes by how safe they are: no copy that counts, fewer than wanted, as many as wanted."""
+
+    none: Count = NOTHING
+    below: Count = NOTHING
+    safe: Count = NOTHING
+
+    def __add__(self, other: Shares) -> Shares:
+        return Shares(self.none + other.none, self.below + other.below, self.safe + other.safe)
+
+    @property
+    def total(self) -> Count:
+        return self.none + self.below + self.safe
+
+    @property
+    def unsafe(self) -> Count:
+        return self.none + self.below
+
+
+NO_SHARES = Shares()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """One row of the sources screen."""
+
+    source: Source
+    shares: Shares
+    damaged: int
+    mounted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFacts:
+    """One row of the targets screen. `only`: what would be lost with it."""
+
+    target: Target
+    held: Count
+    claimed: Count
+    only: Count
+
+    @property
+    def whole(self) -> int | None:
+        """How large the drive is for medback: what it may fill at most, or all of it; None while nobody has looked."""
+        total, capacity = self.target.total_bytes, self.target.capacity
+        return total if capacity is None else min(capacity, total or capacity)
+
+    @property
+    def room(self) -> int | None:
+        """How much medback can still put there, as far as is known."""
+        free, capacity = self.target.free_bytes, self.target.capacity
+        if capacity is None:
+            return free
+        left = max(0, capacity - self.held.bytes)
+        return left if free is None else min(free, left)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything the first two screens and the header need."""
+
+    sources: tuple[SourceFacts, ...] = ()
+    targets: tuple[TargetFacts, ...] = ()
+    shares: Shares = NO_SHARES
+    expected: bool = False  # an imported context is in force
+
+    @property
+    def wanted(self) -> int | None:
+        """The number of copies every source wants, None where they differ."""
+        numbers = {row.source.wanted for row in self.sources}
+        return numbers.pop() if len(numbers) == 1 else None
+
+    @property
+    def damaged(self) -> int:
+        """How many files of the sources are damaged."""
+        return sum(row.damaged for row in self.sources)
+
+    def target(self, key: int) -> TargetFacts | None:
+        """The row of a target by its key."""
+        return next((row for row in self.targets if row.target.key == key), None)
+
+
+def is_there(path: bytes) -> bool:
+    """Whether a source's directory is there. Pictures of a made-up shelf replace it, like the clock."""
+    return os.path.isdir(path)
+
+
+def rated_shares(rated: Rated, totals: Mapping[int, Count], wanted: int) -> Shares:
+    """Sort totals by placement into how safe they are."""
+    whole, by_copies, below = rated.summed(totals, wanted)
+    none = by_copies[0] if wanted > 0 else NOTHING
+    return Shares(none, below - none, whole - below)
+
+
+def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]:
+    """Read them all, twice: at once with what would be lost with each drive as it was `before` (that takes most of a
+    second for a million files), then exactly. Looks at the sources' paths too, so never on the event loop."""
+    rated = Rated(session)
+    totals = db.totals_by_source(session)
+    sources = []
+    for source in db.list_sources(session):
+        shares = rated_shares(rated, totals.get(source.key, {}), source.wanted)
+        damaged = db.trouble_below(session, source.key)
+        sources.append(SourceFacts(source, shares, damaged, is_there(source.path)))
+    targets = []
+    for target in db.list_targets(session):
+        held = db.held_by(session, target.key)
+        claimed = db.held_by(session, target.key, claims=True) - held
+        was = before.target(target.key) if before is not None else None
+        targets.append(TargetFacts(target, held, claimed, was.only if was is not None else NOTHING))
+    shares = sum((row.shares for row in sources), Shares())
+    quick = Facts(tuple(sources), tuple(targets), shares, db.has_expected(session))
+    yield quick
+    holdings = target_holdings(session)
+    exact = tuple(replace(row, only=holdings.get(row.target.key, Holdings()).only_copy) for row in targets)
+    if exact != quick.targets:
+        yield replace(quick, targets=exact)
+
+
+def unsafe_with(session: Session, target: int) -> Count:
+    """What would still be below its wanted copies if this target (a key, or one nobody knows yet) got all that lacks
+    one: from the roll-up, in a few milliseconds."""
+    counting = db.counting_keys(session) | {target}
+    unsafe = NOTHING
+    totals = db.totals_by_source(session)
+    for source in db.list_sources(session):
+        for number, count in totals.get(source.key, {}).items():
+            solid = db.placement(session, number).solid & counting
+            if len(solid | {target}) < source.wanted:
+                unsafe += count
+    return unsafe

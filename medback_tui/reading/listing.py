@@ -1,0 +1,138 @@
+"""A place in the tree of sources as the coverage screen sees it: the core's listing, and how one looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from medback_core import session as db
+from medback_core.coverage import tree as browsing
+from medback_core.coverage.countable import NOTHING, Rated, total
+from medback_core.coverage.tree import DirectoryView
+from medback_core.model import Count, Source
+from medback_core.session import PlacementCounts, Session
+from medback_tui.reading.facts import NO_SHARES, Shares, rated_shares
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one is: no source is the top, where the sources are listed."""
+
+    source: int | None = None
+    path: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How one looks at a place; `dead` drives don't count."""
+
+    order: str = "name"
+    filter_text: str = ""
+    unsafe_only: bool = False
+    dead: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What a drive could take of what is not safe in a place, and how much of it would be safe then."""
+
+    takes: Count = NOTHING
+    saves: Count = NOTHING
+
+    def __add__(self, other: Gain) -> Gain:
+        return Gain(self.takes + other.takes, self.saves + other.saves)
+
+    def __sub__(self, other: Gain) -> Gain:
+        return Gain(self.takes - other.takes, self.saves - other.saves)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A place as it is seen. `alive`: how safe it is with no drive dead."""
+
+    place: Place
+    view: View
+    found: browsing.Listing | None = None  # None: there is no such directory any more
+    shares: Shares = NO_SHARES
+    alive: Shares = NO_SHARES
+    gains: Mapping[int, Gain] = field(default_factory=dict)  # by the key of each target that counts
+
+    @property
+    def source(self) -> Source | None:
+        """The source one is in, None at the top."""
+        return self.found.here.source if self.found is not None and self.found.here is not None else None
+
+    @property
+    def count(self) -> int:
+        """How many entries are shown."""
+        return len(self.found.directories) + len(self.found.files) if self.found is not None else 0
+
+    @property
+    def of(self) -> int:
+        """How many entries there are without a filter."""
+        return self.found.directories_total + self.found.files_total if self.found is not None else 0
+
+
+def shares_of(view: DirectoryView) -> Shares:
+    """How safe a directory is."""
+    none = view.by_copies.get(0, Count())
+    return Shares(none, view.unsafe - none, view.count - view.unsafe)
+
+
+def read_listing(session: Session, place: Place, view: View) -> Listing:
+    """Read a place. For a thread: a directory of a million files takes a quarter of a second."""
+    found = browsing.browse(
+        session, place.source, place.path, order=view.order, filter_text=view.filter_text,
+        unsafe_only=view.unsafe_only, dead=view.dead,
+    )  # fmt: skip
+    if found is None:
+        return Listing(place, view)
+    shares = _shares(session, place, view.dead)
+    alive = _shares(session, place, frozenset()) if view.dead else shares
+    if found.here is not None:
+        inside = [(found.here.source, db.totals_of(session, found.here.key))]
+    else:
+        by_source = db.totals_by_source(session)
+        inside = [(each, by_source[each.key]) for each in db.list_sources(session)]
+    return Listing(place, view, found, shares, alive, _gains(session, inside, view.dead))
+
+
+def _gains(
+    session: Session, inside: Iterable[tuple[Source, PlacementCounts]], dead: Collection[int]
+) -> dict[int, Gain]:
+    """What each target that counts could take: all that is not safe but what it holds."""
+    counting = db.counting_keys(session) - frozenset(dead)
+    placements = db.all_placements(session)
+    every, held = Gain(), dict.fromkeys(counting, Gain())
+    for source, totals in inside:
+        for number, count in totals.items():
+            placement = placements[number]
+            missing = source.wanted - placement.copies(counting)
+            if missing > 0:
+                gain = Gain(count, count if missing == 1 else NOTHING)
+                every += gain
+                for target in placement.solid & counting:
+                    held[target] += gain
+    return {target: every - gain for target, gain in held.items()}
+
+
+def _shares(session: Session, place: Place, dead: frozenset[int]) -> Shares:
+    """How safe the whole place is with these drives dead, whatever is filtered out of sight."""
+    rated = Rated(session, dead)
+    whole = Shares()
+    for source in db.list_sources(session):
+        if place.source is not None and source.key != place.source:
+            continue
+        key = db.directory_key(session, source.key, place.path)
+        if key is not None:
+            whole += rated_shares(rated, db.totals_of(session, key), source.wanted)
+    return whole
+
+
+def of_copies(view: DirectoryView) -> tuple[Count, Count, Count]:
+    """Totals by number of copies: none, one, two or more."""
+    return (
+        view.by_copies.get(0, Count()),
+        view.by_copies.get(1, Count()),
+        total(count for copies, count in view.by_copies.items() if copies > 1),
+    )

@@ -1,0 +1,96 @@
+"""The restore plan as the restore screen shows it: made in a thread by the core, again after every change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from medback_core import model
+from medback_core.restoring import plan as plans
+from medback_core.restoring.plan import PlanSummary
+from medback_core.session import Session, list_sources, list_targets
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What to bring back: a source, or what is at and below a path of it."""
+
+    source: str | None = None
+    path: bytes = b""
+
+
+EVERYTHING = Scope()
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the plan is for: what to bring back, where to, which drives (ids) can't be had, which (keys) are here.
+
+    `everything`: as if all of it was lost.
+    """
+
+    scope: Scope = EVERYTHING
+    to: bytes | None = None
+    without: tuple[str, ...] = ()
+    everything: bool = False
+    here: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFacts:
+    """A plan for a wish. `imagined`: nothing is missing, so it says what it would take if all was lost."""
+
+    wish: Wish
+    imagined: bool
+    summary: PlanSummary
+    looking: bool = False  # what is missing is still being looked at
+    differing: int = 0  # nothing is missing, but so many files differ from what should be there
+
+
+def make_plans(
+    session: Session, wish: Wish, stopped: Callable[[], bool], progress: Callable[[model.Progress], None]
+) -> Iterator[PlanFacts]:
+    """The plans for a wish, the last one is the answer; nothing when it was stopped or there is nothing to plan for.
+
+    First, in milliseconds, what it would take if all was lost, which is also the answer when nothing is missing; then
+    what is missing, which means a look at every destination. For a thread.
+    """
+    if not list_sources(session):
+        return
+    imagined = _make(session, wish, True, stopped, progress)
+    if imagined is None:
+        return
+    if wish.everything:
+        yield imagined
+        return
+    yield replace(imagined, looking=True)
+    plan = _make(session, wish, False, stopped, progress)
+    if plan is not None:
+        yield plan if plan.summary.missing.files else replace(imagined, differing=plan.summary.differing)
+
+
+def _make(
+    session: Session,
+    wish: Wish,
+    everything: bool,
+    stopped: Callable[[], bool],
+    progress: Callable[[model.Progress], None],
+) -> PlanFacts | None:
+    without = [target for target in list_targets(session, unknown=True) if target.id in wish.without]
+    events = plans.restore_plan(
+        session,
+        all_of_it=everything,
+        source=wish.scope.source,
+        path=wish.scope.path or None,
+        to=wish.to,
+        without=without,
+        here=wish.here,
+    )
+    for event in events:
+        if stopped():
+            return None
+        if isinstance(event, model.Progress):
+            progress(event)
+        elif isinstance(event, PlanSummary):
+            return PlanFacts(wish, everything, event)
+    return None

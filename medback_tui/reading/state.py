@@ -1,0 +1,88 @@
+"""What all screens share: the session, the facts read from it, the drives that are here, the jobs, the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from textual.app import App
+
+from medback_core.errors import MedbackError, Refused
+from medback_core.session import Session, default_path, open_session
+from medback_tui.jobs.queue import Job, JobQueue
+from medback_tui.look.settings import Settings
+from medback_tui.reading.drives import Drives
+from medback_tui.reading.facts import Facts
+
+Answer = TypeVar("Answer")
+READING_MIB = 4  # of the DB that a connection which only reads for a screen keeps in memory
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of the log screen."""
+
+    date: int
+    level: str  # info, warning, error
+    about: str
+    words: str
+
+
+class SharedApp(App[int]):
+    """The app as its screens see it; `app.MedbackApp` is the one that runs."""
+
+    session_path: Path
+    reader: Session | None  # for reads of a few milliseconds on the event loop
+    facts: Facts | None  # None until they were first read
+    drives: Drives
+    queue: JobQueue
+    settings: Settings
+    log_lines: list[LogLine]
+    quitting: bool  # leaving as soon as the running job has stopped
+    next_drive: int | None  # the target a plan for something missing wants plugged in next
+    dismissed: int  # number of the last ended job a person has taken note of
+
+    def submit(self, job: Job) -> Job:
+        """Queue a job."""
+        return self.queue.submit(job)
+
+    def read_facts(self) -> None:
+        """Read what the screens show again, in a thread."""
+        raise NotImplementedError
+
+    def keep_settings(self, settings: Settings) -> None:
+        """Remember changed settings."""
+        raise NotImplementedError
+
+    def log_line(self, date: int, level: str, about: str, words: str) -> None:
+        """Put a line in the log."""
+        raise NotImplementedError
+
+    def queue_moved(self) -> None:
+        """A job was queued, began or ended."""
+
+    def show_problem(self, error: MedbackError, way_out: str = "") -> None:
+        """Tell of an error that stands in nobody's way any more."""
+        raise NotImplementedError
+
+    def in_session(self, read: Callable[[Session], Answer]) -> Answer | None:
+        """Run a read with a connection of its own: for a thread. None while there is no session DB yet."""
+        try:
+            reader = self.reader
+            if reader is not None and reader.is_current:  # as long as it is open, the DB was looked through
+                session = reader.again()
+            else:
+                session = open_session(self.session_path, create=False, cache_mib=READING_MIB)
+        except Refused as refused:
+            if refused.kind == "no-session":
+                return None
+            raise
+        with session:
+            return read(session)
+
+
+def session_file(path: Path | None) -> Path:
+    """The session DB's place as it is used everywhere."""
+    return (path or default_path()).expanduser().absolute()

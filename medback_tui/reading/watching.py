@@ -1,0 +1,170 @@
+"""The part of the app that reads the session's facts again when something moved, and keeps an eye on the drives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from textual import on, work
+from textual.message import Message
+from textual.worker import get_current_worker
+
+from medback_core import model
+from medback_core.errors import MedbackError
+from medback_core.session import Session, open_session
+from medback_tui.look.words import name, size
+from medback_tui.reading.drives import Drives, DriveWatch
+from medback_tui.reading.facts import Facts, TargetFacts, read_facts
+from medback_tui.reading.state import READING_MIB, SharedApp
+from medback_tui.screens.base import MainScreen
+
+LOOK_EVERY = 2.0  # seconds between two looks at the drives and at the session DB
+
+
+@dataclass
+class FactsRead(Message):
+    """The facts were read again."""
+
+    facts: Facts
+
+
+@dataclass
+class ReaderOpened(Message):
+    """A session DB was opened that was not there before."""
+
+    reader: Session
+
+
+@dataclass
+class DrivesSeen(Message):
+    """Drives came or went."""
+
+    drives: Drives
+
+
+@dataclass
+class SessionMoved(Message):
+    """Somebody wrote to the session DB: a job of ours, or another medback."""
+
+
+class WatchingApp(SharedApp):
+    """Reads in threads; the screens in sight are told."""
+
+    known_before: frozenset[int] = frozenset()  # the targets there were at the last change of the drives
+
+    def open_reader(self) -> None:
+        """Before the first frame, where nobody has opened it."""
+        if self.reader is None and self.session_path.exists():
+            try:
+                self.reader = open_session(self.session_path, create=False, cache_mib=READING_MIB)
+            except MedbackError as error:
+                self.show_problem(error, "name another one with --session-db")
+
+    def _reopen(self) -> None:
+        """In a thread, since it is looked through: open a session DB that is new, or stands in the place of another."""
+        if self.session_path.exists() and (self.reader is None or not self.reader.is_current):
+            self.post_message(ReaderOpened(open_session(self.session_path, create=False, cache_mib=READING_MIB)))
+
+    @on(ReaderOpened)
+    def reader_opened(self, message: ReaderOpened) -> None:
+        before, self.reader = self.reader, message.reader
+        if before is not None:
+            before.close()
+
+    def read_facts(self) -> None:
+        self._read_facts()
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="facts")
+    def _read_facts(self) -> None:
+        worker, before = get_current_worker(), self.facts
+
+        def read(session: Session) -> bool:
+            for facts in read_facts(session, before):
+                if worker.is_cancelled:
+                    break
+                self.post_message(FactsRead(facts))
+            return True
+
+        try:
+            self._reopen()
+            if self.in_session(read) is None:
+                self.post_message(FactsRead(Facts()))
+        except MedbackError as error:
+            self.call_later(self.show_problem, error)
+
+    @on(FactsRead)
+    def facts_read(self, message: FactsRead) -> None:
+        self.facts = message.facts
+        self.tell_screens()
+
+    @work(thread=True, exit_on_error=False, group="drives")
+    def watch_drives(self) -> None:
+        """In a thread for as long as the app runs: look at the drives and at the session DB."""
+        stop = get_current_worker().cancelled_event
+        watch, seen, stamp = DriveWatch(), None, None
+        while not stop.is_set():
+            facts = self.facts
+            drives = watch.look(row.target for row in facts.targets) if facts is not None else None
+            if drives is not None and drives != seen:
+                seen = drives
+                self.post_message(DrivesSeen(drives))
+            now = _stamp(self.session_path)
+            if stamp is not None and now != stamp:
+                self.post_message(SessionMoved())
+            stamp = now
+            end = monotonic() + LOOK_EVERY
+            known = target_keys(facts)
+            while monotonic() < end and target_keys(self.facts) == known and not stop.wait(0.1):
+                pass  # a target nobody has looked for yet is looked for at once
+
+    @on(DrivesSeen)
+    def drives_seen(self, message: DrivesSeen) -> None:
+        before, self.drives = self.drives, message.drives
+        known, self.known_before = self.known_before, target_keys(self.facts)
+        self.tell_screens()
+        for key in message.drives.here.keys() - before.here.keys():
+            row = self.facts.target(key) if self.facts else None
+            if row is not None and key in known:  # not one that just became a target: a person knows it is here
+                offer = self._offer(row)
+                self.notify(f"{name(row.target.name)} is plugged in{offer}", timeout=6, markup=False)
+                self.log_line(model.now(), "info", row.target.name, f"plugged in at {name(message.drives.here[key])}")
+        for key in before.here.keys() - message.drives.here.keys():
+            row = self.facts.target(key) if self.facts else None
+            if row is not None:
+                self.log_line(model.now(), "info", row.target.name, f"gone from {name(before.here[key])}")
+
+    def _offer(self, row: TargetFacts) -> str:
+        """What a person may want of a drive that was just plugged in."""
+        if row.target.key == self.next_drive:
+            return "; the plan waits for it: 4, then Enter restores"
+        if self.facts is not None and self.facts.shares.unsafe.files and row.target.counts and row.room:
+            return f"; {size(self.facts.shares.unsafe.bytes)} are not safe: 2, then b backs up onto it"
+        return ""
+
+    @on(SessionMoved)
+    def session_moved(self) -> None:
+        self.read_facts()
+
+    def tell_screens(self) -> None:
+        """Tell the screen in sight what is new; the others ask when they come back."""
+        for screen in self.screen_stack:
+            if isinstance(screen, MainScreen):
+                screen.told()
+
+
+def target_keys(facts: Facts | None) -> frozenset[int]:
+    """The row keys of all known targets."""
+    return frozenset(row.target.key for row in facts.targets) if facts is not None else frozenset()
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes whenever somebody writes to the session DB."""
+    found: list[int] = []
+    for suffix in ("", "-wal"):
+        try:
+            status = Path(f"{path}{suffix}").stat()
+        except OSError:
+            continue
+        found += [status.st_mtime_ns, status.st_size]
+    return tuple(found)
