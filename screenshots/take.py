@@ -1,7 +1,94 @@
-"""Take the pictures in this directory again: `make screenshots`."""
+"""Take the pictures of the README: a made-up shelf, a fixed clock, one SVG each. `make screenshots`
 
+The pictures are the same on every machine with the same Textual, so that a test can tell when they are stale.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
 import sys
+from pathlib import Path
 
-from medback_tui.screenshots import main
+from textual.pilot import Pilot
 
-sys.exit(main())
+import made_up_shelf
+from medback_core import disk, model
+from medback_tui.app import MedbackApp
+from medback_tui.reading import facts
+from medback_tui.reading.drives import Drives
+
+DIRECTORY = Path(__file__).parent
+SIZES = {"narrow": (80, 24), "wide": (132, 36)}
+# name -> size and the keys that lead there
+PICTURES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "sources": ("narrow", ("1",)),
+    "targets": ("narrow", ("2",)),
+    "coverage": ("narrow", ("3", "enter", "j", "enter", "enter")),
+    "restore": ("narrow", ("4",)),
+    "what-if": ("narrow", ("3", "enter", "w", "space", "enter")),
+    "file": ("wide", ("3", "enter", "j", "enter", "enter", "j", "j", "enter", "j")),
+    "help": ("narrow", ("3", "question_mark")),
+}
+READING = {"facts", "listing", "plan", "pick"}
+
+
+async def _at_rest(pilot: Pilot[int]) -> None:
+    """Wait until nothing is being read and all of it is drawn."""
+    quiet = 0
+    while quiet < 4:
+        await pilot.pause()
+        busy = any(worker.group in READING and not worker.is_finished for worker in pilot.app.workers)
+        quiet = 0 if busy else quiet + 1
+        await asyncio.sleep(0.005)
+
+
+async def _take(session: Path, size: tuple[int, int], keys: tuple[str, ...]) -> str:
+    app = MedbackApp(session, watch=False)
+    async with app.run_test(size=size) as pilot:
+        await _at_rest(pilot)
+        blue = next(row.target for row in app.facts.targets) if app.facts is not None else None
+        if blue is not None and blue.path is not None:
+            app.drives = Drives({blue.key: blue.path})
+            app.tell_screens()
+        for key in keys:
+            await pilot.press(key)
+            await _at_rest(pilot)
+        return re.sub(r"\bterminal-\d+-", "terminal-", app.export_screenshot(title="medback"))
+
+
+def take_all(session: Path) -> dict[str, str]:
+    """Every picture by name, from a session DB that is made at `session`."""
+    for variable in ("NO_COLOR", "TEXTUAL_THEME", "COLORTERM"):
+        os.environ.pop(variable, None)
+    os.environ["TEXTUAL_ANIMATIONS"] = "none"
+    os.environ["TZ"] = "UTC"
+    made_up_shelf.small(session)
+    clock, model.now = model.now, lambda: made_up_shelf.NOW
+    there, facts.is_there = facts.is_there, lambda path: bool(path)
+    try:
+        return {name: asyncio.run(_take(session, SIZES[size], keys)) for name, (size, keys) in PICTURES.items()}
+    finally:
+        model.now, facts.is_there = clock, there
+
+
+def main() -> int:
+    """Write them into `screenshots/` (or the directory named as the only argument)."""
+    directory = Path(sys.argv[1]) if len(sys.argv) > 1 else DIRECTORY
+    with disk.Root(os.fsencode(directory.parent)) as above:
+        above.make_directories(os.fsencode(directory.name))
+    session = directory / ".session.db"
+    with disk.Root(os.fsencode(directory)) as root:
+        try:
+            for name, picture in take_all(session).items():
+                disk.write_whole(root, f"{name}.svg".encode(), picture.encode())
+        finally:
+            for entry, status in list(root.scan(b"")):
+                if entry.startswith(b".session.db") and isinstance(status, os.stat_result):
+                    disk.remove(root, entry, expect=status)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,7 +9,7 @@ from medback_core.model import Count, Target
 from medback_tui.reading.advice import Help, next_step
 from medback_tui.reading.facts import read_facts
 from medback_tui.reading.listing import Place, View, read_listing
-from medback_tui.sample import add_copies, add_files, add_source, add_target
+from made_up_shelf import add_copies, add_files, add_source, add_target
 
 
 def helper(key: int, *, here: bool, room: int) -> Help:

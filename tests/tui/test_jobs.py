@@ -12,7 +12,7 @@ from medback_core.upkeep.rebuild import rebuilt_session
 from medback_core.session import list_sources
 from medback_tui.app import MedbackApp
 from medback_tui.jobs.queue import Job, JobState
-from medback_tui.sample import add_source
+from made_up_shelf import add_source
 from medback_tui.screens.dialogs import Question
 from tui import worlds
 from tui.waiting import jobs_done, press, settle, text_of, until

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from medback_tui import screenshots
+import take
 
 
 def _shown(picture: str) -> list[str]:
@@ -14,8 +14,8 @@ def _shown(picture: str) -> list[str]:
 
 
 def test_the_pictures_are_up_to_date(tmp_path: Path):
-    taken = screenshots.take_all(tmp_path / "s.db")
-    kept = {path.stem: path.read_text("utf-8") for path in screenshots.DIRECTORY.glob("*.svg")}
+    taken = take.take_all(tmp_path / "s.db")
+    kept = {path.stem: path.read_text("utf-8") for path in take.DIRECTORY.glob("*.svg")}
     assert kept.keys() == taken.keys()
     for name, picture in taken.items():
         assert _shown(kept[name]) == _shown(picture), f"{name}.svg is stale: make screenshots"

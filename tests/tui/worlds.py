@@ -8,7 +8,7 @@ from pathlib import Path
 from medback_core import session as db
 from medback_core.model import Trouble
 from medback_core.session import Seen
-from medback_tui.sample import DAY, NOW, add_copies, add_files, add_source, add_target, identity, small
+from made_up_shelf import DAY, NOW, add_copies, add_files, add_source, add_target, identity, small
 
 __all__ = ["NOW", "damaged", "hostile", "large", "small"]
 
