@@ -17,6 +17,7 @@ from textual.content import Content
 from textual.screen import Screen
 
 from medback_core import model
+from medback_core.presenting.units import plural
 from medback_core.session import Session, listed_sources, open_session
 from medback_tui.jobs import operations
 from medback_tui.jobs.queue import JobQueue
@@ -29,7 +30,6 @@ from medback_tui.look.settings import Settings
 from medback_tui.look.settings import default_path as settings_path
 from medback_tui.look.settings import load as load_settings
 from medback_tui.look.settings import save as save_settings
-from medback_tui.look.words import plural
 from medback_tui.reading.drives import Drives
 from medback_tui.reading.facts import Facts
 from medback_tui.reading.state import READING_MIB, LogLine, session_file

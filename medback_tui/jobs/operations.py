@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from medback_core import model
 from medback_core.model import TargetState
+from medback_core.presenting.units import command, name, plural, size
 from medback_core.session import Session
 from medback_tui.jobs.queue import Job
 from medback_tui.jobs.unfinished import resumable
-from medback_tui.look.words import command, name, plural, size
 
 
 def _once(change: Callable[[], object]) -> Iterator[model.Event]:

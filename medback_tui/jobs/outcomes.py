@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from medback_core import model
+from medback_core.presenting.units import files, name, plural, size
 from medback_tui.jobs.queue import Job, JobState
-from medback_tui.look.words import counted, files, name, plural, size
+from medback_tui.look.words import counted
 
 # What gets a person out of a refusal, by its kind. The message itself says what is wrong.
 WAYS_OUT = {

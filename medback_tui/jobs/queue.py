@@ -17,8 +17,8 @@ from textual.worker import Worker, get_current_worker
 
 from medback_core import model
 from medback_core.errors import MedbackError, NeedsAnswer, Refused
+from medback_core.presenting.units import name
 from medback_core.session import Session, open_session
-from medback_tui.look.words import name
 
 if TYPE_CHECKING:
     from textual.app import App

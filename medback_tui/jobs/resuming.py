@@ -9,9 +9,9 @@ from textual.content import Content
 from textual.message import Message
 
 from medback_core import model
+from medback_core.presenting.units import plural
 from medback_tui.jobs.queue import Job, JobState
 from medback_tui.jobs.unfinished import Unfinished, remade
-from medback_tui.look.words import plural
 from medback_tui.reading.state import SharedApp
 from medback_tui.screens.dialogs import Choice, Question
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from medback_core import model
+from medback_core.presenting.units import command, name
 from medback_core.session import Session
 from medback_tui.jobs.operations import name_of_path
 from medback_tui.jobs.queue import Job
 from medback_tui.jobs.unfinished import resumable
-from medback_tui.look.words import command, name
 
 DAY = 86_400
 

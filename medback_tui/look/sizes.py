@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from medback_tui.look.words import name
+from medback_core.presenting.units import name
 
 
 def parse_size(text: str, whole: int | None = None) -> int | None:

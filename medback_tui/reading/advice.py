@@ -6,7 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from medback_core.model import Count, Target
-from medback_tui.look.words import counted, name, size
+from medback_core.presenting.units import name, size
+from medback_tui.look.words import counted
 from medback_tui.reading.facts import Facts
 from medback_tui.reading.listing import Listing
 

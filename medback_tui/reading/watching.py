@@ -12,8 +12,8 @@ from textual.worker import get_current_worker
 
 from medback_core import model
 from medback_core.errors import MedbackError
+from medback_core.presenting.units import name, size
 from medback_core.session import Session, open_session
-from medback_tui.look.words import name, size
 from medback_tui.reading.drives import Drives, DriveWatch
 from medback_tui.reading.facts import Facts, TargetFacts, read_facts
 from medback_tui.reading.state import READING_MIB, SharedApp

@@ -5,9 +5,10 @@ from __future__ import annotations
 from textual.content import Content
 
 from medback_core import model
+from medback_core.presenting.units import files, name, size
 from medback_tui.jobs import operations
 from medback_tui.jobs.queue import Job
-from medback_tui.look.words import counted, files, name, size
+from medback_tui.look.words import counted
 from medback_tui.reading.state import SharedApp
 
 from . import previewing

@@ -20,10 +20,10 @@ from textual.worker import get_current_worker
 
 from medback_core import disk, names
 from medback_core.model import Conflict
+from medback_core.presenting.units import name, plural, size
 from medback_tui.jobs import operations
 from medback_tui.jobs.queue import Job
 from medback_tui.look.keys import shown
-from medback_tui.look.words import name, plural, size
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList

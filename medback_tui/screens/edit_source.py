@@ -7,8 +7,8 @@ import os
 from medback_core import names
 from medback_core.errors import UsageError
 from medback_core.model import Source
+from medback_core.presenting.units import name
 from medback_tui.jobs import operations
-from medback_tui.look.words import name
 from medback_tui.reading.state import SharedApp
 
 from .form import Field, Form, Values

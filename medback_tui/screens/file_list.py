@@ -12,8 +12,8 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from medback_core.presenting.units import name, size
 from medback_tui.look.keys import shown
-from medback_tui.look.words import name, size
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.row_list import RowList
 

@@ -6,10 +6,11 @@ from textual.content import Content
 
 from medback_core import model
 from medback_core.model import Count
+from medback_core.presenting.units import files, name, plural, size
 from medback_tui.jobs import upkeep
 from medback_tui.jobs.queue import Job
 from medback_tui.look.sizes import not_a_size, parse_size
-from medback_tui.look.words import counted, files, name, plural, size
+from medback_tui.look.words import counted
 from medback_tui.reading.state import SharedApp
 
 from .dialogs import Ask, Choice, Question, confirm

@@ -18,10 +18,11 @@ from medback_core import disk
 from medback_core import session as db
 from medback_core.disk import FileSystem
 from medback_core.model import Count
+from medback_core.presenting.units import name, size
 from medback_core.session import Session
 from medback_tui.look.keys import shown
 from medback_tui.look.sizes import not_a_size, parse_size
-from medback_tui.look.words import counted, name, size
+from medback_tui.look.words import counted
 from medback_tui.reading.facts import unsafe_with
 
 from .dialogs import Dialog

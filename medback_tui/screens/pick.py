@@ -15,8 +15,8 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from medback_core import model, names
+from medback_core.presenting.units import name, number, size
 from medback_tui.look.keys import shown, typing
-from medback_tui.look.words import name, number, size
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList

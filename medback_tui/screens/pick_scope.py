@@ -14,8 +14,8 @@ from textual.widgets import Static
 
 from medback_core.coverage import tree as browsing
 from medback_core.coverage.tree import DirectoryView, FileCoverage
+from medback_core.presenting.units import name
 from medback_tui.look.keys import shown
-from medback_tui.look.words import name
 from medback_tui.reading.listing import Place, View, read_listing
 from medback_tui.reading.plan_facts import Scope
 from medback_tui.widgets.coverage_list import CoverageList

@@ -14,8 +14,8 @@ from textual.widgets import Static
 
 from medback_core.disk import Mount
 from medback_core.model import Target
+from medback_core.presenting.units import name, size
 from medback_tui.look.keys import shown
-from medback_tui.look.words import name, size
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.coverage_bar import room_bar
 from medback_tui.widgets.line_list import LineList

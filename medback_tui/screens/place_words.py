@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from textual.content import Content
 
 from medback_core.model import Count
-from medback_tui.look.words import counted, name, number
+from medback_core.presenting.units import name, number
+from medback_tui.look.words import counted
 from medback_tui.reading.facts import Facts
 from medback_tui.reading.listing import Listing
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from textual.content import Content
 
-from medback_tui.look.words import counted, files, name, percent, plural, size
+from medback_core.presenting.units import files, name, percent, plural, size
+from medback_tui.look.words import counted
 from medback_tui.reading.plan_facts import PlanFacts, Wish
 from medback_tui.widgets.curve import curve
 from medback_tui.widgets.plan_list import PlanRow

@@ -14,11 +14,11 @@ from textual.widgets import Static
 
 from medback_core import model
 from medback_core.coverage.countable import NOTHING
+from medback_core.presenting.units import name
 from medback_core.restoring.plan import PlannedStep
 from medback_tui.jobs import operations
 from medback_tui.jobs.queue import Job
 from medback_tui.look.keys import quiet, shown
-from medback_tui.look.words import name
 from medback_tui.reading.facts import Facts
 from medback_tui.reading.plan_facts import EVERYTHING, PlanFacts, Scope, Wish
 from medback_tui.widgets.empty import EmptyState

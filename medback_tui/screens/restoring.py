@@ -9,10 +9,11 @@ from textual.content import Content
 
 from medback_core import names
 from medback_core.model import CONTEXT_NAME, Count, RestoreStatus
+from medback_core.presenting.units import files, name, number
 from medback_core.restoring.plan import PlanSummary
 from medback_tui.jobs import operations
 from medback_tui.jobs.queue import Job
-from medback_tui.look.words import counted, files, name, number
+from medback_tui.look.words import counted
 from medback_tui.reading.plan_facts import Scope
 from medback_tui.reading.state import SharedApp
 

@@ -11,9 +11,10 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from medback_core.presenting.units import age, ago, name, number, percent, plural, size
 from medback_tui.jobs import operations, upkeep
 from medback_tui.look.keys import quiet, shown
-from medback_tui.look.words import age, ago, counted, name, number, percent, plural, size
+from medback_tui.look.words import counted
 from medback_tui.reading.facts import Facts, SourceFacts
 from medback_tui.widgets.columns import Cell, Column, Span
 from medback_tui.widgets.coverage_bar import bar

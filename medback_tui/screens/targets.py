@@ -12,10 +12,11 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from medback_core.model import Target, TargetState
+from medback_core.presenting.units import age, ago, name, number, plural, size
 from medback_tui.jobs import operations
 from medback_tui.look.keys import quiet, shown
 from medback_tui.look.sizes import not_a_size, parse_size
-from medback_tui.look.words import STATES, age, ago, counted, name, number, plural, size
+from medback_tui.look.words import STATES, counted
 from medback_tui.reading.facts import Facts, TargetFacts
 from medback_tui.widgets.columns import Cell, Column, Span
 from medback_tui.widgets.coverage_bar import room_bar

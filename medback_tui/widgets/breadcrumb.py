@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from medback_tui.look.words import ago, name, number
+from medback_core.presenting.units import ago, name, number
 from medback_tui.reading.facts import Facts
 from medback_tui.reading.listing import Listing, Place
 

@@ -10,8 +10,9 @@ from textual.widgets import Static
 from medback_core.coverage import where_is as whereabouts
 from medback_core.coverage.tree import DirectoryView, FileCoverage
 from medback_core.model import Standing
+from medback_core.presenting.units import ago, name, plural, size
 from medback_core.session import Session
-from medback_tui.look.words import ago, counted, name, plural, size
+from medback_tui.look.words import counted
 from medback_tui.reading.advice import next_step
 from medback_tui.reading.facts import Facts
 from medback_tui.reading.listing import Listing, shares_of

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from medback_core.coverage.tree import DirectoryView, FileCoverage
 from medback_core.model import Count
-from medback_tui.look.words import age, name, number, plural, size
+from medback_core.presenting.units import age, name, number, plural, size
 from medback_tui.reading.listing import Listing, Place, View, of_copies, shares_of
 
 from .columns import Cell, Column, Span

@@ -10,10 +10,10 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
+from medback_core.presenting.units import lasting, name, number, percent, plural, short_path, size
 from medback_tui.jobs import queue as jobs
 from medback_tui.jobs.outcomes import outcome
 from medback_tui.jobs.queue import Job, JobQueue, JobState
-from medback_tui.look.words import lasting, name, number, percent, plural, short_path, size
 
 from .columns import Span, fit
 

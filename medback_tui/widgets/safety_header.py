@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from medback_tui.look.words import number, size
+from medback_core.presenting.units import number, size
 from medback_tui.reading.facts import Facts
 
 from .columns import Span

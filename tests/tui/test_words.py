@@ -9,7 +9,7 @@ import pytest
 from medback_core import model
 from medback_core.errors import Refused
 from medback_tui.jobs import operations, upkeep
-from medback_tui.look import words
+from medback_core.presenting import units as words
 from medback_tui.jobs.queue import JobState, note_of
 from medback_tui.jobs.outcomes import outcome
 from medback_tui.look.sizes import not_a_size, parse_size

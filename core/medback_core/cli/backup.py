@@ -8,13 +8,14 @@ import click
 
 from medback_core import names
 from medback_core.model import BackupSummary, Count, DiscoverSummary
+from medback_core.presenting.units import counted, plural, size
+from medback_core.presenting.units import name as shown
 
 from .commands import command
 from .options import PATH, SIZE, SIZE_HELP, Size
 from .running import LISTED, Run
 from .safety import say_what_is_unsafe
 from .targets import plugged_in, target_json
-from .words import counted, plural, shown, size
 
 if TYPE_CHECKING:
     from medback_core.session import Session

@@ -9,12 +9,13 @@ import click
 from medback_core import names
 from medback_core.errors import Refused
 from medback_core.model import Count, Target, iso_date
+from medback_core.presenting.units import ago, counted, plural, size
+from medback_core.presenting.units import name as shown
 
 from .commands import command
 from .options import DIRECTORY, PATH
 from .outcome import count_json
 from .running import LISTED, Run
-from .words import ago, counted, plural, shown, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

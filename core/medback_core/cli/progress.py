@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from medback_core.model import Progress
-
-from .words import lasting, shown, size
+from medback_core.presenting.units import lasting, size
+from medback_core.presenting.units import name as shown
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Sequence
 
 from medback_core.model import Conflict, DamageFound, Excluded, Skipped, Unrepairable
+from medback_core.presenting.units import name as shown
+from medback_core.presenting.units import plural
 
 from .outcome import SKIPPED, Outcome
 from .running import LISTED, Run
-from .words import plural, shown
 
 Entry = Skipped | Excluded | DamageFound | Unrepairable | Conflict
 

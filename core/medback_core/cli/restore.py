@@ -10,6 +10,8 @@ import click
 from medback_core import names
 from medback_core.errors import Refused
 from medback_core.model import ContextSummary, Count, Event, NextTarget, RestoreStatus, RestoreSummary
+from medback_core.presenting.units import counted, plural, size
+from medback_core.presenting.units import name as shown
 
 from .commands import command
 from .options import DIRECTORY, PATH
@@ -17,7 +19,6 @@ from .outcome import count_json, entry_json
 from .plans import BELOW, SOURCE, scope_words
 from .running import Run
 from .targets import plugged_in, target_json
-from .words import counted, plural, shown, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from medback_core.model import Count
+from medback_core.presenting.units import counted
 
 from .running import Run
-from .words import counted
 
 if TYPE_CHECKING:
     from medback_core.session import Session

@@ -11,13 +11,14 @@ import click
 from medback_core import names
 from medback_core.errors import Refused, UsageError
 from medback_core.model import ScanSummary, Source, iso_date
+from medback_core.presenting.units import ago, plural, size
+from medback_core.presenting.units import name as shown
 
 from .commands import command
 from .options import DIRECTORY
 from .running import Run
 from .safety import say_what_is_unsafe
 from .targets import target_json
-from .words import ago, plural, shown, size
 
 if TYPE_CHECKING:
     from medback_core.session import Session

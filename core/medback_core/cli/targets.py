@@ -10,12 +10,13 @@ import click
 from medback_core import names
 from medback_core.errors import UsageError
 from medback_core.model import Target, TargetState, iso_date
+from medback_core.presenting.units import ago, size
+from medback_core.presenting.units import name as shown
 
 from .commands import command
 from .options import SIZE, Size
 from .running import Run
 from .safety import say_what_is_unsafe
-from .words import ago, shown, size
 
 if TYPE_CHECKING:
     from medback_core.session import Session

@@ -9,13 +9,14 @@ import click
 from medback_core import names
 from medback_core.errors import NeedsAnswer, UsageError
 from medback_core.model import Count, ProveSummary, ReclaimSummary, RepairSummary, VerifySummary
+from medback_core.presenting.units import counted, plural, size
+from medback_core.presenting.units import name as shown
 
 from .commands import command
 from .options import DURATION, PATH, SIZE, SIZE_HELP, Size
 from .outcome import DAMAGED, entry_json
 from .running import LISTED, Run
 from .targets import target_json
-from .words import counted, plural, shown, size
 
 
 @command("verify")

@@ -15,6 +15,7 @@ from medback_core.coverage.totals import coverage
 from medback_core.demo.world import SESSION_NAME, DemoTarget, DemoWorld, is_demo, open_place, write_world
 from medback_core.drives.open import open_drive, set_target
 from medback_core.model import BackupSummary, Count, Event, RestoreSummary, ScanSummary, Summary, TargetState, Warned
+from medback_core.presenting.units import counted, size
 from medback_core.restoring.plan import PlanSummary, restore_plan, what_if
 from medback_core.restoring.restore import restore
 from medback_core.scanning.sources import add_source, update
@@ -65,7 +66,7 @@ def _build(directory: Path) -> Generator[str | Event, None, DemoWorld]:
                 yield f"$ medback add-src {_shown(path)}"
                 scan = yield from _follow(add_source(session, path), ScanSummary)
                 yield (
-                    f"  {names.display_name(scan.source.alias)}: {scan.files:,} files, {_size(scan.bytes)}, "
+                    f"  {names.display_name(scan.source.alias)}: {scan.files:,} files, {size(scan.bytes)}, "
                     f"each hashed once, a .medback.xml in each of {scan.directories:,} directories"
                 )
             for target in world.targets:
@@ -73,7 +74,7 @@ def _build(directory: Path) -> Generator[str | Event, None, DemoWorld]:
                     session, target.path, write=True, create=True, label=target.label, capacity=target.capacity
                 ):
                     pass  # being opened makes it a target
-            yield f"Three drives of {_size(world.targets[0].capacity)}. (Here they are directories on one disk.)"
+            yield f"Three drives of {size(world.targets[0].capacity)}. (Here they are directories on one disk.)"
             yield from _back_up(session, world.targets[0])
         return world
 
@@ -104,7 +105,7 @@ def _life_goes_on(session: Session, root: disk.Root) -> Story:
     for scan in scans:
         yield (
             f"  {names.display_name(scan.source.alias)}: {scan.added} added, {scan.changed} changed, "
-            f"{scan.moved} moved, {scan.removed} removed; {_size(scan.hashed_bytes)} read"
+            f"{scan.moved} moved, {scan.removed} removed; {size(scan.hashed_bytes)} read"
         )
 
 
@@ -118,8 +119,8 @@ def _a_drive_dies(session: Session, root: disk.Root, world: DemoWorld) -> Story:
     first = world.targets[0]
     loss = what_if(session, [find_target(session, first.label)])
     yield f"$ medback what-if '{first.label}'"
-    lost = _count(loss.lost) if loss.lost.files else "nothing"
-    yield f"  {lost} would be lost, {_count(loss.weakened)} would have a copy less than wanted"
+    lost = counted(loss.lost) if loss.lost.files else "nothing"
+    yield f"  {lost} would be lost, {counted(loss.weakened)} would have a copy less than wanted"
     rel = os.path.relpath(first.path, root.path)
     disk.move(root, rel, b"bottom-of-the-sea")
     yield f"{first.label} falls into the sea."
@@ -171,9 +172,9 @@ def _back_up(session: Session, target: DemoTarget, limit: int | None = None) -> 
     yield f"$ medback target {_shown(target.path)} --no-fill" + (f" --limit {limit}" if limit else "")
     done = yield from _follow(back_up(session, target.path, limit=limit, fill=False), BackupSummary)
     yield (
-        f"  {target.label}: {_count(Count(done.copied, done.copied_bytes))} copied and read back equal"
+        f"  {target.label}: {counted(Count(done.copied, done.copied_bytes))} copied and read back equal"
         + (f", {done.already_there:,} already there" if done.already_there else "")
-        + (f"; {_count(Count(done.remaining, done.remaining_bytes))} still need a drive" if done.remaining else "")
+        + (f"; {counted(Count(done.remaining, done.remaining_bytes))} still need a drive" if done.remaining else "")
         + ("; nothing is left to do" if not done.remaining else "")
     )
 
@@ -182,7 +183,7 @@ def _stats(session: Session) -> Iterator[str]:
     found = coverage(session)
     yield "$ medback stats"
     parts = [
-        f"{copies} cop{'y' if copies == 1 else 'ies'}: {_count(count)}"
+        f"{copies} cop{'y' if copies == 1 else 'ies'}: {counted(count)}"
         for copies, count in sorted(found.by_copies.items())
         if count.files
     ]
@@ -193,10 +194,10 @@ def _plan(session: Session, words: list[str], *, all_of_it: bool) -> Generator[s
     yield " ".join(["$ medback plan", *words])
     plan = yield from _follow(restore_plan(session, all_of_it=all_of_it), PlanSummary)
     for number, step in enumerate(plan.steps, 1):
-        left = f"{_count(step.remaining)} still missing" if step.remaining.files else "nothing missing any more"
-        yield f"  {number}. plug in {step.target.name}: brings {_count(step.brings)}, then {left}"
+        left = f"{counted(step.remaining)} still missing" if step.remaining.files else "nothing missing any more"
+        yield f"  {number}. plug in {step.target.name}: brings {counted(step.brings)}, then {left}"
     if plan.unreachable.files:
-        yield f"  {_count(plan.unreachable)} are on no drive"
+        yield f"  {counted(plan.unreachable)} are on no drive"
     return plan
 
 
@@ -204,7 +205,7 @@ def _restore(session: Session, word: str, to: bytes | None) -> Story:
     yield f"$ medback restore '{word}'" + (f" --to {_shown(to)}" if to is not None else "")
     done = yield from _follow(restore(session, word, to=to), RestoreSummary)
     yield (
-        f"  {_count(Count(done.restored, done.restored_bytes))} restored, {done.already_right:,} already right, "
+        f"  {counted(Count(done.restored, done.restored_bytes))} restored, {done.already_right:,} already right, "
         f"{done.missing:,} still missing"
     )
 
@@ -225,7 +226,7 @@ def _compared(root: disk.Root, pairs: list[tuple[bytes, bytes]]) -> Iterator[str
     checked = DemoChecked(not differing, files, size, tuple(differing))
     places = " and ".join(_shown(copy) for _, copy in pairs)
     if checked.equal:
-        yield f"Compared: all {_count(Count(files, size))} in {places} equal the original, byte for byte."
+        yield f"Compared: all {counted(Count(files, size))} in {places} equal the original, byte for byte."
     else:
         yield f"Compared: {len(differing)} of {files} in {places} DIFFER: " + ", ".join(map(_shown, differing[:10]))
     yield checked
@@ -284,13 +285,3 @@ def _remove_tree(root: disk.Root, rel: bytes) -> None:
 
 def _shown(path: bytes) -> str:
     return names.display_name(path)
-
-
-def _size(count: int) -> str:
-    if count < 1000:
-        return f"{count} B"
-    return f"{count / (1 << 20):.1f} MiB" if count >= 1 << 20 else f"{count / 1024:.1f} KiB"
-
-
-def _count(count: Count) -> str:
-    return f"{count.files:,} file{'' if count.files == 1 else 's'} ({_size(count.bytes)})"
