@@ -15,7 +15,12 @@ from pathlib import Path
 import pytest
 
 from cli.shell import Shell
+from medback_core.backing_up.back_up import back_up
 from medback_core.demo import story as demo_operation
+from medback_core.drives.open import set_target
+from medback_core.errors import UsageError
+from medback_core.scanning.sources import change_source
+from medback_core.session import open_session
 from medback_core.cli import running
 from medback_core.cli.outcome import Outcome
 from worlds import tree, write_tree
@@ -146,6 +151,11 @@ USAGE = [
     "verify t1 --older-than soon", "stats --depth -1", "set-source photos", "set-target Blue", "reclaim Blue",
     "restore Blue --conflict ask", "set-target Blue --state dead", "add-src photos --copies 0", "sources --unknown",
     "add-restore-context ctx.xml --map nothing", "update --workers 0", "tui",
+    # numbers nothing can hold
+    "target t1 --capacity 99999999999P", "target t1 --reserve 8192P", "target t1 --limit 9223372036854775808",
+    "set-target Blue --capacity 99999999999P", f"set-target Blue --capacity {'9' * 400}", "verify t1 --max-bytes 8192P",
+    f"verify t1 --older-than {'9' * 400}y", "verify t1 --older-than 999999999999999999999d",
+    "add-src photos --copies 99999999999999999999", "set-source photos --copies 100", f"stats --depth {'9' * 30}",
 ]  # fmt: skip
 
 
@@ -153,6 +163,22 @@ USAGE = [
 def test_a_wrong_command_line_is_usage(backed_up: Shell, line: str) -> None:
     code, found = backed_up.json(*line.split())
     assert (code, found["error"]["kind"]) == (2, "usage")
+
+
+def test_a_number_nothing_can_hold_is_refused_before_anything_is_written(backed_up: Shell) -> None:
+    identity = backed_up.where / "t1/.medback-target.xml"
+    before = identity.read_bytes()
+    with open_session(backed_up.session) as session:
+        for steps in (
+            lambda: list(back_up(session, os.fsencode(backed_up.where / "t1"), capacity=2**63)),
+            lambda: set_target(session, "Blue", capacity=2**63),
+            lambda: set_target(session, "Blue", capacity=-1),
+            lambda: change_source(session, "photos", copies=2**63),
+        ):
+            with pytest.raises(UsageError):
+                steps()
+    assert identity.read_bytes() == before
+    assert {target["capacity"] for target in backed_up.json("targets")[1]["targets"]} == {None}
 
 
 # The command line -> the kind of refusal, and words that name the thing or the way out.

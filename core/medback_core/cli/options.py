@@ -16,7 +16,9 @@ from medback_core.errors import Refused
 SIZE_HELP = "SIZE is bytes, 500M or 2GiB (powers of 1024), 500MB (powers of 1000), or 10% of the drive."
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:(%)|([kmgtp]?)(i?b)?)\s*", re.IGNORECASE)
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhdwy])\s*", re.IGNORECASE)
+_MOST = 2**63 - 1  # what the session DB and the sidecars can hold
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
+_OLDEST = 1000 * _SECONDS["y"]
 
 
 @dataclass(slots=True)
@@ -69,7 +71,10 @@ class SizeType(click.ParamType):
             return Size(amount, of_drive=True)
         # What dd, rsync and du users expect: M and MiB are powers of 1024, MB is what drives are sold by.
         base = 1000 if (match[4] or "").lower() == "b" else 1024
-        return Size(amount * base ** " kmgtp".index((match[3] or " ").lower()))
+        size = Size(amount * base ** " kmgtp".index((match[3] or " ").lower()))
+        if size.amount > _MOST:
+            self.fail(f"{value!r} is larger than any drive", param, ctx)
+        return size
 
 
 class DurationType(click.ParamType):
@@ -83,7 +88,10 @@ class DurationType(click.ParamType):
         match = _DURATION.fullmatch(value)
         if match is None:
             self.fail(f"{value!r} is no duration; write 90d, 12h or 3w", param, ctx)
-        return int(float(match[1]) * _SECONDS[match[2].lower()])
+        seconds = float(match[1]) * _SECONDS[match[2].lower()]
+        if seconds > _OLDEST:
+            self.fail(f"{value!r} is longer than a thousand years", param, ctx)
+        return int(seconds)
 
 
 class NameType(click.ParamType):

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from medback_core import disk, model, names
 from medback_core.drives.drive import Drive, family_ids, identity_at, read_identity, write_identity
-from medback_core.errors import NeedsAnswer, Refused
+from medback_core.errors import NeedsAnswer, Refused, UsageError
 from medback_core.model import Target, TargetState
 from medback_core.session import (
     Session,
@@ -27,6 +27,7 @@ from medback_core.session import (
     targets_at,
 )
 from medback_core.sidecar import TargetIdentity
+from medback_core.sidecar.values import NUMBER_MAX
 from medback_core.sources.sidecars import flush_sources
 
 
@@ -85,9 +86,10 @@ def open_drive(
 
     `write` false never writes there; a drive that is no target can then be read too (its `identity.id` is empty), and
     with `as_it_is` a clone (it is `doubtful`). `create` makes a target of what is none; `yes` does so too, but never
-    answers a drive that seems not plugged in or a clone (`new_id`, `same_drive` do). Raises Refused, NeedsAnswer;
-    nothing is changed then.
+    answers a drive that seems not plugged in or a clone (`new_id`, `same_drive` do). Raises Refused, NeedsAnswer,
+    UsageError; nothing is changed then.
     """
+    _check_capacity(capacity)
     with _open_root(path) as root, disk.lock_drive(root):
         filesystem = disk.describe(root.path)
         if write:
@@ -112,6 +114,11 @@ def open_drive(
         finally:
             if drive.target.key >= 0 and not drive.doubtful:
                 note_used(session, drive.target.key, free=root.free_bytes())
+
+
+def _check_capacity(capacity: int | None) -> None:
+    if capacity is not None and not 0 <= capacity <= NUMBER_MAX:
+        raise UsageError(f"a capacity is a number of bytes from 0 to {NUMBER_MAX}")
 
 
 def _take_up(drive: Drive, label: str | None, capacity: int | None) -> None:
@@ -339,7 +346,8 @@ def set_target(
     capacity: int | None = None,
 ) -> Target:
     """Change what people say of a target; kept in the DB, in every mounted source's metadata, and on the drive itself
-    when it is plugged in and can be written."""
+    when it is plugged in and can be written. Raises Refused, UsageError; nothing is changed then."""
+    _check_capacity(capacity)
     with disk.lock_session(os.fsencode(session.path)):
         target, path = resolve_target(session, word)
         if target is None:

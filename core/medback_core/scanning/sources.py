@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from medback_core import disk, names
 from medback_core import session as db
+from medback_core.context.records import WANTED_MAX
 from medback_core.errors import Refused, UsageError
 from medback_core.model import (
     TARGET_IDENTITY_NAME,
@@ -275,8 +276,8 @@ def _check(alias: str | None, copies: int | None, excludes: Collection[str]) -> 
             reason = f"it is longer than {_ALIAS_MAX} bytes"
         if reason is not None:
             raise UsageError(f"“{names.display_name(alias)}” can't be an alias: {reason}")
-    if copies is not None and copies < 1:
-        raise UsageError("a source wants at least one copy")
+    if copies is not None and not 1 <= copies <= WANTED_MAX:
+        raise UsageError(f"a source wants from 1 to {WANTED_MAX:,} copies")
     Patterns(excludes)
 
 
