@@ -14,6 +14,7 @@ from medback_core.backing_up.discover import discover
 from medback_core.errors import Refused
 from medback_core.model import DamageFound, FileDone, Progress, TargetState, Warned
 from medback_core.upkeep.prove import prove
+from medback_core.upkeep.rebuild import rebuild
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
@@ -426,3 +427,31 @@ def test_older_versions_take_of_the_capacity_after_a_lost_session_too(tmp_path: 
         write_tree(tmp_path / "photos", {"b": 900})
         found = back(other, tmp_path / "t1").summary
         assert (found.copied, found.full) == (0, True)
+
+
+@pytest.mark.parametrize("taken_from", [None, "t1"])
+def test_after_a_rebuild_a_copy_on_a_plugged_in_drive_is_good_for_a_repair(
+    world: tuple[Session, Path], taken_from: str | None
+) -> None:
+    session, tmp = world
+    good = (tmp / "photos/a.txt").read_bytes()
+    rot(tmp / "photos/a.txt")
+    session.close()
+    for file in tmp.glob("session.db*"):
+        file.unlink()
+    with new_session(tmp) as again:
+        run(rebuild(again, [os.fsencode(tmp / "photos")]))
+        assert run(verify(again, os.fsencode(tmp / "photos"))).summary.damaged == 1
+        ran = run(repair(again, os.fsencode(tmp / "photos"), from_target=taken_from and str(tmp / taken_from)))
+        assert ran.summary.repaired == 1, ran
+    assert (tmp / "photos/a.txt").read_bytes() == good
+
+
+def test_a_drive_mounted_elsewhere_since_a_rebuild_is_good_for_a_repair(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    good = (tmp / "photos/a.txt").read_bytes()
+    rot(tmp / "photos/a.txt")
+    run(verify(session, os.fsencode(tmp / "photos")))
+    (tmp / "t1").rename(tmp / "elsewhere")
+    assert run(repair(session, os.fsencode(tmp / "photos"), from_target=str(tmp / "elsewhere"))).summary.repaired == 1
+    assert (tmp / "photos/a.txt").read_bytes() == good

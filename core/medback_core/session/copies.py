@@ -225,6 +225,14 @@ def copy_on(session: Session, identity: int, target: int) -> Copy | None:
     return _copy(row) if row else None
 
 
+def has_unplaced(session: Session, target: int) -> bool:
+    """Whether the target is said to hold a copy of which it is not known where it lies there."""
+    row = session.db.execute(
+        "SELECT EXISTS (SELECT 1 FROM copy WHERE target_id = ? AND standing > 0 AND path IS NULL)", (target,)
+    ).fetchone()
+    return bool(row[0])
+
+
 def copies_where(session: Session, condition: str, values: Sequence[object]) -> Iterator[tuple[Identity, Copy]]:
     """Every copy `c` of an identity `i` that meets a condition (which may end in an ORDER BY), with that identity. Do
     not write through this session while iterating."""

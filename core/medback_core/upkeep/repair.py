@@ -14,7 +14,7 @@ from medback_core.drives.check import look_at
 from medback_core.drives.matching import same_time
 from medback_core.drives.open import Drive, find_drive, open_drive, resolve_target
 from medback_core.drives.sidecars import Recorder
-from medback_core.errors import Refused
+from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import (
     Event,
     Identity,
@@ -40,6 +40,7 @@ from medback_core.session import (
     identity_key,
     join,
     list_sources,
+    list_targets,
     mark_trouble,
     paths_of_identity,
     put_file,
@@ -48,6 +49,7 @@ from medback_core.session import (
     target_by_key,
     troubled,
 )
+from medback_core.session.copies import has_unplaced
 from medback_core.sidecar import FileRecord, Trust
 from medback_core.sources.sidecars import flush_sources
 
@@ -69,16 +71,18 @@ def repair(session: Session, path: bytes, *, from_target: str | None = None, dry
     """
     with ExitStack() as stack:
         stack.enter_context(disk.lock_session(os.fsencode(session.path)))
-        only = resolve_target(session, from_target)[0] if from_target is not None else None
+        only, only_at = resolve_target(session, from_target) if from_target is not None else (None, None)
         if from_target is not None and only is None:
             raise Refused("no-such-target", f"{names.display_name(from_target)} is no target of this session")
         source = next((s for s in list_sources(session) if os.path.realpath(s.path) == os.path.realpath(path)), None)
         if source is not None:
+            yield from _look_for_places(session, only, only_at)
             steps = _repair_source(session, source, only, dry_run)
         else:
             drive = stack.enter_context(open_drive(session, path, write=not dry_run))
             if not drive.identity.id:
                 raise Refused("not-a-target", f"{names.display_name(path)} is neither a source nor a target")
+            yield from _look_for_places(session, only, only_at, but=drive.target)
             steps = _repair_target(session, drive, only, dry_run)
         repaired = unrepairable = 0
         for event in steps:
@@ -88,6 +92,24 @@ def repair(session: Session, path: bytes, *, from_target: str | None = None, dry
         if not dry_run:
             yield from flush_sources(session)
         yield RepairSummary(repaired, unrepairable)
+
+
+def _look_for_places(
+    session: Session, only: Target | None, only_at: bytes | None, *, but: Target | None = None
+) -> Iterator[Event]:
+    """Look at the plugged-in targets of which it is not known where their copies lie: the session was built anew since
+    they were last seen, or they are mounted elsewhere now."""
+    for target in list_targets(session) if only is None else [only]:
+        if but is not None and target.key == but.key:
+            continue
+        where = find_drive(session, target) if only_at is None else only_at
+        if where is None or not (has_unplaced(session, target.key) or where != target.path):
+            continue
+        try:
+            with open_drive(session, where, write=False) as drive:
+                yield from look_at(session, drive)
+        except (Refused, NeedsAnswer) as refusal:
+            yield Warned(f"{names.display_name(target.name)} could not be looked at: {refusal}")
 
 
 # --- a source ------------------------------------------------------------------------------------------------------
