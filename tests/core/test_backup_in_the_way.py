@@ -13,6 +13,7 @@ import pytest
 
 from medback_core import disk
 from medback_core.upkeep import reclaim as reclaiming
+from medback_core.backing_up import back_up as backing_up
 from medback_core.backing_up.back_up import back_up
 from medback_core.backing_up.discover import discover
 from medback_core.model import Excluded, FileDone, Skipped, Warned
@@ -135,3 +136,22 @@ def test_what_only_the_superuser_may_read_on_a_file_system_is_no_failure(world, 
         assert os.fsencode(tmp / "t/lost+found") in excluded
         assert {event.path for event in ran.of(Skipped)} <= {os.fsencode(tmp / "photos/a/lost+found")}
     assert {event.path for event in rescan(session).of(Excluded)} == {os.fsencode(tmp / "photos/lost+found")}
+
+
+def test_a_context_that_could_not_be_written_is_told_as_a_failure(world, monkeypatch: pytest.MonkeyPatch):
+    session, tmp = world
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backing_up, "write_contexts", full)
+        ran = back(session, tmp / "t1")
+    assert [(event.path, event.reason) for event in ran.of(Skipped)] == [
+        (
+            os.fsencode(tmp / "t1/.medback-context.xml"),
+            "the restore context could not be written: No space left on device",
+        )
+    ]
+    assert ran.summary.copied and not (tmp / "t1/.medback-context.xml").exists()
+    assert not back(session, tmp / "t1").of(Skipped) and (tmp / "t1/.medback-context.xml").exists()

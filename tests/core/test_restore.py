@@ -975,3 +975,24 @@ def test_the_date_in_names_is_the_models(world, monkeypatch):
     (tmp / "photos/a.txt").write_bytes(b"mine")
     bring_back(session, tmp / "t1", conflict="rename")
     assert (tmp / "photos/a (medback 20270115-080000).txt").exists()
+
+
+@pytest.mark.parametrize("way", ["cannot be made", "is a file"])
+def test_a_source_whose_place_cant_be_had_stops_no_other(world, way: str):
+    session, tmp = world
+    write_tree(tmp / "far/music", {"song": 50})
+    add(session, tmp / "far/music")
+    back(session, tmp / "t1")
+    before = tree(tmp / "far/music")
+    for place in ("photos", "far"):
+        shutil.rmtree(tmp / place)
+    (tmp / "photos").write_text("in the way")
+    if way == "cannot be made":
+        session.db.execute("UPDATE source SET path = ? WHERE alias = 'photos'", (os.fsencode(tmp / "photos/deep"),))
+    ran = bring_back(session, tmp / "t1")
+    assert [event.alias for event in ran.of(SourceRefused)] == ["photos"]
+    assert (ran.summary.restored, ran.summary.missing) == (1, len(FILES))
+    assert tree(tmp / "far/music") == before
+    assert (tmp / "photos").read_text() == "in the way"
+    with pytest.raises(Refused):
+        bring_back(session, tmp / "t1", source="photos")

@@ -23,6 +23,7 @@ from medback_core.drives.open import Drive, open_drive, write_identity
 from medback_core.drives.room import room_on
 from medback_core.errors import Refused
 from medback_core.model import (
+    CONTEXT_NAME,
     BackupSummary,
     Count,
     DamageFound,
@@ -338,7 +339,9 @@ class _Run:
             write_identity(self.session, self.drive)
             write_contexts(self.session, self.drive)
         except (OSError, Refused) as error:
-            yield Warned(f"the restore context could not be written to the drive: {error}")
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            where = os.path.join(self.drive.root.path, CONTEXT_NAME)
+            yield Skipped(where, f"the restore context could not be written: {reason}")
 
     def summary(self, would_copy: tuple[bytes, ...] | None = None) -> BackupSummary:
         """What was done; with `would_copy`, what the chosen candidates would make of it."""

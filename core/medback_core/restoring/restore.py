@@ -48,6 +48,7 @@ from medback_core.session.lacking import (
     begin_lacking,
     drop_hint,
     expect_lacking,
+    give_up_source,
     has_unhinted,
     lacking_by_placement,
     lacking_count,
@@ -101,7 +102,9 @@ def restore(
             drive = stack.enter_context(open_drive(session, where, write=False, as_it_is=True))
             yield from (Warned(note) for note in drive.notes)
             run = _Run(session, drive, conflict, deleted, dry_run)
-            for destination in destinations(session, source=source, to=to):
+            goals = destinations(session, source=source, to=to)
+            run.alone = len(goals) == 1
+            for destination in goals:
                 yield from run.add(destination, stack)
             for destination in run.destinations.values():
                 yield from run.look(destination, only)
@@ -144,6 +147,8 @@ class _Run:
         self.putting: Putting | None = None
         self.next: NextTarget | None = None
         self.missing = Count()
+        self.alone = False  # only one source is restored
+        self.left_out: set[int] = set()  # sources whose place can't be had
         self._beside: tuple[bytes, list[bytes]] | None = None
         self.target = drive.target.key if drive.identity.id and not drive.doubtful and not dry_run else None
         begin_lacking(session)
@@ -155,7 +160,10 @@ class _Run:
         self._refuse_overlap(destination.directory)
         root = self.roots.get(destination.directory)
         if root is None:
-            root = open_root(destination.directory)
+            try:
+                root = open_root(destination.directory)
+            except Refused as refusal:
+                yield self._left_out(destination, refusal)
             if root is not None:
                 stack.enter_context(root)
                 stack.enter_context(disk.lock_drive(root))
@@ -177,6 +185,13 @@ class _Run:
                     f"{names.display_name(destination.source.alias)} was last scanned"
                 )
         self.destinations[destination.source.key] = destination
+
+    def _left_out(self, destination: Destination, refusal: Refused) -> SourceRefused:
+        """Go on without a source whose place can't be had; raises the refusal where there is no other source."""
+        if not destination.own or self.alone:
+            raise refusal
+        self.left_out.add(destination.source.key)
+        return SourceRefused(destination.source.alias, refusal.kind, str(refusal))
 
     def _refuse_overlap(self, directory: bytes) -> None:
         there, drive = os.path.realpath(directory), os.path.realpath(self.drive.root.path)
@@ -218,6 +233,8 @@ class _Run:
         self._clean(destination, lacking)
         put_lacking(self.session, lacking)
         self._note_right(destination, right)
+        if destination.source.key in self.left_out:
+            give_up_source(self.session, destination.source.key)
 
     def _clean(self, destination: Destination, lacking: Sequence[tuple[int, int, bytes, int, int, bool]]) -> None:
         """Take away what a restore that was killed left where files are lacking: elsewhere than in a source, nobody
@@ -333,10 +350,17 @@ class _Run:
         if not lacking_count(self.session).files:
             return
         for destination in self.destinations.values():
+            if destination.source.key in self.left_out:
+                continue
             root = self.roots.get(destination.directory)
             if root is None:
-                root = stack.enter_context(make_root(destination.directory))
-                stack.enter_context(disk.lock_drive(root))
+                try:
+                    root = stack.enter_context(make_root(destination.directory))
+                    stack.enter_context(disk.lock_drive(root))
+                except Refused as refusal:
+                    yield self._left_out(destination, refusal)
+                    give_up_source(self.session, destination.source.key)
+                    continue
                 self.roots[destination.directory] = root
                 yield Warned(f"{names.display_name(destination.directory)} was not there and is made anew")
             if not destination.own:

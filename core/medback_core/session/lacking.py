@@ -198,6 +198,11 @@ def mark_lacking(session: Session, rows: Iterable[int], *, in_place: bool) -> No
     session.db.executemany("UPDATE temp.lacking SET done = ? WHERE id = ?", ((done, row) for row in rows))
 
 
+def give_up_source(session: Session, source: int) -> None:
+    """Nothing lacking of this source can be put in place in this run."""
+    session.db.execute(f"UPDATE temp.lacking SET done = {_GIVEN_UP} WHERE source_id = ? AND NOT done", (source,))
+
+
 def guess_by_size(session: Session, least: int) -> None:
     """Hints for files (of `least` bytes and more) nobody speaks for, where only one of that size is on the drive and
     only one content of that size is lacking: copying it tells what it is, and reads it but once."""

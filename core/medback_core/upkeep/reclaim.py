@@ -15,6 +15,7 @@ from medback_core.drives.open import Drive, open_drive, resolve_target
 from medback_core.drives.sidecars import Recorder
 from medback_core.errors import Refused
 from medback_core.model import (
+    CONTEXT_NAME,
     OLD_DIRECTORY,
     Event,
     FileDone,
@@ -119,7 +120,8 @@ def _free(
         try:
             write_contexts(session, drive)
         except OSError as error:
-            untold = error
+            where = os.path.join(drive.root.path, CONTEXT_NAME)
+            yield Skipped(where, f"the restore context could not be written: {error.strerror or error}")
     if untold is not None:
         yield Warned(f"the drive's records could not be brought up to date: {untold.strerror}")
     return ReclaimSummary(drive.target, freed, freed_bytes, kept, tuple(paths))
