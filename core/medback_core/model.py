@@ -75,6 +75,39 @@ class TargetState(enum.StrEnum):
         return ("active", "retired", "suspect", "lost").index(self.value)
 
 
+class Order(enum.Enum):
+    """How two states of one thing stand to each other."""
+
+    SAME = "same"
+    NEWER = "newer"
+    OLDER = "older"
+    SPLIT = "split"  # each was made without knowing the other
+
+
+LINE_MAX = 16  # earlier stamps a state carries
+STAMP_DIGITS = 16  # 64 random bits in lower-case hex
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A state of what a drive holds, or of a source's tree: a new one is made whenever that changes (docs/design.md,
+    "Whose word is newer")."""
+
+    n: int  # 1 + the highest number read anywhere for the thing
+    stamp: str  # 64 random bits in hex: two sessions may give one number, never one stamp
+    at: int  # when, by the clock of who made it
+    by: str  # the id of the session that made it
+    line: tuple[str, ...] = ()  # of a source: the stamps it came from, oldest first, LINE_MAX at most
+
+    def order(self, other: State) -> Order:
+        """How this state of a source's tree stands to another of the same source, by their lines."""
+        if self.stamp == other.stamp:
+            return Order.SAME
+        if other.stamp in self.line:
+            return Order.NEWER
+        return Order.OLDER if self.stamp in other.line else Order.SPLIT
+
+
 class Trouble(enum.IntEnum):
     """What is wrong with a source file whose size and time say it never changed."""
 

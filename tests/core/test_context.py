@@ -22,6 +22,7 @@ from medback_core.context import (
     Entry,
     FileEntry,
     LinkEntry,
+    NotWhole,
     SourceEnd,
     SourceSection,
     SourceStart,
@@ -29,11 +30,13 @@ from medback_core.context import (
     apply_map,
     foreign_sections,
     read_context,
+    section_bytes,
+    sections_in,
     write_context,
 )
 from medback_core.context import reading
 from medback_core.errors import Refused
-from medback_core.model import Standing, TargetState
+from medback_core.model import Standing, State, TargetState
 
 BLUE, RED = "k3v9q2x8ab7m", "r5m2c8x0zz1p"
 HEAD = SourceStart("p4c8n2x1ab3d", b"/home/ada/photos", "photos")
@@ -120,6 +123,7 @@ def test_a_context_looks_like_the_format_page_says() -> None:
         '<link name="latest" to="b"/>\n'
         "</dr>\n"
         "</rc>\n"
+        '<check crc="17e7ce64"/>\n'
         "</root>\n"
     )
 
@@ -278,8 +282,7 @@ def test_medbacks_own_names_are_never_content() -> None:
         (f'<file name="a" size="{"9" * 5000}"/>', "size"),
         (f'<file name="a" size="{"9" * 5000}" mtime="1.000000000" md5="{"0" * 32}"/>', "size"),
         ('<file name="a" size="1" mtime="1e5"/>', "mtime"),
-        ('<file name="a" size="1" mtime="99999999999.0"/>', "mtime"),
-        (f'<file name="a" size="1" mtime="9999999999.000000000" md5="{"0" * 32}"/>', "mtime"),
+        ('<file name="a" size="1" mtime="9999999999999.0"/>', "mtime"),
         ('<file name="a" size="1" mtime="nan"/>', "mtime"),
         ('<file name="a" size="1" md5="acbd"/>', "md5"),
         (f'<file name="a" size="1" mtime="1.000000000" md5="{"zz" * 16}"/>', "md5"),
@@ -634,3 +637,74 @@ def test_map_replaces_a_leading_run_of_whole_components(
     path: bytes, maps: list[tuple[bytes, bytes]], becomes: bytes
 ) -> None:
     assert apply_map(path, maps) == becomes
+
+
+# --- states and the check over the whole ---------------------------------------------------------------------------------
+
+A, B = "00000000000000aa", "00000000000000bb"
+NOW = State(7, A, 1_764_000_000, "a1b2c3", (B, "0123456789abcdef"))
+
+
+def test_states_come_back_with_targets_and_sections() -> None:
+    head, target = HEAD._replace(now=NOW), TARGETS[0]._replace(now=State(3, B, 0, "x"))
+    data = written([a_file()], head=head, targets=[target])
+    assert items(data)[:2] == [target, head]
+    assert b' at="2025-11-24T16:00:00Z" by="a1b2c3" line="00000000000000bb 0123456789abcdef" n="7" stamp="00' in data
+
+
+@pytest.mark.parametrize("spoilt", [b'n="7"|n="-7"', b'stamp="00|stamp="zz', b'by="a1b2c3"|by=""', b'n="7"|n="9e99"'])
+def test_a_state_that_cant_be_read_costs_nobody_the_context(spoilt: bytes) -> None:
+    was, now = spoilt.split(b"|")
+    data = written([a_file()], head=HEAD._replace(now=NOW))
+    assert was in data
+    assert items(data.replace(was, now))[0] == HEAD
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        (b'size="3"', b'size="4"'),
+        (b"</rc>", b"</rc>\n"),
+        (b"<check", b"<target id='t'/>\n<check"),
+        (b"</root>", b"<target id='t'/></root>"),
+        (b"</root>", b"<check crc='00000000'/></root>"),
+    ],
+)
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
+def test_a_context_somebody_edited_is_taken_and_known_to_be(
+    was: bytes, now: bytes, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medback_core.context.reading.READ_BYTES", chunk)
+    data = written([a_file(), *(a_file(name=b"%d" % n) for n in range(20))])
+    assert not any(isinstance(item, NotWhole) for item in items(data))
+    edited = items(data.replace(was, now, 1))
+    assert edited[-1] == NotWhole()
+    assert sum(isinstance(item, FileEntry) for item in edited) == 21
+
+
+def test_a_context_without_a_check_says_nothing_of_it() -> None:
+    data = re.sub(rb"<check [^>]*>\n", b"", written([a_file()]))
+    assert items(data)[-1] == SourceEnd(HEAD.id)
+
+
+@pytest.mark.parametrize("mtime_ns", [2**63, 2**63 - 1, 13_569_465_600_123456789, -(2**63) - 1, -1, 0, -(10**20)])
+def test_any_time_a_file_system_can_hold_comes_back(mtime_ns: int) -> None:
+    (file,) = entries_of(written([a_file()._replace(mtime_ns=mtime_ns)]))
+    assert isinstance(file, FileEntry) and file.mtime_ns == mtime_ns
+
+
+def test_sections_are_listed_with_their_states_and_their_targets() -> None:
+    blue = TARGETS[0]._replace(now=State(3, B, 0, "x"))
+    other = io.BytesIO(written([a_file()], head=HEAD._replace(now=NOW, id="theirs"), targets=[TARGETS[0], TARGETS[1]]))
+    theirs = next(section for section in sections_in(other) if section.tag == "rc")
+    kept = b"".join(section_bytes(other, theirs))
+    again = written(
+        [a_file()], targets=[blue], foreign=[b"".join(write_context([TARGETS[0]], [])).splitlines(True)[2], kept]
+    )
+    mine, moved = (section for section in sections_in(io.BytesIO(again)) if section.tag == "rc")
+    assert (mine.id, mine.now, mine.targets) == (HEAD.id, None, (blue,))
+    assert (moved.id, moved.now, moved.targets) == ("theirs", NOW, (TARGETS[0],))
+    assert b"".join(section_bytes(io.BytesIO(again), moved)) == kept
+    with pytest.raises(Refused):
+        sections_in(io.BytesIO(again.replace(b'size="3"', b'size="x"')), lambda _: True)
+    assert sections_in(io.BytesIO(again.replace(b'size="3"', b'size="x"')))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .foreign import foreign_sections
+from .foreign import Section, foreign_sections, section_bytes, sections_in
 from .mapping import apply_map
 from .reading import ContextItem, read_context
 from .records import (
@@ -12,6 +12,7 @@ from .records import (
     Entry,
     FileEntry,
     LinkEntry,
+    NotWhole,
     SourceEnd,
     SourceSection,
     SourceStart,
@@ -27,6 +28,8 @@ __all__ = [
     "Entry",
     "FileEntry",
     "LinkEntry",
+    "NotWhole",
+    "Section",
     "SourceEnd",
     "SourceSection",
     "SourceStart",
@@ -34,5 +37,7 @@ __all__ = [
     "apply_map",
     "foreign_sections",
     "read_context",
+    "section_bytes",
+    "sections_in",
     "write_context",
 ]

@@ -1,76 +1,129 @@
-"""Find the sections of a context that belong to sources this session does not know, to keep them word for word."""
+"""The sections of a context one by one: whose each is and as of which state, and its bytes word for word."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from typing import BinaryIO, NamedTuple
 
+from medback_core.model import State
+
+from . import values
 from .reading import MANY, ContextParser, feed
+from .records import TargetLine
 
 PIECE_BYTES = 256 * 1024
+
+
+class Section(NamedTuple):
+    """A `<target>` (with its `target`) or an `<rc>` of a context, and where its bytes are in the file."""
+
+    tag: str
+    id: str
+    now: State | None
+    begin: int
+    end: int
+    targets: tuple[TargetLine, ...] = ()  # of an `<rc>`: the lines that hold for it
+    line: TargetLine | None = None  # of a `<target>`
+
+
+def nothing(_: Section) -> bool:
+    """No section is wanted."""
+    return False
+
+
+def sections_in(stream: BinaryIO, wanted: Callable[[Section], bool] = nothing) -> list[Section]:
+    """Every section of a context, in its order, from one pass over a seekable stream.
+
+    What is inside an `<rc>` is read and checked only where the section (its end not known yet) is `wanted`; all else is
+    passed over, which costs about as much as reading the file. Raises Refused("bad-context") for what is no context, or
+    where something wanted could not be read in another.
+    """
+    parser = _SectionParser(wanted)
+    stream.seek(0)
+    for _ in feed(parser, stream):
+        parser.items.clear()
+    return parser.found
+
+
+def section_bytes(stream: BinaryIO, section: Section) -> Iterator[bytes]:
+    """The section, word for word, in pieces that end with a newline. Raises OSError."""
+    stream.seek(section.begin)
+    left = section.end - section.begin
+    while left:
+        piece = stream.read(min(left, PIECE_BYTES))
+        if not piece:
+            raise OSError("the context became shorter while it was read")
+        left -= len(piece)
+        yield piece
+    yield b"\n"
 
 
 def foreign_sections(stream: BinaryIO, known_ids: Collection[str]) -> Iterator[bytes]:
     """Yield, as raw pieces, each `<target>` and `<rc>` whose id is not among `known_ids` (of sources and targets).
 
-    `stream` must be seekable. It is read and checked to its end first, so that nothing is yielded from a context that
-    would make the next one unreadable: Refused("bad-context") then. A section with no id is nobody's we know: kept.
+    The stream is read and checked to its end first, so that nothing is yielded from a context that would make the next
+    one unreadable: Refused("bad-context") then. A section with no id is nobody's we know: kept.
     """
-    parser = _SectionParser(known_ids)
-    stream.seek(0)
-    for _ in feed(parser, stream):
-        parser.items.clear()
-    for begin, end in parser.spans:
-        stream.seek(begin)
-        left = end - begin
-        while left:
-            piece = stream.read(min(left, PIECE_BYTES))
-            if not piece:
-                raise OSError("the context became shorter while it was read")
-            left -= len(piece)
-            yield piece
-        yield b"\n"
+
+    def is_foreign(section: Section) -> bool:
+        return section.id not in known_ids
+
+    for section in filter(is_foreign, sections_in(stream, is_foreign)):
+        yield from section_bytes(stream, section)
 
 
 class _SectionParser(ContextParser):
-    """Notes where foreign sections begin and end, and checks them; passes over the known ones."""
+    """Notes where sections begin and end; checks those that are wanted, passes over the others."""
 
-    def __init__(self, known_ids: Collection[str]) -> None:
+    def __init__(self, wanted: Callable[[Section], bool]) -> None:
         super().__init__()
         self.expat.buffer_text = False  # text would be told of late, and with it where a section ends
-        self.spans: list[tuple[int, int]] = []
-        self._known = known_ids
+        self.found: list[Section] = []
+        self._wanted = wanted
         self._depth = 0
-        self._begin: int | None = None
+        self._begun: Section | None = None
+        self._targets: dict[str, TargetLine] = {}
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if self._depth == 1:
-            self._close_span()
-            if tag in ("rc", "target") and attributes.get("id", "") in self._known:
+            self._close_section()
+            if tag in ("rc", "target") and not self._begin(tag, attributes):
                 self.skipped = 1
                 self._depth += 1
                 return
-            if tag in ("rc", "target"):
-                self._begin = self.expat.CurrentByteIndex
         self._depth += 1
         super().start(tag, attributes)
 
+    def _begin(self, tag: str, attributes: dict[str, str]) -> bool:
+        """Note where a section begins; whether it is wanted."""
+        begin = self.expat.CurrentByteIndex
+        section = Section(tag, attributes.get("id", ""), values.now(attributes), begin, begin)
+        if tag == "rc":
+            section = section._replace(targets=tuple(self._targets.values()))
+        else:
+            with suppress(values.BadValue):  # where it is wanted, reading it says what is wrong
+                line = self._targets[section.id] = values.target_line(attributes)
+                section = section._replace(line=line)
+        self._begun = section
+        return self._wanted(section)
+
     def end(self, tag: str) -> None:
         self._depth -= 1
-        if self._depth == 1 and self._begin is not None:
+        if self._depth == 1 and self._begun is not None:
             # Its last byte is known when the next thing begins, be it no more than a line end.
             self.expat.CharacterDataHandler = self.expat.DefaultHandler = self._after
         elif self._depth == 0:
-            self._close_span()
+            self._close_section()
         super().end(tag)
 
     def _after(self, _: str) -> None:
-        self._close_span()
+        self._close_section()
 
-    def _close_span(self) -> None:
+    def _close_section(self) -> None:
         self.expat.CharacterDataHandler = self.expat.DefaultHandler = None
-        if self._begin is not None:
-            self.spans.append((self._begin, self.expat.CurrentByteIndex))
-            self._begin = None
-            if len(self.spans) > MANY:
+        if self._begun is not None:
+            self.found.append(self._begun._replace(end=self.expat.CurrentByteIndex))
+            self._begun = None
+            if len(self.found) > MANY:
                 self.refuse("it has too many sections")

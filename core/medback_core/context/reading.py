@@ -8,6 +8,7 @@ make large (a token, the nesting, the whole) is capped here.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, NoReturn, TypeAlias
 from xml.parsers import expat
@@ -27,6 +28,7 @@ from .records import (
     Entry,
     FileEntry,
     LinkEntry,
+    NotWhole,
     SourceEnd,
     SourceStart,
     TargetLine,
@@ -37,10 +39,10 @@ TOKEN_BYTES_MAX = 1024 * 1024  # of one tag, comment or the like
 CONTEXT_BYTES_MAX = 16 * 1024**3  # some hundred million records
 ID_TEXT_MAX = 200  # characters of a bd, spaces around it included
 MANY = 10_000  # excludes of a source, copies of a file, ids remembered: more than anybody has
-_OURS = frozenset({"root", "target", "rc", "dr", "file", "link", "bd", "exclude"})
+_OURS = frozenset({"root", "target", "rc", "dr", "file", "link", "bd", "exclude", "check"})
 _OUTSIDE, _IN_FILE, _IN_COPY = range(3)
 
-ContextItem: TypeAlias = TargetLine | SourceStart | Entry | SourceEnd
+ContextItem: TypeAlias = TargetLine | SourceStart | Entry | SourceEnd | NotWhole
 
 
 def read_context(stream: BinaryIO) -> Iterator[ContextItem]:
@@ -48,7 +50,7 @@ def read_context(stream: BinaryIO) -> Iterator[ContextItem]:
 
     A `bd` comes back with the standing the file gives it: to believe it no more than a claim is the caller's part, and
     so is to forget what came before a refusal (import in one transaction). Names of medback's own files are left out,
-    as a scan leaves them out.
+    as a scan leaves them out. One whose check is wrong ends with NotWhole; what has none says nothing of it.
 
     Raises Refused("bad-context") naming the line for all that is not a context; OSError from the stream.
     """
@@ -66,6 +68,7 @@ def feed(parser: ContextParser, stream: BinaryIO) -> Iterator[None]:
             if fed < 4 and b"\0" in chunk[:4]:  # UTF-16 or 32, which expat would read whatever it was told
                 parser.refuse("it is no XML in UTF-8")
             fed += len(chunk)
+            parser.about_to_parse(chunk)
             parser.expat.Parse(chunk, False)
             if fed - parser.expat.CurrentByteIndex > TOKEN_BYTES_MAX + READ_BYTES:
                 parser.refuse("something in it is longer than a context can need")
@@ -106,6 +109,19 @@ class ContextParser:
         self._standing = Standing.VERIFIED  # of the copy we are in
         self._text = ""  # of the same
         self._seen: dict[tuple[str, Standing], tuple[str, Standing]] = {}  # copies as said -> as given, once checked
+        self._crc = 0  # of all bytes before `_unchecked`
+        self._unchecked = b""
+        self._unchecked_at = 0  # where they begin
+        self._check: bool | None = None  # whether the check is right; None: not met yet
+
+    def about_to_parse(self, chunk: bytes) -> None:
+        """The bytes that come next: the check is computed over them as far as they were understood."""
+        done = max(self.expat.CurrentByteIndex, 0) - self._unchecked_at
+        if done > 0:
+            self._crc = zlib.crc32(self._unchecked[:done], self._crc)
+            self._unchecked_at += done
+            self._unchecked = self._unchecked[done:]
+        self._unchecked += chunk
 
     def refuse(self, reason: str, line: int | None = None) -> NoReturn:
         """Raise the one error of this reader."""
@@ -135,6 +151,8 @@ class ContextParser:
             self._start_source(attributes)
         elif inside == "root" and tag == "target":
             self._target(attributes)
+        elif inside == "root" and tag == "check":
+            self._checked(attributes)
         elif not inside:
             self._start_root(tag, attributes)
         else:
@@ -162,6 +180,14 @@ class ContextParser:
             elif tag == "rc":
                 self._give_head()
                 self.items.append(SourceEnd(self._source))
+            elif tag == "root" and self._check is False:
+                self.items.append(NotWhole())
+
+    def _checked(self, attributes: dict[str, str]) -> None:
+        """The check: of all that stands before it. A second one, or anything behind it, was put there by somebody."""
+        before = self._unchecked[: self.expat.CurrentByteIndex - self._unchecked_at]
+        right = attributes.get("crc") == f"{zlib.crc32(before, self._crc):08x}"
+        self._check = right and self._check is None
 
     def _pass_over(self, tag: str, inside: str) -> None:
         """An element we don't know says nothing to us; one we know has no business here."""
@@ -183,9 +209,9 @@ class ContextParser:
             self.refuse("it was written by a later medback")
 
     def _target(self, attributes: dict[str, str]) -> None:
-        id = values.identifier(attributes.get("id", ""), "target")
-        label, state = values.text(attributes, "label"), values.state(attributes)
-        self.items.append(TargetLine(id, label, state, values.number(attributes, "rev", 0)))
+        if self._check is not None:
+            self._check = False
+        self.items.append(values.target_line(attributes))
 
     def _start_source(self, attributes: dict[str, str]) -> None:
         id = attributes.get("id", "")
@@ -194,7 +220,10 @@ class ContextParser:
         path = values.source_path(attributes)
         alias = values.text(attributes, "alias") or names.text(re.split(rb"[/\\]", path.rstrip(b"/\\"))[-1])
         wanted = values.wanted(attributes, WANTED_DEFAULT)
-        self._head = SourceStart(id, path, alias, wanted, (), values.number(attributes, "rev", 0))
+        if self._check is not None:
+            self._check = False
+        rev, now = values.number(attributes, "rev", 0), values.now(attributes)
+        self._head = SourceStart(id, path, alias, wanted, (), rev, now)
         self._source = id
         self._excludes = []
         self._empty = False

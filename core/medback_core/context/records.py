@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple, TypeAlias
 
-from medback_core.model import WANTED_DEFAULT, Standing, TargetState
+from medback_core.model import WANTED_DEFAULT, Standing, State, TargetState
 
 BAD_CONTEXT = "bad-context"  # the kind of every refusal to read one
 FORMAT_VERSION = 1
@@ -22,12 +22,14 @@ Bds: TypeAlias = tuple[tuple[str, Standing], ...]
 
 
 class TargetLine(NamedTuple):
-    """A target the context knows. A `rev` of 0 means the file does not say."""
+    """A target the context knows. A `rev` of 0 means the file does not say; without `now` it says of no state of the
+    drive. It holds for the sections behind it, until another line of the same target."""
 
     id: str
     label: str
     state: TargetState = TargetState.ACTIVE
     rev: int = 0
+    now: State | None = None  # what the sections say of copies there is as of this state of the drive
 
 
 class SourceStart(NamedTuple):
@@ -39,6 +41,7 @@ class SourceStart(NamedTuple):
     wanted: int = WANTED_DEFAULT
     excludes: tuple[str, ...] = ()
     rev: int = 0
+    now: State | None = None  # the state of the source's tree this section tells of
 
 
 class FileEntry(NamedTuple):
@@ -66,6 +69,10 @@ class DirectoryEntry(NamedTuple):
     """A directory with nothing in it; all others follow from what lies in them."""
 
     directory: bytes
+
+
+class NotWhole(NamedTuple):
+    """The last item of a context whose check is wrong: a piece of it is missing, or somebody edited it."""
 
 
 class SourceEnd(NamedTuple):

@@ -11,14 +11,16 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from medback_core import names
-from medback_core.model import Standing, TargetState
+from medback_core.model import LINE_MAX, Standing, State, TargetState
 
-from .records import MODE_DEFAULT, PATH_BYTES_MAX, WANTED_MAX
+from .records import MODE_DEFAULT, PATH_BYTES_MAX, WANTED_MAX, TargetLine
 
-NUMBER_MAX = 2**63 - 1  # of a size, and of a time in nanoseconds: what the session DB can hold
+NUMBER_MAX = 2**63 - 1  # of a size: what the session DB can hold
 _NUMBER_DIGITS = len(str(NUMBER_MAX))
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECONDS = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,9}))?")
+_STATE_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+_STAMP = re.compile(r"[0-9a-f]{16}")
 _MODE = re.compile(r"[0-7]{3,5}")
 _STANDINGS = {standing.name.lower(): standing for standing in Standing}
 _MODE_KEPT = 0o777  # never setuid, setgid or sticky
@@ -62,7 +64,7 @@ def _plain_file(attributes: Attributes) -> FileValues | None:
     if not (size.isdecimal() and digits.isdecimal()) or b"/" in name or len(name) > names.COMPONENT_MAX:
         return None
     size_bytes, mtime_ns = int(size), int(digits)
-    if size_bytes > NUMBER_MAX or mtime_ns > NUMBER_MAX or name == b"." or name == b"..":
+    if size_bytes > NUMBER_MAX or name == b"." or name == b"..":
         return None
     try:
         digest_bytes = bytes.fromhex(md5)
@@ -128,6 +130,26 @@ def link_target(attributes: Attributes) -> bytes:
     return to
 
 
+def target_line(attributes: Attributes) -> TargetLine:
+    """The values of a `<target>`."""
+    id = identifier(attributes.get("id", ""), "target")
+    return TargetLine(id, text(attributes, "label"), state(attributes), number(attributes, "rev", 0), now(attributes))
+
+
+def now(attributes: Attributes) -> State | None:
+    """The state a target or a section is told as of; None where there is none, or none that can be read: it only adds
+    caution, so that it costs nobody the context."""
+    n, stamp, by = attributes.get("n", ""), attributes.get("stamp", ""), attributes.get("by", "")
+    if not (_STATE_NUMBER.fullmatch(n) and _STAMP.fullmatch(stamp) and _ID.fullmatch(by)):
+        return None
+    line = tuple(filter(_STAMP.fullmatch, attributes.get("line", "").split()[-LINE_MAX:]))
+    try:
+        at = date(attributes, "at") or 0
+    except BadValue:
+        at = 0
+    return State(int(n), stamp, at, by, line)
+
+
 def number(attributes: Attributes, key: str, default: int | None = None, most: int = NUMBER_MAX) -> int:
     """A whole number from 0 to `most`; without a default the attribute must be there."""
     digits = attributes.get(key)
@@ -150,7 +172,7 @@ def seconds(attributes: Attributes) -> int:
     if found:
         sign, whole, places = found.groups()
         ns = int(f"{sign}{whole}{places or '':0<9}")
-    if not found or abs(ns) > NUMBER_MAX:
+    if not found:
         raise BadValue(f'mtime "{_shown(said)}" is not a number of seconds')
     return ns
 

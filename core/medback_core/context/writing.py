@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import re
+import zlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
 from medback_core import names
-from medback_core.model import Standing
+from medback_core.model import Standing, State
 
 from .records import (
     FORMAT_VERSION,
@@ -37,7 +38,18 @@ def write_context(
     """Yield the context in chunks of at least 64 KiB (the last may be shorter).
 
     `foreign` are raw pieces from `foreign_sections`, which come last, word for word. Equal arguments give equal bytes.
+    Behind all else stands a check over all that is before it.
     """
+    check = 0
+    for chunk in _chunks(targets, sources, foreign):
+        check = zlib.crc32(chunk, check)
+        yield chunk
+    yield b'<check crc="%08x"/>\n</root>\n' % check
+
+
+def _chunks(
+    targets: Iterable[TargetLine], sources: Iterable[SourceSection], foreign: Iterable[bytes]
+) -> Iterator[bytes]:
     lines = [f'<?xml version="1.0" encoding="UTF-8"?>\n<root v="{FORMAT_VERSION}">\n']
     lines += [_target(target) for target in targets]
     size = sum(map(len, lines))
@@ -58,14 +70,25 @@ def write_context(
             yield b"".join(pieces)
             pieces = []
             size = 0
-    pieces.append(b"</root>\n")
     yield b"".join(pieces)
 
 
 def _target(target: TargetLine) -> str:
     rev = f' rev="{target.rev}"' if target.rev else ""
     label = _text_attribute("label", target.label)
-    return f'<target id="{_escaped(target.id)}" {label} state="{target.state.value}"{rev}/>\n'
+    return f'<target id="{_escaped(target.id)}" {label} state="{target.state.value}"{rev}{_now(target.now)}/>\n'
+
+
+def _now(state: State | None) -> str:
+    """The attributes of a state, sorted by name."""
+    if state is None:
+        return ""
+    line = f' line="{" ".join(state.line)}"' if state.line else ""
+    return f' at="{_date(state.at)}" by="{state.by}"{line} n="{state.n}" stamp="{state.stamp}"'
+
+
+def _date(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _section(section: SourceSection) -> Iterator[str]:
@@ -92,7 +115,7 @@ def _head(head: SourceStart) -> str:
     rev = f' rev="{head.rev}"' if head.rev else ""
     path, alias = _attribute("src_path", head.src_path), _text_attribute("alias", head.alias)
     excludes = "".join(f"<exclude {_text_attribute('pattern', pattern)}/>\n" for pattern in head.excludes)
-    return f'<rc id="{_escaped(head.id)}" {path} {alias} wanted="{head.wanted}"{rev}>\n{excludes}'
+    return f'<rc id="{_escaped(head.id)}" {path} {alias} wanted="{head.wanted}"{rev}{_now(head.now)}>\n{excludes}'
 
 
 def _move(levels: list[bytes], wanted: list[bytes]) -> Iterator[str]:
@@ -131,7 +154,7 @@ def _file(entry: FileEntry, placements: dict[Bds, str]) -> str:
     if mode != MODE_DEFAULT:
         attributes = f'{attributes} mode="{mode & 0o777:04o}"'
     if gone is not None:
-        attributes = f'{attributes} gone="{datetime.fromtimestamp(gone, UTC):%Y-%m-%dT%H:%M:%SZ}"'
+        attributes = f'{attributes} gone="{_date(gone)}"'
     if not bds:
         return f"<file {attributes}/>\n"
     copies = placements.get(bds)

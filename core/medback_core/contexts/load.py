@@ -20,7 +20,7 @@ from medback_core.context import (
     DirectoryEntry,
     FileEntry,
     LinkEntry,
-    SourceEnd,
+    NotWhole,
     SourceStart,
     TargetLine,
     apply_map,
@@ -137,6 +137,8 @@ def _checked(stream: BinaryIO) -> Generator[Event, None, list[SourceStart]]:
                 yield Progress("checking the context", files)
         elif isinstance(item, SourceStart):
             heads.append(item)
+        elif isinstance(item, NotWhole):
+            yield Warned("the context is not as medback wrote it: somebody edited it, or a piece is missing")
     stream.seek(0)
     return heads
 
@@ -358,7 +360,7 @@ def _load(
                 capacity=capacity,
                 fs_uuid=uuid,
             )
-        elif not isinstance(item, SourceEnd):
+        elif isinstance(item, DirectoryEntry):
             loader.expected.append((source, item.directory, None, None, None, None, None))
         if pace.is_due():
             yield Progress("reading the context", files, current=here)

@@ -9,7 +9,7 @@ code path can forget to keep the totals right.
 from __future__ import annotations
 
 APPLICATION_ID = 0x6D65_6462  # "medb"
-VERSION = 3
+VERSION = 4
 
 # mtime_ns and ctime_ns have no declared type: a time outside 64 bits (ext4 goes to the year 2446) is stored as text,
 # and a column with INTEGER affinity would turn that text into an inexact float.
@@ -29,9 +29,38 @@ CREATE TABLE withdrawn (
 ) WITHOUT ROWID;
 """
 
+_STATES = """-- whose word is newer: the states of targets ('target') and of sources' trees ('source')
+CREATE TABLE state (
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    n INTEGER NOT NULL DEFAULT 0,  -- what this session knows is as of this state; 0: of none yet
+    stamp TEXT NOT NULL DEFAULT '',
+    at INTEGER NOT NULL DEFAULT 0,
+    made_by TEXT NOT NULL DEFAULT '',
+    line TEXT NOT NULL DEFAULT '',
+    highest INTEGER NOT NULL DEFAULT 0,  -- the highest number read anywhere
+    changed INTEGER NOT NULL DEFAULT 0,  -- and more is known since, which no state tells of yet
+    PRIMARY KEY (kind, id)
+) WITHOUT ROWID;
+-- every state whose tale this session has read, or made
+CREATE TABLE stamp_read (stamp TEXT PRIMARY KEY) WITHOUT ROWID;
+-- the state of a target that what is known of a source's copies there is as of
+CREATE TABLE told (
+    source_sid TEXT NOT NULL,
+    target_tid TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    stamp TEXT NOT NULL,
+    PRIMARY KEY (source_sid, target_tid)
+) WITHOUT ROWID;
+-- the id of this session
+CREATE TABLE own (id TEXT NOT NULL);
+INSERT INTO own VALUES (lower(hex(randomblob(6))));
+"""
+
 SCHEMA = (
     _UNREAD
     + _WITHDRAWN
+    + _STATES
     + """
 CREATE TABLE source (
     id INTEGER PRIMARY KEY,
@@ -223,4 +252,4 @@ END;
 )
 
 # version -> what brings a DB of that version to the next one
-MIGRATIONS = {1: _UNREAD, 2: _WITHDRAWN}
+MIGRATIONS = {1: _UNREAD, 2: _WITHDRAWN, 3: _STATES}

@@ -13,7 +13,9 @@ import lxml.etree as etree
 
 XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
 
-# The order of known attributes; unknown ones follow, sorted by namespace and name, and the check comes last.
+# The order of known attributes; unknown ones follow, sorted by namespace and name, and the check comes last. What came
+# after the first version stands behind all that was known to it, sorted by name (in a new element: all of it): to the
+# first version it is unknown, and the check must come out right there too.
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "dr": ("v",),
     "medback-source": ("v",),
@@ -27,7 +29,8 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "identity": ("id",),
     "source": ("id", "alias", "wanted", "rev"),
     "exclude": ("pattern",),
-    "target": ("id", "label", "created", "state", "capacity", "rev", "fs_uuid", "path", "path64"),
+    "target": ("id", "label", "created", "state", "capacity", "rev", "fs_uuid", "path", "path64", "n", "stamp"),
+    "state": ("at", "by", "line", "n", "stamp"),
     "sibling": ("id", "alias", "path", "path64"),
     "also": ("id",),
     "folder": ("name", "name64", "source"),

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 import lxml.etree as etree
 
-from ..model import TargetState
+from ..model import State, TargetState
 from ..xml_safety import DtdRefused, UnsafeXml, parse_untrusted
-from .checks import crc, exact, is_right, legal_text, open_tag
+from . import values
+from .checks import ATTRIBUTES, crc, exact, is_right, legal_text, open_tag
 from .elements import extra_of
 from .records import NOTHING, Extra, valid_id
 from .salvage import element_at
@@ -65,6 +66,20 @@ class Elements:
             self.damage.append("it holds two ids")
         return valid[0]
 
+    def state(self) -> State | None:
+        """What `<state>` says; None where there is none."""
+        element = self.one("state")
+        if element is None:
+            return None
+        state = values.parse_state({str(name): str(value) for name, value in element.attrib.items()})
+        if state is None:
+            self.unreadable("state")
+        return state
+
+    def extra_of(self, tag: str) -> Extra:
+        """What the element of a tag that stands once says beyond what is known."""
+        return unknown_of(self._found[tag][0], ATTRIBUTES[tag]) if self._found[tag] else NOTHING
+
     def unreadable(self, tag: str) -> None:
         """Note that an element has its check and yet says nothing that can be understood."""
         self.damage.append(f"<{tag}> can't be read")
@@ -118,6 +133,11 @@ def element_line(tag: str, attributes: Iterable[tuple[str, str]], extra: Extra =
     head = open_tag(tag, [(name, legal_text(value)) for name, value in (*attributes, *extra.attributes)])
     rest = f">{''.join(extra.elements)}</{tag}>" if extra.elements else "/>"
     return f'{head} crc="{crc((head + rest).encode())}"{rest}'
+
+
+def state_line(state: State | None, extra: Extra) -> list[str]:
+    """The line of `<state>`, none where there is no state."""
+    return [] if state is None else [element_line("state", values.state_attributes(state), extra)]
 
 
 def unknown_of(element: etree._Element, known: tuple[str, ...]) -> Extra:

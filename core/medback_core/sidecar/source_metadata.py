@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..model import WANTED_DEFAULT, TargetState
+from ..model import WANTED_DEFAULT, State, TargetState
 from . import values
 from .checks import ATTRIBUTES
-from .metadata import Elements, document, element_line, optional, parse_state, unknown_of
+from .metadata import Elements, document, element_line, optional, parse_state, state_line, unknown_of
 from .records import NOTHING, Extra, valid_id
 
 _ROOT = "medback-source"
-_KNOWN = ("identity", "source", "exclude", "target", "sibling")
+_KNOWN = ("identity", "source", "exclude", "target", "sibling", "state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class TargetFact:
     fs_uuid: str | None = None
     extra: Extra = NOTHING
     path: bytes | None = None  # where it was last seen: an empty directory there is a drive that is not plugged in
+    n: int = 0  # what the sidecars of this source say of copies there is as of this state of the drive; 0: not said
+    stamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class SourceMetadata:
     siblings: tuple[Sibling, ...] = ()
     extra: Extra = NOTHING
     source_extra: Extra = NOTHING  # of the <source> element
+    now: State | None = None  # of the source's tree; None: only the versions before wrote there
+    state_extra: Extra = NOTHING  # of the <state> element
     damage: tuple[str, ...] = field(default=(), compare=False)
 
 
@@ -82,6 +86,8 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
             element.get("fs_uuid"),
             unknown_of(element, ATTRIBUTES["target"]),
             values.exact_bytes(element.get("path"), element.get("path64")),
+            values.parse_number(element.get("n")) or 0,
+            values.parse_stamp(element.get("stamp")),
         )
         if valid_id(fact.id):
             targets.append(fact)
@@ -104,6 +110,8 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
         siblings=tuple(siblings),
         extra=elements.extra,
         source_extra=source_extra,
+        now=elements.state(),
+        state_extra=elements.extra_of("state"),
         damage=tuple(elements.damage),
     )
 
@@ -118,8 +126,10 @@ def render_source_metadata(metadata: SourceMetadata) -> bytes:
         attributes = [("id", fact.id), ("label", fact.label), ("state", fact.state.value), ("rev", str(fact.rev))]
         attributes += optional("capacity", fact.capacity) + optional("fs_uuid", fact.fs_uuid)
         attributes += values.pair("path", fact.path) if fact.path is not None else []
+        attributes += [("n", str(fact.n)), ("stamp", fact.stamp)] if fact.n and fact.stamp else []
         lines.append(element_line("target", attributes, fact.extra))
     for sibling in sorted(metadata.siblings, key=lambda sibling: sibling.id):
         attributes = [("id", sibling.id), ("alias", sibling.alias), *values.pair("path", sibling.path)]
         lines.append(element_line("sibling", attributes, sibling.extra))
+    lines += state_line(metadata.now, metadata.state_extra)
     return document(_ROOT, lines, metadata.extra)

@@ -6,15 +6,15 @@ import re
 from dataclasses import dataclass, field
 
 from .. import names
-from ..model import TargetState
+from ..model import State, TargetState
 from ..xml_safety import UnsafeXml, parse_untrusted
 from . import values
 from .checks import ATTRIBUTES
-from .metadata import METADATA_LIMIT, Elements, document, element_line, optional, parse_state, unknown_of
+from .metadata import METADATA_LIMIT, Elements, document, element_line, optional, parse_state, state_line, unknown_of
 from .records import NOTHING, Extra, valid_id
 
 _ROOT = "medback-target"
-_KNOWN = ("identity", "target", "also", "folder")
+_KNOWN = ("identity", "target", "also", "folder", "state")
 _uuid = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
 
 
@@ -33,6 +33,8 @@ class TargetIdentity:
     folders: tuple[tuple[bytes, str], ...] = ()  # (folder at the drive's root, source id)
     target_extra: Extra = NOTHING  # of the <target> element
     extra: Extra = NOTHING
+    now: State | None = None  # of what the drive holds; None: only the versions before wrote there
+    state_extra: Extra = NOTHING  # of the <state> element
     damage: tuple[str, ...] = field(default=(), compare=False)
 
 
@@ -73,6 +75,8 @@ def parse_target_identity(data: bytes) -> TargetIdentity:
         folders=tuple(sorted(folders)),
         target_extra=NOTHING if target is None else unknown_of(target, ATTRIBUTES["target"]),
         extra=elements.extra,
+        now=elements.state(),
+        state_extra=elements.extra_of("state"),
         damage=tuple(elements.damage),
     )
 
@@ -93,6 +97,7 @@ def render_target_identity(identity: TargetIdentity) -> bytes:
     lines += [element_line("also", (("id", also),)) for also in sorted(identity.also)]
     for folder, source in sorted(identity.folders):
         lines.append(element_line("folder", (*values.pair("name", folder), ("source", source))))
+    lines += state_line(identity.now, identity.state_extra)
     return document(_ROOT, lines, identity.extra)
 
 

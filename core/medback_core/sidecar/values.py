@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from .. import names
+from ..model import LINE_MAX, State
 from .records import Place, valid_id
 
 NUMBER_MAX = 2**63 - 1
@@ -17,6 +19,7 @@ _mtime = re.compile(r"(-?)([0-9]{1,19})(?:\.([0-9]{1,9}))?").fullmatch
 _number = re.compile(r"[0-9]{1,19}").fullmatch
 _mode = re.compile(r"[0-7]{1,6}").fullmatch
 _md5 = re.compile(r"[0-9a-fA-F]{32}").fullmatch
+_stamp = re.compile(r"[0-9a-f]{16}").fullmatch
 
 
 def format_mtime(mtime_ns: int) -> str:
@@ -77,6 +80,28 @@ def _date(text: str) -> int | None:
         return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
         return None
+
+
+def parse_stamp(text: str | None) -> str:
+    """The stamp of a state; "" when it is none."""
+    return text if text and _stamp(text) else ""
+
+
+def parse_state(attributes: Mapping[str, str]) -> State | None:
+    """The state these attributes tell of; None where there is none, or none that can be read."""
+    n, stamp = parse_number(attributes.get("n")), parse_stamp(attributes.get("stamp"))
+    by = attributes.get("by", "")
+    if not n or not stamp or not valid_id(by):
+        return None
+    line = attributes.get("line", "").split()[-LINE_MAX:]
+    return State(n, stamp, parse_date(attributes.get("at")) or 0, by, tuple(filter(parse_stamp, line)))
+
+
+def state_attributes(state: State) -> list[tuple[str, str]]:
+    """The attributes that hold a state, sorted by name."""
+    said = [("at", format_date(state.at) or "1970-01-01T00:00:00Z"), ("by", state.by)]
+    said += [("line", " ".join(state.line))] if state.line else []
+    return [*said, ("n", str(state.n)), ("stamp", state.stamp)]
 
 
 def to_base64(data: bytes) -> str:

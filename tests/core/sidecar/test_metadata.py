@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from medback_core.model import TargetState
+from medback_core.model import State, TargetState
 from medback_core.sidecar import (
+    NOTHING,
     Sibling,
     SourceMetadata,
     TargetFact,
@@ -18,6 +19,7 @@ from medback_core.sidecar import (
     render_source_metadata,
     render_target_identity,
 )
+from medback_core.sidecar.checks import ATTRIBUTES
 
 SOURCE = SourceMetadata(
     "p4srcsrcsrc1",
@@ -26,10 +28,21 @@ SOURCE = SourceMetadata(
     ("*.tmp", "cache/\n"),
     7,
     (
-        TargetFact("k3v9q2x8ab7m", "Blue Seagate 2T", TargetState.ACTIVE, 10**12, 4, "0a1b-2c3d", path=b"/mnt/\xff"),
+        TargetFact(
+            "k3v9q2x8ab7m",
+            "Blue Seagate 2T",
+            TargetState.ACTIVE,
+            10**12,
+            4,
+            "0a1b-2c3d",
+            path=b"/mnt/\xff",
+            n=12,
+            stamp="0123456789abcdef",
+        ),
         TargetFact("t2", "old one", TargetState.LOST, None, 9),
     ),
     (Sibling("s2", "música", b"/home/ada/m\xff\x01"), Sibling("s3", "docs", b"/home/ada/docs")),
+    now=State(12, "fedcba9876543210", 1_764_000_000, "a1b2c3d4e5f6", ("0" * 16, "1" * 16)),
 )
 TARGET = TargetIdentity(
     id="k3v9q2x8ab7m",
@@ -41,6 +54,7 @@ TARGET = TargetIdentity(
     fs_uuid="0a1b-2c3d",
     also=("0f8fad5b-d9cb-469f-a165-70867728950e", "qwertyui"),
     folders=((b"photos", "p4srcsrcsrc1"), (b"photos\xff-2", "s2")),
+    now=State(3, "0123456789abcdef", 1_764_000_000, "a1b2c3d4e5f6"),
 )
 
 
@@ -191,3 +205,22 @@ def test_damage_costs_what_it_struck_and_nothing_else(written: bytes, parse) -> 
         assert facts(head + b"\n".join(whole) + b"\n") - left <= found
         if found != everything:  # layout alone may change
             assert parse(data).damage
+
+
+def test_what_came_after_the_first_version_keeps_its_check_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of the first version knows no states: their element and attributes stay, and nothing is damaged."""
+    rendered = render_source_metadata(SOURCE), render_target_identity(TARGET)
+    for tag in ("target", "state"):
+        known = [name for name in ATTRIBUTES[tag] if name not in ("n", "stamp", "at", "by", "line")]
+        monkeypatch.setitem(ATTRIBUTES, tag, tuple(known))
+    monkeypatch.setattr(
+        "medback_core.sidecar.source_metadata._KNOWN", ("identity", "source", "exclude", "target", "sibling")
+    )
+    monkeypatch.setattr("medback_core.sidecar.target_identity._KNOWN", ("identity", "target", "also", "folder"))
+    monkeypatch.setattr("medback_core.sidecar.metadata.Elements.state", lambda _: None)
+    monkeypatch.setattr("medback_core.sidecar.metadata.Elements.extra_of", lambda *_: NOTHING)
+    source, target = parse_source_metadata(rendered[0]), parse_target_identity(rendered[1])
+    assert source.damage == target.damage == ()
+    assert len(source.extra.elements) == len(target.extra.elements) == 1
+    blue = next(fact for fact in source.targets if fact.id == "k3v9q2x8ab7m")
+    assert [name for name, _ in blue.extra.attributes] == ["n", "stamp"]

@@ -1,0 +1,166 @@
+"""As of which state this session knows a thing: what a drive holds, a source's tree. And which states it ever read.
+
+Every stamp that was read, here or in any file, is remembered: what somebody else wrote is replaced only where that very
+stamp was read. Stamps only add caution. An equal one never stands in for a look at a drive or at a sidecar.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+from medback_core import model
+from medback_core.model import LINE_MAX, STAMP_DIGITS, State
+
+from .store import Session
+
+TARGET, SOURCE = "target", "source"  # the kinds of things that have a state
+
+
+class AsOf(NamedTuple):
+    """A state of a drive, as a record of its copies names it; (0, "") where nobody says."""
+
+    n: int = 0
+    stamp: str = ""
+
+
+def session_id(session: Session) -> str:
+    """The id of this session: in every state it makes. A copy of the DB has the same."""
+    return session.db.execute("SELECT id FROM own").fetchone()[0]
+
+
+def known_state(session: Session, kind: str, id: str) -> State | None:
+    """The state what this session knows of a thing is as of; None before there was one."""
+    row = session.db.execute(
+        "SELECT n, stamp, at, made_by, line FROM state WHERE kind = ? AND id = ? AND n > 0", (kind, id)
+    ).fetchone()
+    return State(row[0], row[1], row[2], row[3], tuple(row[4].split())) if row else None
+
+
+def note_state(session: Session, kind: str, id: str, state: State, *, changed: bool = False) -> None:
+    """What this session knows of a thing is as of this state now; `changed`: and then somewhat more, so that it needs a
+    new one before it is told anywhere."""
+    with session.transaction() as db:
+        note_read(session, kind, id, state)
+        db.execute(
+            "UPDATE state SET n = ?, stamp = ?, at = ?, made_by = ?, line = ?, changed = ? WHERE kind = ? AND id = ?",
+            (state.n, state.stamp, state.at, state.by, " ".join(state.line), int(changed), kind, id),
+        )
+
+
+def note_read(session: Session, kind: str, id: str, state: State) -> None:
+    """A state of a thing was read, and what was told with it is known now. Its number is never given again."""
+    with session.transaction() as db:
+        db.executemany(
+            "INSERT OR IGNORE INTO stamp_read (stamp) VALUES (?)", ((s,) for s in (*state.line, state.stamp))
+        )
+        note_number(session, kind, id, state.n)
+
+
+def note_number(session: Session, kind: str, id: str, n: int) -> None:
+    """A number was read somewhere: the next state of the thing gets a higher one."""
+    with session.transaction() as db:
+        db.execute(
+            "INSERT INTO state (kind, id, highest) VALUES (?, ?, ?) "
+            "ON CONFLICT (kind, id) DO UPDATE SET highest = MAX(highest, excluded.highest)",
+            (kind, id, n),
+        )
+
+
+def was_read(session: Session, stamp: str) -> bool:
+    """Whether this session ever made, or read, what has this stamp."""
+    return session.db.execute("SELECT 1 FROM stamp_read WHERE stamp = ?", (stamp,)).fetchone() is not None
+
+
+def highest_number(session: Session, kind: str, id: str) -> int:
+    """The highest number of a thing read anywhere; 0 before there was one."""
+    row = session.db.execute("SELECT highest FROM state WHERE kind = ? AND id = ?", (kind, id)).fetchone()
+    return row[0] if row else 0
+
+
+def next_state(session: Session, kind: str, id: str) -> State:
+    """A new state for a thing that is about to change, or has. It is not noted yet."""
+    was = known_state(session, kind, id)
+    line = (*was.line, was.stamp) if was is not None and kind == SOURCE else ()
+    n = highest_number(session, kind, id) + 1
+    stamp = os.urandom(STAMP_DIGITS // 2).hex()
+    return State(n, stamp, model.now(), session_id(session), line[-LINE_MAX:])
+
+
+# --- a source's tree -------------------------------------------------------------------------------------------------
+
+
+def mark_changed(session: Session, source: str) -> None:
+    """The tree of a source is not what it was: it gets a new state when it is next told."""
+    with session.transaction() as db:
+        note_number(session, SOURCE, source, 0)
+        db.execute("UPDATE state SET changed = 1 WHERE kind = ? AND id = ?", (SOURCE, source))
+
+
+def is_changed(session: Session, source: str) -> bool:
+    """Whether the tree of a source changed since its last state, or never had one."""
+    row = session.db.execute(
+        "SELECT changed OR n = 0 FROM state WHERE kind = ? AND id = ?", (SOURCE, source)
+    ).fetchone()
+    return row is None or bool(row[0])
+
+
+def current_state(session: Session, source: str) -> State:
+    """The state of a source's tree to be told now, made anew where the tree changed."""
+    state = known_state(session, SOURCE, source)
+    if state is None or is_changed(session, source):
+        state = next_state(session, SOURCE, source)
+        note_state(session, SOURCE, source, state)
+    return state
+
+
+def absorb(session: Session, source: str, state: State) -> None:
+    """What another session told of a source's tree is part of what this one knows now: the next state descends from
+    both."""
+    with session.transaction():
+        note_read(session, SOURCE, source, state)
+        mine = known_state(session, SOURCE, source)
+        if mine is None:
+            note_state(session, SOURCE, source, state, changed=True)
+            return
+        line = dict.fromkeys((*state.line, state.stamp, *mine.line))
+        note_state(session, SOURCE, source, replace(mine, line=tuple(line)[-LINE_MAX:]), changed=True)
+
+
+# --- the copies of a source's contents on a target -----------------------------------------------------------------
+
+
+def told(session: Session, source: str, target: str) -> AsOf:
+    """The state of a target that what this session knows of a source's copies there is as of."""
+    row = session.db.execute(
+        "SELECT n, stamp FROM told WHERE source_sid = ? AND target_tid = ?", (source, target)
+    ).fetchone()
+    return AsOf(*row) if row else AsOf()
+
+
+def told_of(session: Session, source: str) -> dict[str, AsOf]:
+    """`told` by target id."""
+    rows = session.db.execute("SELECT target_tid, n, stamp FROM told WHERE source_sid = ?", (source,))
+    return {row[0]: AsOf(row[1], row[2]) for row in rows}
+
+
+def note_told(session: Session, source: str, rows: Iterable[tuple[str, AsOf]]) -> None:
+    """What is known of a source's copies on these targets is as of these states now."""
+    with session.transaction() as db:
+        db.executemany(
+            "INSERT OR REPLACE INTO told (source_sid, target_tid, n, stamp) VALUES (?,?,?,?)",
+            ((source, target, state.n, state.stamp) for target, state in rows),
+        )
+
+
+def note_looked(session: Session, target: str, state: State) -> None:
+    """A look at a whole drive in this state ended (or: this session alone changed it since): what is known of the
+    copies there, of whatever source, is as of it."""
+    with session.transaction() as db:
+        note_state(session, TARGET, target, state)
+        db.execute(
+            "INSERT OR REPLACE INTO told (source_sid, target_tid, n, stamp) SELECT sid, ?, ?, ? FROM source",
+            (target, state.n, state.stamp),
+        )
