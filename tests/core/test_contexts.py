@@ -88,6 +88,7 @@ def test_a_context_brings_a_new_session_all_there_is_to_know(world):
         assert (source.id, source.alias, source.path, source.wanted, source.excludes) == (
             mine.id, "photos", mine.path, 3, ("*.tmp",),
         )  # fmt: skip
+        assert (target.label, target.state, target.known) == ("shelf", TargetState.RETIRED, True)
         assert (
             said(fresh).replace(b' standing="claimed"', b"").partition(b"<check")[0]
             == said(session).partition(b"<check")[0]
