@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from faults.table import campaign, pytest_terminal_summary  # noqa: F401  (pytest finds them here)
+from support.fault_report import campaign, pytest_terminal_summary  # noqa: F401  (pytest finds them here)
 from medback_core.disk import workers
 
 

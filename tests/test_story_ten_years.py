@@ -20,8 +20,8 @@ from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore, restore_status
 from medback_core.session import open_session
 from medback_core.upkeep.verify_target import verify
-from shelf import Shelf, contents
-from worlds import run
+from support.drive_model import Shelf, contents
+from support.worlds import run
 
 
 def test_ten_years_of_drives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 import pytest
 
-from cli.shell import Shell
+from support.shell import Shell
 from medback_core.cli import medback
-from worlds import write_tree
+from support.worlds import write_tree
 
 COMMON = "--session-db --json -q --quiet -v --verbose --no-progress -y --yes --version -h --help"
 OPTIONS = {

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.shell import Shell
+from support.shell import Shell
 from medback_core.backing_up.back_up import back_up
 from medback_core.demo import story as demo_operation
 from medback_core.drives.open import set_target
@@ -23,7 +23,7 @@ from medback_core.scanning.sources import change_source
 from medback_core.session import open_session
 from medback_core.cli import running
 from medback_core.cli.outcome import Outcome
-from worlds import tree, write_tree
+from support.worlds import tree, write_tree
 
 MEDBACK = [sys.executable, "-c", "import sys; from medback_core.cli import main; sys.exit(main())"]
 

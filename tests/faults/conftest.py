@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from faults import ways
+from support import sync_modes as ways
 from medback_core import model
 
 

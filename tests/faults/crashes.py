@@ -15,14 +15,14 @@ from typing import Any
 from lxml import etree
 
 from faults.scenarios import CONTEXT, Scenario, session_of, update_all
-from faults.table import Row
+from support.fault_report import Row
 from medback_core import disk
 from medback_core.errors import MedbackError
 from medback_core.model import CONTEXT_NAME
 from medback_core.names import display_name
 from medback_core.session import Session, all_files, copies_on, expected_count, list_sources, list_targets
 from medback_core.sidecar import parse, whole
-from worlds import counted, tree
+from support.worlds import counted, tree
 
 
 class Killed(BaseException):

@@ -22,7 +22,7 @@ from medback_core.session import Session, open_session
 from medback_core.scanning.sources import add_source, change_source, forget_source, update
 from medback_core.drives.open import set_target
 from medback_core.upkeep.verify_target import verify
-from worlds import MTIME, run, write_tree
+from support.worlds import MTIME, run, write_tree
 
 Step = Callable[[Session, Path], Iterator[Event]]
 

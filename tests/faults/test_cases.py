@@ -16,7 +16,7 @@ from medback_core.upkeep.reclaim import reclaim
 from medback_core.restoring.restore import restore
 from medback_core.session import Session, open_session
 from medback_core.upkeep.verify_target import verify
-from worlds import MTIME, add, back, counted, new_session, rescan, run, tree, write_tree
+from support.worlds import MTIME, add, back, counted, new_session, rescan, run, tree, write_tree
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from faults.table import FULL, Row
+from support.fault_report import FULL, Row
 from medback_core.model import DamageFound
 from medback_core.upkeep.rebuild import rebuild
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
 from medback_core.session import Session
 from medback_core.upkeep.verify_target import verify
-from worlds import add, back, new_session, rescan, run, tree, write_tree
+from support.worlds import add, back, new_session, rescan, run, tree, write_tree
 
 ROUNDS = 4 if FULL else 1
 FILES = 420 if FULL else 18  # each round: a third of them damaged on one drive, on the other, in the source

@@ -10,8 +10,8 @@ import pytest
 
 from faults.crashes import Killer, attempt, content_alone, contents, differences, end, fresh, judge, wholeness
 from faults.scenarios import SCENARIOS, Scenario
-from faults.table import Row, sampled
-from faults.ways import is_file_by_file, thinned
+from support.fault_report import Row, sampled
+from support.sync_modes import is_file_by_file, thinned
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("each_way")]
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from core.sidecar.test_hostile_xml import ATTACKS
-from faults.table import Row, sampled
+from sidecar.test_hostile_xml import ATTACKS
+from support.fault_report import Row, sampled
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.cli import main
@@ -44,7 +44,7 @@ from medback_core.restoring.restore import restore
 from medback_core.session import Session, copies_on, list_targets
 from medback_core.sidecar import parse
 from medback_core.upkeep.verify_target import verify
-from worlds import MTIME, add, back, counted, new_session, run, tree, write_tree
+from support.worlds import MTIME, add, back, counted, new_session, run, tree, write_tree
 
 MEDBACK = "import sys; from medback_core.cli import main; sys.exit(main())"
 GIB = 1 << 30

@@ -12,8 +12,8 @@ import pytest
 from faults.crashes import attempt, content_alone, contents, differences, end, fresh, judge, wholeness
 from faults.power import Arrives, Dropped, PowerCut, Reordered
 from faults.scenarios import SCENARIOS, Scenario, rebuild_all, session_of, verify_all
-from faults.table import Row, sampled
-from faults.ways import thinned
+from support.fault_report import Row, sampled
+from support.sync_modes import thinned
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("each_way")]
 

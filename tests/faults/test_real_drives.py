@@ -10,7 +10,7 @@ import pytest
 
 from faults.crashes import end_state, wholeness
 from faults.kernel import Drive, answer, drive, medback
-from faults.table import FULL, Row, sampled
+from support.fault_report import FULL, Row, sampled
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.errors import MedbackError
@@ -18,7 +18,7 @@ from medback_core.model import DamageFound, Skipped
 from medback_core.restoring.restore import restore
 from medback_core.session import all_files, list_sources, open_session, troubled
 from medback_core.upkeep.verify_target import verify
-from worlds import MTIME, add, back, run, tree, write_tree
+from support.worlds import MTIME, add, back, run, tree, write_tree
 
 pytestmark = pytest.mark.long
 MIB = 1 << 20

@@ -13,9 +13,9 @@ import pytest
 from faults.crashes import attempt, contents, differences, end, fresh, judge, undated, wholeness
 from faults.kernel import MEDBACK, answer, calls_made, can_trace, environment, injected, medback
 from faults.scenarios import SCENARIOS, Scenario
-from faults.table import FULL, Row, sampled
+from support.fault_report import FULL, Row, sampled
 from medback_core import disk
-from worlds import tree
+from support.worlds import tree
 
 pytestmark = pytest.mark.long
 

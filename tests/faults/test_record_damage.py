@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from faults.table import FULL, Row
+from support.fault_report import FULL, Row
 from medback_core.errors import MedbackError
 from medback_core.model import DamageFound, ScanSummary
 from medback_core.upkeep.rebuild import rebuild
 from medback_core.session import Session, all_files, copies_on, join, list_sources, list_targets, open_session
 from medback_core.sidecar import Trust, parse, whole
 from medback_core.scanning.sources import add_source
-from worlds import Ran, add, back, new_session, rescan, run, write_tree
+from support.worlds import Ran, add, back, new_session, rescan, run, write_tree
 
 SEEDS = 300 if FULL else 8
 

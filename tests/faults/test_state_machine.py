@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from faults.shelf import DRIVES, SOURCES, STATES, Shelf, Step, identity
-from faults.table import FULL, Row
+from faults.machine_world import DRIVES, SOURCES, STATES, Shelf, Step, identity
+from support.fault_report import FULL, Row
 from medback_core import model
 from medback_core.backing_up.back_up import back_up
 from medback_core.contexts.write import add_restore_context, write_restore
@@ -29,7 +29,7 @@ from medback_core.session.expected import wanted_files
 from medback_core.scanning.sources import add_source, update
 from medback_core.drives.open import set_target
 from medback_core.upkeep.verify_target import verify
-from worlds import run
+from support.worlds import run
 
 NAMES = ("x", "y", "z", "a/x", "a/y", "b/z", "a/c/x", "a/c/y")
 SIZES = (40, 40, 40, 700, 3000, 0)

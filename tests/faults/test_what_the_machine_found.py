@@ -18,7 +18,7 @@ from medback_core.session import Session, copies_on, list_targets
 from medback_core.sidecar import parse
 from medback_core.scanning.sources import update
 from medback_core.upkeep.verify_target import verify
-from worlds import MTIME, add, back, counted, new_session, rescan, run, write_tree
+from support.worlds import MTIME, add, back, counted, new_session, rescan, run, write_tree
 
 
 @pytest.fixture

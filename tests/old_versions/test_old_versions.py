@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.shell import Shell
+from support.shell import Shell
 from old_versions.make import DELETED, LINKS, OLD, WORLD
 
 HERE = Path(__file__).parent

@@ -14,7 +14,7 @@ from medback_core.model import Event, Progress
 from medback_core.session import Session
 from medback_tui.jobs import queue as jobs
 from medback_tui.app import MedbackApp
-from tui import worlds
+from support import picture_sessions as worlds
 
 
 @pytest.fixture(autouse=True)

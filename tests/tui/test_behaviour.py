@@ -23,7 +23,7 @@ from medback_tui.screens.pick import PickDirectory
 from medback_tui.screens.pick_target import PickTarget
 from medback_tui.screens.restore import RestoreScreen
 from medback_tui.screens.targets import TargetsScreen
-from tui.waiting import jobs_done, press, settle, text_of, until
+from support.waiting import jobs_done, press, settle, text_of, until
 
 OpenApp = Callable[..., MedbackApp]
 

@@ -14,8 +14,8 @@ from medback_tui.reading.listing import Place
 from medback_tui.screens.coverage import CoverageScreen
 from medback_tui.screens.pick import PickDirectory
 from medback_tui.screens.restore import RestoreScreen
-from tui import worlds
-from tui.waiting import jobs_done, press, settle, text_of, until
+from support import picture_sessions as worlds
+from support.waiting import jobs_done, press, settle, text_of, until
 
 pytestmark = pytest.mark.usefixtures("fixed_clock")
 OpenApp = Callable[..., MedbackApp]

@@ -14,8 +14,8 @@ from medback_tui.app import MedbackApp
 from medback_tui.jobs.queue import Job, JobState
 from made_up_shelf import add_source
 from medback_tui.screens.dialogs import Question
-from tui import worlds
-from tui.waiting import jobs_done, press, settle, text_of, until
+from support import picture_sessions as worlds
+from support.waiting import jobs_done, press, settle, text_of, until
 
 OpenApp = Callable[..., MedbackApp]
 STEP = Progress("copying", 1, 10, 2, 20, b"a")

@@ -13,8 +13,8 @@ from medback_core.model import Progress
 from medback_tui.app import MedbackApp
 from medback_tui.reading.drives import Drives
 from medback_tui.jobs.queue import Job
-from tui import worlds
-from tui.waiting import settle, until
+from support import picture_sessions as worlds
+from support.waiting import settle, until
 
 pytestmark = pytest.mark.usefixtures("fixed_clock")
 

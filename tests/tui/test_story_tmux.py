@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tui.terminal import PROGRAM, Terminal
+from support.terminal import PROGRAM, Terminal
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux for a real terminal")
 

@@ -12,7 +12,7 @@ from medback_tui.app import MedbackApp
 from medback_tui.jobs.queue import Job
 from medback_tui.screens.dialogs import Question
 from medback_tui.jobs.unfinished import Unfinished, remade
-from tui.waiting import jobs_done, settle, text_of, until
+from support.waiting import jobs_done, settle, text_of, until
 
 OpenApp = Callable[..., MedbackApp]
 

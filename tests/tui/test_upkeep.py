@@ -16,7 +16,7 @@ from medback_tui.screens.dialogs import Question
 from medback_tui.screens.file_list import FileList
 from medback_tui.screens.form import Form
 from tui.test_behaviour import drives, photos, see_drives, two_copies
-from tui.waiting import jobs_done, press, settle, text_of, until
+from support.waiting import jobs_done, press, settle, text_of, until
 
 __all__ = ["drives", "photos"]
 

@@ -1,0 +1,155 @@
+"""A new session DB from the sidecars alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from medback_core import hashing, model
+from medback_core.scanning import walk
+from medback_core import session as db
+from medback_core.errors import Refused
+from medback_core.model import RebuildSummary, Standing, TargetState, Warned
+from medback_core.upkeep.rebuild import rebuild, rebuilt_session
+from support.scan_world import OLD, World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def rebuilt(world: World, *directories: Path) -> RebuildSummary:
+    world.session.close()
+    world.session = rebuilt_session(world.base / "db")
+
+    def refuse(*_args, **_options) -> None:
+        raise AssertionError("content was read")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((hashing, "hash_file"), (hashing, "hash_fd"), (walk, "answer")):
+            patch.setattr(module, name, refuse)
+        summary = world.run(rebuild(world.session, [os.fsencode(path) for path in directories]))
+    assert isinstance(summary, RebuildSummary)
+    return summary
+
+
+def two_sources(world: World) -> Path:
+    world.fill(["a", "sub/b"])
+    (world.src / "link").symlink_to("a")
+    world.add(copies=3, excludes=["*.tmp"])
+    music = world.base / "music"
+    music.mkdir()
+    (music / "song").write_text("la la")
+    world.add(music, copies=1)
+    world.back_up("a", "t1")
+    target = db.find_target(world.session, "t1")
+    db.save_target(world.session, model.Target(target.key, "t1", "Blue", TargetState.SUSPECT, rev=3, created=1))
+    world.flush()
+    return music
+
+
+def state(world: World) -> list[tuple]:
+    return [
+        (source.id, source.alias, source.path, source.wanted, source.excludes, world.files(source))
+        for source in sorted(db.list_sources(world.session), key=lambda source: source.alias)
+    ]
+
+
+def test_the_list_beside_the_db_is_enough(world: World) -> None:
+    two_sources(world)
+    before = state(world)
+    summary = rebuilt(world)
+    assert state(world) == before
+    assert [(scan.files, scan.hashed, scan.unhashed) for scan in summary.scans] == [(2, 0, 0), (1, 0, 0)]
+    assert world.targets_of("a") == {"t1": Standing.VERIFIED}
+    target = db.find_target(world.session, "t1")
+    assert (target.label, target.state, target.rev) == ("Blue", TargetState.SUSPECT, 3)
+    assert summary.scans[0].links == 1
+    assert [(scan.hashed, scan.reused) for scan in world.update_all().scans] == [(0, 2), (0, 1)]
+
+
+def test_the_old_db_is_set_aside_and_kept(world: World) -> None:
+    two_sources(world)
+    rebuilt(world)
+    assert len(list(world.base.glob("db.aside-*"))) >= 1
+    assert any("aside" in note for note in world.session.notes)
+
+
+def test_siblings_are_taken_along(world: World) -> None:
+    two_sources(world)
+    before = state(world)
+    (world.base / "db.sources").unlink()
+    rebuilt(world, world.src)
+    assert state(world) == before
+
+
+def test_a_source_that_is_away_is_named_and_left_out(world: World) -> None:
+    music = two_sources(world)
+    music.rename(world.base / "unplugged")
+    music.mkdir()
+    summary = rebuilt(world)
+    assert [scan.source.alias for scan in summary.scans] == ["photos"]
+    assert any("music" in warning.message for warning in world.of(Warned))
+    assert list(music.iterdir()) == []
+
+
+def test_files_no_sidecar_knows_are_counted_and_hashed_by_the_next_update(world: World) -> None:
+    two_sources(world)
+    world.fill(["new", "elsewhere/new too"])
+    world.write("a", "changed", mtime_ns=OLD + 1)
+    summary = rebuilt(world, world.src)
+    assert summary.scans[0].unhashed == 3
+    assert world.names() == {"a", "sub/b"}
+    scan = world.update()
+    assert (scan.hashed, scan.added, scan.changed) == (3, 2, 1)
+
+
+def test_records_of_missing_files_stay_until_an_update_weighs_them(world: World) -> None:
+    world.fill([f"{number}" for number in range(40)])
+    world.add()
+    for number in range(30):
+        (world.src / f"{number}").unlink()
+    summary = rebuilt(world)
+    assert summary.scans[0].files == 40
+    assert world.refusal().kind == "too-many-deletions"
+    assert len(world.names()) == 40
+
+
+def test_nothing_is_written_to_a_source(world: World) -> None:
+    two_sources(world)
+    world.fill(["new"])
+    before = {path: path.lstat() for path in world.src.rglob("*")}
+    rebuilt(world)
+    after = {path: path.lstat() for path in world.src.rglob("*")}
+    assert after.keys() == before.keys()
+    assert all(after[path].st_mtime_ns == before[path].st_mtime_ns for path in before)
+
+
+def test_only_a_new_session_is_filled(world: World) -> None:
+    two_sources(world)
+    with pytest.raises(Refused) as caught:
+        world.run(rebuild(world.session, []))
+    assert caught.value.kind == "not-new"
+    world.session.close()
+    world.session = rebuilt_session(world.base / "db")
+    with pytest.raises(Refused) as caught:
+        world.run(rebuild(world.session, [os.fsencode(world.base / "nowhere")]))
+    assert caught.value.kind == "missing"
+
+
+def test_a_target_given_is_introduced(world: World) -> None:
+    from medback_core.backing_up.back_up import back_up
+
+    world.fill(["a", "sub/b"])
+    world.add()
+    drive = world.base / "drive"
+    drive.mkdir()
+    world.run(back_up(world.session, os.fsencode(drive), create=True, label="Blue"))
+    assert world.targets_of("a")
+    summary = rebuilt(world, world.src, drive)
+    assert [target.label for target in summary.targets] == ["Blue"]
+    (copy,) = db.copies_of(world.session, world.row("sub/b").identity)
+    assert (copy.standing, copy.path, copy.ours) == (Standing.VERIFIED, b"photos/sub/b", True)
