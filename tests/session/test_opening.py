@@ -333,6 +333,17 @@ def test_one_that_cannot_be_written_is_refused_in_words(used: Path, tmp_path: Pa
     assert as_nobody(lambda: db.open_session(used.parent / "new").close()) == "session-read-only"
 
 
+@contextlib.contextmanager
+def its_lock(path: Path) -> Iterator[None]:
+    """As every operation that changes a session holds it, once the others have let go of it."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            with contextlib.suppress(Refused):
+                stack.enter_context(disk.lock_session(os.fsencode(path)))
+                break
+        yield
+
+
 @pytest.mark.parametrize("before", [None, b"", b"garbage" * 5000], ids=["missing", "empty", "damaged"])
 @pytest.mark.parametrize("after", [0, 1, 2, 3, 4, 5, 6, 7, 9, 12, 16, 24, 40, 64, 96])
 def test_killed_while_it_is_made_nothing_half_made_is_seen(path: Path, after: int, before: bytes | None):
@@ -382,6 +393,17 @@ def test_killed_in_a_transaction_it_is_as_before(used: Path):
         assert sum(c.files for c in db.totals_by_source(session)[1].values()) == 500
 
 
+@contextlib.contextmanager
+def locked_by_me(path: Path) -> Iterator[None]:
+    """As every operation that changes a session holds it, once the others have let go of it."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            with contextlib.suppress(Refused):
+                stack.enter_context(disk.lock_session(os.fsencode(path)))
+                break
+        yield
+
+
 @pytest.mark.parametrize("before", [None, b"", b"garbage" * 5000], ids=["missing", "empty", "damaged"])
 def test_many_that_make_one_at_the_same_instant_all_get_the_same(path: Path, before: bytes | None):
     if before is not None:
@@ -397,7 +419,7 @@ def test_many_that_make_one_at_the_same_instant_all_get_the_same(path: Path, bef
                 os.close(go)
                 os.read(waiting, 1)  # all are let go at once
                 for turn in range(4):  # opening it while another closes it is seen too
-                    with db.open_session(path) as session:
+                    with db.open_session(path) as session, its_lock(path):
                         rows.source(session, f"s{number}-{turn}")
                 ok = 0
             finally:

@@ -36,7 +36,7 @@ from medback_core.model import (
     Warned,
 )
 from medback_core.pace import Pace, reporting
-from medback_core.scanning.sources import update_sources
+from medback_core.scanning.sources import take_up_left_out, update_sources
 from medback_core.session import (
     Candidate,
     Session,
@@ -109,6 +109,7 @@ def back_up(
             )
         refused: set[str] = set()
         if update_first and not dry_run:
+            yield from take_up_left_out(session)
             here = mounted_sources(session)
             for away in set(list_sources(session)) - set(here):
                 yield Warned(f"the source {names.display_name(away.alias)} is not there; its files are not copied now")

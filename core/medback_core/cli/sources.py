@@ -202,10 +202,13 @@ def remove_src(run: Run, alias: str) -> None:
 
     No file is deleted, and no copy of it becomes disposable; add-src takes it up again.
     """
-    from medback_core.scanning.sources import forget_source
+    from medback_core.scanning.sources import forget_left_out, forget_source
     from medback_core.session import find_source
 
     with run.session() as session:
+        if "/" in alias and forget_left_out(session, os.path.abspath(names.from_text(alias))):
+            run.say(f"{shown(alias)} is forgotten; nothing there was changed. `medback add-src` takes it up again.")
+            return
         before = source_json(session, find_source(session, alias))
         gone = forget_source(session, alias)
         run.outcome.result["source"] = before

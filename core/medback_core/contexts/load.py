@@ -258,7 +258,9 @@ def _take_up(
             if keep and summary.files:
                 kept = context_kept.keep(session.path, stream, [(s.id, s.alias, s.path) for s in sources])
     except BaseException:
-        write_source_list(session)  # it was written with sources that are not there now
+        known = {source.path for source in list_sources(session)}
+        # It was written with sources that are not there now.
+        write_source_list(session, dropped=[place.path for place in places if place.path not in known])
         if kept is not None:
             context_kept.drop(session.path, kept)
         raise

@@ -13,6 +13,7 @@ from medback_core.disk.filesystem import FileSystem, Mount, birth_ns, describe, 
 from medback_core.disk.group import BATCH_BYTES, BATCH_FILES, Group
 from medback_core.disk.locks import lock_drive, lock_session
 from medback_core.disk.moving import (
+    TEMPORARY,
     Cleaned,
     clean_temporaries,
     make_symlink,
@@ -35,6 +36,7 @@ __all__ = [
     "BATCH_BYTES",
     "BATCH_FILES",
     "SMALL",
+    "TEMPORARY",
     "Cleaned",
     "ContentDiffers",
     "FileSystem",

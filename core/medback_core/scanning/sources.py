@@ -31,6 +31,7 @@ from medback_core.scanning.scan_source import (
     walk_source,
 )
 from medback_core.session import Session
+from medback_core.session.source_list import left_out, write_source_list
 from medback_core.sidecar.source_metadata import SourceMetadata
 from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import metadata_at, take_up, write_metadata
@@ -208,6 +209,8 @@ def update(
     All are walked before anything is believed gone from any: a file moved from one to the other keeps its copies.
     """
     with disk.lock_session(os.fsencode(session.path)):
+        if not aliases:
+            yield from take_up_left_out(session)
         sources = [db.find_source(session, alias) for alias in aliases] if aliases else db.list_sources(session)
         yield from update_sources(
             session,
@@ -218,6 +221,33 @@ def update(
             accept=accept,
             workers=workers,
         )
+
+
+def take_up_left_out(session: Session) -> Iterator[Event]:
+    """Register the sources that were away when a lost session was built anew, where they are back. Call under the
+    session's lock."""
+    for path in left_out(session):
+        metadata = metadata_at(path)
+        if metadata is None:
+            continue  # still away: every opening of the session says so
+        if metadata.id and db.source_by_id(session, metadata.id) is not None:
+            write_source_list(session, dropped=[path])  # it was taken up under another path
+            continue
+        try:
+            source = yield from _registered(session, path, None, None, ())
+        except Refused as refusal:
+            yield Warned(f"{names.display_name(path)} is left out: {refusal}")
+            continue
+        yield Warned(f"the source {names.display_name(source.alias)} is back and is in the session again")
+
+
+def forget_left_out(session: Session, path: bytes) -> bool:
+    """Forget a source that was away when a lost session was built anew; False where none such was at this path."""
+    with disk.lock_session(os.fsencode(session.path)):
+        if path not in left_out(session):
+            return False
+        write_source_list(session, dropped=[path])
+        return True
 
 
 def update_sources(

@@ -389,10 +389,13 @@ class Walk:
         return status is not None and status.st_ino == inode
 
 
+_BESIDE_DB = (b"", b"-wal", b"-shm", b"-journal", b".new", b".lock", b".sources", b".crc")
+
+
 def _session_files(session: Session, source: Source) -> frozenset[bytes]:
     """Where the session DB and what belongs to it lie inside the source: never content."""
     database = os.path.realpath(os.fsencode(session.path))
     rel = names.below(database, os.path.realpath(source.path))
     if rel is None:
         return frozenset()
-    return frozenset(rel + ending for ending in (b"", b"-wal", b"-shm", b"-journal", b".lock", b".sources", b".crc"))
+    return frozenset(rel + ending for ending in _BESIDE_DB)

@@ -115,11 +115,12 @@ def save_source(session: Session, source: Source) -> None:
         if was.path != source.path or was.alias != source.alias:
             db.execute("UPDATE source SET metadata_dirty = MAX(metadata_dirty, 1)")  # siblings name each other
     if was.path != source.path:
-        write_source_list(session)
+        write_source_list(session, dropped=[was.path])
 
 
 def remove_source(session: Session, key: int) -> None:
     """Forget a source and its tree; identities and copies stay known. No file is touched."""
+    path = source_by_key(session, key).path
     with session.transaction() as db:
         db.execute("DELETE FROM file WHERE directory_id IN (SELECT id FROM directory WHERE source_id = ?)", (key,))
         flush(db)
@@ -130,7 +131,7 @@ def remove_source(session: Session, key: int) -> None:
             db.execute(f"DELETE FROM {table} WHERE source_id = ?", (key,))
         db.execute("DELETE FROM source WHERE id = ?", (key,))
         db.execute("UPDATE source SET metadata_dirty = MAX(metadata_dirty, 1)")
-    write_source_list(session)
+    write_source_list(session, dropped=[path])
 
 
 def metadata_is_dirty(session: Session, key: int) -> bool:

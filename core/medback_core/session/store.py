@@ -17,7 +17,7 @@ from medback_core.errors import MedbackError, Refused
 from . import rollup, schema
 from .intact import has_wal, is_intact, note_left
 from .placements import Placement
-from .source_list import list_path, listed_sources
+from .source_list import lacks_a_source, left_out, list_path, listed_sources, mend_source_list
 
 HEADER = b"SQLite format 3\x00"
 # Tables of the Python member of the family, whose DB lay at the same default path.
@@ -151,6 +151,16 @@ def open_session(
     session.notes = notes
     has_sources = db.execute("SELECT EXISTS (SELECT 1 FROM source)").fetchone()[0]
     session.needs_rebuild = not has_sources and bool(listed_sources(path))
+    if has_sources:
+        if lacks_a_source(session):
+            with suppress(Refused, OSError), _locked(path):  # in use: then that other medback writes it
+                mend_source_list(session)
+        for missing in left_out(session):
+            shown = names.display_name(missing)
+            session.notes.append(
+                f"the source at {shown} is not in this session since its DB was lost: the next `medback update` takes "
+                f"it up when it is there (`medback remove-src {names.shell_quoted(missing)}` forgets it)"
+            )
     return session
 
 

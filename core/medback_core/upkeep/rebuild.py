@@ -28,6 +28,7 @@ from medback_core.session import (
     target_by_key,
 )
 from medback_core.session.scanning import forget_staged
+from medback_core.session.source_list import write_source_list
 from medback_core.sidecar.source_metadata import SourceMetadata
 from medback_core.sources.identity import metadata_at
 
@@ -55,6 +56,8 @@ def rebuild(session: Session, directories: Sequence[bytes] = ()) -> Iterator[Eve
         run = start_run(session)
         seen: set[bytes] = set()
         scans: list[ScanSummary] = []
+        away: list[bytes] = []
+        siblings: dict[bytes, str] = {}  # path -> id
         while waiting:
             path = waiting.popleft()
             real = os.path.realpath(path)
@@ -67,11 +70,17 @@ def rebuild(session: Session, directories: Sequence[bytes] = ()) -> Iterator[Eve
                 summary = yield from _filled(session, source, run)
             except Refused as refusal:
                 yield Warned(f"{names.display_name(path)} is left out: {refusal}")
+                if metadata is None:
+                    away.append(path)
                 continue
             scans.append(summary)
             yield summary
             for sibling in metadata.siblings if metadata is not None else ():
+                siblings[sibling.path] = sibling.id
                 waiting.append(sibling.path)
+        # Kept in the list, whichever list it was read from, until they are back.
+        entered = [path for path in away if source_by_id(session, siblings.get(path, "")) is not None]
+        write_source_list(session, also=away, dropped=entered)
         introduced: list[Target] = []
         for path in targets:
             target = yield from _introduced(session, path)
