@@ -327,6 +327,7 @@ class BackupSummary(Summary):
     reclaimable_bytes: int = 0  # older versions there and, on a full drive while something remains, surplus copies
     surplus_bytes: int = 0  # the part of it that is surplus
     full: bool = False
+    no_inodes: bool = False  # there is room in bytes, but the file system can hold no more files
     unproven: int = 0  # read back, but not provably from the medium
     lacking_bytes: int = 0  # room the shelf at least lacks for all wanted copies
     would_copy: tuple[bytes, ...] = ()  # dry run: the first files that would go

@@ -104,7 +104,8 @@ def _run(*words: str) -> str:
 class Drive:
     """A file system in an image file (or in memory), plugged in at `point` and out again."""
 
-    def __init__(self, directory: Path, kind: str, size: int) -> None:
+    def __init__(self, directory: Path, kind: str, size: int, *options: str) -> None:
+        """`options` are those of mkfs."""
         self.kind, self.size = kind, size
         self.point = directory / f"{kind}-drive"
         self.point.mkdir(parents=True)
@@ -114,7 +115,7 @@ class Drive:
         if kind != "tmpfs":
             with open(self.image, "wb") as stream:
                 stream.truncate(size)
-            _run(*{"ext4": ["mkfs.ext4", "-q", "-F", "-m", "0"]}.get(kind, [f"mkfs.{kind}"]), str(self.image))
+            _run(*{"ext4": ["mkfs.ext4", "-q", "-F", "-m", "0"]}.get(kind, [f"mkfs.{kind}"]), *options, str(self.image))
 
     def plug(self, *options: str) -> Path:
         more = ["-o", ",".join(options)] if options else []
@@ -137,12 +138,12 @@ class Drive:
 
 
 @contextmanager
-def drive(directory: Path, kind: str, size: int) -> Iterator[Drive]:
+def drive(directory: Path, kind: str, size: int, *options: str) -> Iterator[Drive]:
     """A drive, plugged in; skips the test, saying why, where such a one can't be had."""
     if os.name != "posix" or os.geteuid() != 0:
         pytest.skip("mounting a file system takes root")
     need("mount", "losetup", *{"exfat": ("mkfs.exfat", "mount.exfat-fuse"), "tmpfs": ()}.get(kind, (f"mkfs.{kind}",)))
-    made = Drive(directory, kind, size)
+    made = Drive(directory, kind, size, *options)
     try:
         made.plug()
     except OSError as error:

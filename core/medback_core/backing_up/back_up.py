@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from medback_core import disk, model, names
 from medback_core.backing_up.batches import Going, Landing
 from medback_core.backing_up.layout import Layout, There, free_place
-from medback_core.backing_up.selection import choose_best
+from medback_core.backing_up.selection import Choice
 from medback_core.coverage.shelf_room import lacking
 from medback_core.disk import ContentDiffers
 from medback_core.drives.check import look_at
@@ -51,6 +51,7 @@ from medback_core.session import (
     paths_of_identity,
     rank_candidates,
 )
+from medback_core.session.candidates import candidate_extent
 from medback_core.sources.sidecars import flush_sources, mounted_sources
 from medback_core.upkeep.reclaim import reclaimable
 
@@ -169,14 +170,11 @@ class _Run:
         candidates = rank_candidates(
             self.session, self.drive.target.key, self.sources, counting_keys(self.session), fill=self.fill
         )
-        room = room_on(
-            self.session,
-            self.drive,
-            files=candidates.files + self.already_there,
-            reserve=self.reserve,
-            limit=self.limit,
-        )
-        going = choose_best(self.session, room, candidates)
+        extent = candidate_extent(self.session)
+        room = room_on(self.session, self.drive, reserve=self.reserve, limit=self.limit, new=extent)
+        choice = Choice(self.session, self.layout, room)
+        going = choice.choose(candidates, extent)
+        self.tally.no_inodes = choice.no_inodes
         self.tally.full = going.files < candidates.files and self._bounded_by_room(room.free, candidates)
         return going
 
@@ -346,7 +344,7 @@ class _Run:
 
     def summary(self, would_copy: tuple[bytes, ...] | None = None) -> BackupSummary:
         """What was done; with `would_copy`, what the chosen candidates would make of it."""
-        room = room_on(self.session, self.drive, files=self.already_there, reserve=self.reserve, limit=None)
+        room = room_on(self.session, self.drive, reserve=self.reserve, limit=None)
         left = room.free if room.allowed is None else min(room.free, room.allowed)
         lacks = lacking(self.session, self.drive.target, left, chosen=would_copy is not None)
         tally = self.tally
@@ -363,6 +361,7 @@ class _Run:
             reclaimable_bytes=old + surplus,
             surplus_bytes=surplus,
             full=tally.full,
+            no_inodes=tally.no_inodes,
             unproven=tally.unproven,
             lacking_bytes=lacks.room_bytes,
             would_copy=would_copy or (),

@@ -19,6 +19,7 @@ from medback_core.model import DamageFound, Event, FileDone, Progress, Skipped, 
 from medback_core.pace import Pace, reporting
 from medback_core.session import Candidate, Copy, Session, announce_landing, join, landed, record_copies, was_landing
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _GONE = {errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.EROFS, errno.ENOTCONN, errno.ESHUTDOWN}
 
 
@@ -54,6 +55,7 @@ class Tally:
     unproven: int = 0
     already: int = 0
     full: bool = False
+    no_inodes: bool = False  # full for lack of inodes, where there is room in bytes
 
 
 class Landing:
@@ -151,8 +153,9 @@ class Landing:
     def is_out_of_room(self, error: OSError) -> bool:
         """Whether an error means that the drive is full (noted then). Raises DriveGone where it means that the drive
         is there no more."""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _NO_ROOM:
             self.tally.full = True
+            self.tally.no_inodes = self.tally.no_inodes or self.drive.root.lacks_inodes()
             return True
         if error.errno in _GONE or not self.drive.root.is_same_drive():
             raise DriveGone(
@@ -290,6 +293,11 @@ class Landing:
                 ),
             )
         unrecorded = self._commit()
+        while going and any(error.errno in _NO_ROOM for error in unrecorded.values()):
+            going = self._take_back(going, len(unrecorded))
+            unrecorded = self._commit()
+        left = {one.where for one in going}
+        copies = [copy for copy in copies if copy.path in left]
         record_copies(self.session, [copy for copy in copies if os.path.dirname(copy.path or b"") not in unrecorded])
         waiting: set[bytes] = set()
         for one in going:
@@ -302,6 +310,18 @@ class Landing:
             self.tally.copied_bytes += one.candidate.content.size
             yield FileDone("copied", self._shown(one), one.candidate.content.size)
         return waiting
+
+    def _take_back(self, going: list[Going], count: int) -> list[Going]:
+        """Somebody else filled the drive past what was kept for the records: the last files of the batch, which were
+        put there just now and are told of nowhere, make room for the records of the others. Returns those. Raises
+        OSError."""
+        for one in going[-count:]:
+            there = self.drive.root.stat(one.where)
+            if there is not None and there.st_ino == one.staged.inode:
+                disk.remove(self.drive.root, one.where, expect=there)
+            self.recorder.drop(one.staged.directory, one.where.rpartition(b"/")[2])
+        disk.sync_drive(self.drive.root)
+        return going[:-count]
 
     def _commit(self) -> dict[bytes, OSError]:
         """Tell the drive's sidecars; returns the directories of those that could not be written. Raises DriveGone,

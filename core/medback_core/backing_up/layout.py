@@ -90,6 +90,14 @@ class Layout:
             return self._directory(folder)
         return self._directory(join(folder, disk.escape_path(path) if self.drive.filesystem.restricted_names else path))
 
+    def planned_directory(self, source_key: int, path: bytes) -> bytes:
+        """Where a directory of a source would lie when nothing is in its way; nothing is remembered or made."""
+        known = self._sources.get(source_key)
+        folder = known[1] if known is not None else self._choose_folder(source_by_key(self.session, source_key))[0]
+        if not path:
+            return folder
+        return join(folder, disk.escape_path(path) if self.drive.filesystem.restricted_names else path)
+
     def _directory(self, plain: bytes) -> bytes:
         """The directory to use for `plain`: itself, unless something that is no directory stands in the way."""
         known = self._directories.get(plain)
@@ -107,11 +115,21 @@ class Layout:
         return used
 
     def _folder(self, source: Source) -> bytes:
+        folder, is_new = self._choose_folder(source)
+        if is_new:
+            drive = self.drive
+            save_folder(self.session, drive.target.key, source.id, folder)
+            drive.identity = replace(drive.identity, folders=(*drive.identity.folders, (folder, source.id)))
+            write_identity(self.session, drive)
+        return folder
+
+    def _choose_folder(self, source: Source) -> tuple[bytes, bool]:
+        """(the folder of a source on this drive, whether it is still to be remembered)."""
         drive = self.drive
         taken = {folder: source_id for source_id, folder in folders(self.session, drive.target.key).items()}
         for folder, source_id in taken.items():
             if source_id == source.id:
-                return folder
+                return folder, False
         base = names.from_text(source.alias).replace(b"/", b"_")
         if is_metadata(base) or base in (b"", b".", b".."):
             base = b"_" + base
@@ -119,10 +137,7 @@ class Layout:
         while folder in taken or not _can_be_folder(drive, folder):
             number += 1
             folder = _folder_name(drive, base + b"-%d" % number)
-        save_folder(self.session, drive.target.key, source.id, folder)
-        drive.identity = replace(drive.identity, folders=(*drive.identity.folders, (folder, source.id)))
-        write_identity(self.session, drive)
-        return folder
+        return folder, True
 
 
 def _folder_name(drive: Drive, name: bytes) -> bytes:

@@ -4,31 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from medback_core.drives.room import Room
+from medback_core.backing_up.layout import Layout
+from medback_core.disk import BATCH_FILES
+from medback_core.drives.room import Directories, Room
 from medback_core.model import Count
 from medback_core.session import Ranked, Session, choose, ranked
+from medback_core.session.candidates import Extent
 
 
-def choose_best(session: Session, room: Room, candidates: Count) -> Count:
-    """Choose from the ranked candidates what goes onto the drive, and in which order; returns how much that is.
+class Choice:
+    """The choice of what goes onto one drive; `no_inodes`: what did not fit had room in bytes."""
 
-    If all fits, all goes in directory order. Else the choice is by exact rank, the next that fits when the best does
-    not, and the copying in bands (fewest copies, then largest by powers of 16), directory order within a band: nearly
-    the exact order, at a fifth of the sidecar writes (measured: 3.9 a directory against 19).
-    """
-    most = candidates.bytes + candidates.files * room.block
-    if most <= room.free and (room.allowed is None or candidates.bytes <= room.allowed) and room.max_file is None:
-        return choose(session, None)
-    return choose(session, _bands(session, room))
+    def __init__(self, session: Session, layout: Layout, room: Room) -> None:
+        self.session = session
+        self.layout = layout
+        self.room = room
+        self.no_inodes = False
 
+    def choose(self, candidates: Count, extent: Extent) -> Count:
+        """Choose from the ranked candidates what goes, and in which order; returns how much that is.
 
-def _bands(session: Session, room: Room) -> Iterator[tuple[int, int]]:
-    for candidate in ranked(session):
-        if room.max_file is not None and candidate.size > room.max_file:
-            continue
-        if room.fits(candidate.size):
-            room = room.less(candidate.size)
-            yield _band(candidate), candidate.rank
+        If all fits, all goes in directory order. Else the choice is by exact rank, the next that fits when the best
+        does not, and the copying in bands (fewest copies, then largest by powers of 16), directory order within a band:
+        nearly the exact order, at a fifth of the sidecar writes (measured: 3.9 a directory against 19).
+        """
+        return choose(self.session, None if self._all_fit(candidates, extent) else self._bands())
+
+    def _all_fit(self, candidates: Count, extent: Extent) -> bool:
+        """Whether all fits, however it lies: every directory new, every file in the last block of its own."""
+        room = self.room
+        most = candidates.bytes + (candidates.bytes >> 13) + candidates.files * (room.block + room.cost(0, 0))
+        most += 6 * extent.names + 4 * extent.directories * room.block
+        inodes = candidates.files + 2 * extent.directories + min(candidates.files, BATCH_FILES)
+        return room.max_file is None and room.fits(candidates.bytes, most, inodes)
+
+    def _bands(self) -> Iterator[tuple[int, int]]:
+        room, directories = self.room, Directories(self.layout.drive.root, self.room)
+        places: dict[tuple[int, bytes], bytes] = {}
+        for candidate in ranked(self.session):
+            if room.max_file is not None and candidate.size > room.max_file:
+                continue
+            source = candidate.source, candidate.directory
+            place = places.get(source)
+            if place is None:
+                place = places[source] = self.layout.planned_directory(*source)
+            twins = (candidate.paths - 1) * (40 + len(candidate.directory) + len(candidate.name))
+            extra, inodes = directories.cost(place)
+            cost = room.cost(candidate.size, len(candidate.name) + twins) + extra
+            if room.fits(candidate.size, cost, inodes + 1):
+                room = room.less(candidate.size, cost, inodes + 1)
+                directories.touch(place)
+                yield _band(candidate), candidate.rank
+            elif room.fits(candidate.size, cost, 0):
+                self.no_inodes = True
 
 
 def _band(candidate: Ranked) -> int:

@@ -136,6 +136,7 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
         reclaimable_bytes=summary.reclaimable_bytes,
         surplus_bytes=summary.surplus_bytes,
         full=summary.full,
+        no_inodes=summary.no_inodes,
         unproven=summary.unproven,
         lacking_bytes=summary.lacking_bytes,
     )
@@ -158,6 +159,11 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
         limit = summary.target.capacity
         full = "" if not summary.full else " (full)" if limit is None else f" (full: it may hold {size(limit)})"
         run.say(", ".join(parts) + full)
+    if summary.no_inodes:
+        run.say(
+            f"{name} has room but no inodes left: its file system can hold no more files, however small. Larger files "
+            "in their place, or a file system made with more inodes, would use the rest"
+        )
     if summary.unproven:
         run.say(
             f"{plural(summary.unproven, 'copy', 'copies')} read back equal, but not provably from the medium itself"

@@ -99,6 +99,14 @@ class Root:
             return None
         return room.f_bavail * room.f_frsize
 
+    def lacks_inodes(self) -> bool:
+        """Whether its drive has room for bytes and none for another file."""
+        try:
+            room = os.fstatvfs(self.fd)
+        except (OSError, AttributeError):
+            return False
+        return bool(room.f_files) and room.f_favail == 0 and room.f_bavail > 0
+
     def is_same_drive(self) -> bool:
         """Whether the path still leads to this very directory: the drive was not unmounted, swapped or replaced."""
         try:

@@ -1,39 +1,123 @@
-"""The room a drive has for content: what is free, less the reserve and what recording the copies will take."""
+"""The room a drive has for content, in bytes and in inodes: what is free, less the reserve and what recording takes.
+
+Recording what was copied must never meet a full drive. So what the sidecars and the contexts will take is taken off
+before anything is chosen, and every bound here is an upper one: what is chosen, in a preview too, does fit.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from medback_core.disk import BATCH_FILES, Root
+from medback_core.drives.context_file import CONTEXTS_KEPT
 from medback_core.drives.drive import Drive
-from medback_core.session import Session, bytes_on
+from medback_core.model import SIDECAR_NAME, TARGET_IDENTITY_NAME
+from medback_core.session import Session, bytes_on, join
+from medback_core.session.candidates import Extent, known_extent
 
 _RESERVE_MIN = 64 << 20
-_CONTEXT_BYTES_PER_FILE = 200  # of a restore context; two of them must always fit, and so must the sidecars
-_SIDECAR_BYTES_PER_FILE = 260
+_RECORD_BYTES = 260  # of a sidecar, beside the name, which may be written twice
+_ENTRY_BYTES = 140  # of a directory for one file, its temporary name included; blocks may be half full
+_CONTEXT_RECORD_BYTES = 150  # of a context, beside name and copies
+_CONTEXT_COPY_BYTES = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a backup may still put on a drive, in bytes. `free` is in whole blocks, `allowed` is plain bytes."""
+    """What a backup may still put on a drive. `free` is in whole blocks, `allowed` plain bytes of content."""
 
-    free: int  # on the file system, less the reserve
+    free: int  # bytes on the file system, less the reserve and what recording takes
     allowed: int | None  # by --capacity and --limit; None: no such bound
     block: int
     max_file: int | None
-
-    def fits(self, size: int) -> bool:
-        """Whether one more file of this size may go."""
-        return self.blocks(size) <= self.free and (self.allowed is None or size <= self.allowed)
+    inodes: int | None = None  # less what recording takes; None: the file system has no fixed number of them
 
     def blocks(self, size: int) -> int:
         """What a file of this size takes on the drive."""
         return -(-size // self.block) * self.block
 
-    def less(self, size: int) -> Room:
-        """What is left after one more file of this size."""
+    def cost(self, size: int, name: int) -> int:
+        """What a file of this size with a name of so many bytes takes with all that is written of it."""
+        mapping = size >> 13  # what says where the parts of a large file lie
+        return self.blocks(size) + mapping + 2 * (_RECORD_BYTES + 2 * name) + _ENTRY_BYTES + 2 * name
+
+    def fits(self, size: int, cost: int, inodes: int) -> bool:
+        """Whether one more file of this size may go, at this cost in bytes and inodes."""
+        return (
+            cost <= self.free
+            and (self.allowed is None or size <= self.allowed)
+            and (self.inodes is None or inodes <= self.inodes)
+        )
+
+    def less(self, size: int, cost: int, inodes: int) -> Room:
+        """What is left after one more file."""
         allowed = None if self.allowed is None else self.allowed - size
-        return Room(self.free - self.blocks(size), allowed, self.block, self.max_file)
+        left = None if self.inodes is None else self.inodes - inodes
+        return Room(self.free - cost, allowed, self.block, self.max_file, left)
+
+
+class Directories:
+    """What the directories of a drive cost: those that are to be made, and the sidecars that are written anew."""
+
+    def __init__(self, root: Root, room: Room) -> None:
+        self._root = root
+        self._room = room
+        self._touched: set[bytes] = set()
+        self._there: dict[bytes, bool] = {b"": True}
+        self._rewritten = 0
+
+    def cost(self, directory: bytes) -> tuple[int, int]:
+        """(bytes, inodes) for the first file that goes into a directory of the drive; (0, 0) for all others. Nothing
+        is remembered before `touch`."""
+        if directory in self._touched:
+            return 0, 0
+        size = inodes = 0
+        for above in _and_above(directory):
+            if self._is_there(above):
+                break
+            size += 3 * self._room.block  # itself, its sidecar, and the rounding of that one's growth
+            inodes += 2
+        old = self._sidecar_size(directory) if self._is_there(directory) else 0
+        size += self._room.blocks(old) if old is not None else self._room.block
+        inodes += old is None
+        if self._rewritten < BATCH_FILES:  # a batch writes no more sidecars at once
+            size += self._room.block
+            inodes += 1
+        return size, inodes
+
+    def touch(self, directory: bytes) -> None:
+        """A file goes there."""
+        if directory in self._touched:
+            return
+        self._touched.add(directory)
+        self._rewritten += 1
+        for above in _and_above(directory):
+            if self._is_there(above):
+                break
+            self._there[above] = True
+
+    def _is_there(self, directory: bytes) -> bool:
+        there = self._there.get(directory)
+        if there is None:
+            there = self._is_there(directory.rpartition(b"/")[0]) and self._root.stat(directory) is not None
+            self._there[directory] = there
+        return there
+
+    def _sidecar_size(self, directory: bytes) -> int | None:
+        try:
+            status = self._root.stat(join(directory, SIDECAR_NAME))
+        except OSError:
+            return 0  # made by an earlier file of this choice
+        return None if status is None else status.st_size
+
+
+def _and_above(directory: bytes) -> Iterable[bytes]:
+    while directory:
+        yield directory
+        directory = directory.rpartition(b"/")[0]
+    yield b""
 
 
 def default_reserve(total: int) -> int:
@@ -41,16 +125,31 @@ def default_reserve(total: int) -> int:
     return max(total // 100, min(_RESERVE_MIN, total // 20))
 
 
-def room_on(session: Session, drive: Drive, *, files: int, reserve: int | None, limit: int | None) -> Room:
-    """The room for content on a drive now; `files` is how many files the context and the sidecars will speak of.
-
-    Room for recording what is copied is taken off first: that must never meet a full drive.
-    """
+def room_on(
+    session: Session, drive: Drive, *, reserve: int | None, limit: int | None, new: Extent | None = None
+) -> Room:
+    """The room for content on a drive now, once the contexts have theirs. `new`: the contents that may go there."""
     space = os.statvfs(drive.root.fd)
     block = space.f_frsize or 4096
     kept = default_reserve(space.f_blocks * block) if reserve is None else reserve
-    metadata = files * (2 * _CONTEXT_BYTES_PER_FILE + _SIDECAR_BYTES_PER_FILE)
+    contexts, files = _contexts(session, drive, block, new or Extent())
     allowed = None if drive.target.capacity is None else drive.target.capacity - bytes_on(session, drive.target.key)
     if limit is not None:
         allowed = limit if allowed is None else min(allowed, limit)
-    return Room(space.f_bavail * block - kept - metadata, allowed, block, drive.filesystem.max_file)
+    # The identity and the root's sidecar, each with its temporary file.
+    own = 4 - sum(drive.root.stat(name) is not None for name in (TARGET_IDENTITY_NAME, SIDECAR_NAME))
+    inodes = space.f_favail - files - own if space.f_files else None
+    free = space.f_bavail * block - kept - contexts - own * block
+    return Room(free, allowed, block, drive.filesystem.max_file, inodes)
+
+
+def _contexts(session: Session, drive: Drive, block: int, new: Extent) -> tuple[int, int]:
+    """(bytes, inodes) the contexts will take beyond what they have: a new one is written before an older one goes."""
+    there = [status for name in CONTEXTS_KEPT if (status := drive.root.stat(name)) is not None]
+    known, targets = known_extent(session, but=drive.target.key)
+    one = known.files * (_CONTEXT_RECORD_BYTES + _CONTEXT_COPY_BYTES * (targets + 1)) + 2 * known.names
+    largest = max((status.st_size for status in there), default=0)  # it may tell of others' sources too
+    one = max(one, largest + new.files * (_CONTEXT_RECORD_BYTES + _CONTEXT_COPY_BYTES))
+    rounded = -(-one // block) * block + block
+    held = sum(-(-status.st_size // block) * block for status in there)
+    return (len(CONTEXTS_KEPT) + 1) * rounded - held, len(CONTEXTS_KEPT) + 1 - len(there)

@@ -84,12 +84,54 @@ class Ranked(NamedTuple):
     size: int
     copies: int
     filler: bool  # has its wanted copies already
+    source: int
+    directory: bytes
+    name: bytes
+    paths: int
 
 
 def ranked(session: Session) -> Iterator[Ranked]:
     """Every candidate, best first."""
-    for row in session.db.execute("SELECT rank, size, copies, filler FROM temp.candidate ORDER BY rank"):
-        yield Ranked(row[0], row[1], row[2], bool(row[3]))
+    rows = session.db.execute(
+        "SELECT c.rank, c.size, c.copies, c.filler, d.source_id, d.path, f.name, c.paths FROM temp.candidate c "
+        "CROSS JOIN file f ON f.id = c.file_id CROSS JOIN directory d ON d.id = f.directory_id ORDER BY c.rank"
+    )
+    for row in rows:
+        yield Ranked(row[0], row[1], row[2], bool(row[3]), *row[4:])
+
+
+class Extent(NamedTuple):
+    """How much there is to tell of: files, and the bytes of the names of files and directories."""
+
+    files: int = 0
+    directories: int = 0
+    names: int = 0
+
+
+def candidate_extent(session: Session) -> Extent:
+    """What the candidates, and the twins of each, add to the records. The directories are those of all sources."""
+    files, paths, size = session.db.execute(
+        "SELECT COUNT(*), COALESCE(SUM(c.paths), 0), COALESCE(SUM(c.paths * (length(f.name) + length(d.path))), 0) "
+        "FROM temp.candidate c CROSS JOIN file f ON f.id = c.file_id CROSS JOIN directory d ON d.id = f.directory_id"
+    ).fetchone()
+    directories = session.db.execute("SELECT COUNT(*) FROM directory").fetchone()[0]
+    return Extent(files, directories, size + 40 * (paths - files))
+
+
+def known_extent(session: Session, *, but: int) -> tuple[Extent, int]:
+    """(what a context of this session tells of, how many targets there are beside the one with the key `but`)."""
+    files = names = 0
+    for table, name in (
+        ("file", "name"),
+        ("link", "name"),
+        ("gone", "path"),
+        ("expected", "path"),
+        ("directory", "path"),
+    ):
+        count, size = session.db.execute(f"SELECT COUNT(*), COALESCE(SUM(length({name})), 0) FROM {table}").fetchone()
+        files, names = files + count, names + size
+    targets = session.db.execute("SELECT COUNT(*) FROM target WHERE id <> ?", (but,)).fetchone()[0]
+    return Extent(files, 0, names), targets
 
 
 def choose(session: Session, bands: Iterable[tuple[int, int]] | None) -> Count:
