@@ -53,7 +53,7 @@ class Choice:
             cost = room.cost(candidate.size, len(candidate.name) + twins) + extra
             if room.fits(candidate.size, cost, inodes + 1):
                 room = room.less(candidate.size, cost, inodes + 1)
-                directories.touch(place)
+                directories.enter(place)
                 yield _band(candidate), candidate.rank
             elif room.fits(candidate.size, cost, 0):
                 self.no_inodes = True

@@ -70,7 +70,7 @@ class Directories:
 
     def cost(self, directory: bytes) -> tuple[int, int]:
         """(bytes, inodes) for the first file that goes into a directory of the drive; (0, 0) for all others. Nothing
-        is remembered before `touch`."""
+        is remembered before `enter`."""
         if directory in self._touched:
             return 0, 0
         size = inodes = 0
@@ -87,7 +87,7 @@ class Directories:
             inodes += 1
         return size, inodes
 
-    def touch(self, directory: bytes) -> None:
+    def enter(self, directory: bytes) -> None:
         """A file goes there."""
         if directory in self._touched:
             return
