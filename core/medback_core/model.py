@@ -130,6 +130,7 @@ class Source:
     scanned_at: int | None = None
     device: int | None = None
     refused: str = ""  # why the last scan was refused, empty when it was not
+    one_file_system: bool | None = None  # None: a source from before medback asked, which keeps to one as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,16 @@ class Target:
     def name(self) -> str:
         """What to call it before a person: its label, else its id."""
         return self.label or self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What the last scan of a source could not look at, or left out without the person having said so."""
+
+    source: str  # alias
+    path: bytes  # relative, b"" the source itself
+    reason: str
+    since: int
 
 
 @dataclass(frozen=True, slots=True)

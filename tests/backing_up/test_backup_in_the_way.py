@@ -121,10 +121,10 @@ def test_what_only_the_superuser_may_read_on_a_file_system_is_no_failure(world, 
         (tmp / place).mkdir(parents=True)
     real = disk.Root.scan
 
-    def scan(root: disk.Root, rel: bytes):
+    def scan(root: disk.Root, rel: bytes, unasked: frozenset[bytes] = frozenset()):
         if rel.endswith(b"lost+found"):
             raise PermissionError(errno.EACCES, "Permission denied", rel)
-        return real(root, rel)
+        return real(root, rel, unasked)
 
     monkeypatch.setattr(disk.Root, "scan", scan)
     for ran in (

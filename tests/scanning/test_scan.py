@@ -16,6 +16,7 @@ from medback_core import disk, hashing, model, pace
 from medback_core.scanning import sources, walk
 from medback_core.sources import entries as listing
 from medback_core import session as db
+from medback_core.session.gaps import list_gaps
 from medback_core.sidecar import whole as sidecar_is_whole
 from medback_core.model import DamageFound, Event, Excluded, Skipped, Standing, Trouble, Warned
 from support.scan_world import OLD, World
@@ -188,12 +189,27 @@ def test_files_excluded_later_are_no_mass_deletion(world: World) -> None:
     assert (summary.files, summary.removed) == (1, 40)
 
 
-def test_a_target_inside_is_left_out(world: World) -> None:
+def test_a_known_target_inside_is_left_out(world: World) -> None:
     world.fill(["a", "drive/b"])
     (world.src / "drive" / ".medback-target.xml").write_text("<medback/>")
+    drive = os.fsencode(world.src / "drive")
     world.add()
+    db.save_target(world.session, model.Target(-1, "t1", "Drive", path=drive, created=1))
+    world.update(accept_deletions=True)
     assert world.names() == {"a"}
-    assert [path for path, _ in world.told(Excluded)] == [b"drive"]
+    assert world.told(Excluded) == [(b"drive", "a backup target")]
+    assert list_gaps(world.session) == []
+
+
+def test_an_old_drive_copied_into_the_source_is_content_like_any(world: World) -> None:
+    world.fill(["a", "old drive/Photos/b", "old drive/.medback-old/c"])
+    (world.src / "old drive" / ".medback-target.xml").write_text("<medback/>")
+    world.add()
+    assert world.names() == {"a", "old drive/Photos/b"}
+    (gap,) = list_gaps(world.session)
+    assert gap.path == b"old drive/.medback-old"
+    world.add(excludes=[".medback-old"])
+    assert list_gaps(world.session) == []
 
 
 def test_the_session_db_is_no_content(tmp_path: Path) -> None:
@@ -234,10 +250,10 @@ def unreadable(monkeypatch: pytest.MonkeyPatch, *paths: bytes) -> None:
     """Make directories unreadable (tests may run as root, whom no permission stops)."""
     real = walk.list_directory
 
-    def refuse(root: disk.Root, rel: bytes) -> listing.Listing:
+    def refuse(root: disk.Root, rel: bytes, unasked: frozenset[bytes]) -> listing.Listing:
         if rel in paths:
             raise PermissionError(13, "Permission denied", rel)
-        return real(root, rel)
+        return real(root, rel, unasked)
 
     monkeypatch.setattr(walk, "list_directory", refuse)
 
@@ -249,6 +265,10 @@ def test_an_unreadable_directory_keeps_its_records(world: World, monkeypatch: py
     summary = world.update()
     assert world.told(Skipped) == [(b"locked", "Permission denied")]
     assert (summary.files, summary.removed) == (63, 0)
+    assert [(gap.path, gap.reason) for gap in list_gaps(world.session)] == [(b"locked", "Permission denied")]
+    monkeypatch.undo()
+    world.update()
+    assert list_gaps(world.session) == []
 
 
 def test_what_cannot_even_be_looked_at_keeps_its_records(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,8 +278,8 @@ def test_what_cannot_even_be_looked_at_keeps_its_records(world: World, monkeypat
     before = world.files()
     real = walk.list_directory
 
-    def failing(root: disk.Root, rel: bytes) -> listing.Listing:
-        found = real(root, rel)
+    def failing(root: disk.Root, rel: bytes, unasked: frozenset[bytes]) -> listing.Listing:
+        found = real(root, rel, unasked)
         if not rel:
             found.failed = [(name, OSError(5, "Input/output error")) for name in (b"a", b"link", b"sub")]
             found.files = [entry for entry in found.files if entry[0] != b"a"]
@@ -302,8 +322,8 @@ def test_a_file_that_changes_or_vanishes_while_it_is_scanned_is_skipped(
     world.fill(["a", "gone", "growing"])
     real = walk.list_directory
 
-    def meanwhile(root: disk.Root, rel: bytes) -> listing.Listing:
-        found = real(root, rel)
+    def meanwhile(root: disk.Root, rel: bytes, unasked: frozenset[bytes]) -> listing.Listing:
+        found = real(root, rel, unasked)
         (world.src / "gone").unlink(missing_ok=True)
         return found
 
@@ -318,10 +338,10 @@ def test_a_directory_that_vanishes_in_mid_walk_is_skipped(world: World, monkeypa
     world.add()
     real = walk.list_directory
 
-    def meanwhile(root: disk.Root, rel: bytes) -> listing.Listing:
+    def meanwhile(root: disk.Root, rel: bytes, unasked: frozenset[bytes]) -> listing.Listing:
         if rel == b"sub":
             (world.src / "sub").rename(world.base / "elsewhere")
-        return real(root, rel)
+        return real(root, rel, unasked)
 
     monkeypatch.setattr(walk, "list_directory", meanwhile)
     summary = world.update()
@@ -401,14 +421,14 @@ def test_a_directory_whose_files_went_but_whose_sidecar_stayed_is_believed(world
     assert world.update().removed == 1
 
 
-def test_a_directory_on_another_device_is_excluded_and_refused_when_it_had_records(
+def test_a_directory_on_another_device_is_a_gap_and_keeps_its_records(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.fill(["a", "sub/b"])
     real = walk.list_directory
 
-    def mounted(root: disk.Root, rel: bytes) -> listing.Listing:
-        found = real(root, rel)
+    def mounted(root: disk.Root, rel: bytes, unasked: frozenset[bytes]) -> listing.Listing:
+        found = real(root, rel, unasked)
         found.directories = [
             (name, os.stat_result((*status[:2], status.st_dev + 1, *status[3:10])))
             if name == b"mnt"
@@ -426,8 +446,9 @@ def test_a_directory_on_another_device_is_excluded_and_refused_when_it_had_recor
     world.update()
     assert "mnt/elsewhere" in world.names()
     monkeypatch.setattr(walk, "list_directory", mounted)
-    assert world.refusal().kind == "device-changed"
+    world.update()
     assert "mnt/elsewhere" in world.names()
+    assert [(gap.path, gap.reason) for gap in list_gaps(world.session)] == [(b"mnt", "another file system")]
 
 
 def test_many_deletions_are_refused_until_accepted(world: World) -> None:
@@ -458,6 +479,29 @@ def test_few_deletions_and_a_quarter_are_believed(world: World) -> None:
     for name in numbered(15):
         (world.src / name).unlink()
     assert world.update().removed == 15
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_small_source_that_vanished_whole_is_asked_about(world: World, count: int) -> None:
+    world.fill(numbered(count))
+    world.add()
+    for name in numbered(count):
+        (world.src / name).unlink()
+    assert world.refusal().kind == "too-many-deletions"
+    assert world.names() == set(numbered(count))
+    assert world.update(accept_deletions=True).removed == count
+
+
+def test_a_refused_update_rewrites_no_sidecar(world: World) -> None:
+    world.fill([*numbered(20, "a/"), *numbered(20, "b/"), "c/stays"])
+    world.add()
+    before = {path: path.stat().st_ino for path in world.src.rglob(".medback*.xml")}
+    for directory in ("a", "b"):
+        for name in numbered(15, f"{directory}/"):
+            (world.src / name).unlink()
+    assert world.refusal().kind == "too-many-deletions"
+    assert {path: path.stat().st_ino for path in world.src.rglob(".medback*.xml")} == before
+    assert world.update(accept_deletions=True).removed == 30
 
 
 def test_new_files_are_recorded_even_when_the_rest_is_refused(world: World) -> None:
@@ -579,6 +623,7 @@ def test_a_deleted_duplicate_is_removed_not_moved(world: World) -> None:
 
 def test_a_reused_inode_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.write("a", "first content")
+    world.fill(["other"])
     world.add()
     row = world.row("a")
     (world.src / "a").rename(world.src / "b")

@@ -24,7 +24,6 @@ _FOUR_GIB = frozenset({"vfat", "msdos", "fat"})
 _FROM_MEDIUM = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "vfat", "msdos", "exfat", "ntfs3", "hfsplus", "hfs", "udf", "jfs"}
 )
-_FSID_IS_STABLE = frozenset({"ext2", "ext3", "ext4", "btrfs"})
 _READ_ONLY = getattr(os, "ST_RDONLY", 1)
 
 
@@ -72,8 +71,8 @@ def describe(path: bytes) -> FileSystem:
     room = os.statvfs(path)
     kind = mount.kind
     uuid = mounts.uuid_of(block_device)
-    if uuid is None and kind in _FSID_IS_STABLE and room.f_fsid:
-        uuid = f"fsid:{room.f_fsid & 0xFFFFFFFFFFFFFFFF:016x}"
+    if uuid is None and kind in mounts.FSID_IS_STABLE and room.f_fsid:
+        uuid = mounts.fsid_name(room.f_fsid)
     return FileSystem(
         kind=kind,
         device=status.st_dev,

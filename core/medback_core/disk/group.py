@@ -161,11 +161,13 @@ class Group(Staging):
         if self._sync_fd is not None:
             if self._to_sync:
                 self._sync(self._sync_fd)
+            alone = [directory for directory in self._to_sync if directory in self._beyond]
         else:
-            try:
-                for directory in self._to_sync:
-                    primitives.fsync_directory(self._enter(directory))
-            except BaseException:
-                self._broken = True
-                raise
+            alone = list(self._to_sync)
+        try:
+            for directory in alone:
+                primitives.fsync_directory(self._enter(directory))
+        except BaseException:
+            self._broken = True
+            raise
         self._to_sync.clear()

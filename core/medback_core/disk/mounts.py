@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from medback_core import names
 
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 _BLOCK_DEVICES = b"/sys/dev/block"
 _SYSTEM_POINTS = frozenset({"/", "/boot", "/boot/efi", "/efi", "/usr", "/var", "/home", "/nix/store"})
 _NO_DRIVES = frozenset({"squashfs", "iso9660", ""})
+FSID_IS_STABLE = frozenset({"ext2", "ext3", "ext4", "btrfs"})
+_SUBVOLUME_FLAGS = 0x80089419  # BTRFS_IOC_SUBVOL_GETFLAGS of linux/btrfs.h
+_SUBVOLUME_READ_ONLY = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +28,8 @@ class MountEntry:
     point: bytes
     kind: str
     source: bytes
+    number: int = 0  # of the mount
+    parent: int = 0  # number of the mount its point lies on
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,9 @@ def mount_table() -> list[MountEntry]:
             continue
         major, _, minor = fields[2].partition(b":")
         device = os.makedev(int(major), int(minor))
-        found.append(MountEntry(device, _plain(fields[4]), tail[0].decode("utf-8", "replace"), _plain(tail[1])))
+        kind = tail[0].decode("utf-8", "replace")
+        entry = MountEntry(device, _plain(fields[4]), kind, _plain(tail[1]), int(fields[0]), int(fields[1]))
+        found.append(entry)
     return found
 
 
@@ -59,11 +70,11 @@ def _plain(field: bytes) -> bytes:
     return _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), field)
 
 
-def mount_of(path: bytes, device: int) -> MountEntry | None:
+def mount_of(path: bytes, device: int, table: Sequence[MountEntry] | None = None) -> MountEntry | None:
     """The mount a real path with this st_dev lies on: the innermost one, of that device where there is one."""
     best: MountEntry | None = None
     best_rank = (False, -1)
-    for entry in mount_table():
+    for entry in mount_table() if table is None else table:
         point = entry.point.rstrip(b"/")
         if path != point and not path.startswith(point + b"/"):
             continue
@@ -71,6 +82,66 @@ def mount_of(path: bytes, device: int) -> MountEntry | None:
         if rank >= best_rank:  # a later mount on the same point hides the earlier one
             best, best_rank = entry, rank
     return best
+
+
+def mounts_inside(top: bytes, device: int, table: Sequence[MountEntry]) -> dict[bytes, MountEntry]:
+    """Path relative to a real directory with this st_dev -> the file system that is mounted there, of those that can be
+    seen from it: a mount that a later one lies over is left out. Looks at the table alone, at nothing on the way."""
+    home = mount_of(top, device, table)
+    if home is None:
+        return {}
+    children: dict[int, list[MountEntry]] = {}
+    for entry in table:
+        if entry.number != entry.parent and names.below(entry.point, top):
+            children.setdefault(entry.parent, []).append(entry)
+    found: dict[bytes, MountEntry] = {}
+    waiting = [home.number]
+    while waiting:
+        beside = children.pop(waiting.pop(), [])
+        for entry in beside:
+            # What is mounted above a point of the same mount came later: else the point would lie on it.
+            if any(names.below(entry.point, other.point) for other in beside):
+                continue
+            found[names.below(entry.point, top) or b""] = entry
+            waiting.append(entry.number)
+    return found
+
+
+def file_system_name(entry: MountEntry) -> str:
+    """What tells the file system that is mounted from another one at the same place: its UUID, or where it can't be
+    known its kind and what is mounted. Looks at the mount only where it is local."""
+    block = block_device(entry.device, entry.source)
+    uuid = uuid_of(block)
+    if uuid is None and block is not None and entry.kind in FSID_IS_STABLE:
+        try:
+            fsid = os.statvfs(entry.point).f_fsid
+        except OSError:
+            fsid = 0
+        if fsid:
+            return fsid_name(fsid)
+    return uuid or f"{entry.kind}:{names.display_name(entry.source)}"
+
+
+def fsid_name(fsid: int) -> str:
+    """What the kernel makes of a UUID, where the UUID itself can't be had."""
+    return f"fsid:{fsid & 0xFFFFFFFFFFFFFFFF:016x}"
+
+
+def is_read_only_subvolume(path: bytes) -> bool:
+    """Whether a directory is the root of a btrfs subvolume that can't be written: a snapshot that is kept."""
+    try:
+        import fcntl
+
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (ImportError, OSError):
+        return False
+    try:
+        flags = fcntl.ioctl(fd, _SUBVOLUME_FLAGS, bytes(8))
+    except OSError:
+        return False  # no subvolume
+    finally:
+        os.close(fd)
+    return bool(int.from_bytes(flags, sys.byteorder) & _SUBVOLUME_READ_ONLY)
 
 
 def block_device(device: int, source: bytes) -> int | None:
@@ -212,9 +283,14 @@ def _is_removable(device: str, point: str, options: list[str]) -> bool:
         rdev = os.stat(device).st_rdev
     except OSError:
         return False
-    if not rdev or not hasattr(os, "major"):
+    return is_on_removable_disk(rdev)
+
+
+def is_on_removable_disk(device: int | None) -> bool:
+    """Whether a block device lies on a disk that the kernel calls removable."""
+    if not device or not hasattr(os, "major"):
         return False
-    for disk in whole_disks(rdev):
+    for disk in whole_disks(device):
         try:
             with open(disk + b"/removable", "rb") as file:
                 if file.read().strip() == b"1":

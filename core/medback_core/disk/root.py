@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -36,20 +36,22 @@ class Root:
     writing on the disk underneath. For one thread at a time (descriptors it hands out may be used by any).
     """
 
-    def __init__(self, path: bytes) -> None:
-        """Open the directory. Raises OSError (FileNotFoundError, NotADirectoryError, PermissionError …)."""
+    def __init__(self, path: bytes, *, across: bool = False) -> None:
+        """Open the directory. `across`: what is mounted below belongs to it and may be written to, as in a source, and
+        never on a drive. Raises OSError (FileNotFoundError, NotADirectoryError, PermissionError …)."""
         self.path = path
+        self.across = across
         self.fd = portable.open_root(path)
         status = portable.stat_directory(self.fd)
         self.device = status.st_dev
-        self._inode = status.st_ino
+        self.inode = status.st_ino
         self._open: OrderedDict[bytes, _Open] = OrderedDict()
         self._still_held: dict[bytes, int] = {}  # forgotten directories somebody holds, and how many times
         self._to_close: list[int] = []  # their handles: closing one in use would let its number mean another file
         self._file_system: FileSystem | None = None
 
     @classmethod
-    def made(cls, path: bytes) -> Self:
+    def made(cls, path: bytes, *, across: bool = False) -> Self:
         """Make a directory and its parents where missing, and open it. Raises OSError."""
         above = path
         while not os.path.lexists(above):
@@ -57,7 +59,7 @@ class Root:
         if above != path:
             with cls(above) as root:
                 root.make_directories(os.path.relpath(path, above))
-        return cls(path)
+        return cls(path, across=across)
 
     def __enter__(self) -> Self:
         return self
@@ -113,7 +115,7 @@ class Root:
             status = os.stat(self.path)
         except OSError:
             return False
-        return (status.st_dev, status.st_ino) == (self.device, self._inode)
+        return (status.st_dev, status.st_ino) == (self.device, self.inode)
 
     # --- directories -----------------------------------------------------------------------------------------------
 
@@ -233,8 +235,11 @@ class Root:
             self.open_directory(path)
         return made
 
-    def scan(self, rel: bytes) -> Iterator[tuple[bytes, os.stat_result | OSError]]:
-        """The entries of a directory in the file system's order, each with its lstat or why there is none.
+    def scan(
+        self, rel: bytes, unasked: Container[bytes] = frozenset()
+    ) -> Iterator[tuple[bytes, os.stat_result | OSError]]:
+        """The entries of a directory in the file system's order, each with its lstat or why there is none; those named
+        `unasked` are passed over without a look (a server that is gone may never answer).
 
         Lazy; the directory stays open (a handle of its own) until the iterator ends. Raises OSError when the directory
         can't be opened or read any further.
@@ -244,6 +249,8 @@ class Root:
             with os.scandir(portable.scannable(handle)) as entries:
                 for entry in entries:
                     name = os.fsencode(entry.name)
+                    if name in unasked:
+                        continue
                     try:
                         status = entry.stat(follow_symlinks=False)
                     except OSError as error:

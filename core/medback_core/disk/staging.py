@@ -57,6 +57,8 @@ class Staging:
         self.group_sync = root.file_system.group_sync and group_sync is not False
         self.staged_bytes = 0
         self._staged: list[Staged] = []
+        self._elsewhere = False  # the directory last found fit lies on a file system mounted inside
+        self._beyond: set[bytes] = set()  # such directories: syncfs does not reach them
         self._to_sync: dict[bytes, None] = {}  # directories whose entries changed
         self._flushed = True
         self._broken = False
@@ -160,6 +162,8 @@ class Staging:
         assert self.group_sync
         self._may_stage()
         self._enter_to_write(directory)
+        if self._elsewhere:
+            raise OSError(errno.EXDEV, "syncfs does not reach what is mounted here", directory)
         temporaries = [self._next_temporary() for _ in files]
         self._begun += len(files)
         self.staged_bytes += sum(file.content.size for file in files)
@@ -277,7 +281,7 @@ class Staging:
     def _sync_one(self, fd: int) -> None:
         # Without a sound syncfs the one sure time to sync is before the close: an error that is reported to nobody
         # is forgotten with the file's place in the kernel's memory.
-        if not self.group_sync:
+        if not self.group_sync or self._elsewhere:
             primitives.fsync(fd)
 
     def _keep(self, fd: int, staged: Staged) -> Staged:
@@ -315,8 +319,11 @@ class Staging:
             self._directory, self._fd = b"", self.root.fd
             self.root.forget_directory(directory)
             status = self._make_and_enter(directory)
-        if status.st_dev != self.root.device:  # syncfs would not reach it
+        self._elsewhere = status.st_dev != self.root.device
+        if self._elsewhere and not self.root.across:
             raise OSError(errno.EXDEV, "another file system is mounted here", directory)
+        if self._elsewhere:
+            self._beyond |= {directory, *(made for made in self._to_sync if directory.startswith(made + b"/"))}
         self._checked = directory
 
     def _make_and_enter(self, directory: bytes) -> os.stat_result:

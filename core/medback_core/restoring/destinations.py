@@ -90,7 +90,7 @@ def scope(path: bytes | None) -> bytes | None:
 def open_root(directory: bytes) -> disk.Root | None:
     """The open root of destinations, None when there is no such directory yet. Raises Refused."""
     try:
-        return disk.Root(directory)
+        return disk.Root(directory, across=True)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -100,7 +100,7 @@ def open_root(directory: bytes) -> disk.Root | None:
 def make_root(directory: bytes) -> disk.Root:
     """Make a directory that is not there, and its parents, and open it. Raises Refused."""
     try:
-        return disk.Root.made(directory)
+        return disk.Root.made(directory, across=True)
     except OSError as error:
         raise Refused("bad-path", f"{names.display_name(directory)} cannot be made: {error.strerror}") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple
 
 from medback_core import disk, names
 from medback_core.errors import Refused
@@ -16,13 +15,6 @@ from medback_core.sources.identity import is_empty, may_lack_metadata, was_scann
 
 FEW = 10  # so many may always go or change
 SHARE = 4  # beyond that, at most one in four
-
-
-class Hidden(NamedTuple):
-    """A directory that had records and now shows none of them."""
-
-    rel: bytes
-    kind: str  # "device-changed" or "directory-empty"
 
 
 def check_there(
@@ -60,7 +52,7 @@ def check_staged(
     source: Source,
     run: Collection[int],
     newest: int,
-    hidden: list[Hidden],
+    hidden: list[bytes],
     patterns: Patterns,
     *,
     accept_deletions: bool,
@@ -72,15 +64,14 @@ def check_staged(
     gone = staged.vanished
     if not accept_deletions and gone:
         for place in hidden:
-            lost = len(vanished_paths(session, source.key, place.rel))
-            if lost:
+            if lost := len(vanished_paths(session, source.key, place)):
                 raise _hidden(place, lost, shown)
-    if gone > FEW and not accept_deletions:
-        contents, _ = known_before(session, source.key, newest)
+    if gone and not accept_deletions:
+        contents, paths = known_before(session, source.key, newest)
         if gone * SHARE > contents and patterns:
             # What the person has excluded since did not vanish.
             gone = sum(1 for path in vanished_paths(session, source.key) if not patterns.match(path))
-        if gone > FEW and gone * SHARE > contents:
+        if (gone > FEW and gone * SHARE > contents) or gone >= contents:
             raise Refused(
                 "too-many-deletions",
                 f"{gone:,} of the {contents:,} contents of {shown} have vanished since the last scan; they are all "
@@ -97,11 +88,10 @@ def check_staged(
     return staged
 
 
-def _hidden(place: Hidden, lost: int, shown: str) -> Refused:
-    where = names.display_name(place.rel) if place.rel else "its root"
-    what = "is on another drive now" if place.kind == "device-changed" else "is empty now, with no sidecar"
+def _hidden(place: bytes, lost: int, shown: str) -> Refused:
     return Refused(
-        "device-changed" if place.kind == "device-changed" else "source-empty",
-        f"{where} of {shown} {what}, and {lost:,} of its files are nowhere else: is a drive not plugged in? They are "
-        f"all kept on record. If they are gone for good: medback update {shown} --accept-deletions",
+        "source-empty",
+        f"{names.display_name(place)} of {shown} is empty now, with no sidecar, and {lost:,} of its files are nowhere "
+        "else: is a drive not plugged in? They are all kept on record. If they are gone for good: medback update "
+        f"{shown} --accept-deletions",
     )

@@ -10,9 +10,18 @@ from medback_core import disk, model, names
 from medback_core.errors import Refused
 from medback_core.model import DamageFound, Event, Excluded, ScanSummary, Skipped, Source, Warned
 from medback_core.scanning.compare import Manner, Tally
-from medback_core.scanning.safeguards import Hidden, check_staged, check_there
+from medback_core.scanning.safeguards import check_staged, check_there
 from medback_core.scanning.walk import Walk
-from medback_core.session import Session, mark_sidecar, metadata_is_dirty, save_source, source_by_key, source_totals
+from medback_core.session import (
+    Session,
+    mark_metadata,
+    mark_sidecar,
+    metadata_is_dirty,
+    save_source,
+    source_by_key,
+    source_totals,
+)
+from medback_core.session.gaps import save_gaps, save_nested
 from medback_core.session.scanning import (
     apply_staged,
     begin_run,
@@ -42,9 +51,11 @@ class Walked:
     number: int
     device: int
     tally: Tally
-    hidden: list[Hidden]
+    hidden: list[bytes]
     patterns: Patterns
     reread: list[int]  # directories whose sidecar must be read again if what was staged is refused
+    gaps: dict[bytes, str]  # path -> why it was not looked at
+    taken_in: dict[bytes, str]  # mounts inside that belong to the source: path -> uuid
 
 
 def start_run(session: Session) -> Run:
@@ -90,7 +101,7 @@ def walk_source(
 ) -> Generator[Event, None, Walked]:
     """Walk a source and record what is new; what went or changed is staged. Raises Refused, and then notes why."""
     try:
-        root = disk.Root(source.path)
+        root = disk.Root(source.path, across=True)
     except OSError as error:
         raise refused(session, source, _missing(source, error)) from error
     with root, disk.lock_drive(root):
@@ -122,7 +133,17 @@ def walk_source(
             gone = Refused("not-mounted", f"{names.display_name(source.path)} went away while it was being scanned")
             raise refused(session, source, gone)
     run.sources.append(source.key)
-    return Walked(source, walk.number, root.device, walk.tally, walk.hidden, walk.patterns, walk.reread)
+    return Walked(
+        source,
+        walk.number,
+        root.device,
+        walk.tally,
+        walk.hidden,
+        walk.patterns,
+        walk.reread,
+        walk.gaps,
+        walk.taken_in,
+    )
 
 
 def _absolute(source: Source, event: Event) -> Event:
@@ -162,6 +183,7 @@ def settle_source(
     with session.transaction():
         apply_staged(session, source.key, walked.number, model.now())
         save_source(session, replace(source, scanned_at=model.now(), device=walked.device, refused=""))
+        keep_gaps(session, walked)
     count, links, directories = source_totals(session, source.key)
     return ScanSummary(
         source=source_by_key(session, source.key),
@@ -179,6 +201,14 @@ def settle_source(
         damaged=tally.damaged,
         unhashed=tally.unhashed,
     )
+
+
+def keep_gaps(session: Session, walked: Walked) -> None:
+    """Note what a walk did not look at, and what it found mounted inside. Call inside a transaction."""
+    key = walked.source.key
+    changed = save_gaps(session, key, walked.gaps)
+    if save_nested(session, key, walked.taken_in) or changed:
+        mark_metadata(session, key, dirty=True)
 
 
 def refused(session: Session, source: Source, refusal: Refused, reread: Collection[int] = ()) -> Refused:

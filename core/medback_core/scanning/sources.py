@@ -31,6 +31,7 @@ from medback_core.scanning.scan_source import (
     walk_source,
 )
 from medback_core.session import Session
+from medback_core.session.gaps import nested_mounts, save_nested
 from medback_core.session.source_list import left_out, write_source_list
 from medback_core.sidecar.source_metadata import SourceMetadata
 from medback_core.sources.excludes import Patterns
@@ -47,18 +48,24 @@ def add_source(
     alias: str | None = None,
     copies: int | None = None,
     excludes: Sequence[str] = (),
+    one_file_system: bool | None = None,
+    include_mounts: Sequence[bytes] = (),
     workers: int = 2,
 ) -> Iterator[Event]:
     """Register a directory as a source and scan it; one that is known is scanned again. Ends with a ScanSummary.
 
+    `one_file_system` (None: as it was; a new source: no): nothing that is mounted inside is read, but for
+    `include_mounts`, absolute paths.
+
     What its `.medback-source.xml` says is taken up: id, alias, wanted copies, excludes, targets. Raises Refused for a
     path that is missing, no directory, or overlaps a source or a target, and for what `scan_source` refuses;
-    UsageError for an alias, a number or a pattern that can't be one.
+    UsageError for an alias, a number or a pattern that can't be one, or a mount that lies elsewhere.
     """
     _check(alias, copies, excludes)
     path = os.path.abspath(path)
     with disk.lock_session(os.fsencode(session.path)):
-        source = yield from _registered(session, path, alias, copies, tuple(excludes))
+        source = yield from _registered(session, path, alias, copies, tuple(excludes), one_file_system)
+        source = _with_mounts(session, source, include_mounts)
         summary: Event | None = None
         for event in scan_source(session, source, workers=workers):
             if isinstance(event, ScanSummary):
@@ -71,13 +78,20 @@ def add_source(
 
 
 def _registered(
-    session: Session, path: bytes, alias: str | None, copies: int | None, excludes: tuple[str, ...]
+    session: Session,
+    path: bytes,
+    alias: str | None,
+    copies: int | None,
+    excludes: tuple[str, ...],
+    one_file_system: bool | None,
 ) -> Generator[Event, None, Source]:
     """The row of the source at a path, made where it is new."""
     real = _real_directory(path)
     for source in db.list_sources(session):
         if os.path.realpath(source.path) == real:
-            return _changed(session, source, alias=alias, copies=copies, add_excludes=excludes)
+            return _changed(
+                session, source, alias=alias, copies=copies, add_excludes=excludes, one_file_system=one_file_system
+            )
     refuse_overlap(session, path, real)
     metadata = metadata_at(path)
     shown = names.display_name(path)
@@ -97,9 +111,19 @@ def _registered(
             )
             db.save_source(session, replace(known, path=path))
             known = db.source_by_key(session, known.key)
-            return _changed(session, known, alias=alias, copies=copies, add_excludes=excludes)
+            return _changed(
+                session, known, alias=alias, copies=copies, add_excludes=excludes, one_file_system=one_file_system
+            )
     _refuse_alias(session, alias)
-    source = enter_source(session, path, alias=alias, copies=copies, excludes=excludes, metadata=metadata)
+    source = enter_source(
+        session,
+        path,
+        alias=alias,
+        copies=copies,
+        excludes=excludes,
+        one_file_system=one_file_system,
+        metadata=metadata,
+    )
     if metadata is not None:
         take_up(session, source, metadata)
         for sibling in metadata.siblings:
@@ -119,6 +143,7 @@ def enter_source(
     alias: str | None = None,
     copies: int | None = None,
     excludes: tuple[str, ...] = (),
+    one_file_system: bool | None = None,
     metadata: SourceMetadata | None = None,
 ) -> Source:
     """The row of a new source: what is given, else what its metadata file says (without an id there: a fresh one)."""
@@ -127,11 +152,18 @@ def enter_source(
     wanted = metadata.wanted if metadata is not None else WANTED_DEFAULT
     kept = metadata.excludes if metadata is not None else ()
     rev = metadata.rev if metadata is not None and own else 1
-    facts = (base, wanted if copies is None else copies, _union(kept, excludes))
-    if metadata is not None and own and facts != (metadata.alias, metadata.wanted, metadata.excludes):
+    one = metadata.one_file_system if metadata is not None and own else False
+    one = one if one_file_system is None else one_file_system
+    facts = (base, wanted if copies is None else copies, _union(kept, excludes), one)
+    if (
+        metadata is not None
+        and own
+        and facts != (metadata.alias, metadata.wanted, metadata.excludes, metadata.one_file_system)
+    ):
         rev += 1
     identifier = metadata.id if metadata is not None and own else db.new_id()
     row = Source(0, identifier, db.free_alias(session, base), path, facts[1], facts[2], max(rev, 1))
+    row = replace(row, one_file_system=one)
     source = db.add_source(session, row)
     db.mark_metadata(session, None, dirty=True)  # the others learn of a new sibling
     return source
@@ -154,9 +186,16 @@ def change_source(
     copies: int | None = None,
     add_excludes: Sequence[str] = (),
     drop_excludes: Sequence[str] = (),
+    one_file_system: bool | None = None,
+    include_mounts: Sequence[bytes] = (),
+    drop_mounts: Sequence[bytes] = (),
 ) -> Source:
     """Change what is set of a source; its files are looked at by the next update. Raises Refused (no such source, an
-    alias that is taken, a path that is not this source), UsageError."""
+    alias that is taken, a path that is not this source), UsageError.
+
+    Mounts are absolute paths. One that is included belongs to the source, whichever file system is there next; of one
+    that is dropped only what lies there then is believed.
+    """
     _check(new_alias, copies, add_excludes)
     with disk.lock_session(os.fsencode(session.path)):
         source = db.find_source(session, alias)
@@ -174,8 +213,15 @@ def change_source(
             db.save_source(session, replace(source, path=path))
             source = db.source_by_key(session, source.key)
         source = _changed(
-            session, source, alias=new_alias, copies=copies, add_excludes=add_excludes, drop_excludes=drop_excludes
+            session,
+            source,
+            alias=new_alias,
+            copies=copies,
+            add_excludes=add_excludes,
+            drop_excludes=drop_excludes,
+            one_file_system=one_file_system,
         )
+        source = _with_mounts(session, source, include_mounts, drop_mounts)
         for _ in flush_sources(session):
             pass  # what can't be written now stays dirty, and the next operation says so
         return source
@@ -371,6 +417,7 @@ def _changed(
     copies: int | None = None,
     add_excludes: Sequence[str] = (),
     drop_excludes: Sequence[str] = (),
+    one_file_system: bool | None = None,
 ) -> Source:
     """The source with these facts, saved with a higher `rev` if any of them is new."""
     _refuse_alias(session, alias, but=source.key)
@@ -380,7 +427,40 @@ def _changed(
         alias=source.alias if alias is None else alias,
         wanted=source.wanted if copies is None else copies,
         excludes=excludes,
+        one_file_system=source.one_file_system if one_file_system is None else one_file_system,
     )
     if now != source:
         db.save_source(session, replace(now, rev=source.rev + 1))
+    if one_file_system and not source.one_file_system:
+        save_nested(session, source.key, {})
     return db.source_by_key(session, source.key)
+
+
+def _with_mounts(
+    session: Session, source: Source, included: Collection[bytes], dropped: Collection[bytes] = ()
+) -> Source:
+    """The source with what the person says of the file systems mounted inside it."""
+    if not included and not dropped:
+        return source
+    mounts = nested_mounts(session, source.key)
+    for path in dropped:
+        if mounts.pop(_inside(source, path), None) is None:
+            raise Refused(
+                "no-such-mount",
+                f"nothing mounted at {names.display_name(path)} belongs to the source "
+                f"{names.display_name(source.alias)}",
+            )
+    for path in included:
+        mounts[_inside(source, path)] = ""
+    save_nested(session, source.key, mounts)
+    db.save_source(session, replace(source, rev=source.rev + 1))
+    return db.source_by_key(session, source.key)
+
+
+def _inside(source: Source, path: bytes) -> bytes:
+    """A path relative to the source. It is not looked at: what is mounted there may never answer."""
+    path = os.path.normpath(path)
+    for top in (source.path, os.path.realpath(source.path)):
+        if rel := names.below(path, top):
+            return rel
+    raise UsageError(f"{names.display_name(path)} does not lie inside {names.display_name(source.path)}")

@@ -10,10 +10,13 @@ from contextlib import closing
 from time import monotonic
 
 from medback_core import disk, names
+from medback_core.disk import mounts
 from medback_core.errors import Refused
 from medback_core.hashing import Entry, Hashed, hash_many
 from medback_core.model import (
+    DAMAGED_DIRECTORY,
     FAMILY_SIDECAR_NAME,
+    OLD_DIRECTORY,
     SIDECAR_NAME,
     TARGET_IDENTITY_NAME,
     TEMPORARY_PREFIX,
@@ -29,8 +32,8 @@ from medback_core.model import (
 from medback_core.pace import TICK, Pace
 from medback_core.scanning.compare import Directory, Manner, Question, Tally, answer, reconcile, vanish
 from medback_core.scanning.record import Recording
-from medback_core.scanning.safeguards import Hidden
-from medback_core.session import Session, SidecarStat, find_directory, join, links_in, source_totals
+from medback_core.session import Session, SidecarStat, find_directory, join, links_in, list_targets, source_totals
+from medback_core.session.gaps import nested_mounts
 from medback_core.session.scanning import Moved, ScanRow, has_files, rows_by_inode, scan_rows
 from medback_core.sidecar.reading import parse, parse_family
 from medback_core.sidecar.records import SIDECAR_LIMIT, Sidecar
@@ -38,13 +41,14 @@ from medback_core.sidecar.wholeness import is_whole
 from medback_core.sources.entries import Listing, cannot_read, list_directory
 from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import damaged_name, keep_damaged
+from medback_core.sources.nested import OTHER, SUBVOLUME, Fate, look_inside
 
 _HELD_MAX = 200  # directories held open for hashing
 _DAMAGED = SIDECAR_NAME + b".damaged-"
 
 
 class Walk:
-    """One walk. `go` yields its events; tally, hidden and reread are its result."""
+    """One walk. `go` yields its events; tally, hidden, gaps, taken_in and reread are its result."""
 
     def __init__(
         self, session: Session, root: disk.Root, source: Source, number: int, manner: Manner, newest: int
@@ -57,10 +61,17 @@ class Walk:
         self.newest = newest
         self.patterns = Patterns(source.excludes)
         self.tally = Tally()
-        self.hidden: list[Hidden] = []
+        self.hidden: list[bytes] = []  # directories that had records and are empty now, with no sidecar
+        self.gaps: dict[bytes, str] = {}  # path -> why nothing is known of what is there now
+        self.taken_in: dict[bytes, str] = {}  # mounts inside that belong to the source: path -> uuid
+        self.nested = look_inside(session, source, root.device)
         self.recording = Recording(session, root, source, number, manner, newest, self.tally)
         self._own = _session_files(session, source)
-        self._stack: list[bytes] = [b""]
+        self._stack: list[tuple[bytes, int]] = [(b"", root.device)]  # path, st_dev
+        self._mounts: list[bytes] = []  # walked last: what is bound to a second place is found in its own
+        self._walked: dict[tuple[int, int], bytes] = {}  # (device, inode) -> path, where anything is mounted inside
+        if self.nested.mounts:
+            self._walked[root.device, root.inode] = b""
         self._queue: deque[tuple[Directory, Question]] = deque()
         self._held = 0
         self._events: list[Event] = []
@@ -79,6 +90,7 @@ class Walk:
         """Walk to the end. However it ends, what was found is recorded."""
         try:
             self._due = monotonic() + TICK
+            self._begin_gaps()
             with closing(hash_many(self._entries(), workers, on_bytes=self._count, tick=TICK)) as results:
                 for result in results:
                     if result is not None:
@@ -89,6 +101,8 @@ class Walk:
             yield from self._report()
             self._events += self.recording.record()
             yield from self._report()
+            if self.tally.unhashed:
+                self.gaps[b""] = f"{self.tally.unhashed:,} files were not read yet: `medback update` reads them"
             if self.recording.failed:
                 yield self.recording.warning()
         finally:
@@ -108,10 +122,12 @@ class Walk:
     def _entries(self) -> Iterator[Entry | None]:
         """Files to hash, from directory after directory; None when it is time to report, or to let go of directories
         before more are opened."""
-        while self._stack:
+        while self._stack or self._enter_mount():
             if self._held >= _HELD_MAX or monotonic() >= self._due:
                 yield None
-            found = self._visit(self._stack.pop())
+            if not self._stack:
+                continue
+            found = self._visit(*self._stack.pop())
             if found is None:
                 continue
             directory, questions = found
@@ -146,14 +162,103 @@ class Walk:
         event = answer(directory, question, result, self.manner, self.tally, read=read)
         if event is not None:
             self._events.append(event)
+        if isinstance(event, Skipped) and not isinstance(result, FileNotFoundError):
+            self.gaps[event.path] = event.reason
+
+    # --- what is mounted inside -------------------------------------------------------------------------------------
+
+    def _begin_gaps(self) -> None:
+        """What belongs to the source and is not there now keeps its records, wherever the walk gets."""
+        known = nested_mounts(self.session, self.source.key)
+        for path, uuid in known.items():
+            if path in self.nested.places or not self.patterns.match(path, directory=True):
+                self.taken_in[path] = uuid
+        for path, place in self.nested.places.items():
+            if place.fate is Fate.AWAY:
+                self._gap(path, place.reason)
+            elif place.fate is Fate.LEFT_OUT:
+                self.taken_in.pop(path, None)
+
+    def _gap(self, path: bytes, reason: str) -> None:
+        """Nothing is known of what is there now: its records stay."""
+        self.gaps[path] = reason
+        self.recording.kept.append(path)
+        self._events.append(Excluded(path, reason))
+
+    def _at_mounts(self, rel: bytes) -> set[bytes]:
+        """Decide on what is mounted in a directory, or belongs there; returns the names nothing can be said of."""
+        untold: set[bytes] = set()
+        for path, place in self.nested.places.items():
+            parent, _, name = path.rpartition(b"/")
+            if parent != rel:
+                continue
+            by_rule = place.fate is Fate.LEFT_OUT and self.patterns.match(path, directory=True)
+            if place.fate is Fate.GAP:
+                self._gap(path, place.reason)
+            elif place.fate is Fate.LEFT_OUT and not by_rule and has_files(self.session, self.source.key, path):
+                self._gap(path, f"{place.reason} is mounted over it")
+            elif place.fate is Fate.LEFT_OUT:
+                self._events.append(Excluded(path, place.reason))
+            if place.fate is not Fate.READ and not by_rule:
+                untold.add(name)
+        return untold
+
+    def _enter_mount(self) -> bool:
+        """Go on with the next file system that is mounted inside; False when there is none left."""
+        if not self._mounts:
+            return False
+        path = self._mounts.pop(0)
+        try:
+            status = self.root.stat(path)
+        except OSError as error:
+            self._gap(path, error.strerror or "cannot be looked at")
+            return True
+        if status is not None and self._is_first(path, status):
+            self.taken_in[path] = self.nested.places[path].fs_uuid
+            self._stack.append((path, status.st_dev))
+        return True
+
+    def _is_first(self, path: bytes, status: os.stat_result) -> bool:
+        """Whether a directory was not walked yet at another path (bound to a second place, or to one within itself)."""
+        if not self.nested.mounts:
+            return True
+        first = self._walked.setdefault((status.st_dev, status.st_ino), path)
+        if first != path:
+            self.taken_in.pop(path, None)
+            where = names.display_name(first) if first else "its root"
+            self._events.append(Excluded(path, f"the same directory as {where} of this source"))
+        return first == path
+
+    def _goes_into(self, path: bytes, status: os.stat_result, device: int) -> bool:
+        """Whether the walk goes into a directory found in one on `device`."""
+        if path in self.nested.places:
+            self._mounts.append(path)
+            return False
+        if status.st_dev == device:
+            return self._is_first(path, status)
+        if path in self.taken_in:
+            return self._is_first(path, status)
+        if self.nested.kind(path) != "btrfs" or os.path.ismount(os.path.join(self.source.path, path)):
+            self._gap(path, OTHER)  # no mount table, or it was mounted a moment ago
+            return False
+        full = os.path.join(self.source.path, path)
+        if path.rpartition(b"/")[2] == b".snapshots" or mounts.is_read_only_subvolume(full):
+            self._events.append(Excluded(path, "snapshots"))
+        elif self.source.one_file_system is None:
+            self._gap(path, SUBVOLUME)
+        elif self.source.one_file_system:
+            self._events.append(Excluded(path, SUBVOLUME))
+        else:
+            return self._is_first(path, status)
+        return False
 
     # --- one directory ---------------------------------------------------------------------------------------------
 
-    def _visit(self, rel: bytes) -> tuple[Directory, list[Question]] | None:
+    def _visit(self, rel: bytes, device: int) -> tuple[Directory, list[Question]] | None:
         """Look at a directory and settle what needs no reading. None: it is left out, or could not be read."""
         self._current = rel
         try:
-            listing = list_directory(self.root, rel)
+            listing = list_directory(self.root, rel, self.nested.unasked(rel))
         except OSError as error:
             if not rel:
                 shown = names.display_name(self.source.path)
@@ -161,23 +266,30 @@ class Walk:
             if isinstance(error, FileNotFoundError):
                 self._skip(rel, error)
             else:
-                self._events.append(cannot_read(rel, rel, error))
+                event = cannot_read(self.nested.within(rel), rel, error)
+                self._events.append(event)
+                if isinstance(event, Skipped):
+                    self.gaps[rel] = event.reason
             self.recording.kept.append(rel)
             return None
-        if rel and TARGET_IDENTITY_NAME in listing.metadata:
+        if rel and TARGET_IDENTITY_NAME in listing.metadata and self._is_known_target(rel):
             self._events.append(Excluded(rel, "a backup target"))
             return None
+        for name in (OLD_DIRECTORY, DAMAGED_DIRECTORY):
+            path = join(rel, name)
+            if name in listing.metadata and not self.patterns.match(path, directory=True):
+                self.gaps[path] = "kept by medback on a drive that was copied here: move or rename it to back it up"
         row = find_directory(self.session, self.source.key, rel)
         directory = Directory(rel, None if row is None else row.key, empty=listing.empty, new=row is None)
         listed = listing.names()
-        skipped = self._sort(directory, listing)
+        skipped = self._sort(directory, listing, device)
         rows: dict[bytes, ScanRow] = {}
         if row is not None:
             rows = scan_rows(self.session, row.key)
             directory.new = not rows
             directory.was, directory.write = row.sidecar, row.dirty
             if listing.empty and rel and (rows or has_files(self.session, self.source.key, rel)):
-                self.hidden.append(Hidden(rel, "directory-empty"))
+                self.hidden.append(rel)
         self._clean(directory, listing)
         self._read_sidecar(directory, listing)
         self._judge_damage(directory, listing, rows, known=row is not None and row.sidecar is not None)
@@ -197,29 +309,45 @@ class Walk:
         reason = "vanished while it was being scanned" if isinstance(error, FileNotFoundError) else error.strerror
         self._events.append(Skipped(path, reason or str(error)))
 
-    def _sort(self, directory: Directory, listing: Listing) -> set[bytes]:
+    def _sort(self, directory: Directory, listing: Listing, device: int) -> set[bytes]:
         """Leave out what rules exclude, go into directories later; returns names nothing can be said of."""
         if self.patterns or self._own:
             self._exclude(directory, listing)
         for name, kind in listing.special:
             self._events.append(Excluded(directory.path(name), kind))
-        skipped: set[bytes] = set()
+        skipped = self._at_mounts(directory.rel) if self.nested.places else set[bytes]()
         for name, error in listing.failed:
-            self._skip(directory.path(name), error)
+            self._skip_content(directory.path(name), error)
             self.recording.kept.append(directory.path(name))
             skipped.add(name)
-        below = []
-        for name, status in listing.directories:
-            path = directory.path(name)
-            if status.st_dev == self.root.device:
-                below.append(path)
-                continue
-            self._events.append(Excluded(path, "another file system"))
-            if has_files(self.session, self.source.key, path):
-                self.hidden.append(Hidden(path, "device-changed"))
-        below.sort(reverse=True)
-        self._stack += below
+        below = [
+            (directory.path(name), status.st_dev)
+            for name, status in sorted(listing.directories)
+            if self._goes_into(directory.path(name), status, device)
+        ]
+        self._stack += reversed(below)
         return skipped
+
+    def _skip_content(self, path: bytes, error: OSError) -> None:
+        """Nothing could be learned of an entry."""
+        self._skip(path, error)
+        if not isinstance(error, FileNotFoundError):
+            self.gaps[path] = error.strerror or str(error)
+
+    def _is_known_target(self, rel: bytes) -> bool:
+        """Whether a target that this session knows lies at a directory. Another one's is a copy of an old drive, and
+        content like any."""
+        here = self.root.stat(rel)
+        for target in list_targets(self.session):
+            if target.path is None or here is None:
+                continue
+            try:
+                there = os.stat(target.path)
+            except OSError:
+                continue
+            if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino):
+                return True
+        return False
 
     def _exclude(self, directory: Directory, listing: Listing) -> None:
         def out(name: bytes, *, is_directory: bool = False) -> bool:
@@ -248,7 +376,7 @@ class Walk:
             try:
                 found[name] = self.root.readlink(directory.path(name))
             except OSError as error:
-                self._skip(directory.path(name), error)
+                self._skip_content(directory.path(name), error)
                 skipped.add(name)
         lost = before.keys() - found.keys() - skipped
         directory.lost_links = list(lost)
@@ -344,16 +472,17 @@ class Walk:
 
     def _renames(self, directory: Directory, questions: list[Question]) -> list[Question]:
         """Answer for files that were only renamed: inode, size and time of a file that is no longer where it was."""
-        asked = {question.status.st_ino for question in questions if not question.fresh}
+        device = questions[0].status.st_dev
+        asked = {q.status.st_ino for q in questions if not q.fresh and q.status.st_dev == device}
         if not asked:
             return questions
-        candidates = rows_by_inode(self.session, self.root.device, asked)
+        candidates = rows_by_inode(self.session, device, asked)
         if not candidates:
             return questions
         left = []
         for question in questions:
             moved = None
-            if not question.fresh:
+            if not question.fresh and question.status.st_dev == device:
                 moved = self._former(directory, question, candidates.get(question.status.st_ino, ()))
             if moved is None:
                 left.append(question)

@@ -56,11 +56,31 @@ CREATE TABLE told (
 CREATE TABLE own (id TEXT NOT NULL);
 INSERT INTO own VALUES (lower(hex(randomblob(6))));
 """
+_GAPS = """-- what the last scan of a source could not look at, or left out without the person having said so
+CREATE TABLE gap (
+    source_id INTEGER NOT NULL REFERENCES source,
+    path BLOB NOT NULL,
+    reason TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (source_id, path)
+) WITHOUT ROWID;
+-- what is mounted inside a source and belongs to it; without a uuid: whatever is mounted there at the next scan
+CREATE TABLE nested (
+    source_id INTEGER NOT NULL REFERENCES source,
+    path BLOB NOT NULL,
+    fs_uuid TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (source_id, path)
+) WITHOUT ROWID;
+"""
+_ONE_FILE_SYSTEM = """-- 1: the person said so; 0: local mounts are read; NULL: a source from before medback asked
+ALTER TABLE source ADD COLUMN one_file_system INTEGER;
+"""
 
 SCHEMA = (
     _UNREAD
     + _WITHDRAWN
     + _STATES
+    + _GAPS
     + """
 CREATE TABLE source (
     id INTEGER PRIMARY KEY,
@@ -74,7 +94,8 @@ CREATE TABLE source (
     scan_number INTEGER NOT NULL DEFAULT 0,
     scanned_at INTEGER,
     refused TEXT NOT NULL DEFAULT '',
-    metadata_dirty INTEGER NOT NULL DEFAULT 1
+    metadata_dirty INTEGER NOT NULL DEFAULT 1,
+    one_file_system INTEGER  -- 1: the person said so; 0: local mounts are read; NULL: from before medback asked
 );
 CREATE TABLE target (
     id INTEGER PRIMARY KEY,
@@ -252,4 +273,4 @@ END;
 )
 
 # version -> what brings a DB of that version to the next one
-MIGRATIONS = {1: _UNREAD, 2: _WITHDRAWN, 3: _STATES}
+MIGRATIONS = {1: _UNREAD, 2: _WITHDRAWN, 3: _STATES + _GAPS + _ONE_FILE_SYSTEM}

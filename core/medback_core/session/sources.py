@@ -13,7 +13,7 @@ from .rollup import flush
 from .source_list import write_source_list
 from .store import Session
 
-_COLUMNS = "id, sid, alias, path, wanted, excludes, rev, scanned_at, device, refused"
+_COLUMNS = "id, sid, alias, path, wanted, excludes, rev, scanned_at, device, refused, one_file_system"
 _NEVER_THERE = 2  # of source.metadata_dirty, beside 0 (as written) and 1 (to be written again)
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base32: no i, l, o, u
 
@@ -24,7 +24,8 @@ def new_id() -> str:
 
 
 def _source(row: tuple) -> Source:
-    return Source(row[0], row[1], row[2], row[3], row[4], tuple(json.loads(row[5])), row[6], row[7], row[8], row[9])
+    excludes, one = tuple(json.loads(row[5])), None if row[10] is None else bool(row[10])
+    return Source(row[0], row[1], row[2], row[3], row[4], excludes, row[6], row[7], row[8], row[9], one)
 
 
 def list_sources(session: Session) -> list[Source]:
@@ -74,7 +75,8 @@ def add_source(session: Session, source: Source) -> Source:
     """Insert a source (its `key` is ignored) and the directory row of its root; returns it with its key."""
     with session.transaction() as db:
         key = db.execute(
-            "INSERT INTO source (sid, alias, path, wanted, excludes, rev, metadata_dirty) VALUES (?,?,?,?,?,?,?)",
+            "INSERT INTO source (sid, alias, path, wanted, excludes, rev, metadata_dirty, one_file_system) "
+            "VALUES (?,?,?,?,?,?,?,?)",
             (
                 source.id,
                 source.alias,
@@ -83,6 +85,7 @@ def add_source(session: Session, source: Source) -> Source:
                 json.dumps(source.excludes),
                 source.rev,
                 _NEVER_THERE,
+                source.one_file_system,
             ),
         ).lastrowid
         assert key is not None
@@ -97,7 +100,7 @@ def save_source(session: Session, source: Source) -> None:
     with session.transaction() as db:
         db.execute(
             "UPDATE source SET alias = ?, path = ?, wanted = ?, excludes = ?, rev = ?, device = ?, scanned_at = ?, "
-            "refused = ?, metadata_dirty = MAX(metadata_dirty, ?) WHERE id = ?",
+            "refused = ?, one_file_system = ?, metadata_dirty = MAX(metadata_dirty, ?) WHERE id = ?",
             (
                 source.alias,
                 source.path,
@@ -107,6 +110,7 @@ def save_source(session: Session, source: Source) -> None:
                 source.device,
                 source.scanned_at,
                 source.refused,
+                source.one_file_system,
                 (was.alias, was.path, was.wanted, was.excludes, was.rev)
                 != (source.alias, source.path, source.wanted, source.excludes, source.rev),
                 source.key,
@@ -127,7 +131,7 @@ def remove_source(session: Session, key: int) -> None:
         db.execute("DELETE FROM link WHERE directory_id IN (SELECT id FROM directory WHERE source_id = ?)", (key,))
         db.execute("DELETE FROM rollup WHERE directory_id IN (SELECT id FROM directory WHERE source_id = ?)", (key,))
         db.execute("UPDATE directory SET parent_id = NULL WHERE source_id = ?", (key,))
-        for table in ("directory", "staged", "gone", "expected"):
+        for table in ("directory", "staged", "gone", "expected", "gap", "nested"):
             db.execute(f"DELETE FROM {table} WHERE source_id = ?", (key,))
         db.execute("DELETE FROM source WHERE id = ?", (key,))
         db.execute("UPDATE source SET metadata_dirty = MAX(metadata_dirty, 1)")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..model import WANTED_DEFAULT, State, TargetState
+from ..names import check_relative
 from . import values
 from .checks import ATTRIBUTES
 from .metadata import Elements, document, element_line, optional, parse_state, state_line, unknown_of
 from .records import NOTHING, Extra, valid_id
 
 _ROOT = "medback-source"
-_KNOWN = ("identity", "source", "exclude", "target", "sibling", "state")
+_KNOWN = ("identity", "source", "exclude", "target", "sibling", "state", "mount", "gap")
+_GAPS_MAX = 1000  # so many are written; the rest is counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,24 @@ class Sibling:
 
 
 @dataclass(frozen=True, slots=True)
+class MountFact:
+    """A file system that is mounted inside the source and belongs to it."""
+
+    path: bytes  # relative
+    fs_uuid: str = ""  # "" where any will do
+    extra: Extra = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class GapFact:
+    """A place that the last scan did not look at."""
+
+    path: bytes  # relative, b"" the source itself
+    reason: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
 class SourceMetadata:
     """A source's own facts. `id` is "" where it could not be read; `damage` names what was dropped."""
 
@@ -56,6 +76,9 @@ class SourceMetadata:
     now: State | None = None  # of the source's tree; None: only the versions before wrote there
     state_extra: Extra = NOTHING  # of the <state> element
     damage: tuple[str, ...] = field(default=(), compare=False)
+    one_file_system: bool | None = None  # None: from before medback asked
+    mounts: tuple[MountFact, ...] = ()
+    gaps: tuple[GapFact, ...] = ()
 
 
 def parse_source_metadata(data: bytes) -> SourceMetadata:
@@ -66,11 +89,13 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
     elements = Elements(data, _ROOT, _KNOWN)
     identifier = elements.identifier("source")
     alias, wanted, rev, source_extra = "", None, None, NOTHING
+    one_file_system = None
     source = elements.one("source")
     if source is not None:
         alias = source.get("alias", "")
         wanted = values.parse_number(source.get("wanted"))
         rev = values.parse_number(source.get("rev"))
+        one_file_system = {"yes": True, "no": False}.get(source.get("one_file_system", ""))
         source_extra = unknown_of(source, ATTRIBUTES["source"])
     if wanted is None or rev is None or not alias:
         elements.unreadable("source")
@@ -100,6 +125,21 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
             siblings.append(Sibling(element.get("id", ""), element.get("alias", ""), path, extra))
         else:
             elements.unreadable("sibling")
+    mounts: list[MountFact] = []
+    gaps: list[GapFact] = []
+    for element in elements.all("mount"):
+        path = values.exact_bytes(element.get("path"), element.get("path64"))
+        if path and check_relative(path) is None:
+            mounts.append(MountFact(path, element.get("fs_uuid", ""), unknown_of(element, ATTRIBUTES["mount"])))
+        else:
+            elements.unreadable("mount")
+    for element in elements.all("gap"):
+        path = values.exact_bytes(element.get("path"), element.get("path64"))
+        since = values.parse_date(element.get("since"))
+        if path is not None and (not path or check_relative(path) is None) and since is not None:
+            gaps.append(GapFact(path, element.get("reason", ""), since))
+        else:
+            elements.unreadable("gap")
     return SourceMetadata(
         id=identifier,
         alias=alias,
@@ -113,6 +153,9 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
         now=elements.state(),
         state_extra=elements.extra_of("state"),
         damage=tuple(elements.damage),
+        one_file_system=one_file_system,
+        mounts=tuple(mounts),
+        gaps=tuple(gaps),
     )
 
 
@@ -120,6 +163,8 @@ def render_source_metadata(metadata: SourceMetadata) -> bytes:
     """The file's bytes; targets and siblings sorted by id, so that equal facts give equal bytes."""
     facts = [("id", metadata.id), ("alias", metadata.alias)]
     facts += [("wanted", str(metadata.wanted)), ("rev", str(metadata.rev))]
+    if metadata.one_file_system is not None:
+        facts.append(("one_file_system", "yes" if metadata.one_file_system else "no"))
     lines = [element_line("identity", (("id", metadata.id),)), element_line("source", facts, metadata.source_extra)]
     lines += [element_line("exclude", (("pattern", pattern),)) for pattern in metadata.excludes]
     for fact in sorted(metadata.targets, key=lambda fact: fact.id):
@@ -132,4 +177,18 @@ def render_source_metadata(metadata: SourceMetadata) -> bytes:
         attributes = [("id", sibling.id), ("alias", sibling.alias), *values.pair("path", sibling.path)]
         lines.append(element_line("sibling", attributes, sibling.extra))
     lines += state_line(metadata.now, metadata.state_extra)
+    for mount in sorted(metadata.mounts, key=lambda mount: mount.path):
+        attributes = [*values.pair("path", mount.path), ("fs_uuid", mount.fs_uuid)]
+        lines.append(element_line("mount", attributes, mount.extra))
+    gaps = sorted(metadata.gaps, key=lambda gap: gap.path)
+    for gap in gaps[:_GAPS_MAX]:
+        lines.append(_gap_line(gap.path, gap.reason, gap.since))
+    if len(gaps) > _GAPS_MAX:
+        oldest = min(gap.since for gap in gaps[_GAPS_MAX:])
+        lines.append(_gap_line(b"", f"{len(gaps) - _GAPS_MAX:,} further places could not be looked at", oldest))
     return document(_ROOT, lines, metadata.extra)
+
+
+def _gap_line(path: bytes, reason: str, since: int) -> str:
+    date = values.format_date(since) or ""
+    return element_line("gap", (*values.pair("path", path), ("reason", reason), ("since", date)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from medback_core import disk
@@ -42,11 +43,11 @@ class Listing:
         return names.union(self.links)
 
 
-def list_directory(root: disk.Root, rel: bytes) -> Listing:
-    """Look at every entry once. Raises OSError when the directory can't be read to its end."""
+def list_directory(root: disk.Root, rel: bytes, unasked: Container[bytes] = frozenset()) -> Listing:
+    """Look at every entry once, but for those `unasked`. Raises OSError when the directory can't be read to its end."""
     found = Listing()
     files = found.files
-    for name, status in root.scan(rel):
+    for name, status in root.scan(rel, unasked):
         if name[0] == _DOT and is_metadata(name):
             if not isinstance(status, OSError):
                 found.metadata[name] = status

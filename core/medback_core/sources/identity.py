@@ -20,10 +20,13 @@ from medback_core.session import (
     save_source,
     source_by_key,
 )
+from medback_core.session.gaps import learn_gaps, list_gaps, nested_mounts, save_nested
 from medback_core.session.scanning import has_files
 from medback_core.sidecar.metadata import METADATA_LIMIT
 from medback_core.sidecar.records import NOTHING
 from medback_core.sidecar.source_metadata import (
+    GapFact,
+    MountFact,
     Sibling,
     SourceMetadata,
     TargetFact,
@@ -94,10 +97,25 @@ def take_up(session: Session, source: Source, metadata: SourceMetadata) -> Sourc
                 fs_uuid=fact.fs_uuid,
                 path=fact.path,
             )
-        if metadata.id == source.id and metadata.rev > source.rev:
-            alias = free_alias(session, metadata.alias or source.alias, but=source.key)
-            source = replace(source, alias=alias, wanted=metadata.wanted, excludes=metadata.excludes, rev=metadata.rev)
-            save_source(session, source)
+        if metadata.id == source.id:
+            mounts = nested_mounts(session, source.key)
+            told = {mount.path: mount.fs_uuid for mount in metadata.mounts}
+            if metadata.rev > source.rev:
+                mounts = told
+                source = replace(
+                    source,
+                    alias=free_alias(session, metadata.alias or source.alias, but=source.key),
+                    wanted=metadata.wanted,
+                    excludes=metadata.excludes,
+                    rev=metadata.rev,
+                    one_file_system=metadata.one_file_system,
+                )
+                save_source(session, source)
+            elif metadata.rev == source.rev:
+                mounts = told | mounts
+            save_nested(session, source.key, mounts)
+            gaps = ((gap.path, gap.reason, gap.since) for gap in metadata.gaps)
+            learn_gaps(session, source.key, gaps, source.scanned_at)
     return source_by_key(session, source.key)
 
 
@@ -121,6 +139,7 @@ def write_metadata(session: Session, root: disk.Root, source: Source, *, forgott
     kept = old if old is not None else UNREADABLE
     named = {sibling.id for sibling in siblings} | {source.id, forgotten}
     siblings += tuple(sibling for sibling in kept.siblings if sibling.id not in named)
+    mounts = {mount.path: mount.extra for mount in kept.mounts}
     metadata = SourceMetadata(
         source.id,
         source.alias,
@@ -131,6 +150,12 @@ def write_metadata(session: Session, root: disk.Root, source: Source, *, forgott
         siblings,
         kept.extra,
         kept.source_extra,
+        one_file_system=source.one_file_system,
+        mounts=tuple(
+            MountFact(path, uuid, mounts.get(path, NOTHING))
+            for path, uuid in nested_mounts(session, source.key).items()
+        ),
+        gaps=tuple(GapFact(gap.path, gap.reason, gap.since) for gap in list_gaps(session, source.key)),
     )
     disk.write_whole(root, SOURCE_METADATA_NAME, render_source_metadata(metadata))
     mark_metadata(session, source.key, dirty=False)

@@ -25,11 +25,13 @@ from medback_core.session import (
     placement,
     refresh_oldest,
 )
+from medback_core.session.gaps import nested_mounts
 from medback_core.session.scanning import record_rows
 from medback_core.sidecar.reading import parse, parse_family
 from medback_core.sidecar.records import NOTHING, SIDECAR_LIMIT, Bd, FileRecord, LinkRecord, Sidecar, Trust
 from medback_core.sidecar.writing import render
 from medback_core.sources.identity import read_metadata, stands, write_metadata
+from medback_core.sources.nested import look_inside
 
 _BATCH = 1000
 _EMPTY = render(Sidecar())
@@ -184,13 +186,23 @@ def _new_bytes(session: Session, root: disk.Root, row: DirectoryRow, copies: Cop
     return render_sidecar(session, row.key, old, copies, file_remains(root, row.path))
 
 
+def _says(root: disk.Root, row: DirectoryRow, data: bytes) -> bool:
+    """Whether a directory's sidecar, which nobody changed since we read it, says exactly this."""
+    if row.sidecar is None or row.sidecar.size != len(data):
+        return False
+    try:
+        return root.read_whole(join(row.path, SIDECAR_NAME), len(data)) == data
+    except OSError:
+        return False
+
+
 def flush_source(session: Session, source: Source) -> Iterator[Event]:
     """Write the dirty sidecars and the metadata of one source, if it is there. The caller holds the session's lock."""
     dirty = dirty_directories(session, source.key)
     if not dirty and not metadata_is_dirty(session, source.key):
         return
     try:
-        root = disk.Root(source.path)
+        root = disk.Root(source.path, across=True)
     except OSError:
         return  # not there now: they stay dirty
     with root:
@@ -201,6 +213,9 @@ def flush_source(session: Session, source: Source) -> Iterator[Event]:
             if metadata is None and not had_metadata(session, source.key):
                 return  # its last scan could write nothing there, and said so: the next one tries again
             with disk.lock_drive(root):
+                if nested_mounts(session, source.key):
+                    nested = look_inside(session, source, root.device)
+                    dirty = [row for row in dirty if not nested.is_away(row.path)]  # not into what lies underneath
                 yield from _flush(session, root, source, dirty)
         except Refused as refusal:
             yield Warned(f"the records of {names.display_name(source.alias)} were not written: {refusal}")
@@ -221,6 +236,8 @@ def _flush(session: Session, root: disk.Root, source: Source, dirty: list[Direct
                 continue
             if data == _EMPTY and row.sidecar is None:
                 mark_sidecar(session, row.key, None)  # nothing to say, and perhaps a mount point: left as it is
+            elif data is not None and _says(root, row, data):
+                mark_sidecar(session, row.key, row.sidecar)  # an update that was refused, say, has changed nothing
             elif data is not None:
                 wanted.append((row.key, row.path, data))
         if wanted:

@@ -13,7 +13,7 @@ from medback_core.drives.check import look_at
 from medback_core.drives.open import identity_at, open_drive
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import Event, RebuildSummary, ScanSummary, Source, Target, Warned
-from medback_core.scanning.scan_source import Run, start_run, walk_source
+from medback_core.scanning.scan_source import Run, keep_gaps, start_run, walk_source
 from medback_core.scanning.sources import enter_source, refuse_overlap
 from medback_core.session import (
     Session,
@@ -121,6 +121,7 @@ def _filled(session: Session, source: Source, run: Run) -> Generator[Event, None
         forget_staged(session, source.key)
         now = source_by_key(session, source.key)
         save_source(session, replace(now, scanned_at=model.now(), device=walked.device, refused=""))
+        keep_gaps(session, walked)
     count, links, found = source_totals(session, source.key)
     return ScanSummary(
         source=source_by_key(session, source.key),
