@@ -176,6 +176,15 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """How far sources were looked at: what “safe” is as of, and what it leaves out."""
+
+    at: int | None = None  # the oldest of their last scans; None: one was never scanned to its end
+    refused: bool = False  # the last scan of one was refused: it is known as it was before
+    gaps: tuple[Gap, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Count:
     """So many files of so many bytes."""
 
@@ -342,6 +351,7 @@ class BackupSummary(Summary):
     unproven: int = 0  # read back, but not provably from the medium
     lacking_bytes: int = 0  # room the shelf at least lacks for all wanted copies
     would_copy: tuple[bytes, ...] = ()  # dry run: the first files that would go
+    looked: Looked = Looked()  # how far the sources were looked at
 
 
 @dataclass(frozen=True, slots=True)

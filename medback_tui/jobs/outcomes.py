@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from medback_core import model
+from medback_core.presenting.looked import as_of, but_for
 from medback_core.presenting.units import files, name, plural, size
 from medback_tui.jobs.queue import Job, JobState
 from medback_tui.look.words import counted
@@ -139,7 +140,7 @@ def _of_scan(job: Job, scans: list[model.ScanSummary]) -> tuple[str, str]:
 def _of_backup(job: Job, backup: model.BackupSummary) -> tuple[str, str]:
     words = f"{job.title}: {files(backup.copied)} copied, {size(backup.copied_bytes)}"
     if not backup.remaining:
-        return words, "everything has its wanted copies"
+        return words, f"everything has its wanted copies{as_of(backup.looked)}{but_for(backup.looked)}"
     left = f"{counted(model.Count(backup.remaining, backup.remaining_bytes))} still not safe"
     if backup.full:
         return words, f"{left}: this drive is full, plug in another"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from medback_core import session as db
 from medback_core.coverage.countable import NOTHING, Rated
-from medback_core.coverage.totals import Holdings, target_holdings
-from medback_core.model import Count, Source, Target
+from medback_core.coverage.totals import Holdings, looked, target_holdings
+from medback_core.model import Count, Looked, Source, Target
 from medback_core.session import Session
 
 
@@ -34,6 +34,7 @@ class Shares:
 
 
 NO_SHARES = Shares()
+_ALL = Looked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class SourceFacts:
     shares: Shares
     damaged: int
     mounted: bool
+    looked: Looked = _ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Facts:
     targets: tuple[TargetFacts, ...] = ()
     shares: Shares = NO_SHARES
     expected: bool = False  # an imported context is in force
+    looked: Looked = _ALL
 
     @property
     def wanted(self) -> int | None:
@@ -117,7 +120,7 @@ def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]
     for source in db.list_sources(session):
         shares = rated_shares(rated, totals.get(source.key, {}), source.wanted)
         damaged = db.trouble_below(session, source.key)
-        sources.append(SourceFacts(source, shares, damaged, is_there(source.path)))
+        sources.append(SourceFacts(source, shares, damaged, is_there(source.path), looked(session, source.alias)))
     targets = []
     for target in db.list_targets(session):
         held = db.held_by(session, target.key)
@@ -125,7 +128,7 @@ def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]
         was = before.target(target.key) if before is not None else None
         targets.append(TargetFacts(target, held, claimed, was.only if was is not None else NOTHING))
     shares = sum((row.shares for row in sources), Shares())
-    quick = Facts(tuple(sources), tuple(targets), shares, db.has_expected(session))
+    quick = Facts(tuple(sources), tuple(targets), shares, db.has_expected(session), looked(session))
     yield quick
     holdings = target_holdings(session)
     exact = tuple(replace(row, only=holdings.get(row.target.key, Holdings()).only_copy) for row in targets)

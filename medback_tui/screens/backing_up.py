@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 
 from medback_core import model
+from medback_core.presenting.looked import as_of, but_for
 from medback_core.presenting.units import files, name, size
 from medback_tui.jobs import operations
 from medback_tui.jobs.queue import Job
@@ -69,7 +70,7 @@ def make(app: SharedApp, path: bytes) -> None:
 
 
 def preview(app: SharedApp, path: bytes, called: str, **options: object) -> None:
-    """Find out what would be copied, show it, and copy it when the person says so."""
+    """Scan the sources, find out what would be copied, show it, and copy it when the person says so."""
     job = operations.back_up(path, called, dry_run=True, **options)  # type: ignore[arg-type]
     previewing.preview(app, job, lambda ended: _previewed(app, ended))
 
@@ -92,7 +93,8 @@ def _previewed(app: SharedApp, job: Job) -> None:
     real = operations.back_up(path, called, **options)  # type: ignore[arg-type]
     shown = name(called)
     if not summary.copied:
-        why = _afterwards(summary) if summary.remaining else "everything has its wanted copies"
+        safe = f"everything has its wanted copies{as_of(summary.looked)}{but_for(summary.looked)}"
+        why = _afterwards(summary) if summary.remaining else safe
         previewing.tell(app, "Nothing to do", f"Nothing to copy onto {shown}: {why}")
         return
 
@@ -126,7 +128,7 @@ def _afterwards(summary: model.BackupSummary) -> str:
     """What will still not be safe."""
     left = model.Count(summary.remaining, summary.remaining_bytes)
     if not left.files:
-        return "everything then has its wanted copies"
+        return f"everything then has its wanted copies{but_for(summary.looked)}"
     words = f"still not safe then: {counted(left)}; they want a further copy, on another drive"
     if summary.lacking_bytes:
         words += f"; the wanted copies of all need {size(summary.lacking_bytes)} more than the drives have room for"

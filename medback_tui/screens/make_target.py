@@ -168,5 +168,5 @@ def prospect_words(path: bytes, prospect: Prospect) -> Content:
     else:
         lines.append(Content.assemble("it would take ", (counted(lacking), "bold"), ": all that lacks a copy"))
         left = f"still not safe then: {counted(prospect.unsafe)}; they want a further copy, on another drive"
-        lines.append(Content(left if prospect.unsafe.files else "everything then has its wanted copies"))
+        lines.append(Content(left if prospect.unsafe.files else "all that was read then has its wanted copies"))
     return Content("\n").join(lines)

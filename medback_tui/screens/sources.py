@@ -11,6 +11,8 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from medback_core import names
+from medback_core.presenting.looked import as_of, but_for
 from medback_core.presenting.units import age, ago, name, number, percent, plural, size
 from medback_tui.jobs import operations, upkeep
 from medback_tui.look.keys import quiet, shown
@@ -25,6 +27,8 @@ from medback_tui.widgets.row_list import RowList
 from . import keeping
 from .base import MainScreen
 from .dialogs import Ask, Choice, Question, confirm
+
+_GAPS_SHOWN = 12
 
 COLUMNS = (
     Column("alias", "source", 0),
@@ -57,6 +61,8 @@ def state_of(row: SourceFacts) -> Span:
         return "not mounted", "below"
     if row.source.scanned_at is None:
         return "not scanned", "below"
+    if row.looked.gaps:
+        return f"{number(len(row.looked.gaps))} not read", "below"
     return "ok", "dim"
 
 
@@ -88,6 +94,7 @@ class SourcesScreen(MainScreen):
         shown("c", "copies", "sources.copies", "copies", "How many copies this source wants"),
         quiet("A", "accept", "sources.accept", "accept", "Believe the deletions or changes a refused update saw"),
         quiet("e", "edit", "sources.edit", "edit", "Name, path (when it moved), wanted copies, what is left out"),
+        quiet("g", "gaps", "sources.gaps", "not read", "List the places of this source that were not read"),
         quiet("v", "verify", "sources.verify", "verify", "Read this source again and look for damage"),
         quiet("p", "repair", "sources.repair", "repair", "Put good copies where this source is damaged"),
         quiet("P", "prove", "sources.prove", "prove", "Compare byte by byte what goes by one size and MD5"),
@@ -123,6 +130,9 @@ class SourcesScreen(MainScreen):
         del parameters
         if action in ("open", "update", "update_all", "copies", "edit", "forget", "verify", "repair", "prove"):
             return self.is_mounted and self.current is not None
+        if action == "gaps":
+            row = self.current if self.is_mounted else None
+            return row is not None and bool(row.looked.gaps)
         if action == "accept":
             row = self.current if self.is_mounted else None
             return row is not None and row.mounted and bool(row.source.refused)
@@ -139,7 +149,8 @@ class SourcesScreen(MainScreen):
             bare = f"; with no copy at all: {counted(row.shares.none)}" if row.shares.none.files else ""
             lines.append(Content(f"not safe: {counted(unsafe)}{bare}"))
         elif row.shares.total.files:
-            lines.append(Content(f"all of it has {plural(row.source.wanted, 'copy', 'copies')}"))
+            words = plural(row.source.wanted, "copy", "copies")
+            lines.append(Content(f"safe{as_of(row.looked)}{but_for(row.looked)}: {words}"))
         if row.source.refused:
             way = "A believes it, 4 brings back what is gone" if row.mounted else "e tells where it is now"
             words = f"{name(row.source.refused)}; {way}"
@@ -150,6 +161,10 @@ class SourcesScreen(MainScreen):
         elif row.damaged:
             words = "content changed though size and time did not; p repairs, 3 shows where"
             lines.append(Content.assemble((f"{plural(row.damaged, 'file')} damaged: ", "$text-error"), words))
+        if row.looked.gaps:
+            gap, more = row.looked.gaps[0], len(row.looked.gaps) - 1
+            words = f"{name(gap.path) or 'all of it'}: {gap.reason}" + (f", and {number(more)} more" if more else "")
+            lines.append(Content.assemble(("not read: ", "$text-warning"), f"{words}; g lists them"))
         if row.source.excludes:
             lines.append(Content(f"left out: {', '.join(name(pattern) for pattern in row.source.excludes)}"))
         self.detail.update(Content("\n").join(lines))
@@ -235,6 +250,26 @@ class SourcesScreen(MainScreen):
                 self.app.submit(operations.update([alias], **accept))
 
         self.app.push_screen(Question(f"Believe it? {name(alias)}", words, choices, danger=True), answered)
+
+    def action_gaps(self) -> None:
+        """List what of this source was not read."""
+        row = self.current
+        if row is None or not row.looked.gaps:
+            return
+        alias = names.shell_quoted(row.source.alias)
+        lines = [
+            Content.assemble((name(gap.path) or "all of it", "bold"), f": {gap.reason}, since {ago(gap.since)}")
+            for gap in row.looked.gaps[:_GAPS_SHOWN]
+        ]
+        if (more := len(row.looked.gaps) - _GAPS_SHOWN) > 0:
+            lines.append(Content(f"and {number(more)} more: medback sources -v"))
+        lines += [
+            Content(""),
+            Content("Nothing below these places is backed up as it is now. e leaves one out. To take in a mount:"),
+            Content.styled(f"medback set-source {alias} --include-mount DIR", "$text-muted"),
+        ]
+        choices = [Choice("no", "OK")]
+        self.app.push_screen(Question(f"Not read: {name(row.source.alias)}", Content("\n").join(lines), choices))
 
     def action_copies(self) -> None:
         """Ask for the wanted number of copies."""

@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from medback_core.presenting.looked import as_of, but_for
 from medback_core.presenting.units import number, size
 from medback_tui.reading.facts import Facts
 
@@ -94,12 +95,17 @@ class SafetyHeader(Widget):
             short: Span = (f"{size(unsafe.bytes)} not safe", style)
         else:
             short = ("all else safe" if facts.damaged else "all safe", "safe")
+            if facts.looked.gaps:
+                short = (f"safe{as_of(facts.looked)}{but_for(facts.looked)}", "below")
+            elif dated := as_of(facts.looked):
+                short = (f"{short[0]}{dated}", "safe")
         damaged: list[Span] = [(f"✘ {number(facts.damaged)} damaged", "none")] if facts.damaged else []
         copies = f"{facts.wanted} cop{'y' if facts.wanted == 1 else 'ies'}" if facts.wanted else "their copies"
         long: Span = (f"{number(facts.shares.safe.files)} of {number(total.files)} files have {copies} · ", "tab")
         blank: Span = ("  ", "tab")
         drawn = bar(facts.shares)
-        ends = [[*damaged, (" · ", "tab"), short], damaged] if damaged else [[short]]
+        shorter = [[(f"safe but {number(len(facts.looked.gaps))} not read", "below")]] if facts.looked.gaps else []
+        ends = [[*damaged, (" · ", "tab"), short], damaged] if damaged else [[short], *shorter]
         small: list[Span] = [*bar(facts.shares, 5), (" ", "tab")]
         starts: list[list[Span]] = [[*drawn, blank, long], [*drawn, blank], small, []]
         return [[*start, *end] for end in ends for start in starts]

@@ -20,6 +20,7 @@ from medback_core.sidecar import (
     render_target_identity,
 )
 from medback_core.sidecar.checks import ATTRIBUTES
+from medback_core.sidecar.source_metadata import GapFact, MountFact
 
 SOURCE = SourceMetadata(
     "p4srcsrcsrc1",
@@ -43,6 +44,9 @@ SOURCE = SourceMetadata(
     ),
     (Sibling("s2", "música", b"/home/ada/m\xff\x01"), Sibling("s3", "docs", b"/home/ada/docs")),
     now=State(12, "fedcba9876543210", 1_764_000_000, "a1b2c3d4e5f6", ("0" * 16, "1" * 16)),
+    one_file_system=False,
+    mounts=(MountFact(b"disk \xff", "0a1b-2c3d"),),
+    gaps=(GapFact(b"private", "Permission denied", 1_764_000_000),),
 )
 TARGET = TargetIdentity(
     id="k3v9q2x8ab7m",
@@ -210,17 +214,23 @@ def test_damage_costs_what_it_struck_and_nothing_else(written: bytes, parse) -> 
 def test_what_came_after_the_first_version_keeps_its_check_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """A program of the first version knows no states: their element and attributes stay, and nothing is damaged."""
     rendered = render_source_metadata(SOURCE), render_target_identity(TARGET)
-    for tag in ("target", "state"):
-        known = [name for name in ATTRIBUTES[tag] if name not in ("n", "stamp", "at", "by", "line")]
-        monkeypatch.setitem(ATTRIBUTES, tag, tuple(known))
+    for tag in ("source", "target", "state"):
+        new = ("n", "stamp", "at", "by", "line", "one_file_system")
+        monkeypatch.setitem(ATTRIBUTES, tag, tuple(name for name in ATTRIBUTES[tag] if name not in new))
+    for tag in ("mount", "gap"):
+        monkeypatch.delitem(ATTRIBUTES, tag)
+    first = ("identity", "source", "exclude", "target", "sibling")
     monkeypatch.setattr(
-        "medback_core.sidecar.source_metadata._KNOWN", ("identity", "source", "exclude", "target", "sibling")
+        "medback_core.sidecar.metadata.Elements.all", lambda self, tag: self._found[tag] if tag in first else []
     )
+    monkeypatch.setattr("medback_core.sidecar.source_metadata._KNOWN", first)
     monkeypatch.setattr("medback_core.sidecar.target_identity._KNOWN", ("identity", "target", "also", "folder"))
     monkeypatch.setattr("medback_core.sidecar.metadata.Elements.state", lambda _: None)
     monkeypatch.setattr("medback_core.sidecar.metadata.Elements.extra_of", lambda *_: NOTHING)
     source, target = parse_source_metadata(rendered[0]), parse_target_identity(rendered[1])
     assert source.damage == target.damage == ()
-    assert len(source.extra.elements) == len(target.extra.elements) == 1
+    assert len(target.extra.elements) == 1
+    assert [line.split()[0] for line in source.extra.elements] == ["<state", "<mount", "<gap"]
+    assert [name for name, _ in source.source_extra.attributes] == ["one_file_system"]
     blue = next(fact for fact in source.targets if fact.id == "k3v9q2x8ab7m")
     assert [name for name, _ in blue.extra.attributes] == ["n", "stamp"]

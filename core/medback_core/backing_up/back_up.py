@@ -16,6 +16,7 @@ from medback_core.backing_up.batches import Going, Landing
 from medback_core.backing_up.layout import Layout, There, free_place
 from medback_core.backing_up.selection import Choice
 from medback_core.coverage.shelf_room import lacking
+from medback_core.coverage.totals import looked
 from medback_core.disk import ContentDiffers
 from medback_core.drives.check import look_at
 from medback_core.drives.context_file import write_contexts
@@ -81,6 +82,8 @@ def back_up(
 ) -> Iterator[Event]:
     """Copy the best files onto the target at `path`; ends with a BackupSummary.
 
+    The sources are scanned first, for a dry run too: it records what is new, and copies nothing.
+
     Bounds in bytes: `reserve` to be left free, `limit` for this run, `capacity` for good. `source` is an alias.
     Raises Refused, NeedsAnswer (nothing changed), DriveGone (what was recorded is kept).
     """
@@ -109,7 +112,7 @@ def back_up(
                 "A clean `verify` makes a suspect one active again, `set-target --state active` any",
             )
         refused: set[str] = set()
-        if update_first and not dry_run:
+        if update_first:
             yield from take_up_left_out(session)
             here = mounted_sources(session)
             for away in set(list_sources(session)) - set(here):
@@ -365,6 +368,7 @@ class _Run:
             unproven=tally.unproven,
             lacking_bytes=lacks.room_bytes,
             would_copy=would_copy or (),
+            looked=looked(self.session),
         )
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ import click
 
 from medback_core import names
 from medback_core.model import BackupSummary, Count, DiscoverSummary
+from medback_core.presenting.looked import as_of, but_for
 from medback_core.presenting.units import counted, plural, size
 from medback_core.presenting.units import name as shown
 
@@ -42,7 +43,7 @@ SAME_DRIVE = click.option("--same-drive", is_flag=True, help="It is the known dr
 @click.option("--no-update", is_flag=True, help="Do not scan the sources first.")
 @click.option("--no-fill", is_flag=True, help="Stop when everything has its wanted copies.")
 @click.option("--no-verify", is_flag=True, help="Do not read back what was written.")
-@click.option("--dry-run", is_flag=True, help="Say what would be copied as of the last scan, copy nothing.")
+@click.option("--dry-run", is_flag=True, help="Scan the sources, say what would be copied, copy nothing.")
 @NEW_ID
 @SAME_DRIVE
 def target(
@@ -179,9 +180,9 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
     elif not db.list_sources(session):
         run.say("no sources yet; `medback add-src DIR` adds one")
     elif dry_run:
-        run.say("all files then have the copies they should")
+        run.say(f"all files then have the copies they should{as_of(summary.looked)}{but_for(summary.looked)}")
     elif whole:
-        run.say("all files have the copies they should")
+        run.say(f"all files have the copies they should{as_of(summary.looked)}{but_for(summary.looked)}")
     _offer_room(run, summary)
 
 

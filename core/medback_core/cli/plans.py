@@ -16,6 +16,7 @@ from .commands import command
 from .options import DIRECTORY, PATH
 from .outcome import count_json
 from .running import LISTED, Run
+from .safety import gaps_json, safe_words, say_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,12 +87,14 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
                 for f in unprotected
             ]
         found = _coverage(session, source, path or b"", depth)
+        seen = operation.looked(session, source, path or b"")
         result.update(
             files=found.files,
             bytes=found.bytes,
             by_copies=_by_copies(found.by_copies),
             below_wanted=count_json(found.below_wanted),
             damaged_files=found.damaged,
+            gaps=gaps_json(seen.gaps),
             directories=[
                 {
                     "source": d.source,
@@ -115,7 +118,8 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
             )
             run.say("next: plug in a drive and run `medback target PATH`")
         else:
-            run.say(f"safe: {counted(Count(found.files, found.bytes))} with all wanted copies")
+            run.say(safe_words(Count(found.files, found.bytes), seen))
+        say_gaps(run, seen.gaps)
         if found.damaged:
             run.say(f"{plural(found.damaged, 'file is', 'files are')} damaged; see `medback repair`")
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from medback_core.model import Count
-from medback_core.presenting.units import counted
+from medback_core import names
+from medback_core.model import Count, Gap, Looked, iso_date
+from medback_core.presenting.looked import as_of, but_for
+from medback_core.presenting.units import ago, counted
+from medback_core.presenting.units import name as shown
 
-from .running import Run
+from .running import LISTED, Run
 
 if TYPE_CHECKING:
     from medback_core.session import Session
@@ -29,4 +33,32 @@ def say_what_is_unsafe(run: Run, session: Session) -> None:
             run.say(f"too few copies: {counted(safe.unsafe)} of {whole}{none}")
         run.say("next: plug in a drive and run `medback target PATH`")
     elif safe.files:
-        run.say(f"safe: {counted(Count(safe.files, safe.bytes))} with all wanted copies")
+        run.say(safe_words(Count(safe.files, safe.bytes), safe.looked))
+    say_gaps(run, safe.looked.gaps)
+
+
+def safe_words(count: Count, looked: Looked) -> str:
+    """That all of it is safe, as far as it was looked at."""
+    return f"safe{as_of(looked)}{but_for(looked)}: {counted(count)} with all wanted copies"
+
+
+def say_gaps(run: Run, gaps: Sequence[Gap]) -> None:
+    """The places that were not read, and what a person can do about it."""
+    for gap in gaps[: None if run.settings.verbose else LISTED]:
+        where = f"{shown(gap.source)}/{shown(gap.path)}" if gap.path else shown(gap.source)
+        run.say(f"not read: {where}: {gap.reason}, since {ago(gap.since)}")
+    if len(gaps) > LISTED and not run.settings.verbose:
+        run.say(f"not read: {len(gaps) - LISTED:,} more (-v lists them)")
+    if gaps:
+        run.say(
+            "`medback set-source ALIAS --include-mount DIR` takes in what is mounted there, `--exclude PATTERN` leaves "
+            "a place out"
+        )
+
+
+def gaps_json(gaps: Sequence[Gap]) -> list[dict[str, Any]]:
+    """Gaps as every command reports them."""
+    return [
+        {"source": gap.source, "path": names.text(gap.path), "reason": gap.reason, "since": iso_date(gap.since)}
+        for gap in gaps
+    ]

@@ -15,14 +15,28 @@ from medback_core.presenting.units import ago, plural, size
 from medback_core.presenting.units import name as shown
 
 from .commands import command
-from .options import DIRECTORY
+from .options import DIRECTORY, PATH
 from .running import Run
-from .safety import say_what_is_unsafe
+from .safety import gaps_json, say_gaps, say_what_is_unsafe
 from .targets import target_json
 
 if TYPE_CHECKING:
     from medback_core.session import Session
 
+ONE_FILE_SYSTEM = click.option(
+    "--one-file-system/--no-one-file-system",
+    "one_file_system",
+    default=None,
+    help="Read nothing that is mounted inside; or read what is local, as a new source does.",
+)
+INCLUDE_MOUNT = click.option(
+    "--include-mount",
+    "include_mounts",
+    multiple=True,
+    type=PATH,
+    metavar="DIR",
+    help="What is mounted at DIR belongs to the source. May be given more than once.",
+)
 WORKERS = click.IntRange(1, 64)
 COPIES = click.IntRange(1, 99)
 
@@ -52,6 +66,7 @@ def scan_json(scan: ScanSummary) -> dict[str, Any]:
 def source_json(session: Session, source: Source) -> dict[str, Any]:
     """One source as `sources` lists it."""
     from medback_core import session as db
+    from medback_core.session.gaps import list_gaps, nested_mounts
 
     count, links, directories = db.source_totals(session, source.key)
     return {
@@ -64,10 +79,20 @@ def source_json(session: Session, source: Source) -> dict[str, Any]:
         "directories": directories,
         "copies": source.wanted,
         "excludes": list(source.excludes),
+        "one_file_system": source.one_file_system is not False,
+        "mounts": [names.text(path) for path in nested_mounts(session, source.key)],
+        "not_read": len(list_gaps(session, source.key)),
         "last_scanned": iso_date(source.scanned_at),
         "mounted": os.path.isdir(source.path),
         "refused": source.refused,
     }
+
+
+def _report_gaps(run: Run, session: Session) -> None:
+    """The gaps of all sources, in the JSON."""
+    from medback_core.session.gaps import list_gaps
+
+    run.outcome.result["gaps"] = gaps_json(list_gaps(session))
 
 
 def report_scans(run: Run) -> None:
@@ -98,6 +123,8 @@ def report_scans(run: Run) -> None:
     metavar="PATTERN",
     help="Leave out what matches, as in .gitignore. May be given more than once.",
 )
+@ONE_FILE_SYSTEM
+@INCLUDE_MOUNT
 @click.option("--workers", type=WORKERS, default=2, show_default=True, metavar="N", help="Threads that hash.")
 def add_src(
     run: Run,
@@ -106,11 +133,14 @@ def add_src(
     alias: str | None,
     copies: int | None,
     excludes: tuple[str, ...],
+    one_file_system: bool | None,
+    include_mounts: tuple[bytes, ...],
     workers: int,
 ) -> None:
     """Register DIR as a source and scan it.
 
-    A known one is scanned again. Every file is hashed once; a .medback.xml in each directory keeps what is known of
+    A known one is scanned again. Local file systems mounted inside are read as well; for others, `--include-mount`
+    says so. Every file is hashed once; a .medback.xml in each directory keeps what is known of
     its files.
     """
     if (directory is None) == (srd_dir is None):
@@ -119,20 +149,35 @@ def add_src(
 
     path = run.directory(directory or srd_dir or b"")
     with run.session() as session:
-        run.follow(add_source(session, path, alias=alias, copies=copies, excludes=excludes, workers=workers))
+        run.follow(
+            add_source(
+                session,
+                path,
+                alias=alias,
+                copies=copies,
+                excludes=excludes,
+                one_file_system=one_file_system,
+                include_mounts=[os.path.abspath(mount) for mount in include_mounts],
+                workers=workers,
+            )
+        )
+        _report_gaps(run, session)
         report_scans(run)
         say_what_is_unsafe(run, session)
 
 
 @command("sources")
 def sources(run: Run) -> None:
-    """List the sources."""
+    """List the sources, and what in them was not read."""
     from medback_core import session as db
+    from medback_core.session.gaps import list_gaps
 
     with run.session() as session:
         found = db.list_sources(session)
         rows = [source_json(session, source) for source in found]
         run.outcome.result["sources"] = rows
+        gaps = list_gaps(session)
+        run.outcome.result["gaps"] = gaps_json(gaps)
         if not rows:
             run.answer_line("no sources yet; `medback add-src DIR` adds one")
             return
@@ -145,12 +190,19 @@ def sources(run: Run) -> None:
                     size(row["bytes"]),
                     row["copies"],
                     ago(source.scanned_at),
-                    row["refused"] or ("ok" if row["mounted"] else "not mounted"),
+                    row["refused"] or _state(row),
                     row["path"],
                 ]
                 for row, source in zip(rows, found, strict=True)
             ],
         )
+        say_gaps(run, gaps)
+
+
+def _state(row: dict[str, Any]) -> str:
+    if not row["mounted"]:
+        return "not mounted"
+    return plural(row["not_read"], "place") + " not read" if row["not_read"] else "ok"
 
 
 @command("set-source")
@@ -160,6 +212,16 @@ def sources(run: Run) -> None:
 @click.option("--copies", type=COPIES, metavar="N", help="How many copies are wanted.")
 @click.option("--exclude", "excludes", multiple=True, metavar="PATTERN", help="A further pattern to leave out.")
 @click.option("--no-exclude", "dropped", multiple=True, metavar="PATTERN", help="A pattern not to leave out any more.")
+@ONE_FILE_SYSTEM
+@INCLUDE_MOUNT
+@click.option(
+    "--no-include-mount",
+    "drop_mounts",
+    multiple=True,
+    type=PATH,
+    metavar="DIR",
+    help="What was mounted at DIR is not waited for any more.",
+)
 def set_source(
     run: Run,
     alias: str,
@@ -168,10 +230,14 @@ def set_source(
     copies: int | None,
     excludes: tuple[str, ...],
     dropped: tuple[str, ...],
+    one_file_system: bool | None,
+    include_mounts: tuple[bytes, ...],
+    drop_mounts: tuple[bytes, ...],
 ) -> None:
-    """Change a source: its name, place, copies, excludes."""
-    if new_alias is None and path is None and copies is None and not excludes and not dropped:
-        raise UsageError("say what to change: --alias, --path, --copies, --exclude or --no-exclude")
+    """Change a source: its name, place, copies, excludes, what is mounted inside."""
+    mounts = one_file_system is not None or include_mounts or drop_mounts
+    if new_alias is None and path is None and copies is None and not excludes and not dropped and not mounts:
+        raise UsageError("say what to change: --alias, --path, --copies, --exclude, --include-mount, … (--help)")
     from medback_core.scanning.sources import change_source
 
     with run.session() as session:
@@ -183,14 +249,17 @@ def set_source(
             copies=copies,
             add_excludes=excludes,
             drop_excludes=dropped,
+            one_file_system=one_file_system,
+            include_mounts=[os.path.abspath(mount) for mount in include_mounts],
+            drop_mounts=[os.path.abspath(mount) for mount in drop_mounts],
         )
         run.outcome.result["source"] = source_json(session, changed)
         run.say(
             f"{shown(changed.alias)}: {shown(changed.path)}, {plural(changed.wanted, 'copy', 'copies')} wanted"
             + (f", leaves out {shown(' '.join(changed.excludes))}" if changed.excludes else "")
         )
-        if excludes or dropped:
-            run.say("next: `medback update` takes the patterns into account")
+        if excludes or dropped or mounts:
+            run.say("next: `medback update` takes that into account")
         else:
             say_what_is_unsafe(run, session)
 
@@ -256,6 +325,7 @@ def update(
                 workers=workers,
             )
         )
+        _report_gaps(run, session)
         report_scans(run)
         say_what_is_unsafe(run, session)
 

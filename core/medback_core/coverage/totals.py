@@ -11,8 +11,9 @@ from medback_core.coverage.countable import NOTHING, Rated, clean_path, total
 from medback_core.coverage.tree import ORDERS, DirectoryView, FileCoverage, Listing, browse, page
 from medback_core.coverage.where_is import CopyView, FileWhereabouts, detail, where_is
 from medback_core.errors import Refused
-from medback_core.model import Count, Source
+from medback_core.model import Count, Looked, Source
 from medback_core.session import Session
+from medback_core.session.gaps import list_gaps
 
 __all__ = [
     "ORDERS",
@@ -29,12 +30,16 @@ __all__ = [
     "browse",
     "coverage",
     "detail",
+    "looked",
     "page",
     "safety",
     "target_holdings",
     "unprotected",
     "where_is",
 ]
+
+
+_ALL = Looked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ class Safety:
     unsafe: Count = NOTHING  # below the wanted number, those with none included
     none: Count = NOTHING  # no countable copy at all
     damaged: int = 0
+    looked: Looked = _ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +173,20 @@ def unprotected(session: Session, source: str | None = None, path: bytes = b"") 
             )
 
 
+def looked(session: Session, source: str | None = None, path: bytes = b"") -> Looked:
+    """How far all sources, one (by alias) or a place in it were looked at. Raises Refused for an unknown source."""
+    sources = db.list_sources(session) if source is None else [db.find_source(session, source)]
+    path, asked = clean_path(path), {each.alias for each in sources}
+    dates = [each.scanned_at for each in sources]
+    gaps = [
+        gap
+        for gap in list_gaps(session)
+        if gap.source in asked and (not path or names.overlap(b"/" + gap.path, b"/" + path))
+    ]
+    at = None if None in dates else min((date for date in dates if date is not None), default=None)
+    return Looked(at, any(each.refused for each in sources), tuple(gaps))
+
+
 def safety(session: Session) -> Safety:
     """Whether all sources are safe, read from their roots' totals."""
     rated = Rated(session)
@@ -177,7 +197,7 @@ def safety(session: Session) -> Safety:
         count, by_copies, below = rated.summed(totals[source.key], source.wanted)
         whole, unsafe, none = whole + count, unsafe + below, none + by_copies[0]
         damaged += db.trouble_below(session, source.key)
-    return Safety(whole.files, whole.bytes, whole.files - unsafe.files, unsafe, none, damaged)
+    return Safety(whole.files, whole.bytes, whole.files - unsafe.files, unsafe, none, damaged, looked(session))
 
 
 def target_holdings(session: Session) -> dict[int, Holdings]:

@@ -127,18 +127,19 @@ def fsid_name(fsid: int) -> str:
     return f"fsid:{fsid & 0xFFFFFFFFFFFFFFFF:016x}"
 
 
-def is_read_only_subvolume(path: bytes) -> bool:
-    """Whether a directory is the root of a btrfs subvolume that can't be written: a snapshot that is kept."""
+def is_read_only_subvolume(path: bytes) -> bool | None:
+    """Whether the btrfs subvolume whose root is this directory can't be written: a snapshot that is kept. None: it is
+    no subvolume."""
     try:
         import fcntl
 
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (ImportError, OSError):
-        return False
+        return None
     try:
         flags = fcntl.ioctl(fd, _SUBVOLUME_FLAGS, bytes(8))
     except OSError:
-        return False  # no subvolume
+        return None
     finally:
         os.close(fd)
     return bool(int.from_bytes(flags, sys.byteorder) & _SUBVOLUME_READ_ONLY)

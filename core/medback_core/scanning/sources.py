@@ -280,7 +280,7 @@ def take_up_left_out(session: Session) -> Iterator[Event]:
             write_source_list(session, dropped=[path])  # it was taken up under another path
             continue
         try:
-            source = yield from _registered(session, path, None, None, ())
+            source = yield from _registered(session, path, None, None, (), None)
         except Refused as refusal:
             yield Warned(f"{names.display_name(path)} is left out: {refusal}")
             continue

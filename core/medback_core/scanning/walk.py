@@ -169,15 +169,10 @@ class Walk:
 
     def _begin_gaps(self) -> None:
         """What belongs to the source and is not there now keeps its records, wherever the walk gets."""
-        known = nested_mounts(self.session, self.source.key)
-        for path, uuid in known.items():
-            if path in self.nested.places or not self.patterns.match(path, directory=True):
-                self.taken_in[path] = uuid
+        self.taken_in = nested_mounts(self.session, self.source.key)
         for path, place in self.nested.places.items():
             if place.fate is Fate.AWAY:
                 self._gap(path, place.reason)
-            elif place.fate is Fate.LEFT_OUT:
-                self.taken_in.pop(path, None)
 
     def _gap(self, path: bytes, reason: str) -> None:
         """Nothing is known of what is there now: its records stay."""
@@ -224,7 +219,6 @@ class Walk:
             return True
         first = self._walked.setdefault((status.st_dev, status.st_ino), path)
         if first != path:
-            self.taken_in.pop(path, None)
             where = names.display_name(first) if first else "its root"
             self._events.append(Excluded(path, f"the same directory as {where} of this source"))
         return first == path
@@ -238,11 +232,11 @@ class Walk:
             return self._is_first(path, status)
         if path in self.taken_in:
             return self._is_first(path, status)
-        if self.nested.kind(path) != "btrfs" or os.path.ismount(os.path.join(self.source.path, path)):
+        read_only = mounts.is_read_only_subvolume(os.path.join(self.source.path, path))
+        if self.nested.kind(path) != "btrfs" or read_only is None:
             self._gap(path, OTHER)  # no mount table, or it was mounted a moment ago
             return False
-        full = os.path.join(self.source.path, path)
-        if path.rpartition(b"/")[2] == b".snapshots" or mounts.is_read_only_subvolume(full):
+        if path.rpartition(b"/")[2] == b".snapshots" or read_only:
             self._events.append(Excluded(path, "snapshots"))
         elif self.source.one_file_system is None:
             self._gap(path, SUBVOLUME)

@@ -32,7 +32,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "target": ("id", "label", "created", "state", "capacity", "rev", "fs_uuid", "path", "path64", "n", "stamp"),
     "state": ("at", "by", "line", "n", "stamp"),
     "sibling": ("id", "alias", "path", "path64"),
-    "mount": ("path", "path64", "fs_uuid"),
+    "mount": ("fs_uuid", "path", "path64"),
     "gap": ("path", "path64", "reason", "since"),
     "also": ("id",),
     "folder": ("name", "name64", "source"),

@@ -1,0 +1,365 @@
+"""What is mounted inside a source: read, left out by rule, or a gap until the person has answered."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from medback_core import disk, model
+from medback_core import session as db
+from medback_core.coverage.totals import looked
+from medback_core.disk import mounts
+from medback_core.disk.mounts import MountEntry
+from medback_core.errors import UsageError
+from medback_core.model import Excluded
+from medback_core.presenting.looked import as_of, but_for
+from medback_core.scanning import sources
+from medback_core.session.gaps import list_gaps, nested_mounts
+from medback_core.sources.identity import metadata_at
+from source_world import World
+
+Mounter = Callable[..., None]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mounter]:
+    """Mount something; all of it is unmounted at the end. Skips where that can't be done."""
+    points: list[Path] = []
+
+    def run(*words: str, point: Path) -> None:
+        point.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(["mount", *words, str(point)], capture_output=True, text=True)
+        if done.returncode != 0:
+            pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+        points.append(point)
+
+    try:
+        yield run
+    finally:
+        for point in reversed(points):
+            while subprocess.run(["umount", "-l", str(point)], capture_output=True).returncode == 0:
+                pass
+
+
+def image(path: Path, make: str = "mkfs.ext4", size: int = 16 << 20) -> str:
+    """A file with a file system in it."""
+    with open(path, "wb") as file:
+        file.truncate(size)
+    try:
+        subprocess.run([make, "-q", str(path)], check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip(f"{make} is not installed")
+    return str(path)
+
+
+def unmount(point: Path) -> None:
+    subprocess.run(["umount", str(point)], check=True)
+
+
+def gaps(world: World) -> dict[str, str]:
+    return {os.fsdecode(gap.path): gap.reason for gap in list_gaps(world.session)}
+
+
+# --- real mounts -----------------------------------------------------------------------------------------------------
+
+
+def test_a_local_file_system_inside_a_new_source_is_read_and_its_records_stay_while_it_is_away(
+    world: World, mount: Mounter, tmp_path: Path
+) -> None:
+    disk_image = image(tmp_path / "image")
+    point = world.src / "disk"
+    mount("-o", "loop", disk_image, point=point)
+    world.fill(["a", "disk/b", "disk/sub/c"])
+    world.add()
+    assert world.names() == {"a", "disk/b", "disk/sub/c"}
+    assert gaps(world) == {}
+    assert (point / "sub" / ".medback.xml").is_file()
+    metadata = metadata_at(os.fsencode(world.src))
+    assert metadata is not None
+    assert [mount.path for mount in metadata.mounts] == [b"disk"]
+    assert world.update().hashed == 0
+
+    unmount(point)  # the drive is not plugged in
+    (point / "left behind").write_text("not of the source")
+    summary = world.update()
+    assert (summary.removed, summary.added) == (0, 0)
+    assert world.names() == {"a", "disk/b", "disk/sub/c"}
+    assert list(gaps(world)) == ["disk"]
+    assert not (point / ".medback.xml").exists()
+    assert [gap.path for gap in (metadata_at(os.fsencode(world.src)) or metadata).gaps] == [b"disk"]
+
+    mount("-o", "loop", image(tmp_path / "other"), point=point)  # another drive
+    (point / "other").write_text("of another drive")
+    assert world.update().removed == 0
+    assert "another drive" in gaps(world)["disk"]
+    assert world.names() == {"a", "disk/b", "disk/sub/c"}
+    unmount(point)
+
+    mount("-o", "loop", disk_image, point=point)
+    (point / "sub" / "c").unlink()
+    assert world.update().removed == 1
+    assert gaps(world) == {}
+
+
+def test_dirty_records_are_not_written_under_a_mount_that_is_away(world: World, mount: Mounter, tmp_path: Path) -> None:
+    point = world.src / "disk"
+    mount("-o", "loop", image(tmp_path / "image"), point=point)
+    world.fill(["a", "disk/b"])
+    world.add()
+    unmount(point)
+    world.back_up("disk/b", "t1")
+    world.flush()
+    assert list(point.iterdir()) == []
+
+
+def test_after_the_db_was_lost_a_mount_that_is_away_is_still_known(
+    world: World, mount: Mounter, tmp_path: Path
+) -> None:
+    point = world.src / "disk"
+    mount("-o", "loop", image(tmp_path / "image"), point=point)
+    world.fill(["a", "disk/b"])
+    world.add()
+    unmount(point)
+    world.lose_db()
+    world.add()
+    assert list(gaps(world)) == ["disk"]
+    assert world.source.one_file_system is False
+
+
+def test_memory_and_overlays_are_gaps_until_they_are_answered(world: World, mount: Mounter, tmp_path: Path) -> None:
+    mount("-t", "tmpfs", "medback", point=world.src / "ram")
+    for name in ("lower", "upper", "work"):
+        (tmp_path / "over" / name).mkdir(parents=True)
+    world.fill(["a", "ram/b"])
+    world.add()
+    assert world.names() == {"a"}
+    assert gaps(world) == {"ram": "a file system in memory (tmpfs)"}
+    assert world.told(Excluded) == [(b"ram", "a file system in memory (tmpfs)")]
+    seen = looked(world.session)
+    assert but_for(seen) == ", except 1 place medback did not read" and as_of(seen)
+
+    sources.change_source(world.session, "photos", include_mounts=[os.fsencode(world.src / "ram")])
+    world.update()
+    assert world.names() == {"a", "ram/b"} and gaps(world) == {}
+    unmount(world.src / "ram")
+    assert world.update().removed == 0
+    assert list(gaps(world)) == ["ram"]
+    sources.change_source(world.session, "photos", drop_mounts=[os.fsencode(world.src / "ram")])
+    world.update(accept_deletions=True)
+    assert world.names() == {"a"} and gaps(world) == {}
+
+
+def test_an_exclude_answers_too(world: World, mount: Mounter) -> None:
+    mount("-t", "tmpfs", "medback", point=world.src / "ram")
+    world.fill(["a", "ram/b"])
+    world.add()
+    sources.change_source(world.session, "photos", add_excludes=["/ram/"])
+    world.update()
+    assert gaps(world) == {} and nested_mounts(world.session, world.source.key) == {}
+
+
+def test_one_directory_bound_to_a_second_place_is_walked_once(world: World, mount: Mounter) -> None:
+    world.fill(["z/x", "z/sub/y"])
+    mount("--bind", str(world.src / "z"), point=world.src / "a")
+    mount("--bind", str(world.src), point=world.src / "b")  # a cycle
+    assert world.add().files == 2
+    assert world.names() == {"z/x", "z/sub/y"}
+    assert {path for path, _ in world.told(Excluded)} == {b"a", b"b"}
+    assert gaps(world) == {}
+
+
+def test_pseudo_file_systems_are_left_out_without_a_gap(world: World, mount: Mounter) -> None:
+    mount("-t", "proc", "proc", point=world.src / "proc")
+    world.fill(["a"])
+    world.add()
+    assert world.names() == {"a"} and gaps(world) == {}
+    assert world.told(Excluded) == [(b"proc", "a pseudo file system (proc)")]
+
+
+def test_a_target_at_the_root_of_a_mount_is_a_gap(world: World, mount: Mounter, tmp_path: Path) -> None:
+    point = world.src / "drive"
+    mount("-o", "loop", image(tmp_path / "image"), point=point)
+    (point / ".medback-target.xml").write_text("<medback/>")
+    world.fill(["a", "drive/b"])
+    world.add()
+    assert world.names() == {"a"} and gaps(world) == {"drive": "a backup target"}
+
+
+def test_a_source_of_before_keeps_to_one_file_system_and_its_mounts_are_gaps(
+    world: World, mount: Mounter, tmp_path: Path
+) -> None:
+    world.fill(["a"])
+    world.add()
+    with world.session.transaction() as raw:
+        raw.execute("UPDATE source SET one_file_system = NULL")
+    mount("-o", "loop", image(tmp_path / "image"), point=world.src / "disk")
+    world.fill(["disk/b"])
+    assert world.update().hashed == 0
+    assert gaps(world) == {"disk": "another file system (ext4)"}
+    sources.change_source(world.session, "photos", one_file_system=True)
+    world.update()
+    assert gaps(world) == {} and world.names() == {"a"}
+    sources.change_source(world.session, "photos", one_file_system=False)
+    world.update()
+    assert gaps(world) == {} and world.names() == {"a", "disk/b"}
+
+
+def test_a_file_system_mounted_over_records_forgets_none(world: World, mount: Mounter) -> None:
+    world.fill(["a", "sub/b"])
+    world.add(one_file_system=True)
+    mount("-t", "tmpfs", "medback", point=world.src / "sub")
+    assert world.update().removed == 0
+    assert list(gaps(world)) == ["sub"] and world.names() == {"a", "sub/b"}
+
+
+def test_btrfs_subvolumes_are_read_and_read_only_ones_left_out(world: World, mount: Mounter, tmp_path: Path) -> None:
+    mount("-o", "loop", image(tmp_path / "image", "mkfs.btrfs", 120 << 20), point=world.src / "pool")
+    pool = world.src / "pool"
+    for words in (["create", pool / "vol"], ["snapshot", "-r", pool / "vol", pool / "old"]):
+        subprocess.run(["btrfs", "-q", "subvolume", *map(str, words)], check=True, capture_output=True)
+    world.fill(["a", "pool/b", "pool/vol/c"])
+    world.add()
+    assert world.names() == {"a", "pool/b", "pool/vol/c"} and gaps(world) == {}
+    assert (b"pool/old", "snapshots") in world.told(Excluded)
+    assert (pool / "vol" / ".medback.xml").is_file()
+
+
+# --- a mount table that is given -------------------------------------------------------------------------------------
+
+
+def entry(world: World, rel: str, kind: str, source: bytes, number: int) -> MountEntry:
+    home = mounts.mount_of(os.fsencode(world.src), os.stat(world.src).st_dev)
+    assert home is not None
+    point = os.path.join(os.path.realpath(os.fsencode(world.src)), os.fsencode(rel))
+    return MountEntry(os.makedev(0, 9000 + number), point, kind, source, 100_000 + number, home.number)
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "fate"),
+    [
+        ("nfs4", b"server:/export", "a network file system (nfs4)"),
+        ("cifs", b"//server/share", "a network file system (cifs)"),
+        ("fuse.sshfs", b"ada@host:", "a FUSE file system (fuse.sshfs)"),
+        ("autofs", b"/etc/auto.misc", "an automount point"),
+        ("overlay", b"overlay", "an overlay"),
+        ("wonderfs", b"what", "a file system of a kind medback does not know (wonderfs)"),
+    ],
+)
+def test_what_may_never_answer_is_not_even_looked_at(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: str, source: bytes, fate: str
+) -> None:
+    world.fill(["a", "sub/away/x"])
+    table = [*mounts.mount_table(), entry(world, "sub/away", kind, source, 1)]
+    monkeypatch.setattr(mounts, "mount_table", lambda: table)
+    looked_at: list[bytes] = []
+    real = disk.Root.scan
+
+    def scan(root: disk.Root, rel: bytes, unasked: frozenset[bytes] = frozenset()):
+        for name, status in real(root, rel, unasked):
+            looked_at.append(os.path.join(rel, name))
+            yield name, status
+
+    monkeypatch.setattr(disk.Root, "scan", scan)
+    world.add()
+    assert gaps(world) == {"sub/away": fate}
+    assert b"sub" in looked_at and b"sub/away" not in looked_at
+    assert world.names() == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("rel", "kind", "source"),
+    [
+        ("snap", "zfs", b"tank/home@yesterday"),
+        (".snapshots", "btrfs", b"/dev/sdz1"),
+        ("cgroup", "cgroup2", b"cgroup2"),
+    ],
+)
+def test_snapshots_and_pseudo_file_systems_are_no_gaps(
+    world: World, monkeypatch: pytest.MonkeyPatch, rel: str, kind: str, source: bytes
+) -> None:
+    world.fill(["a", f"{rel}/x"])
+    table = [*mounts.mount_table(), entry(world, rel, kind, source, 1)]
+    monkeypatch.setattr(mounts, "mount_table", lambda: table)
+    world.add()
+    assert world.names() == {"a"} and gaps(world) == {}
+
+
+def test_a_zfs_dataset_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.fill(["a", "data/x", "data/.zfs/snapshot/old"])
+    table = [*mounts.mount_table(), entry(world, "data", "zfs", b"tank/data", 1)]
+    monkeypatch.setattr(mounts, "mount_table", lambda: table)
+    world.add()
+    assert world.names() == {"a", "data/x"} and gaps(world) == {}
+    assert nested_mounts(world.session, world.source.key) == {b"data": "zfs:tank/data"}
+
+
+def test_what_a_later_mount_lies_over_is_not_seen(world: World) -> None:
+    top = os.path.realpath(os.fsencode(world.src))
+    table = [
+        MountEntry(1, b"/", "ext4", b"/dev/sda1", 60, 1),
+        MountEntry(2, b"/proc", "proc", b"proc", 22, 60),
+        MountEntry(3, top + b"/x/deep", "nfs", b"s:/", 61, 60),
+        MountEntry(4, top + b"/x", "ext4", b"/dev/sdb1", 62, 60),
+        MountEntry(5, top + b"/x", "xfs", b"/dev/sdc1", 63, 62),
+    ]
+    assert {path: entry.kind for path, entry in mounts.mounts_inside(top, 1, table).items()} == {b"x": "xfs"}
+
+
+def test_a_mount_that_lies_elsewhere_is_a_usage_error(world: World) -> None:
+    world.fill(["a"])
+    with pytest.raises(UsageError):
+        world.add(include_mounts=[b"/elsewhere"])
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------
+
+
+def test_safe_has_a_date_when_it_is_older_than_a_day(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.fill(["a"])
+    world.add()
+    assert as_of(looked(world.session)) == ""
+    later = model.now() + 90_000
+    monkeypatch.setattr(model, "now", lambda: later)
+    assert as_of(looked(world.session)).startswith(" as of ")
+
+
+def test_an_ordinary_user_cannot_read_a_directory_and_is_told(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    source = tmp_path / "photos"
+    (source / "private").mkdir(parents=True)
+    (source / "a").write_text("a")
+    (source / "private" / "b").write_text("b")
+    (source / "private").chmod(0)
+    for directory in (tmp_path, source):
+        os.chown(directory, 65534, 65534)
+    above = tmp_path
+    while above != above.parent:  # pytest's own directories let nobody through
+        if not above.stat().st_mode & 0o001 and str(above).startswith("/tmp"):
+            above.chmod(above.stat().st_mode | 0o011)
+        above = above.parent
+    program = "import sys; from medback_core.cli import main; sys.exit(main())"
+    words = ["--session-db", str(tmp_path / "db"), "--json", "add-src", str(source)]
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-c", program, *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HOME": str(tmp_path)},
+        cwd=tmp_path,
+    )
+    if "ModuleNotFoundError" in done.stderr or ("Permission" in done.stderr and not done.stdout):
+        pytest.skip("another user can't run Python from here")
+    assert done.returncode == 3, done.stderr
+    session = db.open_session(tmp_path / "db")
+    assert [(gap.path, gap.reason) for gap in list_gaps(session)] == [(b"private", "Permission denied")]
+    session.close()
