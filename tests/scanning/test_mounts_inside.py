@@ -21,7 +21,7 @@ from medback_core.presenting.looked import as_of, but_for
 from medback_core.scanning import sources
 from medback_core.session.gaps import list_gaps, nested_mounts
 from medback_core.sources.identity import metadata_at
-from source_world import World
+from support.scan_world import World
 
 Mounter = Callable[..., None]
 
