@@ -352,6 +352,8 @@ class BackupSummary(Summary):
     lacking_bytes: int = 0  # room the shelf at least lacks for all wanted copies
     would_copy: tuple[bytes, ...] = ()  # dry run: the first files that would go
     looked: Looked = Looked()  # how far the sources were looked at
+    gone: int = 0  # paths the scan before it found gone from the sources
+    gone_since: int | None = None  # the date of the first of these scans
 
 
 @dataclass(frozen=True, slots=True)

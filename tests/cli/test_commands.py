@@ -31,6 +31,7 @@ OPTIONS = {
     "discover": "--init --label --dry-run --rehash",
     "stats": "--source --path --depth --unprotected",
     "whereis": "--source --deleted",
+    "deleted": "--source --path --since",
     "what-if": "",
     "write-restore": "",
     "add-restore-context": "--map --replace",

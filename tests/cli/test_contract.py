@@ -155,7 +155,7 @@ USAGE = [
     "target t1 --capacity 99999999999P", "target t1 --reserve 8192P", "target t1 --limit 9223372036854775808",
     "set-target Blue --capacity 99999999999P", f"set-target Blue --capacity {'9' * 400}", "verify t1 --max-bytes 8192P",
     f"verify t1 --older-than {'9' * 400}y", "verify t1 --older-than 999999999999999999999d",
-    "add-src photos --copies 99999999999999999999", "set-source photos --copies 100", f"stats --depth {'9' * 30}",
+    "add-src photos --copies 99999999999999999999", "deleted --since soon", "set-source photos --copies 100", f"stats --depth {'9' * 30}",
 ]  # fmt: skip
 
 
@@ -461,3 +461,35 @@ def test_the_demo_tells_its_story_and_leaves_what_was_asked_to_be_kept(shell: Sh
     code, found = shell.json("demo", "world", "--headless")
     assert (code, found["equal"], found["differing"]) == (0, True, []) and found["story"]
     assert demo_operation.is_demo(shell.where / "world")
+
+
+def test_a_scan_that_finds_files_gone_says_where_to_see_them(shell: Shell) -> None:
+    shell("add-src", "photos")
+    shell("target", "t1", "--init", "--label", "Blue")
+    (shell.where / "photos/a.txt").unlink()
+    answer = shell("update")
+    assert answer.code == 0
+    line = next(line for line in answer.out.splitlines() if "medback deleted --since" in line)
+    code, found = shell.json(*line.split("`")[1].split()[1:])
+    assert code == 0
+    (file,) = found["files"]
+    assert (file["source"], file["path"], file["size"], file["gone"], file["replaced"]) == (
+        "photos",
+        "a.txt",
+        100,
+        True,
+        False,
+    )
+    assert [copy["label"] for copy in file["copies"]] == ["Blue"] and file["gone_at"]
+    back = next(line for line in shell("deleted").out.splitlines() if "medback restore" in line)
+    assert shell.json(*back.split("`")[1].split()[1:])[1]["restored"] == 1
+    assert (shell.where / "photos/a.txt").stat().st_size == 100
+    assert shell.json("deleted")[1]["files"] == [] and "no deleted file" in shell("deleted").out
+
+
+def test_a_backup_says_what_its_scan_found_gone(shell: Shell) -> None:
+    shell("add-src", "photos")
+    shell("target", "t1", "--init", "--label", "Blue")
+    (shell.where / "photos/a.txt").unlink()
+    assert "1 file is gone since the last scan" in shell("target", "t1").out
+    assert "gone since" not in shell("target", "t1").out

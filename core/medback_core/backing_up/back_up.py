@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 from medback_core import disk, model, names
 from medback_core.backing_up.batches import Going, Landing
@@ -31,6 +32,7 @@ from medback_core.model import (
     Event,
     Identity,
     Progress,
+    ScanSummary,
     Skipped,
     SourceRefused,
     Trouble,
@@ -112,6 +114,7 @@ def back_up(
                 "A clean `verify` makes a suspect one active again, `set-target --state active` any",
             )
         refused: set[str] = set()
+        scans: list[ScanSummary] = []
         if update_first:
             yield from take_up_left_out(session)
             here = mounted_sources(session)
@@ -120,6 +123,8 @@ def back_up(
             for event in update_sources(session, here):
                 if isinstance(event, SourceRefused):
                     refused.add(event.alias)
+                if isinstance(event, ScanSummary):
+                    scans.append(event)
                 if not isinstance(event, model.Summary):
                     yield event
         yield from look_at(session, drive)
@@ -137,7 +142,11 @@ def back_up(
         finally:
             run.close()
         yield from run.finish()
-        yield run.summary()
+        yield replace(
+            run.summary(),
+            gone=sum(scan.removed for scan in scans),
+            gone_since=min((scan.source.scanned_at or 0 for scan in scans if scan.removed), default=None),
+        )
 
 
 class _Run:

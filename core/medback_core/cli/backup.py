@@ -15,7 +15,7 @@ from medback_core.presenting.units import name as shown
 from .commands import command
 from .options import PATH, SIZE, SIZE_HELP, Size
 from .running import LISTED, Run
-from .safety import say_what_is_unsafe
+from .safety import say_what_is_gone, say_what_is_unsafe
 from .targets import plugged_in, target_json
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
     if dry_run:
         result["would_copy"] = [names.text(path) for path in summary.would_copy]
     run.outcome.needs_more(summary.remaining)
+    say_what_is_gone(run, summary.gone, summary.gone_since)
     name = shown(summary.target.name or summary.target.id)
     done = Count(summary.copied, summary.copied_bytes)
     if dry_run:

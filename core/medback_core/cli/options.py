@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import click
 from click.core import ParameterSource
 
-from medback_core import __version__, names
+from medback_core import __version__, model, names
 from medback_core.errors import Refused
+from medback_core.sidecar.values import parse_date
 
 SIZE_HELP = "SIZE is bytes, 500M or 2GiB (powers of 1024), 500MB (powers of 1000), or 10% of the drive."
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:(%)|([kmgtp]?)(i?b)?)\s*", re.IGNORECASE)
@@ -94,6 +95,22 @@ class DurationType(click.ParamType):
         return int(seconds)
 
 
+class MomentType(click.ParamType):
+    """`2026-11-24`, `2026-11-24T03:00:00Z` (UTC where it names no zone), or an age like `3d`: seconds since 1970."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        if _DURATION.fullmatch(value):
+            return model.now() - DURATION.convert(value, param, ctx)
+        moment = parse_date(value)
+        if moment is None:
+            self.fail(f"{value!r} is no date; write 2026-11-24, 2026-11-24T03:00:00Z or 3d", param, ctx)
+        return moment
+
+
 class NameType(click.ParamType):
     """A path or a name as exact bytes."""
 
@@ -116,6 +133,7 @@ class NameType(click.ParamType):
 
 SIZE = SizeType()
 DURATION = DurationType()
+MOMENT = MomentType()
 PATH = NameType("path")
 DIRECTORY = NameType("dir")
 

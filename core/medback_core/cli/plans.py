@@ -1,4 +1,4 @@
-"""The commands that answer questions: stats, whereis, what-if, plan."""
+"""The commands that answer questions: stats, whereis, deleted, what-if, plan."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import click
 from medback_core import names
 from medback_core.errors import Refused
 from medback_core.model import Count, Target, iso_date
-from medback_core.presenting.units import ago, counted, plural, size
+from medback_core.presenting.units import ago, counted, date, plural, size
 from medback_core.presenting.units import name as shown
 
 from .commands import command
-from .options import DIRECTORY, PATH
+from .options import DIRECTORY, MOMENT, PATH
 from .outcome import count_json
 from .running import LISTED, Run
 from .safety import gaps_json, safe_words, say_gaps
@@ -200,6 +200,7 @@ def _file_json(file: FileWhereabouts) -> dict[str, Any]:
         "md5": file.md5,
         "gone": file.gone,
         "gone_at": iso_date(file.gone_at),
+        "replaced": file.replaced,
         "copies": [
             {
                 "target": copy.target.id,
@@ -220,6 +221,46 @@ def _copy_words(copy: CopyView) -> str:
     where = "place not known until it is seen" if copy.path is None else shown(copy.path)
     checked = f"verified {ago(copy.verified_at)}" if copy.verified_at else copy.standing.name.lower()
     return f"{shown(copy.target.name)} ({state}): {where}, {checked}" + ("" if copy.counts else ", does not count")
+
+
+@command("deleted")
+@SOURCE
+@BELOW
+@click.option("--since", type=MOMENT, metavar="DATE", help="Only what went at or after DATE: 2026-11-24, or 3d ago.")
+def deleted(run: Run, source: str | None, path: bytes | None, since: int | None) -> None:
+    """List deleted files and older versions of which a copy exists.
+
+    The latest first. `medback restore TARGET --deleted` brings them back.
+    """
+    from medback_core.coverage.deleted import deleted_count, deleted_page
+
+    with run.session() as session:
+        count = deleted_count(session, source=source, path=path, since=since)
+        files: list[FileWhereabouts] = []
+        after = None
+        while True:
+            page = deleted_page(session, source=source, path=path, since=since, after=after)
+            files += page.files
+            after = page.last
+            if after is None or not (run.settings.json or run.settings.verbose):
+                break
+        run.outcome.result["files"] = [_file_json(file) for file in files]
+        listed = files if run.settings.verbose else files[:LISTED]
+        for file in listed:
+            when = date(file.gone_at, never="date not known")
+            what = "older version" if file.replaced else "deleted"
+            on = ", ".join(shown(copy.target.name) for copy in file.copies)
+            run.answer_line(f"{when}  {shown(file.source)}/{shown(file.path)}  {size(file.size)}  {what}, on {on}")
+        if count.files > len(listed):
+            run.answer_line(f"{count.files - len(listed):,} more (-v lists them)")
+        if not files:
+            run.answer_line("no deleted file and no older version with a copy is known")
+            return
+        first = files[0]
+        where = names.shell_quoted(first.copies[0].target.name)
+        run.say(
+            f"next: `medback restore {where} --deleted{scope_words(first.source, first.path, None)}` brings back one"
+        )
 
 
 @command("what-if")
@@ -399,4 +440,4 @@ def _report_plan(run: Run, found: PlanSummary, scope: str, *, all_of_it: bool) -
         run.say(f"next: plug in {shown(first)} and run `medback restore {names.shell_quoted(first)}{scope}`")
 
 
-COMMANDS = [stats, whereis, what_if, plan]
+COMMANDS = [stats, whereis, deleted, what_if, plan]

@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING, Any
 from medback_core import names
 from medback_core.model import Count, Gap, Looked, iso_date
 from medback_core.presenting.looked import as_of, but_for
-from medback_core.presenting.units import ago, counted
+from medback_core.presenting.units import ago, counted, plural
 from medback_core.presenting.units import name as shown
 
 from .running import LISTED, Run
 
 if TYPE_CHECKING:
     from medback_core.session import Session
+
+
+def say_what_is_gone(run: Run, count: int, since: int | None) -> None:
+    """One line on files a scan found gone: where to see those that can be had back."""
+    if count:
+        verb = "is" if count == 1 else "are"
+        run.say(
+            f"{plural(count, 'file')} {verb} gone since the last scan; those with a copy: "
+            f"`medback deleted --since {iso_date(since)}`"
+        )
 
 
 def say_what_is_unsafe(run: Run, session: Session) -> None:

@@ -17,7 +17,7 @@ from medback_core.presenting.units import name as shown
 from .commands import command
 from .options import DIRECTORY, PATH
 from .running import Run
-from .safety import gaps_json, say_gaps, say_what_is_unsafe
+from .safety import gaps_json, say_gaps, say_what_is_gone, say_what_is_unsafe
 from .targets import target_json
 
 if TYPE_CHECKING:
@@ -109,6 +109,9 @@ def report_scans(run: Run) -> None:
         if scan.hashed:
             parts.append(f"hashed {size(scan.hashed_bytes)}")
         run.say(f"{shown(scan.source.alias)}: {', '.join(parts)}")
+    gone = [scan for scan in run.outcome.scans if scan.removed]
+    since = min((scan.source.scanned_at or 0 for scan in gone), default=None)
+    say_what_is_gone(run, sum(scan.removed for scan in gone), since)
 
 
 @command("add-src")

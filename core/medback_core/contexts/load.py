@@ -291,6 +291,20 @@ def entered(before: list[bytes], levels: list[bytes]) -> int:
     return len(levels) - same
 
 
+def take_up_gone(session: Session, stream: BinaryIO) -> None:
+    """Learn from a context what went from the sources this session knows, and when. Its copies are claims; nothing else
+    of it is taken up. Raises Refused for what is no context; nothing is changed then."""
+    keys = {source.id: source.key for source in list_sources(session)}
+    loader, source = _Loader(session), None
+    with session.transaction():
+        for item in read_context(stream):
+            if isinstance(item, SourceStart):
+                source = keys.get(item.id)
+            elif isinstance(item, FileEntry) and source is not None and item.gone is not None and item.md5 is not None:
+                loader.file(source, join(item.directory, item.name), item, item.md5)
+        loader.flush()
+
+
 class _Loader:
     """Rows on their way into the session, in batches."""
 

@@ -36,6 +36,7 @@ class FileWhereabouts:
     copies: tuple[CopyView, ...]
     gone: bool = False
     gone_at: int | None = None  # None where nobody knows the date
+    replaced: bool = False  # gone, and another content is at that path now: an older version
 
     @property
     def size(self) -> int:
@@ -66,7 +67,7 @@ def where_is(
             raise _unknown(session, owner, relative, path, deleted=deleted)
         copies = db.copies_of_many(session, {row[1] for row in rows})
         for relative_path, identity, content, mtime_ns, gone_at in rows:
-            views = _views(copies.get(identity, []), targets)
+            views = views_of(copies.get(identity, []), targets)
             found.append(
                 FileWhereabouts(owner.alias, relative_path, content, mtime_ns, views, gone=deleted, gone_at=gone_at)
             )
@@ -125,10 +126,11 @@ def detail(session: Session, file_key: int) -> list[CopyView]:
     if file is None:
         return []
     targets = {target.key: target for target in db.list_targets(session, unknown=True)}
-    return list(_views(db.copies_of(session, file.identity), targets))
+    return list(views_of(db.copies_of(session, file.identity), targets))
 
 
-def _views(copies: Iterable[Copy], targets: dict[int, Target]) -> tuple[CopyView, ...]:
+def views_of(copies: Iterable[Copy], targets: dict[int, Target]) -> tuple[CopyView, ...]:
+    """Copies as a person is told of them, the countable ones first."""
     views = []
     for copy in copies:
         target = targets[copy.target]

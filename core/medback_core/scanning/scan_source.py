@@ -181,8 +181,9 @@ def settle_source(
     except Refused as refusal:
         raise refused(session, source, refusal, walked.reread) from None
     with session.transaction():
-        apply_staged(session, source.key, walked.number, model.now())
-        save_source(session, replace(source, scanned_at=model.now(), device=walked.device, refused=""))
+        now = model.now()  # what went is dated by the scan that found it gone
+        apply_staged(session, source.key, walked.number, now)
+        save_source(session, replace(source, scanned_at=now, device=walked.device, refused=""))
         keep_gaps(session, walked)
     count, links, directories = source_totals(session, source.key)
     return ScanSummary(

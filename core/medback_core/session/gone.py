@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from medback_core.model import Identity
+from medback_core.model import Count, Identity
 
 from .expected import FILE_AT
 from .store import Session
@@ -22,15 +22,26 @@ class GoneFile(NamedTuple):
     mtime_ns: int
     mode: int
     gone_at: int | None
+    replaced: bool = False  # another content is at that path now: this is an older version
 
 
 def add_gone(session: Session, rows: Iterable[tuple[int, bytes, int, int, int, int | None]]) -> None:
-    """Remember (source key, path, identity key, mtime_ns, mode, date) of paths that went."""
+    """Remember (source key, path, identity key, mtime_ns, mode, date) of paths that went. A known date stays."""
     with session.transaction() as db:
         db.executemany(
-            "INSERT OR IGNORE INTO gone (source_id, path, identity_id, mtime_ns, mode, gone_at) VALUES (?,?,?,?,?,?)",
+            "INSERT INTO gone (source_id, path, identity_id, mtime_ns, mode, gone_at) VALUES (?,?,?,?,?,?) "
+            "ON CONFLICT DO UPDATE SET gone_at = COALESCE(NULLIF(gone_at, 0), excluded.gone_at)",
             ((s, p, i, store_ns(m), mode, date) for s, p, i, m, mode, date in rows),
         )
+
+
+# SQL: a copy of a row `g` of `gone` exists, and neither a file nor an expected one is that content at that path.
+_CAN_BE_ASKED_FOR = (
+    "EXISTS (SELECT 1 FROM copy c WHERE c.identity_id = g.identity_id) "
+    "AND NOT EXISTS (SELECT 1 FROM expected e WHERE e.source_id = g.source_id AND e.path = g.path "
+    "AND e.identity_id = g.identity_id) "
+    f"AND NOT EXISTS (SELECT 1 FROM {FILE_AT.format('g')} AND f.identity_id = g.identity_id)"
+)
 
 
 def list_gone(session: Session, source: int, path: bytes | None = None) -> Iterator[GoneFile]:
@@ -41,15 +52,77 @@ def list_gone(session: Session, source: int, path: bytes | None = None) -> Itera
         "SELECT g.source_id, g.path, g.identity_id, i.size, i.md5, g.mtime_ns, g.mode, g.gone_at FROM gone g "
         "JOIN identity i ON i.id = g.identity_id WHERE g.source_id = ?1 "
         "AND (?2 IS NULL OR g.path = ?2 OR (g.path > ?3 AND g.path < ?4)) "
-        "AND EXISTS (SELECT 1 FROM copy c WHERE c.identity_id = g.identity_id) "
-        "AND NOT EXISTS (SELECT 1 FROM expected e WHERE e.source_id = g.source_id AND e.path = g.path "
-        "AND e.identity_id = g.identity_id) "
-        f"AND NOT EXISTS (SELECT 1 FROM {FILE_AT.format('g')} AND f.identity_id = g.identity_id) "
+        f"AND {_CAN_BE_ASKED_FOR} "
         "ORDER BY g.path, g.gone_at DESC, g.mtime_ns DESC",
         (source, *bounds),
     )
     for row in rows:
         yield GoneFile(row[0], row[1], row[2], Identity(row[3], row[4]), load_ns(row[5]), row[6], row[7])
+
+
+def gone_page(
+    session: Session,
+    *,
+    source: int | None = None,
+    path: bytes | None = None,
+    since: int | None = None,
+    by_path: bool = False,
+    after: GoneFile | None = None,
+    limit: int = 500,
+) -> list[GoneFile]:
+    """The next deleted files and older versions behind `after`, of all sources or of one, at and below `path`, gone at
+    or after `since`. The latest first (those without a date last), or with `by_path` source by source in path order.
+    A page costs the same wherever it is."""
+    where, values = _where(source, path, since)
+    if after is not None:
+        here = after.source, after.path, after.identity
+        behind = "(g.source_id, g.path, g.identity_id) > (?, ?, ?)"
+        if by_path:
+            where, values = f"{where} AND {behind}", [*values, *here]
+        else:
+            date = after.gone_at or 0
+            where, values = f"{where} AND {_DATE} <= ? AND ({_DATE} < ? OR {behind})", [*values, date, date, *here]
+    order = "" if by_path else f"{_DATE} DESC, "
+    rows = session.db.execute(
+        "SELECT g.source_id, g.path, g.identity_id, i.size, i.md5, g.mtime_ns, g.mode, g.gone_at, "
+        f"EXISTS (SELECT 1 FROM {FILE_AT.format('g')}) "
+        f"FROM gone g {'' if by_path else 'INDEXED BY gone_by_date '}CROSS JOIN identity i ON i.id = g.identity_id "
+        f"WHERE {where} ORDER BY {order}g.source_id, g.path, g.identity_id LIMIT ?",
+        (*values, limit),
+    )
+    return [
+        GoneFile(r[0], r[1], r[2], Identity(r[3], r[4]), load_ns(r[5]), r[6], r[7] or None, bool(r[8])) for r in rows
+    ]
+
+
+def gone_count(
+    session: Session, *, source: int | None = None, path: bytes | None = None, since: int | None = None
+) -> Count:
+    """How many deleted files and older versions all pages of `gone_page` have, and their bytes."""
+    where, values = _where(source, path, since)
+    row = session.db.execute(
+        "SELECT COUNT(*), COALESCE(SUM(i.size), 0) FROM gone g CROSS JOIN identity i ON i.id = g.identity_id "
+        f"WHERE {where}",
+        values,
+    ).fetchone()
+    return Count(*row)
+
+
+_DATE = "COALESCE(g.gone_at, 0)"
+
+
+def _where(source: int | None, path: bytes | None, since: int | None) -> tuple[str, list[object]]:
+    where, values = [_CAN_BE_ASKED_FOR], []
+    if source is not None:
+        where.append("g.source_id = ?")
+        values.append(source)
+    if path:
+        where.append("g.path >= ? AND g.path < ? AND (g.path = ? OR g.path > ?)")
+        values += [path, path + b"0", path, path + b"/"]
+    if since is not None:
+        where.append(f"{_DATE} >= ?")
+        values.append(since)
+    return " AND ".join(where), values
 
 
 def forget_gone(session: Session, source: int, path: bytes, identity: int) -> None:

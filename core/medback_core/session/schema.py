@@ -76,6 +76,9 @@ _ONE_FILE_SYSTEM = """-- 1: the person said so; 0: local mounts are read; NULL: 
 ALTER TABLE source ADD COLUMN one_file_system INTEGER;
 """
 
+_GONE_BY_DATE = """CREATE INDEX gone_by_date ON gone (COALESCE(gone_at, 0) DESC, source_id, path, identity_id);
+"""
+
 SCHEMA = (
     _UNREAD
     + _WITHDRAWN
@@ -225,6 +228,9 @@ CREATE TABLE gone (
     PRIMARY KEY (source_id, path, identity_id)
 ) WITHOUT ROWID;
 
+"""
+    + _GONE_BY_DATE
+    + """
 -- what an imported context says should exist; never edited by a scan
 CREATE TABLE expected (
     source_id INTEGER NOT NULL,
@@ -273,4 +279,4 @@ END;
 )
 
 # version -> what brings a DB of that version to the next one
-MIGRATIONS = {1: _UNREAD, 2: _WITHDRAWN, 3: _STATES + _GAPS + _ONE_FILE_SYSTEM}
+MIGRATIONS = {1: _UNREAD, 2: _WITHDRAWN, 3: _STATES + _GAPS + _ONE_FILE_SYSTEM + _GONE_BY_DATE}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from medback_core import disk, model, names
-from medback_core.contexts.load import expect_again
+from medback_core.contexts.load import expect_again, take_up_gone
 from medback_core.drives.check import look_at
-from medback_core.drives.open import identity_at, open_drive
+from medback_core.drives.context_file import CONTEXTS_KEPT
+from medback_core.drives.open import Drive, identity_at, open_drive
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import Event, RebuildSummary, ScanSummary, Source, Target, Warned
 from medback_core.scanning.scan_source import Run, keep_gaps, start_run, walk_source
@@ -134,6 +136,16 @@ def _filled(session: Session, source: Source, run: Run) -> Generator[Event, None
     )
 
 
+def _take_up_gone(session: Session, drive: Drive) -> None:
+    """What went from the sources, and when, from the newest context on the drive that can be read."""
+    for name in CONTEXTS_KEPT:
+        with suppress(OSError, Refused):
+            fd, _ = drive.root.open_file(name)
+            with os.fdopen(fd, "rb") as stream:
+                take_up_gone(session, stream)
+            return
+
+
 def _introduced(session: Session, path: bytes) -> Generator[Event, None, Target | None]:
     """Make a target known and fill in where its copies lie; returns it, or None when it was left out."""
     try:
@@ -143,6 +155,7 @@ def _introduced(session: Session, path: bytes) -> Generator[Event, None, Target 
                 yield Warned(f"{names.display_name(path)} is left out: its identity file is damaged")
                 return None
             yield from look_at(session, drive)
+            _take_up_gone(session, drive)
             return target_by_key(session, drive.target.key)
     except NeedsAnswer as question:
         yield Warned(f"{names.display_name(path)} is left out: {question}")

@@ -1,0 +1,68 @@
+"""What is no longer in a source while a copy of it exists: deleted files and older versions, page by page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from medback_core import session as db
+from medback_core.coverage.countable import clean_path
+from medback_core.coverage.where_is import FileWhereabouts, views_of
+from medback_core.model import Count
+from medback_core.session import GoneFile, Session
+from medback_core.session.gone import gone_count, gone_page
+
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedPage:
+    """Some deleted files and older versions with their copies; `last` is where the next page goes on, None after the
+    last one."""
+
+    files: tuple[FileWhereabouts, ...]
+    last: GoneFile | None
+
+
+def deleted_page(
+    session: Session,
+    *,
+    source: str | None = None,
+    path: bytes | None = None,
+    since: int | None = None,
+    by_path: bool = False,
+    after: GoneFile | None = None,
+    limit: int = PAGE,
+) -> DeletedPage:
+    """The next page behind `after`: of all sources or of one (an alias), at and below `path`, gone at or after `since`
+    (seconds since the epoch). The latest first, or by source and path. Raises Refused for an unknown source."""
+    within = None if source is None else db.find_source(session, source).key
+    found = gone_page(session, source=within, path=_below(path), since=since, by_path=by_path, after=after, limit=limit)
+    aliases = {one.key: one.alias for one in db.list_sources(session)}
+    targets = {target.key: target for target in db.list_targets(session, unknown=True)}
+    copies = db.copies_of_many(session, {file.identity for file in found})
+    files = tuple(
+        FileWhereabouts(
+            aliases[file.source],
+            file.path,
+            file.content,
+            file.mtime_ns,
+            views_of(copies.get(file.identity, []), targets),
+            gone=True,
+            gone_at=file.gone_at,
+            replaced=file.replaced,
+        )
+        for file in found
+    )
+    return DeletedPage(files, found[-1] if len(found) == limit else None)
+
+
+def deleted_count(
+    session: Session, *, source: str | None = None, path: bytes | None = None, since: int | None = None
+) -> Count:
+    """How many files all pages have, and their bytes. Raises Refused for an unknown source."""
+    within = None if source is None else db.find_source(session, source).key
+    return gone_count(session, source=within, path=_below(path), since=since)
+
+
+def _below(path: bytes | None) -> bytes | None:
+    return clean_path(path) or None if path is not None else None
