@@ -46,6 +46,13 @@ def iso_date(seconds: int | None) -> str | None:
     return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
+def day(seconds: int) -> str:
+    """`20 November`, with the year where it is not this one; in the machine's own time zone."""
+    date = time.localtime(seconds)
+    this_year = date.tm_year == time.localtime(now()).tm_year
+    return f"{date.tm_mday} {time.strftime('%B', date)}" + ("" if this_year else f" {date.tm_year}")
+
+
 class Identity(NamedTuple):
     """Size and MD5: files that agree in both are the same content."""
 

@@ -12,7 +12,7 @@ from typing import cast
 from medback_core import disk, model, names
 from medback_core.backing_up.layout import Layout, Occupant, displace, record_of
 from medback_core.disk import Staged
-from medback_core.drives.open import Drive
+from medback_core.drives.drive import Drive, begin_change
 from medback_core.drives.sidecars import Recorder, Unrecorded
 from medback_core.errors import DriveGone
 from medback_core.model import DamageFound, Event, FileDone, Progress, Skipped, Standing, Warned
@@ -193,6 +193,7 @@ class Landing:
         with group:
             try:
                 self.drive.check()
+                begin_change(self.drive)
                 group.flush()
                 verified = yield from self._read_back(group, going)
                 verified = yield from self._make_way(group, verified)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .foreign import Section, foreign_sections, section_bytes, sections_in
+from .foreign import Section, foreign_sections, read_section, section_bytes, sections_in, state_of
 from .mapping import apply_map
 from .reading import ContextItem, read_context
 from .records import (
@@ -18,7 +18,7 @@ from .records import (
     SourceStart,
     TargetLine,
 )
-from .writing import write_context
+from .writing import target_lines, write_context
 
 __all__ = [
     "BAD_CONTEXT",
@@ -37,7 +37,10 @@ __all__ = [
     "apply_map",
     "foreign_sections",
     "read_context",
+    "read_section",
     "section_bytes",
     "sections_in",
+    "state_of",
+    "target_lines",
     "write_context",
 ]

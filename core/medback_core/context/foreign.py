@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from itertools import chain
 from typing import BinaryIO, NamedTuple
 
-from medback_core.model import State
+from medback_core.model import STAMP_DIGITS, State
 
 from . import values
-from .reading import MANY, ContextParser, feed
+from .reading import MANY, ContextItem, ContextParser, feed, read_context
 from .records import TargetLine
 
 PIECE_BYTES = 256 * 1024
@@ -59,6 +61,32 @@ def section_bytes(stream: BinaryIO, section: Section) -> Iterator[bytes]:
     yield b"\n"
 
 
+def read_section(stream: BinaryIO, section: Section) -> Iterator[ContextItem]:
+    """What one section says, as `read_context` gives it; the check over the whole is not looked at."""
+    return read_context(_Pieces(chain([b'<root v="1">'], section_bytes(stream, section), [b"</root>"])))
+
+
+def state_of(stream: BinaryIO, section: Section, written_at: int) -> State:
+    """The state of a section. One without was written by a version that knew none: it is known by its very bytes, and
+    dated by its file."""
+    if section.now is not None:
+        return section.now
+    digest = hashlib.md5(usedforsecurity=False)
+    for piece in section_bytes(stream, section):
+        digest.update(piece)
+    return State(0, digest.hexdigest()[:STAMP_DIGITS], written_at, "")
+
+
+class _Pieces:
+    """Pieces of bytes, to be read one after the other."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def read(self, _: int = -1, /) -> bytes:
+        return next(self._pieces, b"")
+
+
 def foreign_sections(stream: BinaryIO, known_ids: Collection[str]) -> Iterator[bytes]:
     """Yield, as raw pieces, each `<target>` and `<rc>` whose id is not among `known_ids` (of sources and targets).
 
@@ -84,6 +112,7 @@ class _SectionParser(ContextParser):
         self._depth = 0
         self._begun: Section | None = None
         self._targets: dict[str, TargetLine] = {}
+        self._in_section = False  # the last thing that began was an `<rc>`
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if self._depth == 1:
@@ -101,7 +130,10 @@ class _SectionParser(ContextParser):
         section = Section(tag, attributes.get("id", ""), values.now(attributes), begin, begin)
         if tag == "rc":
             section = section._replace(targets=tuple(self._targets.values()))
+            self._in_section = True
         else:
+            if self._in_section:
+                self._targets, self._in_section = {}, False
             with suppress(values.BadValue):  # where it is wanted, reading it says what is wrong
                 line = self._targets[section.id] = values.target_line(attributes)
                 section = section._replace(line=line)

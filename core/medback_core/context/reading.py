@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, NoReturn, TypeAlias
+from typing import NoReturn, Protocol, TypeAlias
 from xml.parsers import expat
 
 from medback_core import names
@@ -42,10 +42,17 @@ MANY = 10_000  # excludes of a source, copies of a file, ids remembered: more th
 _OURS = frozenset({"root", "target", "rc", "dr", "file", "link", "bd", "exclude", "check"})
 _OUTSIDE, _IN_FILE, _IN_COPY = range(3)
 
+
+class Readable(Protocol):
+    """What a context can be read from."""
+
+    def read(self, _: int = -1, /) -> bytes: ...
+
+
 ContextItem: TypeAlias = TargetLine | SourceStart | Entry | SourceEnd | NotWhole
 
 
-def read_context(stream: BinaryIO) -> Iterator[ContextItem]:
+def read_context(stream: Readable) -> Iterator[ContextItem]:
     """Yield what a context says, in its order; memory is bounded by one chunk, whatever its length.
 
     A `bd` comes back with the standing the file gives it: to believe it no more than a claim is the caller's part, and
@@ -60,7 +67,7 @@ def read_context(stream: BinaryIO) -> Iterator[ContextItem]:
         parser.items.clear()
 
 
-def feed(parser: ContextParser, stream: BinaryIO) -> Iterator[None]:
+def feed(parser: ContextParser, stream: Readable) -> Iterator[None]:
     """Feed the whole stream, stopping after each chunk; turns what expat raises into a Refused."""
     fed = 0
     try:

@@ -73,6 +73,11 @@ def _chunks(
     yield b"".join(pieces)
 
 
+def target_lines(targets: Iterable[TargetLine]) -> bytes:
+    """The lines of these targets, as a context has them."""
+    return "".join(map(_target, targets)).encode()
+
+
 def _target(target: TargetLine) -> str:
     rev = f' rev="{target.rev}"' if target.rev else ""
     label = _text_attribute("label", target.label)

@@ -13,9 +13,9 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 from medback_core import disk, model, names
+from medback_core.drives.drive import Drive, end_look
 from medback_core.drives.matching import lies_there, same_time
 from medback_core.drives.missing import Missed
-from medback_core.drives.open import Drive
 from medback_core.drives.sidecars import Recorder, read_sidecar
 from medback_core.errors import DriveGone
 from medback_core.model import (
@@ -304,6 +304,7 @@ class _Look:
         self._commit()
         if self.drive.writable:
             self._write_pending()
+        end_look(self.drive)
         if self._unwritten is not None:
             name = names.display_name(self.drive.target.name)
             yield Warned(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from medback_core import disk, names
+from medback_core import disk, model, names
 from medback_core.errors import DriveGone, Refused
 from medback_core.model import TARGET_IDENTITY_NAME, Target
 from medback_core.session import Session, aliases_of, folders, target_by_id
+from medback_core.session.states import TARGET, highest_number, known_state, next_state, note_looked, note_number
 from medback_core.sidecar import (
     TargetIdentity,
     family_target_id,
@@ -32,6 +34,10 @@ class Drive:
     writable: bool = True
     doubtful: bool = False  # a clone that is only read: nothing of what lies there says anything of the target
     notes: list[str] = field(default_factory=list)  # what a person should be told about it
+    session: Session | None = None  # that works on it, and makes its new state when it changes something
+    current: bool = False  # the session knows all that it holds: it looked, or was the last to change it
+    older: bool = False  # it is in a state from before one that is known: restored from an image, or cloned
+    changed: bool = False  # it got its new state in this run
 
     def true_place(self, path: bytes) -> tuple[str, bytes] | None:
         """Which path of which source (by id) lies at a path of the drive, when no record says otherwise."""
@@ -58,6 +64,62 @@ def read_identity(root: disk.Root) -> TargetIdentity | None:
         shown = names.display_name(root.path)
         raise Refused("identity-unreadable", f"the identity of {shown}: {error.strerror}") from error
     return parse_target_identity(data)
+
+
+def compare_state(session: Session, drive: Drive) -> None:
+    """Whether the drive is as this session knows it, and whether it is older than somebody knows it to be."""
+    drive.session = session
+    found, known = drive.identity.now, known_state(session, TARGET, drive.target.id)
+    highest = highest_number(session, TARGET, drive.target.id)
+    if found is not None:
+        note_number(session, TARGET, drive.target.id, found.n)
+    drive.current = found is not None and known is not None and found.stamp == known.stamp
+    if drive.is_new or drive.identity.damage or drive.current or (found.n if found is not None else 0) > highest:
+        return
+    if found is None or found.n < highest or (known is not None and known.n == found.n):
+        drive.older = highest > 0
+    if drive.older:
+        when = (
+            f"before {model.day(known.at)}"
+            if known is not None and known.n == highest
+            else "before somebody changed it"
+        )
+        drive.notes.append(
+            f"{names.display_name(drive.target.name)} is as it was {when}: restored from an image, or cloned? What is "
+            "not there now is not counted"
+        )
+
+
+def begin_change(drive: Drive) -> None:
+    """Give the drive its new state, durably: to be called before a run's first change of what lies there. Does nothing
+    after the first time. Raises OSError, and then nothing may be changed.
+
+    The state comes first. A kill right behind it leaves a drive that says of itself that it changed and did not: all
+    who knew the old state look again, and find everything as it was. The other way round somebody who knew the old
+    state would take what changed for unchanged.
+    """
+    session = drive.session
+    if drive.changed or session is None or not drive.identity.id:
+        return
+    state = next_state(session, TARGET, drive.target.id)
+    identity = replace(drive.identity, now=state)
+    disk.write_whole(drive.root, TARGET_IDENTITY_NAME, render_target_identity(identity))
+    drive.identity, drive.changed = identity, True
+    if drive.current:
+        note_looked(session, drive.target.id, state)
+    else:
+        note_number(session, TARGET, drive.target.id, state.n)
+
+
+def end_look(drive: Drive) -> None:
+    """A look at all of the drive ended: the session knows what it holds. One that was found older than it was known to
+    be gets a state higher than any that is known."""
+    drive.current = True
+    if drive.older and drive.writable:
+        with suppress(OSError):  # it is told again next time
+            begin_change(drive)
+    if drive.session is not None and drive.identity.now is not None:
+        note_looked(drive.session, drive.target.id, drive.identity.now)
 
 
 def identity_at(path: bytes) -> TargetIdentity | None:

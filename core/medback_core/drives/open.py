@@ -9,7 +9,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from medback_core import disk, model, names
-from medback_core.drives.drive import Drive, family_ids, identity_at, read_identity, write_identity
+from medback_core.drives.drive import (
+    Drive,
+    compare_state,
+    family_ids,
+    identity_at,
+    read_identity,
+    write_identity,
+)
 from medback_core.errors import NeedsAnswer, Refused, UsageError
 from medback_core.model import Target, TargetState
 from medback_core.session import (
@@ -97,6 +104,8 @@ def open_drive(
             if filesystem.read_only:
                 raise Refused("read-only", f"{names.display_name(path)} is mounted read-only")
         drive = _identify(session, root, filesystem, write, create, yes, new_id, same_drive, as_it_is)
+        if drive.identity.id and not drive.doubtful:
+            compare_state(session, drive)
         if write:
             _take_up(drive, label, capacity)
         shared = shares_disk(session, filesystem) if write else None
@@ -165,7 +174,8 @@ def _identify(
         )
     label = free_label(session, drive.target.label)
     target = Target(-1, new_id(), label, capacity=drive.target.capacity, created=model.now())
-    return Drive(root, target, filesystem, replace(identity, id=target.id, also=()), is_new=True, writable=write)
+    identity = replace(identity, id=target.id, also=(), now=None)  # the state is that of the other one
+    return Drive(root, target, filesystem, identity, is_new=True, writable=write)
 
 
 def _merged(known: Target | None, identity: TargetIdentity) -> Target:

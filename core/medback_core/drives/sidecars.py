@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from medback_core import disk, model
-from medback_core.drives.open import Drive
+from medback_core.drives.drive import Drive, begin_change
 from medback_core.model import SIDECAR_NAME
 from medback_core.session import join
 from medback_core.sidecar import SIDECAR_LIMIT, FileRecord, Sidecar, parse, render
@@ -119,6 +119,7 @@ class Recorder:
         there = _bytes(self.drive.root, directory)
         sidecar = Sidecar() if there is None else parse(there)
         if sidecar.damage:
+            begin_change(self.drive)
             set_aside(self.drive.root, directory)
         for name in changes.drops:
             sidecar.files.pop(name, None)
@@ -129,7 +130,10 @@ class Recorder:
                 record.tags = record.tags or was.tags
             sidecar.files[name] = record
         data = render(sidecar)
-        return data if data != there and (there is not None or sidecar.files) else None
+        if data == there or (there is None and not sidecar.files):
+            return None
+        begin_change(self.drive)
+        return data
 
     def try_commit(self) -> OSError | None:
         """`commit`, where the session may know more than the drive for a while: what can't be written is let go, for

@@ -18,8 +18,10 @@ from medback_core.session import (
     mark_placed,
     mark_sidecar,
     record_copies,
+    source_by_key,
 )
 from medback_core.session.lacking import Hint, Lacking, mark_lacking, note_files
+from medback_core.session.states import mark_changed
 
 
 class Placed(NamedTuple):
@@ -79,6 +81,8 @@ def _note_in_source(
         if deleted:
             forget_gone(session, source, one.lacking.path, one.lacking.identity)
     note_files(session, rows)
+    for source in {source for source, _ in directories}:
+        mark_changed(session, source_by_key(session, source).id)
 
 
 def _note_copies(session: Session, target: int, placed: Iterable[Placed]) -> None:

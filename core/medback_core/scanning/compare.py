@@ -14,6 +14,7 @@ from medback_core.session import SidecarStat, join
 from medback_core.session.scanning import Check, Put, ScanRow
 from medback_core.session.values import load_ns, signed, store_ns
 from medback_core.sidecar.records import FileRecord, Sidecar, Trust
+from medback_core.sources.accounts import NO_ACCOUNTS, Accounts
 
 _SECOND = 1_000_000_000
 _PLAIN = 1 << 63  # what SQLite stores as it is
@@ -27,6 +28,7 @@ class Manner:
     rehash: bool = False
     hashing: bool = True  # False: rebuild, which reads no content
     accepts: Callable[[bytes], bool] | None = None  # the person's word that new content is right
+    accounts: Accounts = NO_ACCOUNTS  # whose word on the copies is newer: the sidecars', or the session's
 
 
 @dataclass(slots=True)

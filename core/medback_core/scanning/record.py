@@ -12,12 +12,16 @@ from medback_core.scanning.compare import Directory, Manner, Tally
 from medback_core.session import (
     Session,
     believe_copies,
+    copy_on,
     ensure_directory,
+    find_identity,
     identity_key,
     mark_sidecar,
     put_links,
     target_key,
+    withdraw_copies,
 )
+from medback_core.session.copies import doubt_copies
 from medback_core.session.scanning import (
     has_gone,
     keep_below,
@@ -30,9 +34,10 @@ from medback_core.session.scanning import (
     returned,
     stage,
 )
+from medback_core.session.states import mark_changed
 from medback_core.sidecar.reading import parse
 from medback_core.sidecar.records import SIDECAR_LIMIT, Sidecar, Trust
-from medback_core.sources.identity import keep_damaged
+from medback_core.sources.identity import keep_damaged, write_metadata
 from medback_core.sources.sidecars import (
     Copies,
     Unwritten,
@@ -76,6 +81,8 @@ class Recording:
         self._directories: list[Directory] = []
         self._targets: dict[str, int] = {}
         self._last = monotonic()
+        self._weighed: set[Directory] = set()  # whose sidecars had their say on what is not there
+        self._announced = not manner.hashing  # the tree has its new state in the metadata
 
     def add(self, directory: Directory) -> None:
         """A directory is under way."""
@@ -102,6 +109,8 @@ class Recording:
         events: list[Event] = []
         finished: list[Directory] = []
         with self._session.transaction():
+            news = self._manner.accounts.is_news  # what the sidecars tell is as of a state that is read just now
+            changed = any(_is_changed(directory, news=news) for directory in self._directories)
             for directory in self._directories:
                 self._put(directory)
             self._believe()
@@ -113,10 +122,18 @@ class Recording:
             if not write or not self._writes:
                 self._leave(finished)
             mark_dirty(self._session, [key for key, _, _ in wanted])
+            if changed and not self._announced:
+                mark_changed(self._session, self._source.id)
         self.kept.clear()
         self._directories = [directory for directory in self._directories if directory.waiting]
         for directory in self._directories:
             directory.recorded = True
+        if changed and wanted and not self._announced:
+            self._announced = True
+            try:
+                write_metadata(self._session, self._root, self._source, begins=True)  # the new state comes first
+            except OSError as error:
+                self.failed.append(Unwritten(b"", error))
         if wanted:
             failed = put_sidecars(self._session, self._root, wanted)
             self.failed += failed
@@ -165,18 +182,43 @@ class Recording:
         """Take up the copies the sidecars tell of."""
         identities: dict[Identity, int] = {}
         rows: list[tuple[int, int, Standing]] = []
+        accounts = self._manner.accounts
         for directory in self._directories:
             for identity, tid, standing in directory.claims:
-                target = self._targets.get(tid)
-                if target is None:
-                    target = self._targets[tid] = target_key(self._session, tid)
+                target = self._target(tid)
                 key = identities.get(identity)
                 if key is None:
                     key = identities[identity] = identity_key(self._session, identity)
+                if tid in accounts.older or tid in accounts.split:
+                    standing = Standing.CLAIMED
                 rows.append((key, target, standing))
             directory.claims = []
+            if accounts.withdraws and directory.parsed is not None and directory not in self._weighed:
+                self._weighed.add(directory)
+                self._take_away(directory.parsed)
         if rows:
             believe_copies(self._session, rows)
+
+    def _target(self, tid: str) -> int:
+        target = self._targets.get(tid)
+        if target is None:
+            target = self._targets[tid] = target_key(self._session, tid)
+        return target
+
+    def _take_away(self, sidecar: Sidecar) -> None:
+        """The sidecar knows more of some targets than this session: what it does not name there is not there. Before
+        anything is written: it must not be told again what it knew to be gone."""
+        accounts = self._manner.accounts
+        for tids, take in ((accounts.newer, withdraw_copies), (accounts.split, doubt_copies)):
+            for tid in tids:
+                unnamed = {
+                    key
+                    for record in sidecar.files.values()
+                    if record.md5 is not None and all(bd.target != tid for bd in record.bds)
+                    if (key := find_identity(self._session, Identity(record.size, record.md5))) is not None
+                }
+                target = self._target(tid)
+                take(self._session, target, [key for key in unnamed if copy_on(self._session, key, target)])
 
     def _leave(self, finished: list[Directory]) -> None:
         """Nothing is written now: note which directories' sidecars say less than the DB."""
@@ -231,6 +273,13 @@ class Recording:
             keep_damaged(self._root, path, directory.data)
             events.append(Warned(f"{names.display_name(path)} was damaged ({old.damage}); it was written anew"))
         return old
+
+
+def _is_changed(directory: Directory, *, news: bool) -> bool:
+    """Whether the tree is not as its last state says."""
+    if directory.adopted and not news:
+        return True
+    return bool(directory.puts or directory.changes or directory.back or directory.links or directory.lost_links)
 
 
 def _is_ours(parsed: Sidecar | None) -> bool:

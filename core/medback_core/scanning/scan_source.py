@@ -30,6 +30,8 @@ from medback_core.session.scanning import (
     has_staged_removals,
     stage_unseen,
 )
+from medback_core.session.states import mark_changed
+from medback_core.sources.accounts import settle_accounts, tell_older, weigh_accounts
 from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import heal_metadata, read_metadata, take_up, write_metadata
 from medback_core.sources.sidecars import flush_source
@@ -123,15 +125,18 @@ def walk_source(
                     "it is kept in the session DB alone"
                 )
             source = source_by_key(session, source.key)
+        accounts = weigh_accounts(session, source, metadata)
+        yield from tell_older(session, source, accounts)
         first = source.scanned_at is None
         accepted = Patterns(accept)
-        manner = Manner(first, rehash, hashing, accepted.match if accepted else None)
+        manner = Manner(first, rehash, hashing, accepted.match if accepted else None, accounts)
         walk = Walk(session, root, source, begin_scan(session, source.key), manner, run.newest)
         for event in walk.go(workers):
             yield _absolute(source, event)
         if not root.is_same_drive():
             gone = Refused("not-mounted", f"{names.display_name(source.path)} went away while it was being scanned")
             raise refused(session, source, gone)
+        settle_accounts(session, source, accounts)
     run.sources.append(source.key)
     return Walked(
         source,
@@ -183,6 +188,8 @@ def settle_source(
     with session.transaction():
         now = model.now()  # what went is dated by the scan that found it gone
         apply_staged(session, source.key, walked.number, now)
+        if staged.removals or staged.changes:
+            mark_changed(session, source.id)
         save_source(session, replace(source, scanned_at=now, device=walked.device, refused=""))
         keep_gaps(session, walked)
     count, links, directories = source_totals(session, source.key)

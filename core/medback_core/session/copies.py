@@ -107,6 +107,25 @@ def believe_copies(session: Session, rows: Iterable[tuple[int, int, Standing]]) 
             settle(session, {row[0] for row in rows})
 
 
+def has_copies(session: Session, tid: str) -> bool:
+    """Whether any copy is known on the target with this id."""
+    row = session.db.execute(
+        "SELECT EXISTS (SELECT 1 FROM copy WHERE target_id = (SELECT id FROM target WHERE tid = ?))", (tid,)
+    ).fetchone()
+    return bool(row[0])
+
+
+def doubt_copies(session: Session, target: int, identities: Iterable[int]) -> None:
+    """Two accounts of what lies on that target differ in these: claims, until somebody looks."""
+    identities = list(identities)
+    with session.transaction() as db:
+        db.executemany(
+            "UPDATE copy SET standing = 0 WHERE identity_id = ? AND target_id = ?",
+            ((key, target) for key in identities),
+        )
+        settle(session, identities)
+
+
 def withdraw_copies(session: Session, target: int, identities: Iterable[int]) -> None:
     """These contents do not lie on that target (any more): whatever a source's record that nobody rewrote yet says."""
     identities = list(identities)

@@ -64,6 +64,16 @@ def begin_scan(session: Session, source: int) -> int:
         return db.execute("SELECT scan_number FROM source WHERE id = ?", (source,)).fetchone()[0]
 
 
+def read_all_sidecars(session: Session, source: int) -> None:
+    """The next scan reads every sidecar of this source, changed or not."""
+    with session.transaction() as db:
+        db.execute(
+            "UPDATE directory SET sidecar_inode = NULL, sidecar_size = NULL, sidecar_mtime_ns = NULL, "
+            "sidecar_ctime_ns = NULL WHERE source_id = ?",
+            (source,),
+        )
+
+
 def forget_staged(session: Session, source: int) -> None:
     """Nothing is staged for this source. Call inside a transaction."""
     session.db.execute("DELETE FROM staged WHERE source_id = ?", (source,))

@@ -40,6 +40,7 @@ CREATE TABLE state (
     line TEXT NOT NULL DEFAULT '',
     highest INTEGER NOT NULL DEFAULT 0,  -- the highest number read anywhere
     changed INTEGER NOT NULL DEFAULT 0,  -- and more is known since, which no state tells of yet
+    there TEXT NOT NULL DEFAULT '',  -- the stamp in a source's own metadata when it was last read or written
     PRIMARY KEY (kind, id)
 ) WITHOUT ROWID;
 -- every state whose tale this session has read, or made

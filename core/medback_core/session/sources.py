@@ -11,6 +11,7 @@ from medback_core.model import Count, Source
 
 from .rollup import flush
 from .source_list import write_source_list
+from .states import SOURCE, forget_state
 from .store import Session
 
 _COLUMNS = "id, sid, alias, path, wanted, excludes, rev, scanned_at, device, refused, one_file_system"
@@ -133,6 +134,7 @@ def remove_source(session: Session, key: int) -> None:
         db.execute("UPDATE directory SET parent_id = NULL WHERE source_id = ?", (key,))
         for table in ("directory", "staged", "gone", "expected", "gap", "nested"):
             db.execute(f"DELETE FROM {table} WHERE source_id = ?", (key,))
+        forget_state(session, SOURCE, source_by_key(session, key).id)
         db.execute("DELETE FROM source WHERE id = ?", (key,))
         db.execute("UPDATE source SET metadata_dirty = MAX(metadata_dirty, 1)")
     write_source_list(session, dropped=[path])

@@ -31,22 +31,38 @@ def session_id(session: Session) -> str:
     return session.db.execute("SELECT id FROM own").fetchone()[0]
 
 
+def forget_state(session: Session, kind: str, id: str) -> None:
+    """Nothing is known of a thing any more; its numbers are never given again all the same."""
+    with session.transaction() as db:
+        db.execute(
+            "UPDATE state SET n = 0, stamp = '', line = '', changed = 0, there = '' WHERE kind = ? AND id = ?",
+            (kind, id),
+        )
+        db.execute("DELETE FROM told WHERE source_sid = ? OR target_tid = ?", (id, id))
+
+
 def known_state(session: Session, kind: str, id: str) -> State | None:
     """The state what this session knows of a thing is as of; None before there was one."""
     row = session.db.execute(
-        "SELECT n, stamp, at, made_by, line FROM state WHERE kind = ? AND id = ? AND n > 0", (kind, id)
+        "SELECT n, stamp, at, made_by, line FROM state WHERE kind = ? AND id = ? AND stamp <> ''", (kind, id)
     ).fetchone()
     return State(row[0], row[1], row[2], row[3], tuple(row[4].split())) if row else None
 
 
-def note_state(session: Session, kind: str, id: str, state: State, *, changed: bool = False) -> None:
-    """What this session knows of a thing is as of this state now; `changed`: and then somewhat more, so that it needs a
-    new one before it is told anywhere."""
+def note_state(session: Session, kind: str, id: str, state: State) -> None:
+    """What this session knows of a thing is just this state now."""
+    with session.transaction() as db:
+        keep_state(session, kind, id, state)
+        db.execute("UPDATE state SET changed = 0 WHERE kind = ? AND id = ?", (kind, id))
+
+
+def keep_state(session: Session, kind: str, id: str, state: State) -> None:
+    """What this session knows of a thing is as of this state now, and as much more as it was before."""
     with session.transaction() as db:
         note_read(session, kind, id, state)
         db.execute(
-            "UPDATE state SET n = ?, stamp = ?, at = ?, made_by = ?, line = ?, changed = ? WHERE kind = ? AND id = ?",
-            (state.n, state.stamp, state.at, state.by, " ".join(state.line), int(changed), kind, id),
+            "UPDATE state SET n = ?, stamp = ?, at = ?, made_by = ?, line = ? WHERE kind = ? AND id = ?",
+            (state.n, state.stamp, state.at, state.by, " ".join(state.line), kind, id),
         )
 
 
@@ -89,6 +105,19 @@ def next_state(session: Session, kind: str, id: str) -> State:
     return State(n, stamp, model.now(), session_id(session), line[-LINE_MAX:])
 
 
+def note_there(session: Session, source: str, stamp: str) -> None:
+    """A source's own metadata has this stamp now."""
+    with session.transaction() as db:
+        note_number(session, SOURCE, source, 0)
+        db.execute("UPDATE state SET there = ? WHERE kind = ? AND id = ?", (stamp, SOURCE, source))
+
+
+def last_there(session: Session, source: str) -> str:
+    """The stamp a source's own metadata had when it was last read or written; "" before there was one."""
+    row = session.db.execute("SELECT there FROM state WHERE kind = ? AND id = ?", (SOURCE, source)).fetchone()
+    return row[0] if row else ""
+
+
 # --- a source's tree -------------------------------------------------------------------------------------------------
 
 
@@ -102,7 +131,7 @@ def mark_changed(session: Session, source: str) -> None:
 def is_changed(session: Session, source: str) -> bool:
     """Whether the tree of a source changed since its last state, or never had one."""
     row = session.db.execute(
-        "SELECT changed OR n = 0 FROM state WHERE kind = ? AND id = ?", (SOURCE, source)
+        "SELECT changed OR n = 0 OR made_by = '' FROM state WHERE kind = ? AND id = ?", (SOURCE, source)
     ).fetchone()
     return row is None or bool(row[0])
 
@@ -122,11 +151,11 @@ def absorb(session: Session, source: str, state: State) -> None:
     with session.transaction():
         note_read(session, SOURCE, source, state)
         mine = known_state(session, SOURCE, source)
-        if mine is None:
-            note_state(session, SOURCE, source, state, changed=True)
-            return
-        line = dict.fromkeys((*state.line, state.stamp, *mine.line))
-        note_state(session, SOURCE, source, replace(mine, line=tuple(line)[-LINE_MAX:]), changed=True)
+        if mine is not None:
+            line = dict.fromkeys((*state.line, state.stamp, *mine.line))
+            state = replace(mine, line=tuple(line)[-LINE_MAX:])
+        keep_state(session, SOURCE, source, state)
+        mark_changed(session, source)
 
 
 # --- the copies of a source's contents on a target -----------------------------------------------------------------
@@ -134,16 +163,27 @@ def absorb(session: Session, source: str, state: State) -> None:
 
 def told(session: Session, source: str, target: str) -> AsOf:
     """The state of a target that what this session knows of a source's copies there is as of."""
+    return told_of(session, source).get(target, AsOf())
+
+
+def told_of(session: Session, source: str, *, only_told: bool = False) -> dict[str, AsOf]:
+    """`told` by target id. A source that came after the last look at a target is known as of that look, but not to be
+    told so (`only_told`): its copies there were not looked for."""
+    rows = [] if only_told else session.db.execute("SELECT id, n, stamp FROM state WHERE kind = ? AND n > 0", (TARGET,))
+    found = {row[0]: AsOf(row[1], row[2]) for row in rows}
+    for row in session.db.execute("SELECT target_tid, n, stamp FROM told WHERE source_sid = ?", (source,)):
+        found[row[0]] = AsOf(row[1], row[2])
+    return found
+
+
+def highest_told(session: Session, target: str) -> int:
+    """The highest state of a target anything known of its copies is as of."""
     row = session.db.execute(
-        "SELECT n, stamp FROM told WHERE source_sid = ? AND target_tid = ?", (source, target)
+        "SELECT MAX(COALESCE((SELECT MAX(n) FROM told WHERE target_tid = ?1), 0), "
+        "COALESCE((SELECT n FROM state WHERE kind = ?2 AND id = ?1), 0))",
+        (target, TARGET),
     ).fetchone()
-    return AsOf(*row) if row else AsOf()
-
-
-def told_of(session: Session, source: str) -> dict[str, AsOf]:
-    """`told` by target id."""
-    rows = session.db.execute("SELECT target_tid, n, stamp FROM told WHERE source_sid = ?", (source,))
-    return {row[0]: AsOf(row[1], row[2]) for row in rows}
+    return row[0]
 
 
 def note_told(session: Session, source: str, rows: Iterable[tuple[str, AsOf]]) -> None:

@@ -22,6 +22,16 @@ from medback_core.session import (
 )
 from medback_core.session.gaps import learn_gaps, list_gaps, nested_mounts, save_nested
 from medback_core.session.scanning import has_files
+from medback_core.session.states import (
+    SOURCE,
+    TARGET,
+    AsOf,
+    current_state,
+    note_number,
+    note_there,
+    told_of,
+    was_read,
+)
 from medback_core.sidecar.metadata import METADATA_LIMIT
 from medback_core.sidecar.records import NOTHING
 from medback_core.sidecar.source_metadata import (
@@ -83,10 +93,15 @@ def is_empty(root: disk.Root) -> bool:
 
 
 def take_up(session: Session, source: Source, metadata: SourceMetadata) -> Source:
-    """Learn what the file knows: targets by their `rev`, and the source's own facts where its `rev` is higher."""
+    """Learn what the file knows: targets by their `rev`, and the source's own facts where its `rev` is higher. Numbers
+    that were given to states are never given again."""
     with session.transaction():
         note_metadata(session, source.key)
+        if metadata.now is not None and metadata.id == source.id:
+            note_number(session, SOURCE, source.id, metadata.now.n)
         for fact in metadata.targets:
+            if fact.n:
+                note_number(session, TARGET, fact.id, fact.n)
             merge_fact(
                 session,
                 fact.id,
@@ -119,16 +134,56 @@ def take_up(session: Session, source: Source, metadata: SourceMetadata) -> Sourc
     return source_by_key(session, source.key)
 
 
-def write_metadata(session: Session, root: disk.Root, source: Source, *, forgotten: str | None = None) -> None:
+def is_told(session: Session, source: Source, metadata: SourceMetadata | None) -> bool:
+    """Whether this session has read all that the file's states stand for: the sidecars of this source were not written
+    by somebody else since its last scan of it. What it has not read it must not replace."""
+    if metadata is None or metadata.id != source.id:
+        return True
+    if metadata.now is not None and not was_read(session, metadata.now.stamp):
+        return False
+    mine = told_of(session, source.id)
+    for fact in metadata.targets:
+        known = mine.get(fact.id, AsOf())
+        if fact.n > known.n or (fact.n == known.n and fact.stamp != known.stamp):
+            return False
+    return True
+
+
+def write_metadata(
+    session: Session,
+    root: disk.Root,
+    source: Source,
+    *,
+    forgotten: str | None = None,
+    copies: bool = False,
+    begins: bool = False,
+) -> None:
     """Write the file if it says something else; what a later version put there is kept, and so are siblings this
-    session does not know (but for the one just `forgotten`). Raises OSError."""
+    session does not know (but for the one just `forgotten`). Raises OSError.
+
+    The state of the tree is written where this session has read what is there, or `begins` to change it in a scan that
+    reads it. `copies`: and so is the state of each
+    target, because all sidecars say what this session knows of the copies. Else that stays as it is: it must not be
+    newer than any sidecar.
+    """
     old = read_metadata(root)
+    now = old.now if old is not None and old.id == source.id else None
+    if was_scanned(session, source) and (begins or is_told(session, source, old)):
+        now = current_state(session, source.id)
+        mine = told_of(session, source.id, only_told=True) if copies else {}
+    else:
+        mine = {}
+    as_of = {fact.id: AsOf(fact.n, fact.stamp) for fact in old.targets} if old is not None else {}
+    as_of.update({target: state for target, state in mine.items() if state.n})
     if old is not None and old.id == source.id:
         source = take_up(session, source, old)
     facts = {fact.id: fact.extra for fact in old.targets} if old is not None else {}
     extras = {sibling.id: sibling.extra for sibling in old.siblings} if old is not None else {}
     targets = tuple(
-        TargetFact(t.id, t.label, t.state, t.capacity, t.rev, t.fs_uuid, facts.get(t.id, NOTHING), t.path)
+        TargetFact(
+            *(t.id, t.label, t.state, t.capacity, t.rev, t.fs_uuid, facts.get(t.id, NOTHING), t.path),
+            *as_of.get(t.id, AsOf()),
+        )
         for t in list_targets(session)
     )
     siblings = tuple(
@@ -150,6 +205,8 @@ def write_metadata(session: Session, root: disk.Root, source: Source, *, forgott
         siblings,
         kept.extra,
         kept.source_extra,
+        now=now,
+        state_extra=kept.state_extra,
         one_file_system=source.one_file_system,
         mounts=tuple(
             MountFact(path, uuid, mounts.get(path, NOTHING))
@@ -159,6 +216,8 @@ def write_metadata(session: Session, root: disk.Root, source: Source, *, forgott
     )
     disk.write_whole(root, SOURCE_METADATA_NAME, render_source_metadata(metadata))
     mark_metadata(session, source.key, dirty=False)
+    if now is not None:
+        note_there(session, source.id, now.stamp)
 
 
 def damaged_name(root: disk.Root, rel: bytes) -> bytes:

@@ -27,10 +27,11 @@ from medback_core.session import (
 )
 from medback_core.session.gaps import nested_mounts
 from medback_core.session.scanning import record_rows
+from medback_core.session.states import is_changed
 from medback_core.sidecar.reading import parse, parse_family
 from medback_core.sidecar.records import NOTHING, SIDECAR_LIMIT, Bd, FileRecord, LinkRecord, Sidecar, Trust
 from medback_core.sidecar.writing import render
-from medback_core.sources.identity import read_metadata, stands, write_metadata
+from medback_core.sources.identity import is_told, read_metadata, stands, write_metadata
 from medback_core.sources.nested import look_inside
 
 _BATCH = 1000
@@ -199,7 +200,7 @@ def _says(root: disk.Root, row: DirectoryRow, data: bytes) -> bool:
 def flush_source(session: Session, source: Source) -> Iterator[Event]:
     """Write the dirty sidecars and the metadata of one source, if it is there. The caller holds the session's lock."""
     dirty = dirty_directories(session, source.key)
-    if not dirty and not metadata_is_dirty(session, source.key):
+    if not dirty and not metadata_is_dirty(session, source.key) and not is_changed(session, source.id):
         return
     try:
         root = disk.Root(source.path, across=True)
@@ -222,7 +223,14 @@ def flush_source(session: Session, source: Source) -> Iterator[Event]:
 
 
 def _flush(session: Session, root: disk.Root, source: Source, dirty: list[DirectoryRow]) -> Iterator[Event]:
+    if not is_told(session, source, read_metadata(root)):
+        dirty = []  # another session wrote here since: the next scan reads what it wrote before anything is replaced
     failed: list[Unwritten] = []
+    try:
+        if is_changed(session, source.id):
+            write_metadata(session, root, source)  # before the first sidecar: see `begin_change` of a drive
+    except OSError as error:
+        failed.append(Unwritten(b"", error))
     for start in range(0, len(dirty), _BATCH):
         copies = Copies(session)
         wanted: list[tuple[int, bytes, bytes]] = []
@@ -245,9 +253,10 @@ def _flush(session: Session, root: disk.Root, source: Source, dirty: list[Direct
         if len(dirty) > _BATCH:
             done = min(start + _BATCH, len(dirty))
             yield Progress("writing records", done, files_total=len(dirty))
-    if metadata_is_dirty(session, source.key):
+    told = not failed and not dirty_directories(session, source.key)
+    if metadata_is_dirty(session, source.key) or dirty:
         try:
-            write_metadata(session, root, source)
+            write_metadata(session, root, source, copies=told)
         except OSError as error:
             failed.append(Unwritten(b"", error))
     if failed:

@@ -10,8 +10,9 @@ from medback_core import disk, names
 from medback_core.context import FileEntry, SourceEnd, SourceStart, read_context
 from medback_core.drives.check import look_at
 from medback_core.drives.context_file import CONTEXTS_KEPT, write_contexts
+from medback_core.drives.drive import Drive, begin_change
 from medback_core.drives.matching import same_time
-from medback_core.drives.open import Drive, open_drive, resolve_target
+from medback_core.drives.open import open_drive, resolve_target
 from medback_core.drives.sidecars import Recorder
 from medback_core.errors import Refused
 from medback_core.model import (
@@ -173,6 +174,7 @@ def _remove(drive: Drive, recorder: Recorder, identity: Identity, copy: Copy) ->
             return "is not what it was"
         if copy.mtime_ns is not None and not same_time(drive, status.st_mtime_ns, copy.mtime_ns):
             return "was changed on the drive"
+        begin_change(drive)
         disk.remove(drive.root, copy.path, expect=status)
         recorder.drop(*os.path.split(copy.path))
     except OSError as error:

@@ -11,8 +11,9 @@ from medback_core import disk, model, names
 from medback_core.disk import ContentDiffers, Staged
 from medback_core.drives.aside import keep_damaged_file
 from medback_core.drives.check import look_at
+from medback_core.drives.drive import Drive, begin_change
 from medback_core.drives.matching import same_time
-from medback_core.drives.open import Drive, find_drive, open_drive, resolve_target
+from medback_core.drives.open import find_drive, open_drive, resolve_target
 from medback_core.drives.sidecars import Recorder
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import (
@@ -178,6 +179,12 @@ def _repair_target(session: Session, drive: Drive, only: Target | None, dry_run:
             yield _would(shown, places, session, key)
             continue
         repaired = disk.holds(drive.root, path, identity)  # by a run that was ended before it could record it
+        try:
+            if not repaired and places:
+                begin_change(drive)
+        except OSError as error:
+            yield Unrepairable(shown, f"could not be written: {error.strerror}")
+            continue
         for event in (
             () if repaired else _replace(drive.root, path, identity, record.mtime_ns, record.mode, places, session, key)
         ):
@@ -200,6 +207,7 @@ def _put_away(drive: Drive, recorder: Recorder, path: bytes, record: FileRecord)
     try:
         status = drive.root.stat(path)
         if status is not None and record.ours and same_time(drive, status.st_mtime_ns, record.mtime_ns):
+            begin_change(drive)
             keep_damaged_file(drive.root, path)
         directory, name = os.path.split(path)
         recorder.drop(directory, name)
