@@ -276,10 +276,10 @@ class Recording:
 
 
 def _is_changed(directory: Directory, *, news: bool) -> bool:
-    """Whether the tree is not as its last state says."""
+    """Whether the tree is not as its last state says. What is only staged is weighed at the end of the scan."""
     if directory.adopted and not news:
         return True
-    return bool(directory.puts or directory.changes or directory.back or directory.links or directory.lost_links)
+    return bool(directory.puts or directory.back or directory.links)
 
 
 def _is_ours(parsed: Sidecar | None) -> bool:
