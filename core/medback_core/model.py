@@ -138,6 +138,8 @@ class Source:
     device: int | None = None
     refused: str = ""  # why the last scan was refused, empty when it was not
     one_file_system: bool | None = None  # None: a source from before medback asked, which keeps to one as well
+    told_at: int | None = None  # the date of the newest word on it, where no scan has seen it here
+    in_place: bool = True  # it may be restored to its own path without a question
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, NamedTuple
 
 from medback_core import disk
 
@@ -21,8 +21,15 @@ _CHUNK = 1 << 20
 _COMMENT = re.compile(rb"<!-- medback sources ([A-Za-z0-9+/=]*) -->\n\Z")
 _TAIL_BYTES = 1 << 22
 
-Place: TypeAlias = tuple[str, str, bytes]
-"""Source id, alias, path: what a section became, in the order of the sections."""
+
+class Place(NamedTuple):
+    """What a section became, in the order of the sections; with no id it was left out."""
+
+    id: str = ""
+    alias: str = ""
+    path: bytes = b""
+    told: bool = False  # by a drive: nobody imported it by hand
+    at: int | None = None  # the date of what a drive told
 
 
 def _names(session_path: Path) -> dict[int, tuple[bytes, bool]]:
@@ -46,7 +53,7 @@ def keep(session_path: Path, stream: BinaryIO, places: Sequence[Place]) -> bytes
     """Keep a context, word for word, durably; returns its path. Raises OSError."""
     number = max(_names(session_path), default=0) + 1
     name = os.fsencode(f"{session_path.name}.context-{number}.xml")
-    words = json.dumps([[id, alias, base64.b64encode(path).decode()] for id, alias, path in places])
+    words = json.dumps([_written(place) for place in places])
     comment = b"\n<!-- medback sources %b -->\n" % base64.b64encode(words.encode("utf-8", "surrogateescape"))
 
     def pieces() -> Iterator[bytes]:
@@ -64,6 +71,17 @@ def keep(session_path: Path, stream: BinaryIO, places: Sequence[Place]) -> bytes
     return os.path.join(parent, name)
 
 
+def _written(place: Place) -> list[object]:
+    row: list[object] = [place.id, place.alias, base64.b64encode(place.path).decode()]
+    return [*row, place.at] if place.told else row
+
+
+def _read(row: list[Any]) -> Place:
+    id, alias, path, *told = row
+    at = told[0] if told and isinstance(told[0], int) else None
+    return Place(str(id), str(alias), base64.b64decode(path), bool(told), at)
+
+
 def places_in(path: bytes) -> list[Place]:
     """What the sections of a kept context became; empty when the file does not say."""
     try:
@@ -74,7 +92,7 @@ def places_in(path: bytes) -> list[Place]:
         if found is None:
             return []
         rows = json.loads(base64.b64decode(found[1]).decode())
-        return [(str(id), str(alias), base64.b64decode(where)) for id, alias, where in rows]
+        return [_read(row) for row in rows]
     except (OSError, ValueError, TypeError, binascii.Error):
         return []  # hand-edited: then the sections say themselves where they belong
 

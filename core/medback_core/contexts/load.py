@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace as changed
 from typing import BinaryIO
@@ -51,7 +51,7 @@ from medback_core.session import (
     target_key,
     write_source_list,
 )
-from medback_core.session.expected import is_all_observed
+from medback_core.session.expected import forget_told, is_all_observed
 
 _BATCH = 1000
 _NEW = -1  # the key of a source that is still to be added
@@ -87,13 +87,71 @@ def expect_again(session: Session) -> Iterator[Event]:
         try:
             with _opened(path) as stream:
                 heads = yield from _checked(stream)
-                places, _ = _places(session, heads, (), context_kept.places_in(path))
+                kept = context_kept.places_in(path)
+                if any(place.told for place in kept):
+                    yield from _take_up_told(session, stream, path, heads, kept, keep=False)
+                    continue
+                places, _ = _places(session, heads, (), kept)
                 yield from _take_up(session, stream, path, places, replace=False, keep=False)
         except Refused as error:
             yield Warned(f"a restore was not finished, and what it still expects can't be read: {error}")
             continue
         shown = names.display_name(path)
         yield Warned(f"what {shown} says is expected again: the restore it was read for is not finished")
+
+
+def take_up_told(
+    session: Session,
+    path: bytes,
+    told: Mapping[str, int | None],
+    *,
+    keep: bool,
+    check: Callable[[], None] | None = None,
+) -> Generator[Event, None, ContextSummary]:
+    """Take up what the context of a drive says of these sources (id -> the date of that), in place of what was known of
+    them: no scan has ever seen them here. To restore them to their own places stays a question.
+
+    `keep` as an import by hand keeps the file. `check` is called when all is taken up, before that is for good: what it
+    raises leaves everything as it was. The caller holds the session's lock. Raises Refused for what is no
+    context; nothing is changed then.
+    """
+    with _opened(path) as stream:
+        heads = yield from _checked(stream)
+        places = [
+            context_kept.Place(head.id, head.alias, head.src_path, True, told[head.id])
+            if head.id in told
+            else context_kept.Place(told=True)
+            for head in heads
+        ]
+        return (yield from _take_up_told(session, stream, path, heads, places, keep=keep, check=check))
+
+
+def _take_up_told(
+    session: Session,
+    stream: BinaryIO,
+    path: bytes,
+    heads: Sequence[SourceStart],
+    places: Sequence[context_kept.Place],
+    *,
+    keep: bool,
+    check: Callable[[], None] | None = None,
+) -> Generator[Event, None, ContextSummary]:
+    sources: list[Source | None] = []
+    with session.transaction():
+        taken = {source.path: source for source in list_sources(session)}
+        for head, place in zip(heads, places, strict=False):
+            known = source_by_id(session, place.id) if place.id else None
+            if not place.id or (known is not None and known.scanned_at is not None):
+                sources.append(None)
+            elif known is None:
+                new, _ = _new(head._replace(id=place.id, alias=place.alias), os.path.normpath(place.path), taken)
+                taken[new.path] = new
+                sources.append(changed(new, told_at=place.at, in_place=False))
+            else:
+                forget_told(session, known.key)
+                sources.append(changed(known, told_at=place.at))
+        sources += [None] * (len(heads) - len(sources))
+        return (yield from _take_up(session, stream, path, sources, replace=False, keep=keep, told=True, check=check))
 
 
 def finish_expected(session: Session, *, only_if_observed: bool = False) -> bool:
@@ -150,7 +208,7 @@ def _places(
     session: Session,
     heads: Sequence[SourceStart],
     maps: Sequence[tuple[bytes, bytes]],
-    kept: Sequence[tuple[str, str, bytes]] = (),
+    kept: Sequence[context_kept.Place] = (),
 ) -> tuple[list[Source], list[str]]:
     """For each section the source it belongs to, with the key `_NEW` where that is still to be added, and what a
     person should know of it. `kept` are the (id, alias, path) an earlier taking up came to."""
@@ -161,7 +219,7 @@ def _places(
     notes: list[str] = []
     for number, head in enumerate(heads):
         if number < len(kept):
-            identifier, alias, path = kept[number]
+            identifier, alias, path = kept[number][:3]
             head = head._replace(id=identifier, alias=alias, src_path=path)
         path = apply_map(head.src_path, maps)
         if not os.path.isabs(path):
@@ -190,6 +248,7 @@ def _places(
 
 def _moved(source: Source, head: SourceStart, path: bytes, there: Source | None, *, mapped: bool) -> tuple[Source, str]:
     """A source the session has by its id: it stays where it is here, but for one never scanned and now mapped."""
+    source = changed(source, in_place=True)  # who imports a context by hand has answered
     if head.rev > source.rev:
         source = changed(source, wanted=head.wanted, excludes=head.excludes, rev=head.rev)
     if path == source.path or not mapped:
@@ -245,7 +304,15 @@ def _refuse_overlap(session: Session, places: Sequence[Source]) -> None:
 
 
 def _take_up(
-    session: Session, stream: BinaryIO, path: bytes, places: list[Source], *, replace: bool, keep: bool
+    session: Session,
+    stream: BinaryIO,
+    path: bytes,
+    places: Sequence[Source | None],
+    *,
+    replace: bool,
+    keep: bool,
+    told: bool = False,
+    check: Callable[[], None] | None = None,
 ) -> Generator[Event, None, ContextSummary]:
     """Load it all in one transaction; returns the ContextSummary. What ends it early leaves the session as it was."""
     kept: bytes | None = None
@@ -255,8 +322,11 @@ def _take_up(
                 clear_expected(session)
             sources = _add_sources(session, places)
             summary = yield from _load(session, stream, path, sources)
+            if check is not None:
+                check()
             if keep and summary.files:
-                kept = context_kept.keep(session.path, stream, [(s.id, s.alias, s.path) for s in sources])
+                rows = [_place_of(source, told=told) for source in sources]
+                kept = context_kept.keep(session.path, stream, rows)
     except BaseException:
         known = {source.path for source in list_sources(session)}
         # It was written with sources that are not there now.
@@ -267,9 +337,18 @@ def _take_up(
     return summary
 
 
-def _add_sources(session: Session, places: list[Source]) -> list[Source]:
-    found: list[Source] = []
+def _place_of(source: Source | None, *, told: bool) -> context_kept.Place:
+    if source is None:
+        return context_kept.Place(told=told)
+    return context_kept.Place(source.id, source.alias, source.path, told, source.told_at if told else None)
+
+
+def _add_sources(session: Session, places: Sequence[Source | None]) -> list[Source | None]:
+    found: list[Source | None] = []
     for place in places:
+        if place is None:
+            found.append(None)
+            continue
         there = source_by_id(session, place.id)
         if there is None:
             alias = free_alias(session, place.alias)
@@ -337,31 +416,36 @@ class _Loader:
 
 
 def _load(
-    session: Session, stream: BinaryIO, path: bytes, sources: list[Source]
+    session: Session, stream: BinaryIO, path: bytes, sources: Sequence[Source | None]
 ) -> Generator[Event, None, ContextSummary]:
     loader = _Loader(session)
     files = directories = number = 0
     targets: set[str] = set()
-    source, here, levels = -1, b"", []
+    source: Source | None = None
+    here, levels = b"", []
     pace = Pace()
     stream.seek(0)
     for item in read_context(stream):
+        if isinstance(item, FileEntry | LinkEntry | DirectoryEntry) and source is None:
+            continue  # of a section that is not taken up
         if isinstance(item, FileEntry | LinkEntry | DirectoryEntry) and item.directory != here:
             here, before, levels = item.directory, levels, item.directory.split(b"/") if item.directory else []
             directories += entered(before, levels)
         if isinstance(item, FileEntry):
             where = join(item.directory, item.name)
+            assert source is not None
             if item.md5 is None:
-                place = os.path.join(sources[number - 1].path, where)
+                place = os.path.join(source.path, where)
                 yield Skipped(place, "the context has no hash for it: it was never readable")
                 continue
-            loader.file(source, where, item, item.md5)
+            loader.file(source.key, where, item, item.md5)
             files += item.gone is None
         elif isinstance(item, LinkEntry):
-            loader.expected.append((source, join(item.directory, item.name), None, None, None, item.to, None))
+            assert source is not None
+            loader.expected.append((source.key, join(item.directory, item.name), None, None, None, item.to, None))
         elif isinstance(item, SourceStart):
-            source, here, levels = sources[number].key, b"", []
-            number, directories = number + 1, directories + 1
+            source, here, levels = sources[number], b"", []
+            number, directories = number + 1, directories + (source is not None)
         elif isinstance(item, TargetLine):
             targets.add(item.id)
             known = target_by_id(session, item.id)
@@ -377,8 +461,10 @@ def _load(
                 fs_uuid=uuid,
             )
         elif isinstance(item, DirectoryEntry):
-            loader.expected.append((source, item.directory, None, None, None, None, None))
+            assert source is not None
+            loader.expected.append((source.key, item.directory, None, None, None, None, None))
         if pace.is_due():
             yield Progress("reading the context", files, current=here)
     loader.flush()
-    return ContextSummary(path, number, directories, files, len(targets))
+    taken = sum(source is not None for source in sources)
+    return ContextSummary(path, taken, directories, files, len(targets))

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from medback_core import disk, names
 from medback_core.context import (
@@ -22,7 +22,7 @@ from medback_core.context import (
 )
 from medback_core.contexts.load import add_restore_context, entered, expect_again, finish_expected
 from medback_core.errors import Refused
-from medback_core.model import ContextSummary, Source, Standing, is_metadata
+from medback_core.model import ContextSummary, Count, Source, Standing, is_metadata
 from medback_core.session import Session, list_sources, list_targets, placement
 from medback_core.session.expected import all_known
 from medback_core.sidecar import is_whole
@@ -39,6 +39,8 @@ class Tally:
     sources: int = 0
     directories: int = 0
     files: int = 0
+    by_source: dict[str, Count] = field(default_factory=dict)  # id -> what should exist of it
+    holders: set[str] = field(default_factory=set)  # ids of the targets said to hold any of it
 
 
 def context_of(session: Session, foreign: Iterable[bytes] = (), *, tally: Tally | None = None) -> Iterator[bytes]:
@@ -60,7 +62,9 @@ def _sections(session: Session, tally: Tally) -> Iterator[SourceSection]:
 
 def _entries(session: Session, source: Source, ids: dict[int, str], tally: Tally) -> Iterator[Entry]:
     copies: dict[int, Bds] = {}
+    live: set[int] = set()  # placements of what should exist
     here, levels = b"", []
+    files = total = 0
     for known in all_known(session, source.key):
         directory, _, name = known.path.rpartition(b"/")
         if known.content is None and known.goal is None:
@@ -72,13 +76,18 @@ def _entries(session: Session, source: Source, ids: dict[int, str], tally: Tally
             bds = copies.get(known.placement)
             if bds is None:
                 bds = copies[known.placement] = _bds(session, known.placement, ids)
-            tally.files += known.gone_at is None
             size, md5 = known.content
+            if known.gone_at is None:
+                files, total = files + 1, total + size
+                live.add(known.placement)
             yield FileEntry(directory, name, size, known.mtime_ns, known.mode, md5, bds, known.gone_at)
         elif known.goal is not None:
             yield LinkEntry(directory, name, known.goal)
         else:
             yield DirectoryEntry(directory)
+    tally.files += files
+    tally.holders.update(target for placement_id in live for target, _ in copies[placement_id])
+    tally.by_source[source.id] = Count(files, total)
 
 
 def _bds(session: Session, placement_id: int, ids: dict[int, str]) -> Bds:

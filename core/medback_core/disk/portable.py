@@ -13,6 +13,10 @@ import os
 import stat
 import struct
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 _DIR_FD_CALLS = (os.open, os.stat, os.unlink, os.rename, os.mkdir, os.rmdir, os.symlink, os.readlink)
@@ -194,3 +198,10 @@ def birth_ns(path: bytes, directory: int | None = None) -> int | None:
         return None
     born = getattr(status, "st_birthtime", None)
     return None if born is None else int(born * 1_000_000_000)
+
+
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """A private directory in the system's place for temporary files, gone with all that is in it afterwards."""
+    with tempfile.TemporaryDirectory(prefix="medback-") as where:
+        yield Path(where)

@@ -2,36 +2,67 @@
 
 from __future__ import annotations
 
+import io
 import os
+from dataclasses import astuple, replace
 
 from medback_core import disk
 from medback_core.context import foreign_sections
-from medback_core.contexts.write import context_of
-from medback_core.drives.open import Drive
+from medback_core.contexts.write import Tally, context_of
+from medback_core.drives.open import Drive, write_identity
+from medback_core.drives.story import CONTEXTS_KEPT, told_in
 from medback_core.errors import Refused
-from medback_core.model import CONTEXT_NAME
+from medback_core.model import CONTEXT_NAME, TargetState
 from medback_core.session import Session, list_sources, list_targets
+from medback_core.sidecar import Remembered
 
-CONTEXTS_KEPT = (CONTEXT_NAME, b".medback-context-1.xml", b".medback-context-2.xml")
 _CHUNK = 1 << 20
 
 
 def write_contexts(session: Session, drive: Drive) -> None:
     """Write the session's context onto the drive; the last three are kept. Sections of sources this session does not
-    know are kept word for word. Raises OSError; an old context is then still there."""
+    know are kept word for word. What it tells of goes into the drive's identity in short, so that it can be announced.
+    Raises OSError; an old context is then still there."""
     drive.check()
     root = drive.root
     known = {source.id for source in list_sources(session)} | {t.id for t in list_targets(session, unknown=True)}
     with disk.Group(root, group_sync=False) as group:
         foreign = _foreign(root, known)
-        staged = group.stage_stream(CONTEXT_NAME, context_of(session, foreign=foreign))
+        tally = Tally()
+        staged = group.stage_stream(CONTEXT_NAME, context_of(session, foreign=foreign, tally=tally))
         group.flush()
-        if _is_current(root, staged.identity.size, staged.identity.md5):
-            return
-        _keep_older(root)
-        for _, error in group.publish():
-            if error is not None:
-                raise error
+        if not _is_current(root, staged.identity.size, staged.identity.md5):
+            _keep_older(root)
+            for _, error in group.publish():
+                if error is not None:
+                    raise error
+    _remember(session, drive, tally, foreign)
+
+
+def _remember(session: Session, drive: Drive, tally: Tally, foreign: list[bytes]) -> None:
+    """Say in the drive's identity what its context tells of. Raises Refused."""
+    was = {told.source: told for told in drive.identity.remembers}
+    labels = {target.id: target.label for target in list_targets(session) if target.state is not TargetState.LOST}
+    remembers = [
+        Remembered(source.id, source.alias, *astuple(tally.by_source[source.id]), at=source.scanned_at)
+        for source in list_sources(session)
+        if tally.by_source[source.id].files
+    ]
+    holders = {target: labels[target] for target in tally.holders if target in labels}
+    if foreign:
+        others, on = told_in(io.BytesIO(b'<root v="1">%b</root>' % b"".join(foreign)))
+        remembers += [was.get(told.source, told) for told in others]
+        holders = dict(on) | holders
+    # The date alone is no reason to write: an idle run leaves the drive as it was.
+    remembers = [_same_but_for_date(was.get(told.source), told) for told in remembers]
+    said = tuple(sorted(remembers, key=lambda told: told.source)), tuple(sorted(holders.items()))
+    if said != (drive.identity.remembers, drive.identity.holders):
+        drive.identity = replace(drive.identity, remembers=said[0], holders=said[1])
+        write_identity(session, drive)
+
+
+def _same_but_for_date(was: Remembered | None, now: Remembered) -> Remembered:
+    return was if was is not None and replace(was, at=now.at, extra=now.extra) == now else now
 
 
 def _keep_older(root: disk.Root) -> None:

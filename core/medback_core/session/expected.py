@@ -49,6 +49,13 @@ def clear_expected(session: Session) -> None:
         db.execute("DELETE FROM expected")
 
 
+def forget_told(session: Session, source: int) -> None:
+    """What drives told of a source is replaced by what a newer one says."""
+    with session.transaction() as db:
+        db.execute("DELETE FROM expected WHERE source_id = ?", (source,))
+        db.execute("DELETE FROM gone WHERE source_id = ?", (source,))
+
+
 def expected_count(session: Session, source: int | None = None) -> Count:
     """Files and bytes an imported context expects (of one source, or of all)."""
     files, size = session.db.execute(
@@ -285,13 +292,15 @@ def all_known(session: Session, source: int) -> Iterator[Known]:
             yield Known(path, content, time, mode, placement, goal, gone_at or max(time // 10**9, 0))
 
 
-def mark_placed(session: Session, rows: Iterable[tuple[bytes, int, os.stat_result]]) -> None:
-    """Remember destinations (absolute path) that now hold an identity, with their stat: not to be hashed again."""
+def mark_placed(session: Session, rows: Iterable[tuple[bytes, int, os.stat_result]], *, put: bool = False) -> None:
+    """Remember destinations (absolute path) that now hold an identity, with their stat: not to be hashed again. `put`:
+    a restore put it there, it was not merely found right."""
     with session.transaction() as db:
         db.executemany(
-            "INSERT OR REPLACE INTO placed (path, identity_id, device, inode, mtime_ns, ctime_ns) VALUES (?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO placed (path, identity_id, device, inode, mtime_ns, ctime_ns, put) "
+            "VALUES (?,?,?,?,?,?,?)",
             (
-                (path, key, signed(s.st_dev), signed(s.st_ino), store_ns(s.st_mtime_ns), store_ns(s.st_ctime_ns))
+                (path, key, signed(s.st_dev), signed(s.st_ino), store_ns(s.st_mtime_ns), store_ns(s.st_ctime_ns), put)
                 for path, key, s in rows
             ),
         )
@@ -299,8 +308,17 @@ def mark_placed(session: Session, rows: Iterable[tuple[bytes, int, os.stat_resul
 
 def is_placed(session: Session, path: bytes, identity: int, stat: os.stat_result) -> bool:
     """Whether this destination was put or found right by a restore and did not change since."""
+    return _placed(session, path, stat, "identity_id = ?", identity)
+
+
+def was_put(session: Session, path: bytes, stat: os.stat_result) -> bool:
+    """Whether a restore put there what stands at this destination, and nobody touched it since."""
+    return _placed(session, path, stat, "put = ?", 1)
+
+
+def _placed(session: Session, path: bytes, stat: os.stat_result, what: str, value: int) -> bool:
     row = session.db.execute(
-        "SELECT device, inode, mtime_ns, ctime_ns FROM placed WHERE path = ? AND identity_id = ?", (path, identity)
+        f"SELECT device, inode, mtime_ns, ctime_ns FROM placed WHERE path = ? AND {what}", (path, value)
     ).fetchone()
     return row is not None and (row[0], row[1], load_ns(row[2]), load_ns(row[3])) == (
         signed(stat.st_dev),

@@ -28,6 +28,14 @@ CREATE TABLE withdrawn (
     PRIMARY KEY (identity_id, target_id)
 ) WITHOUT ROWID;
 """
+_HEARD = """-- what drives remember and a person was told of: taken up, or not wanted; asked once for each stamp
+CREATE TABLE heard (drive TEXT PRIMARY KEY, stamp TEXT NOT NULL, taken INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_TOLD = """-- what each column says stands in SCHEMA
+ALTER TABLE source ADD COLUMN told_at INTEGER;
+ALTER TABLE source ADD COLUMN in_place INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE placed ADD COLUMN put INTEGER NOT NULL DEFAULT 0;
+"""
 
 _STATES = """-- whose word is newer: the states of targets ('target') and of sources' trees ('source')
 CREATE TABLE state (
@@ -85,6 +93,7 @@ SCHEMA = (
     + _WITHDRAWN
     + _STATES
     + _GAPS
+    + _HEARD
     + """
 CREATE TABLE source (
     id INTEGER PRIMARY KEY,
@@ -99,7 +108,9 @@ CREATE TABLE source (
     scanned_at INTEGER,
     refused TEXT NOT NULL DEFAULT '',
     metadata_dirty INTEGER NOT NULL DEFAULT 1,
-    one_file_system INTEGER  -- 1: the person said so; 0: local mounts are read; NULL: from before medback asked
+    one_file_system INTEGER,  -- 1: the person said so; 0: local mounts are read; NULL: from before medback asked
+    told_at INTEGER,  -- the date of the newest word on a source that no scan has seen here
+    in_place INTEGER NOT NULL DEFAULT 1  -- 0: drives told of it, and nobody said that it may go to its own path
 );
 CREATE TABLE target (
     id INTEGER PRIMARY KEY,
@@ -248,7 +259,8 @@ CREATE TABLE expected (
 CREATE TABLE placed (
     path BLOB PRIMARY KEY,
     identity_id INTEGER NOT NULL,
-    device INTEGER, inode INTEGER, mtime_ns, ctime_ns
+    device INTEGER, inode INTEGER, mtime_ns, ctime_ns,
+    put INTEGER NOT NULL DEFAULT 0  -- 1: a restore put it there; 0: it was found right there
 ) WITHOUT ROWID;
 
 -- names a batch is about to get on a target: after a kill, how a run knows its own files from somebody else's
@@ -280,4 +292,8 @@ END;
 )
 
 # version -> what brings a DB of that version to the next one
-MIGRATIONS = {1: _UNREAD, 2: _WITHDRAWN, 3: _STATES + _GAPS + _ONE_FILE_SYSTEM + _GONE_BY_DATE}
+MIGRATIONS = {
+    1: _UNREAD,
+    2: _WITHDRAWN,
+    3: _STATES + _GAPS + _ONE_FILE_SYSTEM + _GONE_BY_DATE + _HEARD + _TOLD,
+}

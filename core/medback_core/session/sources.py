@@ -14,7 +14,9 @@ from .source_list import write_source_list
 from .states import SOURCE, forget_state
 from .store import Session
 
-_COLUMNS = "id, sid, alias, path, wanted, excludes, rev, scanned_at, device, refused, one_file_system"
+_COLUMNS = (
+    "id, sid, alias, path, wanted, excludes, rev, scanned_at, device, refused, one_file_system, told_at, in_place"
+)
 _NEVER_THERE = 2  # of source.metadata_dirty, beside 0 (as written) and 1 (to be written again)
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base32: no i, l, o, u
 
@@ -26,7 +28,8 @@ def new_id() -> str:
 
 def _source(row: tuple) -> Source:
     excludes, one = tuple(json.loads(row[5])), None if row[10] is None else bool(row[10])
-    return Source(row[0], row[1], row[2], row[3], row[4], excludes, row[6], row[7], row[8], row[9], one)
+    told = row[11], bool(row[12])
+    return Source(row[0], row[1], row[2], row[3], row[4], excludes, row[6], row[7], row[8], row[9], one, *told)
 
 
 def list_sources(session: Session) -> list[Source]:
@@ -76,8 +79,8 @@ def add_source(session: Session, source: Source) -> Source:
     """Insert a source (its `key` is ignored) and the directory row of its root; returns it with its key."""
     with session.transaction() as db:
         key = db.execute(
-            "INSERT INTO source (sid, alias, path, wanted, excludes, rev, metadata_dirty, one_file_system) "
-            "VALUES (?,?,?,?,?,?,?,?)",
+            "INSERT INTO source (sid, alias, path, wanted, excludes, rev, metadata_dirty, one_file_system, told_at, "
+            "in_place) VALUES (?,?,?,?,?,?,?,?,?,?)",
             (
                 source.id,
                 source.alias,
@@ -87,6 +90,8 @@ def add_source(session: Session, source: Source) -> Source:
                 source.rev,
                 _NEVER_THERE,
                 source.one_file_system,
+                source.told_at,
+                source.in_place,
             ),
         ).lastrowid
         assert key is not None
@@ -101,7 +106,8 @@ def save_source(session: Session, source: Source) -> None:
     with session.transaction() as db:
         db.execute(
             "UPDATE source SET alias = ?, path = ?, wanted = ?, excludes = ?, rev = ?, device = ?, scanned_at = ?, "
-            "refused = ?, one_file_system = ?, metadata_dirty = MAX(metadata_dirty, ?) WHERE id = ?",
+            "refused = ?, one_file_system = ?, told_at = ?, in_place = ?, metadata_dirty = MAX(metadata_dirty, ?) "
+            "WHERE id = ?",
             (
                 source.alias,
                 source.path,
@@ -112,6 +118,8 @@ def save_source(session: Session, source: Source) -> None:
                 source.scanned_at,
                 source.refused,
                 source.one_file_system,
+                source.told_at,
+                source.in_place or source.scanned_at is not None,
                 (was.alias, was.path, was.wanted, was.excludes, was.rev)
                 != (source.alias, source.path, source.wanted, source.excludes, source.rev),
                 source.key,

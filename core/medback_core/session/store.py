@@ -89,6 +89,14 @@ class Session:
         beside._notes_what_it_leaves = False
         return beside
 
+    def copied_to(self, path: Path) -> Session:
+        """A copy of all this session knows, as a session of its own at `path`, where nothing is yet."""
+        db = _connect(path, self.cache_mib)
+        self.db.backup(db)
+        copy = Session(path, db, self.cache_mib)
+        copy._notes_what_it_leaves = False
+        return copy
+
     def close(self) -> None:
         self.db.close()
         if self._notes_what_it_leaves:

@@ -17,7 +17,13 @@ from .records import (
     valid_id,
 )
 from .source_metadata import Sibling, SourceMetadata, TargetFact, parse_source_metadata, render_source_metadata
-from .target_identity import TargetIdentity, family_target_id, parse_target_identity, render_target_identity
+from .target_identity import (
+    Remembered,
+    TargetIdentity,
+    family_target_id,
+    parse_target_identity,
+    render_target_identity,
+)
 from .wholeness import is_whole
 from .writing import render
 
@@ -32,6 +38,7 @@ __all__ = [
     "FileRecord",
     "LinkRecord",
     "Place",
+    "Remembered",
     "Sibling",
     "Sidecar",
     "SourceMetadata",

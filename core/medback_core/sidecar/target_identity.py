@@ -14,8 +14,25 @@ from .metadata import METADATA_LIMIT, Elements, document, element_line, optional
 from .records import NOTHING, Extra, valid_id
 
 _ROOT = "medback-target"
-_KNOWN = ("identity", "target", "also", "folder", "state")
+_KNOWN = ("identity", "target", "also", "folder", "state", "remembers", "holder")
+_REMEMBERS = ATTRIBUTES["remembers"]
 _uuid = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the context on a drive knows of one source, so that nobody has to read the context to announce it.
+
+    `files` and `bytes` are those that should exist; `n` and `at` (a date) say how new that knowledge is.
+    """
+
+    source: str  # its id
+    alias: str
+    files: int
+    bytes: int
+    n: int = 0
+    at: int | None = None
+    extra: Extra = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +48,8 @@ class TargetIdentity:
     fs_uuid: str | None = None
     also: tuple[str, ...] = ()  # further ids the family gave it
     folders: tuple[tuple[bytes, str], ...] = ()  # (folder at the drive's root, source id)
+    remembers: tuple[Remembered, ...] = ()  # the sections of its context
+    holders: tuple[tuple[str, str], ...] = ()  # (id, label) of the targets that hold what it remembers
     target_extra: Extra = NOTHING  # of the <target> element
     extra: Extra = NOTHING
     now: State | None = None  # of what the drive holds; None: only the versions before wrote there
@@ -63,6 +82,21 @@ def parse_target_identity(data: bytes) -> TargetIdentity:
             folders.append((name, element.get("source", "")))
         else:
             elements.unreadable("folder")
+    remembers = []
+    for element in elements.all("remembers"):
+        files, size = values.parse_number(element.get("files")), values.parse_number(element.get("bytes"))
+        if files is None or size is None or not valid_id(element.get("source", "")):
+            elements.unreadable("remembers")
+            continue
+        n, at = values.parse_number(element.get("n")) or 0, values.parse_date(element.get("at"))
+        source, alias, extra = element.get("source", ""), element.get("alias", ""), unknown_of(element, _REMEMBERS)
+        remembers.append(Remembered(source, alias, files, size, n, at, extra))
+    holders = []
+    for element in elements.all("holder"):
+        if valid_id(element.get("id", "")):
+            holders.append((element.get("id", ""), element.get("label", "")))
+        else:
+            elements.unreadable("holder")
     return TargetIdentity(
         id=identifier,
         label=attributes.get("label", ""),
@@ -73,6 +107,8 @@ def parse_target_identity(data: bytes) -> TargetIdentity:
         fs_uuid=attributes.get("fs_uuid"),
         also=tuple(also),
         folders=tuple(sorted(folders)),
+        remembers=tuple(remembers),
+        holders=tuple(holders),
         target_extra=NOTHING if target is None else unknown_of(target, ATTRIBUTES["target"]),
         extra=elements.extra,
         now=elements.state(),
@@ -98,6 +134,13 @@ def render_target_identity(identity: TargetIdentity) -> bytes:
     for folder, source in sorted(identity.folders):
         lines.append(element_line("folder", (*values.pair("name", folder), ("source", source))))
     lines += state_line(identity.now, identity.state_extra)
+    for told in identity.remembers:
+        counts = (("files", str(told.files)), ("bytes", str(told.bytes)))
+        date = None if told.at is None else values.format_date(told.at)
+        dated = (*optional("n", told.n or None), *optional("at", date))
+        attributes = [("source", told.source), ("alias", told.alias), *counts, *dated]
+        lines.append(element_line("remembers", attributes, told.extra))
+    lines += [element_line("holder", (("id", id), ("label", label))) for id, label in identity.holders]
     return document(_ROOT, lines, identity.extra)
 
 

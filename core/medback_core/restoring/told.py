@@ -1,0 +1,139 @@
+"""Taking up what plugged-in drives remember: into a copy of the session to look and plan; into the session itself when
+a restore begins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from medback_core import disk, names
+from medback_core.contexts import kept as context_kept
+from medback_core.contexts.load import expect_again, take_up_told
+from medback_core.drives.story import Story, readable_context, stories
+from medback_core.errors import NeedsAnswer
+from medback_core.model import Event, Source, Summary, Target, TargetState
+from medback_core.restoring.destinations import Destination
+from medback_core.session import Session, has_expected, list_sources, list_targets, source_by_id
+from medback_core.session.expected import expected_count
+from medback_core.session.heard import heard_drives, is_refused, note_heard
+from medback_core.sidecar import Remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Summary):
+    """What the drives tell that this session does not know: `taken` up into `session`, and what is only `offered`."""
+
+    session: Session  # to look and plan with: the session itself or, where something was taken up, a copy of it
+    taken: tuple[Story, ...] = ()
+    offered: tuple[Story, ...] = ()
+
+
+def listen(session: Session, stack: ExitStack, drives: Sequence[bytes] = ()) -> Iterator[Event]:
+    """Hear what the drives that are plugged in remember and this session does not know; ends with Told.
+
+    It is taken up where the session has no source of its own that was ever scanned here, and always from the drives
+    named; from others it is offered, unless a person said no. The session itself is left as it is: what is taken up
+    lies in a copy, which is gone when `stack` closes.
+    """
+    if not has_expected(session) and context_kept.waiting(session.path):
+        with disk.lock_session(os.fsencode(session.path)):
+            yield from expect_again(session)
+    named = {os.path.realpath(path) for path in drives}
+    at_once = is_new_here(session)
+    taken: list[Story] = []
+    offered: list[Story] = []
+    for story in stories(session, drives):
+        news = news_of(session, story)
+        if not news.sections:
+            continue
+        if os.path.realpath(story.path) in named:
+            taken.append(news)
+        elif not is_refused(session, drive_key(story), story.stamp):
+            (taken if at_once else offered).append(news)
+    if taken:
+        where = stack.enter_context(disk.portable.scratch_directory())
+        session = stack.enter_context(session.copied_to(where / "session.db"))
+        for story in sorted(taken, key=lambda story: story.at or 0):
+            yield from take_up(session, news_of(session, story), keep=False)
+    yield Told(session, tuple(taken), tuple(offered))
+
+
+def is_new_here(session: Session) -> bool:
+    """Whether no source was ever scanned in this session: a new machine, say."""
+    return all(source.scanned_at is None for source in list_sources(session))
+
+
+def drive_key(story: Story) -> str:
+    """By what a drive is remembered in the session."""
+    return story.id or names.text(os.path.realpath(story.path))
+
+
+def news_of(session: Session, story: Story) -> Story:
+    """The part of a story this session does not know, or knows an older word of."""
+    return story.only(told for told in story.sections if _is_news(session, told))
+
+
+def _is_news(session: Session, told: Remembered) -> bool:
+    source = source_by_id(session, told.source)
+    if source is None:
+        return True
+    return source.scanned_at is None and source.told_at is not None and (told.at or 0) > source.told_at
+
+
+def take_up(
+    session: Session, news: Story, *, keep: bool, check: Callable[[], None] | None = None
+) -> Generator[Event, None, None]:
+    """Take up these sections of a drive's context; with `keep` for good: the context is kept beside the session DB, and
+    the drive's word is an offer no more. `check` is called when all is known and nothing is changed yet: what it raises
+    ends it. Raises Refused."""
+    with disk.Root(news.path) as root:
+        name = readable_context(root)
+    if name is None:
+        return  # it went away just now
+    told = {section.source: section.at for section in news.sections}
+    yield from take_up_told(session, os.path.join(news.path, name), told, keep=keep, check=check)
+    if keep:
+        note_heard(session, drive_key(news), news.stamp, taken=True)
+
+
+def refuse(session: Session, offered: Iterable[Story]) -> None:
+    """A person does not want what these drives remember: it is offered again only when they remember something else."""
+    for story in offered:
+        note_heard(session, drive_key(story), story.stamp, taken=False)
+
+
+def ask_in_place(session: Session, places: Iterable[Destination], drive: bytes) -> None:
+    """Raise the question whether sources that were never on this machine may go to their original places."""
+    asked = [place.source for place in places if not place.source.in_place]
+    if not asked:
+        return
+    files = sum(expected_count(session, source.key).files for source in asked)
+    where = names.display_name(drive)
+    sources = "a source that was" if len(asked) == 1 else f"{len(asked):,} sources that were"
+    paths = ", ".join(names.display_name(source.path) for source in asked)
+    raise NeedsAnswer(
+        "in-place",
+        f"{where} tells of {sources} never on this machine: {files:,} files would be put at {paths}. Is that right? "
+        "(--to DIR puts them elsewhere)",
+        option="--in-place",
+    )
+
+
+def known_as_of(sources: Iterable[Source]) -> int | None:
+    """The date of what is known of these sources: the oldest scan, or the newest word of a drive on those no scan has
+    seen here. None where nothing is known, or nobody says of when."""
+    sources = list(sources)
+    scanned = [source.scanned_at for source in sources if source.scanned_at is not None]
+    told = [source.told_at for source in sources if source.scanned_at is None and source.told_at is not None]
+    return min([*scanned, *([max(told)] if told else [])], default=None)
+
+
+def unheard(session: Session, sources: Iterable[Source]) -> tuple[Target, ...]:
+    """The drives that were not plugged in since what other drives told of these sources is being restored: they may
+    know something newer. None where all was scanned here."""
+    if all(source.scanned_at is not None for source in sources):
+        return ()
+    heard = heard_drives(session)
+    return tuple(t for t in list_targets(session) if t.id not in heard and t.state is not TargetState.LOST)
