@@ -262,6 +262,27 @@ class DamageFound(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Remembers(Event):
+    """What a drive that is plugged in remembers and this session did not know: it was taken up. `on` are the drives
+    it lies on."""
+
+    drive: str
+    path: bytes
+    sources: int
+    files: int
+    as_of: int | None = None
+    on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedSince(Event):
+    """A file an earlier restore brought back is deleted by what is known now; it is left where it is."""
+
+    path: bytes
+    gone_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CopyGone(Event):
     """A look at a drive did not find a copy where it lay; it does not count any more. `state` is "missing", or, where
     another file stands there, "changed" (since, by its time) or "damaged" (as old as the copy)."""
@@ -399,6 +420,8 @@ class RestoreSummary(Summary):
     missing: int = 0
     missing_bytes: int = 0
     next: NextTarget | None = None
+    as_of: int | None = None  # the date of what is known to be missing or not
+    unheard: tuple[Target, ...] = ()  # drives that were not plugged in and may know something newer
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,6 +435,8 @@ class RestoreStatus(Summary):
     differing: int = 0
     unreachable: Count = Count()  # of the missing: no usable target is said to hold it
     next: NextTarget | None = None
+    as_of: int | None = None  # as in RestoreSummary
+    unheard: tuple[Target, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

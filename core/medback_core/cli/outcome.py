@@ -13,16 +13,19 @@ from medback_core.model import (
     Conflict,
     Count,
     DamageFound,
+    DeletedSince,
     Event,
     Excluded,
     FileDone,
     Progress,
+    Remembers,
     Repaired,
     ScanSummary,
     Skipped,
     SourceRefused,
     Unrepairable,
     Warned,
+    iso_date,
 )
 
 DONE, BUG, USAGE, SKIPPED, REFUSED, DAMAGED, MORE_NEEDED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
@@ -39,6 +42,8 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     damage: list[DamageFound] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
+    remembered: list[Remembers] = field(default_factory=list)
+    deleted_since: list[DeletedSince] = field(default_factory=list)
     refused: list[SourceRefused] = field(default_factory=list)
     repaired: list[Repaired] = field(default_factory=list)
     unrepairable: list[Unrepairable] = field(default_factory=list)
@@ -71,6 +76,10 @@ class Outcome:
                 self.codes.add(REFUSED)
                 if self.error is None:
                     self.error = (event.kind, event.message)
+            case Remembers():
+                self.remembered.append(event)
+            case DeletedSince():
+                self.deleted_since.append(event)
             case Conflict():
                 self.conflicts.append(event)
                 self.codes.add(SKIPPED)
@@ -123,6 +132,19 @@ class Outcome:
 def entry_json(entry: Skipped | Excluded | DamageFound | Unrepairable | Conflict) -> dict[str, str]:
     """`{path, reason}` of an entry that was treated otherwise than its neighbours."""
     return {"path": names.text(entry.path), "reason": entry.reason}
+
+
+def told_json(told: Remembers, *, taken: bool = True) -> dict[str, Any]:
+    """What a drive remembers; `taken` up, or only offered."""
+    return {
+        "drive": told.drive,
+        "path": names.text(told.path),
+        "taken": taken,
+        "sources": told.sources,
+        "files": told.files,
+        "as_of": iso_date(told.as_of),
+        "on": list(told.on),
+    }
 
 
 def count_json(count: Count) -> dict[str, int]:

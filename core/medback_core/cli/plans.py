@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,22 +10,25 @@ import click
 from medback_core import names
 from medback_core.errors import Refused
 from medback_core.model import Count, Target, iso_date
+from medback_core.presenting.telling import nothing_missing, story_words
 from medback_core.presenting.units import ago, counted, date, plural, size
+from medback_core.presenting.units import command as command_line
 from medback_core.presenting.units import name as shown
 
 from .commands import command
 from .options import DIRECTORY, MOMENT, PATH
-from .outcome import count_json
+from .outcome import count_json, told_json
 from .running import LISTED, Run
 from .safety import gaps_json, safe_words, say_gaps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from medback_core.coverage.totals import CopyView, Coverage, FileWhereabouts
     from medback_core.restoring.plan import PlanSummary, TargetsLoss
     from medback_core.session import Session
 
+DRIVES = click.argument("drives", metavar="[DRIVE]...", nargs=-1, type=DIRECTORY)
 SOURCE = click.option("--source", metavar="ALIAS", help="Only this source.")
 BELOW = click.option("--path", type=PATH, metavar="PATH", help="Only at and below this path, relative to the source.")
 
@@ -40,6 +44,38 @@ def named_targets(session: Session, words: Iterable[str]) -> list[Target]:
             raise Refused("not-a-target", f"{shown(word)} is no target of this session")
         found.append(target)
     return found
+
+
+@contextmanager
+def told_by_drives(run: Run, session: Session, drives: Sequence[bytes], word: str) -> Iterator[Session]:
+    """The session to look and plan with: where drives that are plugged in remember what this session does not know, a
+    copy that knows it. Says what they remember."""
+    from medback_core.restoring.told import Told, listen
+
+    paths = [run.directory(path) for path in drives]
+    with ExitStack() as stack:
+        told = run.follow(listen(session, stack, paths), Told) or Told(session)
+        run.outcome.result["told"] = [told_json(one) for one in run.outcome.remembered]
+        run.outcome.result["told"] += [told_json(story.told, taken=False) for story in told.offered]
+        for one in run.outcome.remembered:
+            run.say(story_words(one))
+        for story in told.offered:
+            way = command_line(word, story.path)
+            run.say(f"{story_words(story.told)} This session does not know that: `{way}` takes it in.")
+        yield told.session
+
+
+def restore_word(run: Run, target: Target) -> str:
+    """What names a drive to `restore`, quoted: where it is, if it just told what it remembers."""
+    return names.shell_quoted(
+        next((told.path for told in run.outcome.remembered if told.drive == target.name), target.name)
+    )
+
+
+def plug_in(run: Run, target: Target) -> str:
+    """`plug in Blue and `, nothing where it just told what it remembers."""
+    here = any(told.drive == target.name for told in run.outcome.remembered)
+    return "" if here else f"plug in {shown(target.name)} and "
 
 
 def scope_words(source: str | None, path: bytes | None, to: bytes | None) -> str:
@@ -339,6 +375,7 @@ def _loss_json(loss: TargetsLoss) -> dict[str, Any]:
 
 
 @command("plan")
+@DRIVES
 @click.option("--all", "all_of_it", is_flag=True, help="What it would take if all of it were gone.")
 @SOURCE
 @BELOW
@@ -347,16 +384,23 @@ def _loss_json(loss: TargetsLoss) -> dict[str, Any]:
     "--without", multiple=True, metavar="TARGET", help="A target that can't be had. May be given more than once."
 )
 def plan(
-    run: Run, all_of_it: bool, source: str | None, path: bytes | None, to: bytes | None, without: tuple[str, ...]
+    run: Run,
+    drives: tuple[bytes, ...],
+    all_of_it: bool,
+    source: str | None,
+    path: bytes | None,
+    to: bytes | None,
+    without: tuple[str, ...],
 ) -> None:
     """Say which targets bring back what is missing.
 
     The fewest that do, in the order to plug them in: the most bytes soonest, suspect ones last, lost ones never. What
-    no target can bring stands first.
+    no target can bring stands first. On a new machine the drives that are plugged in tell what there was; a directory
+    that is a target is named: DRIVE.
     """
     from medback_core.restoring.plan import PlanSummary, restore_plan
 
-    with run.session() as session:
+    with run.session() as known, told_by_drives(run, known, drives, "plan") as session:
         found = run.follow(
             restore_plan(
                 session,
@@ -378,6 +422,8 @@ def _report_plan(run: Run, found: PlanSummary, scope: str, *, all_of_it: bool) -
         unreachable=count_json(found.unreachable),
         exact=found.exact,
         why=found.why,
+        as_of=iso_date(found.as_of),
+        not_plugged_in=[target.name for target in found.unheard],
         differing=found.differing,
         steps=[
             {
@@ -397,9 +443,8 @@ def _report_plan(run: Run, found: PlanSummary, scope: str, *, all_of_it: bool) -
         ],
     )
     if not found.missing.files:
-        run.answer_line(
-            "there is nothing to restore" if all_of_it else "nothing is missing (--all: if all of it were gone)"
-        )
+        words = nothing_missing(found.as_of, found.unheard)
+        run.answer_line(words if all_of_it or found.as_of is None else f"{words} (--all: if all of it were gone)")
         return
     if found.unreachable.files:
         run.answer_line(f"CAN'T COME BACK: no target that can be used has {counted(found.unreachable)}:")
@@ -436,8 +481,8 @@ def _report_plan(run: Run, found: PlanSummary, scope: str, *, all_of_it: bool) -
             " and would be left alone"
         )
     if found.steps and not all_of_it:
-        first = found.steps[0].target.name
-        run.say(f"next: plug in {shown(first)} and run `medback restore {names.shell_quoted(first)}{scope}`")
+        first = found.steps[0].target
+        run.say(f"next: {plug_in(run, first)}run `medback restore {restore_word(run, first)}{scope}`")
 
 
 COMMANDS = [stats, whereis, deleted, what_if, plan]

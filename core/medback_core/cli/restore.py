@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from medback_core import names
 from medback_core.errors import Refused
-from medback_core.model import ContextSummary, Count, Event, NextTarget, RestoreStatus, RestoreSummary
+from medback_core.model import ContextSummary, Count, Event, NextTarget, RestoreStatus, RestoreSummary, iso_date
+from medback_core.presenting.telling import all_back, nothing_missing, story_words
 from medback_core.presenting.units import counted, plural, size
 from medback_core.presenting.units import name as shown
 
 from .commands import command
 from .options import DIRECTORY, PATH
-from .outcome import count_json, entry_json
-from .plans import BELOW, SOURCE, scope_words
-from .running import Run
+from .outcome import count_json, entry_json, told_json
+from .plans import BELOW, DRIVES, SOURCE, plug_in, restore_word, scope_words, told_by_drives
+from .running import LISTED, Run
 from .targets import plugged_in, target_json
 
 if TYPE_CHECKING:
@@ -36,8 +38,8 @@ def next_json(found: NextTarget | None) -> dict[str, Any] | None:
 def _say_next(run: Run, found: NextTarget | None, missing: Count, scope: str) -> None:
     if found is not None:
         run.say(
-            f"next: plug in {shown(found.target.name)} (brings {counted(Count(found.files, found.bytes))}) and run "
-            f"`medback restore {names.shell_quoted(found.target.name)}{scope}`"
+            f"next: {plug_in(run, found.target)}run `medback restore {restore_word(run, found.target)}{scope}` "
+            f"(brings {counted(Count(found.files, found.bytes))})"
         )
     elif missing.files:
         run.say("no known target has what is missing")
@@ -116,22 +118,36 @@ def _report_context(run: Run, found: ContextSummary, how: str) -> None:
 
 
 @command("restore-status")
+@DRIVES
 @click.option("--to", type=DIRECTORY, metavar="DIR", help="Look at DIR/ALIAS/path instead of the sources' places.")
 @SOURCE
 @BELOW
 @click.option("--unrestored", is_flag=True, help="List the files that are not restored yet.")
 @click.option("--done", is_flag=True, help="The restore is over: drop what the imported context says should exist.")
 def restore_status(
-    run: Run, to: bytes | None, source: str | None, path: bytes | None, unrestored: bool, done: bool
+    run: Run,
+    drives: tuple[bytes, ...],
+    to: bytes | None,
+    source: str | None,
+    path: bytes | None,
+    unrestored: bool,
+    done: bool,
 ) -> None:
-    """Show what is not restored yet, and what to plug in."""
+    """Show what is not restored yet, and what to plug in.
+
+    On a new machine the drives that are plugged in tell what there was; a directory that is a target is named: DRIVE.
+    """
     from medback_core.model import Unrestored
     from medback_core.restoring import status as operation
+    from medback_core.restoring.told import refuse
 
-    with run.session() as session:
+    with ExitStack() as stack:
+        known = stack.enter_context(run.session())
         if done:
-            operation.finish_restore(session)
-            run.say("what was expected is dropped; the imported context stays beside the session DB")
+            operation.finish_restore(known)
+            refuse(known)
+            run.say("what was expected is dropped, and what plugged-in drives tell is not asked for; the context stays")
+        session = stack.enter_context(told_by_drives(run, known, drives, "restore-status"))
         listed: list[Unrestored] = []
 
         def gathered() -> Iterator[Event]:
@@ -164,7 +180,12 @@ def restore_status(
         if run.outcome.interrupted:
             return
         run.outcome.needs_more(found.missing)
+        result["as_of"], result["not_plugged_in"] = iso_date(found.as_of), [t.name for t in found.unheard]
         missing = Count(found.missing, found.missing_bytes)
+        if found.expected == found.present:
+            whole = all_back(found.present, found.as_of, found.unheard) if found.present else nothing_missing(None)
+            run.answer_line(whole)
+            return
         run.answer_line(
             f"{found.present:,} of {plural(found.expected, 'file')} stand where they should"
             + (f", {counted(missing)} missing" if found.missing else "")
@@ -190,6 +211,9 @@ def restore_status(
     show_default=True,
     help="Where another file stands: leave it; restore under another name beside it; or move it aside first.",
 )
+@click.option(
+    "--in-place", is_flag=True, help="Yes: to the original places of sources that were never on this machine."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be restored, restore nothing.")
 def restore(
     run: Run,
@@ -199,18 +223,19 @@ def restore(
     deleted: bool,
     to: bytes | None,
     conflict: str,
+    in_place: bool,
     dry_run: bool,
 ) -> None:
     """Copy back from TARGET what is missing.
 
     TARGET is a directory, an id or a label. Files are found by size and hash, and checked while they are copied. The
-    target is only read.
+    target is only read. On a new machine the drive itself tells what there was, and each further one what is newer.
     """
     from medback_core.restoring.restore import restore as operation
 
     with run.session() as session:
-        found = run.follow(
-            operation(
+        found = run.follow_asking(
+            lambda **answers: operation(
                 session,
                 target,
                 source=source,
@@ -219,12 +244,16 @@ def restore(
                 to=None if to is None else os.path.abspath(to),
                 conflict=conflict,
                 dry_run=dry_run,
+                **answers,
             ),
             RestoreSummary,
+            in_place=in_place,
         )
         whole = found is not None
         scope = scope_words(source, path, to) + (" --deleted" if deleted else "")
-        _report_restore(run, found or _so_far(run, session, target), whole=whole, dry_run=dry_run, scope=scope)
+        _report_restore(
+            run, found or _so_far(run, session, target), whole=whole, dry_run=dry_run, deleted=deleted, scope=scope
+        )
 
 
 def _so_far(run: Run, session: Session, word: str) -> RestoreSummary | None:
@@ -238,7 +267,9 @@ def _so_far(run: Run, session: Session, word: str) -> RestoreSummary | None:
     return None if known is None else RestoreSummary(known, done.files, done.bytes)
 
 
-def _report_restore(run: Run, found: RestoreSummary | None, *, whole: bool, dry_run: bool, scope: str) -> None:
+def _report_restore(
+    run: Run, found: RestoreSummary | None, *, whole: bool, dry_run: bool, deleted: bool, scope: str
+) -> None:
     outcome = run.outcome
     done = outcome.done["restored"]
     outcome.result.update(
@@ -251,7 +282,13 @@ def _report_restore(run: Run, found: RestoreSummary | None, *, whole: bool, dry_
         missing=found.missing if found is not None and whole else None,
         missing_bytes=found.missing_bytes if found is not None and whole else None,
         next=next_json(found.next) if found is not None else None,
+        told=[told_json(one) for one in outcome.remembered],
+        as_of=iso_date(found.as_of) if found is not None else None,
+        not_plugged_in=[target.name for target in found.unheard] if found is not None else [],
+        deleted_since=[names.text(gone.path) for gone in outcome.deleted_since],
     )
+    for one in outcome.remembered:
+        run.say(story_words(one))
     if found is None or not whole:
         run.say(f"{counted(done)} restored before it ended")
         return
@@ -266,8 +303,16 @@ def _report_restore(run: Run, found: RestoreSummary | None, *, whole: bool, dry_
     if found.conflicts:
         parts.append(f"{plural(found.conflicts, 'conflict')} left alone (--conflict rename or overwrite)")
     missing = Count(found.missing, found.missing_bytes)
-    parts.append(f"{counted(missing)} still missing" if missing.files else "nothing is missing")
+    if missing.files:
+        parts.append(f"{counted(missing)} still missing")
     run.say(f"{shown(found.target.name)}: {', '.join(parts)}")
+    if outcome.deleted_since:
+        run.say(f"restored earlier, deleted by now, and left there: {plural(len(outcome.deleted_since), 'file')}")
+        for gone in outcome.deleted_since[: None if run.settings.verbose else LISTED]:
+            run.say(f"  {shown(gone.path)}")
+    if not (deleted or dry_run or missing.files or found.conflicts or outcome.skipped or outcome.refused):
+        count = found.restored + found.already_right
+        run.say(all_back(count, found.as_of, found.unheard) if count else nothing_missing(None))
     _say_next(run, found.next, missing, scope)
 
 

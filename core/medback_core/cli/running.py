@@ -28,6 +28,7 @@ LISTED = 20  # entries shown of a long list, unless -v
 ANSWERS: dict[str, dict[str, bool]] = {
     "new-target": {"create": True},
     "damaged-identity": {"create": True},
+    "in-place": {"in_place": True},
 }
 
 

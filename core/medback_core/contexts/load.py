@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace as changed
+from itertools import zip_longest
 from typing import BinaryIO
 
 from medback_core import disk, names
@@ -136,22 +137,19 @@ def _take_up_told(
     keep: bool,
     check: Callable[[], None] | None = None,
 ) -> Generator[Event, None, ContextSummary]:
+    taken = {source.path: source for source in list_sources(session)}
     sources: list[Source | None] = []
-    with session.transaction():
-        taken = {source.path: source for source in list_sources(session)}
-        for head, place in zip(heads, places, strict=False):
-            known = source_by_id(session, place.id) if place.id else None
-            if not place.id or (known is not None and known.scanned_at is not None):
-                sources.append(None)
-            elif known is None:
-                new, _ = _new(head._replace(id=place.id, alias=place.alias), os.path.normpath(place.path), taken)
-                taken[new.path] = new
-                sources.append(changed(new, told_at=place.at, in_place=False))
-            else:
-                forget_told(session, known.key)
-                sources.append(changed(known, told_at=place.at))
-        sources += [None] * (len(heads) - len(sources))
-        return (yield from _take_up(session, stream, path, sources, replace=False, keep=keep, told=True, check=check))
+    for head, place in zip_longest(heads, places):
+        known = source_by_id(session, place.id) if place is not None and place.id else None
+        if head is None or place is None or not place.id or (known is not None and known.scanned_at is not None):
+            sources.append(None)
+        elif known is not None:
+            sources.append(changed(known, told_at=place.at))
+        else:
+            new, _ = _new(head._replace(id=place.id, alias=place.alias), os.path.normpath(place.path), taken)
+            taken[new.path] = new
+            sources.append(changed(new, told_at=place.at, in_place=False))
+    return (yield from _take_up(session, stream, path, sources, replace=False, keep=keep, told=True, check=check))
 
 
 def finish_expected(session: Session, *, only_if_observed: bool = False) -> bool:
@@ -321,6 +319,9 @@ def _take_up(
             if replace:
                 clear_expected(session)
             sources = _add_sources(session, places)
+            for source in sources if told else ():
+                if source is not None:
+                    forget_told(session, source.key)
             summary = yield from _load(session, stream, path, sources)
             if check is not None:
                 check()

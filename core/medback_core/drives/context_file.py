@@ -55,7 +55,10 @@ def _remember(session: Session, drive: Drive, tally: Tally, foreign: list[bytes]
         holders = dict(on) | holders
     # The date alone is no reason to write: an idle run leaves the drive as it was.
     remembers = [_same_but_for_date(was.get(told.source), told) for told in remembers]
-    said = tuple(sorted(remembers, key=lambda told: told.source)), tuple(sorted(holders.items()))
+    said = (
+        tuple(sorted(remembers, key=lambda told: told.source)),
+        tuple(sorted(holders.items(), key=lambda holder: (holder[1], holder[0]))),
+    )
     if said != (drive.identity.remembers, drive.identity.holders):
         drive.identity = replace(drive.identity, remembers=said[0], holders=said[1])
         write_identity(session, drive)

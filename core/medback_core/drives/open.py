@@ -93,8 +93,9 @@ def open_drive(
 
     `write` false never writes there; a drive that is no target can then be read too (its `identity.id` is empty), and
     with `as_it_is` a clone (it is `doubtful`). `create` makes a target of what is none; `yes` does so too, but never
-    answers a drive that seems not plugged in or a clone (`new_id`, `same_drive` do). Raises Refused, NeedsAnswer,
-    UsageError; nothing is changed then.
+    answers a drive that seems not plugged in or a clone (`new_id`, `same_drive` do). With `as_it_is` a drive that does
+    not say who it is, or can't be read to, is opened to be read only, whatever `write` says. Raises Refused,
+    NeedsAnswer, UsageError; nothing is changed then.
     """
     _check_capacity(capacity)
     with _open_root(path) as root, disk.lock_drive(root):
@@ -153,8 +154,15 @@ def _identify(
     same_drive: bool,
     as_it_is: bool,
 ) -> Drive:
-    identity = read_identity(root)
+    try:
+        identity = read_identity(root)
+    except Refused as refusal:
+        if not as_it_is:
+            raise
+        return _as_it_is(session, root, filesystem, str(refusal))
     if identity is None or not identity.id:
+        if as_it_is:
+            return _as_it_is(session, root, filesystem, "its identity file is damaged" if identity is not None else "")
         return _without_identity(session, root, filesystem, identity, write, create, yes, same_drive)
     known = target_by_id(session, identity.id)
     drive = Drive(root, _merged(known, identity), filesystem, identity, writable=write)
@@ -215,6 +223,24 @@ def _clone_reason(
     return None
 
 
+def _as_it_is(session: Session, root: disk.Root, filesystem: disk.FileSystem, reason: str) -> Drive:
+    """A drive that does not say who it is, to be read by what lies there: `reason` is why it doesn't, "" where there is
+    no identity file. Raises Refused for an empty place a target was last seen at: no drive is mounted there."""
+    target = Target(-1, "", os.path.basename(os.fsdecode(root.path)), known=False)
+    drive = Drive(root, target, filesystem, TargetIdentity(id="", label=target.label), writable=False)
+    shown = names.display_name(root.path)
+    last = [target for target in targets_at(session, root.path) if target.known]
+    if last and not any(True for _ in root.scan(b"")):
+        called = names.display_name(last[0].name)
+        raise Refused("not-plugged-in", f"{shown} is empty, and was the target {called}: is the drive plugged in?")
+    if reason:
+        drive.notes.append(f"{shown} does not say which drive it is ({reason}): it is read as it is, by its records")
+    elif last:
+        called = names.display_name(last[0].name)
+        drive.notes.append(f"{shown} was the target {called} and has no identity file: it is read as it is")
+    return drive
+
+
 def _without_identity(
     session: Session,
     root: disk.Root,
@@ -238,7 +264,7 @@ def _without_identity(
             raise NeedsAnswer(
                 "not-plugged-in",
                 f"{shown} was the target {names.display_name(was.name)}, but {what}: is the drive plugged in? "
-                "(--same-drive: it is that drive; --init: make it a new target)",
+                "(`medback target` takes the answer: --same-drive: it is that drive; --init: make it a new target)",
                 option="--init or --same-drive",
             )
         if was.state is not TargetState.LOST:
@@ -250,7 +276,7 @@ def _without_identity(
     if damaged is not None and create is not True:
         raise NeedsAnswer(
             "damaged-identity",
-            f"the identity file of {shown} is damaged; --init makes it a new target",
+            f"the identity file of {shown} is damaged; `medback target` makes it a new target (--init)",
             option="--init",
         )
     family = family_ids(root)
@@ -343,8 +369,23 @@ def resolve_target(session: Session, word: str) -> tuple[Target | None, bytes | 
             return known, there
     elif b"/" in path:
         raise Refused("no-such-path", f"{names.display_name(word)} does not exist")
-    target = find_target(session, word)
+    try:
+        target = find_target(session, word)
+    except Refused:
+        here = _calls_itself(word)
+        if here is None:
+            raise
+        return None, here
     return target, find_drive(session, target)
+
+
+def _calls_itself(word: str) -> bytes | None:
+    """Where a drive is plugged in that no session has to know: it says itself that this is its id or label."""
+    for mount in disk.removable_mounts():
+        identity = identity_at(mount.path)
+        if identity is not None and identity.id and names.utf8(word) in (identity.id, identity.label):
+            return mount.path
+    return None
 
 
 def set_target(

@@ -15,7 +15,7 @@ from medback_core import disk, names
 from medback_core.context import FileEntry, SourceStart, TargetLine, read_context
 from medback_core.drives.drive import read_identity
 from medback_core.errors import Refused
-from medback_core.model import CONTEXT_NAME, Count, TargetState
+from medback_core.model import CONTEXT_NAME, Count, Remembers, TargetState
 from medback_core.session import Session, list_targets
 from medback_core.sidecar import Remembered
 
@@ -43,6 +43,12 @@ class Story:
     def at(self) -> int | None:
         """The date of the newest it knows."""
         return max((told.at for told in self.sections if told.at is not None), default=None)
+
+    @property
+    def told(self) -> Remembers:
+        """The same as an operation tells it."""
+        on = tuple(label or id for id, label in self.holders)
+        return Remembers(self.label, self.path, len(self.sections), self.count.files, self.at, on)
 
     def only(self, sections: Iterable[Remembered]) -> Story:
         """The same of these sections alone."""
@@ -101,9 +107,7 @@ def readable_context(root: disk.Root) -> bytes | None:
     return None
 
 
-def told_in(
-    stream: BinaryIO, *, at: int | None = None
-) -> tuple[tuple[Remembered, ...], tuple[tuple[str, str], ...]]:
+def told_in(stream: BinaryIO, *, at: int | None = None) -> tuple[tuple[Remembered, ...], tuple[tuple[str, str], ...]]:
     """What a context tells of, and the targets it lies on; dated `at`. Raises Refused."""
     labels: dict[str, str] = {}
     heads: list[SourceStart] = []
@@ -126,7 +130,8 @@ def told_in(
         if head.id and files
     ]
     told.sort(key=lambda one: one.source)
-    return tuple(told), tuple(sorted((target, labels[target]) for target in holders if target in labels))
+    on = sorted((labels[target], target) for target in holders if target in labels)
+    return tuple(told), tuple((target, label) for label, target in on)
 
 
 def stories(session: Session, places: Iterable[bytes] = ()) -> list[Story]:

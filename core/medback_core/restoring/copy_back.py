@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,7 +20,8 @@ from medback_core.pace import Pace, reporting
 from medback_core.restoring.destinations import Destination
 from medback_core.restoring.record import Placed, record_placed
 from medback_core.session import Session, add_pending, copy_on, withdraw_copies
-from medback_core.session.lacking import GUESSED, SAID_BY_OTHERS, Hint, Lacking, drop_hint
+from medback_core.session.expected import was_put
+from medback_core.session.lacking import DIFFERS, GIVES_WAY, GUESSED, SAID_BY_OTHERS, Hint, Lacking, drop_hint
 
 _BUNCH_BYTES = 8 << 20
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -36,6 +38,7 @@ class _Going:
     staged: Staged
     drive_mtime_ns: int
     aside: bytes | None = None  # where what stood there was moved
+    outdated: os.stat_result | None = None  # what stood there, if it goes: a restore put it there, nobody touched it
 
 
 class Putting:
@@ -113,7 +116,7 @@ class Putting:
         return (
             group.group_sync
             and lacking.content.size <= disk.SMALL
-            and not (lacking.differs and self.conflict == "rename")
+            and not (lacking.there == DIFFERS and self.conflict == "rename")
             and (lacking.identity, hints[0].path) not in self._refuted
         )
 
@@ -173,7 +176,7 @@ class Putting:
     ) -> Generator[Event, None, _Going | None]:
         """Try one hint after another until one holds the content."""
         rel = self._rel(lacking)
-        if lacking.differs and self.conflict == "rename":
+        if lacking.there == DIFFERS and self.conflict == "rename":
             try:
                 rel = beside(rel, b"medback " + self._stamp, group.root)
             except OSError as error:
@@ -335,8 +338,11 @@ class Putting:
         events: list[Event] = []
         root = group.root
         by_staged = {one.staged: one for one in going}
-        if self.conflict == "overwrite" and any(one.lacking.differs for one in going):
-            pairs = {one.staged.rel: one for one in going if one.lacking.differs}
+        in_the_way = (GIVES_WAY, DIFFERS) if self.conflict == "overwrite" else (GIVES_WAY,)
+        pairs = {one.staged.rel: one for one in going if one.lacking.there in in_the_way}
+        if pairs:
+            for rel, one in pairs.items():
+                one.outdated = self._outdated(root, rel) if one.lacking.there == GIVES_WAY else None
             moved, failed = set_aside(root, list(pairs), b"before restore " + self._stamp)
             for rel, aside in moved.items():
                 pairs[rel].aside = aside
@@ -366,11 +372,22 @@ class Putting:
             events.append(self._not_published(root, one, error or FileNotFoundError(errno.ENOENT, "it vanished")))
         self._record(done)
         for one, _ in done:
+            if one.aside is not None and one.outdated is not None:
+                with suppress(OSError):  # changed or gone just now: it stays beside the newer one
+                    disk.remove(root, one.aside, expect=one.outdated)
             path = names.within(root.path, one.staged.rel)
             self.restored += 1
             self.restored_bytes += one.lacking.content.size
             events.append(FileDone("restored", path, one.lacking.content.size))
         yield from events
+
+    def _outdated(self, root: disk.Root, rel: bytes) -> os.stat_result | None:
+        """The older version an earlier restore put there, None where somebody touched it since."""
+        try:
+            status = root.stat(rel)
+        except OSError:
+            return None
+        return status if status is not None and was_put(self.session, names.within(root.path, rel), status) else None
 
     def _not_published(self, root: disk.Root, one: _Going, error: OSError) -> Event:
         if not isinstance(error, FileExistsError):

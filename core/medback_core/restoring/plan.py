@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,8 +13,9 @@ from medback_core.coverage.what_if import NamedFile, TargetsLoss, WhatIf, WhatIf
 from medback_core.errors import Refused
 from medback_core.model import Count, Event, NextTarget, Progress, Source, Summary, Target, TargetState
 from medback_core.planning import restore_order as planning
-from medback_core.restoring import destinations
+from medback_core.restoring import destinations, told
 from medback_core.session import PlacementCounts, Session
+from medback_core.session.expected import empty_directories
 
 __all__ = [
     "NamedFile",
@@ -63,6 +64,8 @@ class PlanSummary(Summary):
     steps: tuple[PlannedStep, ...]
     unreachable_files: tuple[NamedFile, ...]  # the first thousand
     differing: int = 0
+    as_of: int | None = None  # the date of what is known to be missing or not
+    unheard: tuple[Target, ...] = ()  # drives that were not plugged in and may know something newer
 
 
 def restore_plan(
@@ -84,9 +87,7 @@ def restore_plan(
     """
     places = destinations.destinations(session, source=source, to=to)
     scope = destinations.scope(path)
-    if scope is not None and not any(_knows(session, place.source, scope) for place in places):
-        where = names.display_name(source) if source is not None else "any source"
-        raise Refused("no-such-path", f"nothing is known of {names.display_name(scope)} in {where}")
+    refuse_unknown(session, places, scope)
     usable = _usable(session, without, here)
     unreachable: list[NamedFile] = []
     groups: PlacementCounts = {}
@@ -115,14 +116,29 @@ def restore_plan(
         tuple(_with_claims(session, groups, targets, plan.steps)),
         tuple(unreachable),
         differing,
+        told.known_as_of(place.source for place in places),
+        told.unheard(session, [place.source for place in places]),
     )
 
 
-def _knows(session: Session, source: Source, scope: bytes) -> bool:
+def refuse_unknown(
+    session: Session, places: Sequence[destinations.Destination], scope: bytes | None, *, deleted: bool = False
+) -> None:
+    """Raise Refused where nothing (with `deleted`: nothing that is gone) is known at or below a path in any source."""
+    if scope is None or any(_knows(session, place.source, scope, deleted=deleted) for place in places):
+        return
+    where = names.display_name(places[0].source.alias) if len(places) == 1 else "any source"
+    raise Refused("no-such-path", f"nothing is known of {names.display_name(scope)} in {where}")
+
+
+def _knows(session: Session, source: Source, scope: bytes, *, deleted: bool) -> bool:
+    if deleted:
+        return next(db.list_gone(session, source.key, scope), None) is not None
     return (
         db.directory_key(session, source.key, scope) is not None
         or bool(db.wanted_totals(session, source.key, scope))
         or next(db.wanted_back(session, source.key, scope), None) is not None
+        or next(empty_directories(session, source.key, scope), None) is not None
     )
 
 

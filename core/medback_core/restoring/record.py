@@ -56,6 +56,7 @@ def record_placed(
                 for p in placed
                 if p.rel == destinations[p.lacking.source].rel(p.lacking.path)
             ],
+            put=True,
         )
         _note_in_source(session, destinations, placed, deleted=deleted)
         if target is not None:

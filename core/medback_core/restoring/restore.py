@@ -13,11 +13,13 @@ from medback_core.contexts import kept as context_kept
 from medback_core.contexts.write import expect_again, finish_expected
 from medback_core.drives.aside import is_beside
 from medback_core.drives.open import Drive, open_drive, resolve_target
+from medback_core.drives.story import story_at
 from medback_core.errors import Refused, UsageError
 from medback_core.hashing import hash_file
 from medback_core.model import (
     Conflict,
     Count,
+    DeletedSince,
     Event,
     FileDone,
     NextTarget,
@@ -37,14 +39,39 @@ from medback_core.restoring.destinations import (
     open_root,
     scope,
 )
-from medback_core.restoring.plan import next_target
+from medback_core.restoring.plan import next_target, refuse_unknown
 from medback_core.restoring.record import note_directory
 from medback_core.restoring.search import Finding
 from medback_core.restoring.status import finish_restore, restore_status
 from medback_core.restoring.symlinks import restore_links
-from medback_core.session import Expected, Session, find_file, is_placed, join, list_gone, mark_placed, save_source
-from medback_core.session.expected import end_expected, wanted_files
+from medback_core.restoring.told import (
+    ask_in_place,
+    hear_others,
+    is_new_here,
+    known_as_of,
+    news_of,
+    not_asked_for,
+    note_known,
+    take_up,
+    unheard,
+)
+from medback_core.session import (
+    Expected,
+    Session,
+    find_file,
+    is_placed,
+    join,
+    list_gone,
+    list_sources,
+    mark_placed,
+    save_source,
+)
+from medback_core.session.expected import end_expected, wanted_files, was_put
+from medback_core.session.gone import told_gone
 from medback_core.session.lacking import (
+    DIFFERS,
+    GIVES_WAY,
+    NOTHING_THERE,
     begin_lacking,
     drop_hint,
     expect_lacking,
@@ -80,14 +107,19 @@ def restore(
     to: bytes | None = None,
     conflict: str = "skip",
     dry_run: bool = False,
+    in_place: bool = False,
 ) -> Iterator[Event]:
     """Copy back from a target what is missing; ends with a RestoreSummary.
+
+    What the drive remembers and this session does not know is taken up first: of all sources where none was ever
+    scanned here or `to` is given, else of `source` alone. For such a source, that it may go to its own place is a
+    question `in_place` answers.
 
     `source` is an alias, `path` relative to the source(s), `to` a directory in which each source gets a folder instead
     of its own place, `deleted` asks for what is gone from the sources instead of what should be there (and with `path`
     naming a file, for its latest older version). A file that differs from what is restored is left alone (`skip`), or
     what is restored gets another name (`rename`), or what is there is moved aside first (`overwrite`). The target is
-    never written to. Raises Refused, DriveGone (what was restored is kept).
+    never written to. Raises Refused, NeedsAnswer, DriveGone (what was restored is kept).
     """
     if conflict not in CONFLICTS:
         raise UsageError(f"conflict is one of {', '.join(CONFLICTS)}")
@@ -99,12 +131,14 @@ def restore(
         if where is None:
             raise Refused("not-plugged-in", f"{names.display_name(target_word_or_path)} is not plugged in")
         with ExitStack() as stack:
+            session = yield from _told(session, stack, where, source, to, dry_run=dry_run, in_place=in_place)
             drive = stack.enter_context(open_drive(session, where, write=False, as_it_is=True))
             yield from (Warned(note) for note in drive.notes)
+            places = destinations(session, source=source, to=to)
+            refuse_unknown(session, places, only, deleted=deleted)
             run = _Run(session, drive, conflict, deleted, dry_run)
-            goals = destinations(session, source=source, to=to)
-            run.alone = len(goals) == 1
-            for destination in goals:
+            run.alone = len(places) == 1
+            for destination in places:
                 yield from run.add(destination, stack)
             for destination in run.destinations.values():
                 yield from run.look(destination, only)
@@ -116,12 +150,59 @@ def restore(
                 run.close()  # while the roots made on the way are open
             if not deleted:
                 yield from run.links(only)
+            if not deleted:
+                yield from run.deleted_since(only)
             run.finish()
             if expects:
                 run.end_expected(only, whole=source is None and only is None)
         if not dry_run:  # the sources' own locks are free again
             yield from flush_sources(session)
         yield run.summary()
+
+
+def _told(
+    session: Session,
+    stack: ExitStack,
+    drive: bytes,
+    source: str | None,
+    to: bytes | None,
+    *,
+    dry_run: bool,
+    in_place: bool,
+) -> Generator[Event, None, Session]:
+    """Take up what the drive remembers and the session does not know; returns the session to go on with: in a dry run
+    a copy. Raises NeedsAnswer."""
+    story = story_at(drive)
+    news = news_of(session, story) if story is not None else None
+    if news is not None and source is not None:
+        known = {name: one.id for one in list_sources(session) for name in (one.alias, one.id)}
+        wanted = known.get(names.utf8(source))
+        news = news.only(
+            t for t in news.sections if wanted == t.source or (not wanted and source in (t.alias, t.source))
+        )
+    elif news is not None and to is None and not is_new_here(session):
+        yield from (Warned(not_asked_for(news)) for _ in news.sections[:1])
+        news = None
+    if news is not None and news.sections and dry_run:
+        scratch = stack.enter_context(disk.portable.scratch_directory())
+        session = stack.enter_context(session.copied_to(scratch / "session.db"))
+
+    def check() -> None:
+        places = destinations(session, source=source, to=to) if to is None and not dry_run else []
+        if in_place:
+            for place in places:
+                save_source(session, replace(place.source, in_place=True))
+        else:
+            ask_in_place(session, places, drive)
+
+    if news is not None and news.sections:
+        yield from take_up(session, news, keep=not dry_run, check=check)
+    else:
+        check()
+        if story is not None:
+            note_known(session, story)
+    yield from hear_others(session, drive, keep=not dry_run)
+    return session
 
 
 @dataclass(slots=True)
@@ -157,6 +238,10 @@ class _Run:
 
     def add(self, destination: Destination, stack: ExitStack) -> Iterator[Event]:
         """Take a source's destination into this restore, if it may be written to."""
+        reason = self._unfit(destination)
+        if reason is not None:
+            yield SourceRefused(destination.source.alias, "overlap", f"{reason}; use --to")
+            return
         self._refuse_overlap(destination.directory)
         root = self.roots.get(destination.directory)
         if root is None:
@@ -193,6 +278,18 @@ class _Run:
         self.left_out.add(destination.source.key)
         return SourceRefused(destination.source.alias, refusal.kind, str(refusal))
 
+    def _unfit(self, destination: Destination) -> str | None:
+        """Why a source that drives told of can't go to the path it had there; None where it can."""
+        if not destination.own or destination.source.scanned_at is not None:
+            return None
+        where = names.display_name(destination.directory)
+        if not os.path.isabs(destination.directory):
+            return f"{where} is no path on this machine"
+        for other in list_sources(self.session):
+            if other.key != destination.source.key and names.overlap(other.path, destination.directory):
+                return f"{where} and the source {names.display_name(other.path)} overlap"
+        return None
+
     def _refuse_overlap(self, directory: bytes) -> None:
         there, drive = os.path.realpath(directory), os.path.realpath(self.drive.root.path)
         if names.overlap(there, drive):
@@ -207,7 +304,7 @@ class _Run:
     def look(self, destination: Destination, only: bytes | None) -> Iterator[Event]:
         """Look at every destination of a source: right, lacking, or in conflict."""
         root = self.roots.get(destination.directory)
-        lacking: list[tuple[int, int, bytes, int, int, bool]] = []
+        lacking: list[tuple[int, int, bytes, int, int, int]] = []
         right: list[Found] = []
         with self.session.again() as reader:
             files = self._asked(reader, destination, only)
@@ -220,8 +317,11 @@ class _Run:
                 if found.state is State.PRESENT:
                     self.tally.already_right += 1
                     right.append(found)
-                elif found.state is State.MISSING or (yield from self._conflict(destination, found)):
-                    differs = found.state is State.DIFFERS
+                    continue
+                differs = DIFFERS if found.state is State.DIFFERS else NOTHING_THERE
+                if differs and self._gives_way(destination, found):
+                    differs = GIVES_WAY
+                if differs != DIFFERS or (yield from self._conflict(destination, found)):
                     lacking.append((row.identity, row.source, row.path, row.mtime_ns, row.mode, differs))
                 if len(lacking) >= _BATCH:
                     self._clean(destination, lacking)
@@ -236,7 +336,7 @@ class _Run:
         if destination.source.key in self.left_out:
             give_up_source(self.session, destination.source.key)
 
-    def _clean(self, destination: Destination, lacking: Sequence[tuple[int, int, bytes, int, int, bool]]) -> None:
+    def _clean(self, destination: Destination, lacking: Sequence[tuple[int, int, bytes, int, int, int]]) -> None:
         """Take away what a restore that was killed left where files are lacking: elsewhere than in a source, nobody
         else would."""
         root = self.roots.get(destination.directory)
@@ -270,6 +370,11 @@ class _Run:
                 directory, name = os.path.split(row.path)
                 key = note_directory(self.session, row.source, directory)
                 note_files(self.session, [(key, name, row.identity, status)])
+
+    def _gives_way(self, destination: Destination, found: Found) -> bool:
+        """Whether what stands there is an older version that a restore put there itself, and nobody touched since."""
+        path, status = destination.absolute(found.wanted.path), found.status
+        return status is not None and stat.S_ISREG(status.st_mode) and was_put(self.session, path, status)
 
     def _conflict(self, destination: Destination, found: Found) -> Generator[Event, None, bool]:
         """What to do where something else stands; returns whether the file is to be restored all the same."""
@@ -424,6 +529,22 @@ class _Run:
                 self.tally.links += done.made
                 self.tally.conflicts += done.conflicts
 
+    def deleted_since(self, only: bytes | None) -> Iterator[Event]:
+        """Name what a restore put there and newer knowledge calls deleted: it is left there."""
+        for destination in self.destinations.values():
+            root = self.roots.get(destination.directory)
+            if root is None or destination.source.scanned_at is not None:
+                continue
+            with self.session.again() as reader:
+                for gone in told_gone(reader, destination.source.key, only):
+                    try:
+                        status = root.stat(destination.rel(gone.path))
+                    except OSError:
+                        continue
+                    path = destination.absolute(gone.path)
+                    if status is not None and is_placed(reader, path, gone.identity, status):
+                        yield DeletedSince(path, gone.gone_at)
+
     def finish(self) -> None:
         """What is still missing, and which drive is the next to plug in."""
         self.missing = lacking_count(self.session)
@@ -450,6 +571,7 @@ class _Run:
     def summary(self) -> RestoreSummary:
         """The last event."""
         put, would = self.putting, self.tally.would
+        sources = [destination.source for destination in self.destinations.values()]
         return RestoreSummary(
             self.drive.target,
             (put.restored if put is not None else 0) + would.files,
@@ -460,4 +582,6 @@ class _Run:
             self.missing.files,
             self.missing.bytes,
             self.next,
+            known_as_of(sources),
+            unheard(self.session, sources),
         )

@@ -9,7 +9,8 @@ from medback_core import disk
 from medback_core.contexts.write import expect_again, finish_expected
 from medback_core.model import Count, Event, Progress, RestoreStatus, Unrestored
 from medback_core.restoring.destinations import State, destinations, look, open_root, scope
-from medback_core.restoring.plan import next_target, unreachable
+from medback_core.restoring.plan import next_target, refuse_unknown, unreachable
+from medback_core.restoring.told import known_as_of, unheard
 from medback_core.session import Session
 from medback_core.session.expected import wanted_files
 
@@ -27,7 +28,9 @@ def restore_status(
     missing: dict[int, Count] = {}
     with disk.lock_session(os.fsencode(session.path)):
         yield from expect_again(session)
-        for destination in destinations(session, source=source, to=to):
+        places = destinations(session, source=source, to=to)
+        refuse_unknown(session, places, only)
+        for destination in places:
             root = open_root(destination.directory)
             try:
                 with session.again() as reader:
@@ -56,7 +59,18 @@ def restore_status(
     total = sum(missing.values(), Count())
     following = next_target(session, missing) if missing else None
     bare = unreachable(session, missing)
-    yield RestoreStatus(expected, present, total.files, total.bytes, differing, bare, following)
+    sources = [destination.source for destination in places]
+    yield RestoreStatus(
+        expected,
+        present,
+        total.files,
+        total.bytes,
+        differing,
+        bare,
+        following,
+        known_as_of(sources),
+        unheard(session, sources),
+    )
 
 
 def finish_restore(session: Session) -> None:

@@ -4,7 +4,7 @@ a restore begins."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -44,7 +44,8 @@ def listen(session: Session, stack: ExitStack, drives: Sequence[bytes] = ()) -> 
     at_once = is_new_here(session)
     taken: list[Story] = []
     offered: list[Story] = []
-    for story in stories(session, drives):
+    heard = stories(session, drives)
+    for story in heard:
         news = news_of(session, story)
         if not news.sections:
             continue
@@ -55,9 +56,38 @@ def listen(session: Session, stack: ExitStack, drives: Sequence[bytes] = ()) -> 
     if taken:
         where = stack.enter_context(disk.portable.scratch_directory())
         session = stack.enter_context(session.copied_to(where / "session.db"))
-        for story in sorted(taken, key=lambda story: story.at or 0):
-            yield from take_up(session, news_of(session, story), keep=False)
+        yield from _all_of(session, taken, keep=False)
+    for story in heard:
+        note_known(session, story)
     yield Told(session, tuple(taken), tuple(offered))
+
+
+def _all_of(session: Session, told: Iterable[Story], *, keep: bool) -> Iterator[Event]:
+    """Take up what these drives remember, the oldest first; of each what is news then."""
+    for story in sorted(told, key=lambda story: story.at or 0):
+        news = news_of(session, story)
+        if news.sections:
+            yield from take_up(session, news, keep=keep)
+
+
+def note_known(session: Session, story: Story) -> None:
+    """Note that a drive was heard, where it tells nothing new of sources that are being restored."""
+    sources = [source_by_id(session, told.source) for told in story.sections]
+    if any(source is not None and source.scanned_at is None for source in sources) and not any(
+        source is not None and _is_news(session, told) for source, told in zip(sources, story.sections, strict=True)
+    ):
+        note_heard(session, drive_key(story), story.stamp, taken=True)
+
+
+def hear_others(session: Session, drive: bytes, *, keep: bool) -> Iterator[Event]:
+    """Take up what the other drives that are plugged in know newer of the sources being restored."""
+    if all(source.scanned_at is not None for source in list_sources(session)):
+        return
+    others = [story for story in stories(session, [drive]) if os.path.realpath(story.path) != os.path.realpath(drive)]
+    ours = {source.id for source in list_sources(session)}
+    yield from _all_of(session, [s.only(told for told in s.sections if told.source in ours) for s in others], keep=keep)
+    for story in others:
+        note_known(session, story)
 
 
 def is_new_here(session: Session) -> bool:
@@ -94,14 +124,25 @@ def take_up(
         return  # it went away just now
     told = {section.source: section.at for section in news.sections}
     yield from take_up_told(session, os.path.join(news.path, name), told, keep=keep, check=check)
-    if keep:
-        note_heard(session, drive_key(news), news.stamp, taken=True)
+    note_heard(session, drive_key(news), news.stamp, taken=True)
+    yield news.told
 
 
-def refuse(session: Session, offered: Iterable[Story]) -> None:
-    """A person does not want what these drives remember: it is offered again only when they remember something else."""
-    for story in offered:
-        note_heard(session, drive_key(story), story.stamp, taken=False)
+def refuse(session: Session, told: Iterable[Story] | None = None) -> None:
+    """A person does not want what these drives (by default all that are plugged in) remember and this session does not
+    know: it is offered again only when they remember something else."""
+    for story in stories(session) if told is None else told:
+        if news_of(session, story).sections:
+            note_heard(session, drive_key(story), story.stamp, taken=False)
+
+
+def not_asked_for(news: Story) -> str:
+    """What a drive tells beside what a restore was asked for, and how to ask for it."""
+    aliases = ", ".join(names.display_name(told.alias or told.source) for told in news.sections)
+    return (
+        f"{names.display_name(news.label)} also remembers what this session does not know: {news.count.files:,} files "
+        f"of {aliases}; --source names one of them"
+    )
 
 
 def ask_in_place(session: Session, places: Iterable[Destination], drive: bytes) -> None:

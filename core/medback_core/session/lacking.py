@@ -13,6 +13,8 @@ from .values import load_ns, signed, store_ns
 
 _IN_PLACE, _GIVEN_UP = 1, 2  # values of `done`; 0: still to be tried
 
+NOTHING_THERE, DIFFERS, GIVES_WAY = 0, 1, 2  # what stands where a file is to go; 2: what a restore itself put there
+
 SAID_BY_DB = 0
 SAID_BY_RECORD = 1
 SAID_BY_OTHERS = 2  # a record nobody vouches for: edited, or of another program of the family
@@ -30,7 +32,7 @@ class Lacking(NamedTuple):
     path: bytes  # relative to the source
     mtime_ns: int
     mode: int
-    differs: bool  # another file stands there
+    there: int  # NOTHING_THERE, DIFFERS or GIVES_WAY
 
 
 class Hint(NamedTuple):
@@ -69,9 +71,9 @@ def _together(session: Session, do: Callable[[], object]) -> None:
         session.db.execute("COMMIT")
 
 
-def put_lacking(session: Session, rows: Iterable[tuple[int, int, bytes, int, int, bool]]) -> None:
-    """Add (identity key, source key, path, mtime_ns, mode, differs), in the order they are to be put in place."""
-    values = [(i, s, p, store_ns(m), mode, int(differs)) for i, s, p, m, mode, differs in rows]
+def put_lacking(session: Session, rows: Iterable[tuple[int, int, bytes, int, int, int]]) -> None:
+    """Add (identity key, source key, path, mtime_ns, mode, what is there), in the order they are to be put in place."""
+    values = [(i, s, p, store_ns(m), mode, there) for i, s, p, m, mode, there in rows]
     _together(
         session,
         lambda: session.db.executemany(
@@ -104,7 +106,7 @@ def expect_lacking(session: Session, *, differing: bool) -> None:
     with session.transaction() as db:
         db.execute(
             "INSERT OR REPLACE INTO expected (source_id, path, identity_id, mtime_ns, mode) "
-            "SELECT source_id, path, identity_id, mtime_ns, mode FROM temp.lacking WHERE ? OR NOT differs",
+            "SELECT source_id, path, identity_id, mtime_ns, mode FROM temp.lacking WHERE ? OR differs <> 1",
             (differing,),
         )
 
@@ -182,7 +184,7 @@ def lacking_page(session: Session, after: int, limit: int) -> list[tuple[Lacking
     page: list[tuple[Lacking, list[Hint]]] = []
     for r in rows:
         if not page or page[-1][0].row != r[0]:
-            page.append((Lacking(r[0], r[1], Identity(r[2], r[3]), r[4], r[5], load_ns(r[6]), r[7], bool(r[8])), []))
+            page.append((Lacking(r[0], r[1], Identity(r[2], r[3]), r[4], r[5], load_ns(r[6]), r[7], r[8]), []))
         page[-1][1].append(Hint(r[9], r[10], bool(r[11])))
     return page
 

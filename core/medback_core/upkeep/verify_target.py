@@ -13,8 +13,10 @@ from medback_core.drives.check import Looked, look_at
 from medback_core.drives.matching import same_time
 from medback_core.drives.open import Drive, open_drive, write_identity
 from medback_core.drives.sidecars import Recorder
+from medback_core.drives.story import readable_context
 from medback_core.errors import Refused
 from medback_core.model import (
+    TARGET_IDENTITY_NAME,
     CopyGone,
     DamageFound,
     Event,
@@ -47,6 +49,7 @@ from medback_core.session import (
 from medback_core.sidecar import FileRecord
 from medback_core.sources.sidecars import flush_sources
 from medback_core.upkeep.reread import RESUMED, Ticker, read_whole
+from medback_core.upkeep.verify_as_it_is import verify_as_it_is
 from medback_core.upkeep.verify_source import verify_source
 
 _KEEP_EVERY = 5.0  # seconds between two recordings of what was verified
@@ -71,11 +74,16 @@ def verify(
             yield from verify_source(session, *inside, before, max_bytes)
             return
         writable = not disk.describe(path).read_only if os.path.isdir(path) else False
-        with open_drive(session, path, write=writable) as drive:
+        with open_drive(session, path, write=writable, as_it_is=True) as drive:
             for note in drive.notes:
                 yield Warned(note)
+            if drive.doubtful:
+                raise Refused("clone", f"{drive.notes[-1]}; `medback target` and `medback discover` take the answer")
             if not drive.identity.id:
-                raise Refused("not-a-target", f"{names.display_name(path)} is neither a source nor a target")
+                if drive.root.stat(TARGET_IDENTITY_NAME) is None and readable_context(drive.root) is None:
+                    raise Refused("not-a-target", f"{names.display_name(path)} is neither a source nor a target")
+                yield from verify_as_it_is(drive, before, max_bytes)
+                return
             yield from _VerifyTarget(session, drive, before, max_bytes).run()
         yield from flush_sources(session)
 

@@ -1,0 +1,72 @@
+"""Verify a drive that does not say which target it is, by the records that lie on it. Nothing is written anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+
+from medback_core.drives.drive import Drive
+from medback_core.drives.matching import same_time
+from medback_core.drives.walk import DriveDirectory, shown, walk_drive
+from medback_core.errors import DriveGone
+from medback_core.model import DamageFound, Event, FileDone, Identity, VerifySummary
+from medback_core.names import display_name
+from medback_core.session import join
+from medback_core.sidecar import FileRecord
+from medback_core.upkeep.reread import Ticker, read_whole
+
+
+def verify_as_it_is(drive: Drive, before: int | None, max_bytes: int | None) -> Iterator[Event]:
+    """Read each file a sidecar there speaks of; ends with a VerifySummary. `before`: only what was last verified before
+    that date; `max_bytes`: stop after so much. Raises DriveGone."""
+    summary = VerifySummary()
+    ticker = Ticker("verifying", 0, 0)
+    for step in walk_drive(drive, family=True):
+        if not isinstance(step, DriveDirectory):
+            yield step
+            continue
+        there = dict(step.files)
+        summary = replace(summary, new=summary.new + len(there.keys() - step.sidecar.files.keys()))
+        for name, record in sorted(step.sidecar.files.items()):
+            if record.md5 is None:
+                continue
+            path = join(step.rel, name)
+            if name not in there:
+                summary = replace(summary, missing=summary.missing + 1)
+                yield DamageFound(shown(drive, path), "is missing", "missing")
+            elif before is not None and record.verified is not None and record.verified >= before:
+                continue
+            elif max_bytes is not None and summary.checked_bytes + record.size > max_bytes:
+                summary = replace(summary, left=summary.left + 1)
+            else:
+                summary = yield from _read(drive, path, record, summary, ticker)
+    yield summary
+
+
+def _read(
+    drive: Drive, path: bytes, record: FileRecord, summary: VerifySummary, ticker: Ticker
+) -> Generator[Event, None, VerifySummary]:
+    where = shown(drive, path)
+    assert record.md5 is not None
+    try:
+        found = yield from read_whole(drive.root, path, ticker)
+    except OSError as error:
+        if not drive.root.is_same_drive():
+            raise DriveGone(f"{display_name(drive.root.path)} stopped answering") from error
+        yield DamageFound(where, error.strerror or "cannot be read", "unreadable")
+        return replace(summary, unreadable=summary.unreadable + 1)
+    ticker.files, ticker.bytes = ticker.files + 1, ticker.bytes + found.identity.size
+    summary = replace(
+        summary,
+        checked=summary.checked + 1,
+        checked_bytes=summary.checked_bytes + found.identity.size,
+        unproven=summary.unproven + (not found.proven),
+    )
+    if found.identity == Identity(record.size, record.md5):
+        yield FileDone("verified", where, found.identity.size)
+        return replace(summary, same=summary.same + 1)
+    if same_time(drive, found.status.st_mtime_ns, record.mtime_ns):
+        yield DamageFound(where, "its content is not what is recorded of it")
+        return replace(summary, damaged=summary.damaged + 1)
+    yield DamageFound(where, "was changed on the drive", "changed")
+    return replace(summary, changed=summary.changed + 1)
