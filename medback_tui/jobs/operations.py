@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from medback_core import model
 from medback_core.model import TargetState
@@ -14,6 +15,9 @@ from medback_core.presenting.units import command, name, plural, size
 from medback_core.session import Session
 from medback_tui.jobs.queue import Job
 from medback_tui.jobs.unfinished import resumable
+
+if TYPE_CHECKING:
+    from medback_core.drives.story import Story
 
 
 def _once(change: Callable[[], object]) -> Iterator[model.Event]:
@@ -211,13 +215,16 @@ def restore(
     path: bytes | None = None,
     to: bytes | None = None,
     conflict: str = "skip",
+    in_place: bool = False,
 ) -> Job:
     """Copy back from a drive what is missing: all, of one source, or at and below one path."""
 
     def start(session: Session) -> Iterator[model.Event]:
         from medback_core.restoring import restore as core
 
-        return core.restore(session, name_of_path(drive), source=source, path=path, to=to, conflict=conflict)
+        return core.restore(
+            session, name_of_path(drive), source=source, path=path, to=to, conflict=conflict, in_place=in_place
+        )
 
     words: list[bytes | str] = []
     if source is not None:
@@ -228,6 +235,8 @@ def restore(
         words += ["--to", to]
     if conflict != "skip":
         words += ["--conflict", conflict]
+    if in_place:
+        words.append("--in-place")
     details: dict[str, object] = {
         "drive": drive, "called": called, "source": source, "path": path, "to": to, "conflict": conflict
     }  # fmt: skip
@@ -241,6 +250,18 @@ def name_of_path(path: bytes) -> str:
     from medback_core import names
 
     return names.text(path)
+
+
+def refuse_told(stories: Sequence[Story]) -> Job:
+    """What these drives remember is not wanted here."""
+
+    def start(session: Session) -> Iterator[model.Event]:
+        from medback_core.restoring import told
+
+        return _once(lambda: told.refuse(session, stories))
+
+    called = ", ".join(name(story.label) for story in stories)
+    return Job(f"what {called} remembers is not wanted", command("restore-status", "--done"), start, kind="told")
 
 
 @resumable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from medback_core import model
 from medback_core.presenting.looked import as_of, but_for
+from medback_core.presenting.telling import all_back
 from medback_core.presenting.units import files, name, plural, size
 from medback_tui.jobs.queue import Job, JobState
 from medback_tui.look.words import counted
@@ -157,4 +158,4 @@ def _of_restore(job: Job, back: model.RestoreSummary) -> tuple[str, str]:
         return words, f"next: plug in {name(back.next.target.name)} ({brings})"
     if back.missing:
         return words, f"{counted(model.Count(back.missing, back.missing_bytes))} missing, and no drive has them"
-    return words, "nothing is missing"
+    return words, all_back(back.restored + back.already_right, back.as_of, back.unheard)

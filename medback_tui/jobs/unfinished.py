@@ -17,7 +17,7 @@ from medback_tui.look.settings import write_beside
 Args = ParamSpec("Args")
 _MAKERS: dict[str, Callable[..., Job]] = {}
 # What a person answered to a question was about what was there then: it is asked again.
-_ANSWERS = frozenset({"create", "new_id", "same_drive", "accept_deletions", "accept_changes"})
+_ANSWERS = frozenset({"create", "new_id", "same_drive", "accept_deletions", "accept_changes", "in_place"})
 
 
 def resumable(make: Callable[Args, Job]) -> Callable[Args, Job]:

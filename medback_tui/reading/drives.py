@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from medback_core import disk
 from medback_core.disk import Mount
-from medback_core.model import TARGET_IDENTITY_NAME, Target
+from medback_core.model import CONTEXT_NAME, TARGET_IDENTITY_NAME, Target
+
+if TYPE_CHECKING:
+    from medback_core.drives.story import Story
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,7 @@ class Drives:
     here: dict[int, bytes] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
     looked: bool = True  # False: nobody has looked yet
+    offers: tuple[Story, ...] = ()  # what drives that are here remember, and this session does not know
 
 
 class DriveWatch:
@@ -25,6 +30,7 @@ class DriveWatch:
 
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[tuple[int, int, int, int], str | None]] = {}
+        self._stories: dict[bytes, tuple[tuple[object, ...], Story | None]] = {}
 
     def look(self, targets: Iterable[Target]) -> Drives:
         """The drives that are here now. Never raises: what can't be read is not here."""
@@ -38,18 +44,39 @@ class DriveWatch:
                 here.setdefault(target.key, path)
         return Drives(here, mounts)
 
+    def stories(self, drives: Drives) -> list[Story]:
+        """What the drives that are here remember, each drive once. A context is read only where the identity does not
+        tell, and only when it changed. Never raises."""
+        from medback_core.drives.story import story_at
+
+        found: dict[str | bytes, Story] = {}
+        for path in dict.fromkeys([*drives.here.values(), *(mount.path for mount in drives.mounts)]):
+            stamp = tuple(_sight(os.path.join(path, name)) for name in (TARGET_IDENTITY_NAME, CONTEXT_NAME))
+            known = self._stories.get(path)
+            if known is None or known[0] != stamp:
+                known = self._stories[path] = (stamp, story_at(path) if any(stamp) else None)
+            if known[1] is not None:
+                found.setdefault(known[1].id or path, known[1])
+        return list(found.values())
+
     def _id_at(self, path: bytes) -> str | None:
         file = os.path.join(path, TARGET_IDENTITY_NAME)
-        try:
-            status = os.stat(file, follow_symlinks=False)
-        except OSError:
+        stamp = _sight(file)
+        if stamp is None:
             self._known.pop(path, None)
             return None
-        stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
         known = self._known.get(path)
         if known is None or known[0] != stamp:
             known = self._known[path] = (stamp, read_target_id(path))
         return known[1]
+
+
+def _sight(path: bytes) -> tuple[int, int, int, int] | None:
+    try:
+        status = os.stat(path, follow_symlinks=False)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def read_target_id(path: bytes) -> str | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 
 from medback_core import model
 from medback_core.restoring import plan as plans
 from medback_core.restoring.plan import PlanSummary
-from medback_core.session import Session, list_sources, list_targets
+from medback_core.restoring.told import Told, listen
+from medback_core.session import Session, list_sources, list_targets, target_by_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Wish:
     without: tuple[str, ...] = ()
     everything: bool = False
     here: frozenset[int] = frozenset()
+    told: tuple[bytes, ...] = ()  # the places of drives that tell what this session does not know
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class PlanFacts:
     summary: PlanSummary
     looking: bool = False  # what is missing is still being looked at
     differing: int = 0  # nothing is missing, but so many files differ from what should be there
+    here: Mapping[int, bytes] = field(default_factory=dict)  # where the drives are that told of themselves
 
 
 def make_plans(
@@ -55,6 +59,27 @@ def make_plans(
     First, in milliseconds, what it would take if all was lost, which is also the answer when nothing is missing; then
     what is missing, which means a look at every destination. For a thread.
     """
+    with ExitStack() as stack:
+        here: dict[int, bytes] = {}
+        if wish.told:
+            for event in listen(session, stack, wish.told):
+                if stopped():
+                    return
+                if isinstance(event, model.Progress):
+                    progress(event)
+                elif isinstance(event, Told):
+                    session = event.session
+                    for story in event.taken:
+                        target = target_by_id(session, story.id)
+                        if target is not None:
+                            here[target.key] = story.path
+        for plan in _make_plans(session, wish, stopped, progress):
+            yield replace(plan, here=here)
+
+
+def _make_plans(
+    session: Session, wish: Wish, stopped: Callable[[], bool], progress: Callable[[model.Progress], None]
+) -> Iterator[PlanFacts]:
     if not list_sources(session):
         return
     imagined = _make(session, wish, True, stopped, progress)

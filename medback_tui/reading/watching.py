@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.message import Message
@@ -12,12 +13,16 @@ from textual.worker import get_current_worker
 
 from medback_core import model
 from medback_core.errors import MedbackError
+from medback_core.presenting.telling import story_words
 from medback_core.presenting.units import name, size
 from medback_core.session import Session, open_session
 from medback_tui.reading.drives import Drives, DriveWatch
 from medback_tui.reading.facts import Facts, TargetFacts, read_facts
 from medback_tui.reading.state import READING_MIB, SharedApp
 from medback_tui.screens.base import MainScreen
+
+if TYPE_CHECKING:
+    from medback_core.drives.story import Story
 
 LOOK_EVERY = 2.0  # seconds between two looks at the drives and at the session DB
 
@@ -106,6 +111,8 @@ class WatchingApp(SharedApp):
         while not stop.is_set():
             facts = self.facts
             drives = watch.look(row.target for row in facts.targets) if facts is not None else None
+            if drives is not None:
+                drives = replace(drives, offers=self._offers(watch.stories(drives)))
             if drives is not None and drives != seen:
                 seen = drives
                 self.post_message(DrivesSeen(drives))
@@ -118,6 +125,18 @@ class WatchingApp(SharedApp):
             while monotonic() < end and target_keys(self.facts) == known and not stop.wait(0.1):
                 pass  # a target nobody has looked for yet is looked for at once
 
+    def _offers(self, stories: list[Story]) -> tuple[Story, ...]:
+        """In a thread: the part of these stories this session does not know, and nobody said no to."""
+        if not stories:
+            return ()
+        from medback_core.restoring.told import offers
+
+        try:
+            news = self.in_session(lambda session: offers(session, stories))
+        except MedbackError:
+            return ()
+        return tuple(stories) if news is None else news
+
     @on(DrivesSeen)
     def drives_seen(self, message: DrivesSeen) -> None:
         before, self.drives = self.drives, message.drives
@@ -129,6 +148,12 @@ class WatchingApp(SharedApp):
                 offer = self._offer(row)
                 self.notify(f"{name(row.target.name)} is plugged in{offer}", timeout=6, markup=False)
                 self.log_line(model.now(), "info", row.target.name, f"plugged in at {name(message.drives.here[key])}")
+        told = {story.stamp for story in before.offers}
+        for story in message.drives.offers:
+            if story.stamp not in told:
+                words = story_words(story.told)
+                self.notify(f"{words} 4, then a brings it back", timeout=12, markup=False)
+                self.log_line(model.now(), "info", name(story.label), words)
         for key in before.here.keys() - message.drives.here.keys():
             row = self.facts.target(key) if self.facts else None
             if row is not None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from textual.content import Content
 
+from medback_core.presenting.telling import nothing_missing
 from medback_core.presenting.units import files, name, percent, plural, size
 from medback_tui.look.words import counted
 from medback_tui.reading.plan_facts import PlanFacts, Wish
@@ -26,11 +27,11 @@ def headline(plan: PlanFacts, looked_at: int = 0, conflicts: int = 0) -> Content
         return Content.styled(words + differ, "bold $text-warning")
     if plan.differing:
         way = "c decides them" if conflicts else "Enter on a drive that is here lists them as conflicts"
-        words = f"Nothing is missing, but {_differ(plan.differing)}: {way}."
+        words = f"{nothing_missing(summary.as_of)} But {_differ(plan.differing)}: {way}."
         return Content.styled(words, "bold $text-warning")
     if not summary.missing.files:
         return Content("nothing is known that could be lost")
-    words = "" if plan.wish.everything else "Nothing is missing. "
+    words = "" if plan.wish.everything else f"{nothing_missing(summary.as_of, summary.unheard)} "
     if plan.looking:
         words = f"Looking at what is missing, {files(looked_at)} so far. "
     if not summary.steps:
@@ -75,7 +76,7 @@ def detail_words(plan: PlanFacts | None, row: PlanRow | None, here: Mapping[int,
             lines.append(Content(f"{name(target.name)} is left out of the plan; x takes it in again"))
         elif target.key in here:
             idle = plan is None or (plan.imagined and not plan.differing)
-            words = " is plugged in" + ("; nothing is missing now" if idle else ": Enter restores from it")
+            words = " is plugged in" + ("; there is nothing to bring back now" if idle else ": Enter restores from it")
             lines.append(Content.assemble((name(target.name), "bold $text-success"), words))
         else:
             lines.append(Content.assemble("plug in ", (name(target.name), "bold"), f" ({name(target.id)})"))

@@ -9,9 +9,9 @@ from textual import work
 from textual.message import Message
 from textual.worker import get_current_worker
 
-from medback_core import model
+from medback_core import disk, model
 from medback_core.errors import MedbackError
-from medback_core.session import Session
+from medback_core.session import Session, open_session
 from medback_tui.reading.plan_facts import PlanFacts, Wish, make_plans
 
 from .base import MainScreen
@@ -57,7 +57,9 @@ class Planner(MainScreen):
 
         started = monotonic()
         try:
-            self.app.in_session(make)
+            if self.app.in_session(lambda session: (make(session), True)) is None and wish.told:
+                with disk.portable.scratch_directory() as where, open_session(where / "session.db") as session:
+                    make(session)  # a new machine: there is no session DB before something is restored
         except MedbackError as error:
             self.post_message(PlanMade(None, str(error)))
         self.seconds = monotonic() - started

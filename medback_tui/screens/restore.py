@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import getters, on
 from textual.binding import BindingType
@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from medback_core import model
 from medback_core.coverage.countable import NOTHING
+from medback_core.presenting.telling import story_words
 from medback_core.presenting.units import name
 from medback_core.restoring.plan import PlannedStep
 from medback_tui.jobs import operations
@@ -31,6 +32,9 @@ from .plan_words import detail_words, headline, wish_words
 from .planner import SLOW, PlanMade, Planner, Planning
 from .previewing import preview
 
+if TYPE_CHECKING:
+    from medback_core.drives.story import Story
+
 
 class RestoreScreen(Planner):
     """Screen 4."""
@@ -43,6 +47,12 @@ class RestoreScreen(Planner):
         shown("t", "to", "restore.to", "where to", "Where to: in place, or under another directory"),
         shown("i", "load", "restore.load", "load", "Load a restore context: on a new machine, or from a drive"),
         shown("c", "conflicts", "restore.conflicts", "conflicts", "Files that differ from the backup: decide each"),
+        quiet(
+            "a", "take", "restore.take", "bring it back", "Plan to bring back what the drives that are here remember"
+        ),
+        quiet(
+            "N", "refuse", "restore.refuse", "not wanted", "What the drives here remember is not wanted on this machine"
+        ),
         quiet("e", "everything", "restore.everything", "if all was lost", "What it would take if all of it was lost"),
         quiet("m", "unreachable", "restore.unreachable", "not coming back", "List the files no drive can bring back"),
         quiet("u", "unrestored", "restore.unrestored", "not restored", "List what is not restored yet, or differs"),
@@ -57,6 +67,7 @@ class RestoreScreen(Planner):
     empty = getters.query_one(EmptyState)
     rows = getters.query_one(PlanList)
     headline = getters.query_one("#headline", Static)
+    offer_line = getters.query_one("#offer", Static)
     wish_line = getters.query_one("#wish", Static)
     detail = getters.query_one("#plan-detail", Static)
 
@@ -73,24 +84,33 @@ class RestoreScreen(Planner):
 
     def compose_body(self) -> Iterable[Widget]:
         yield EmptyState()
+        yield Static(id="offer", classes="line")
         yield Static(id="wish", classes="line")
         yield Static(id="headline")
-        yield PlanList(lambda: self.app.drives.here)
+        yield PlanList(lambda: self.here)
         yield Static(id="plan-detail", classes="pane -always")
 
     def show_facts(self, facts: Facts) -> None:
         changed = facts is not self._facts
         self._facts = facts
-        has = bool(facts.sources)
+        has = bool(facts.sources) or bool(self.wish.told)
+        self._show_offers(beside=has)
         self.empty.display = not has
         for widget in (self.wish_line, self.headline, self.rows, self.detail):
             widget.display = has
+        if not has and self.offers:
+            self.empty.say(
+                "What was on another machine can come back:",
+                *(("", story_words(story.told)) for story in self.offers),
+                ("a", "plan to bring it back"),
+                ("N", "not wanted here"),
+            )
+            return
         if not has:
             self.empty.say(
                 "Nothing to restore is known to this session.",
-                ("", "A restore context knows what existed and which drives hold it;"),
-                ("", "each drive carries one: .medback-context.xml"),
-                ("i", "load one"),
+                ("", "Everything is gone, and you have your drives? Plug one in: it tells what it remembers."),
+                ("i", "load a restore context from a file, or from a drive: .medback-context.xml"),
             )
             return
         if RestoreScreen.start_with is not None:
@@ -107,6 +127,35 @@ class RestoreScreen(Planner):
         else:
             self.rows.refresh()
             self._show_detail()
+
+    @property
+    def here(self) -> Mapping[int, bytes]:
+        """Where drives are plugged in: those this session knows, and those that told the plan of themselves."""
+        told = self.plan.here if self.plan is not None else {}
+        return {**told, **self.app.drives.here}
+
+    @property
+    def offers(self) -> tuple[Story, ...]:
+        """What drives that are here remember, and neither the session nor the plan knows."""
+        return tuple(story for story in self.app.drives.offers if story.path not in self.wish.told)
+
+    def _show_offers(self, *, beside: bool) -> None:
+        self.offer_line.display = beside and bool(self.offers)
+        if self.offer_line.display:
+            words = " ".join(story_words(story.told) for story in self.offers)
+            self.offer_line.update(Content.assemble((f"{words} ", "$accent"), "a: bring it back   N: not wanted"))
+
+    def action_take(self) -> None:
+        """Plan for what the drives that are here remember as well."""
+        if self.offers:
+            self.wish = replace(self.wish, told=(*self.wish.told, *(story.path for story in self.offers)))
+            self.told()
+            self.replan()
+
+    def action_refuse(self) -> None:
+        """What the drives that are here remember is not wanted: it is not offered again."""
+        if self.offers:
+            self.app.submit(operations.refuse_told(self.offers))
 
     # --- the plan ----------------------------------------------------------------------------------------------------
 
@@ -159,14 +208,18 @@ class RestoreScreen(Planner):
         self._show_detail()
 
     def _show_detail(self) -> None:
-        self.detail.update(detail_words(self.plan, self.current, self.app.drives.here))
+        self.detail.update(detail_words(self.plan, self.current, self.here))
 
     # --- keys --------------------------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         del parameters
+        if action in ("take", "refuse"):
+            return self.is_mounted and bool(self.offers)
         if action in ("restore", "exclude"):
             return self.is_mounted and self.current is not None
+        if action == "to" and self.wish.told:
+            return True
         if action in ("what", "to", "everything", "write", "unrestored"):
             return self._facts is not None and bool(self._facts.sources)
         if action == "conflicts":
@@ -184,13 +237,13 @@ class RestoreScreen(Planner):
         if row is None or row.excluded or self.plan is None:
             return
         target = row.step.target
-        here = self.app.drives.here.get(target.key)
+        here = self.here.get(target.key)
         if here is None:
             self.notify(
                 f"{name(target.name)} is not plugged in yet; it lights up when it is", severity="warning", markup=False
             )
         elif self.plan.imagined and not self.plan.differing:
-            self.notify("nothing is missing: there is nothing to bring back", markup=False)
+            self.notify("there is nothing to bring back", markup=False)
         else:
             for scope in self.scopes:
                 job = operations.restore(
@@ -200,6 +253,9 @@ class RestoreScreen(Planner):
                 self.app.submit(job)
 
     def _restored(self, job: Job) -> None:
+        if job.question is not None and job.question.kind == "in-place":
+            restoring.ask_in_place(self.app, job, self._restored)
+            return
         known = {conflict.path for conflict in job.conflicts}
         self.conflicts = [pair for pair in self.conflicts if pair[1].path not in known]
         self.conflicts += [(job, conflict) for conflict in job.conflicts]
@@ -293,8 +349,9 @@ class RestoreScreen(Planner):
 
     def action_back(self) -> None:
         """Everything, in place, with all drives; else take note of the last job."""
-        if self.wish != Wish(here=self.wish.here):
+        plain = Wish(here=self.wish.here, told=self.wish.told)
+        if self.wish != plain:
             self.scopes = (EVERYTHING,)
-            self._wish(Wish(here=self.wish.here))
+            self._wish(plain)
         else:
             self.app.call_later(self.app.run_action, "dismiss_job")

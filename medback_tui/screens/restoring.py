@@ -52,6 +52,37 @@ def choose_destination(app: SharedApp, now: bytes | None, chosen: Callable[[tupl
     app.push_screen(Question("Where to?", Content(words), choices, focus="place"), answered)
 
 
+def ask_in_place(app: SharedApp, job: Job, ended: Callable[[Job], None]) -> None:
+    """Sources that were never on this machine would go to their original places: the person says whether that is right,
+    or where else."""
+    options = {key: job.details[key] for key in ("source", "path", "to", "conflict")}
+    drive, called = job.details["drive"], str(job.details["called"])
+    assert isinstance(drive, bytes)
+
+    def again(**changes: object) -> None:
+        job = operations.restore(drive, called, **{**options, **changes})  # type: ignore[arg-type]
+        job.ended = ended
+        app.submit(job)
+
+    def elsewhere(to: bytes | None) -> None:
+        if to is not None:
+            again(to=to)
+
+    def answered(answer: str | None) -> None:
+        if answer == "place":
+            again(in_place=True)
+        elif answer == "other":
+            app.push_screen(PickDirectory("Restore to", "restore into this directory", new=True), elsewhere)
+
+    choices = [
+        Choice("no", "Leave it"),
+        Choice("place", "To their original places", "error"),
+        Choice("other", "Elsewhere …", "primary"),
+    ]
+    words = Content(name(str(job.error)))
+    app.push_screen(Question("These were never on this machine", words, choices, danger=True), answered)
+
+
 def show_unreachable(app: SharedApp, plan: PlanSummary) -> None:
     """List the files no drive can bring back; the core names the first ones only when there are very many."""
     shown = len(plan.unreachable_files)

@@ -11,16 +11,21 @@ import click
 from medback_core import names
 from medback_core.errors import Refused, UsageError
 from medback_core.model import ScanSummary, Source, iso_date
+from medback_core.presenting.telling import story_words
 from medback_core.presenting.units import ago, plural, size
+from medback_core.presenting.units import command as command_line
 from medback_core.presenting.units import name as shown
 
 from .commands import command
 from .options import DIRECTORY, PATH
+from .outcome import told_json
 from .running import Run
 from .safety import gaps_json, say_gaps, say_what_is_gone, say_what_is_unsafe
 from .targets import target_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from medback_core.session import Session
 
 ONE_FILE_SYSTEM = click.option(
@@ -341,6 +346,7 @@ def rebuild(run: Run, directories: tuple[bytes, ...]) -> None:
     DIR are sources, or targets that are plugged in; by default the sources the old session knew. The old DB is set
     aside. Nothing is hashed: files no sidecar knows are counted, and `medback update` hashes them.
     """
+    from medback_core.drives.open import identity_at
     from medback_core.session import default_path, listed_sources
     from medback_core.upkeep.rebuild import rebuild as operation
     from medback_core.upkeep.rebuild import rebuilt_session
@@ -357,10 +363,25 @@ def rebuild(run: Run, directories: tuple[bytes, ...]) -> None:
         unhashed = sum(scan.unhashed for scan in run.outcome.scans)
         run.outcome.result["unhashed"] = unhashed
         run.outcome.result["targets"] = [target_json(target) for target in getattr(summary, "targets", ())]
+        _say_what_is_remembered(run, session, [path for path in paths if identity_at(path) is not None])
         if unhashed:
             run.say(f"{plural(unhashed, 'file has', 'files have')} no hash in any sidecar; next: `medback update`")
         else:
             say_what_is_unsafe(run, session)
+
+
+def _say_what_is_remembered(run: Run, session: Session, drives: Sequence[bytes]) -> None:
+    """What these drives tell of sources that are not here, and what to do about it."""
+    from medback_core.drives.story import story_at
+    from medback_core.restoring.told import news_of
+
+    told = [news_of(session, story).told for path in drives if (story := story_at(path)) is not None]
+    told = [one for one in told if one.sources]
+    run.outcome.result["told"] = [told_json(one, taken=False) for one in told]
+    for one in told:
+        run.say(story_words(one))
+    if told:
+        run.say(f"next: `{command_line('plan', *(one.path for one in told))}` says which drives bring it back")
 
 
 COMMANDS = [add_src, sources, set_source, remove_src, update, rebuild]

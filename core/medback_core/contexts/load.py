@@ -53,6 +53,7 @@ from medback_core.session import (
     write_source_list,
 )
 from medback_core.session.expected import forget_told, is_all_observed
+from medback_core.session.states import SOURCE, note_state
 
 _BATCH = 1000
 _NEW = -1  # the key of a source that is still to be added
@@ -149,7 +150,15 @@ def _take_up_told(
             new, _ = _new(head._replace(id=place.id, alias=place.alias), os.path.normpath(place.path), taken)
             taken[new.path] = new
             sources.append(changed(new, told_at=place.at, in_place=False))
-    return (yield from _take_up(session, stream, path, sources, replace=False, keep=keep, told=True, check=check))
+
+    def taken_up() -> None:
+        for head, source in zip(heads, sources, strict=False):
+            if source is not None and head.now is not None:
+                note_state(session, SOURCE, source.id, head.now)
+        if check is not None:
+            check()
+
+    return (yield from _take_up(session, stream, path, sources, replace=False, keep=keep, told=True, check=taken_up))
 
 
 def finish_expected(session: Session, *, only_if_observed: bool = False) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import astuple, replace
+from dataclasses import replace
 
 from medback_core import disk
 from medback_core.context import foreign_sections
@@ -12,8 +12,9 @@ from medback_core.contexts.write import Tally, context_of
 from medback_core.drives.open import Drive, write_identity
 from medback_core.drives.story import CONTEXTS_KEPT, told_in
 from medback_core.errors import Refused
-from medback_core.model import CONTEXT_NAME, TargetState
+from medback_core.model import CONTEXT_NAME, Count, Source, TargetState
 from medback_core.session import Session, list_sources, list_targets
+from medback_core.session.states import SOURCE, known_state
 from medback_core.sidecar import Remembered
 
 _CHUNK = 1 << 20
@@ -44,7 +45,7 @@ def _remember(session: Session, drive: Drive, tally: Tally, foreign: list[bytes]
     was = {told.source: told for told in drive.identity.remembers}
     labels = {target.id: target.label for target in list_targets(session) if target.state is not TargetState.LOST}
     remembers = [
-        Remembered(source.id, source.alias, *astuple(tally.by_source[source.id]), at=source.scanned_at)
+        _told_of(session, source, tally.by_source[source.id])
         for source in list_sources(session)
         if tally.by_source[source.id].files
     ]
@@ -62,6 +63,13 @@ def _remember(session: Session, drive: Drive, tally: Tally, foreign: list[bytes]
     if said != (drive.identity.remembers, drive.identity.holders):
         drive.identity = replace(drive.identity, remembers=said[0], holders=said[1])
         write_identity(session, drive)
+
+
+def _told_of(session: Session, source: Source, count: Count) -> Remembered:
+    state = known_state(session, SOURCE, source.id)
+    at = source.scanned_at if source.scanned_at is not None else source.told_at
+    told = Remembered(source.id, source.alias, count.files, count.bytes, at=at)
+    return told if state is None else replace(told, n=state.n, at=state.at, stamp=state.stamp)
 
 
 def _same_but_for_date(was: Remembered | None, now: Remembered) -> Remembered:

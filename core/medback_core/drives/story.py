@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from medback_core import disk, names
@@ -125,13 +125,17 @@ def told_in(stream: BinaryIO, *, at: int | None = None) -> tuple[tuple[Remembere
         elif isinstance(item, TargetLine) and item.state is not TargetState.LOST:
             labels[item.id] = item.label
     told = [
-        Remembered(head.id, head.alias, files, size, at=at)
+        _dated(Remembered(head.id, head.alias, files, size, at=at), head)
         for head, (files, size) in zip(heads, counts, strict=True)
         if head.id and files
     ]
     told.sort(key=lambda one: one.source)
     on = sorted((labels[target], target) for target in holders if target in labels)
     return tuple(told), tuple((target, label) for label, target in on)
+
+
+def _dated(told: Remembered, head: SourceStart) -> Remembered:
+    return told if head.now is None else replace(told, n=head.now.n, at=head.now.at, stamp=head.now.stamp)
 
 
 def stories(session: Session, places: Iterable[bytes] = ()) -> list[Story]:

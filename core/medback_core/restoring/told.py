@@ -17,7 +17,8 @@ from medback_core.model import Event, Source, Summary, Target, TargetState
 from medback_core.restoring.destinations import Destination
 from medback_core.session import Session, has_expected, list_sources, list_targets, source_by_id
 from medback_core.session.expected import expected_count
-from medback_core.session.heard import heard_drives, is_refused, note_heard
+from medback_core.session.heard import heard_drives, is_heard, is_refused, note_heard
+from medback_core.session.states import SOURCE, known_state
 from medback_core.sidecar import Remembered
 
 
@@ -76,7 +77,8 @@ def note_known(session: Session, story: Story) -> None:
     if any(source is not None and source.scanned_at is None for source in sources) and not any(
         source is not None and _is_news(session, told) for source, told in zip(sources, story.sections, strict=True)
     ):
-        note_heard(session, drive_key(story), story.stamp, taken=True)
+        if not is_heard(session, drive_key(story), story.stamp):
+            note_heard(session, drive_key(story), story.stamp, taken=True)
 
 
 def hear_others(session: Session, drive: bytes, *, keep: bool) -> Iterator[Event]:
@@ -88,6 +90,12 @@ def hear_others(session: Session, drive: bytes, *, keep: bool) -> Iterator[Event
     yield from _all_of(session, [s.only(told for told in s.sections if told.source in ours) for s in others], keep=keep)
     for story in others:
         note_known(session, story)
+
+
+def offers(session: Session, heard: Iterable[Story]) -> tuple[Story, ...]:
+    """What of these stories this session does not know, and nobody said no to."""
+    news = [news_of(session, story) for story in heard if not is_refused(session, drive_key(story), story.stamp)]
+    return tuple(story for story in news if story.sections)
 
 
 def is_new_here(session: Session) -> bool:
@@ -109,7 +117,12 @@ def _is_news(session: Session, told: Remembered) -> bool:
     source = source_by_id(session, told.source)
     if source is None:
         return True
-    return source.scanned_at is None and source.told_at is not None and (told.at or 0) > source.told_at
+    if source.scanned_at is not None:
+        return False  # what was scanned here outranks every word on it
+    mine = known_state(session, SOURCE, source.id)
+    if mine is not None and told.stamp:
+        return told.stamp != mine.stamp and told.stamp not in mine.line
+    return source.told_at is not None and (told.at or 0) > source.told_at
 
 
 def take_up(

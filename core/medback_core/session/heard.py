@@ -13,8 +13,17 @@ def note_heard(session: Session, drive: str, stamp: str, *, taken: bool) -> None
 
 def is_refused(session: Session, drive: str, stamp: str) -> bool:
     """Whether a person said no to what a drive remembers as of this stamp."""
+    return _answer(session, drive, stamp) == 0
+
+
+def is_heard(session: Session, drive: str, stamp: str) -> bool:
+    """Whether what a drive remembers as of this stamp was taken up."""
+    return _answer(session, drive, stamp) == 1
+
+
+def _answer(session: Session, drive: str, stamp: str) -> int | None:
     row = session.db.execute("SELECT taken FROM heard WHERE drive = ? AND stamp = ?", (drive, stamp)).fetchone()
-    return row is not None and not row[0]
+    return None if row is None else row[0]
 
 
 def heard_drives(session: Session) -> set[str]:

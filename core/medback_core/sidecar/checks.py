@@ -36,7 +36,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "gap": ("path", "path64", "reason", "since"),
     "also": ("id",),
     "folder": ("name", "name64", "source"),
-    "remembers": ("alias", "at", "bytes", "files", "n", "source"),
+    "remembers": ("alias", "at", "bytes", "files", "n", "source", "stamp"),
     "holder": ("id", "label"),
 }  # fmt: skip
 CHILDREN = ("bd", "twin", "tag")  # the order of a record's children; others follow in the document's order

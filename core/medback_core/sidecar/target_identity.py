@@ -23,7 +23,8 @@ _uuid = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").ful
 class Remembered:
     """What the context on a drive knows of one source, so that nobody has to read the context to announce it.
 
-    `files` and `bytes` are those that should exist; `n` and `at` (a date) say how new that knowledge is.
+    `files` and `bytes` are those that should exist; `n`, `at` (a date) and `stamp` are those of the state of the source
+    it tells of: 0 and "" where only the version before wrote it.
     """
 
     source: str  # its id
@@ -32,6 +33,7 @@ class Remembered:
     bytes: int
     n: int = 0
     at: int | None = None
+    stamp: str = ""
     extra: Extra = NOTHING
 
 
@@ -90,7 +92,8 @@ def parse_target_identity(data: bytes) -> TargetIdentity:
             continue
         n, at = values.parse_number(element.get("n")) or 0, values.parse_date(element.get("at"))
         source, alias, extra = element.get("source", ""), element.get("alias", ""), unknown_of(element, _REMEMBERS)
-        remembers.append(Remembered(source, alias, files, size, n, at, extra))
+        stamp = values.parse_stamp(element.get("stamp"))
+        remembers.append(Remembered(source, alias, files, size, n, at, stamp, extra))
     holders = []
     for element in elements.all("holder"):
         if valid_id(element.get("id", "")):
@@ -137,7 +140,7 @@ def render_target_identity(identity: TargetIdentity) -> bytes:
     for told in identity.remembers:
         counts = (("files", str(told.files)), ("bytes", str(told.bytes)))
         date = None if told.at is None else values.format_date(told.at)
-        dated = (*optional("n", told.n or None), *optional("at", date))
+        dated = (*optional("n", told.n or None), *optional("at", date), *optional("stamp", told.stamp or None))
         attributes = [("source", told.source), ("alias", told.alias), *counts, *dated]
         lines.append(element_line("remembers", attributes, told.extra))
     lines += [element_line("holder", (("id", id), ("label", label))) for id, label in identity.holders]
