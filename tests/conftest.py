@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.fault_report import campaign, pytest_terminal_summary  # noqa: F401  (pytest finds them here)
+from medback_core import disk
 from medback_core.disk import workers
 
 
@@ -15,3 +16,9 @@ def no_idle_workers() -> Iterator[None]:
     """A test that replaces what reads or copies files must not meet a worker process an earlier one started."""
     yield
     workers.close_idle()
+
+
+@pytest.fixture(autouse=True)
+def no_other_drives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is mounted on the machine the tests run on says nothing here: a drive in a test is a directory."""
+    monkeypatch.setattr(disk, "removable_mounts", list)

@@ -26,6 +26,7 @@ from medback_core.model import (
     Progress,
     RestoreSummary,
     SourceRefused,
+    Target,
     Warned,
 )
 from medback_core.restoring.copy_back import Putting
@@ -228,6 +229,8 @@ class _Run:
         self.putting: Putting | None = None
         self.next: NextTarget | None = None
         self.missing = Count()
+        self.as_of: int | None = None
+        self.unheard: tuple[Target, ...] = ()
         self.alone = False  # only one source is restored
         self.left_out: set[int] = set()  # sources whose place can't be had
         self._beside: tuple[bytes, list[bytes]] | None = None
@@ -548,6 +551,8 @@ class _Run:
     def finish(self) -> None:
         """What is still missing, and which drive is the next to plug in."""
         self.missing = lacking_count(self.session)
+        sources = [destination.source for destination in self.destinations.values()]
+        self.as_of, self.unheard = known_as_of(sources), unheard(self.session, sources)
         groups = dict(lacking_by_placement(self.session))
         # What could not be had from this drive now is asked of another, if there is one.
         self.next = next_target(self.session, groups, without=(self.drive.target,)) or next_target(self.session, groups)
@@ -571,7 +576,6 @@ class _Run:
     def summary(self) -> RestoreSummary:
         """The last event."""
         put, would = self.putting, self.tally.would
-        sources = [destination.source for destination in self.destinations.values()]
         return RestoreSummary(
             self.drive.target,
             (put.restored if put is not None else 0) + would.files,
@@ -582,6 +586,6 @@ class _Run:
             self.missing.files,
             self.missing.bytes,
             self.next,
-            known_as_of(sources),
-            unheard(self.session, sources),
+            self.as_of,
+            self.unheard,
         )

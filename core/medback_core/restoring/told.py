@@ -74,11 +74,10 @@ def _all_of(session: Session, told: Iterable[Story], *, keep: bool) -> Iterator[
 def note_known(session: Session, story: Story) -> None:
     """Note that a drive was heard, where it tells nothing new of sources that are being restored."""
     sources = [source_by_id(session, told.source) for told in story.sections]
-    if any(source is not None and source.scanned_at is None for source in sources) and not any(
-        source is not None and _is_news(session, told) for source, told in zip(sources, story.sections, strict=True)
-    ):
-        if not is_heard(session, drive_key(story), story.stamp):
-            note_heard(session, drive_key(story), story.stamp, taken=True)
+    restored = [source is not None and source.scanned_at is None for source in sources]
+    news = [known and _is_news(session, told) for known, told in zip(restored, story.sections, strict=True)]
+    if any(restored) and not any(news) and not is_heard(session, drive_key(story), story.stamp):
+        note_heard(session, drive_key(story), story.stamp, taken=True)
 
 
 def hear_others(session: Session, drive: bytes, *, keep: bool) -> Iterator[Event]:

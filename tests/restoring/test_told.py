@@ -1,0 +1,369 @@
+"""A drive tells its story: what it remembers is announced, planned with, and taken up when a restore begins."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from medback_core import model
+from medback_core.contexts.write import add_restore_context
+from medback_core.coverage.totals import coverage
+from medback_core.drives.drive import identity_at
+from medback_core.drives.story import Story, story_at
+from medback_core.errors import NeedsAnswer, Refused
+from medback_core.model import Conflict, DamageFound, DeletedSince, Remembers, Warned
+from medback_core.restoring.plan import restore_plan
+from medback_core.restoring.restore import restore, restore_status
+from medback_core.restoring.told import Told, listen, refuse
+from medback_core.session import Session, has_expected, list_sources, list_targets, open_session
+from medback_core.upkeep.verify_target import verify
+from support.worlds import Ran, add, back, new_session, rescan, run, tree, write_tree
+
+DAY = 86_400
+FIRST = {"photos/a": b"first", "photos/b": 2000, "photos/sub/c": 70_000, "docs/d": 10}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Sets the date of the core."""
+    now = [1_790_000_000]
+    monkeypatch.setattr(model, "now", lambda: now[0])
+
+    def later(seconds: int) -> None:
+        now[0] += seconds
+
+    return later
+
+
+@pytest.fixture
+def lost(tmp_path: Path, clock: Callable[[int], None]) -> Path:
+    """Three drives of different age, and the machine is gone. White is the oldest, Red the newest: since Blue was
+    written, `a` changed, `b` was deleted and `e` is new."""
+    home = tmp_path / "home"
+    write_tree(home, FIRST)
+    with new_session(tmp_path) as session:
+        for name in ("photos", "docs"):
+            add(session, home / name)
+        back(session, tmp_path / "white")
+        clock(DAY)
+        back(session, tmp_path / "blue")
+        clock(DAY)
+        write_tree(home, {"photos/a": b"second"}, mtime_ns=1_750_000_000_000_000_000)
+        write_tree(home, {"photos/e": 3000})
+        os.unlink(home / "photos/b")
+        rescan(session, accept_deletions=True, accept_changes=True)
+        back(session, tmp_path / "red")
+    home.rename(tmp_path / "as it was")
+    for left in tmp_path.glob("session.db*"):
+        left.unlink()
+    clock(DAY)
+    return tmp_path
+
+
+@pytest.fixture
+def fresh(lost: Path):
+    with new_session(lost) as session:
+        yield session
+
+
+def heard(session: Session, *drives: Path) -> tuple[ExitStack, Told]:
+    stack = ExitStack()
+    return stack, run(listen(session, stack, [os.fsencode(drive) for drive in drives])).summary
+
+
+def to(session: Session, drive: Path, goal: Path, **options) -> Ran:
+    return run(restore(session, str(drive), to=os.fsencode(goal), **options))
+
+
+def newest(lost: Path) -> dict:
+    return tree(lost / "as it was")
+
+
+def knows_nothing(session: Session) -> bool:
+    return not list_sources(session) and not list_targets(session, unknown=True) and not has_expected(session)
+
+
+# --- what the identity says ---------------------------------------------------------------------------------------
+
+
+def test_the_identity_says_what_its_context_tells_and_where_that_lies(lost: Path):
+    identity = identity_at(os.fsencode(lost / "red"))
+    assert identity is not None
+    assert {(told.alias, told.files) for told in identity.remembers} == {("photos", 3), ("docs", 1)}
+    assert sum(told.bytes for told in identity.remembers) == len(b"second") + 3000 + 70_000 + 10
+    assert [label for _, label in identity.holders] == ["blue", "red", "white"]
+    story = story_at(os.fsencode(lost / "red"))
+    assert story is not None and (story.label, story.count.files) == ("red", 4)
+
+
+def test_announcing_reads_nothing_but_the_identity(lost: Path):
+    (lost / "red/.medback-context.xml").write_bytes(b"not to be read")
+    story = story_at(os.fsencode(lost / "red"))
+    assert story is not None and story.count.files == 4
+
+
+def test_a_drive_of_the_version_before_tells_by_its_newest_readable_context(lost: Path):
+    file = lost / "red/.medback-target.xml"
+    lines = [
+        line for line in file.read_bytes().splitlines(True) if b"<remembers" not in line and b"<holder" not in line
+    ]
+    file.write_bytes(b"".join(lines))
+    story = story_at(os.fsencode(lost / "red"))
+    assert story is not None and (story.count.files, len(story.sections)) == (4, 2)
+    assert [label for _, label in story.holders] == ["blue", "red", "white"]
+    shutil.copy(lost / "red/.medback-context.xml", lost / "red/.medback-context-1.xml")
+    (lost / "red/.medback-context.xml").write_bytes(b"<root v='1'><rc")
+    assert (
+        story_at(os.fsencode(lost / "red"))
+        == Story(story.path, story.id, story.label, story.sections, story.holders, story.stamp)
+        or story_at(os.fsencode(lost / "red")).count.files == 4
+    )  # type: ignore[union-attr]
+
+
+def test_a_backup_of_nothing_new_leaves_the_identity_as_it_was(tmp_path: Path, clock: Callable[[int], None]):
+    write_tree(tmp_path / "photos", {"a": 100})
+    with new_session(tmp_path) as session:
+        add(session, tmp_path / "photos")
+        back(session, tmp_path / "blue")
+        before = (tmp_path / "blue/.medback-target.xml").read_bytes()
+        clock(DAY)
+        rescan(session)
+        back(session, tmp_path / "blue")
+        assert (tmp_path / "blue/.medback-target.xml").read_bytes() == before
+
+
+def test_what_another_session_is_remembered_for_stays_said(tmp_path: Path):
+    for name in ("ada", "ben"):
+        write_tree(tmp_path / name / "files", {name: 100})
+        with open_session(tmp_path / f"{name}.db") as session:
+            add(session, tmp_path / name / "files", alias=name)
+            back(session, tmp_path / "blue")
+    story = story_at(os.fsencode(tmp_path / "blue"))
+    assert story is not None and sorted(told.alias for told in story.sections) == ["ada", "ben"]
+
+
+# --- looking and planning -----------------------------------------------------------------------------------------
+
+
+def test_a_plan_and_a_status_know_what_the_drive_knows_and_the_session_learns_nothing(fresh: Session, lost: Path):
+    stack, told = heard(fresh, lost / "blue")
+    with stack:
+        assert [story.label for story in told.taken] == ["blue"]
+        plan = run(restore_plan(told.session)).summary
+        assert (plan.missing.files, plan.unreachable.files, len(plan.steps)) == (4, 0, 1)
+        found = run(restore_status(told.session)).summary
+        assert (found.expected, found.missing, found.next.target.label) == (4, 4, plan.steps[0].target.label)
+    assert knows_nothing(fresh) and coverage(fresh).files == 0
+
+
+def test_a_session_with_sources_of_its_own_is_only_offered_it(lost: Path, tmp_path: Path, monkeypatch):
+    write_tree(tmp_path / "mine", {"x": 1})
+    with new_session(lost) as session:
+        add(session, tmp_path / "mine")
+        back(session, lost / "blue")  # another machine's drive, used here too
+        stack, told = heard(session)
+        with stack:
+            assert not told.taken and [story.label for story in told.offered] == ["blue"]
+            assert told.session is session
+        stack, told = heard(session, lost / "blue")  # named: taken up
+        with stack:
+            assert told.taken and len(list_sources(told.session)) == 3
+        assert len(list_sources(session)) == 1
+
+
+def test_a_no_is_remembered_until_the_drive_remembers_something_else(fresh: Session, lost: Path):
+    story = story_at(os.fsencode(lost / "blue"))
+    assert story is not None
+    run_told = lambda: run(listen(fresh, ExitStack(), [])).summary
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medback_core.restoring.told.stories", lambda session, places=(): [story])
+        assert run_told().taken
+        refuse(fresh, [story])
+        assert not run_told().taken and not run_told().offered
+        changed = Story(story.path, story.id, story.label, story.sections, story.holders, "another")
+        patch.setattr("medback_core.restoring.told.stories", lambda session, places=(): [changed])
+        assert run_told().taken
+
+
+# --- restoring ----------------------------------------------------------------------------------------------------
+
+
+def test_to_another_place_no_question_is_asked_and_all_comes_back(fresh: Session, lost: Path):
+    ran = to(fresh, lost / "red", lost / "out")
+    assert [told.files for told in ran.of(Remembers)] == [4]
+    to(fresh, lost / "white", lost / "out")
+    summary = to(fresh, lost / "blue", lost / "out").summary
+    assert summary.missing == 0 and tree(lost / "out") == newest(lost)
+
+
+def test_what_is_newer_on_a_further_drive_replaces_what_the_restore_put_there(fresh: Session, lost: Path):
+    to(fresh, lost / "white", lost / "out")
+    assert (lost / "out/photos/a").read_bytes() == b"first"
+    ran = to(fresh, lost / "red", lost / "out")
+    assert not ran.of(Conflict)
+    assert [os.path.basename(gone.path) for gone in ran.of(DeletedSince)] == [b"b"]
+    assert (lost / "out/photos/b").exists()  # listed, not removed
+    (lost / "out/photos/b").unlink()
+    assert tree(lost / "out") == newest(lost)
+    assert to(fresh, lost / "blue", lost / "out").summary.restored == 0  # older: it changes nothing back
+    assert (lost / "out/photos/a").read_bytes() == b"second"
+
+
+def test_what_somebody_changed_since_the_restore_is_a_conflict(fresh: Session, lost: Path):
+    to(fresh, lost / "white", lost / "out")
+    (lost / "out/photos/a").write_bytes(b"mine!")
+    ran = to(fresh, lost / "red", lost / "out")
+    assert [os.path.basename(one.path) for one in ran.of(Conflict)] == [b"a"]
+    assert (lost / "out/photos/a").read_bytes() == b"mine!"
+
+
+def test_what_was_there_before_the_restore_does_not_give_way(fresh: Session, lost: Path):
+    write_tree(lost / "out", {"photos/a": b"first"})  # not put there by us, if equal to the older version
+    to(fresh, lost / "white", lost / "out")
+    ran = to(fresh, lost / "red", lost / "out")
+    assert [os.path.basename(one.path) for one in ran.of(Conflict)] == [b"a"]
+    assert (lost / "out/photos/a").read_bytes() == b"first"
+
+
+def test_the_end_says_of_when_it_knows_and_which_drive_was_not_heard(fresh: Session, lost: Path):
+    summary = to(fresh, lost / "blue", lost / "out").summary
+    assert [target.label for target in summary.unheard] == ["white"]
+    story = story_at(os.fsencode(lost / "blue"))
+    assert story is not None and summary.as_of == story.at
+    summary = to(fresh, lost / "red", lost / "out").summary
+    assert [target.label for target in summary.unheard] == ["white"]
+    assert summary.as_of == story_at(os.fsencode(lost / "red")).at > story.at  # type: ignore[union-attr]
+    assert to(fresh, lost / "white", lost / "out").summary.unheard == ()
+
+
+def test_a_dry_run_tells_what_would_come_back_and_the_session_learns_nothing(fresh: Session, lost: Path):
+    assert to(fresh, lost / "red", lost / "out", dry_run=True).summary.restored == 4
+    assert knows_nothing(fresh) and not (lost / "out").exists()
+
+
+# --- to the original places ---------------------------------------------------------------------------------------
+
+
+def test_to_the_places_of_sources_never_on_this_machine_is_a_question(fresh: Session, lost: Path):
+    with pytest.raises(NeedsAnswer) as asked:
+        run(restore(fresh, str(lost / "red")))
+    assert (asked.value.kind, asked.value.option) == ("in-place", "--in-place")
+    words = str(asked.value)
+    assert str(lost / "red") in words and str(lost / "home/photos") in words and "4 files" in words
+    assert knows_nothing(fresh) and not (lost / "home").exists()
+    assert not list(lost.glob("session.db.context*")) and not (lost / "session.db.sources").read_text().strip()
+    run(restore(fresh, str(lost / "red"), in_place=True))
+    run(restore(fresh, str(lost / "blue")))  # answered
+    assert tree(lost / "home") == newest(lost)
+
+
+def test_the_question_is_asked_again_when_the_session_was_lost_in_the_middle(fresh: Session, lost: Path):
+    to(fresh, lost / "blue", lost / "out")
+    fresh.close()
+    for left in lost.glob("session.db*"):
+        if b".context-" not in os.fsencode(left):
+            left.unlink()
+    with new_session(lost) as session, pytest.raises(NeedsAnswer):
+        run(restore(session, str(lost / "blue")))
+    assert not (lost / "home").exists()
+
+
+def test_who_imports_the_context_by_hand_has_answered(fresh: Session, lost: Path):
+    run(add_restore_context(fresh, os.fsencode(lost / "red/.medback-context.xml")))
+    run(restore(fresh, str(lost / "red")))
+    run(restore(fresh, str(lost / "blue")))
+    assert tree(lost / "home") == newest(lost)
+
+
+def test_somebody_elses_source_at_a_path_of_ours_is_another_source(fresh: Session, lost: Path):
+    write_tree(lost / "home/photos", {"mine": 5})
+    add(fresh, lost / "home/photos")
+    mine = list_sources(fresh)[0]
+    to(fresh, lost / "red", lost / "out")
+    assert {source.alias for source in list_sources(fresh)} == {"photos", "photos-2", "docs"}
+    assert list_sources(fresh)[0] == mine
+    assert (lost / "out/photos-2/e").exists() and not (lost / "out/photos/e").exists()
+
+
+def test_a_restore_of_our_own_leaves_alone_what_the_drive_remembers_of_others(lost: Path, tmp_path: Path):
+    write_tree(tmp_path / "mine", {"x": 10})
+    with new_session(lost) as session:
+        add(session, tmp_path / "mine")
+        back(session, lost / "blue")
+        os.unlink(tmp_path / "mine/x")
+        ran = run(restore(session, str(lost / "blue")))
+        assert ran.summary.restored == 1 and len(list_sources(session)) == 1
+        assert any("also remembers" in warned.message for warned in ran.of(Warned))
+        with pytest.raises(NeedsAnswer):
+            run(restore(session, str(lost / "blue"), source="docs"))
+
+
+# --- a drive that does not say who it is --------------------------------------------------------------------------
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(b"\0garbage" * 100)
+
+
+def _unreadable(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _missing(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("spoil", [_empty, _garbage, _unreadable, _missing])
+def test_a_drive_that_does_not_say_who_it_is_is_restored_from_and_verified(fresh: Session, lost: Path, spoil):
+    spoil(lost / "red/.medback-target.xml")
+    spoil(lost / "blue/.medback-target.xml")
+    before = tree(lost / "red", metadata=True)
+    ran = to(fresh, lost / "red", lost / "out")
+    if spoil is not _missing:
+        assert any("does not say which drive it is" in warned.message for warned in ran.of(Warned))
+    to(fresh, lost / "blue", lost / "out")
+    assert tree(lost / "out") == newest(lost)
+    read = run(verify(fresh, os.fsencode(lost / "red")))
+    assert (read.summary.damaged, read.summary.missing) == (0, 0) and read.summary.same == read.summary.checked > 0
+    (file,) = (lost / "red").rglob("e")
+    was = file.stat()
+    file.write_bytes(b"?" * was.st_size)
+    os.utime(file, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert [os.path.basename(one.path) for one in run(verify(fresh, os.fsencode(lost / "red"))).of(DamageFound)] == [
+        b"e"
+    ]
+    file.write_bytes(tree(lost / "as it was")[b"photos/e"][0])
+    os.utime(file, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert tree(lost / "red", metadata=True) == before
+
+
+def test_a_known_drive_whose_identity_is_damaged_is_restored_from(tmp_path: Path):
+    write_tree(tmp_path / "photos", {"a": 100})
+    with new_session(tmp_path) as session:
+        add(session, tmp_path / "photos")
+        back(session, tmp_path / "blue")
+        _garbage(tmp_path / "blue/.medback-target.xml")
+        os.unlink(tmp_path / "photos/a")
+        assert run(restore(session, str(tmp_path / "blue"))).summary.restored == 1
+
+
+def test_an_empty_place_of_a_drive_is_a_drive_not_plugged_in(tmp_path: Path):
+    write_tree(tmp_path / "photos", {"a": 100})
+    with new_session(tmp_path) as session:
+        add(session, tmp_path / "photos")
+        back(session, tmp_path / "blue")
+        shutil.rmtree(tmp_path / "blue")
+        (tmp_path / "blue").mkdir()
+        with pytest.raises(Refused) as refused:
+            run(restore(session, str(tmp_path / "blue")))
+        assert refused.value.kind == "not-plugged-in" and "--" not in str(refused.value)
