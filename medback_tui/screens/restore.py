@@ -47,12 +47,8 @@ class RestoreScreen(Planner):
         shown("t", "to", "restore.to", "where to", "Where to: in place, or under another directory"),
         shown("i", "load", "restore.load", "load", "Load a restore context: on a new machine, or from a drive"),
         shown("c", "conflicts", "restore.conflicts", "conflicts", "Files that differ from the backup: decide each"),
-        quiet(
-            "a", "take", "restore.take", "bring it back", "Plan to bring back what the drives here remember"
-        ),
-        quiet(
-            "N", "refuse", "restore.refuse", "not wanted", "What the drives here remember is not wanted here"
-        ),
+        quiet("a", "take", "restore.take", "bring it back", "Plan to bring back what the drives here remember"),
+        quiet("N", "refuse", "restore.refuse", "not wanted", "What the drives here remember is not wanted here"),
         quiet("e", "everything", "restore.everything", "if all was lost", "What it would take if all of it was lost"),
         quiet("m", "unreachable", "restore.unreachable", "not coming back", "List the files no drive can bring back"),
         quiet("u", "unrestored", "restore.unrestored", "not restored", "List what is not restored yet, or differs"),

@@ -30,11 +30,19 @@ EXIT_CODES = (
 )
 
 
+EVERYTHING_IS_GONE = """\b
+Everything is gone. I have my drives.
+  medback plan                          what the plugged-in drives remember, and which to use
+  medback restore Blue --to ~/back      from the drive it names (--in-place: where everything was)
+  medback restore Red --to ~/back       each further drive it asks for, until all is back
+  medback restore-status --to ~/back    what is back, as of when, and which drive to plug in to be sure"""
+
+
 @click.group(
     cls=Commands,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=f"{SIZE_HELP} {EXIT_CODES}",
+    epilog=f"{EVERYTHING_IS_GONE}\n\n{SIZE_HELP} {EXIT_CODES}",
 )
 @click.option("--no-mouse", is_flag=True, help="In the app: leave the mouse to the terminal.")
 @common_options

@@ -340,7 +340,7 @@ def _take_up(
     except BaseException:
         known = {source.path for source in list_sources(session)}
         # It was written with sources that are not there now.
-        write_source_list(session, dropped=[place.path for place in places if place.path not in known])
+        write_source_list(session, dropped=[p.path for p in places if p is not None and p.path not in known])
         if kept is not None:
             context_kept.drop(session.path, kept)
         raise
