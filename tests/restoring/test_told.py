@@ -367,3 +367,19 @@ def test_an_empty_place_of_a_drive_is_a_drive_not_plugged_in(tmp_path: Path):
         with pytest.raises(Refused) as refused:
             run(restore(session, str(tmp_path / "blue")))
         assert refused.value.kind == "not-plugged-in" and "--" not in str(refused.value)
+
+
+def test_what_gives_way_is_missing_to_a_plan_and_a_status(fresh: Session, lost: Path):
+    to(fresh, lost / "white", lost / "out")
+    stack, told = heard(fresh, lost / "red")
+    with stack:
+        plan = run(restore_plan(told.session, to=os.fsencode(lost / "out"))).summary
+        assert (plan.missing.files, plan.differing) == (2, 0)  # `a`, and `e`, which is new
+        found = run(restore_status(told.session, to=os.fsencode(lost / "out"))).summary
+        assert (found.missing, found.differing) == (2, 0)
+
+
+def test_an_older_version_never_replaces_what_a_restore_put_there(fresh: Session, lost: Path):
+    to(fresh, lost / "red", lost / "out")
+    ran = to(fresh, lost / "white", lost / "out", deleted=True, path=b"a")
+    assert (lost / "out/photos/a").read_bytes() == b"second" and not ran.summary.restored

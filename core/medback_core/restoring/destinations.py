@@ -16,6 +16,7 @@ from medback_core.hashing import Entry, Hashed, hash_many
 from medback_core.model import Identity, Progress, Source
 from medback_core.pace import TICK, Pace
 from medback_core.session import Expected, Session, find_source, is_placed, join, list_sources, mark_placed
+from medback_core.session.expected import was_put
 from medback_core.session.values import signed
 
 _CHUNK = 256  # how many are looked at together: so many directories may be held open for hashing
@@ -45,6 +46,7 @@ class State(enum.Enum):
     PRESENT = enum.auto()
     MISSING = enum.auto()
     DIFFERS = enum.auto()
+    OUTDATED = enum.auto()  # an older version that a restore put there, and nobody touched since
 
 
 class Found(NamedTuple):
@@ -150,7 +152,17 @@ def _look(
         found.append(one)
     if doubtful:
         yield from _read(session, destination, root, found, doubtful, looked, remember)
-    yield from found
+    for one in found:
+        outdated = one.state is State.DIFFERS and _is_outdated(session, destination, one)
+        yield one._replace(state=State.OUTDATED) if outdated else one
+
+
+def _is_outdated(session: Session, destination: Destination, found: Found) -> bool:
+    """Only what drives told of a source gets newer while it is restored: never what was scanned here."""
+    status = found.status
+    if destination.source.scanned_at is not None or status is None or not stat.S_ISREG(status.st_mode):
+        return False
+    return was_put(session, destination.absolute(found.wanted.path), status)
 
 
 def _is_there(root: disk.Root, directory: bytes) -> bool:

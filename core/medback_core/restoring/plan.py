@@ -202,7 +202,7 @@ class _Missing:
             for found in destinations.look(self._session, place, root, files):
                 if isinstance(found, Progress):
                     yield found
-                elif found.state is destinations.State.MISSING:
+                elif found.state in (destinations.State.MISSING, destinations.State.OUTDATED):
                     assert found.wanted.content is not None
                     pair = sums.setdefault(found.wanted.placement, [0, 0])
                     pair[0] += 1

@@ -67,7 +67,7 @@ from medback_core.session import (
     mark_placed,
     save_source,
 )
-from medback_core.session.expected import end_expected, wanted_files, was_put
+from medback_core.session.expected import end_expected, wanted_files
 from medback_core.session.gone import told_gone
 from medback_core.session.lacking import (
     DIFFERS,
@@ -321,8 +321,8 @@ class _Run:
                     self.tally.already_right += 1
                     right.append(found)
                     continue
-                differs = DIFFERS if found.state is State.DIFFERS else NOTHING_THERE
-                if differs and self._gives_way(destination, found):
+                differs = NOTHING_THERE if found.state is State.MISSING else DIFFERS
+                if found.state is State.OUTDATED and not self.deleted:
                     differs = GIVES_WAY
                 if differs != DIFFERS or (yield from self._conflict(destination, found)):
                     lacking.append((row.identity, row.source, row.path, row.mtime_ns, row.mode, differs))
@@ -373,11 +373,6 @@ class _Run:
                 directory, name = os.path.split(row.path)
                 key = note_directory(self.session, row.source, directory)
                 note_files(self.session, [(key, name, row.identity, status)])
-
-    def _gives_way(self, destination: Destination, found: Found) -> bool:
-        """Whether what stands there is an older version that a restore put there itself, and nobody touched since."""
-        path, status = destination.absolute(found.wanted.path), found.status
-        return status is not None and stat.S_ISREG(status.st_mode) and was_put(self.session, path, status)
 
     def _conflict(self, destination: Destination, found: Found) -> Generator[Event, None, bool]:
         """What to do where something else stands; returns whether the file is to be restored all the same."""
