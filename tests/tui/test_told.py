@@ -1,0 +1,140 @@
+"""The app on a new machine: the drive that is plugged in tells what it remembers, and all comes back by keys."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from medback_core import disk
+from medback_core.disk import Mount
+from medback_core.session import list_sources, open_session
+from medback_tui.app import MedbackApp
+from medback_tui.jobs.queue import JobState
+from medback_tui.screens.dialogs import Question
+from medback_tui.screens.pick import PickDirectory
+from support.waiting import jobs_done, press, settle, text_of, until
+from support.worlds import add, back, tree, write_tree
+
+OpenApp = Callable[..., MedbackApp]
+
+
+@pytest.fixture
+def blue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A drive of a machine that is gone, mounted here."""
+    write_tree(tmp_path / "photos", {"a.jpg": 5000, "sub/b.jpg": 70_000})
+    with open_session(tmp_path / "old.db") as session:
+        add(session, tmp_path / "photos")
+        back(session, tmp_path / "blue")
+    (tmp_path / "photos").rename(tmp_path / "as it was")
+    drive = os.fsencode(tmp_path / "blue")
+    monkeypatch.setattr(
+        disk, "removable_mounts", lambda: [Mount(drive, "/dev/sdx1", "ext4", True, False, 10**9, 10**9)]
+    )
+    return tmp_path / "blue"
+
+
+async def offered(pilot: Pilot[int], app: MedbackApp) -> None:
+    await until(pilot, lambda: bool(app.drives.offers), "the drive tells what it remembers")
+    await settle(pilot)
+
+
+def test_reading_a_drive_happens_in_no_thread_of_the_screen(blue: Path, monkeypatch: pytest.MonkeyPatch):
+    """The watch asks for stories; the event loop never does."""
+    from medback_core.drives import story
+
+    asked: list[str] = []
+    real = story.story_at
+    monkeypatch.setattr(story, "story_at", lambda path: asked.append(threading.current_thread().name) or real(path))
+
+    async def look() -> None:
+        app = MedbackApp(blue.parent / "s.db", watch=True)
+        async with app.run_test(size=(100, 30)) as pilot:
+            await offered(pilot, app)
+            await press(pilot, "4", "a")
+            await until(pilot, lambda: "missing" in text_of(pilot), "the plan")
+
+    import asyncio
+
+    asyncio.run(look())
+    assert asked and threading.main_thread().name not in asked
+
+
+async def test_all_comes_back_by_keys_on_a_new_machine(open_app: OpenApp, blue: Path, tmp_path: Path):
+    app = open_app(tmp_path / "s.db", watch=True)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await offered(pilot, app)
+        assert any("blue remembers 1 source, 2 files" in line.words for line in app.log_lines)
+        await press(pilot, "4")
+        shown = text_of(pilot)
+        assert "Nothing to restore is known" not in shown
+        assert "blue remembers 1 source, 2 files" in shown and "plan to bring it back" in shown
+        await press(pilot, "a")
+        await until(pilot, lambda: "2 files, 73.2 KiB missing" in text_of(pilot), "the plan")
+        assert not (tmp_path / "s.db").exists(), "nothing is made before the first change"
+        await press(pilot, "enter")
+        await until(pilot, lambda: isinstance(app.screen, Question), "the question")
+        shown = text_of(pilot)
+        assert "These were never on this machine" in shown and "2 files" in shown
+        assert not (tmp_path / "photos").exists()
+        await press(pilot, "escape")
+        assert not (tmp_path / "photos").exists()
+        await press(pilot, "enter")
+        await until(pilot, lambda: isinstance(app.screen, Question), "the question again")
+        await pilot.click("#answer-place")
+        await jobs_done(pilot)
+        assert app.queue.jobs[-1].state is JobState.DONE and "--in-place" in app.queue.jobs[-1].command
+        assert tree(tmp_path / "photos") == tree(tmp_path / "as it was")
+        assert "All 2 files known as of " in text_of(pilot)
+
+
+async def test_elsewhere_is_an_answer_too(open_app: OpenApp, blue: Path, tmp_path: Path):
+    app = open_app(tmp_path / "s.db", watch=True)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await offered(pilot, app)
+        await press(pilot, "4", "a")
+        await until(pilot, lambda: "missing" in text_of(pilot), "the plan")
+        await press(pilot, "enter")
+        await until(pilot, lambda: isinstance(app.screen, Question), "the question")
+        await pilot.click("#answer-other")
+        await until(pilot, lambda: isinstance(app.screen, PickDirectory), "the picker")
+        await settle(pilot)
+        await pilot.press("slash")
+        app.screen.query_one(Input).value = str(tmp_path / "out")
+        await press(pilot, "enter")
+        await jobs_done(pilot)
+        assert tree(tmp_path / "out/photos") == tree(tmp_path / "as it was")
+
+
+async def test_what_is_not_wanted_is_not_offered_again(open_app: OpenApp, blue: Path, tmp_path: Path):
+    app = open_app(tmp_path / "s.db", watch=True)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await offered(pilot, app)
+        await press(pilot, "4", "N")
+        await jobs_done(pilot)
+        await until(pilot, lambda: not app.drives.offers, "it is offered no more")
+        await settle(pilot)
+        assert "blue remembers 1 source" not in text_of(pilot)
+    with open_session(tmp_path / "s.db") as session:
+        assert not list_sources(session)
+
+
+async def test_beside_sources_of_ones_own_it_is_a_line_and_enters_nothing(
+    open_app: OpenApp, blue: Path, tmp_path: Path
+):
+    write_tree(tmp_path / "mine", {"x": 10})
+    with open_session(tmp_path / "s.db") as session:
+        add(session, tmp_path / "mine")
+    app = open_app(tmp_path / "s.db", watch=True)
+    async with app.run_test(size=(140, 30)) as pilot:
+        await offered(pilot, app)
+        await press(pilot, "4")
+        assert "a: bring it back   N: not wanted" in text_of(pilot)
+        await press(pilot, "a")
+        await until(pilot, lambda: "2 files, 73.2 KiB missing" in text_of(pilot), "the plan")
+        assert app.facts is not None and [row.source.alias for row in app.facts.sources] == ["mine"]
