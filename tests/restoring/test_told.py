@@ -96,7 +96,7 @@ def test_the_identity_says_what_its_context_tells_and_where_that_lies(lost: Path
     assert identity is not None
     assert {(told.alias, told.files) for told in identity.remembers} == {("photos", 3), ("docs", 1)}
     assert sum(told.bytes for told in identity.remembers) == len(b"second") + 3000 + 70_000 + 10
-    assert [label for _, label in identity.holders] == ["blue", "red", "white"]
+    assert [holder.label for holder in identity.holders] == ["blue", "red", "white"]
     story = story_at(os.fsencode(lost / "red"))
     assert story is not None and (story.label, story.count.files) == ("red", 4)
 
@@ -115,7 +115,7 @@ def test_a_drive_of_the_version_before_tells_by_its_newest_readable_context(lost
     file.write_bytes(b"".join(lines))
     story = story_at(os.fsencode(lost / "red"))
     assert story is not None and (story.count.files, len(story.sections)) == (4, 2)
-    assert [label for _, label in story.holders] == ["blue", "red", "white"]
+    assert [holder.label for holder in story.holders] == ["blue", "red", "white"]
     shutil.copy(lost / "red/.medback-context.xml", lost / "red/.medback-context-1.xml")
     (lost / "red/.medback-context.xml").write_bytes(b"<root v='1'><rc")
     assert (
@@ -231,8 +231,10 @@ def test_what_was_there_before_the_restore_does_not_give_way(fresh: Session, los
 
 
 def test_the_end_says_of_when_it_knows_and_which_drive_was_not_heard(fresh: Session, lost: Path):
+    white = identity_at(os.fsencode(lost / "white"))
+    assert white is not None and white.now is not None
     summary = to(fresh, lost / "blue", lost / "out").summary
-    assert [target.label for target in summary.unheard] == ["white"]
+    assert [(target.label, target.seen_at) for target in summary.unheard] == [("white", white.now.at)]
     story = story_at(os.fsencode(lost / "blue"))
     assert story is not None and summary.as_of == story.at
     summary = to(fresh, lost / "red", lost / "out").summary
@@ -383,3 +385,20 @@ def test_an_older_version_never_replaces_what_a_restore_put_there(fresh: Session
     to(fresh, lost / "red", lost / "out")
     ran = to(fresh, lost / "white", lost / "out", deleted=True, path=b"a")
     assert (lost / "out/photos/a").read_bytes() == b"second" and not ran.summary.restored
+
+
+def test_what_was_scanned_here_gives_way_to_nothing(tmp_path: Path, clock: Callable[[int], None]):
+    write_tree(tmp_path / "photos", {"a": b"first"})
+    with new_session(tmp_path) as session:
+        add(session, tmp_path / "photos")
+        back(session, tmp_path / "blue")
+        old = (tmp_path / "blue/.medback-context.xml").read_bytes()
+        write_tree(tmp_path / "photos", {"a": b"second"}, mtime_ns=1_750_000_000_000_000_000)
+        rescan(session, accept_changes=True)
+        back(session, tmp_path / "blue")
+        os.unlink(tmp_path / "photos/a")
+        run(restore(session, str(tmp_path / "blue")))
+        (tmp_path / "old.xml").write_bytes(old)
+        run(add_restore_context(session, os.fsencode(tmp_path / "old.xml")))
+        run(restore(session, str(tmp_path / "blue")))
+        assert (tmp_path / "photos/a").read_bytes() == b"second"

@@ -12,10 +12,10 @@ from medback_core.contexts.write import Tally, context_of
 from medback_core.drives.open import Drive, write_identity
 from medback_core.drives.story import CONTEXTS_KEPT, told_in
 from medback_core.errors import Refused
-from medback_core.model import CONTEXT_NAME, Count, Source, TargetState
+from medback_core.model import CONTEXT_NAME, Count, Source, Target, TargetState
 from medback_core.session import Session, list_sources, list_targets
-from medback_core.session.states import SOURCE, known_state
-from medback_core.sidecar import Remembered
+from medback_core.session.states import SOURCE, TARGET, known_state
+from medback_core.sidecar import Holder, Remembered
 
 _CHUNK = 1 << 20
 
@@ -43,26 +43,31 @@ def write_contexts(session: Session, drive: Drive) -> None:
 def _remember(session: Session, drive: Drive, tally: Tally, foreign: list[bytes]) -> None:
     """Say in the drive's identity what its context tells of. Raises Refused."""
     was = {told.source: told for told in drive.identity.remembers}
-    labels = {target.id: target.label for target in list_targets(session) if target.state is not TargetState.LOST}
+    targets = {target.id: target for target in list_targets(session) if target.state is not TargetState.LOST}
     remembers = [
         _told_of(session, source, tally.by_source[source.id])
         for source in list_sources(session)
         if tally.by_source[source.id].files
     ]
-    holders = {target: labels[target] for target in tally.holders if target in labels}
+    holders = {id: _holder(session, drive, targets[id]) for id in tally.holders if id in targets}
     if foreign:
         others, on = told_in(io.BytesIO(b'<root v="1">%b</root>' % b"".join(foreign)))
         remembers += [was.get(told.source, told) for told in others]
-        holders = dict(on) | holders
+        holders = {holder.id: holder for holder in on} | holders
     # The date alone is no reason to write: an idle run leaves the drive as it was.
     remembers = [_same_but_for_date(was.get(told.source), told) for told in remembers]
     said = (
         tuple(sorted(remembers, key=lambda told: told.source)),
-        tuple(sorted(holders.items(), key=lambda holder: (holder[1], holder[0]))),
+        tuple(sorted(holders.values(), key=lambda holder: (holder.label, holder.id))),
     )
     if said != (drive.identity.remembers, drive.identity.holders):
         drive.identity = replace(drive.identity, remembers=said[0], holders=said[1])
         write_identity(session, drive)
+
+
+def _holder(session: Session, drive: Drive, target: Target) -> Holder:
+    state = drive.identity.now if target.id == drive.identity.id else known_state(session, TARGET, target.id)
+    return Holder(target.id, target.label, None if state is None else state.at)
 
 
 def _told_of(session: Session, source: Source, count: Count) -> Remembered:

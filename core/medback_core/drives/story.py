@@ -17,7 +17,7 @@ from medback_core.drives.drive import read_identity
 from medback_core.errors import Refused
 from medback_core.model import CONTEXT_NAME, Count, Remembers, TargetState
 from medback_core.session import Session, list_targets
-from medback_core.sidecar import Remembered
+from medback_core.sidecar import Holder, Remembered
 
 CONTEXTS_KEPT = (CONTEXT_NAME, b".medback-context-1.xml", b".medback-context-2.xml")  # the newest first
 
@@ -31,7 +31,7 @@ class Story:
     id: str
     label: str
     sections: tuple[Remembered, ...]
-    holders: tuple[tuple[str, str], ...]  # (id, label) of the drives what it remembers lies on
+    holders: tuple[Holder, ...]  # the drives what it remembers lies on
     stamp: str
 
     @property
@@ -47,7 +47,7 @@ class Story:
     @property
     def told(self) -> Remembers:
         """The same as an operation tells it."""
-        on = tuple(label or id for id, label in self.holders)
+        on = tuple(holder.label or holder.id for holder in self.holders)
         return Remembers(self.label, self.path, len(self.sections), self.count.files, self.at, on)
 
     def only(self, sections: Iterable[Remembered]) -> Story:
@@ -107,9 +107,9 @@ def readable_context(root: disk.Root) -> bytes | None:
     return None
 
 
-def told_in(stream: BinaryIO, *, at: int | None = None) -> tuple[tuple[Remembered, ...], tuple[tuple[str, str], ...]]:
+def told_in(stream: BinaryIO, *, at: int | None = None) -> tuple[tuple[Remembered, ...], tuple[Holder, ...]]:
     """What a context tells of, and the targets it lies on; dated `at`. Raises Refused."""
-    labels: dict[str, str] = {}
+    lines: dict[str, TargetLine] = {}
     heads: list[SourceStart] = []
     counts: list[list[int]] = []
     holders: set[str] = set()
@@ -123,15 +123,16 @@ def told_in(stream: BinaryIO, *, at: int | None = None) -> tuple[tuple[Remembere
             heads.append(item)
             counts.append([0, 0])
         elif isinstance(item, TargetLine) and item.state is not TargetState.LOST:
-            labels[item.id] = item.label
+            lines[item.id] = item
     told = [
         _dated(Remembered(head.id, head.alias, files, size, at=at), head)
         for head, (files, size) in zip(heads, counts, strict=True)
         if head.id and files
     ]
     told.sort(key=lambda one: one.source)
-    on = sorted((labels[target], target) for target in holders if target in labels)
-    return tuple(told), tuple((target, label) for label, target in on)
+    on = [lines[target] for target in holders if target in lines]
+    on.sort(key=lambda line: (line.label, line.id))
+    return tuple(told), tuple(Holder(line.id, line.label, line.now.at if line.now else None) for line in on)
 
 
 def _dated(told: Remembered, head: SourceStart) -> Remembered:

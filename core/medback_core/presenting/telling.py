@@ -33,9 +33,12 @@ def nothing_missing(as_of: int | None, unheard: Sequence[Target] = ()) -> str:
 
 
 def not_plugged_in(unheard: Sequence[Target]) -> list[str]:
-    """A sentence for each drive that may know something newer."""
-    return [f"{name(target.name)} was not plugged in; {_written(target)}plug it in to be sure." for target in unheard]
-
-
-def _written(target: Target) -> str:
-    return f"it was last written to on {day(target.seen_at)}, " if target.seen_at else ""
+    """The sentence on the drives that may know something newer; none where there are none."""
+    if not unheard:
+        return []
+    if len(unheard) == 1:
+        written = unheard[0].seen_at
+        when = f"it was last written to on {day(written)}, " if written else ""
+        return [f"{name(unheard[0].name)} was not plugged in; {when}plug it in to be sure."]
+    called = [name(t.name) + (f" (last written to on {day(t.seen_at)})" if t.seen_at else "") for t in unheard]
+    return [f"{', '.join(called[:-1])} and {called[-1]} were not plugged in; plug them in to be sure."]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medback_core import disk, names
 from medback_core.contexts import kept as context_kept
@@ -15,7 +15,15 @@ from medback_core.drives.story import Story, readable_context, stories
 from medback_core.errors import NeedsAnswer
 from medback_core.model import Event, Source, Summary, Target, TargetState
 from medback_core.restoring.destinations import Destination
-from medback_core.session import Session, has_expected, list_sources, list_targets, source_by_id
+from medback_core.session import (
+    Session,
+    has_expected,
+    list_sources,
+    list_targets,
+    save_target,
+    source_by_id,
+    target_by_id,
+)
 from medback_core.session.expected import expected_count
 from medback_core.session.heard import heard_drives, is_heard, is_refused, note_heard
 from medback_core.session.states import SOURCE, known_state
@@ -137,6 +145,10 @@ def take_up(
     told = {section.source: section.at for section in news.sections}
     yield from take_up_told(session, os.path.join(news.path, name), told, keep=keep, check=check)
     note_heard(session, drive_key(news), news.stamp, taken=True)
+    for holder in news.holders:
+        known = target_by_id(session, holder.id)
+        if known is not None and (holder.at or 0) > (known.seen_at or 0):
+            save_target(session, replace(known, seen_at=holder.at))
     yield news.told
 
 

@@ -18,6 +18,7 @@ from .records import (
 )
 from .source_metadata import Sibling, SourceMetadata, TargetFact, parse_source_metadata, render_source_metadata
 from .target_identity import (
+    Holder,
     Remembered,
     TargetIdentity,
     family_target_id,
@@ -36,6 +37,7 @@ __all__ = [
     "Bd",
     "Extra",
     "FileRecord",
+    "Holder",
     "LinkRecord",
     "Place",
     "Remembered",

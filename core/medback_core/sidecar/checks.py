@@ -37,7 +37,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "also": ("id",),
     "folder": ("name", "name64", "source"),
     "remembers": ("alias", "at", "bytes", "files", "n", "source", "stamp"),
-    "holder": ("id", "label"),
+    "holder": ("at", "id", "label"),
 }  # fmt: skip
 CHILDREN = ("bd", "twin", "tag")  # the order of a record's children; others follow in the document's order
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .. import names
 from ..model import State, TargetState
@@ -37,6 +38,14 @@ class Remembered:
     extra: Extra = NOTHING
 
 
+class Holder(NamedTuple):
+    """A target that holds some of what a drive remembers; `at` is when it was last written to, as far as is known."""
+
+    id: str
+    label: str
+    at: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class TargetIdentity:
     """What a drive says of itself. `id` is "" where it could not be read; `damage` names what was dropped."""
@@ -51,7 +60,7 @@ class TargetIdentity:
     also: tuple[str, ...] = ()  # further ids the family gave it
     folders: tuple[tuple[bytes, str], ...] = ()  # (folder at the drive's root, source id)
     remembers: tuple[Remembered, ...] = ()  # the sections of its context
-    holders: tuple[tuple[str, str], ...] = ()  # (id, label) of the targets that hold what it remembers
+    holders: tuple[Holder, ...] = ()  # the targets that hold what it remembers
     target_extra: Extra = NOTHING  # of the <target> element
     extra: Extra = NOTHING
     now: State | None = None  # of what the drive holds; None: only the versions before wrote there
@@ -97,7 +106,8 @@ def parse_target_identity(data: bytes) -> TargetIdentity:
     holders = []
     for element in elements.all("holder"):
         if valid_id(element.get("id", "")):
-            holders.append((element.get("id", ""), element.get("label", "")))
+            date = values.parse_date(element.get("at"))
+            holders.append(Holder(element.get("id", ""), element.get("label", ""), date))
         else:
             elements.unreadable("holder")
     return TargetIdentity(
@@ -143,7 +153,9 @@ def render_target_identity(identity: TargetIdentity) -> bytes:
         dated = (*optional("n", told.n or None), *optional("at", date), *optional("stamp", told.stamp or None))
         attributes = [("source", told.source), ("alias", told.alias), *counts, *dated]
         lines.append(element_line("remembers", attributes, told.extra))
-    lines += [element_line("holder", (("id", id), ("label", label))) for id, label in identity.holders]
+    for holder in identity.holders:
+        date = None if holder.at is None else values.format_date(holder.at)
+        lines.append(element_line("holder", (("id", holder.id), ("label", holder.label), *optional("at", date))))
     return document(_ROOT, lines, identity.extra)
 
 
