@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,11 @@ from medback_core.coverage.totals import coverage
 from medback_core.drives.drive import identity_at
 from medback_core.drives.story import Story, story_at
 from medback_core.errors import NeedsAnswer, Refused
-from medback_core.model import Conflict, DamageFound, DeletedSince, Remembers, Warned
+from medback_core.model import Conflict, DamageFound, DeletedSince, Remembers, SourceRefused, Warned
 from medback_core.restoring.plan import restore_plan
 from medback_core.restoring.restore import restore, restore_status
-from medback_core.restoring.told import Told, listen, refuse
-from medback_core.session import Session, has_expected, list_sources, list_targets, open_session
+from medback_core.restoring.told import Told, listen, news_of, refuse
+from medback_core.session import Session, has_expected, list_sources, list_targets, open_session, save_source
 from medback_core.upkeep.verify_target import verify
 from support.worlds import Ran, add, back, new_session, rescan, run, tree, write_tree
 
@@ -402,3 +403,45 @@ def test_what_was_scanned_here_gives_way_to_nothing(tmp_path: Path, clock: Calla
         run(add_restore_context(session, os.fsencode(tmp_path / "old.xml")))
         run(restore(session, str(tmp_path / "blue")))
         assert (tmp_path / "photos/a").read_bytes() == b"second"
+
+
+def test_an_import_by_hand_answers_for_what_a_drive_told_before(fresh: Session, lost: Path):
+    to(fresh, lost / "red", lost / "out")
+    with pytest.raises(NeedsAnswer):
+        run(restore(fresh, str(lost / "red")))
+    run(add_restore_context(fresh, os.fsencode(lost / "red/.medback-context.xml")))
+    run(restore(fresh, str(lost / "red")))
+    run(restore(fresh, str(lost / "blue")))
+    assert tree(lost / "home") == newest(lost)
+
+
+def test_a_scan_answers_too(fresh: Session, lost: Path):
+    to(fresh, lost / "red", lost / "out")
+    for source in list_sources(fresh):
+        assert not source.in_place
+        save_source(fresh, replace(source, scanned_at=model.now()))
+    assert all(source.in_place for source in list_sources(fresh))
+
+
+def test_into_another_source_nothing_goes(fresh: Session, lost: Path):
+    write_tree(lost / "home", {"mine": 5})
+    add(fresh, lost / "home")
+    refused = run(restore(fresh, str(lost / "red"), source="photos", in_place=True)).of(SourceRefused)
+    assert [one.kind for one in refused] == ["overlap"] and "--to" in refused[0].message
+    assert os.listdir(lost / "home") != [] and not (lost / "home/photos").exists()
+
+
+def test_what_was_scanned_here_outranks_a_drive_another_machine_wrote(tmp_path: Path):
+    write_tree(tmp_path / "photos", {"a": 100})
+    with new_session(tmp_path) as session:
+        add(session, tmp_path / "photos")
+        back(session, tmp_path / "blue")
+    shutil.copy(tmp_path / "session.db", tmp_path / "other.db")
+    with open_session(tmp_path / "other.db") as other:
+        write_tree(tmp_path / "photos", {"b": 100})
+        rescan(other)
+        back(other, tmp_path / "blue")
+    story = story_at(os.fsencode(tmp_path / "blue"))
+    assert story is not None and story.count.files == 2
+    with new_session(tmp_path) as session:
+        assert news_of(session, story).sections == ()

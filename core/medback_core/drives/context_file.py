@@ -54,8 +54,6 @@ def _remember(session: Session, drive: Drive, tally: Tally, foreign: list[bytes]
         others, on = told_in(io.BytesIO(b'<root v="1">%b</root>' % b"".join(foreign)))
         remembers += [was.get(told.source, told) for told in others]
         holders = {holder.id: holder for holder in on} | holders
-    # The date alone is no reason to write: an idle run leaves the drive as it was.
-    remembers = [_same_but_for_date(was.get(told.source), told) for told in remembers]
     said = (
         tuple(sorted(remembers, key=lambda told: told.source)),
         tuple(sorted(holders.values(), key=lambda holder: (holder.label, holder.id))),
@@ -75,10 +73,6 @@ def _told_of(session: Session, source: Source, count: Count) -> Remembered:
     at = source.scanned_at if source.scanned_at is not None else source.told_at
     told = Remembered(source.id, source.alias, count.files, count.bytes, at=at)
     return told if state is None else replace(told, n=state.n, at=state.at, stamp=state.stamp)
-
-
-def _same_but_for_date(was: Remembered | None, now: Remembered) -> Remembered:
-    return was if was is not None and replace(was, at=now.at, extra=now.extra) == now else now
 
 
 def _keep_older(root: disk.Root) -> None:
