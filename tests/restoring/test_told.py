@@ -19,7 +19,7 @@ from medback_core.drives.story import Story, story_at
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import Conflict, DamageFound, DeletedSince, Remembers, SourceRefused, Warned
 from medback_core.restoring.plan import restore_plan
-from medback_core.restoring.restore import restore, restore_status
+from medback_core.restoring.restore import finish_restore, restore, restore_status
 from medback_core.restoring.told import Told, listen, news_of, refuse
 from medback_core.session import Session, has_expected, list_sources, list_targets, open_session, save_source
 from medback_core.upkeep.verify_target import verify
@@ -445,3 +445,13 @@ def test_what_was_scanned_here_outranks_a_drive_another_machine_wrote(tmp_path: 
     assert story is not None and story.count.files == 2
     with new_session(tmp_path) as session:
         assert news_of(session, story).sections == ()
+
+
+def test_a_restore_that_was_ended_can_be_asked_for_again(fresh: Session, lost: Path):
+    to(fresh, lost / "red", lost / "out")
+    finish_restore(fresh)
+    assert not list_sources(fresh) and not has_expected(fresh)
+    told = to(fresh, lost / "white", lost / "again").of(Remembers)
+    assert [one.drive for one in told] == ["white", "red"]  # Red's place is known, and it is there: it is heard as well
+    to(fresh, lost / "red", lost / "again")
+    assert tree(lost / "again") == newest(lost)

@@ -11,8 +11,10 @@ from medback_core.model import Count, Event, Progress, RestoreStatus, Unrestored
 from medback_core.restoring.destinations import State, destinations, look, open_root, scope
 from medback_core.restoring.plan import next_target, refuse_unknown, unreachable
 from medback_core.restoring.told import known_as_of, unheard
-from medback_core.session import Session
+from medback_core.session import Session, list_sources, remove_source
 from medback_core.session.expected import wanted_files
+from medback_core.session.scanning import has_files
+from medback_core.session.states import SOURCE, forget_state
 
 
 def restore_status(
@@ -74,6 +76,11 @@ def restore_status(
 
 
 def finish_restore(session: Session) -> None:
-    """The person's word that the restore is over (`--done`): nothing imported is expected any more."""
+    """The person's word that the restore is over (`--done`): nothing imported is expected any more. A source that only
+    drives told of, and of which nothing was put in its place, is forgotten: asked for again, it is told of anew."""
     with disk.lock_session(os.fsencode(session.path)):
         finish_expected(session)
+        for source in list_sources(session):
+            if source.told_at is not None and source.scanned_at is None and not has_files(session, source.key):
+                remove_source(session, source.key)
+                forget_state(session, SOURCE, source.id)
