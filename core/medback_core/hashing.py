@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from hashlib import md5
-from queue import SimpleQueue
 from stat import S_ISREG
-from typing import NamedTuple
+from time import monotonic
+from typing import NamedTuple, TypeVar
 
 from medback_core.disk.portable import open_for_reading
-from medback_core.disk.worker_process import DESCRIPTORS_MAX
-from medback_core.disk.workers import Worker, WorkerGone, give_back, has_idle, take_worker
+from medback_core.disk.worker_pool import AT_ONCE, TICK, WorkerPool
 from medback_core.model import Identity
 
 CHUNK = 1 << 20
 _LARGE = 1 << 20  # a file of its own batch
-_BATCH_FILES = 250
 _BATCH_BYTES = 4 << 20
-_HERE = 400  # small files hashed in the caller's thread: for fewer, no thread and no process is worth starting
+_BATCH_DIRECTORIES = 100  # their descriptors are under way together: the kernel bounds what a user may have so
+Result = TypeVar("Result")
 
 
 class ChangedWhileRead(OSError):
@@ -29,10 +26,6 @@ class ChangedWhileRead(OSError):
 
     def __init__(self, name: bytes) -> None:
         super().__init__(errno.ESTALE, "changed while it was being read", name)
-
-
-class Stopped(Exception):
-    """The caller's `stop` said so."""
 
 
 class Hashed(NamedTuple):
@@ -52,47 +45,35 @@ class Entry(NamedTuple):
     seen: os.stat_result | None = None
 
 
-def hash_fd(
-    fd: int,
-    *,
-    chunk: int = CHUNK,
-    on_bytes: Callable[[int], None] | None = None,
-    stop: Callable[[], bool] | None = None,
-) -> Identity:
-    """Hash all of a seekable file from its start. `on_bytes(n)` is told of every n more bytes, `stop()` is asked after
-    each chunk and ends it with Stopped. Raises OSError."""
+def hash_fd(fd: int, *, on_bytes: Callable[[int], None] | None = None) -> Identity:
+    """Hash all of a seekable file from its start. `on_bytes(n)` is told of every n more bytes. Raises OSError."""
+    return _to_the_end(hash_fd_steps(fd), on_bytes)
+
+
+def hash_fd_steps(fd: int) -> Generator[int, None, Identity]:
+    """hash_fd, yielding after each MiB how many more bytes were read."""
     os.lseek(fd, 0, os.SEEK_SET)
     digest = md5(usedforsecurity=False)
     total = 0
-    buffer = bytearray(chunk)
+    buffer = bytearray(CHUNK)
     view = memoryview(buffer)
     with open(fd, "rb", buffering=0, closefd=False) as file:
         while got := file.readinto(buffer):
             digest.update(view[:got])
             total += got
-            if on_bytes is not None:
-                on_bytes(got)
-            if stop is not None and stop():
-                raise Stopped
+            yield got
     return Identity(total, digest.digest())
 
 
-def hash_file(
-    place: bytes | tuple[int | None, bytes],
-    *,
-    on_bytes: Callable[[int], None] | None = None,
-    stop: Callable[[], bool] | None = None,
-) -> Hashed:
+def hash_file(place: bytes | tuple[int | None, bytes], *, on_bytes: Callable[[int], None] | None = None) -> Hashed:
     """Hash a regular file given by a path or by `(directory, name)`; a link at its end is not followed, a FIFO not
-    waited for. Raises ChangedWhileRead, Stopped, OSError (ELOOP for a link, EINVAL for what is no regular file)."""
-    if isinstance(place, tuple):
-        return _hash_at(place[0], place[1], on_bytes, stop)
-    return _hash_at(None, place, on_bytes, stop)
+    waited for. Raises ChangedWhileRead, OSError (ELOOP for a link, EINVAL for what is no regular file)."""
+    directory, name = place if isinstance(place, tuple) else (None, place)
+    return _to_the_end(hash_file_steps(directory, name), on_bytes)
 
 
-def _hash_at(
-    directory: int | None, name: bytes, on_bytes: Callable[[int], None] | None, stop: Callable[[], bool] | None
-) -> Hashed:
+def hash_file_steps(directory: int | None, name: bytes) -> Generator[int, None, Hashed]:
+    """hash_file, yielding after each MiB how many more bytes were read."""
     fd = open_for_reading(directory, name)
     try:
         before = os.fstat(fd)
@@ -102,10 +83,9 @@ def _hash_at(
         data = os.read(fd, size + 1) if size < _LARGE else None
         if data is not None and len(data) == size:
             identity = Identity(size, md5(data, usedforsecurity=False).digest())
-            if on_bytes is not None:
-                on_bytes(size)
+            yield size
         else:  # large; or it grew, or the file system answers in pieces
-            identity = hash_fd(fd, on_bytes=on_bytes, stop=stop)
+            identity = yield from hash_fd_steps(fd)
         after = os.fstat(fd)
     finally:
         os.close(fd)
@@ -119,24 +99,14 @@ def _hash_at(
     return Hashed(identity, before)
 
 
-class _Batch:
-    """Files for one worker: one large one, or small ones."""
-
-    __slots__ = ("bytes", "done", "entries", "results")
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.bytes = 0
-        self.results: list[Hashed | OSError] = []
-        self.done = threading.Event()
-
-    def add(self, entry: Entry) -> None:
-        self.entries.append(entry)
-        self.bytes += entry.size
-
-    @property
-    def is_full(self) -> bool:
-        return len(self.entries) >= _BATCH_FILES or self.bytes >= _BATCH_BYTES
+def _to_the_end(steps: Generator[int, None, Result], on_bytes: Callable[[int], None] | None) -> Result:
+    while True:
+        try:
+            got = next(steps)
+        except StopIteration as end:
+            return end.value
+        if on_bytes is not None:
+            on_bytes(got)
 
 
 def hash_many(
@@ -144,164 +114,127 @@ def hash_many(
     workers: int = 2,
     *,
     on_bytes: Callable[[int], None] | None = None,
-    tick: float | None = None,
 ) -> Generator[Hashed | OSError | None, None, None]:
     """Hash files, results in the order of the entries: a Hashed, or the OSError for that one file.
 
-    Large files are hashed in a few threads, each alone; small ones go in batches to worker processes, since for them
-    the interpreter's lock would keep all threads to one processor. The first few hundred small files are hashed in the
-    caller's thread. Reads `entries` a few batches ahead; each entry's directory handle must stay open until its result
-    has come. A None among the entries asks for a turn: the oldest batch under way is waited for and handed out, then
-    comes a None. With `tick` (seconds) the iterator also yields None whenever that long nothing came, so that the
-    caller can report and be cancelled in the middle of a large file. `on_bytes(n)` is called in the caller's thread.
-    Closing it stops the threads between two chunks.
+    Files go to worker processes, small ones by the batch, large ones each alone; the first few hundred small files, and
+    all of whose status nothing is known, are hashed in this process. Reads `entries` a few batches ahead; each entry's
+    directory handle must stay open until its result has come. A None among the entries asks for a turn: the oldest
+    batch under way is waited for and handed out, then comes a None. A None also comes whenever nothing else came for
+    TICK seconds, so that the caller can report and be cancelled in the middle of a large file. `on_bytes(n)` is told of
+    every n more bytes. Closing it ends at once whatever is under way.
     """
-    workshop = _Workshop(workers, on_bytes, tick)
-    here = _BATCH_FILES if has_idle() else _HERE
-    batch = _Batch()
+    reading = _Reading(workers, on_bytes)
     try:
+        yield from reading.all_of(entries)
+    finally:
+        reading.close()
+
+
+class _Reading:
+    """The batches of one hash_many."""
+
+    def __init__(self, workers: int, on_bytes: Callable[[int], None] | None) -> None:
+        self._pool: WorkerPool[list[Entry]] = WorkerPool(workers)
+        self._ahead_max = 2 * workers
+        self._on_bytes = on_bytes
+        self._done = self._told = 0  # bytes
+        self._batch: list[Entry] = []
+        self._batch_bytes = self._batch_directories = 0
+        self._directory: int | None = None  # of the last entry
+
+    def all_of(self, entries: Iterable[Entry | None]) -> Iterator[Hashed | OSError | None]:
         for entry in entries:
             if entry is None:
-                if batch.entries:
-                    workshop.put(batch)
-                    batch = _Batch()
-                if workshop.ahead:
-                    yield from workshop.oldest()
+                yield from self._begin()
+                if self._pool:
+                    yield from self._oldest()
                 yield None
-            elif entry.size >= _LARGE:
-                if batch.entries:
-                    workshop.put(batch)
-                    batch = _Batch()
-                alone = _Batch()
-                alone.add(entry)
-                workshop.put(alone)
-            elif here and not batch.entries and not workshop.ahead:
-                here -= 1
-                yield _hash_entry(entry, on_bytes)
-            else:
-                batch.add(entry)
-                if batch.is_full:
-                    workshop.put(batch)
-                    batch = _Batch()
-            while len(workshop.ahead) >= 2 * workers:
-                yield from workshop.oldest()
-        if batch.entries:
-            workshop.put(batch)
-        while workshop.ahead:
-            yield from workshop.oldest()
-    finally:
-        workshop.close()
+                continue
+            is_large = entry.size >= _LARGE
+            if is_large or (entry.directory != self._directory and self._batch_directories == _BATCH_DIRECTORIES):
+                yield from self._begin()
+            if not self._batch or entry.directory != self._directory:
+                self._directory = entry.directory
+                self._batch_directories += 1
+            self._batch.append(entry)
+            self._batch_bytes += entry.size
+            if is_large or len(self._batch) >= AT_ONCE or self._batch_bytes >= _BATCH_BYTES:
+                yield from self._begin()
+        yield from self._begin()
+        while self._pool:
+            yield from self._oldest()
 
-
-class _Workshop:
-    """The threads of one hash_many and the batches they have, oldest first."""
-
-    def __init__(self, workers: int, on_bytes: Callable[[int], None] | None, tick: float | None) -> None:
-        self.ahead: deque[_Batch] = deque()
-        self._work: SimpleQueue[_Batch | None] = SimpleQueue()
-        self._stopping = threading.Event()
-        self._counts = [0] * workers
-        self._told = 0
-        self._threads: list[threading.Thread] = []
-        self._workers = workers
-        self._on_bytes = on_bytes
-        self._tick = tick
-
-    def put(self, batch: _Batch) -> None:
-        if len(self._threads) < self._workers:  # one more thread for each of the first batches
-            arguments = (self._work, self._stopping, self._counts, len(self._threads))
-            self._threads.append(threading.Thread(target=_work_off, args=arguments, daemon=True))
-            self._threads[-1].start()
-        self.ahead.append(batch)
-        self._work.put(batch)
-
-    def oldest(self) -> Generator[Hashed | OSError | None, None, None]:
-        """Wait for the oldest batch and hand out its results."""
-        batch = self.ahead[0]
-        while not batch.done.wait(self._tick):
-            self._tell()
+    def _begin(self) -> Iterator[Hashed | OSError | None]:
+        """The batch is whole."""
+        batch, self._batch = self._batch, []
+        size, self._batch_bytes, self._batch_directories = self._batch_bytes, 0, 0
+        if not batch:
+            return
+        while len(self._pool) >= self._ahead_max:
+            yield from self._oldest()
+        undone = [b""] * len(batch)
+        begun = self._pool.begin(
+            "hash", *_request(batch), batch, size=size, here=lambda: iter(undone), undo=lambda: undone
+        )
+        for _ in begun:
             yield None
-        self._tell()
-        self.ahead.popleft()
-        yield from batch.results
 
-    def _tell(self) -> None:
-        total = sum(self._counts)
+    def _oldest(self) -> Iterator[Hashed | OSError | None]:
+        """Wait for the oldest batch and hand out its results; what no worker has done is read here."""
+        for done in self._pool.finish_oldest():
+            self._tell(self._pool.bytes_read)
+            if done is None:
+                yield None
+                continue
+            batch, digests = done
+            for entry, digest in zip(batch, digests, strict=True):
+                if digest:
+                    assert entry.seen is not None
+                    self._done += entry.size
+                    self._tell()
+                    yield Hashed(Identity(entry.size, digest), entry.seen)
+                else:
+                    yield from self._read(entry)
+
+    def _read(self, entry: Entry) -> Iterator[Hashed | OSError | None]:
+        steps = hash_file_steps(entry.directory, entry.name)
+        turn = monotonic() + TICK
+        try:
+            while True:
+                self._done += next(steps)
+                self._tell()
+                if monotonic() > turn:
+                    yield None
+                    turn = monotonic() + TICK
+        except StopIteration as end:
+            yield end.value
+        except OSError as error:
+            yield error
+        finally:
+            steps.close()
+
+    def _tell(self, reading: int = 0) -> None:
+        """A file that is read once more is told of once."""
+        total = self._done + reading
         if self._on_bytes is not None and total > self._told:
             self._on_bytes(total - self._told)
-        self._told = total
+            self._told = total
 
     def close(self) -> None:
-        self._stopping.set()
-        for _ in self._threads:
-            self._work.put(None)
-        for thread in self._threads:
-            thread.join()
+        self._pool.close()
 
 
-def _hash_entry(
-    entry: Entry, on_bytes: Callable[[int], None] | None, stop: Callable[[], bool] | None = None
-) -> Hashed | OSError:
-    try:
-        return _hash_at(entry.directory, entry.name, on_bytes, stop)
-    except OSError as error:
-        return error
-
-
-def _work_off(work: SimpleQueue[_Batch | None], stopping: threading.Event, counts: list[int], index: int) -> None:
-    """One worker thread, which may have a worker process. `counts[index]` is written by this thread alone."""
-
-    def count(size: int) -> None:
-        counts[index] += size
-
-    worker: Worker | None = None
-    has_worker = True
-    try:
-        while (batch := work.get()) is not None:
-            if stopping.is_set():
-                return
-            if has_worker and worker is None and len(batch.entries) > 1:
-                worker = take_worker()
-                has_worker = worker is not None
-            digests: list[bytes] = []
-            if worker is not None and len(batch.entries) > 1:
-                try:
-                    digests = _ask(worker, batch.entries)
-                except WorkerGone:
-                    worker.close()
-                    worker, has_worker = None, False
-            append = batch.results.append
-            for number, entry in enumerate(batch.entries):
-                if digests and digests[number]:
-                    assert entry.seen is not None
-                    append(Hashed(Identity(entry.size, digests[number]), entry.seen))
-                    counts[index] += entry.size
-                else:
-                    append(_hash_entry(entry, count, stopping.is_set))
-            batch.done.set()
-    except Stopped:
-        return
-    finally:
-        if worker is not None:
-            give_back(worker)
-
-
-def _ask(worker: Worker, entries: list[Entry]) -> list[bytes]:
-    """The digests a worker has for a batch, b"" where it has none. Raises WorkerGone."""
-    parts: list[tuple[int, list[tuple[bytes, int, int, int, int]]]] = []
-    files: list[tuple[bytes, int, int, int, int]] = []
-    where: int | None = None
-    unasked = 0
+def _request(entries: list[Entry]) -> tuple[list[int], list[list[tuple]]]:
+    """What a worker is asked for a batch: directories, and the files in each. No directories, which no worker is asked
+    for, where it could not tell by its status that each file is the one that was looked at."""
+    directories: list[int] = []
+    parts: list[list[tuple]] = []
     for directory, name, size, seen in entries:
         if directory is None or seen is None or seen.st_size != size:
-            return []
-        if directory != where:
-            if len(parts) == DESCRIPTORS_MAX:
-                unasked = len(entries)
-                break
-            where, files = directory, []
-            parts.append((directory, files))
-        files.append((name, size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino))
-    worker.ask("hash", [files for _, files in parts], [directory for directory, _ in parts])
-    digests = [digest for part in worker.answer() for digest in part]
-    return digests + [b""] * (unasked - len(digests)) if unasked else digests
+            return [], [[*entries]]
+        if not directories or directory != directories[-1]:
+            directories.append(directory)
+            parts.append([])
+        parts[-1].append((name, size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino))
+    return directories, parts

@@ -11,6 +11,7 @@ from .model import Event
 
 TICK = 0.1  # seconds between two reports: also how long an operation may go without a chance to be cancelled
 
+Step = TypeVar("Step")
 Result = TypeVar("Result")
 
 
@@ -30,9 +31,10 @@ class Pace:
 
 
 def reporting(
-    steps: Generator[int, None, Result], pace: Pace, event: Callable[[int], Event]
+    steps: Generator[Step, None, Result], pace: Pace, event: Callable[[Step], Event]
 ) -> Generator[Event, None, Result]:
-    """Run to its end what yields how many bytes are done, reporting at the pace; gives what it returns."""
+    """Run to its end what yields how many bytes are done, or only gives turns, reporting at the pace; gives what it
+    returns."""
     with closing(steps):
         while True:
             try:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import TypeVar
 
 from medback_core import disk, model, names
 from medback_core.backing_up.batches import Going, Landing
@@ -62,6 +63,7 @@ _SMALL = disk.SMALL
 _BUNCH_BYTES = 8 << 20
 _FLUSH_EVERY = 600  # seconds between two writings of the sources' sidecars
 _PREVIEWED = 1000
+Result = TypeVar("Result")
 
 
 def back_up(
@@ -174,6 +176,7 @@ class _Run:
         self.roots: dict[int, disk.Root] = {}
         self.already_there = current_on(session, drive.target.key).files
         self.total = Count()
+        self._current: Candidate | None = None  # the latest that was taken up
         self._pace = Pace()
         self._flushed = time.monotonic()
 
@@ -208,6 +211,7 @@ class _Run:
         if self.total.files:
             yield Progress("copying", 0, 0, self.total.files, self.total.bytes)
         for bunch in _bunches(chosen(self.session), self.drive.filesystem.group_sync):
+            self._current = bunch[-1]
             if len(bunch) > 1:
                 yield from self._many(bunch)
             else:
@@ -215,11 +219,10 @@ class _Run:
             self.landing.read_ahead()
             if self.landing.is_full:
                 yield from self.landing.publish_ready()
-                for candidate in self.landing.collect():
-                    yield from self._one(candidate)
+                yield from self._collect()
                 self.landing.make_ready()
             if self._pace.is_due():
-                yield self._progress(0, bunch[-1])
+                yield self._progress(0, self._current)
             if time.monotonic() - self._flushed > _FLUSH_EVERY:
                 self._flushed = time.monotonic()
                 yield from flush_sources(self.session)
@@ -231,9 +234,16 @@ class _Run:
         yield from self._publish()
 
     def _publish(self) -> Iterator[Event]:
-        for candidate in self.landing.collect():
-            yield from self._one(candidate)
+        yield from self._collect()
         yield from self.landing.publish()
+
+    def _collect(self) -> Iterator[Event]:
+        """Wait for the copies that were begun; what needs care is copied alone."""
+        for candidate in (yield from self._giving_turns(self.landing.collect())):
+            yield from self._one(candidate)
+
+    def _giving_turns(self, steps: Generator[None, None, Result]) -> Generator[Event, None, Result]:
+        return (yield from reporting(steps, self._pace, lambda _: self._progress(0, self._current)))
 
     def _many(self, bunch: list[Candidate]) -> Iterator[Event]:
         """Stage small contents of one directory together; what that can't do goes alone."""
@@ -245,7 +255,7 @@ class _Run:
                 where = self.layout.place_directory(source, directory)
                 is_new = self.drive.root.stat(where) is None
                 going = [c for c in bunch if self._is_free(join(where, c.name), is_new)]
-                self.landing.begin(where, handle, going)
+                yield from self._giving_turns(self.landing.begin(where, handle, going))
                 begun = {c.identity for c in going}
                 alone = [c for c in bunch if c.identity not in begun]
         except OSError:
@@ -393,14 +403,17 @@ class _Run:
             root = self.roots[source] = disk.Root(self.sources[source])
         return root
 
-    def _progress(self, done_of_this: int, candidate: Candidate) -> Progress:
+    def _progress(self, done_of_this: int, candidate: Candidate | None) -> Progress:
+        current = b""
+        if candidate is not None:
+            current = os.path.join(self.sources[candidate.source], candidate.directory, candidate.name)
         return Progress(
             "copying",
             self.tally.copied + self.landing.staged_count,
             self.tally.copied_bytes + self.landing.staged_bytes + done_of_this,
             self.total.files,
             self.total.bytes,
-            os.path.join(self.sources[candidate.source], candidate.directory, candidate.name),
+            current,
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Generator, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -88,22 +87,27 @@ class Landing:
         self.promised.add(going.where)
         self._batch.going.append(going)
 
-    def begin(self, where: bytes, source: int, candidates: list[Candidate]) -> None:
-        """Begin to copy small contents from their open directory into one of the drive's. Raises DriveGone, OSError."""
+    def begin(self, where: bytes, source: int, candidates: list[Candidate]) -> Generator[None, None, None]:
+        """Begin to copy small contents from their open directory into one of the drive's. Each None is a turn for the
+        caller. Raises DriveGone, OSError."""
         files = [
             disk.SmallCopy(c.name, join(where, c.name), c.content, c.mtime_ns, c.mtime_ns, c.mode, c)
             for c in candidates
         ]
-        self.open().begin_copies(where, source, files)
+        yield from self.open().begin_copies(where, source, files)
         self.promised.update(file.rel for file in files)
 
-    def collect(self) -> list[Candidate]:
-        """Wait for what was begun; those that did not go just so, to be copied alone."""
+    def collect(self) -> Generator[None, None, list[Candidate]]:
+        """Wait for what was begun; returns those that must be copied alone. Each None is a turn for the caller."""
         failed: list[Candidate] = []
         batch = self._batch
         if batch is None:
             return failed
-        for file, staged, _ in batch.group.finish_copies():
+        for done in batch.group.finish_copies():
+            if done is None:
+                yield None
+                continue
+            file, staged, _ = done
             candidate = cast("Candidate", file.of)
             if staged is None:
                 self.promised.discard(file.rel)
@@ -173,8 +177,7 @@ class Landing:
     def read_ahead(self) -> None:
         """Begin to read back the batch that is ready, if it is durable by now."""
         if self.verify and self._ready is not None:
-            with suppress(OSError):  # publishing it says what is wrong
-                self._ready.group.begin_read_back(_small(self._ready.going))
+            self._ready.group.begin_read_back(_small(self._ready.going))
 
     def publish(self) -> Iterator[Event]:
         """Make all that is under way, and collected, durable, name and record it. Raises DriveGone."""
@@ -194,6 +197,9 @@ class Landing:
             try:
                 self.drive.check()
                 begin_change(self.drive)
+                for _ in group.flush_steps():
+                    if self._pace.is_due():
+                        yield Progress("making durable", 0, 0, len(going), current=self._on_drive(going[-1].where))
                 group.flush()
                 verified = yield from self._read_back(group, going)
                 verified = yield from self._make_way(group, verified)
@@ -228,10 +234,11 @@ class Landing:
         if not self.verify:
             return going
         read = {}
-        for staged, *result in group.read_back_small(_small(going)):
-            read[staged] = result
+        for result in group.read_back_small(_small(going)):
+            if result is not None:
+                read[result[0]] = result[1:]
             if self._pace.is_due():
-                yield Progress("reading back", len(read), 0, len(going), current=self._on_drive(staged.rel))
+                yield Progress("reading back", len(read), 0, len(going), current=self._on_drive(going[0].where))
         good = []
         for one in going:
             md5, proven = read.get(one.staged, (b"", False))

@@ -114,7 +114,7 @@ class _Discovery:
         begin_asked(self.session)
         if not self.dry_run:
             self._make_durable()
-        results = hash_many(self._entries(), on_bytes=self._count_bytes, tick=TICK)
+        results = hash_many(self._entries(), on_bytes=self._count_bytes)
         pace = Pace()
         here: bytes | None = None
         try:
@@ -159,10 +159,15 @@ class _Discovery:
 
     # --- which files are read ----------------------------------------------------------------------------------------
 
-    def _entries(self) -> Iterator[Entry]:
-        """Every file to be read; what is vouched for is counted at once. Runs ahead of the results."""
+    def _entries(self) -> Iterator[Entry | None]:
+        """Every file to be read; what is vouched for is counted at once. Runs ahead of the results. None when it is
+        time to report."""
         root = self.drive.root
+        due = time.monotonic() + TICK
         for step in walk_drive(self.drive, family=False, clean=self.drive.writable):
+            if time.monotonic() > due:
+                yield None
+                due = time.monotonic() + TICK
             if isinstance(step, Event):
                 self._events.append(step)
                 continue

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from medback_core.disk import filesystem, locks, names_on_drive, portable, primitives
-from medback_core.disk.errands import AT_ONCE
 from medback_core.disk.filesystem import FileSystem, Mount, birth_ns, describe, removable_mounts, same_uuid
 from medback_core.disk.group import BATCH_BYTES, BATCH_FILES, Group
 from medback_core.disk.locks import lock_drive, lock_session
@@ -30,6 +29,7 @@ from medback_core.disk.reading import FromDrive, content_on_drive, ended, holds,
 from medback_core.disk.root import Root
 from medback_core.disk.staged import ContentDiffers, SmallCopy, Staged
 from medback_core.disk.staging import SMALL
+from medback_core.disk.worker_pool import AT_ONCE
 
 __all__ = [
     "AT_ONCE",

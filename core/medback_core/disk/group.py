@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable, Iterator
-from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter
 
 from medback_core.disk import portable, primitives, worker_process
-from medback_core.disk.errands import AT_ONCE, Errands
 from medback_core.disk.reading import ended, hash_from_drive
 from medback_core.disk.staged import Staged
 from medback_core.disk.staging import Flushing, Staging
+from medback_core.disk.worker_pool import AT_ONCE, WorkerPool
 
 BATCH_FILES = 2000
 BATCH_BYTES = 256 << 20
@@ -26,7 +25,8 @@ class Group(Staging):
     temporary file and leaves the others alone, so one bad file never costs the batch. For one thread at a time.
     """
 
-    _reading: Errands[list[Staged]] | None = None
+    _reading: WorkerPool[list[Staged]] | None = None
+    _to_read: Iterator[list[Staged]] = iter(())  # of what is read back, the jobs that were not begun yet
 
     @property
     def is_full(self) -> bool:
@@ -40,6 +40,13 @@ class Group(Staging):
         if self._sync_fd is not None and not self._flushed and not self._broken and primitives.observer is None:
             self._flushing = Flushing(self._sync_fd)
             self._flushed = True
+
+    def flush_steps(self) -> Iterator[None]:
+        """Begin to flush and wait for it, giving the caller a turn every tenth of a second. `flush` must follow: it
+        says how it ended."""
+        self.begin_flush()
+        while self._flushing is not None and self._flushing.is_running():
+            yield
 
     def flush(self) -> None:
         """Make every staged file durable under its temporary name. Raises OSError; the batch is then lost for good (the
@@ -79,47 +86,63 @@ class Group(Staging):
         return identity.md5, proven
 
     def begin_read_back(self, staged: Iterable[Staged]) -> None:
-        """Begin what `read_back_small` does, once, if the batch is durable by now: a flush that was begun is not waited
-        for. Raises OSError; the rest is then left to `read_back`."""
+        """Begin what `read_back_small` does, as far as workers have room for it, if the batch is durable by now:
+        nothing is waited for. Call it again to begin more."""
         is_durable = self._flushed and (self._flushing is None or self._flushing.is_done)
-        if self._reading is not None or not is_durable:
+        if not is_durable:
             return
-        self._reading = Errands()
-        for directory, these in groupby(staged, key=attrgetter("directory")):
-            together = list(these)
-            for start in range(0, len(together), AT_ONCE):
-                some = together[start : start + AT_ONCE]
-                files = [(one.temporary, one.identity.size) for one in some]
-                handle = self._enter(directory)
-                self._reading.begin(
-                    "read back",
-                    [handle],
-                    files,
-                    some,
-                    here=partial(worker_process.read_back, handle, files),
-                    undo=partial(list, [(b"", False)] * len(files)),
-                )
+        pool = self._open_reading(staged)
+        while pool.has_room(AT_ONCE, AT_ONCE << 12) and (some := next(self._to_read, None)) is not None:
+            for _ in self._begin_reading(some):
+                pass
 
-    def read_back_small(self, staged: Iterable[Staged]) -> Iterator[tuple[Staged, bytes, bool]]:
+    def read_back_small(self, staged: Iterable[Staged]) -> Iterator[tuple[Staged, bytes, bool] | None]:
         """Read back many small files of the flushed batch: (file, md5, proven) in their order; the md5 is b"" for one
-        that `read_back` must look at."""
+        that `read_back` must look at, and so must it at one that is left out. None is a turn for the caller while it
+        waits."""
         self.flush()
         proves = self.root.file_system.proves_reads
         try:
-            self.begin_read_back(staged)
-            assert self._reading is not None
-            for some, results in self._reading.finish():
-                for one, (md5, uncached) in zip(some, results, strict=True):
+            pool = self._open_reading(staged)
+            for some in self._to_read:
+                for _ in self._begin_reading(some):
+                    yield None
+            for done in pool.finish():
+                if done is None:
+                    yield None
+                    continue
+                for one, (md5, uncached) in zip(*done, strict=True):
                     yield one, md5, uncached and proves
         finally:
             self._end_reading()
 
+    def _open_reading(self, staged: Iterable[Staged]) -> WorkerPool[list[Staged]]:
+        if self._reading is None:
+            self._reading = WorkerPool()
+            self._to_read = _jobs(staged)
+        return self._reading
+
+    def _begin_reading(self, some: list[Staged]) -> Iterator[None]:
+        assert self._reading is not None
+        try:
+            handle = self._enter(some[0].directory)
+        except OSError:  # `read_back` says what is wrong
+            return
+        files = [(one.temporary, one.identity.size) for one in some]
+        yield from self._reading.begin(
+            "read back",
+            [handle],
+            [files],
+            some,
+            size=sum(one.identity.size for one in some),
+            here=lambda: worker_process.read_back(handle, files),
+            undo=lambda: [(b"", False)] * len(files),
+        )
+
     def _end_reading(self) -> None:
-        reading, self._reading = self._reading, None
-        if reading is not None:
-            for _ in reading.finish():
-                pass
-            reading.close()
+        if self._reading is not None:
+            self._reading.close()
+        self._reading, self._to_read = None, iter(())
 
     def abandon(self) -> None:
         """Remove all temporary files that are left, best effort: never raises OSError. The group can be used again."""
@@ -171,3 +194,9 @@ class Group(Staging):
             self._broken = True
             raise
         self._to_sync.clear()
+
+
+def _jobs(staged: Iterable[Staged]) -> Iterator[list[Staged]]:
+    for _, these in groupby(staged, key=attrgetter("directory")):
+        while together := list(islice(these, AT_ONCE)):
+            yield together

@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Self
 
 from medback_core.disk import portable, primitives, worker_process
-from medback_core.disk.errands import Errands
 from medback_core.disk.root import Root
 from medback_core.disk.staged import CHUNK, ContentDiffers, SmallCopy, Staged, hash_rest, read_start, set_attributes
+from medback_core.disk.worker_pool import TICK, WorkerPool
 from medback_core.model import METADATA_PREFIX, TEMPORARY_PREFIX, Identity
 
 SMALL = 1 << 20  # the largest file stage_small_copy is meant for
@@ -22,12 +22,12 @@ SYNC_EVERY = 64 << 20
 
 
 class Flushing:
-    """One syncfs, in a thread."""
+    """One syncfs, in a thread. It may be left to end by itself: nothing can cut it short."""
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
+        self._fd = os.dup(fd)
         self._error: OSError | None = None
-        self._thread = threading.Thread(target=self._sync)
+        self._thread = threading.Thread(target=self._sync, daemon=True)
         self._thread.start()
 
     def _sync(self) -> None:
@@ -35,11 +35,18 @@ class Flushing:
             primitives.syncfs(self._fd)
         except OSError as error:
             self._error = error
+        finally:
+            os.close(self._fd)
 
     @property
     def is_done(self) -> bool:
         """Whether it ended, and well."""
         return not self._thread.is_alive() and self._error is None
+
+    def is_running(self) -> bool:
+        """Whether it still runs after TICK seconds."""
+        self._thread.join(TICK)
+        return self._thread.is_alive()
 
     def end(self) -> OSError | None:
         """Wait for it; what went wrong."""
@@ -63,7 +70,7 @@ class Staging:
         self._flushed = True
         self._broken = False
         self._flushing: Flushing | None = None
-        self._copies: Errands[tuple[list[SmallCopy], list[bytes]]] = Errands()
+        self._copies: WorkerPool[tuple[list[SmallCopy], list[bytes]]] = WorkerPool()
         self._begun = 0
         self._prefix = _drawn_prefix()
         self._count = 0
@@ -83,10 +90,10 @@ class Staging:
 
     def close(self) -> None:
         """`abandon` what is left and give all descriptors back. Closing twice is harmless."""
+        self._flushing = None  # it ends by itself
         try:
             self.abandon()
         finally:
-            self._copies.close()
             self.root.release_directory(self._directory)
             self._directory, self._fd = b"", self.root.fd
             if self._sync_fd is not None:
@@ -156,27 +163,30 @@ class Staging:
             raise
         return self._keep(fd, staged)
 
-    def begin_copies(self, directory: bytes, source: int, files: list[SmallCopy]) -> None:
+    def begin_copies(self, directory: bytes, source: int, files: list[SmallCopy]) -> Iterator[None]:
         """Begin to copy small files from an open directory into one of the drive's, which is made if missing: the fast
-        way for many, open only where `group_sync` is. `finish_copies` tells what came of them. Raises OSError."""
+        way for many, open only where `group_sync` is. `finish_copies` tells what came of them. Gives the caller a turn
+        every tenth of a second while it waits. Raises OSError."""
         assert self.group_sync
         self._may_stage()
         self._enter_to_write(directory)
         if self._elsewhere:
             raise OSError(errno.EXDEV, "syncfs does not reach what is mounted here", directory)
         temporaries = [self._next_temporary() for _ in files]
+        size = sum(file.content.size for file in files)
         self._begun += len(files)
-        self.staged_bytes += sum(file.content.size for file in files)
+        self.staged_bytes += size
         wanted = [
             (f.name, f.content.size, f.content.md5, f.seen_ns, f.mtime_ns, f.mode & 0o777, temporary)
             for f, temporary in zip(files, temporaries, strict=True)
         ]
         target = self._fd
-        self._copies.begin(
+        yield from self._copies.begin(
             "copy",
             [source, target],
-            wanted,
+            [wanted],
             (files, temporaries),
+            size=size,
             here=lambda: worker_process.copy_files(primitives, source, target, wanted),
             undo=lambda: self._undo_copies(directory, temporaries),
         )
@@ -186,20 +196,27 @@ class Staging:
             self._remove_temporary(directory, temporary)
         return [worker_process.NOTHING] * len(temporaries)
 
-    def finish_copies(self) -> Iterator[tuple[SmallCopy, Staged | None, int]]:
-        """Wait for all copies that were begun, in order; the last is the mtime (ns) of the original. None for one that
-        did not go just so: nothing is left of it, and staging it alone tells what is wrong."""
-        for (files, temporaries), results in self._copies.finish():
+    def finish_copies(self) -> Iterator[tuple[SmallCopy, Staged | None, int] | None]:
+        """Wait for all copies that were begun, in order; the last is the mtime (ns) of the original. A Staged of None
+        is a file with which anything was unusual: nothing is left of it, and staging it alone tells what is wrong.
+        None alone is a turn for the caller while it waits."""
+        for done in self._copies.finish():
+            if done is None:
+                yield None
+                continue
+            (files, temporaries), results = done
             self._begun -= len(files)
+            copied = []
             for file, temporary, (inode, mtime_ns) in zip(files, temporaries, results, strict=True):
-                if not inode:
+                if inode:
+                    staged = Staged(file.rel, temporary, file.content, False, inode)
+                    self._staged.append(staged)
+                    self._flushed = False
+                    copied.append((file, staged, mtime_ns))
+                else:
                     self.staged_bytes -= file.content.size
-                    yield file, None, 0
-                    continue
-                staged = Staged(file.rel, temporary, file.content, False, inode)
-                self._staged.append(staged)
-                self._flushed = False
-                yield file, staged, mtime_ns
+                    copied.append((file, None, 0))
+            yield from copied
 
     def stage_copy(
         self, rel: bytes, source_fd: int, *, expected: Identity, mtime_ns: int, mode: int = 0o644
@@ -208,15 +225,16 @@ class Staging:
         stage_small_copy. Every 64 MiB are made durable as they grow, so that progress is honest. Closing the generator
         removes the temporary file.
         """
-        from concurrent.futures import ThreadPoolExecutor  # dear to import, and no small file needs it
+        from concurrent.futures import ThreadPoolExecutor, wait  # dear to import, and no small file needs it
 
         fd, temporary = self._create(rel, mode)
+        beside = ThreadPoolExecutor(2)
         try:
             digest = hashlib.md5(usedforsecurity=False)
             chunk, other = (memoryview(bytearray(min(CHUNK, expected.size + 1))) for _ in range(2))
             done = unsynced = 0
             # While one chunk is hashed in a thread it is written and the next one read; another waits for the drive.
-            with ThreadPoolExecutor(2) as beside, open(source_fd, "rb", buffering=0, closefd=False) as source:
+            with open(source_fd, "rb", buffering=0, closefd=False) as source:
                 source.seek(0)
                 hashed = synced = beside.submit(digest.update, b"")
                 while got := source.readinto(chunk):
@@ -228,13 +246,16 @@ class Staging:
                         primitives.write(fd, chunk[:got])
                     chunk, other = other, chunk
                     if unsynced >= SYNC_EVERY:
+                        while wait([synced], TICK).not_done:
+                            yield done
                         synced.result()
                         synced = beside.submit(primitives.fdatasync, fd)
                         if primitives.observer is not None:
                             synced.result()  # it sees all in order
                         unsynced = 0
                     yield done
-                hashed.result()
+                while wait([hashed, synced], TICK).not_done:
+                    yield done
                 synced.result()
             actual = Identity(done, digest.digest())
             if actual != expected:
@@ -245,6 +266,8 @@ class Staging:
         except BaseException:
             self._drop(fd, rel, temporary)
             raise
+        finally:
+            beside.shutdown(wait=False, cancel_futures=True)  # a sync under way may take long: it ends by itself
         return self._keep(fd, staged)
 
     def _create(self, rel: bytes, mode: int) -> tuple[int, bytes]:
@@ -341,8 +364,7 @@ class Staging:
 
     def abandon(self) -> None:
         """Remove all temporary files that are left, best effort: never raises OSError. The group can be used again."""
-        for _ in self.finish_copies():
-            pass  # what was begun must end before it can be removed
+        self._copies.close()
         if self._flushing is not None:
             self._flushing.end()
             self._flushing = None

@@ -1,9 +1,10 @@
-"""A worker process: hashes, copies and reads back small files by the batch, so that two processors share what one
-interpreter's lock would keep to one.
+"""A worker process: hashes, copies and reads back files by the batch, so that two processors share what one
+interpreter's lock would keep to one, and so that whatever it waits for, its owner can stop at once by killing it.
 
 Run as a script with a socket as its standard input (workers.py starts it); it imports nothing of medback, to start
 fast. A request is a length and a marshalled (what, parts), with the directory descriptors of each part; it ends when
-the other side does. Whatever does not go just so is left to the other side, which looks at that file with all care.
+the other side does. While it reads a large file it says now and then how many more bytes it has read (an int). Anything
+unusual is returned as not done; the other side retries it with full error handling.
 """
 
 import _socket  # what `socket` imports would double the time this takes to start
@@ -15,44 +16,65 @@ import struct
 from contextlib import suppress
 from hashlib import md5
 
+TYPE_CHECKING = False  # `typing` itself would double the time this takes to start
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 DESCRIPTORS_MAX = 200  # in one request; the kernel takes 253
 LENGTH = struct.Struct("=I")
 NOTHING = 0, 0
+_CHUNK = 1 << 20
 _PROBE = 64 << 10
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 
-def hash_files(directory: int, files: list[tuple[bytes, int, int, int, int]]) -> list[bytes]:
+def hash_files(
+    directory: int, files: list[tuple[bytes, int, int, int, int]], tell: "Callable[[int], None]"
+) -> list[bytes]:
     """The MD5 of each (name, size, mtime_ns, ctime_ns, inode); b"" for one that can't be read or is not, or does not
-    stay while it is read, that very file."""
+    stay while it is read, that very file. `tell` hears of every chunk of a large file: how many more bytes are read."""
     digests = []
-    for name, size, mtime_ns, ctime_ns, inode in files:
+    for name, size, *expected in files:
         digest = b""
         with suppress(OSError):
             fd = os.open(name, _READ, dir_fd=directory)
             try:
-                data = os.read(fd, size + 1)
-                now = os.fstat(fd)
+                digest = _hash(fd, size, expected, tell)
             finally:
                 os.close(fd)
-            is_same = (now.st_mtime_ns, now.st_ctime_ns, now.st_ino) == (mtime_ns, ctime_ns, inode)
-            if is_same and len(data) == size == now.st_size:
-                digest = md5(data, usedforsecurity=False).digest()
         digests.append(digest)
     return digests
 
 
+def _hash(fd: int, size: int, expected: list[int], tell: "Callable[[int], None]") -> bytes:
+    if size < _CHUNK:
+        data = os.read(fd, size + 1)
+        return md5(data, usedforsecurity=False).digest() if len(data) == size and _is(fd, size, expected) else b""
+    digest, done, buffer = md5(usedforsecurity=False), 0, bytearray(_CHUNK)
+    view = memoryview(buffer)
+    while _is(fd, size, expected) and (got := os.readv(fd, [buffer])):
+        digest.update(view[:got])
+        done += got
+        tell(got)
+    return digest.digest() if done == size and _is(fd, size, expected) else b""
+
+
+def _is(fd: int, size: int, expected: list[int]) -> bool:
+    now = os.fstat(fd)
+    return now.st_size == size and [now.st_mtime_ns, now.st_ctime_ns, now.st_ino] == expected
+
+
 def copy_files(
     change, source: int, target: int, files: list[tuple[bytes, int, bytes, int | None, int, int, bytes]]
-) -> list[tuple[int, int]]:
+) -> "Iterator[tuple[int, int]]":
     """Copy each (name, size, MD5, mtime_ns it must have or None, mtime_ns to give, mode, temporary name) from one
-    directory into another: (inode of the copy, mtime_ns of the original), or NOTHING where it did not go just so:
+    directory into another: (inode of the copy, mtime_ns of the original), or NOTHING where anything was unusual:
     nothing is left of it then.
 
     `change` has the five changes this makes: `primitives`, or Plain in a process of its own.
     """
-    return [_copy(change, source, target, *file) for file in files]
+    return (_copy(change, source, target, *file) for file in files)
 
 
 def _copy(
@@ -98,22 +120,27 @@ def _copy(
     return status.st_ino, there.st_mtime_ns
 
 
-def read_back(directory: int, files: list[tuple[bytes, int]]) -> list[tuple[bytes, bool]]:
+def read_back(directory: int, files: list[tuple[bytes, int]]) -> "Iterator[tuple[bytes, bool]]":
     """Read each (name, size) as the drive holds it: its MD5, and whether the kernel's memory held none of it; b"" for
     one that can't be read, or has another size. The drive is told of all of them before the first is waited for."""
-    opened = [_open_uncached(directory, name, size) for name, size in files]
-    results = []
-    for (fd, uncached), (_, size) in zip(opened, files, strict=True):
-        data = b""
-        if fd >= 0:
-            try:
-                with suppress(OSError):
-                    data = os.read(fd, size + 1)
-            finally:
-                os.close(fd)
-        whole = fd >= 0 and len(data) == size
-        results.append((md5(data, usedforsecurity=False).digest() if whole else b"", uncached))
-    return results
+    opened = [_open_uncached(directory, name, size) for name, size in files][::-1]
+    try:
+        for _, size in files:
+            fd, uncached = opened[-1]
+            data = b""
+            with suppress(OSError):
+                data = os.read(fd, size + 1) if fd >= 0 else b""
+            whole = fd >= 0 and len(data) == size
+            _close(opened.pop()[0])
+            yield md5(data, usedforsecurity=False).digest() if whole else b"", uncached
+    finally:
+        for fd, _ in opened:
+            _close(fd)
+
+
+def _close(fd: int) -> None:
+    if fd >= 0:
+        os.close(fd)
 
 
 def _open_uncached(directory: int, name: bytes, size: int) -> tuple[int, bool]:
@@ -175,33 +202,51 @@ class Plain:
         os.unlink(name, dir_fd=directory)
 
 
-def answer(what: str, descriptors: list[int], parts: list) -> list:
+def answer(what: str, descriptors: list[int], parts: list, tell: "Callable[[int], None]") -> list:
     """Do what is asked, part by part."""
     if what == "hash":
-        return [hash_files(fd, files) for fd, files in zip(descriptors, parts, strict=True)]
+        return [hash_files(fd, files, tell) for fd, files in zip(descriptors, parts, strict=True)]
     if what == "read back":
-        return [read_back(fd, files) for fd, files in zip(descriptors, parts, strict=True)]
+        return [list(read_back(fd, files)) for fd, files in zip(descriptors, parts, strict=True)]
     pairs = zip(descriptors[::2], descriptors[1::2], strict=True)
-    return [copy_files(Plain, source, target, files) for (source, target), files in zip(pairs, parts, strict=True)]
+    return [
+        list(copy_files(Plain, source, target, files)) for (source, target), files in zip(pairs, parts, strict=True)
+    ]
 
 
 def serve(connection: _socket.socket) -> None:
     """Answer requests until the other side is gone."""
+    untold = 0
+
+    def tell(size: int) -> None:
+        nonlocal untold
+        untold += size
+        with suppress(BlockingIOError):  # the other side is busy: it is told with the next chunk
+            connection.send(_frame(untold), _socket.MSG_DONTWAIT)
+            untold = 0
+
     while True:
         head, ancillary, _, _ = connection.recvmsg(LENGTH.size, _socket.CMSG_LEN(4 * DESCRIPTORS_MAX))
-        if len(head) < LENGTH.size:
+        if not head:
             return
         descriptors: list[int] = []
         for level, kind, data in ancillary:
             if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
                 descriptors += struct.unpack(f"={len(data) // 4}i", data)
         try:
+            head += receive(connection, LENGTH.size - len(head))
             what, parts = marshal.loads(receive(connection, LENGTH.unpack(head)[0]))
-            result = marshal.dumps(answer(what, descriptors, parts))
+            result = answer(what, descriptors, parts, tell)
         finally:
             for fd in descriptors:
                 os.close(fd)
-        connection.sendall(LENGTH.pack(len(result)) + result)
+        untold = 0
+        connection.sendall(_frame(result))
+
+
+def _frame(said: int | list) -> bytes:
+    data = marshal.dumps(said)
+    return LENGTH.pack(len(data)) + data
 
 
 def receive(connection: _socket.socket, size: int) -> bytearray:

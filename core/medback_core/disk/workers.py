@@ -1,66 +1,137 @@
-"""Start worker processes and ask them: the near side of worker_process."""
+"""Start worker processes and talk to them without ever waiting for one: the near side of worker_process."""
 
 from __future__ import annotations
 
 import atexit
+import errno
 import marshal
 import os
+import select
+import signal
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from medback_core.disk import portable, worker_process
 
 HAS_PROCESSES = portable.HAS_DIR_FD and hasattr(os, "posix_spawn") and hasattr(socket, "send_fds")
+SEND_BUFFER: int | None = None  # bytes of a socket's buffers; None is the system's choice. Tests make it tiny
+_CHUNK = 1 << 16
+_KILLED_MS = 100  # how long to wait for a killed process: only one that hangs in a system call takes longer
+# The kernel takes no more for now: too many descriptors under way for this user, or no memory.
+_NOT_NOW = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
 
 
 class WorkerGone(Exception):
-    """The worker process ended, whatever ended it: do its work here."""
+    """The worker process ended, for whatever reason: do its work here."""
 
 
 class Worker:
-    """One worker process. For one thread at a time. Every `ask` is answered once, in order; two may be under way."""
+    """One worker process. For one thread at a time. It answers every `ask` once, in order."""
 
     def __init__(self) -> None:
         """Raises OSError when no process can be started."""
         near, far = socket.socketpair()
         with far:
+            if SEND_BUFFER is not None:
+                for end in (near, far):
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             nothing = (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0), (os.POSIX_SPAWN_DUP2, 1, 2)
-            self._pid = os.posix_spawn(
+            self.pid = os.posix_spawn(
                 sys.executable,
                 [sys.executable, "-I", "-S", worker_process.__file__],
                 os.environ,
                 file_actions=[(os.POSIX_SPAWN_DUP2, far.fileno(), 0), *nothing],
             )
+        near.setblocking(False)
         self._socket = near
+        self._unsent = memoryview(b"")  # the rest of a request whose start was sent
+        self._received = bytearray()
 
-    def ask(self, what: str, parts: Sequence[Any], directories: Sequence[int]) -> None:
-        """Ask for what `worker_process.answer` does; the directory handles may be closed at once. Raises WorkerGone."""
+    def fileno(self) -> int:
+        """For poll: readable when an answer, or the end, has come."""
+        return self._socket.fileno()
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether a request is sent in part only: it can't take another, and `proceed` sends the rest."""
+        return len(self._unsent) > 0
+
+    def ask(self, what: str, parts: Sequence[Any], directories: Sequence[int]) -> bool:
+        """Ask for what `worker_process.answer` does; the directory handles may be closed at once. False: the socket
+        takes nothing now, and nothing was sent. Raises WorkerGone; ValueError for a number beyond 64 bits."""
+        assert not self._unsent
         data = marshal.dumps((what, list(parts)))
+        message = worker_process.LENGTH.pack(len(data)) + data
         try:
-            socket.send_fds(self._socket, [worker_process.LENGTH.pack(len(data))], directories)
-            self._socket.sendall(data)
+            sent = socket.send_fds(self._socket, [message], directories)  # the handles go with the first byte
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno in _NOT_NOW:
+                return False
+            raise WorkerGone from error
+        self._unsent = memoryview(message)[sent:]
+        return True
+
+    def proceed(self) -> list[Any]:
+        """Send what is left of a request and receive what has come, waiting for neither: the answers that are whole
+        by now, and before them how many bytes of a large file were read (an int). Raises WorkerGone."""
+        try:
+            with suppress(BlockingIOError):
+                while self._unsent:
+                    self._unsent = self._unsent[self._socket.send(self._unsent) :]
+            with suppress(BlockingIOError):
+                while True:
+                    data = self._socket.recv(_CHUNK)
+                    if not data:
+                        raise WorkerGone
+                    self._received += data
+                    if len(data) < _CHUNK:
+                        break
         except OSError as error:
             raise WorkerGone from error
+        return list(self._whole())
 
-    def answer(self) -> list[Any]:
-        """Wait for the answer to the oldest `ask`. Raises WorkerGone."""
-        try:
-            size = worker_process.LENGTH.unpack(worker_process.receive(self._socket, worker_process.LENGTH.size))[0]
-            return marshal.loads(worker_process.receive(self._socket, size))
-        except (EOFError, OSError) as error:
-            raise WorkerGone from error
+    def _whole(self) -> Iterator[Any]:
+        received, start, head = self._received, 0, worker_process.LENGTH
+        while len(received) - start >= head.size:
+            end = start + head.size + head.unpack_from(received, start)[0]
+            if len(received) < end:
+                break
+            yield marshal.loads(memoryview(received)[start + head.size : end])
+            start = end
+        del received[:start]
 
-    def close(self) -> None:
-        """Let it end, and wait for that: it is at once when idle."""
+    def kill(self) -> None:
+        """End it, whatever it does, also when it was stopped by a signal. Nothing waits longer than 0.1 s."""
+        os.kill(self.pid, signal.SIGKILL)
         self._socket.close()
-        os.waitpid(self._pid, 0)
+        _reap(self.pid)
 
 
+_unreaped: list[int] = []  # killed, and still in a system call when last looked at
 _idle: list[Worker] = []
 _lock = threading.Lock()
+
+
+def _reap(pid: int) -> None:
+    if hasattr(os, "pidfd_open"):
+        with suppress(OSError):  # no such call on this kernel: wait below
+            fd = os.pidfd_open(pid)
+            try:
+                poll = select.poll()
+                poll.register(fd, select.POLLIN)
+                ended = poll.poll(_KILLED_MS)
+            finally:
+                os.close(fd)
+            if not ended:
+                _unreaped.append(pid)
+                return
+    os.waitpid(pid, 0)
 
 
 def has_idle() -> bool:
@@ -69,8 +140,9 @@ def has_idle() -> bool:
 
 
 def take_worker() -> Worker | None:
-    """An idle worker, or a new one; None where there can be none. Give it back, or close it."""
+    """An idle worker, or a new one; None where there can be none. Give it back, or kill it."""
     with _lock:
+        _unreaped[:] = [pid for pid in _unreaped if os.waitpid(pid, os.WNOHANG) == (0, 0)]
         if _idle:
             return _idle.pop()
     if not (HAS_PROCESSES and sys.executable):
@@ -90,7 +162,7 @@ def give_back(worker: Worker) -> None:
 
 
 def close_idle() -> None:
-    """Let all idle workers end now."""
+    """End all idle workers: they have nothing under way."""
     with _lock:
         while _idle:
-            _idle.pop().close()
+            _idle.pop().kill()

@@ -148,16 +148,23 @@ class Putting:
         ]
         try:
             with self.drive.root.directory(there) as handle:
-                group.begin_copies(here, handle, files)
+                for _ in group.begin_copies(here, handle, files):
+                    if self._pace.is_due():
+                        yield self._progress(bunch[-1][0])
         except OSError:  # each alone says what is wrong
             for lacking, hints in bunch:
                 yield from self._alone(group, lacking, hints)
 
     def _collect(self, group: disk.Group) -> Iterator[Event]:
-        """Wait for what was begun; what did not go just so goes alone."""
+        """Wait for what was begun; what needs care goes alone."""
         yield from self._begin(group)
         failed: list[tuple[Lacking, list[Hint]]] = []
-        for file, staged, drive_mtime_ns in group.finish_copies():
+        for done in group.finish_copies():
+            if done is None:
+                if self._pace.is_due():
+                    yield self._progress()
+                continue
+            file, staged, drive_mtime_ns = done
             lacking, hints = cast("tuple[Lacking, list[Hint]]", file.of)
             if staged is None:
                 failed.append((lacking, hints))
@@ -218,10 +225,10 @@ class Putting:
         steps = group.stage_copy(rel, fd, expected=content, mtime_ns=mtime_ns, mode=mode)
         return (yield from reporting(steps, self._pace, lambda done: self._progress(lacking, done)))
 
-    def _progress(self, lacking: Lacking, done: int = 0) -> Progress:
+    def _progress(self, lacking: Lacking | None = None, done: int = 0) -> Progress:
         count = sum(group.staged_count for group in self._groups())
         size = sum(group.staged_bytes for group in self._groups())
-        where = self.destinations[lacking.source].absolute(lacking.path)
+        where = b"" if lacking is None else self.destinations[lacking.source].absolute(lacking.path)
         return Progress("restoring", self.restored + count, self.restored_bytes + size + done, current=where)
 
     # --- what a hint turns out to be ---------------------------------------------------------------------------------
@@ -311,6 +318,9 @@ class Putting:
             group.abandon()
             raise DriveGone(f"{names.display_name(group.root.path)} is not the drive it was; what was restored is kept")
         try:
+            for _ in group.flush_steps():
+                if self._pace.is_due():
+                    yield self._progress()
             group.flush()
         except OSError:
             # What could not be made durable is lost: once more, each on its own, so that only the bad ones fail.

@@ -14,7 +14,7 @@ from medback_core import disk, names
 from medback_core.errors import Refused
 from medback_core.hashing import Entry, Hashed, hash_many
 from medback_core.model import Identity, Progress, Source
-from medback_core.pace import TICK, Pace
+from medback_core.pace import Pace
 from medback_core.session import Expected, Session, find_source, is_placed, join, list_sources, mark_placed
 from medback_core.session.expected import was_put
 from medback_core.session.values import signed
@@ -223,14 +223,15 @@ def _read(
             assert row.content is not None
             directory, name = root.split(destination.rel(row.path))
             try:
+                seen = root.stat(destination.rel(row.path))
                 handle = root.hold_directory(directory)
             except OSError as error:
                 found[index] = Found(row, State.MISSING, reason=error.strerror or "cannot be read")
                 continue
             held.append(directory)
-            entries.append(Entry(handle, name, row.content.size))
+            entries.append(Entry(handle, name, row.content.size, seen))
             asked.append(index)
-        results = hash_many(entries, tick=TICK)
+        results = hash_many(entries)
         for index in asked:
             while (result := next(results)) is None:
                 yield Progress("reading what is there", looked, current=destination.absolute(found[index].wanted.path))

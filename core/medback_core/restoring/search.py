@@ -11,7 +11,7 @@ from medback_core.drives.walk import DriveDirectory, shown, walk_drive
 from medback_core.hashing import Entry, Hashed, hash_many
 from medback_core.model import Event, Excluded, Identity, Progress, Skipped, Warned
 from medback_core.names import display_name
-from medback_core.pace import TICK, Pace
+from medback_core.pace import Pace
 from medback_core.session import Session, add_pending, copies_on, join, withdraw_copies
 from medback_core.session.lacking import (
     SAID_BY_HASH,
@@ -161,7 +161,7 @@ class Finding:
                 status = root.stat(path)
                 entries.append(Entry(handle, name, status.st_size if status is not None else 0, status))
                 asked.append(path)
-            results = hash_many(entries, tick=TICK)
+            results = hash_many(entries)
             for path in asked:
                 while (result := next(results)) is None:
                     yield path, None

@@ -91,7 +91,7 @@ class Walk:
         try:
             self._due = monotonic() + TICK
             self._begin_gaps()
-            with closing(hash_many(self._entries(), workers, on_bytes=self._count, tick=TICK)) as results:
+            with closing(hash_many(self._entries(), workers, on_bytes=self._count)) as results:
                 for result in results:
                     if result is not None:
                         self._take(result)
