@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from medback_core import hashing
-from medback_core.disk import workers
+from medback_core.disk import worker_pool, workers
 from medback_core.hashing import ChangedWhileRead, Entry, Hashed, hash_fd, hash_file, hash_many
 from medback_core.model import Identity
+from support.processes import children
 
 
 def _identity(data: bytes) -> Identity:
@@ -76,17 +77,14 @@ def test_a_file_that_changes_while_read_is_told(
         hash_file(bytes(path))
 
 
-def test_a_caller_can_stop_in_the_middle_of_a_large_file(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(bytes(5 << 20))
-    chunks: list[int] = []
-    with pytest.raises(hashing.Stopped):
-        hash_file(bytes(tmp_path / "a"), on_bytes=chunks.append, stop=lambda: len(chunks) == 2)
-    assert len(chunks) == 2
+def _hashed(entries: list[Entry | None], *args, **keywords) -> list[Hashed | OSError]:
+    """All results, without the turns, which come as often as the machine is slow."""
+    return [result for result in hash_many(entries, *args, **keywords) if result is not None]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_many_files_come_back_in_order_with_the_error_in_the_place_of_a_bad_one(tmp_path: Path, workers: int) -> None:
-    entries: list[Entry] = []
+    entries: list[Entry | None] = []
     expected: list[Identity | None] = []
     directory = os.open(tmp_path, os.O_RDONLY)
     for index in range(300):
@@ -99,35 +97,70 @@ def test_many_files_come_back_in_order_with_the_error_in_the_place_of_a_bad_one(
             expected.append(None)
         entries.append(Entry(directory, name, len(data)))
     told: list[int] = []
-    results = list(hash_many(entries, workers, on_bytes=told.append))
+    results = _hashed(entries, workers, on_bytes=told.append)
     os.close(directory)
     assert [result.identity if isinstance(result, Hashed) else None for result in results] == expected
     assert all(isinstance(result, FileNotFoundError) for result in results if not isinstance(result, Hashed))
     assert sum(told) == sum(identity.size for identity in expected if identity)
 
 
-def test_a_few_small_files_start_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a").write_bytes(b"hello")
-    monkeypatch.setattr(threading.Thread, "start", lambda self: pytest.fail("a thread was started"))
-    results = list(hash_many([Entry(None, bytes(tmp_path / "a"), 5), Entry(None, b"/nowhere", 5)]))
-    assert isinstance(results[0], Hashed) and results[0].identity == _identity(b"hello")
-    assert isinstance(results[1], FileNotFoundError)
+def test_a_few_small_files_start_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory, entries, expected = _many_small_files(tmp_path, 100)
+    monkeypatch.setattr(worker_pool, "take_worker", lambda: pytest.fail("a process was started"))
+    results = _hashed([*entries, Entry(directory, b"nowhere", 5)])
+    os.close(directory)
+    assert [result.identity for result in results[:-1] if isinstance(result, Hashed)] == expected
+    assert isinstance(results[-1], FileNotFoundError)
     assert list(hash_many([])) == []
 
 
-def test_a_caller_gets_its_turn_while_a_large_file_is_hashed_and_closing_ends_the_threads(tmp_path: Path) -> None:
+def test_a_caller_gets_its_turn_while_a_large_file_is_hashed_and_closing_ends_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with open(tmp_path / "a", "wb") as file:
         file.truncate(20 << 30)  # sparse: would take half a minute
-    before = threading.active_count()
-    results = hash_many([Entry(None, bytes(tmp_path / "a"), 20 << 30)], tick=0.01)
-    assert next(results) is None
-    assert threading.active_count() > before
+    directory = os.open(tmp_path, os.O_RDONLY)
+    entry = Entry(directory, b"a", 20 << 30, os.stat(tmp_path / "a"))
+    told: list[int] = []
+    results = hash_many([entry], on_bytes=told.append)
+    while not told:
+        assert next(results) is None
+    (child,) = children()
     results.close()
-    assert threading.active_count() == before
+    os.close(directory)
+    assert 0 < sum(told) < 20 << 30
+    assert child not in children()
 
 
-def _many_small_files(tmp_path: Path, count: int) -> tuple[int, list[Entry], list[Identity]]:
-    entries: list[Entry] = []
+def test_a_large_file_that_no_worker_can_be_asked_for_gives_turns_too(tmp_path: Path) -> None:
+    with open(tmp_path / "a", "wb") as file:
+        file.truncate(20 << 30)
+    with closing(hash_many([Entry(None, bytes(tmp_path / "a"), 20 << 30)])) as results:
+        assert next(results) is None
+
+
+def test_large_files_are_hashed_beside_in_order_and_told_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_pool, "_HERE", 0)
+    directory = os.open(tmp_path, os.O_RDONLY)
+    entries, expected = [], []
+    for index, size in enumerate([3_000_000, 1 << 20, 5, (1 << 20) + 1, 2_500_000, 9]):
+        data = os.urandom(size)
+        (tmp_path / f"f{index}").write_bytes(data)
+        entries.append(Entry(directory, b"f%d" % index, size, os.stat(tmp_path / f"f{index}")))
+        expected.append(_identity(data))
+    (tmp_path / "f4").write_bytes(changed := os.urandom(2_500_001))
+    expected[4] = _identity(changed)
+    told: list[int] = []
+    results = _hashed(entries, on_bytes=told.append)
+    os.close(directory)
+    assert [result.identity for result in results if isinstance(result, Hashed)] == expected
+    assert sum(told) == sum(identity.size for identity in expected)
+
+
+def _many_small_files(tmp_path: Path, count: int) -> tuple[int, list[Entry | None], list[Identity]]:
+    entries: list[Entry | None] = []
     expected: list[Identity] = []
     directory = os.open(tmp_path, os.O_RDONLY)
     for index in range(count):
@@ -146,36 +179,36 @@ def test_many_small_files_are_hashed_beside_this_process_and_a_changed_one_is_lo
     (tmp_path / "f1100").write_bytes(b"another content")
     (tmp_path / "f1101").unlink()
     here: list[bytes] = []
-    really = hashing._hash_at
+    really = hashing.hash_file_steps
 
-    def hashed_here(directory, name, on_bytes, stop):
+    def hashed_here(directory, name):
         here.append(name)
-        return really(directory, name, on_bytes, stop)
+        return really(directory, name)
 
-    monkeypatch.setattr(hashing, "_hash_at", hashed_here)
-    results = list(hash_many(entries))
+    monkeypatch.setattr(hashing, "hash_file_steps", hashed_here)
+    results = _hashed(entries)
     os.close(directory)
     assert isinstance(results[1101], FileNotFoundError)
     assert isinstance(changed := results[1100], Hashed) and changed.identity == _identity(b"another content")
     assert [r.identity for r in results[:1100] if isinstance(r, Hashed)] == expected[:1100]
     assert {b"f1100", b"f1101"} <= set(here)
-    assert len(here) <= hashing._HERE + 2, "the rest was read by workers"
+    assert len(here) <= worker_pool._HERE + 2, "the rest was read by workers"
 
 
 def test_a_reader_that_dies_costs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory, entries, expected = _many_small_files(tmp_path, 1200)
-    monkeypatch.setattr(workers, "_idle", [])
     doomed = workers.Worker()
-    os.kill(doomed._pid, signal.SIGKILL)
-    monkeypatch.setattr(hashing, "take_worker", lambda: doomed)
-    results = list(hash_many(entries, 1))
+    os.kill(doomed.pid, signal.SIGKILL)
+    there = [doomed]
+    monkeypatch.setattr(worker_pool, "take_worker", lambda: there.pop() if there else None)
+    results = _hashed(entries, 1)
     os.close(directory)
     assert [result.identity for result in results if isinstance(result, Hashed)] == expected
 
 
 def test_a_turn_asked_for_comes_after_what_is_under_way(tmp_path: Path) -> None:
-    directory, entries, _ = _many_small_files(tmp_path, hashing._HERE + 100)
-    with_turns: list[Entry | None] = [*entries, None]
-    results = list(hash_many(with_turns))
+    directory, entries, _ = _many_small_files(tmp_path, 100)
+    results = list(hash_many([*entries, None]))
     os.close(directory)
-    assert results[-1] is None and all(isinstance(result, Hashed) for result in results[:-1])
+    assert results[-1] is None
+    assert sum(result is not None for result in results[:-1]) == 100

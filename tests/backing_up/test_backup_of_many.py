@@ -12,17 +12,19 @@ import pytest
 
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
-from medback_core.disk import errands, workers
-from medback_core.model import DamageFound, FileDone, Skipped
+from medback_core.disk import worker_pool, workers
+from medback_core.model import DamageFound, FileDone, Progress, ScanSummary, Skipped
+from medback_core.scanning.sources import update
 from medback_core.session import copies_on, list_targets
 from medback_core.restoring.restore import restore
-from support.worlds import add, back, new_session, run, tree
+from support.processes import children
+from support.worlds import add, back, new_session, rescan, run, tree, write_tree
 
 
 @pytest.fixture
 def many(tmp_path, monkeypatch):
     """A source of 60 directories of 20 small files, more than are copied in one process; a bad file among them."""
-    monkeypatch.setattr(errands, "_HERE", 100)
+    monkeypatch.setattr(worker_pool, "_HERE", 100)
     monkeypatch.setattr(disk.group, "BATCH_FILES", 300)
     monkeypatch.setattr(disk, "BATCH_FILES", 300)
     for number in range(1200):
@@ -59,21 +61,97 @@ def test_many_small_files_are_copied_beside_and_a_bad_one_costs_no_other(many):
 @pytest.mark.parametrize("asks", [1, 2, 4])
 def test_a_worker_process_that_dies_costs_no_file(many, monkeypatch, asks):
     session, tmp = many
-    monkeypatch.setattr(workers, "_idle", [])
     really = workers.Worker.ask
     asked: list[workers.Worker] = []
 
     def dying(worker, what, parts, directories):
-        really(worker, what, parts, directories)
+        took = really(worker, what, parts, directories)
         asked.append(worker)
         if len(asked) == asks:
-            os.kill(worker._pid, signal.SIGKILL)
+            os.kill(worker.pid, signal.SIGKILL)
+        return took
 
     monkeypatch.setattr(workers.Worker, "ask", dying)
     ran = back(session, tmp / "t1", update_first=False)
     assert len(asked) >= asks and not ran.of(Skipped)
     assert _whole_copies(session, tmp / "t1") == len({path.read_bytes() for path in (tmp / "photos").rglob("f*")})
     assert not list((tmp / "t1").rglob(".medback-tmp-*"))
+
+
+def _stop_at(monkeypatch, what: str) -> set[int]:
+    """Every worker that is asked for this is stopped by a signal at once; their process ids, as they come."""
+    stopped: set[int] = set()
+    really = workers.Worker.ask
+
+    def stopping(worker, asked, parts, directories):
+        if asked == what:
+            os.kill(worker.pid, signal.SIGSTOP)
+            stopped.add(worker.pid)
+        return really(worker, asked, parts, directories)
+
+    monkeypatch.setattr(workers.Worker, "ask", stopping)
+    return stopped
+
+
+def _cancel_where_it_waits(events, stopped: set[int]) -> None:
+    """Run an operation until it waits for a stopped worker and has given two turns since; end it there."""
+    turns = 0
+    with closing(events):
+        for event in events:
+            turns += bool(stopped) and isinstance(event, Progress)
+            if turns > 2:
+                break
+    assert turns > 2
+    assert not stopped & children()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("what", ["copy", "read back"])
+def test_a_backup_that_waits_for_a_stopped_worker_can_be_ended_and_the_next_one_goes_on(many, monkeypatch, what):
+    session, tmp = many
+    (tmp / "t1").mkdir()
+    with monkeypatch.context() as patch:
+        stopped = _stop_at(patch, what)
+        _cancel_where_it_waits(back_up(session, bytes(tmp / "t1"), create=True, update_first=False), stopped)
+    assert not list((tmp / "t1").rglob(".medback-tmp-*"))
+    first = _whole_copies(session, tmp / "t1")
+    ran = back(session, tmp / "t1", update_first=False)
+    assert not ran.of(Skipped) and ran.summary.copied == _whole_copies(session, tmp / "t1") - first
+
+
+@pytest.mark.timeout(120)
+def test_a_restore_that_waits_for_a_stopped_worker_can_be_ended_and_the_next_one_goes_on(many, monkeypatch):
+    session, tmp = many
+    back(session, tmp / "t1", update_first=False)
+    with monkeypatch.context() as patch:
+        stopped = _stop_at(patch, "copy")
+        _cancel_where_it_waits(restore(session, str(tmp / "t1"), to=bytes(tmp / "out")), stopped)
+    assert not list((tmp / "out").rglob(".medback-tmp-*"))
+    assert run(restore(session, str(tmp / "t1"), to=bytes(tmp / "out"))).summary.missing == 0
+    assert tree(tmp / "out/photos") == tree(tmp / "photos")
+
+
+@pytest.mark.timeout(120)
+def test_a_scan_that_waits_for_a_stopped_worker_can_be_ended_and_the_next_one_goes_on(many, monkeypatch):
+    session, _ = many
+    with monkeypatch.context() as patch:
+        stopped = _stop_at(patch, "hash")
+        _cancel_where_it_waits(update(session, (), rehash=True), stopped)
+    assert not (ran := rescan(session, rehash=True)).of(Skipped)
+    assert ran.of(ScanSummary)[0].hashed == 1200
+
+
+@pytest.mark.timeout(120)
+def test_a_tree_of_one_small_file_in_each_directory_comes_and_goes_through_tiny_pipes(tmp_path, monkeypatch):
+    """More messages than the pipes hold: nothing may wait for a pipe that is emptied only by whoever waits."""
+    monkeypatch.setattr(workers, "SEND_BUFFER", 1)
+    monkeypatch.setattr(worker_pool, "_HERE", 20)
+    write_tree(tmp_path / "photos", {f"d{number // 9}/d{number}/f": b"%d" % number for number in range(240)})
+    with closing(new_session(tmp_path)) as session:
+        add(session, tmp_path / "photos")
+        assert back(session, tmp_path / "t1", update_first=False).summary.copied == 240
+        run(restore(session, str(tmp_path / "t1"), to=bytes(tmp_path / "out")))
+    assert tree(tmp_path / "out/photos") == tree(tmp_path / "photos") == tree(tmp_path / "t1/photos")
 
 
 def test_cancelled_between_two_batches_it_leaves_nothing_half_done(many):

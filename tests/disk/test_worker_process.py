@@ -14,7 +14,7 @@ def test_a_pipe_is_not_copied_as_an_empty_file(tmp_path: Path) -> None:
     directory = os.open(tmp_path, os.O_RDONLY)
     try:
         files = [(b"pipe", 0, md5().digest(), None, 0, 0o644, b"copy")]
-        assert worker_process.copy_files(primitives, directory, directory, files) == [worker_process.NOTHING]
+        assert list(worker_process.copy_files(primitives, directory, directory, files)) == [worker_process.NOTHING]
     finally:
         os.close(directory)
     assert os.listdir(tmp_path) == ["pipe"]
@@ -27,7 +27,7 @@ def test_a_link_is_neither_copied_nor_read_back_though_it_leads_to_the_very_cont
     directory = os.open(tmp_path, os.O_RDONLY)
     try:
         files = [(name, 7, digest, None, 0, 0o644, b"copy of " + name) for name in (b"file", b"link")]
-        copied = worker_process.copy_files(primitives, directory, directory, files)
+        copied = list(worker_process.copy_files(primitives, directory, directory, files))
         read = [one for one, _ in worker_process.read_back(directory, [(b"file", 7), (b"link", 7)])]
     finally:
         os.close(directory)
@@ -45,7 +45,7 @@ def test_no_copy_is_written_where_something_stands_not_even_through_a_link(tmp_p
     try:
         for change in (primitives, worker_process.Plain):
             files = [(b"file", 7, digest, None, 0, 0o644, name) for name in (b"taken", b"link")]
-            copied = worker_process.copy_files(change, directory, directory, files)
+            copied = list(worker_process.copy_files(change, directory, directory, files))
             assert copied == [worker_process.NOTHING] * 2
     finally:
         os.close(directory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from itertools import groupby, islice
 from operator import attrgetter
@@ -25,8 +26,7 @@ class Group(Staging):
     temporary file and leaves the others alone, so one bad file never costs the batch. For one thread at a time.
     """
 
-    _reading: WorkerPool[list[Staged]] | None = None
-    _to_read: Iterator[list[Staged]] = iter(())  # of what is read back, the jobs that were not begun yet
+    _reading: tuple[WorkerPool[list[Staged]], deque[list[Staged]]] | None = None
 
     @property
     def is_full(self) -> bool:
@@ -88,13 +88,11 @@ class Group(Staging):
     def begin_read_back(self, staged: Iterable[Staged]) -> None:
         """Begin what `read_back_small` does, as far as workers have room for it, if the batch is durable by now:
         nothing is waited for. Call it again to begin more."""
-        is_durable = self._flushed and (self._flushing is None or self._flushing.is_done)
-        if not is_durable:
-            return
-        pool = self._open_reading(staged)
-        while pool.has_room(AT_ONCE, AT_ONCE << 12) and (some := next(self._to_read, None)) is not None:
-            for _ in self._begin_reading(some):
-                pass
+        if self._flushed and (self._flushing is None or self._flushing.is_done):
+            pool, jobs = self._open_reading(staged)
+            while jobs and pool.has_room(len(jobs[0]), _size(jobs[0])):
+                for _ in self._begin_reading(pool, jobs.popleft()):
+                    pass
 
     def read_back_small(self, staged: Iterable[Staged]) -> Iterator[tuple[Staged, bytes, bool] | None]:
         """Read back many small files of the flushed batch: (file, md5, proven) in their order; the md5 is b"" for one
@@ -103,9 +101,9 @@ class Group(Staging):
         self.flush()
         proves = self.root.file_system.proves_reads
         try:
-            pool = self._open_reading(staged)
-            for some in self._to_read:
-                for _ in self._begin_reading(some):
+            pool, jobs = self._open_reading(staged)
+            while jobs:
+                for _ in self._begin_reading(pool, jobs.popleft()):
                     yield None
             for done in pool.finish():
                 if done is None:
@@ -116,33 +114,33 @@ class Group(Staging):
         finally:
             self._end_reading()
 
-    def _open_reading(self, staged: Iterable[Staged]) -> WorkerPool[list[Staged]]:
+    def _open_reading(self, staged: Iterable[Staged]) -> tuple[WorkerPool[list[Staged]], deque[list[Staged]]]:
+        """The pool, and the jobs that were not begun yet."""
         if self._reading is None:
-            self._reading = WorkerPool()
-            self._to_read = _jobs(staged)
+            jobs = deque(_jobs(staged))
+            self._reading = WorkerPool(files=sum(map(len, jobs))), jobs
         return self._reading
 
-    def _begin_reading(self, some: list[Staged]) -> Iterator[None]:
-        assert self._reading is not None
+    def _begin_reading(self, pool: WorkerPool[list[Staged]], some: list[Staged]) -> Iterator[None]:
         try:
             handle = self._enter(some[0].directory)
         except OSError:  # `read_back` says what is wrong
             return
         files = [(one.temporary, one.identity.size) for one in some]
-        yield from self._reading.begin(
+        yield from pool.begin(
             "read back",
             [handle],
             [files],
             some,
-            size=sum(one.identity.size for one in some),
+            size=_size(some),
             here=lambda: worker_process.read_back(handle, files),
             undo=lambda: [(b"", False)] * len(files),
         )
 
     def _end_reading(self) -> None:
         if self._reading is not None:
-            self._reading.close()
-        self._reading, self._to_read = None, iter(())
+            self._reading[0].close()
+            self._reading = None
 
     def abandon(self) -> None:
         """Remove all temporary files that are left, best effort: never raises OSError. The group can be used again."""
@@ -194,6 +192,10 @@ class Group(Staging):
             self._broken = True
             raise
         self._to_sync.clear()
+
+
+def _size(files: list[Staged]) -> int:
+    return sum(one.identity.size for one in files)
 
 
 def _jobs(staged: Iterable[Staged]) -> Iterator[list[Staged]]:

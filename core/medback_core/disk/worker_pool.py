@@ -61,15 +61,15 @@ def _weight(files: int, size: int) -> int:
 class WorkerPool(Generic[Known]):
     """Jobs under way, each known to the caller by something. For one thread at a time. `close` it in the end."""
 
-    def __init__(self, workers: int | None = None) -> None:
-        """At most so many workers; by default one for each processor."""
+    def __init__(self, workers: int | None = None, *, files: int = 0) -> None:
+        """At most so many workers; by default one for each processor. `files` is how many there will be, if known."""
         if workers is None:
             workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
         self._jobs: deque[_Job[Known]] = deque()
         self._workers: dict[Worker, _Load] = {}
         self._workers_max = workers
         self._to_take = 2 * workers  # how many workers may be taken in all: those that die are not replaced for ever
-        self._here = 0 if has_idle() else _HERE
+        self._here = 0 if has_idle() or files > _HERE else _HERE
 
     def __len__(self) -> int:
         """How many jobs were begun and not handed out."""
@@ -193,6 +193,7 @@ class WorkerPool(Generic[Known]):
         for the caller while it waits."""
         while self._jobs:
             yield from self.finish_oldest()
+        self.close()  # others may have the workers now
 
     def finish_oldest(self) -> Iterator[tuple[Known, list[Any]] | None]:
         """The same for the one begun first."""
@@ -213,6 +214,7 @@ class WorkerPool(Generic[Known]):
             else:
                 give_back(worker)
         self._workers.clear()
+        self._to_take = 2 * self._workers_max
         jobs, self._jobs = self._jobs, deque()
         for job in jobs:
             job.undo()

@@ -108,9 +108,10 @@ class Worker:
 
     def kill(self) -> None:
         """End it, whatever it does, also when it was stopped by a signal. Nothing waits longer than 0.1 s."""
-        os.kill(self.pid, signal.SIGKILL)
         self._socket.close()
-        _reap(self.pid)
+        with suppress(ProcessLookupError, ChildProcessError):  # where SIGCHLD is ignored the kernel has forgotten it
+            os.kill(self.pid, signal.SIGKILL)
+            _reap(self.pid)
 
 
 _unreaped: list[int] = []  # killed, and still in a system call when last looked at
@@ -134,6 +135,13 @@ def _reap(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
+def _is_reaped(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG) != (0, 0)
+    except ChildProcessError:
+        return True
+
+
 def has_idle() -> bool:
     """Whether a worker is there already."""
     return bool(_idle)
@@ -142,7 +150,7 @@ def has_idle() -> bool:
 def take_worker() -> Worker | None:
     """An idle worker, or a new one; None where there can be none. Give it back, or kill it."""
     with _lock:
-        _unreaped[:] = [pid for pid in _unreaped if os.waitpid(pid, os.WNOHANG) == (0, 0)]
+        _unreaped[:] = [pid for pid in _unreaped if not _is_reaped(pid)]
         if _idle:
             return _idle.pop()
     if not (HAS_PROCESSES and sys.executable):
