@@ -12,6 +12,7 @@ import sys
 from itertools import combinations
 from pathlib import Path
 
+import psutil
 import pytest
 
 from support.shell import Shell
@@ -23,6 +24,7 @@ from medback_core.scanning.sources import change_source
 from medback_core.session import open_session
 from medback_core.cli import running
 from medback_core.cli.outcome import Outcome
+from support.processes import children
 from support.worlds import tree, write_tree
 
 MEDBACK = [sys.executable, "-c", "import sys; from medback_core.cli import main; sys.exit(main())"]
@@ -323,6 +325,32 @@ def test_a_signal_stops_between_files_and_the_next_run_goes_on(
     assert {path: content for path, (content, _) in tree(shell.where / "t1/photos").items()} == {
         path: content for path, (content, _) in tree(shell.where / "photos").items()
     }
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_one_signal_ends_a_command_that_waits_for_a_stopped_worker_and_no_process_is_left(
+    shell: Shell, number: signal.Signals, code: int
+) -> None:
+    with open(shell.where / "photos/film", "wb") as film:
+        film.truncate(200 << 30)  # sparse: it takes minutes to hash
+    with subprocess.Popen(
+        [*MEDBACK, "--session-db", str(shell.session), "add-src", str(shell.where / "photos")],
+        stderr=subprocess.PIPE,
+    ) as process:
+        while not (started := children(process.pid)):
+            assert process.poll() is None
+        for worker in started:
+            os.kill(worker, signal.SIGSTOP)
+        while any(psutil.Process(worker).status() != psutil.STATUS_STOPPED for worker in started):
+            pass
+        process.send_signal(number)
+        assert process.stderr is not None and b"run it again" in process.stderr.read()
+    assert process.returncode == code
+    assert not any(psutil.pid_exists(worker) for worker in started)
+    (shell.where / "photos/film").unlink()
+    assert shell.json("add-src", "photos")[0] == 0
+    assert shell.json("stats")[1]["files"] == 2
 
 
 @pytest.mark.parametrize(
