@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -521,3 +522,24 @@ def test_a_backup_says_what_its_scan_found_gone(shell: Shell) -> None:
     (shell.where / "photos/a.txt").unlink()
     assert "1 file is gone since the last scan" in shell("target", "t1").out
     assert "gone since" not in shell("target", "t1").out
+
+
+@pytest.mark.parametrize("kilobytes", [8, 64])
+def test_a_limit_on_the_size_of_files_is_not_taken_for_a_damaged_session(shell: Shell, kilobytes: int) -> None:
+    write_tree(shell.where / "photos", {f"a file with a long name, number {n}": 10 for n in range(1000)})
+    assert shell("add-src", "photos").code == 0
+    write_tree(shell.where / "photos", {f"a new file with a long name, number {n}": 10 for n in range(1000)})
+    before = {path.name for path in shell.where.iterdir() if not path.name.endswith(("-wal", "-shm"))}
+    limited = subprocess.run(
+        [*MEDBACK, "update", "--rehash", "--session-db", str(shell.session), "--json"],
+        cwd=shell.where,
+        capture_output=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes << 10, kilobytes << 10)),
+    )
+    found = json.loads(limited.stdout)
+    assert (
+        limited.returncode == 4 and found["error"]["kind"] == "session-full" and "ulimit" in found["error"]["message"]
+    )
+    assert {path.name for path in shell.where.iterdir() if not path.name.endswith(("-wal", "-shm"))} == before
+    code, found = shell.json("update")
+    assert (code, found["sources"][0]["files"], found["warnings"]) == (0, 2002, [])

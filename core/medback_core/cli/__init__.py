@@ -22,7 +22,19 @@ from .running import Run
 # What a drive that fails, or is full or gone, answers at any call: no bug.
 DRIVE_FAILS = frozenset(
     getattr(errno, name, errno.EIO)
-    for name in ("EIO", "ENOSPC", "EDQUOT", "EROFS", "ENODEV", "ENXIO", "ESTALE", "ENOTCONN", "ESHUTDOWN", "EINTR")
+    for name in (
+        "EIO",
+        "ENOSPC",
+        "EDQUOT",
+        "EROFS",
+        "ENODEV",
+        "ENXIO",
+        "ESTALE",
+        "ENOTCONN",
+        "ESHUTDOWN",
+        "EINTR",
+        "EFBIG",
+    )
 )
 EXIT_CODES = (
     "Exit codes: 0 done; 2 usage; 3 done, but for entries that are listed; 4 refused, nothing changed; 5 damage found; "
@@ -129,11 +141,11 @@ def _unexpected(run: Run, error: Exception) -> None:
     outcome = run.outcome
     bug = isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError | sqlite3.InterfaceError)
     if isinstance(error, sqlite3.DatabaseError) and not bug:
-        outcome.codes.add(REFUSED)
-        outcome.error = (
-            "damaged-db",
-            f"the session DB broke: {error}; `medback rebuild` makes a new one from the sidecars",
-        )
+        from pathlib import Path
+
+        from medback_core.session.store import default_path, explained
+
+        outcome.fail(explained(Path(run.session_path) if run.session_path else default_path(), error))
         return
     where = keep_traceback(run.settings.words, error)
     outcome.codes.add(BUG)

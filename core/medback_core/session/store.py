@@ -77,11 +77,11 @@ class Session:
             finally:
                 self._depth = 0
         except sqlite3.OperationalError as error:
-            raise _explained(self.path, error) from error
+            raise explained(self.path, error) from error
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
                 raise
-            raise _explained(self.path, error) from error
+            raise explained(self.path, error) from error
 
     def again(self) -> Session:
         """Another connection to the same DB, for another thread. It is the first one's to note how the DB was left."""
@@ -154,7 +154,7 @@ def open_session(
         db = _connect(path, cache_mib)
         _migrate(db)
     except sqlite3.Error as error:
-        raise _explained(path, error) from error
+        raise explained(path, error) from error
     session = Session(path, db, cache_mib)
     session.notes = notes
     has_sources = db.execute("SELECT EXISTS (SELECT 1 FROM source)").fetchone()[0]
@@ -187,7 +187,18 @@ def _usable(path: Path, create: bool) -> str:
     return condition
 
 
-def _explained(path: Path, error: sqlite3.Error) -> MedbackError:
+# What SQLite says of a DB it could not read as it is. Any other I/O error says that it could not be written or locked.
+_UNREADABLE = frozenset({"SQLITE_IOERR", "SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_DATA"})
+
+
+def cannot_be_written(error: sqlite3.Error) -> bool:
+    """Whether an I/O error of SQLite's says nothing against the DB: it could not be written, mapped or locked."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    return name.startswith("SQLITE_IOERR") and name not in _UNREADABLE
+
+
+def explained(path: Path, error: sqlite3.Error) -> MedbackError:
+    """An error of SQLite's on the session DB at `path` as one of ours, with the words a person needs."""
     shown = names.display_name(str(path))
     words = str(error)
     if "readonly" in words or "read-only" in words or "unable to open" in words:
@@ -196,6 +207,14 @@ def _explained(path: Path, error: sqlite3.Error) -> MedbackError:
         return Refused("session-full", f"no room left for the session DB {shown}")
     if "locked" in words:
         return Refused("locked", f"the session DB {shown} is in use by another program")
+    if cannot_be_written(error):
+        limit = disk.portable.file_size_limit()
+        if limit is not None:
+            return Refused(
+                "session-full",
+                f"the session DB {shown} can't grow: no file may be larger than {limit} bytes here (`ulimit -f`)",
+            )
+        return Refused("session-read-only", f"the session DB {shown} cannot be written ({words})")
     if isinstance(error, sqlite3.OperationalError) and "disk I/O" not in words:
         return SessionDamaged(f"the session DB {shown}: {words}")
     return SessionDamaged(
@@ -235,10 +254,11 @@ def _condition(path: Path) -> str:
             db.execute("BEGIN")  # all that is looked at is of one moment
             return _look_inside(db, path)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        if isinstance(error, sqlite3.Error) and any(
-            word in str(error) for word in ("unable to open", "readonly", "locked")
+        if isinstance(error, sqlite3.Error) and (
+            cannot_be_written(error)
+            or any(word in str(error) for word in ("unable to open", "readonly", "locked", "is full"))
         ):
-            raise _explained(path, error) from error
+            raise explained(path, error) from error
         return "damaged" if was_ours else "foreign"
 
 
@@ -301,7 +321,7 @@ def _make(path: Path, create: bool, afresh: bool) -> list[str]:
             with closing(_connect(new, 1)) as db:
                 _migrate(db)
         except sqlite3.Error as error:
-            raise _explained(path, error) from error
+            raise explained(path, error) from error
         disk.primitives.rename(root.fd, os.fsencode(new.name), root.fd, os.fsencode(path.name))
         disk.primitives.fsync_directory(root.fd)
     return notes
