@@ -24,6 +24,7 @@ CONTEXT_NAME = b".medback-context.xml"
 OLD_DIRECTORY = b".medback-old"
 DAMAGED_DIRECTORY = b".medback-damaged"
 TEMPORARY_PREFIX = b".medback-tmp-"
+FREEING_PREFIX = b".medback-freeing-"  # a copy that is about to be removed; after a kill it gets its name back
 
 
 def is_metadata(name: bytes) -> bool:
@@ -501,13 +502,21 @@ class RepairSummary(Summary):
 
 @dataclass(frozen=True, slots=True)
 class ReclaimSummary(Summary):
-    """What was, or with a dry run would be, freed on a target."""
+    """What was, or with a dry run would be, freed on a target.
+
+    What is still named goes only while another copy of it is read on a second drive: `waiting` is what could go if one
+    of the drives in `serving` were plugged in too; `after_backup` are drives that are plugged in and hold some of it,
+    but do not yet say for whom: a backup onto them first mends that.
+    """
 
     target: Target
     freed: int = 0
     freed_bytes: int = 0
     kept: int = 0  # looked disposable, but something still needs it
     paths: tuple[bytes, ...] = field(default=())
+    waiting: Count = Count()
+    serving: tuple[NextTarget, ...] = ()  # the most bytes first
+    after_backup: tuple[NextTarget, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,8 @@ def reclaim(app: SharedApp, path: bytes, called: str) -> None:
     words = Content(
         "Older versions: what was replaced or deleted in your sources since, kept in .medback-old/.\n"
         "Surplus: copies of what has its wanted number of verified copies on other drives.\n\n"
-        "The last copy of anything stays, and so does what medback did not put there. You see first what would go."
+        "What a source still has goes only while another drive that holds it is plugged in too; it is read there "
+        "first. What medback did not put there stays. You see first what would go."
     )
     choices = [
         Choice("no", "Cancel"), Choice("old", "Older versions"), Choice("surplus", "Surplus"), Choice("both", "Both")
@@ -105,17 +106,36 @@ def _free(app: SharedApp, previewed: Job, real: Job) -> None:
     assert isinstance(summary, model.ReclaimSummary)
     title = f"{real.title[0].upper()}{real.title[1:]}"
     kept = f"; {plural(summary.kept, 'file stays', 'files stay')}: something still needs them" if summary.kept else ""
+    second = _second_drive(summary)
     if not summary.freed:
-        tell(app, title, f"Nothing there can go{kept}.")
+        tell(app, title, Content("\n").join([Content(f"Nothing there can go{kept}."), *second]))
         return
     going = counted(Count(summary.freed, summary.freed_bytes))
     lines = [Content.assemble("deletes ", (going, "bold"), f" from the drive, for good{kept}"), Content("")]
     lines += [Content.styled(f"  {name(path)}", "$text-muted") for path in summary.paths[:SHOWN_MAX]]
     if summary.freed > SHOWN_MAX:
         lines.append(Content.styled(f"  and {files(summary.freed - SHOWN_MAX)} more", "$text-muted"))
-    words = Content("\n").join(lines)
+    words = Content("\n").join([*lines, *second])
     question = confirm(f"{title}?", words, f"Delete {size(summary.freed_bytes)}", same_as=real.command)
     app.push_screen(question, lambda answer: _submit(app, real, answer))
+
+
+def _second_drive(summary: model.ReclaimSummary) -> list[Content]:
+    """What could go too with a second drive, and which one that is."""
+    if not summary.waiting.files:
+        return []
+    lines = [
+        Content(""),
+        Content(f"{counted(summary.waiting)} can go while another drive that holds them is here too."),
+    ]
+    for one in summary.serving[:SHOWN_MAX]:
+        lines.append(Content.assemble("  plug in ", (name(one.target.name), "bold"), f" for {size(one.bytes)} of it"))
+    for one in summary.after_backup[:SHOWN_MAX]:
+        label = (name(one.target.name), "bold")
+        lines.append(
+            Content.assemble("  back up onto ", label, f" first (b): it does not say whose {size(one.bytes)} it holds")
+        )
+    return lines
 
 
 def _submit(app: SharedApp, job: Job, answer: str | None) -> None:

@@ -391,10 +391,10 @@ def test_what_is_only_expected_keeps_its_last_copy(world: tuple[Session, Path]) 
 def test_what_another_machines_context_names_keeps_its_last_copy(world: tuple[Session, Path]) -> None:
     session, tmp = world
     write_tree(tmp / "attic", {"same.txt": (tmp / "photos/a.txt").read_bytes()})
-    old = old_version(session, tmp)
     with open_session(tmp / "other.db") as other:
         add(other, tmp / "attic")
         assert back(other, tmp / "t1").summary.copied == 0  # it lies there already
+    old = old_version(session, tmp)
     found = run(reclaim(session, "t1", old=True)).summary
     assert (found.freed, found.kept) == (0, 1) and old.exists()
 

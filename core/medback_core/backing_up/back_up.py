@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from medback_core import disk, model, names
 from medback_core.backing_up.batches import Going, Landing
-from medback_core.backing_up.layout import Layout, There, free_place
+from medback_core.backing_up.layout import Layout, There, bring_current, free_place
 from medback_core.backing_up.selection import Choice
 from medback_core.coverage.shelf_room import lacking
 from medback_core.coverage.totals import looked
@@ -207,6 +207,12 @@ class _Run:
     # --- copying ---------------------------------------------------------------------------------------------------
 
     def copy(self) -> Iterator[Event]:
+        try:
+            bring_current(self.layout, self.landing.recorder)
+        except OSError as error:
+            if not self.landing.is_out_of_room(error):
+                where = names.display_name(self.drive.root.path)
+                yield Warned(f"older versions on {where} that are wanted again stay in .medback-old: {error.strerror}")
         self.total = self.choose()
         if self.total.files:
             yield Progress("copying", 0, 0, self.total.files, self.total.bytes)

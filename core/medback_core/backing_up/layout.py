@@ -23,6 +23,7 @@ from medback_core.model import OLD_DIRECTORY, Identity, Source, is_metadata
 from medback_core.session import (
     Copy,
     Session,
+    copies_below,
     copy_on,
     find_identity,
     folders,
@@ -246,6 +247,23 @@ def displace(layout: Layout, recorder: Recorder, found: Occupant) -> bool:
         if copy is not None and copy.path in (None, found.path):
             record_copies(session, [replace(copy, path=goal, mtime_ns=record.mtime_ns)])
     return old
+
+
+def bring_current(layout: Layout, recorder: Recorder) -> None:
+    """Move what lies in `.medback-old/` and is wanted again to where a current path wants it: there no reclaim takes it
+    for an older version, whoever runs it. Raises OSError."""
+    session, drive = layout.session, layout.drive
+    for identity, copy in copies_below(session, drive.target.key, OLD_DIRECTORY):
+        assert copy.path is not None
+        if not any(True for _ in paths_of_identity(session, copy.identity)):
+            continue
+        record = recorder.lookup(*os.path.split(copy.path))
+        status = drive.root.stat(copy.path)
+        if record is None or record.damaged is not None or status is None or status.st_size != identity.size:
+            continue
+        if (record.size, record.md5) == identity and same_time(drive, status.st_mtime_ns, record.mtime_ns):
+            displace(layout, recorder, Occupant(copy.path, There.OURS, record))
+    recorder.commit()
 
 
 def record_of(

@@ -8,13 +8,13 @@ import click
 
 from medback_core import names
 from medback_core.errors import NeedsAnswer, UsageError
-from medback_core.model import Count, ProveSummary, ReclaimSummary, RepairSummary, VerifySummary
+from medback_core.model import Count, NextTarget, ProveSummary, ReclaimSummary, RepairSummary, VerifySummary
 from medback_core.presenting.units import counted, plural, size
 from medback_core.presenting.units import name as shown
 
 from .commands import command
 from .options import DURATION, PATH, SIZE, SIZE_HELP, Size
-from .outcome import DAMAGED, entry_json
+from .outcome import DAMAGED, count_json, entry_json
 from .running import LISTED, Run
 from .targets import target_json
 
@@ -103,7 +103,11 @@ def repair(run: Run, path: bytes, from_target: str | None, dry_run: bool) -> Non
 @click.option("--surplus", is_flag=True, help="Copies beyond the wanted number of verified ones on other targets.")
 @click.option("--dry-run", is_flag=True, help="Show what would be freed, free nothing.")
 def reclaim(run: Run, target: str, old: bool, surplus: bool, dry_run: bool) -> None:
-    """Free room on TARGET, after showing what goes. Never the last copy of anything that is still named."""
+    """Free room on TARGET, after showing what goes.
+
+    A copy of what a source or a restore context still names is removed only while another copy of it lies on a second
+    target that is plugged in too: that one is read first. Nothing is freed on a network file system.
+    """
     from medback_core.upkeep.reclaim import reclaim as operation
 
     if not (old or surplus):
@@ -125,6 +129,7 @@ def reclaim(run: Run, target: str, old: bool, surplus: bool, dry_run: bool) -> N
             done = run.outcome.done["freed"]
             if found is not None:
                 run.say(f"{counted(Count(found.freed, found.freed_bytes))} freed on {shown(found.target.name)}")
+                _say_what_a_second_drive_would_do(run, found)
             else:
                 run.outcome.result.update(freed=done.files, freed_bytes=done.bytes)
         if found is not None:
@@ -138,7 +143,14 @@ def _reclaim_json(found: ReclaimSummary) -> dict[str, Any]:
         "freed_bytes": found.freed_bytes,
         "kept": found.kept,
         "paths": [names.text(path) for path in found.paths],
+        "waiting": count_json(found.waiting),
+        "second_drives": [_drive_json(one) for one in found.serving],
+        "after_backup": [_drive_json(one) for one in found.after_backup],
     }
+
+
+def _drive_json(one: NextTarget) -> dict[str, Any]:
+    return {"target": one.target.id, "label": one.target.label, "files": one.files, "bytes": one.bytes}
 
 
 def _show_disposable(run: Run, found: ReclaimSummary) -> None:
@@ -150,6 +162,25 @@ def _show_disposable(run: Run, found: ReclaimSummary) -> None:
         f"{counted(Count(found.freed, found.freed_bytes))} can go"
         + (f"; {found.kept:,} stay, being still needed" if found.kept else "")
     )
+    _say_what_a_second_drive_would_do(run, found)
+
+
+def _say_what_a_second_drive_would_do(run: Run, found: ReclaimSummary) -> None:
+    if not found.waiting.files:
+        return
+    run.say(
+        f"{counted(found.waiting)} of these can go while another drive that holds them is plugged in too: a copy is "
+        "removed only after the other one was read"
+    )
+    if found.serving:
+        drives = ", ".join(f"{shown(one.target.name)} ({size(one.bytes)})" for one in found.serving)
+        run.say(f"one of these would do: {drives}")
+    for one in found.after_backup:
+        what = counted(Count(one.files, one.bytes))
+        run.say(
+            f"{shown(one.target.name)} is plugged in and holds {what} of them, but its record does not say for which "
+            f"source: run `medback target {names.shell_quoted(one.target.path or b'')}` first"
+        )
 
 
 @command("prove")

@@ -24,6 +24,15 @@ _FOUR_GIB = frozenset({"vfat", "msdos", "fat"})
 _FROM_MEDIUM = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "vfat", "msdos", "exfat", "ntfs3", "hfsplus", "hfs", "udf", "jfs"}
 )
+_LOCAL_FUSE = frozenset(
+    {"fuse.ntfs-3g", "fuse.exfat", "fuse.exfat-fuse", "fuse.mergerfs", "fuse.bindfs", "fuse.gocryptfs", "fuse.encfs"}
+)
+_NETWORK = frozenset(
+    {
+        "nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "glusterfs", "lustre", "beegfs", "ocfs2", "gfs2",
+        "davfs", "ncpfs", "coda", "webdav", "afpfs", "virtiofs",
+    }
+)  # fmt: skip
 _READ_ONLY = getattr(os, "ST_RDONLY", 1)
 
 
@@ -45,6 +54,11 @@ class FileSystem:
     mount_point: bytes
     source: bytes  # what is mounted: /dev/sdb1, a server, "tmpfs"
     proves_reads: bool  # what is not in the kernel's cache was really read from the medium
+
+    @property
+    def is_network(self) -> bool:
+        """Whether others may change it without our locks keeping them off; a FUSE nobody knows is taken for one."""
+        return self.kind in _NETWORK or (self.kind.startswith("fuse.") and self.kind not in _LOCAL_FUSE)
 
     def shares_disk_with(self, other: FileSystem | bytes) -> bool:
         """Whether both lie on one physical disk, as far as it can be known: the same file system, or a disk in common

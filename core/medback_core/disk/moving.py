@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import stat
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from medback_core.disk import primitives
 from medback_core.disk.group import Group
 from medback_core.disk.root import Root
-from medback_core.model import TEMPORARY_PREFIX
+from medback_core.model import FREEING_PREFIX, TEMPORARY_PREFIX
 
 TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + rb"[0-9a-f]{12}(?P<final>\.medback.*)?", re.DOTALL)
 _OWN_MAX = 1 << 30
@@ -67,6 +68,61 @@ def remove(root: Root, rel: bytes, *, expect: os.stat_result) -> None:
         if _sight(found) != _sight(expect):
             raise OSError(errno.ESTALE, "changed since it was looked at", rel)
         primitives.unlink(handle, name)
+
+
+def remove_before(root: Root, rel: bytes, *, expect: os.stat_result, is_there: Callable[[], bool]) -> None:
+    """Unlink a copy as `remove` does, if another one still is there once this one has lost its name: were both one
+    file under two paths, the other would be gone then.
+
+    A kill in between leaves the file whole under `freeing_name`, for `put_back`; nothing ever removes such a file but
+    this function. Raises OSError like `remove`, and ESTALE when the other copy is gone; this one has its name then.
+    """
+    directory, name = root.split(rel)
+    with root.directory(directory) as handle:
+        found = root.stat(rel)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), rel)
+        if _sight(found) != _sight(expect):
+            raise OSError(errno.ESTALE, "changed since it was looked at", rel)
+        freeing = freeing_name(name)
+        primitives.rename_noreplace(handle, name, handle, freeing)
+        gone = False
+        try:
+            gone = is_there()
+        finally:
+            if not gone:
+                primitives.rename_noreplace(handle, freeing, handle, name)
+        if not gone:
+            raise OSError(errno.ESTALE, "the other copy is gone, or is this very file", rel)
+        primitives.unlink(handle, freeing)
+
+
+def freeing_name(name: bytes) -> bytes:
+    """What a copy is called between losing its name and being removed: as long for every name, the same each time."""
+    return FREEING_PREFIX + hashlib.md5(name, usedforsecurity=False).hexdigest()[:12].encode()
+
+
+def put_back(root: Root, rel: bytes, names: Iterable[bytes], recorded: Iterable[bytes]) -> list[bytes]:
+    """Give what a killed `remove_before` left in a directory its name again; only under the drive's lock. `names` are
+    those that are there, `recorded` those that should be. Where none of them was its name, or that is taken, it gets
+    one that says what it is. Returns the new names. Raises OSError."""
+    names = set(names)
+    left = [name for name in names if name.startswith(FREEING_PREFIX)]
+    if not left:
+        return []
+    called = {freeing_name(name): name for name in recorded}
+    given: list[bytes] = []
+    with root.directory(rel) as handle:
+        for name in sorted(left):
+            goal, number = called.get(name, b""), 0
+            while not goal or goal in names:
+                number += 1
+                goal = b"recovered-%s-%d" % (name.removeprefix(FREEING_PREFIX), number)
+            primitives.rename_noreplace(handle, name, handle, goal)
+            names.add(goal)
+            given.append(goal)
+        primitives.fsync_directory(handle)
+    return given
 
 
 def _sight(status: os.stat_result) -> tuple[int, int, int, int, int]:

@@ -13,14 +13,16 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 from medback_core import disk, model, names
-from medback_core.drives.drive import Drive, end_look
+from medback_core.drives.drive import begin_change, Drive, end_look
 from medback_core.drives.matching import lies_there, same_time
 from medback_core.drives.missing import Missed
 from medback_core.drives.sidecars import Recorder, read_sidecar
 from medback_core.errors import DriveGone
 from medback_core.model import (
     DAMAGED_DIRECTORY,
+    FREEING_PREFIX,
     SIDECAR_NAME,
+    TARGET_IDENTITY_NAME,
     DamageFound,
     Event,
     Identity,
@@ -91,6 +93,7 @@ class _Look:
         self.spoilt: list[tuple[bytes, FileRecord]] = []
         self._pending = pending_for(session, self.target)
         self._doubted = {path for _, path in self._pending}  # withdrawn, and the drive could not be told
+        self._nested: list[bytes] = []  # directories that are targets of their own
         self._condition: dict[bytes, str] = {}  # path -> what is wrong with the file there; "": told already
         self._pace = Pace()
 
@@ -106,6 +109,9 @@ class _Look:
                 if not self.drive.root.is_same_drive():
                     raise DriveGone(f"{names.display_name(self.drive.root.path)} stopped answering") from error
                 yield cannot_read(directory, self._shown(directory), error)
+                continue
+            if directory and TARGET_IDENTITY_NAME in entries:
+                self._nested.append(directory)  # another target: what lies there is its own
                 continue
             for name, status in entries.items():
                 if isinstance(status, OSError) or not stat.S_ISDIR(status.st_mode):
@@ -130,6 +136,7 @@ class _Look:
                 if SIDECAR_NAME in cleaned.adopted:
                     entries[SIDECAR_NAME] = OSError()  # there is one now
         if SIDECAR_NAME not in entries:
+            self._put_back(directory, entries, Sidecar())
             self._stray(directory, entries, Sidecar())
             return
         try:
@@ -141,6 +148,7 @@ class _Look:
             yield DamageFound(self._shown(join(directory, SIDECAR_NAME)), f"damaged sidecar: {sidecar.damage}")
             if self.drive.writable:
                 self.recorder.rewrite(directory)
+        self._put_back(directory, entries, sidecar)
         self._stray(directory, entries, sidecar)
         recorded: list[Copy] = []
         seen: list[int] = []
@@ -151,6 +159,19 @@ class _Look:
                 record_copies(self.session, recorded)
             note_seen(self.session, seen)
 
+    def _put_back(self, directory: bytes, entries: dict[bytes, os.stat_result | OSError], sidecar: Sidecar) -> None:
+        """A copy that a killed reclaim was about to remove has its name again."""
+        if not self.drive.writable or not any(name.startswith(FREEING_PREFIX) for name in entries):
+            return
+        try:
+            begin_change(self.drive)
+            given = disk.put_back(self.drive.root, directory, entries, sidecar.files)
+            for name in given:
+                status = self.drive.root.stat(join(directory, name))
+                entries[name] = OSError() if status is None else status
+        except OSError as error:
+            self._unwritten = self._unwritten or error
+
     def _stray(self, directory: bytes, entries: dict[bytes, os.stat_result | OSError], sidecar: Sidecar) -> None:
         """Keep in mind the files no record speaks of."""
         strays = [
@@ -159,7 +180,7 @@ class _Look:
             if name not in sidecar.files
             and not isinstance(status, OSError)
             and stat.S_ISREG(status.st_mode)
-            and not model.is_metadata(name)
+            and (not model.is_metadata(name) or name.startswith(FREEING_PREFIX))
         ]
         self.unknown += len(strays)
         if strays:
@@ -294,7 +315,7 @@ class _Look:
 
     def finish(self) -> Iterator[Event]:
         """What the session believed and the walk did not confirm; then what the sidecars must still be told."""
-        missed = Missed(self.session, self.drive, self.recorder, self._condition)
+        missed = Missed(self.session, self.drive, self.recorder, self._condition, self._nested)
         yield from missed.settle()
         self.withdrawn, self.nowhere = missed.withdrawn, missed.nowhere
         self.found += missed.found

@@ -6,7 +6,7 @@ What is missed is looked for, by size and then by hash, among the files no recor
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from medback_core import disk, model, names
@@ -35,13 +35,22 @@ _TOGETHER = 500
 class Missed:
     """The end of one look at a drive."""
 
-    def __init__(self, session: Session, drive: Drive, recorder: Recorder, condition: Mapping[bytes, str]) -> None:
-        """`condition`: path -> what is wrong with the file that stands there; "" where that was told already."""
+    def __init__(
+        self,
+        session: Session,
+        drive: Drive,
+        recorder: Recorder,
+        condition: Mapping[bytes, str],
+        nested: Sequence[bytes] = (),
+    ) -> None:
+        """`condition`: path -> what is wrong with the file that stands there; "" where that was told already.
+        `nested`: directories that are targets of their own, whose files are not this one's."""
         self.session = session
         self.drive = drive
         self.target = drive.target.key
         self.recorder = recorder
         self.condition = condition
+        self.nested = nested
         self.withdrawn = self.nowhere = self.found = self.hashed = 0
         self.unwritten: OSError | None = None
         self._pace = Pace()
@@ -55,6 +64,7 @@ class Missed:
             if copy.path is None and copy.standing is Standing.CLAIMED:
                 continue  # a claim of somebody's: discover looks for it
             known = copy.path is not None and copy.mtime_ns is not None and copy.path not in self.condition
+            known = known and not any(names.below(copy.path or b"", inner) is not None for inner in self.nested)
             if not (known and lies_there(self.drive, copy, identity)):
                 gone[identity] = copy
             elif self.drive.writable:

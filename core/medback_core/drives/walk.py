@@ -13,8 +13,10 @@ from medback_core.drives.sidecars import read_sidecar
 from medback_core.errors import DriveGone
 from medback_core.model import (
     FAMILY_SIDECAR_NAME,
+    FREEING_PREFIX,
     OLD_DIRECTORY,
     SIDECAR_NAME,
+    TARGET_IDENTITY_NAME,
     TEMPORARY_PREFIX,
     Event,
     Excluded,
@@ -44,7 +46,8 @@ def shown(drive: Drive, rel: bytes) -> bytes:
 def walk_drive(drive: Drive, *, family: bool, clean: bool = False) -> Iterator[DriveDirectory | Event]:
     """Every directory of a drive in path order, `.medback-old` last; with `family`, a `.medorg.xml` speaks where there
     is no sidecar; with `clean`, what a killed run left is removed. Links are not followed, other file systems mounted
-    inside are left out. What can't be read is Skipped; raises DriveGone when the drive stops answering."""
+    inside are left out, and other targets. What can't be read is Skipped; raises DriveGone when the drive stops
+    answering."""
     root = drive.root
     waiting = [b""]
     while waiting:
@@ -53,13 +56,19 @@ def walk_drive(drive: Drive, *, family: bool, clean: bool = False) -> Iterator[D
         directories: list[bytes] = []
         has = set()
         temporary: list[bytes] = []
+        freeing: list[bytes] = []
+        nested = False
         try:
             for name, status in root.scan(here):
                 if isinstance(status, OSError):
                     yield Skipped(shown(drive, join(here, name)), status.strerror or "cannot be looked at")
                 elif name in (SIDECAR_NAME, FAMILY_SIDECAR_NAME):
                     has.add(name)
-                elif is_metadata(name) and (here or name != OLD_DIRECTORY):
+                elif name == TARGET_IDENTITY_NAME and here:
+                    nested = True
+                elif name.startswith(FREEING_PREFIX) and clean and stat.S_ISREG(status.st_mode):
+                    freeing.append(name)
+                elif is_metadata(name) and (here or name != OLD_DIRECTORY) and not name.startswith(FREEING_PREFIX):
                     if name.startswith(TEMPORARY_PREFIX):
                         temporary.append(name)
                 elif stat.S_ISREG(status.st_mode):
@@ -75,9 +84,11 @@ def walk_drive(drive: Drive, *, family: bool, clean: bool = False) -> Iterator[D
             if not root.is_same_drive():
                 raise DriveGone(f"{names.display_name(root.path)} stopped answering") from error
             yield cannot_read(here, shown(drive, here), error)
+        if nested:
+            yield Excluded(shown(drive, here), "a target of its own")
+            continue
         directories.sort(key=lambda name: (name == OLD_DIRECTORY, name), reverse=True)
         waiting += [join(here, name) for name in directories]
-        files.sort(key=lambda entry: entry[0])
         sidecar = Sidecar()
         try:
             if clean and temporary and SIDECAR_NAME in disk.clean_temporaries(root, here, temporary, is_whole).adopted:
@@ -86,6 +97,11 @@ def walk_drive(drive: Drive, *, family: bool, clean: bool = False) -> Iterator[D
                 sidecar = read_sidecar(root, here) or sidecar
             elif family and FAMILY_SIDECAR_NAME in has:
                 sidecar = parse_family(root.read_whole(join(here, FAMILY_SIDECAR_NAME), SIDECAR_LIMIT))
+            if freeing:
+                there = [*freeing, *(name for name, _ in files)]
+                begin_change(drive)
+                given = disk.put_back(root, here, there, sidecar.files)
+                files += [(name, status) for name in given if (status := root.stat(join(here, name))) is not None]
         except OSError as error:
             yield Skipped(shown(drive, join(here, SIDECAR_NAME)), error.strerror or "cannot be read")
         if sidecar.damage:
@@ -93,4 +109,5 @@ def walk_drive(drive: Drive, *, family: bool, clean: bool = False) -> Iterator[D
             yield Warned(
                 f"the sidecar {where} is damaged ({sidecar.damage}); what it does not say is read from the files"
             )
+        files.sort(key=lambda entry: entry[0])
         yield DriveDirectory(here, files, sidecar)

@@ -189,6 +189,17 @@ def is_named(session: Session, identity: int) -> bool:
     return bool(row[0])
 
 
+def namers(session: Session, identity: int) -> set[str]:
+    """The ids of the sources of which a current path, or an imported context, names this content."""
+    rows = session.db.execute(
+        "SELECT s.sid FROM file f JOIN directory d ON d.id = f.directory_id JOIN source s ON s.id = d.source_id "
+        "WHERE f.identity_id = ?1 UNION SELECT s.sid FROM expected e JOIN source s ON s.id = e.source_id "
+        "WHERE e.identity_id = ?1 AND e.gone_at IS NULL",
+        (identity,),
+    )
+    return {row[0] for row in rows}
+
+
 def wanted_of(session: Session, identity: int) -> int:
     """The wanted number of copies of a content: the maximum over its current paths, 0 without any."""
     row = session.db.execute(

@@ -1,15 +1,19 @@
-"""Free room on a target: older versions, or copies beyond what is wanted; never the last copy of what is named."""
+"""Free room on a target: older versions, or copies beyond what is wanted.
+
+What neither this session nor the newest section of any source on the plugged-in drives names may go alone. A copy of
+anything that is named goes only before a witness (see `witness`): another copy, on another drive that is plugged in.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
 
 from medback_core import disk, names
-from medback_core.context import FileEntry, SourceEnd, SourceStart, read_context
 from medback_core.drives.check import look_at
-from medback_core.drives.context_file import CONTEXTS_KEPT, write_contexts
+from medback_core.drives.context_file import write_contexts
 from medback_core.drives.drive import Drive, begin_change
 from medback_core.drives.matching import same_time
 from medback_core.drives.open import open_drive, resolve_target
@@ -18,9 +22,11 @@ from medback_core.errors import Refused
 from medback_core.model import (
     CONTEXT_NAME,
     OLD_DIRECTORY,
+    Count,
     Event,
     FileDone,
     Identity,
+    NextTarget,
     Progress,
     ReclaimSummary,
     Skipped,
@@ -33,26 +39,30 @@ from medback_core.session import (
     copies_below,
     copies_of,
     counting_keys,
-    is_named,
     list_sources,
+    namers,
     surplus_bytes,
     surplus_copies,
+    target_by_key,
     wanted_of,
     withdraw_copies,
 )
 from medback_core.sources.sidecars import flush_sources
+from medback_core.upkeep.reread import Ticker
+from medback_core.upkeep.witness import OpenDrive, Shelf, Witness, holders, open_shelf, prove, sections
 
 _DIRECTORIES_PER_COMMIT = 100
+_TOGETHER = 1000  # so many copies are read elsewhere, then withdrawn, then removed: a stop costs no more
 
 
 def reclaim(
     session: Session, target: str, *, old: bool = False, surplus: bool = False, dry_run: bool = False
 ) -> Iterator[Event]:
     """Free what `.medback-old/` holds (`old`), and copies whose content has its wanted number of verified copies on
-    other counting targets (`surplus`); ends with a ReclaimSummary.
+    other counting targets (`surplus`); ends with a ReclaimSummary, which says too what a second drive would let go.
 
-    Each file is looked at again immediately before it goes. What a source, an imported context or another machine's
-    context on that target names keeps its last copy. Files medback did not put there stay. Raises Refused.
+    Each file is looked at again immediately before it goes. Files medback did not put there stay. Nothing is freed on
+    a network file system: others may change it meanwhile. Raises Refused.
     """
     with disk.lock_session(os.fsencode(session.path)):
         path = resolve_target(session, target)[1]
@@ -61,122 +71,195 @@ def reclaim(
         with open_drive(session, path, write=not dry_run) as drive:
             if not drive.identity.id:
                 raise Refused("not-a-target", f"{names.display_name(path)} is no target")
+            if drive.filesystem.is_network:
+                kind = drive.filesystem.kind
+                raise Refused(
+                    "network-file-system",
+                    f"{names.display_name(path)} is on a network file system ({kind}): nothing is freed there, since "
+                    "medback cannot keep other machines from changing it",
+                )
             for note in drive.notes:
                 yield Warned(note)
             yield from look_at(session, drive)
-            summary = yield from _free(session, drive, old, surplus, dry_run)
+            with ExitStack() as stack:
+                summary = yield from _Reclaim(session, drive, dry_run).free(old, surplus, stack)
         if not dry_run:
             yield from flush_sources(session)
         yield summary
 
 
 def reclaimable(session: Session, drive: Drive, *, surplus: bool) -> tuple[int, int]:
-    """(bytes of older versions, bytes of surplus copies) that a reclaim would free on an open drive; the second only
-    where it is asked for, since every copy there must be looked at."""
+    """(bytes of older versions, bytes of surplus copies) that a reclaim would free on an open drive, as far as the
+    session and this drive's context tell; the second only where it is asked for, since every copy there must be looked
+    at. Surplus goes only with a second drive plugged in."""
     old = copies_below(session, drive.target.key, OLD_DIRECTORY)
-    foreign = _named_by_others(session, drive) if old else frozenset()
-    free = sum(identity.size for identity, copy in old if _is_disposable(session, identity, copy, foreign))
+    known = {source.id for source in list_sources(session)}
+    said = sections(drive, {identity for identity, _ in old}) if old else {}
+    foreign = Shelf([OpenDrive(drive, {source: each for source, each in said.items() if source not in known})])
+    free = 0
+    for identity, copy in old:
+        mine = namers(session, copy.identity)
+        elsewhere = _elsewhere(session, copy)
+        if elsewhere >= max(1, wanted_of(session, copy.identity)) or not (mine or foreign.namers(identity, ())):
+            free += identity.size
     return free, surplus_bytes(session, drive.target.key, counting_keys(session)) if surplus else 0
 
 
-def _free(
-    session: Session, drive: Drive, old: bool, surplus: bool, dry_run: bool
-) -> Generator[Event, None, ReclaimSummary]:
-    key = drive.target.key
-    candidates = copies_below(session, key, OLD_DIRECTORY) if old else []
-    if surplus:
-        older = {copy.identity for _, copy in candidates}
-        more = surplus_copies(session, key, counting_keys(session))
-        candidates += [(identity, copy) for identity, copy in more if copy.identity not in older]
-    foreign = _named_by_others(session, drive) if candidates else frozenset()
-    going = [pair for pair in candidates if _is_disposable(session, *pair, foreign)]
-    kept = len(candidates) - len(going)
-    freed = freed_bytes = 0
-    paths = []
-    if not dry_run and going:
-        # Nobody may name a copy that is about to go: the DB and the sources are told before, the drive with it.
-        with session.transaction():
-            withdraw_copies(session, key, [copy.identity for _, copy in going])
-        yield from flush_sources(session)
-    recorder = Recorder(drive)
-    untold: OSError | None = None
-    for identity, copy in going:
-        assert copy.path is not None
-        shown = os.path.join(drive.root.path, copy.path)
-        yield Progress("reclaiming", freed, freed_bytes, len(going), None, shown)
-        if not dry_run:
-            problem = _remove(drive, recorder, identity, copy)
-            if problem:
-                kept += 1
-                yield Skipped(shown, problem)
-                continue
-            if len(recorder) >= _DIRECTORIES_PER_COMMIT:
-                untold = recorder.try_commit() or untold
-            yield FileDone("freed", shown, identity.size)
-        freed += 1
-        freed_bytes += identity.size
-        paths.append(shown)
-    if not dry_run and freed:
-        untold = recorder.try_commit() or untold
-        try:
-            write_contexts(session, drive)
-        except OSError as error:
-            where = os.path.join(drive.root.path, CONTEXT_NAME)
-            yield Skipped(where, f"the restore context could not be written: {error.strerror or error}")
-    if untold is not None:
-        yield Warned(f"the drive's records could not be brought up to date: {untold.strerror}")
-    return ReclaimSummary(drive.target, freed, freed_bytes, kept, tuple(paths))
-
-
-def _is_disposable(session: Session, identity: Identity, copy: Copy, foreign: frozenset[Identity]) -> bool:
+def _elsewhere(session: Session, copy: Copy) -> int:
+    """How many verified copies count on other targets, here or away."""
     counting = counting_keys(session)
-    elsewhere = sum(
+    return sum(
         1
         for other in copies_of(session, copy.identity)
         if other.target != copy.target and other.target in counting and other.standing is Standing.VERIFIED
     )
-    if is_named(session, copy.identity):
-        return elsewhere >= max(1, wanted_of(session, copy.identity))
-    return identity not in foreign or elsewhere >= 1
 
 
-def _named_by_others(session: Session, drive: Drive) -> frozenset[Identity]:
-    """Contents that the newest whole context on the drive (and any damaged newer one) names for sources this session
-    does not know."""
-    known = {source.id for source in list_sources(session)}
-    named: set[Identity] = set()
-    for name in CONTEXTS_KEPT:
+class _Reclaim:
+    """One reclaim of one open drive."""
+
+    def __init__(self, session: Session, drive: Drive, dry_run: bool) -> None:
+        self.session = session
+        self.drive = drive
+        self.dry_run = dry_run
+        self.recorder = Recorder(drive)
+        self.shelf = Shelf()
+        self.kept = 0
+        self.freed = Count()
+        self.paths: list[bytes] = []
+        self.waiting: list[tuple[Identity, Copy]] = []  # for want of a witness
+        self.untold: OSError | None = None
+
+    def free(self, old: bool, surplus: bool, stack: ExitStack) -> Generator[Event, None, ReclaimSummary]:
+        """Decide, read what is left elsewhere, remove; returns the summary."""
+        candidates = self._candidates(old, surplus)
+        if candidates:
+            contents = {identity for identity, _ in candidates}
+            self.shelf = yield from open_shelf(self.session, self.drive, contents, stack)
+        going = []
+        for identity, copy in candidates:
+            named = self.shelf.namers(identity, namers(self.session, copy.identity))
+            if not named:
+                going.append((identity, copy, None))
+            elif _elsewhere(self.session, copy) < wanted_of(self.session, copy.identity):
+                self.kept += 1
+            elif witnesses := self.shelf.witnesses(self.session, copy, identity, named):
+                going.append((identity, copy, witnesses))
+            else:
+                self.kept += 1
+                self.waiting.append((identity, copy))
+        ticker = Ticker(
+            "reading the other copies", len(going), sum(identity.size for identity, _, found in going if found)
+        )
+        rest = iter(going)
+        while some := list(islice(rest, _TOGETHER)):
+            if self.dry_run:
+                for identity, copy, _ in some:
+                    self._count(identity, copy)
+            else:
+                yield from self._remove_all(some, ticker, len(going))
+        if not self.dry_run and self.freed.files:
+            self.untold = self.recorder.try_commit() or self.untold
+            try:
+                write_contexts(self.session, self.drive)
+            except OSError as error:
+                where = os.path.join(self.drive.root.path, CONTEXT_NAME)
+                yield Skipped(where, f"the restore context could not be written: {error.strerror or error}")
+        if self.untold is not None:
+            yield Warned(f"the drive's records could not be brought up to date: {self.untold.strerror}")
+        return self._summary()
+
+    def _candidates(self, old: bool, surplus: bool) -> list[tuple[Identity, Copy]]:
+        key = self.drive.target.key
+        candidates = copies_below(self.session, key, OLD_DIRECTORY) if old else []
+        if surplus:
+            older = {copy.identity for _, copy in candidates}
+            more = surplus_copies(self.session, key, counting_keys(self.session))
+            candidates += [(identity, copy) for identity, copy in more if copy.identity not in older]
+        return candidates
+
+    def _remove_all(
+        self, some: Sequence[tuple[Identity, Copy, Sequence[Copy] | None]], ticker: Ticker, total: int
+    ) -> Iterator[Event]:
+        """Read the witnesses of these, and then remove them."""
+        proven: list[tuple[Identity, Copy, Witness | None]] = []
+        for identity, copy, witnesses in some:
+            if witnesses is None:
+                proven.append((identity, copy, None))
+                continue
+            victim = self.drive.root.stat(copy.path or b"")
+            witness = None
+            if victim is not None:
+                witness = yield from prove(self.session, self.shelf, victim, identity, witnesses, ticker)
+            ticker.files += 1
+            ticker.bytes += identity.size
+            if witness is not None:
+                proven.append((identity, copy, witness))
+            else:
+                self.kept += 1
+                self.waiting.append((identity, copy))
+        # Nobody may name a copy that is about to go: the DB and the sources are told before, the drive with it.
+        with self.session.transaction():
+            withdraw_copies(self.session, self.drive.target.key, [copy.identity for _, copy, _ in proven])
+        yield from flush_sources(self.session)
+        for identity, copy, witness in proven:
+            assert copy.path is not None
+            shown = os.path.join(self.drive.root.path, copy.path)
+            yield Progress("reclaiming", self.freed.files, self.freed.bytes, total, None, shown)
+            problem = self._remove(identity, copy, witness)
+            if problem:
+                self.kept += 1
+                yield Skipped(shown, problem)
+                continue
+            if len(self.recorder) >= _DIRECTORIES_PER_COMMIT:
+                self.untold = self.recorder.try_commit() or self.untold
+            self._count(identity, copy)
+            yield FileDone("freed", shown, identity.size)
+
+    def _remove(self, identity: Identity, copy: Copy, witness: Witness | None) -> str:
+        """Unlink one file that is still what was recorded; why not, where it can't be. Its record follows: a record
+        without a file is put right by the next look, a file without a record would be forgotten."""
+        assert copy.path is not None
+        root = self.drive.root
+        self.drive.check()
         try:
-            fd, _ = drive.root.open_file(name)
-        except OSError:
-            continue
-        with os.fdopen(fd, "rb") as stream, suppress(Refused):
-            inside = False
-            for item in read_context(stream):
-                if isinstance(item, SourceStart):
-                    inside = item.id not in known
-                elif isinstance(item, SourceEnd):
-                    inside = False
-                elif inside and isinstance(item, FileEntry) and item.gone is None and item.md5 is not None:
-                    named.add(Identity(item.size, item.md5))
-            break
-    return frozenset(named)
+            status = root.stat(copy.path)
+            if status is None or status.st_size != identity.size:
+                return "is not what it was"
+            if copy.mtime_ns is not None and not same_time(self.drive, status.st_mtime_ns, copy.mtime_ns):
+                return "was changed on the drive"
+            begin_change(self.drive)
+            if witness is None:
+                disk.remove(root, copy.path, expect=status)
+            else:
+                disk.remove_before(root, copy.path, expect=status, is_there=witness.is_there)
+            self.recorder.drop(*os.path.split(copy.path))
+        except OSError as error:
+            return f"could not be removed: {error.strerror}"
+        return ""
 
+    def _count(self, identity: Identity, copy: Copy) -> None:
+        assert copy.path is not None
+        self.freed += Count(1, identity.size)
+        self.paths.append(os.path.join(self.drive.root.path, copy.path))
 
-def _remove(drive: Drive, recorder: Recorder, identity: Identity, copy: Copy) -> str:
-    """Unlink one file that is still what was recorded; why not, where it can't be. Its record follows: a record
-    without a file is put right by the next look, a file without a record would be forgotten."""
-    assert copy.path is not None
-    drive.check()
-    try:
-        status = drive.root.stat(copy.path)
-        if status is None or status.st_size != identity.size:
-            return "is not what it was"
-        if copy.mtime_ns is not None and not same_time(drive, status.st_mtime_ns, copy.mtime_ns):
-            return "was changed on the drive"
-        begin_change(drive)
-        disk.remove(drive.root, copy.path, expect=status)
-        recorder.drop(*os.path.split(copy.path))
-    except OSError as error:
-        return f"could not be removed: {error.strerror}"
-    return ""
+    def _summary(self) -> ReclaimSummary:
+        away: dict[int, Count] = {}
+        here: dict[int, Count] = {}
+        for target, is_here, size in holders(self.session, self.shelf, self.waiting):
+            found = here if is_here else away
+            found[target] = found.get(target, Count()) + Count(1, size)
+        return ReclaimSummary(
+            self.drive.target,
+            self.freed.files,
+            self.freed.bytes,
+            self.kept,
+            tuple(self.paths),
+            Count(len(self.waiting), sum(identity.size for identity, _ in self.waiting)),
+            self._listed(away),
+            self._listed(here),
+        )
+
+    def _listed(self, found: dict[int, Count]) -> tuple[NextTarget, ...]:
+        drives = [NextTarget(target_by_key(self.session, key), each.files, each.bytes) for key, each in found.items()]
+        return tuple(sorted(drives, key=lambda drive: (-drive.bytes, -drive.files, drive.target.key)))
