@@ -168,6 +168,17 @@ def _reclaim(session: Session, where: Path) -> Iterator[Event]:
     return reclaim(session, os.fspath(where / "t1"), old=True)
 
 
+def _with_surplus(where: Path) -> None:
+    """As much on both drives as is wanted, and then less is wanted."""
+    _backed_up(where)
+    with session_of(where) as session:
+        change_source(session, "photos", copies=1)
+
+
+def _reclaim_surplus(session: Session, where: Path) -> Iterator[Event]:
+    return reclaim(session, os.fspath(where / "t1"), surplus=True)
+
+
 def _verify(session: Session, where: Path) -> Iterator[Event]:
     return verify(session, os.fsencode(where / "t1"))
 
@@ -313,6 +324,7 @@ SCENARIOS = [
     Scenario("repair", _damaged, _repair),
     Scenario("repair a source", _rotten_source_known, _repair_source, without_db=False),
     Scenario("reclaim", _with_old_versions, _reclaim),
+    Scenario("reclaim before a witness", _with_surplus, _reclaim_surplus),
     Scenario("rebuild the session", _damaged_db, _rebuild, opens=_new_session),
     Scenario("write a context", _written_context, _write_context),
     Scenario("import a context", _all_gone, _import_context, without_db=False),

@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 from medback_core import disk, model, names
-from medback_core.drives.drive import begin_change, Drive, end_look
+from medback_core.drives.drive import Drive, begin_change, end_look
 from medback_core.drives.matching import lies_there, same_time
 from medback_core.drives.missing import Missed
 from medback_core.drives.sidecars import Recorder, read_sidecar

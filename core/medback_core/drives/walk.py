@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medback_core import disk, names
-from medback_core.drives.open import Drive
+from medback_core.drives.drive import Drive, begin_change
 from medback_core.drives.sidecars import read_sidecar
 from medback_core.errors import DriveGone
 from medback_core.model import (
