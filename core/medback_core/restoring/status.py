@@ -14,7 +14,6 @@ from medback_core.restoring.told import known_as_of, unheard
 from medback_core.session import Session, list_sources, remove_source
 from medback_core.session.expected import wanted_files
 from medback_core.session.scanning import has_files
-from medback_core.session.states import SOURCE, forget_state
 
 
 def restore_status(
@@ -83,4 +82,3 @@ def finish_restore(session: Session) -> None:
         for source in list_sources(session):
             if source.told_at is not None and source.scanned_at is None and not has_files(session, source.key):
                 remove_source(session, source.key)
-                forget_state(session, SOURCE, source.id)

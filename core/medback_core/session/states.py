@@ -32,8 +32,12 @@ def session_id(session: Session) -> str:
 
 
 def forget_state(session: Session, kind: str, id: str) -> None:
-    """Nothing is known of a thing any more; its numbers are never given again all the same."""
+    """Nothing is known of a thing any more; its numbers are never given again all the same. What was read of it counts
+    as never read: it may be read again, and is not replaced before."""
+    was = known_state(session, kind, id)
     with session.transaction() as db:
+        for stamp in (*was.line, was.stamp) if was is not None else ():
+            db.execute("DELETE FROM stamp_read WHERE stamp = ?", (stamp,))
         db.execute(
             "UPDATE state SET n = 0, stamp = '', line = '', changed = 0, there = '' WHERE kind = ? AND id = ?",
             (kind, id),
