@@ -25,7 +25,7 @@ from medback_core.scanning.sources import change_source
 from medback_core.session import open_session
 from medback_core.cli import running
 from medback_core.cli.outcome import Outcome
-from support.processes import children
+from support.processes import workers_of
 from support.worlds import tree, write_tree
 
 MEDBACK = [sys.executable, "-c", "import sys; from medback_core.cli import main; sys.exit(main())"]
@@ -339,7 +339,7 @@ def test_one_signal_ends_a_command_that_waits_for_a_stopped_worker_and_no_proces
         [*MEDBACK, "--session-db", str(shell.session), "add-src", str(shell.where / "photos")],
         stderr=subprocess.PIPE,
     ) as process:
-        while not (started := children(process.pid)):
+        while not (started := workers_of(process.pid)):
             assert process.poll() is None
         for worker in started:
             os.kill(worker, signal.SIGSTOP)
