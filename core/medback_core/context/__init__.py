@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .foreign import Section, foreign_sections, read_section, section_bytes, sections_in, state_of
+from .foreign import Pieces, Section, foreign_sections, read_section, section_bytes, sections_in, state_of
 from .mapping import apply_map
-from .reading import ContextItem, read_context
+from .reading import ContextItem, Readable, read_context
 from .records import (
     BAD_CONTEXT,
     Bds,
@@ -29,6 +29,8 @@ __all__ = [
     "FileEntry",
     "LinkEntry",
     "NotWhole",
+    "Pieces",
+    "Readable",
     "Section",
     "SourceEnd",
     "SourceSection",

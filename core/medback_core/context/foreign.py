@@ -63,7 +63,7 @@ def section_bytes(stream: BinaryIO, section: Section) -> Iterator[bytes]:
 
 def read_section(stream: BinaryIO, section: Section) -> Iterator[ContextItem]:
     """What one section says, as `read_context` gives it; the check over the whole is not looked at."""
-    return read_context(_Pieces(chain([b'<root v="1">'], section_bytes(stream, section), [b"</root>"])))
+    return read_context(Pieces(chain([b'<root v="1">'], section_bytes(stream, section), [b"</root>"])))
 
 
 def state_of(stream: BinaryIO, section: Section, written_at: int) -> State:
@@ -77,7 +77,7 @@ def state_of(stream: BinaryIO, section: Section, written_at: int) -> State:
     return State(0, digest.hexdigest()[:STAMP_DIGITS], written_at, "")
 
 
-class _Pieces:
+class Pieces:
     """Pieces of bytes, to be read one after the other."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:

@@ -22,14 +22,30 @@ from medback_core.context import (
     FileEntry,
     LinkEntry,
     NotWhole,
+    SourceEnd,
     SourceStart,
     TargetLine,
     apply_map,
     read_context,
+    sections_in,
+    state_of,
 )
 from medback_core.contexts import kept as context_kept
+from medback_core.contexts.merge import Incoming, Merged, merge_section
 from medback_core.errors import Refused
-from medback_core.model import ContextSummary, Event, Identity, Progress, Skipped, Source, Standing, Warned
+from medback_core.model import (
+    ContextSummary,
+    Event,
+    Identity,
+    Order,
+    Progress,
+    Skipped,
+    Source,
+    Standing,
+    State,
+    Warned,
+    day,
+)
 from medback_core.pace import Pace
 from medback_core.session import (
     Session,
@@ -45,17 +61,14 @@ from medback_core.session import (
     list_targets,
     merge_fact,
     new_id,
-    put_expected,
     save_source,
     source_by_id,
     target_by_id,
     target_key,
     write_source_list,
 )
-from medback_core.session.expected import forget_told, is_all_observed
-from medback_core.session.states import SOURCE, note_state
+from medback_core.session.expected import is_all_observed
 
-_BATCH = 1000
 _NEW = -1  # the key of a source that is still to be added
 
 
@@ -72,7 +85,8 @@ def add_restore_context(
         places, notes = _places(session, heads, maps)
         yield from (Warned(note) for note in notes)
         earlier = context_kept.waiting(session.path) if replace else []
-        summary = yield from _take_up(session, stream, path, places, replace=replace, keep=True)
+        states = [head.now for head in heads]
+        summary = yield from _take_up(session, stream, path, places, states, replace=replace, keep=True)
         context_kept.mark_done(session.path, earlier)
         yield summary
 
@@ -85,16 +99,18 @@ def expect_again(session: Session) -> Iterator[Event]:
     """
     if has_expected(session):
         return
+    taken: dict[str, State] = {}  # source id -> the state of what was taken up again
     for path in context_kept.waiting(session.path):
         try:
             with _opened(path) as stream:
                 heads = yield from _checked(stream)
+                states = [head.now for head in heads]
                 kept = context_kept.places_in(path)
                 if any(place.told for place in kept):
-                    yield from _take_up_told(session, stream, path, heads, kept, keep=False)
+                    yield from _take_up_told(session, stream, path, heads, kept, again=taken)
                     continue
                 places, _ = _places(session, heads, (), kept)
-                yield from _take_up(session, stream, path, places, replace=False, keep=False)
+                yield from _take_up(session, stream, path, places, states, again=taken)
         except Refused as error:
             yield Warned(f"a restore was not finished, and what it still expects can't be read: {error}")
             continue
@@ -110,7 +126,7 @@ def take_up_told(
     keep: bool,
     check: Callable[[], None] | None = None,
 ) -> Generator[Event, None, ContextSummary]:
-    """Take up what the context of a drive says of these sources (id -> the date of that), in place of what was known of
+    """Take up what the context of a drive says of these sources (id -> the date of that), merged into what was known of
     them: no scan has ever seen them here. To restore them to their own places stays a question.
 
     `keep` as an import by hand keeps the file. `check` is called when all is taken up, before that is for good: what it
@@ -135,7 +151,8 @@ def _take_up_told(
     heads: Sequence[SourceStart],
     places: Sequence[context_kept.Place],
     *,
-    keep: bool,
+    keep: bool = False,
+    again: dict[str, State] | None = None,
     check: Callable[[], None] | None = None,
 ) -> Generator[Event, None, ContextSummary]:
     taken = {source.path: source for source in list_sources(session)}
@@ -145,20 +162,14 @@ def _take_up_told(
         if head is None or place is None or not place.id or (known is not None and known.scanned_at is not None):
             sources.append(None)
         elif known is not None:
-            sources.append(changed(known, told_at=place.at))
+            sources.append(changed(known, told_at=max(known.told_at or 0, place.at or 0) or None))
         else:
             new, _ = _new(head._replace(id=place.id, alias=place.alias), os.path.normpath(place.path), taken)
             taken[new.path] = new
             sources.append(changed(new, told_at=place.at, in_place=False))
 
-    def taken_up() -> None:
-        for head, source in zip(heads, sources, strict=False):
-            if source is not None and head.now is not None:
-                note_state(session, SOURCE, source.id, head.now)
-        if check is not None:
-            check()
-
-    return (yield from _take_up(session, stream, path, sources, replace=False, keep=keep, told=True, check=taken_up))
+    states = [head.now for head in heads]
+    return (yield from _take_up(session, stream, path, sources, states, keep=keep, again=again, told=True, check=check))
 
 
 def finish_expected(session: Session, *, only_if_observed: bool = False) -> bool:
@@ -192,9 +203,10 @@ def _opened(path: bytes) -> Iterator[BinaryIO]:
 
 
 def _checked(stream: BinaryIO) -> Generator[Event, None, list[SourceStart]]:
-    """Read to the end, keeping nothing but the heads of the sections, which it returns."""
+    """Read to the end, keeping nothing but the heads of the sections, which it returns, each with the state it tells
+    of. Where the check over the whole is wrong, a section is no more what its state says: it is one of its own."""
     heads: list[SourceStart] = []
-    files, pace = 0, Pace()
+    files, pace, whole = 0, Pace(), True
     for item in read_context(stream):
         if isinstance(item, FileEntry):
             files += 1
@@ -203,7 +215,14 @@ def _checked(stream: BinaryIO) -> Generator[Event, None, list[SourceStart]]:
         elif isinstance(item, SourceStart):
             heads.append(item)
         elif isinstance(item, NotWhole):
+            whole = False
             yield Warned("the context is not as medback wrote it: somebody edited it, or a piece is missing")
+    if not whole or any(head.now is None for head in heads):
+        written_at = int(os.fstat(stream.fileno()).st_mtime)
+        sections = [section for section in sections_in(stream) if section.tag == "rc"]
+        for number, section in enumerate(sections):
+            told = section if whole else section._replace(now=None)
+            heads[number] = heads[number]._replace(now=state_of(stream, told, written_at))
     stream.seek(0)
     return heads
 
@@ -315,23 +334,23 @@ def _take_up(
     stream: BinaryIO,
     path: bytes,
     places: Sequence[Source | None],
+    states: Sequence[State | None],
     *,
-    replace: bool,
-    keep: bool,
+    keep: bool = False,
+    replace: bool = False,
+    again: dict[str, State] | None = None,
     told: bool = False,
     check: Callable[[], None] | None = None,
 ) -> Generator[Event, None, ContextSummary]:
-    """Load it all in one transaction; returns the ContextSummary. What ends it early leaves the session as it was."""
+    """Load it all in one transaction; returns the ContextSummary. What ends it early leaves the session as it was.
+    `again`: after the DB was lost, and with what was taken up so far; the file is kept already."""
     kept: bytes | None = None
     try:
         with session.transaction():
             if replace:
                 clear_expected(session)
             sources = _add_sources(session, places)
-            for source in sources if told else ():
-                if source is not None:
-                    forget_told(session, source.key)
-            summary = yield from _load(session, stream, path, sources)
+            summary = yield from _load(session, stream, path, sources, states, replace=replace, again=again)
             if check is not None:
                 check()
             if keep and summary.files:
@@ -384,53 +403,32 @@ def take_up_gone(session: Session, stream: BinaryIO) -> None:
     """Learn from a context what went from the sources this session knows, and when. Its copies are claims; nothing else
     of it is taken up. Raises Refused for what is no context; nothing is changed then."""
     keys = {source.id: source.key for source in list_sources(session)}
-    loader, source = _Loader(session), None
+    source: int | None = None
     with session.transaction():
         for item in read_context(stream):
             if isinstance(item, SourceStart):
                 source = keys.get(item.id)
             elif isinstance(item, FileEntry) and source is not None and item.gone is not None and item.md5 is not None:
-                loader.file(source, join(item.directory, item.name), item, item.md5)
-        loader.flush()
-
-
-class _Loader:
-    """Rows on their way into the session, in batches."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.expected: list[tuple[int, bytes, int | None, int | None, int | None, bytes | None, int | None]] = []
-        self.gone: list[tuple[int, bytes, int, int, int, int | None]] = []
-        self.claims: list[tuple[int, int, Standing]] = []
-        self.targets: dict[str, int] = {}
-
-    def file(self, source: int, path: bytes, entry: FileEntry, md5: bytes) -> None:
-        key = identity_key(self.session, Identity(entry.size, md5))
-        if entry.gone is None:
-            self.expected.append((source, path, key, entry.mtime_ns, entry.mode, None, None))
-        else:
-            self.gone.append((source, path, key, entry.mtime_ns, entry.mode, entry.gone))
-        for target, _ in entry.bds:
-            there = self.targets.get(target)
-            if there is None:
-                there = self.targets[target] = target_key(self.session, target)
-            self.claims.append((key, there, Standing.CLAIMED))
-        if len(self.expected) + len(self.gone) + len(self.claims) >= _BATCH:
-            self.flush()
-
-    def flush(self) -> None:
-        put_expected(self.session, self.expected)
-        add_gone(self.session, self.gone)
-        believe_copies(self.session, self.claims)
-        self.expected, self.gone, self.claims = [], [], []
+                key, path = identity_key(session, Identity(item.size, item.md5)), join(item.directory, item.name)
+                add_gone(session, [(source, path, key, item.mtime_ns, item.mode, item.gone)])
+                claims = [(key, target_key(session, target), Standing.CLAIMED) for target, _ in item.bds]
+                believe_copies(session, claims)
 
 
 def _load(
-    session: Session, stream: BinaryIO, path: bytes, sources: Sequence[Source | None]
+    session: Session,
+    stream: BinaryIO,
+    path: bytes,
+    sources: Sequence[Source | None],
+    states: Sequence[State | None],
+    *,
+    replace: bool,
+    again: dict[str, State] | None,
 ) -> Generator[Event, None, ContextSummary]:
-    loader = _Loader(session)
-    files = directories = number = 0
+    files = directories = number = block = 0
     targets: set[str] = set()
+    lines: dict[str, TargetLine] = {}
+    incoming: Incoming | None = None
     source: Source | None = None
     here, levels = b"", []
     pace = Pace()
@@ -441,40 +439,75 @@ def _load(
         if isinstance(item, FileEntry | LinkEntry | DirectoryEntry) and item.directory != here:
             here, before, levels = item.directory, levels, item.directory.split(b"/") if item.directory else []
             directories += entered(before, levels)
-        if isinstance(item, FileEntry):
-            where = join(item.directory, item.name)
-            assert source is not None
-            if item.md5 is None:
-                place = os.path.join(source.path, where)
+        if isinstance(item, FileEntry | LinkEntry | DirectoryEntry):
+            assert incoming is not None and source is not None
+            incoming.add(item)
+            if isinstance(item, FileEntry) and item.md5 is None:
+                place = os.path.join(source.path, join(item.directory, item.name))
                 yield Skipped(place, "the context has no hash for it: it was never readable")
-                continue
-            loader.file(source.key, where, item, item.md5)
-            files += item.gone is None
-        elif isinstance(item, LinkEntry):
-            assert source is not None
-            loader.expected.append((source.key, join(item.directory, item.name), None, None, None, item.to, None))
+            elif isinstance(item, FileEntry):
+                files += item.gone is None
         elif isinstance(item, SourceStart):
             source, here, levels = sources[number], b"", []
+            incoming = Incoming(session)
             number, directories = number + 1, directories + (source is not None)
-        elif isinstance(item, TargetLine):
-            targets.add(item.id)
-            known = target_by_id(session, item.id)
-            capacity = known.capacity if known is not None else None  # a context does not say
-            uuid = known.fs_uuid if known is not None else None
-            merge_fact(
+        elif isinstance(item, SourceEnd):
+            theirs = states[number - 1]
+            assert incoming is not None and theirs is not None
+            if source is None:
+                incoming = None
+                continue
+            anew = again if again is not None else {} if replace else None
+            merged = merge_section(
                 session,
-                item.id,
-                label=names.utf8(item.label),
-                state=item.state,
-                rev=item.rev,
-                capacity=capacity,
-                fs_uuid=uuid,
+                source,
+                incoming,
+                theirs,
+                tuple(lines.values()),
+                again=anew.get(source.id) if anew is not None else False,
             )
-        elif isinstance(item, DirectoryEntry):
-            assert source is not None
-            loader.expected.append((source.key, item.directory, None, None, None, None, None))
+            if anew is not None and merged.order is not Order.NEWER:
+                anew[source.id] = theirs
+            incoming = None
+            yield from _tell(source, merged)
+        elif isinstance(item, TargetLine):
+            if incoming is None and number and number != block:
+                lines, block = {}, number
+            lines[item.id] = item
+            targets.add(item.id)
+            _meet(session, item)
         if pace.is_due():
             yield Progress("reading the context", files, current=here)
-    loader.flush()
     taken = sum(source is not None for source in sources)
     return ContextSummary(path, taken, directories, files, len(targets))
+
+
+def _meet(session: Session, line: TargetLine) -> None:
+    """Take up the facts a context has of a target."""
+    known = target_by_id(session, line.id)
+    merge_fact(
+        session,
+        line.id,
+        label=names.utf8(line.label),
+        state=line.state,
+        rev=line.rev,
+        capacity=known.capacity if known is not None else None,  # a context does not say
+        fs_uuid=known.fs_uuid if known is not None else None,
+    )
+
+
+def _tell(source: Source, merged: Merged) -> Iterator[Event]:
+    """Say what a person should know of a section that was not simply taken."""
+    shown, mine = names.display_name(source.alias), merged.mine
+    if mine is None:
+        return
+    dates = f"{shown} of {day(mine.at)} and of {day(merged.theirs.at)}"
+    if merged.order is Order.SPLIT and merged.differing:
+        files = "1 file differs" if merged.differing == 1 else f"{merged.differing:,} files differ"
+        yield Warned(f"{dates} split: {files}, both versions are kept")
+    elif merged.order is Order.NEWER and merged.older:
+        files = "1 file" if merged.older == 1 else f"{merged.older:,} files"
+        yield Warned(
+            f"this context has {shown} of {day(merged.theirs.at)}, and newer is known, of {day(mine.at)}: {files} "
+            "changed or went since, and can be had as older versions (restore --deleted; --replace expects them)"
+        )

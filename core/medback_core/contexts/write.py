@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -22,9 +22,10 @@ from medback_core.context import (
 )
 from medback_core.contexts.load import add_restore_context, entered, expect_again, finish_expected
 from medback_core.errors import Refused
-from medback_core.model import ContextSummary, Count, Source, Standing, is_metadata
+from medback_core.model import ContextSummary, Count, Source, Standing, State, is_metadata
 from medback_core.session import Session, list_sources, list_targets, placement
 from medback_core.session.expected import all_known
+from medback_core.session.states import TARGET, AsOf, current_state, known_state, told_of
 from medback_core.sidecar import is_whole
 
 __all__ = ["add_restore_context", "context_of", "expect_again", "finish_expected", "write_restore"]
@@ -43,20 +44,44 @@ class Tally:
     holders: set[str] = field(default_factory=set)  # ids of the targets said to hold any of it
 
 
-def context_of(session: Session, foreign: Iterable[bytes] = (), *, tally: Tally | None = None) -> Iterator[bytes]:
-    """The restore context of a session in chunks, memory bounded by one of them: what was observed, what is expected,
-    and what went while a copy exists; `foreign` as `write_context` has it. Do not write to the session meanwhile."""
+def context_of(
+    session: Session,
+    foreign: Iterable[bytes] = (),
+    *,
+    sources: Sequence[Source] | None = None,
+    tally: Tally | None = None,
+) -> Iterator[bytes]:
+    """The restore context of a session (or of these sources of it) in chunks, memory bounded by one of them: what was
+    observed, what is expected, and what went while a copy exists; `foreign` as `write_context` has it. Do not write to
+    the session meanwhile."""
     tally = Tally() if tally is None else tally
-    targets = [TargetLine(target.id, target.label, target.state, target.rev) for target in list_targets(session)]
-    yield from write_context(targets, _sections(session, tally), foreign=foreign)
+    sources = list_sources(session) if sources is None else sources
+    heads = [
+        SourceStart(s.id, s.path, s.alias, s.wanted, s.excludes, s.rev, current_state(session, s.id)) for s in sources
+    ]
+    told = [told_of(session, source.id) for source in sources]
+    targets = [
+        TargetLine(target.id, target.label, target.state, target.rev, _as_of(session, target.id, told))
+        for target in list_targets(session)
+    ]
+    yield from write_context(targets, _sections(session, sources, heads, tally), foreign=foreign)
 
 
-def _sections(session: Session, tally: Tally) -> Iterator[SourceSection]:
+def _as_of(session: Session, target: str, told: Sequence[dict[str, AsOf]]) -> State | None:
+    """The state of a target that all which is told of its copies is as of; None where it is not one."""
+    state = known_state(session, TARGET, target)
+    if state is None or any(one.get(target) != (state.n, state.stamp) for one in told):
+        return None
+    return state
+
+
+def _sections(
+    session: Session, sources: Sequence[Source], heads: Sequence[SourceStart], tally: Tally
+) -> Iterator[SourceSection]:
     ids = {target.key: target.id for target in list_targets(session, unknown=True)}
-    for source in list_sources(session):
+    for source, head in zip(sources, heads, strict=True):
         tally.sources += 1
         tally.directories += 1
-        head = SourceStart(source.id, source.path, source.alias, source.wanted, source.excludes, source.rev)
         yield SourceSection(head, _entries(session, source, ids, tally))
 
 

@@ -2,57 +2,88 @@
 
 from __future__ import annotations
 
-import io
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from itertools import chain
+from typing import BinaryIO, NamedTuple
 
 from medback_core import disk
-from medback_core.context import foreign_sections
+from medback_core.context import (
+    ContextItem,
+    FileEntry,
+    Pieces,
+    Section,
+    TargetLine,
+    read_section,
+    section_bytes,
+    sections_in,
+    state_of,
+    target_lines,
+)
+from medback_core.contexts import kept
+from medback_core.contexts.merge import Incoming, merge_section, order_of
 from medback_core.contexts.write import Tally, context_of
-from medback_core.drives.open import Drive, write_identity
+from medback_core.drives.drive import Drive, write_identity
 from medback_core.drives.story import CONTEXTS_KEPT, told_in
 from medback_core.errors import Refused
-from medback_core.model import CONTEXT_NAME, Count, Source, Target, TargetState
+from medback_core.model import CONTEXT_NAME, Count, Order, Source, State, Target, TargetState
 from medback_core.session import Session, list_sources, list_targets
-from medback_core.session.states import SOURCE, TARGET, known_state
+from medback_core.session.states import SOURCE, TARGET, current_state, known_state
 from medback_core.sidecar import Holder, Remembered
+from medback_core.sources.sidecars import flush_sources, mounted_sources
 
 _CHUNK = 1 << 20
 
 
 def write_contexts(session: Session, drive: Drive) -> None:
-    """Write the session's context onto the drive; the last three are kept. Sections of sources this session does not
-    know are kept word for word. What it tells of goes into the drive's identity in short, so that it can be announced.
-    Raises OSError; an old context is then still there."""
+    """Write the session's context onto the drive; the last three are kept. Raises OSError; an old context is then still
+    there.
+
+    A source's section is written only by a session that scanned it. What others wrote is read before it is replaced:
+    where the source lies before us, into what is remembered of it; else it is kept, word for word, with the target
+    lines it stood behind, until a section that descends from it takes its place. So a rotation never loses what only
+    one section tells. What the context tells of goes into the drive's identity in short, so that it can be announced.
+    """
     drive.check()
     root = drive.root
-    known = {source.id for source in list_sources(session)} | {t.id for t in list_targets(session, unknown=True)}
-    with disk.Group(root, group_sync=False) as group:
-        foreign = _foreign(root, known)
-        tally = Tally()
-        staged = group.stage_stream(CONTEXT_NAME, context_of(session, foreign=foreign, tally=tally))
-        group.flush()
-        if not _is_current(root, staged.identity.size, staged.identity.md5):
-            _keep_older(root)
-            for _, error in group.publish():
-                if error is not None:
-                    raise error
-    _remember(session, drive, tally, foreign)
+    sources = [source for source in list_sources(session) if source.scanned_at is not None]
+    with ExitStack() as stack:
+        tales = list(_tales(session, root, stack))
+        if _read_and_merge(session, sources, tales):
+            for _ in flush_sources(session):
+                pass  # what can't be written now stays dirty
+        for source in sources:
+            current_state(session, source.id)  # a new one is made before anything is read for writing
+        foreign = _kept(session, {source.id for source in sources}, tales)
+        with disk.Group(root, group_sync=False) as group:
+            tally = Tally()
+            chunks = context_of(session, _words(foreign), sources=sources, tally=tally)
+            staged = group.stage_stream(CONTEXT_NAME, chunks)
+            group.flush()
+            if not _is_current(root, staged.identity.size, staged.identity.md5):
+                _keep_older(root)
+                for _, error in group.publish():
+                    if error is not None:
+                        raise error
+        _remember(session, drive, sources, tally, foreign)
 
 
-def _remember(session: Session, drive: Drive, tally: Tally, foreign: list[bytes]) -> None:
+def _remember(session: Session, drive: Drive, sources: Sequence[Source], tally: Tally, foreign: list[_Tale]) -> None:
     """Say in the drive's identity what its context tells of. Raises Refused."""
     was = {told.source: told for told in drive.identity.remembers}
     targets = {target.id: target for target in list_targets(session) if target.state is not TargetState.LOST}
     remembers = [
-        _told_of(session, source, tally.by_source[source.id])
-        for source in list_sources(session)
-        if tally.by_source[source.id].files
+        _told_of(session, source, tally.by_source[source.id]) for source in sources if tally.by_source[source.id].files
     ]
     holders = {id: _holder(session, drive, targets[id]) for id in tally.holders if id in targets}
     if foreign:
-        others, on = told_in(io.BytesIO(b'<root v="1">%b</root>' % b"".join(foreign)))
-        remembers += [was.get(told.source, told) for told in others]
+        others, on = told_in(Pieces(chain([b'<root v="1">'], _words(foreign), [b"</root>"])))
+        newest: dict[str, Remembered] = {}  # of a source that has split, the latest word
+        for told in sorted(others, key=lambda told: told.at or 0):
+            newest[told.source] = told if told.stamp else was.get(told.source, told)
+        remembers += [told for source, told in newest.items() if source not in tally.by_source]
         holders = {holder.id: holder for holder in on} | holders
     said = (
         tuple(sorted(remembers, key=lambda told: told.source)),
@@ -75,6 +106,113 @@ def _told_of(session: Session, source: Source, count: Count) -> Remembered:
     return told if state is None else replace(told, n=state.n, at=state.at, stamp=state.stamp)
 
 
+class _Tale(NamedTuple):
+    """A section of a context that is there, the state it tells of, and the file it is in."""
+
+    stream: BinaryIO
+    section: Section
+    state: State
+
+
+def _tales(session: Session, root: disk.Root, stack: ExitStack) -> Iterator[_Tale]:
+    """Every section of the drive's contexts, newest file first, then of the imported ones that are not all back. One
+    that can't be read is passed over: the older ones may have what it had."""
+    for name in CONTEXTS_KEPT:
+        try:
+            fd, status = root.open_file(name)
+        except OSError:
+            continue
+        yield from _sections(stack.enter_context(os.fdopen(fd, "rb")), int(status.st_mtime))
+    for path in reversed(kept.waiting(session.path)):
+        try:
+            fd = disk.portable.open_for_reading(None, path)
+        except OSError:
+            continue
+        yield from _sections(stack.enter_context(os.fdopen(fd, "rb")), int(os.fstat(fd).st_mtime))
+
+
+def _sections(stream: BinaryIO, written_at: int) -> Iterator[_Tale]:
+    with suppress(Refused):
+        for section in sections_in(stream):
+            if section.tag == "rc":
+                yield _Tale(stream, section, state_of(stream, section, written_at))
+
+
+def _read_and_merge(session: Session, sources: list[Source], tales: list[_Tale]) -> bool:
+    """Read what others wrote of the sources that lie before us; whether there was anything."""
+    here = {source.id: source for source in mounted_sources(session) if source in sources and not source.refused}
+    found = False
+    for tale in tales:
+        source = here.get(tale.section.id)
+        if source is None or _is_superseded(session, tale):
+            continue
+        with suppress(Refused), session.transaction():
+            incoming = Incoming(session)
+            for item in read_section(tale.stream, tale.section):
+                incoming.add(item)
+            merge_section(session, source, incoming, tale.state, tale.section.targets, outranked=True)
+            found = True
+    return found
+
+
+def _is_superseded(session: Session, tale: _Tale) -> bool:
+    """Whether all a section tells is part of what this session knows of its source."""
+    mine = known_state(session, SOURCE, tale.section.id)
+    return mine is not None and order_of(session, mine, tale.state) in (Order.SAME, Order.NEWER)
+
+
+def _kept(session: Session, ours: set[str], tales: list[_Tale]) -> list[_Tale]:
+    """The sections to be kept word for word: those from which neither ours nor another kept one descends."""
+    found: list[_Tale] = []
+    for tale in tales:
+        if tale.section.id in ours and _is_superseded(session, tale):
+            continue
+        others = [one for one in found if one.section.id == tale.section.id]
+        if any(one.state.order(tale.state) in (Order.SAME, Order.NEWER) or _tells_all(one, tale) for one in others):
+            continue
+        found = [one for one in found if one not in others or tale.state.order(one.state) is not Order.NEWER]
+        if _is_sound(tale):
+            found.append(tale)
+    return sorted(found, key=lambda tale: (tale.section.targets, tale.section.id, tale.state.stamp))
+
+
+def _is_sound(tale: _Tale) -> bool:
+    """Whether the section can be read in another context: one bad value would make all of that unreadable."""
+    try:
+        for _ in read_section(tale.stream, tale.section):
+            pass
+    except Refused:
+        return False
+    return True
+
+
+def _tells_all(newer: _Tale, older: _Tale) -> bool:
+    """Whether the versions before wrote the older section and the newer has each path with each content of it: they
+    wrote a source's section anew at each run, and gave it no state."""
+    if older.state.by or older.state.at > newer.state.at:
+        return False
+    try:
+        told = {_content(item) for item in read_section(newer.stream, newer.section)}
+        return all(_content(item) in told for item in read_section(older.stream, older.section))
+    except Refused:
+        return False
+
+
+def _content(item: ContextItem) -> int:
+    """A file by its path and content, and nothing else of what a section says."""
+    return hash((item.directory, item.name, item.size, item.md5)) if isinstance(item, FileEntry) else 0
+
+
+def _words(tales: list[_Tale]) -> Iterator[bytes]:
+    """The kept sections, each behind the target lines it stood behind: those of one stand but once."""
+    before: tuple[TargetLine, ...] | None = None
+    for tale in tales:
+        if tale.section.targets != before:
+            before = tale.section.targets
+            yield target_lines(before)
+        yield from section_bytes(tale.stream, tale.section)
+
+
 def _keep_older(root: disk.Root) -> None:
     """Make the context that is there the first of the older ones. It is copied, not moved: at every instant there is a
     whole one under the name people look for. Raises OSError."""
@@ -92,21 +230,6 @@ def _keep_older(root: disk.Root) -> None:
         for _, error in group.publish():
             if error is not None:
                 raise error
-
-
-def _foreign(root: disk.Root, known: set[str]) -> list[bytes]:
-    """Sections of other sessions in the newest context that can be read."""
-    for name in CONTEXTS_KEPT:
-        try:
-            fd, _ = root.open_file(name)
-        except OSError:
-            continue
-        with os.fdopen(fd, "rb") as stream:
-            try:
-                return list(foreign_sections(stream, known))
-            except Refused:
-                continue  # damaged: an older one may still have them
-    return []
 
 
 def _is_current(root: disk.Root, size: int, md5: bytes) -> bool:

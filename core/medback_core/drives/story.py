@@ -9,10 +9,9 @@ import os
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import BinaryIO
 
 from medback_core import disk, names
-from medback_core.context import FileEntry, SourceStart, TargetLine, read_context
+from medback_core.context import FileEntry, Readable, SourceStart, TargetLine, read_context
 from medback_core.drives.drive import read_identity
 from medback_core.errors import Refused
 from medback_core.model import CONTEXT_NAME, Count, Remembers, TargetState
@@ -107,7 +106,7 @@ def readable_context(root: disk.Root) -> bytes | None:
     return None
 
 
-def told_in(stream: BinaryIO, *, at: int | None = None) -> tuple[tuple[Remembered, ...], tuple[Holder, ...]]:
+def told_in(stream: Readable, *, at: int | None = None) -> tuple[tuple[Remembered, ...], tuple[Holder, ...]]:
     """What a context tells of, and the targets it lies on; dated `at`. Raises Refused."""
     lines: dict[str, TargetLine] = {}
     heads: list[SourceStart] = []

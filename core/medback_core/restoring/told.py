@@ -26,7 +26,7 @@ from medback_core.session import (
 )
 from medback_core.session.expected import expected_count
 from medback_core.session.heard import heard_drives, is_heard, is_refused, note_heard
-from medback_core.session.states import SOURCE, known_state
+from medback_core.session.states import SOURCE, known_state, was_read
 from medback_core.sidecar import Remembered
 
 
@@ -128,7 +128,7 @@ def _is_news(session: Session, told: Remembered) -> bool:
         return False  # what was scanned here outranks every word on it
     mine = known_state(session, SOURCE, source.id)
     if mine is not None and told.stamp:
-        return told.stamp != mine.stamp and told.stamp not in mine.line
+        return not was_read(session, told.stamp)
     return source.told_at is not None and (told.at or 0) > source.told_at
 
 

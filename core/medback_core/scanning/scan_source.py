@@ -28,6 +28,7 @@ from medback_core.session.scanning import (
     begin_scan,
     forget_staged,
     has_staged_removals,
+    loses_links,
     stage_unseen,
 )
 from medback_core.session.states import mark_changed
@@ -186,10 +187,10 @@ def settle_source(
     except Refused as refusal:
         raise refused(session, source, refusal, walked.reread) from None
     with session.transaction():
+        if staged.removals or staged.changes or loses_links(session, source.key):
+            mark_changed(session, source.id)
         now = model.now()  # what went is dated by the scan that found it gone
         apply_staged(session, source.key, walked.number, now)
-        if staged.removals or staged.changes:
-            mark_changed(session, source.id)
         save_source(session, replace(source, scanned_at=now, device=walked.device, refused=""))
         keep_gaps(session, walked)
     count, links, directories = source_totals(session, source.key)

@@ -49,13 +49,6 @@ def clear_expected(session: Session) -> None:
         db.execute("DELETE FROM expected")
 
 
-def forget_told(session: Session, source: int) -> None:
-    """What drives told of a source is replaced by what a newer one says."""
-    with session.transaction() as db:
-        db.execute("DELETE FROM expected WHERE source_id = ?", (source,))
-        db.execute("DELETE FROM gone WHERE source_id = ?", (source,))
-
-
 def expected_count(session: Session, source: int | None = None) -> Count:
     """Files and bytes an imported context expects (of one source, or of all)."""
     files, size = session.db.execute(
@@ -69,6 +62,13 @@ def expected_count(session: Session, source: int | None = None) -> Count:
 def has_expected(session: Session) -> bool:
     """Whether an imported context is still in force."""
     return bool(session.db.execute("SELECT EXISTS (SELECT 1 FROM expected WHERE gone_at IS NULL)").fetchone()[0])
+
+
+def expects_of(session: Session, source: int) -> bool:
+    """Whether anything is expected of a source."""
+    return bool(
+        session.db.execute("SELECT EXISTS (SELECT 1 FROM expected WHERE source_id = ?)", (source,)).fetchone()[0]
+    )
 
 
 def is_all_observed(session: Session) -> bool:

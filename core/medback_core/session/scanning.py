@@ -196,6 +196,12 @@ def stage(session: Session, source: int, directory: int, rows: Iterable[Put]) ->
     )
 
 
+def loses_links(session: Session, source: int) -> bool:
+    """Whether a scan found links of this source gone."""
+    row = session.db.execute("SELECT EXISTS (SELECT 1 FROM temp.lost_link WHERE source_id = ?)", (source,)).fetchone()
+    return bool(row[0])
+
+
 def lose_links(session: Session, source: int, directory: int, names: Iterable[bytes]) -> None:
     """These links are gone: to be applied at the end of the scan."""
     session.db.executemany(
