@@ -383,7 +383,7 @@ def test_what_is_only_expected_keeps_its_last_copy(world: tuple[Session, Path]) 
     session, tmp = world
     write_restore(session, os.fsencode(tmp / "context.xml"))
     old = old_version(session, tmp)
-    run(add_restore_context(session, os.fsencode(tmp / "context.xml")))
+    run(add_restore_context(session, os.fsencode(tmp / "context.xml"), replace=True))
     found = run(reclaim(session, "t1", old=True)).summary
     assert (found.freed, found.kept) == (0, 1) and old.exists()
 
