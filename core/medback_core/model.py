@@ -93,6 +93,7 @@ class Order(enum.Enum):
 
 
 LINE_MAX = 16  # earlier stamps a state carries
+STATE_MAX = 10**15  # no thing has so many states: a number above is none
 STAMP_DIGITS = 16  # 64 random bits in lower-case hex
 
 

@@ -241,12 +241,15 @@ def test_records_somebody_wrote_since_are_not_replaced_before_they_are_read(tmp_
             rescan(bob)
             state, names = tree_state(photos), named(photos, bob, "t2")
             (tmp_path / "t1/photos/a").unlink()
+            (tmp_path / "t1/photos/sub/c").unlink()
+            below = (photos / "sub/.medback.xml").read_bytes()
             back(ada, tmp_path / "t1", update_first=False, limit=0)
             set_target(ada, "t1", label="blue")
             assert tree_state(photos) == state and named(photos, bob, "t2") == names
+            assert (photos / "sub/.medback.xml").read_bytes() == below
             rescan(ada)
             assert held(ada, "t2") == {100, 200, 300}
-            assert named(photos, ada, "blue") == {b"b"}
+            assert named(photos, ada, "blue") == {b"b"} and named(photos / "sub", ada, "blue") == set()
 
 
 def test_of_two_accounts_of_one_number_only_what_both_name_counts_until_the_drive_is_seen(
@@ -303,6 +306,27 @@ def test_a_drive_restored_from_an_old_image_is_told_looked_at_and_outranked(
         assert "as it was" not in said(back(session, tmp_path / "t1"))
 
 
+def test_a_number_read_anywhere_is_never_given_again(tmp_path: Path, photos: Path) -> None:
+    """The session DB and the drive are both from an older copy: the source alone knows how far the drive had come."""
+    session_at(tmp_path / "a.db", photos).close()
+    with open_session(tmp_path / "a.db") as session:
+        back(session, tmp_path / "t1")
+    shutil.copyfile(tmp_path / "a.db", tmp_path / "older.db")
+    shutil.copytree(tmp_path / "t1", tmp_path / "image")
+    with open_session(tmp_path / "a.db") as session:
+        for number in range(3):
+            write_tree(photos, {f"new{number}": 400 + number})
+            back(session, tmp_path / "t1")
+    assert drive_state(tmp_path / "t1").n == 4
+    shutil.rmtree(tmp_path / "t1")
+    (tmp_path / "image").rename(tmp_path / "t1")
+    os.replace(tmp_path / "older.db", tmp_path / "a.db")
+    with open_session(tmp_path / "a.db") as session:
+        assert "t1 is as it was before somebody changed it" in said(back(session, tmp_path / "t1", limit=0))
+        assert drive_state(tmp_path / "t1").n == 5
+        assert held(session, "t1") == {100, 200, 300}
+
+
 def test_a_clone_that_somebody_else_wrote_to_is_told_and_only_what_lies_there_counts(
     tmp_path: Path, photos: Path
 ) -> None:
@@ -327,6 +351,7 @@ def test_a_source_from_an_old_image_is_told_and_gets_a_state_above_all(
 ) -> None:
     with session_at(tmp_path / "a.db", photos) as session:
         shutil.copytree(photos, tmp_path / "image", symlinks=True)
+        shutil.copyfile(photos / ".medback-source.xml", tmp_path / "first.xml")
         write_tree(photos, {"new": 400})
         clock[0] += DAY
         rescan(session)
@@ -337,6 +362,9 @@ def test_a_source_from_an_old_image_is_told_and_gets_a_state_above_all(
         state = tree_state(photos)
         assert state.n > newest.n and newest.stamp in state.line
         assert "as it was" not in said(rescan(session))
+        shutil.copyfile(tmp_path / "first.xml", photos / ".medback-source.xml")  # and only this one file, once more
+        assert "photos is as it was before" in said(rescan(session))
+        assert tree_state(photos).n > state.n
 
 
 # --- contexts ------------------------------------------------------------------------------------------------------------
@@ -352,10 +380,13 @@ def tales(tmp_path: Path, photos: Path, clock: list[int]) -> tuple[Path, Path]:
     """Two contexts of one session: an older one, and one of after a file changed, one went and one came."""
     with session_at(tmp_path / "a.db", photos) as session:
         back(session, tmp_path / "t1")
+        write_tree(photos, {"scratch": 50})  # no drive ever has it
+        rescan(session)
         first = written(session, tmp_path / "first.xml")
         clock[0] += DAY
         write_tree(photos, {"a": 111, "new": 400}, mtime_ns=None)
         (photos / "b").unlink()
+        (photos / "scratch").unlink()
         back(session, tmp_path / "t2")
         second = written(session, tmp_path / "second.xml")
     os.utime(second, (1, 1))  # what a file's own date says is nothing where there are states
@@ -380,7 +411,7 @@ def test_replace_still_replaces_newer_by_older(tmp_path: Path, tales: tuple[Path
         take(fresh, tales[1])
         take(fresh, tales[0], replace=True)
         (source,) = list_sources(fresh)
-        assert wanted(fresh, source) == {b"a": 100, b"b": 200, b"sub/c": 300}
+        assert wanted(fresh, source) == {b"a": 100, b"b": 200, b"scratch": 50, b"sub/c": 300}
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -423,7 +454,8 @@ def test_contexts_of_the_version_before_go_by_the_dates_of_their_files(
         for which in order:
             take(fresh, tales[which])
         (source,) = list_sources(fresh)
-        assert wanted(fresh, source) == {b"a": 111, b"new": 400, b"sub/c": 300}
+        # Nobody says which of the two descends from the other: what only one tells of may be needed still.
+        assert wanted(fresh, source) == {b"a": 111, b"new": 400, b"scratch": 50, b"sub/c": 300}
         assert (b"a", 100) in older(fresh, source)
 
 
@@ -485,16 +517,20 @@ def test_what_another_session_told_of_a_source_is_read_before_its_section_is_rep
     shutil.copyfile(tmp_path / "a.db", tmp_path / "b.db")
     shutil.copytree(photos, tmp_path / "image")
     with open_session(tmp_path / "b.db") as bob:
-        write_tree(photos, {"bob": 600})
-        back(bob, tmp_path / "t1")
+        clock[0] += 2 * DAY  # later than what is written here
+        write_tree(photos, {"bob": 600, "a": 122}, mtime_ns=None)
+        back(bob, tmp_path / "t2")
     shutil.rmtree(photos)
     (tmp_path / "image").rename(photos)
     with open_session(tmp_path / "a.db") as ada:
-        clock[0] += DAY
+        clock[0] -= DAY
         write_tree(photos, {"ada": 700})
+        back(ada, tmp_path / "t1", limit=0)
+        shutil.copyfile(tmp_path / "t2" / CONTEXT, tmp_path / "t1" / CONTEXT)
         back(ada, tmp_path / "t1")
         source = find_source(ada, "photos")
-        assert older(ada, source) == {(b"bob", 600)}
+        assert older(ada, source) == {(b"bob", 600), (b"a", 122)}
+        assert wanted(ada, source) == {b"a": 100, b"ada": 700, b"b": 200, b"sub/c": 300}
         assert len(re.findall(rb"<rc ", (tmp_path / "t1" / CONTEXT).read_bytes())) == 1
         assert b'name="bob"' in (tmp_path / "t1" / CONTEXT).read_bytes()
         before = snapshot(tmp_path / "t1", photos)

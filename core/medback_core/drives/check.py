@@ -325,7 +325,9 @@ class _Look:
         self._commit()
         if self.drive.writable:
             self._write_pending()
-        end_look(self.drive)
+        note = end_look(self.drive)
+        if note:
+            yield Warned(note)
         if self._unwritten is not None:
             name = names.display_name(self.drive.target.name)
             yield Warned(

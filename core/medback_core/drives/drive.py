@@ -70,24 +70,30 @@ def compare_state(session: Session, drive: Drive) -> None:
     """Whether the drive is as this session knows it, and whether it is older than somebody knows it to be."""
     drive.session = session
     found, known = drive.identity.now, known_state(session, TARGET, drive.target.id)
-    highest = highest_number(session, TARGET, drive.target.id)
+    drive.current = found is not None and known is not None and found.stamp == known.stamp
+    note = _note_if_older(session, drive)
+    if note:
+        drive.notes.append(note)
     if found is not None:
         note_number(session, TARGET, drive.target.id, found.n)
-    drive.current = found is not None and known is not None and found.stamp == known.stamp
-    if drive.is_new or drive.identity.damage or drive.current or (found.n if found is not None else 0) > highest:
-        return
-    if found is None or found.n < highest or (known is not None and known.n == found.n):
-        drive.older = highest > 0
-    if drive.older:
-        when = (
-            f"before {model.day(known.at)}"
-            if known is not None and known.n == highest
-            else "before somebody changed it"
-        )
-        drive.notes.append(
-            f"{names.display_name(drive.target.name)} is as it was {when}: restored from an image, or cloned? What is "
-            "not there now is not counted"
-        )
+
+
+def _note_if_older(session: Session, drive: Drive) -> str:
+    """What to say of a drive that is in a state from before one that is known; "" where it is not."""
+    if drive.is_new or drive.older or drive.changed or drive.identity.damage:
+        return ""
+    found, known = drive.identity.now, known_state(session, TARGET, drive.target.id)
+    number, highest = 0 if found is None else found.n, highest_number(session, TARGET, drive.target.id)
+    split = found is not None and known is not None and found.n == known.n and found.stamp != known.stamp
+    drive.older = number < highest or (split and number == highest)
+    if not drive.older:
+        return ""
+    dated = known is not None and known.n == highest
+    when = f"before {model.day(known.at)}" if known is not None and dated else "before somebody changed it"
+    return (
+        f"{names.display_name(drive.target.name)} is as it was {when}: restored from an image, or cloned? What is not "
+        "there now is not counted"
+    )
 
 
 def begin_change(drive: Drive) -> None:
@@ -111,15 +117,18 @@ def begin_change(drive: Drive) -> None:
         note_number(session, TARGET, drive.target.id, state.n)
 
 
-def end_look(drive: Drive) -> None:
+def end_look(drive: Drive) -> str:
     """A look at all of the drive ended: the session knows what it holds. One that was found older than it was known to
-    be gets a state higher than any that is known."""
+    be gets a state higher than any that is known. Returns what is to be said of one that is found so only now: the
+    records of a source told of it since the drive was opened."""
+    note = "" if drive.session is None else _note_if_older(drive.session, drive)
     drive.current = True
     if drive.older and drive.writable:
         with suppress(OSError):  # it is told again next time
             begin_change(drive)
     if drive.session is not None and drive.identity.now is not None:
         note_looked(drive.session, drive.target.id, drive.identity.now)
+    return note
 
 
 def identity_at(path: bytes) -> TargetIdentity | None:

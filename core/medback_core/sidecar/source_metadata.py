@@ -111,7 +111,7 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
             element.get("fs_uuid"),
             unknown_of(element, ATTRIBUTES["target"]),
             values.exact_bytes(element.get("path"), element.get("path64")),
-            values.parse_number(element.get("n")) or 0,
+            values.parse_count(element.get("n")),
             values.parse_stamp(element.get("stamp")),
         )
         if valid_id(fact.id):

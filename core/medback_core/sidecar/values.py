@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from .. import names
-from ..model import LINE_MAX, State
+from ..model import LINE_MAX, STATE_MAX, State
 from .records import Place, valid_id
 
 NUMBER_MAX = 2**63 - 1
@@ -87,9 +87,15 @@ def parse_stamp(text: str | None) -> str:
     return text if text and _stamp(text) else ""
 
 
+def parse_count(text: str | None) -> int:
+    """The number of a state; 0 where it is none."""
+    n = parse_number(text)
+    return n if n is not None and n <= STATE_MAX else 0
+
+
 def parse_state(attributes: Mapping[str, str]) -> State | None:
     """The state these attributes tell of; None where there is none, or none that can be read."""
-    n, stamp = parse_number(attributes.get("n")), parse_stamp(attributes.get("stamp"))
+    n, stamp = parse_count(attributes.get("n")), parse_stamp(attributes.get("stamp"))
     by = attributes.get("by", "")
     if not n or not stamp or not valid_id(by):
         return None
