@@ -24,6 +24,7 @@ from medback_core.session import (
 from medback_core.session.copies import doubt_copies
 from medback_core.session.scanning import (
     has_gone,
+    has_other_files,
     keep_below,
     lose_links,
     mark_dirty,
@@ -110,7 +111,7 @@ class Recording:
         finished: list[Directory] = []
         with self._session.transaction():
             news = self._manner.accounts.is_news  # what the sidecars tell is as of a state that is read just now
-            changed = any(_is_changed(directory, news=news) for directory in self._directories)
+            changed = not self._announced and any(self._is_changed(one, news=news) for one in self._directories)
             for directory in self._directories:
                 self._put(directory)
             self._believe()
@@ -122,13 +123,13 @@ class Recording:
             if not write or not self._writes:
                 self._leave(finished)
             mark_dirty(self._session, [key for key, _, _ in wanted])
-            if changed and not self._announced:
+            if changed:
                 mark_changed(self._session, self._source.id)
         self.kept.clear()
         self._directories = [directory for directory in self._directories if directory.waiting]
         for directory in self._directories:
             directory.recorded = True
-        if changed and wanted and not self._announced:
+        if changed and wanted:
             self._announced = True
             try:
                 write_metadata(self._session, self._root, self._source, begins=True)  # the new state comes first
@@ -140,6 +141,14 @@ class Recording:
             if any(failure.error.errno in _HOPELESS for failure in failed):
                 self._writes = False  # and spare the rest of the walk the attempt
         return events
+
+    def _is_changed(self, directory: Directory, *, news: bool) -> bool:
+        """Whether the tree is not as its last state says. What is only staged is weighed at the end of the scan."""
+        if directory.back or directory.links or (directory.adopted and not news):
+            return True
+        if directory.key is None:
+            return bool(directory.puts)
+        return bool(directory.puts) and has_other_files(self._session, directory.key, directory.puts)
 
     @staticmethod
     def _key(directory: Directory) -> int:
@@ -273,13 +282,6 @@ class Recording:
             keep_damaged(self._root, path, directory.data)
             events.append(Warned(f"{names.display_name(path)} was damaged ({old.damage}); it was written anew"))
         return old
-
-
-def _is_changed(directory: Directory, *, news: bool) -> bool:
-    """Whether the tree is not as its last state says. What is only staged is weighed at the end of the scan."""
-    if directory.adopted and not news:
-        return True
-    return bool(directory.puts or directory.back or directory.links)
 
 
 def _is_ours(parsed: Sidecar | None) -> bool:

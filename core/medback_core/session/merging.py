@@ -79,6 +79,11 @@ _SEEN += "WHERE d.source_id = ?1 AND d.path = parent_of(n.path){})"
 _SEEN_LINK = "EXISTS (SELECT 1 FROM directory d JOIN link l ON l.directory_id = d.id AND l.name = name_of(n.path) "
 _SEEN_LINK += "WHERE d.source_id = ?1 AND d.path = parent_of(n.path))"
 _MINE = f"({_EXPECTED.format('')} OR {_SEEN.format('')} OR {_SEEN_LINK})"
+# The content is in the source all the same, under another name: what was moved is not deleted.
+_MOVED = (
+    "EXISTS (SELECT 1 FROM file f JOIN directory d ON d.id = f.directory_id "
+    "WHERE f.identity_id = n.identity_id AND d.source_id = ?1)"
+)
 _OTHER = (
     "n.identity_id IS NOT NULL AND "
     f"({_EXPECTED.format(' AND e.identity_id IS NOT NULL AND e.identity_id <> n.identity_id')} OR "
@@ -129,7 +134,8 @@ def _give_way(session: Session, source: int, how: Manner) -> None:
 def _stay(session: Session, source: int, how: Manner) -> int:
     """This session is right: what the section has in its place, or has and was deleted since, is an older version."""
     was_deleted = "EXISTS (SELECT 1 FROM gone g WHERE g.source_id = ?1 AND g.path = n.path)"
-    absent = f"NOT {_MINE}" if how.ordered or how.keeps_tree else f"NOT {_MINE} AND {was_deleted}"
+    absent = f"NOT {_MINE} AND NOT {_MOVED}"
+    absent += "" if how.ordered or how.keeps_tree else f" AND {was_deleted}"
     older = session.db.execute(
         "INSERT OR IGNORE INTO gone (source_id, path, identity_id, mtime_ns, mode, gone_at) "
         "SELECT ?1, n.path, n.identity_id, n.mtime_ns, n.mode, ?2 FROM temp.incoming n "

@@ -161,6 +161,15 @@ def put_files(session: Session, directory: int, rows: Collection[Put], *, new: b
     db.executemany(_PUT_NEW if new else _PUT_ANY, [(*row, directory) for row in rows])
 
 
+def has_other_files(session: Session, directory: int, rows: Collection[Put]) -> bool:
+    """Whether any of these is not on record just so: its content, its time and its mode."""
+    query = (
+        "SELECT 1 FROM file f JOIN identity i ON i.id = f.identity_id "
+        "WHERE f.directory_id = ? AND f.name = ? AND i.size = ? AND i.md5 = ? AND f.mtime_ns = ? AND f.mode = ?"
+    )
+    return any(session.db.execute(query, (directory, *row[:5])).fetchone() is None for row in rows)
+
+
 def note_checks(session: Session, directory: int, checks: Collection[Check]) -> None:
     """Files a sidecar says were read, and held this content then."""
     session.db.executemany(
