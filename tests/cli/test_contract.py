@@ -543,3 +543,32 @@ def test_a_limit_on_the_size_of_files_is_not_taken_for_a_damaged_session(shell: 
     assert {path.name for path in shell.where.iterdir() if not path.name.endswith(("-wal", "-shm"))} == before
     code, found = shell.json("update")
     assert (code, found["sources"][0]["files"], found["warnings"]) == (0, 2002, [])
+
+
+def test_a_place_that_was_not_read_is_told_wherever_something_is_called_safe(shell: Shell) -> None:
+    (shell.where / "photos" / "old drive" / ".medback-old").mkdir(parents=True)
+    assert shell("add-src", "photos", "--copies", "1").code == 0
+    assert "except 1 place medback did not read" in shell("target", "t1", "--init").words
+    said = shell("stats")
+    assert "safe as of" in said.words and "except 1 place medback did not read" in said.words
+    assert "photos/old drive/.medback-old" in said.words
+    for command in ("stats", "sources", "update"):
+        (gap,) = shell.json(command)[1]["gaps"]
+        assert (gap["source"], gap["path"]) == ("photos", "old drive/.medback-old")
+        assert set(gap) == {"source", "path", "reason", "since"}
+    assert "1 place not read" in shell("sources").words
+    assert shell("set-source", "photos", "--exclude", ".medback-old").code == 0
+    assert shell.json("update")[1]["gaps"] == []
+    assert "except" not in shell("stats").words
+
+
+def test_what_is_said_of_mounts_is_kept(shell: Shell) -> None:
+    inside = str(shell.where / "photos" / "sub")
+    assert shell("add-src", "photos", "--one-file-system", "--include-mount", inside).code == 0
+    (row,) = shell.json("sources")[1]["sources"]
+    assert (row["one_file_system"], row["mounts"]) == (True, ["sub"])
+    assert shell("set-source", "photos", "--no-one-file-system", "--no-include-mount", inside).code == 0
+    (row,) = shell.json("sources")[1]["sources"]
+    assert (row["one_file_system"], row["mounts"]) == (False, [])
+    assert shell("set-source", "photos", "--include-mount", str(shell.where / "t1")).code == 2
+    assert shell("set-source", "photos", "--no-include-mount", inside).code == 4

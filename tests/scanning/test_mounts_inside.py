@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,11 +13,13 @@ import pytest
 
 from medback_core import disk, model
 from medback_core import session as db
+from medback_core.backing_up.back_up import back_up
 from medback_core.coverage.totals import looked
 from medback_core.disk import mounts
 from medback_core.disk.mounts import MountEntry
 from medback_core.errors import UsageError
-from medback_core.model import Excluded
+from medback_core.model import Excluded, Skipped
+from medback_core.restoring.restore import restore
 from medback_core.presenting.looked import as_of, but_for
 from medback_core.scanning import sources
 from medback_core.session.gaps import list_gaps, nested_mounts
@@ -134,6 +137,30 @@ def test_after_the_db_was_lost_a_mount_that_is_away_is_still_known(
     world.add()
     assert list(gaps(world)) == ["disk"]
     assert world.source.one_file_system is False
+
+
+def test_a_restore_goes_into_a_mount_and_never_under_it(world: World, mount: Mounter, tmp_path: Path) -> None:
+    disk_image = image(tmp_path / "image")
+    point = world.src / "disk"
+    mount("-o", "loop", disk_image, point=point)
+    world.fill(["a", *[f"disk/sub/{number}" for number in range(300)]])
+    world.add()
+    drive = tmp_path / "drive"
+    drive.mkdir()
+    world.run(back_up(world.session, os.fsencode(drive), create=True))
+    shutil.rmtree(point / "sub")
+    (world.src / "a").unlink()
+    unmount(point)
+    summary = world.run(restore(world.session, os.fsdecode(drive)))
+    assert isinstance(summary, model.RestoreSummary)
+    assert (summary.restored, summary.missing) == (1, 300)
+    assert list(point.iterdir()) == []
+    assert [path for path, _ in world.told(Skipped)] == [b"disk"]
+    mount("-o", "loop", disk_image, point=point)
+    summary = world.run(restore(world.session, os.fsdecode(drive)))
+    assert isinstance(summary, model.RestoreSummary)
+    assert (summary.restored, summary.missing) == (300, 0)
+    assert len(list((point / "sub").glob("[0-9]*"))) == 300
 
 
 def test_memory_and_overlays_are_gaps_until_they_are_answered(world: World, mount: Mounter, tmp_path: Path) -> None:

@@ -154,9 +154,7 @@ async def test_a_known_drive_is_previewed_then_copied_onto(
     app = open_app(tmp_path / "s.db")
     async with app.run_test(size=(80, 24)) as pilot:
         await two_copies(pilot, app, photos, drives)
-        (photos / "later.txt").write_text("written after the backup")
-        app.submit(operations.update())
-        await jobs_done(pilot)
+        (photos / "later.txt").write_text("written after the backup, and not scanned")
         await see_drives(pilot, app)
         await pilot.press("2", "b")
         await until(pilot, lambda: isinstance(app.screen, Question), "the preview")
@@ -168,6 +166,22 @@ async def test_a_known_drive_is_previewed_then_copied_onto(
         await pilot.press("j", "b")
         await until(pilot, lambda: isinstance(app.screen, Question))
         assert "everything then has its wanted copies" in text_of(pilot)
+
+
+async def test_what_was_not_read_is_in_the_header_and_in_a_list(
+    open_app: OpenApp, photos: Path, drives: tuple[Path, Path], tmp_path: Path
+):
+    (photos / "old drive" / ".medback-old").mkdir(parents=True)
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(140, 30)) as pilot:
+        await two_copies(pilot, app, photos, drives)
+        await pilot.press("1")
+        await until(pilot, lambda: "except 1 place medback did not read" in text_of(pilot), "the header")
+        assert "all safe" not in text_of(pilot)
+        assert "1 not read" in text_of(pilot)
+        await pilot.press("g")
+        await until(pilot, lambda: isinstance(app.screen, Question), "the list")
+        assert "old drive/.medback-old" in text_of(pilot)
 
 
 async def test_what_if_shows_the_tree_without_a_drive(

@@ -25,6 +25,7 @@ from medback_core.model import (
     NextTarget,
     Progress,
     RestoreSummary,
+    Skipped,
     SourceRefused,
     Target,
     Warned,
@@ -76,6 +77,7 @@ from medback_core.session.lacking import (
     begin_lacking,
     drop_hint,
     expect_lacking,
+    give_up_below,
     give_up_source,
     has_unhinted,
     lacking_by_placement,
@@ -89,6 +91,7 @@ from medback_core.session.lacking import (
 from medback_core.session.values import signed
 from medback_core.sidecar import is_whole
 from medback_core.sources.identity import read_metadata, write_metadata
+from medback_core.sources.nested import away_from
 from medback_core.sources.sidecars import flush_sources
 
 __all__ = ["CONFLICTS", "finish_restore", "restore", "restore_status"]
@@ -338,6 +341,14 @@ class _Run:
         self._note_right(destination, right)
         if destination.source.key in self.left_out:
             give_up_source(self.session, destination.source.key)
+        for place in away_from(self.session, destination.source, root) if destination.own else ():
+            if count := give_up_below(self.session, destination.source.key, place):
+                alias, where = map(names.shell_quoted, (destination.source.alias, destination.absolute(place)))
+                yield Skipped(
+                    destination.absolute(place),
+                    f"{count:,} files of it are not restored: its drive is not mounted there; if it is gone for good: "
+                    f"medback set-source {alias} --no-include-mount {where}",
+                )
 
     def _clean(self, destination: Destination, lacking: Sequence[tuple[int, int, bytes, int, int, int]]) -> None:
         """Take away what a restore that was killed left where files are lacking: elsewhere than in a source, nobody

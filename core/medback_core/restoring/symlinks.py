@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
 
-from medback_core import disk, model
+from medback_core import disk, model, names
 from medback_core.drives.aside import beside, bring_back, is_beside, set_aside
 from medback_core.model import Conflict, Event, FileDone, Skipped
 from medback_core.restoring.destinations import Destination
 from medback_core.restoring.record import note_directory
 from medback_core.session import Session, ensure_directory, links_in, put_links
 from medback_core.session.expected import empty_directories, wanted_links
+from medback_core.sources.nested import away_from
 
 
 @dataclass(slots=True)
@@ -31,8 +32,11 @@ def restore_links(
     and is never followed. Directories that should be there empty are made too."""
     done = LinksDone()
     noted: dict[bytes, dict[bytes, bytes]] = {}
+    away = away_from(session, destination.source, root) if destination.own else []
     for row in list(wanted_links(session, destination.source.key, only)):
         assert row.goal is not None
+        if _is_below(row.path, away):
+            continue  # the restore has said that its drive is not there
         rel = destination.rel(row.path)
         path = destination.absolute(row.path)
         try:
@@ -78,7 +82,7 @@ def restore_links(
             _note(noted, row.path, row.goal)
         yield FileDone("restored", path)
     if not dry_run:
-        yield from _make_empty(session, destination, root, only)
+        yield from _make_empty(session, destination, root, only, away)
         if done.made:
             disk.sync_drive(root)
         if destination.own:
@@ -102,8 +106,16 @@ def _is_beside(root: disk.Root, rel: bytes, goal: bytes) -> bool:
     return False
 
 
-def _make_empty(session: Session, destination: Destination, root: disk.Root, only: bytes | None) -> Iterator[Event]:
+def _is_below(path: bytes, places: Collection[bytes]) -> bool:
+    return any(names.below(path, place) is not None for place in places)
+
+
+def _make_empty(
+    session: Session, destination: Destination, root: disk.Root, only: bytes | None, away: Collection[bytes]
+) -> Iterator[Event]:
     for path in list(empty_directories(session, destination.source.key, only)):
+        if _is_below(path, away):
+            continue
         try:
             root.make_directories(destination.rel(path))
         except OSError as error:

@@ -205,6 +205,15 @@ def give_up_source(session: Session, source: int) -> None:
     session.db.execute(f"UPDATE temp.lacking SET done = {_GIVEN_UP} WHERE source_id = ? AND NOT done", (source,))
 
 
+def give_up_below(session: Session, source: int, path: bytes) -> int:
+    """Nothing lacking at and below this path of a source can be put in place in this run; how many files that is."""
+    return session.db.execute(
+        f"UPDATE temp.lacking SET done = {_GIVEN_UP} WHERE source_id = ?1 AND NOT done "
+        "AND (path = ?2 OR (path > ?2 || x'2f' AND path < ?2 || x'30'))",
+        (source, path),
+    ).rowcount
+
+
 def guess_by_size(session: Session, least: int) -> None:
     """Hints for files (of `least` bytes and more) nobody speaks for, where only one of that size is on the drive and
     only one content of that size is lacking: copying it tells what it is, and reads it but once."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from medback_core import disk, names
+from medback_core import disk
 from medback_core.disk import mounts
 from medback_core.disk.mounts import MountEntry
 from medback_core.model import TARGET_IDENTITY_NAME, Source
@@ -86,10 +86,6 @@ class Nested:
         """Places of the source that are not there now, or that something else lies over."""
         return [path for path, place in self.places.items() if place.fate is Fate.AWAY]
 
-    def is_away(self, path: bytes) -> bool:
-        """Whether a path lies at or below such a place."""
-        return any(names.below(path, place) is not None for place in self.away)
-
 
 def look_inside(session: Session, source: Source, device: int) -> Nested:
     """Decide on every place inside a source where something is mounted or was. `device`: the st_dev of its root.
@@ -112,6 +108,13 @@ def look_inside(session: Session, source: Source, device: int) -> Nested:
         if not patterns.match(path, directory=True) and table:
             places[path] = Place(Fate.AWAY, "nothing is mounted there: is its drive not plugged in?")
     return Nested(places, inside, "" if home is None else home.kind)
+
+
+def away_from(session: Session, source: Source, root: disk.Root | None) -> list[bytes]:
+    """Places of an open source whose drive is not there now: nothing is to be written there, nor below."""
+    if root is None or not nested_mounts(session, source.key):
+        return []
+    return look_inside(session, source, root.device).away
 
 
 def _known(session: Session, path: bytes, entry: MountEntry, uuid: str) -> Place:

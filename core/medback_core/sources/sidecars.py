@@ -25,14 +25,13 @@ from medback_core.session import (
     placement,
     refresh_oldest,
 )
-from medback_core.session.gaps import nested_mounts
 from medback_core.session.scanning import record_rows
 from medback_core.session.states import is_changed
 from medback_core.sidecar.reading import parse, parse_family
 from medback_core.sidecar.records import NOTHING, SIDECAR_LIMIT, Bd, FileRecord, LinkRecord, Sidecar, Trust
 from medback_core.sidecar.writing import render
 from medback_core.sources.identity import is_told, read_metadata, stands, write_metadata
-from medback_core.sources.nested import look_inside
+from medback_core.sources.nested import away_from
 
 _BATCH = 1000
 _EMPTY = render(Sidecar())
@@ -214,9 +213,8 @@ def flush_source(session: Session, source: Source) -> Iterator[Event]:
             if metadata is None and not had_metadata(session, source.key):
                 return  # its last scan could write nothing there, and said so: the next one tries again
             with disk.lock_drive(root):
-                if nested_mounts(session, source.key):
-                    nested = look_inside(session, source, root.device)
-                    dirty = [row for row in dirty if not nested.is_away(row.path)]  # not into what lies underneath
+                for place in away_from(session, source, root):  # nothing goes into what lies underneath
+                    dirty = [row for row in dirty if names.below(row.path, place) is None]
                 yield from _flush(session, root, source, dirty)
         except Refused as refusal:
             yield Warned(f"the records of {names.display_name(source.alias)} were not written: {refusal}")

@@ -309,6 +309,6 @@ def _stage(
 
 def _opened(path: bytes) -> disk.Root:
     try:
-        return disk.Root(path)
+        return disk.Root(path, across=True)
     except OSError as error:
         raise Refused("no-such-path", f"{names.display_name(path)}: {error.strerror}") from error

@@ -24,6 +24,7 @@ from medback_core.session import (
 )
 from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import read_metadata, stands
+from medback_core.sources.nested import look_inside
 from medback_core.sources.sidecars import flush_sources
 from medback_core.upkeep.reread import RESUMED, Ticker, read_whole
 
@@ -133,6 +134,7 @@ class _VerifySource:
     def new_files(self, below: bytes) -> int:
         """Files on disk that the session does not know: the next update takes them up."""
         patterns = Patterns(self.source.excludes)
+        nested = look_inside(self.session, self.source, self.root.device)
         new = 0
         waiting = [below]
         while waiting:
@@ -140,7 +142,7 @@ class _VerifySource:
             row = find_directory(self.session, self.source.key, directory)
             known = files_in(self.session, row.key) if row is not None else {}
             try:
-                entries = list(self.root.scan(directory))
+                entries = list(self.root.scan(directory, nested.unasked(directory)))
             except OSError:
                 continue  # the update lists what can't be read
             for name, status in entries:
@@ -149,7 +151,8 @@ class _VerifySource:
                 path, is_directory = join(directory, name), stat.S_ISDIR(status.st_mode)
                 if patterns and patterns.match(path, directory=is_directory):
                     continue
-                if is_directory and status.st_dev == self.root.device:
+                of_it = status.st_dev == self.root.device or path in nested.places
+                if is_directory and (of_it or find_directory(self.session, self.source.key, path) is not None):
                     waiting.append(path)
                 elif stat.S_ISREG(status.st_mode) and name not in known:
                     new += 1
