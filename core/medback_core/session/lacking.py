@@ -209,8 +209,8 @@ def give_up_below(session: Session, source: int, path: bytes) -> int:
     """Nothing lacking at and below this path of a source can be put in place in this run; how many files that is."""
     return session.db.execute(
         f"UPDATE temp.lacking SET done = {_GIVEN_UP} WHERE source_id = ?1 AND NOT done "
-        "AND (path = ?2 OR (path > ?2 || x'2f' AND path < ?2 || x'30'))",
-        (source, path),
+        "AND (path = ?2 OR (path > ?3 AND path < ?4))",
+        (source, path, path + b"/", path + b"0"),
     ).rowcount
 
 
