@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import socket
 import unicodedata
 from collections.abc import Generator
@@ -950,3 +952,54 @@ def test_a_source_whose_metadata_could_not_be_written_at_first_gets_it_next_time
     assert not (world.src / ".medback-source.xml").exists()
     assert world.update().files == 2
     assert (world.src / ".medback-source.xml").exists()
+
+
+@pytest.mark.parametrize(("one", "other"), [("a", "b"), ("x/a", "y/a"), ("a", "y/b")])
+def test_two_files_of_one_size_and_time_that_were_swapped_are_seen(world: World, one: str, other: str) -> None:
+    world.write(one, "the first")
+    world.write(other, "the other")
+    world.fill(["third"])
+    world.add()
+    before = world.row(one).md5, world.row(other).md5
+    first, second = world.src / one, world.src / other
+    first.rename(world.src / "aside")
+    second.rename(first)
+    (world.src / "aside").rename(second)
+    summary = world.update()
+    assert (summary.changed, summary.damaged, summary.hashed) == (2, 0, 2) and not world.told(DamageFound)
+    assert (world.row(other).md5, world.row(one).md5) == before
+    assert world.sidecar(os.path.dirname(one)).files[os.fsencode(os.path.basename(one))].md5 == before[1]
+    assert world.update().hashed == 0
+
+
+def test_directories_that_were_swapped_are_seen(world: World) -> None:
+    for place in ("x", "y"):
+        for number in range(3):
+            world.write(f"{place}/{number}", f"{place}{number}")
+    world.add()
+    (world.src / "x").rename(world.src / "z")
+    (world.src / "y").rename(world.src / "x")
+    (world.src / "z").rename(world.src / "y")
+    world.update()
+    assert world.row("x/1").md5 == hashlib.md5(b"y1").digest()
+
+
+def test_rot_in_a_file_that_took_the_others_inode_is_damage_all_the_same(world: World) -> None:
+    world.write("a", "the first")
+    world.write("b", "the other")
+    world.add()
+    (world.src / "b").rename(world.src / "a")
+    world.write("b", "the first", mtime_ns=OLD + 1)
+    world.rewrite_keeping_time("a", b"flipped !")
+    world.update()
+    assert {path for path, _ in world.told(DamageFound)} == {b"a"}
+
+
+def test_a_copied_tree_has_other_inodes_and_is_not_read(world: World) -> None:
+    for number in range(20):
+        world.write(str(number), f"{number:04}")
+    world.add()
+    shutil.copytree(world.src, world.base / "copied")
+    world.src.rename(world.base / "was")
+    (world.base / "copied").rename(world.src)
+    assert (world.update().hashed, world.update().hashed) == (0, 0)

@@ -339,6 +339,13 @@ def _see(session: Session, drive: Drive, write: bool) -> None:
         save_folder(session, drive.target.key, source_id, folder)
 
 
+def is_no_target(session: Session, path: bytes) -> bool:
+    """Whether a directory neither says that it is a target nor was one's last place: what can't make one of it refuses
+    it rather than ask. Raises Refused for an identity file that can't be read."""
+    with _open_root(path) as root:
+        return read_identity(root) is None and not any(target.known for target in targets_at(session, root.path))
+
+
 def find_drive(session: Session, target: Target) -> bytes | None:
     """Where a known target is plugged in now: where it was last seen, or any mounted drive that says it is it."""
     places = [] if target.path is None else [target.path]

@@ -64,6 +64,7 @@ class Question(NamedTuple):
     base: Base | None
     edited: FileRecord | None  # the sidecar's record whose check is wrong
     fresh: bool  # no rename can answer it: its content itself is in doubt
+    renamed: frozenset[Identity] = frozenset()  # what lay under this inode at another path: no damage if it is here now
 
 
 @dataclass(slots=True, eq=False)
@@ -90,6 +91,7 @@ class Directory:
     stages: bool = False  # something in it waits for the end of the scan
     reread: bool = False  # its sidecar must be read again next time
     empty: bool = False  # nothing at all in it
+    inodes_changed: list[tuple[bytes, os.stat_result, Base]] = field(default_factory=list)  # size and time are the same
     new: bool = False  # none of its files has a row yet
     recorded: bool = False
 
@@ -169,6 +171,8 @@ def _of_row(
     if base.inode == inode and base.ctime_ns != status.st_ctime_ns:
         return Question(name, status, base, None, True)
     tally.reused += 1
+    if base.inode is not None and base.inode != inode:
+        directory.inodes_changed.append((name, status, base))
     if base.inode != inode or row[5] != mode:
         directory.puts.append(put(name, Identity(base.size, base.md5), status))
         directory.write = directory.write or row[5] != mode
@@ -235,7 +239,7 @@ def answer(
     read: bool = True,
 ) -> Event | None:
     """Say of a file what its content says. `read` False: its identity is known from its former path."""
-    name, status, base, edited, _ = question
+    name, status, base, edited, _, renamed = question
     if base is None and edited is None and result.__class__ is Hashed:
         identity, status = result  # type: ignore[misc]
         if read:
@@ -279,7 +283,7 @@ def answer(
         if edited is None or edited.trust is Trust.WHOLE:
             return None
         return Warned(f"the record of {display_name(path)} in its sidecar was damaged; it is right again")
-    if not _same(base, status):
+    if not _same(base, status) or identity in renamed:
         directory.changes.append(put(name, identity, status))
         return None
     if manner.accepts is not None and manner.accepts(path):

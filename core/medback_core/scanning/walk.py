@@ -293,6 +293,8 @@ class Walk:
             vanish(directory, rows, skipped, listed, self.manner)
         if questions and self.newest and not self.manner.rehash:
             questions = self._renames(directory, questions)
+        if directory.inodes_changed and self.manner.hashing:
+            questions += self._swapped(directory)
         questions.sort(key=lambda question: question.status.st_ino)  # near the order they lie in on a disk that spins
         return directory, questions
 
@@ -463,6 +465,24 @@ class Walk:
         return True
 
     # --- renames ---------------------------------------------------------------------------------------------------
+
+    def _swapped(self, directory: Directory) -> list[Question]:
+        """Files of the size and time on record whose inode was another file's: two that were swapped by renames look
+        like this, so they are read. (A tree that was copied, or mounted anew, has other inodes too: it is not.)"""
+        changed, directory.inodes_changed = directory.inodes_changed, []
+        found = rows_by_inode(self.session, changed[0][1].st_dev, {status.st_ino for _, status, _ in changed})
+        questions: dict[bytes, Question] = {}
+        for name, status, base in changed:
+            held = frozenset(
+                Identity(moved.size, moved.md5)
+                for moved in found.get(status.st_ino, ())
+                if (moved.size, moved.mtime_ns) == (status.st_size, status.st_mtime_ns) and moved.md5 != base.md5
+            )
+            if held:
+                questions[name] = Question(name, status, base, None, True, held)
+        directory.puts = [row for row in directory.puts if row[0] not in questions]
+        self.tally.reused -= len(questions)
+        return list(questions.values())
 
     def _renames(self, directory: Directory, questions: list[Question]) -> list[Question]:
         """Answer for files that were only renamed: inode, size and time of a file that is no longer where it was."""

@@ -16,7 +16,7 @@ from medback_core.drives.check import look_at
 from medback_core.drives.context_file import write_contexts
 from medback_core.drives.drive import Drive, begin_change
 from medback_core.drives.matching import same_time
-from medback_core.drives.open import open_drive, resolve_target
+from medback_core.drives.open import is_no_target, open_drive, resolve_target
 from medback_core.drives.sidecars import Recorder
 from medback_core.errors import Refused
 from medback_core.model import (
@@ -68,9 +68,9 @@ def reclaim(
         path = resolve_target(session, target)[1]
         if path is None:
             raise Refused("not-plugged-in", f"the target {names.display_name(target)} is not plugged in")
+        if is_no_target(session, path):
+            raise Refused("not-a-target", f"{names.display_name(path)} is no target")
         with open_drive(session, path, write=not dry_run) as drive:
-            if not drive.identity.id:
-                raise Refused("not-a-target", f"{names.display_name(path)} is no target")
             if drive.filesystem.is_network:
                 kind = drive.filesystem.kind
                 raise Refused(

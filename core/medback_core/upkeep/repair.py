@@ -13,7 +13,7 @@ from medback_core.drives.aside import keep_damaged_file
 from medback_core.drives.check import look_at
 from medback_core.drives.drive import Drive, begin_change
 from medback_core.drives.matching import same_time
-from medback_core.drives.open import find_drive, open_drive, resolve_target
+from medback_core.drives.open import find_drive, is_no_target, open_drive, resolve_target
 from medback_core.drives.sidecars import Recorder
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import (
@@ -80,9 +80,9 @@ def repair(session: Session, path: bytes, *, from_target: str | None = None, dry
             yield from _look_for_places(session, only, only_at)
             steps = _repair_source(session, source, only, dry_run)
         else:
-            drive = stack.enter_context(open_drive(session, path, write=not dry_run))
-            if not drive.identity.id:
+            if is_no_target(session, path):
                 raise Refused("not-a-target", f"{names.display_name(path)} is neither a source nor a target")
+            drive = stack.enter_context(open_drive(session, path, write=not dry_run))
             yield from _look_for_places(session, only, only_at, but=drive.target)
             steps = _repair_target(session, drive, only, dry_run)
         repaired = unrepairable = 0
