@@ -455,3 +455,31 @@ def test_a_restore_that_was_ended_can_be_asked_for_again(fresh: Session, lost: P
     assert [one.drive for one in told] == ["white", "red"]  # Red's place is known, and it is there: it is heard as well
     to(fresh, lost / "red", lost / "again")
     assert tree(lost / "again") == newest(lost)
+
+
+@pytest.mark.parametrize("order", ["blue red tin", "red blue tin", "tin red blue"])
+def test_where_two_drives_split_the_later_is_live_whatever_comes_last(
+    tmp_path: Path, clock: Callable[[int], None], order: str
+):
+    home = tmp_path / "home/photos"
+    write_tree(home, {"a": b"base", "k": 50})
+    with new_session(tmp_path) as session:
+        add(session, home)
+        back(session, tmp_path / "tin")
+    shutil.copytree(home, tmp_path / "base")
+    shutil.copy(tmp_path / "session.db", tmp_path / "other.db")
+    for number, (db, drive) in enumerate((("session.db", "blue"), ("other.db", "red"))):
+        clock(DAY)
+        shutil.rmtree(home)
+        shutil.copytree(tmp_path / "base", home)
+        new = {"a": b"of " + drive.encode(), f"only on {drive}": 100}
+        write_tree(home, new, mtime_ns=1_750_000_000_000_000_000 + number * 10**12)
+        with open_session(tmp_path / db) as session:
+            rescan(session, accept_changes=True, accept_deletions=True)
+            back(session, tmp_path / drive)
+    with open_session(tmp_path / "fresh.db") as session:
+        for drive in [*order.split(), *order.split()]:
+            summary = to(session, tmp_path / drive, tmp_path / "out").summary
+        assert (summary.missing, summary.conflicts) == (0, 0)
+    assert (tmp_path / "out/photos/a").read_bytes() == b"of red"
+    assert set(os.listdir(tmp_path / "out/photos")) == {"a", "k", "only on blue", "only on red"}
