@@ -26,7 +26,7 @@ class TellingApp(SharedApp):
 
     def _tell_jobs(self) -> None:
         for screen in self.screen_stack:
-            if isinstance(screen, MainScreen) and screen.is_mounted:
+            if isinstance(screen, MainScreen) and screen.is_whole:
                 screen.tell_jobs()
 
     @on(JobMoved)

@@ -58,7 +58,7 @@ class MainScreen(Screen[None]):
 
     def told(self) -> None:
         """Take up whatever the app knows now. Screens out of sight do it when they come back."""
-        if not self.is_mounted or not self.is_current_base:
+        if not self.is_whole or not self.is_current_base:
             return
         self.tell_jobs()
         if self.app.facts is not None:
@@ -70,6 +70,12 @@ class MainScreen(Screen[None]):
         queue = self.app.queue
         self.header.show(self.app.facts, len(queue.waiting) + (queue.running is not None))
         self.job_bar.show(queue, self.app.dismissed)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its widgets are there. They are not while it is built, nor while the app ends and a job still moves
+        on."""
+        return self.is_mounted and len(self.query("SafetyHeader, JobBar")) == 2
 
     @property
     def is_current_base(self) -> bool:

@@ -179,6 +179,13 @@ def test_when_a_source_was_last_read_survives_a_lost_session(
         assert run(verify(third, os.fsencode(tmp / "photos"), older_than=20 * day)).summary.checked == 1
 
 
+def test_a_verify_of_a_directory_reads_all_that_lies_below_it(tmp_path: Path) -> None:
+    with new_session(tmp_path) as session:
+        write_tree(tmp_path / "photos", {"a": 10, "sub/b": 20, "sub/deep/c": 30, "sub/deep/er/d": 40, "subway/e": 50})
+        add(session, tmp_path / "photos")
+        assert run(verify(session, os.fsencode(tmp_path / "photos/sub"))).summary.checked == 3
+
+
 def test_a_verify_of_a_source_that_is_not_there_is_refused(world: tuple[Session, Path]) -> None:
     session, tmp = world
     (tmp / "photos").rename(tmp / "elsewhere")
