@@ -1,0 +1,233 @@
+"""What must hold in a life with several minds: everything a session says, held against the bytes it could know of."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+from medback_core import model
+from medback_core.context import FileEntry, read_context
+from medback_core.contexts.write import add_restore_context
+from medback_core.coverage.totals import coverage, safety
+from medback_core.coverage.what_if import what_if_every
+from medback_core.coverage.where_is import FileWhereabouts, where_is
+from medback_core.errors import MedbackError, Refused
+from medback_core.model import CONTEXT_NAME, Identity, Standing, TargetState
+from medback_core.restoring.plan import restore_plan
+from medback_core.restoring.restore import restore
+from medback_core.session import Session, all_files, join, list_gone, list_sources, list_targets, open_session
+from medback_core.session.expected import wanted_files
+from faults.bytes_there import files_below, identity, target_at
+from worlds import Ran, run
+
+if TYPE_CHECKING:
+    from faults.minds import Life, Mind, Tree
+
+Files = dict[tuple[str, bytes], FileWhereabouts]
+_PAIRS_OF = 6  # targets; with more only single ones are asked about
+
+
+def ask(life: Life, mind: Mind) -> None:
+    """Hold `whereis`, `stats`, `what-if` and `plan` of a session against the bytes."""
+    if not mind.db.exists():
+        return
+    model.now = lambda: life.date - mind.late
+    with open_session(mind.db) as session:
+        told: Files = {}
+        scanned: set[tuple[str, bytes]] = set()
+        for source in list_sources(session):
+            told |= {(source.alias, file.path): file for file in where_is(session, [b""], source=source.alias)}
+            scanned |= {(source.alias, join(directory, row.name)) for directory, row in all_files(session, source.key)}
+        _counted_copies_exist(life, mind, told.values())
+        observed = {key: told[key] for key in scanned}
+        wanted = {source.alias: source.wanted for source in list_sources(session)}
+        _stats(session, observed, wanted)
+        _what_if(session, observed, wanted)
+        _plan(session, told)
+
+
+def _counted_copies_exist(life: Life, mind: Mind, told: Iterable[FileWhereabouts]) -> None:
+    """A copy that counts lies there, unless it went behind this mind's back from a drive it has not seen since; and
+    one physical file is no two copies."""
+    from faults.minds import Wrong
+
+    ledger = life.ledger
+    for content, counted in {file.content: {c.target.id for c in file.copies if c.counts} for file in told}.items():
+        lying: dict[str, set[object]] = {}
+        for target in counted:
+            lying[target] = set(ledger.inodes(target, content))
+            seen, read = mind.seen.get(target, 0), mind.read.get(target, 0)
+            if ledger.went_unseen(target, content, seen, read, mind.hand):
+                lying[target].add(target)
+            if not lying[target]:
+                raise Wrong("no such copy", f"{mind.name} counts {content} on {_called(life, target)}")
+        if not _each_its_own(list(lying.values())):
+            raise Wrong("counted twice", f"{mind.name} counts {content} on {[_called(life, t) for t in counted]}")
+
+
+def _called(life: Life, target: str) -> str:
+    drives = [drive for drive in life.drives if target_at(life.where(drive)) == target]
+    return f"{target} ({' and '.join(drives) or 'which is nowhere'})"
+
+
+def _each_its_own(choices: list[set[object]]) -> bool:
+    """Whether every one can have a file of its own."""
+    taken: dict[object, int] = {}
+
+    def place(number: int, tried: set[object]) -> bool:
+        for choice in choices[number] - tried:
+            tried.add(choice)
+            if choice not in taken or place(taken[choice], tried):
+                taken[choice] = number
+                return True
+        return False
+
+    return all(place(number, set()) for number in range(len(choices)))
+
+
+def _stats(session: Session, files: Files, wanted: Mapping[str, int]) -> None:
+    from faults.minds import Wrong
+
+    by_copies: dict[int, int] = {}
+    unsafe = 0
+    for (alias, _), file in files.items():
+        copies = sum(copy.counts for copy in file.copies)
+        by_copies[copies] = by_copies.get(copies, 0) + 1
+        unsafe += copies < wanted[alias]
+    said = {copies: count.files for copies, count in coverage(session).by_copies.items() if count.files}
+    if said != by_copies or safety(session).unsafe.files != unsafe:
+        raise Wrong("stats", f"{said}, {safety(session).unsafe.files} unsafe; whereis has {by_copies}, {unsafe}")
+
+
+def _what_if(session: Session, files: Files, wanted: Mapping[str, int]) -> None:
+    from faults.minds import Wrong
+
+    usable = {target.id for target in list_targets(session) if target.state is not TargetState.LOST}
+    active = {target.id for target in list_targets(session) if target.counts}
+    solid = {
+        key: {copy.target.id for copy in file.copies if copy.standing is not Standing.CLAIMED}
+        for key, file in files.items()
+    }
+    every = what_if_every(session)
+    for loss in (*every.single, *(every.pairs if len(usable) <= _PAIRS_OF else ())):
+        dead = {target.id for target in loss.targets}
+        lost = {key for key, there in solid.items() if there & usable and there & usable <= dead}
+        weakened = {
+            key
+            for key, there in solid.items()
+            if key not in lost and there & active & dead and len((there & active) - dead) < wanted[key[0]]
+        }
+        if (loss.lost.files, loss.weakened.files) != (len(lost), len(weakened)):
+            raise Wrong("what-if", f"of {dead}: {loss.lost.files}, {loss.weakened.files}; {len(lost)}, {len(weakened)}")
+
+
+def _plan(session: Session, told: Files) -> None:
+    from faults.minds import Wrong
+
+    plan = run(restore_plan(session, all_of_it=True)).summary
+    holders = [
+        {copy.target.id for copy in file.copies if copy.target.state is not TargetState.LOST} for file in told.values()
+    ]
+    reachable = [there for there in holders if there]
+    if (plan.missing.files, plan.unreachable.files) != (len(holders), len(holders) - len(reachable)):
+        raise Wrong("plan", f"{plan.missing.files}, {plan.unreachable.files} of {len(holders)}, {len(reachable)}")
+    used = {step.target.id for step in plan.steps}
+    if not all(there & used for there in reachable):
+        raise Wrong("plan", "it does not bring all back")
+
+
+def named_by(db: Path, contexts: Iterable[Path]) -> set[Identity]:
+    """What a session's DB and these contexts say should exist."""
+    named: set[Identity] = set()
+    if db.exists():
+        with open_session(db) as session:
+            for source in list_sources(session):
+                named |= {row.content for row in wanted_files(session, source.key) if row.content is not None}
+    for path in contexts:
+        with suppress(OSError, Refused), open(path, "rb") as stream:
+            for item in read_context(stream):
+                if isinstance(item, FileEntry) and item.gone is None and item.md5 is not None:
+                    named.add(Identity(item.size, item.md5))
+    return named
+
+
+# --- a new machine and all the drives -----------------------------------------------------------------------------------
+
+
+def drill(life: Life) -> None:
+    """If both machines died now: a fresh session that gets every drive once (and again, while that brings anything)
+    must bring back the newest of everything any of them was told of, as far as a good copy lies on one."""
+    from faults.minds import Wrong
+
+    here = life.base / "drill"
+    shutil.rmtree(here, ignore_errors=True)
+    here.mkdir()
+    model.now = lambda: life.date
+    drives = [drive for drive in life.drives if target_at(life.where(drive))]
+    Random(life.seed * 1000 + life.ledger.tick).shuffle(drives)
+    life.told.append(f"    a new machine, and {', '.join(drives)}")
+    for _ in range(3):
+        brought = 0
+        for drive in drives:
+            with open_session(here / "session.db") as session:
+                try:
+                    learn(session, life.where(drive))
+                    done = Ran(restore(session, os.fspath(life.where(drive)), to=os.fsencode(here / "back")))
+                except MedbackError as error:
+                    raise Wrong("drill", f"{drive} was refused: {error}") from error
+                brought += done.summary.restored
+        if not brought:
+            break
+    with open_session(here / "session.db") as session:
+        _newest_is_back(life, session, here / "back")
+
+
+def learn(session: Session, drive: Path) -> None:
+    """What a person does with a drive that tells a story."""
+    context = drive / os.fsdecode(CONTEXT_NAME)
+    if context.exists():
+        run(add_restore_context(session, os.fsencode(context)))
+
+
+def _newest_is_back(life: Life, session: Session, back: Path) -> None:
+    from faults.minds import Wrong
+
+    branches: dict[str, dict[bytes, Tree]] = {}
+    for drive in life.drives:
+        if not target_at(life.where(drive)):
+            continue
+        for (source, root), tree in life.kept_in[drive].items():
+            of = branches.setdefault(source, {})
+            if root not in of or of[root].tick < tree.tick:
+                of[root] = tree
+    aliases = {source.id: source for source in list_sources(session)}
+    on_drives = life.ledger.on_drives()
+    for source, trees in branches.items():
+        known = aliases.get(source)
+        there = {}
+        if known is not None and (back / known.alias).is_dir():
+            there = {path: identity(data) for path, data in files_below(back / known.alias).items()}
+        gone = {(row.path, row.content) for row in list_gone(session, known.key)} if known is not None else set()
+        for path in {path for tree in trees.values() for path in tree.files}:
+            versions = {tree.files.get(path) for tree in trees.values()}
+            had = {version for version in versions if version in on_drives}
+            if not had or versions - had - {None}:
+                continue  # the newest of one branch is on no drive: what is had instead is anybody's guess
+            newer = {
+                content
+                for root, tree in trees.items()
+                for content, tick in life.ever[life.family(root), path].items()
+                if tick > tree.tick
+            }
+            if there.get(path) in had | newer or (there.get(path) is None and None in versions):
+                others = {version for version in had - {there.get(path)} if version is not None}
+                if len(trees) > 1 and there.get(path) in had and any((path, other) not in gone for other in others):
+                    raise Wrong("split", f"{path!r} of {source}: {others - {g[1] for g in gone}} is not listed")
+                continue
+            what = "did not come back" if path not in there else f"came back as {there[path]}"
+            raise Wrong("not the newest", f"{path!r} of {known.alias if known else source} {what}, should be {had}")
