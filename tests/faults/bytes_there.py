@@ -21,6 +21,14 @@ ROT = b"ROT"
 IDENTITY = b".medback-target.xml"
 
 
+class Wrong(Exception):
+    """Something that must hold does not. `kind` says what, in a word."""
+
+    def __init__(self, kind: str, words: str) -> None:
+        super().__init__(f"{kind}: {words}")
+        self.kind = kind
+
+
 def identity(data: bytes) -> Identity:
     return Identity(len(data), hashlib.md5(data, usedforsecurity=False).digest())
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from faults.bytes_there import ROT, Ledger, files_below, identity, target_at
+from faults.bytes_there import ROT, Ledger, Wrong, files_below, identity, target_at
 from faults.crashes import Killed, Killer, watched
 from medback_core import disk, model
 from medback_core.backing_up.back_up import back_up
@@ -29,7 +29,7 @@ from medback_core.backing_up.discover import discover
 from medback_core.contexts.write import add_restore_context
 from medback_core.drives.open import set_target
 from medback_core.errors import MedbackError
-from medback_core.model import CONTEXT_NAME, Event, Identity, ScanSummary, SourceRefused, Summary, TargetState
+from medback_core.model import CONTEXT_NAME, Event, Identity, SourceRefused, Summary, TargetState
 from medback_core.restoring.restore import restore
 from medback_core.scanning.sources import add_source, update
 from medback_core.session import Session, list_sources, list_targets, open_session
@@ -43,14 +43,6 @@ NAMES = ("x", "y", "z", "a/x", "a/y", "b/z", "a/c/x")
 SIZES = (40, 40, 60, 700, 3000, 0)
 SLOTS = 3
 DAY = 86_400
-
-
-class Wrong(Exception):
-    """Something that must hold does not. `kind` says what, in a word."""
-
-    def __init__(self, kind: str, words: str) -> None:
-        super().__init__(f"{kind}: {words}")
-        self.kind = kind
 
 
 class Step(NamedTuple):
@@ -130,7 +122,9 @@ class Life:
         self.slot: dict[str, Path] = {}  # drive -> where it is plugged in
         self.copies: dict[str, tuple[Path, dict]] = {}  # of drives, to be put back
         self.old_dbs: dict[str, tuple[Path, dict]] = {}
-        self.ever: dict[tuple[bytes, bytes], dict[Identity, int]] = defaultdict(dict)  # (source, path) -> content -> when
+        self.ever: dict[tuple[bytes, bytes], dict[Identity, int]] = defaultdict(
+            dict
+        )  # (source, path) -> content -> when
         self.burnt: dict[Path, dict[bytes, Identity]] = {}  # source root -> what was lost there and is still wanted
         self.kept_in: dict[str, dict[tuple[str, bytes], Tree]] = {}  # drive -> what its context must tell
         for number in range(3):
@@ -396,7 +390,7 @@ class Life:
         mind.knows(Mind("", mind.home).knowledge())
         if kept is not None:
             listed.write_bytes(kept)
-            self.do(step, mind, lambda session: rebuild(session))
+            self.do(step, mind, lambda session: rebuild(session), scans=False)  # it hashes nothing
         else:
             for number in range(2):
                 self.add(step._replace(a=number))
@@ -417,7 +411,9 @@ class Life:
 
     # --- medback -----------------------------------------------------------------------------------------------------
 
-    def do(self, step: Step, mind: Mind, operation: Operation, *, looks_at: str = "", reads: str = "") -> Ran:
+    def do(
+        self, step: Step, mind: Mind, operation: Operation, *, looks_at: str = "", reads: str = "", scans: bool = True
+    ) -> Ran:
         """Run an operation to its end, or until its change number `kill`; nothing of what was refused or killed."""
         self.operations += 1
         before = {root: files_below(root, damaged=True) for root in self.roots()}
@@ -445,16 +441,21 @@ class Life:
                 mind.read[target] = mind.reading.pop(target, tick)
         elif reads and target:
             mind.reading.setdefault(target, tick)
-        self.note_scans(mind, done)
+        if scans:
+            self.note_scans(mind, done)
         return done
 
     def note_scans(self, mind: Mind, done: Ran) -> None:
         refused = {event.alias for event in done.of(SourceRefused)}
-        for event in done.of(ScanSummary):
-            if event.source.alias not in refused:
-                root = Path(os.fsdecode(event.source.path))
+        if not done:
+            return
+        with open_session(mind.db) as session:
+            sources = [source for source in list_sources(session) if source.scanned_at == model.now()]
+        for source in sources:
+            if source.alias not in refused:
+                root = Path(os.fsdecode(source.path))
                 tree = {path: identity(data) for path, data in files_below(root).items()}
-                mind.scanned[event.source.id, event.source.path] = Tree(self.ledger.tick, tree)
+                mind.scanned[source.id, source.path] = Tree(self.ledger.tick, tree)
                 lost = self.burnt.get(root, {})
                 for path in tree.keys() & lost.keys():
                     del lost[path]
@@ -605,7 +606,7 @@ class Life:
     # --- the whole life ----------------------------------------------------------------------------------------------
 
     def live(self, steps: Sequence[Step], *, drill_every: int = 40) -> None:
-        """Take all steps, asking after each whether all that medback says is true."""
+        """Take all steps, asking after each whether all that medback says is true; 0: no drills."""
         from faults.minds_oracle import ask, drill
 
         for number, step in enumerate(steps, 1):
@@ -615,7 +616,7 @@ class Life:
             self.look("")
             for mind in self.minds:
                 ask(self, mind)
-            if number % drill_every == 0 or number == len(steps):
+            if drill_every and (number % drill_every == 0 or number == len(steps)):
                 drill(self)
 
 
@@ -668,13 +669,13 @@ def steps_of(seed: int, count: int) -> list[Step]:
     return steps
 
 
-def went_wrong(seed: int, steps: Sequence[Step]) -> tuple[str, str]:
+def went_wrong(seed: int, steps: Sequence[Step], *, drill_every: int = 40) -> tuple[str, str]:
     """What goes wrong in a life of these steps, in a word and with all that was told; ("", "") when nothing does."""
     base = Path(tempfile.mkdtemp(prefix="medback-minds-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
     clock = model.now
     life = Life(base / "w", seed)
     try:
-        life.live(steps)
+        life.live(steps, drill_every=drill_every)
     except Wrong as wrong:
         return wrong.kind, "\n".join([*life.told, str(wrong)])
     except Exception as error:  # noqa: BLE001  (whatever medback raises that is no refusal is what is looked for)
@@ -692,12 +693,13 @@ def shortest(seed: int, steps: list[Step]) -> list[Step]:
     if not kind:
         return []
     steps = steps[: sum(1 for line in told.splitlines() if line[:3].strip().isdigit())]
+    drill_every = len(steps) if kind.startswith("drill") else 0
     size = max(1, len(steps) // 2)
     while True:
         start, changed = 0, False
         while start < len(steps):
             fewer = steps[:start] + steps[start + size :]
-            if fewer and went_wrong(seed, fewer)[0] == kind:
+            if fewer and went_wrong(seed, fewer, drill_every=drill_every and len(fewer))[0] == kind:
                 steps, changed = fewer, True
             else:
                 start += size

@@ -20,9 +20,18 @@ from medback_core.errors import MedbackError, Refused
 from medback_core.model import CONTEXT_NAME, Identity, Standing, TargetState
 from medback_core.restoring.plan import restore_plan
 from medback_core.restoring.restore import restore
-from medback_core.session import Session, all_files, join, list_gone, list_sources, list_targets, open_session
+from medback_core.session import (
+    Session,
+    all_files,
+    copies_of,
+    join,
+    list_gone,
+    list_sources,
+    list_targets,
+    open_session,
+)
 from medback_core.session.expected import wanted_files
-from faults.bytes_there import files_below, identity, target_at
+from faults.bytes_there import Wrong, files_below, identity, target_at
 from worlds import Ran, run
 
 if TYPE_CHECKING:
@@ -48,14 +57,12 @@ def ask(life: Life, mind: Mind) -> None:
         wanted = {source.alias: source.wanted for source in list_sources(session)}
         _stats(session, observed, wanted)
         _what_if(session, observed, wanted)
-        _plan(session, told)
+        _plan(session)
 
 
 def _counted_copies_exist(life: Life, mind: Mind, told: Iterable[FileWhereabouts]) -> None:
     """A copy that counts lies there, unless it went behind this mind's back from a drive it has not seen since; and
     one physical file is no two copies."""
-    from faults.minds import Wrong
-
     ledger = life.ledger
     for content, counted in {file.content: {c.target.id for c in file.copies if c.counts} for file in told}.items():
         lying: dict[str, set[object]] = {}
@@ -91,8 +98,6 @@ def _each_its_own(choices: list[set[object]]) -> bool:
 
 
 def _stats(session: Session, files: Files, wanted: Mapping[str, int]) -> None:
-    from faults.minds import Wrong
-
     by_copies: dict[int, int] = {}
     unsafe = 0
     for (alias, _), file in files.items():
@@ -105,8 +110,6 @@ def _stats(session: Session, files: Files, wanted: Mapping[str, int]) -> None:
 
 
 def _what_if(session: Session, files: Files, wanted: Mapping[str, int]) -> None:
-    from faults.minds import Wrong
-
     usable = {target.id for target in list_targets(session) if target.state is not TargetState.LOST}
     active = {target.id for target in list_targets(session) if target.counts}
     solid = {
@@ -126,13 +129,16 @@ def _what_if(session: Session, files: Files, wanted: Mapping[str, int]) -> None:
             raise Wrong("what-if", f"of {dead}: {loss.lost.files}, {loss.weakened.files}; {len(lost)}, {len(weakened)}")
 
 
-def _plan(session: Session, told: Files) -> None:
-    from faults.minds import Wrong
-
+def _plan(session: Session) -> None:
+    """All that should be there (what was scanned, or what an imported context says of the same path) comes back from
+    whoever is said to have it."""
     plan = run(restore_plan(session, all_of_it=True)).summary
-    holders = [
-        {copy.target.id for copy in file.copies if copy.target.state is not TargetState.LOST} for file in told.values()
-    ]
+    usable = {t.key: t.id for t in list_targets(session, unknown=True) if t.state is not TargetState.LOST}
+    holders: list[set[str]] = []
+    for source in list_sources(session):
+        for row in list(wanted_files(session, source.key)):
+            assert row.identity is not None
+            holders.append({usable[copy.target] for copy in copies_of(session, row.identity) if copy.target in usable})
     reachable = [there for there in holders if there]
     if (plan.missing.files, plan.unreachable.files) != (len(holders), len(holders) - len(reachable)):
         raise Wrong("plan", f"{plan.missing.files}, {plan.unreachable.files} of {len(holders)}, {len(reachable)}")
@@ -162,8 +168,6 @@ def named_by(db: Path, contexts: Iterable[Path]) -> set[Identity]:
 def drill(life: Life) -> None:
     """If both machines died now: a fresh session that gets every drive once (and again, while that brings anything)
     must bring back the newest of everything any of them was told of, as far as a good copy lies on one."""
-    from faults.minds import Wrong
-
     here = life.base / "drill"
     shutil.rmtree(here, ignore_errors=True)
     here.mkdir()
@@ -179,7 +183,7 @@ def drill(life: Life) -> None:
                     learn(session, life.where(drive))
                     done = Ran(restore(session, os.fspath(life.where(drive)), to=os.fsencode(here / "back")))
                 except MedbackError as error:
-                    raise Wrong("drill", f"{drive} was refused: {error}") from error
+                    raise Wrong("drill: refused", f"{drive} was refused: {error}") from error
                 brought += done.summary.restored
         if not brought:
             break
@@ -195,8 +199,6 @@ def learn(session: Session, drive: Path) -> None:
 
 
 def _newest_is_back(life: Life, session: Session, back: Path) -> None:
-    from faults.minds import Wrong
-
     branches: dict[str, dict[bytes, Tree]] = {}
     for drive in life.drives:
         if not target_at(life.where(drive)):
@@ -227,7 +229,11 @@ def _newest_is_back(life: Life, session: Session, back: Path) -> None:
             if there.get(path) in had | newer or (there.get(path) is None and None in versions):
                 others = {version for version in had - {there.get(path)} if version is not None}
                 if len(trees) > 1 and there.get(path) in had and any((path, other) not in gone for other in others):
-                    raise Wrong("split", f"{path!r} of {source}: {others - {g[1] for g in gone}} is not listed")
+                    raise Wrong(
+                        "drill: a split is not told",
+                        f"{path!r} of {source}: {others - {g[1] for g in gone}} is not listed",
+                    )
                 continue
             what = "did not come back" if path not in there else f"came back as {there[path]}"
-            raise Wrong("not the newest", f"{path!r} of {known.alias if known else source} {what}, should be {had}")
+            kind = "drill: an old version" if path in there else "drill: not back"
+            raise Wrong(kind, f"{path!r} of {known.alias if known else source} {what}, should be {had}")
