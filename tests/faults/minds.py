@@ -30,7 +30,7 @@ from medback_core.contexts.write import add_restore_context
 from medback_core.drives.open import set_target
 from medback_core.errors import MedbackError
 from medback_core.model import CONTEXT_NAME, Event, Identity, SourceRefused, Summary, TargetState
-from medback_core.restoring.restore import restore
+from medback_core.restoring.restore import finish_restore, restore
 from medback_core.scanning.sources import add_source, update
 from medback_core.session import Session, list_sources, list_targets, open_session
 from medback_core.upkeep.rebuild import rebuild
@@ -260,6 +260,13 @@ class Life:
         os.rename(place, self.base / "shelf" / drive)
         place.mkdir()
 
+    def visit(self, step: Step) -> None:
+        """A drive is plugged in and backed up onto."""
+        self.plug(step)
+        drives = [d for d in self.drives if self.where(d).is_relative_to(self.minds[step.mind].home)]
+        plugged = self.outer()[step.a % len(self.outer())]
+        self.back_up(step._replace(a=drives.index(plugged)))
+
     def take_out(self, step: Step) -> None:
         plugged = sorted(self.slot)
         if plugged:
@@ -463,7 +470,7 @@ class Life:
     def nothing_of_a_source_went(self, before: dict[Path, dict[bytes, bytes]]) -> None:
         for root in self.roots():
             was, now = before.get(root, {}), files_below(root, damaged=True)
-            if gone := {data for data in was.values()} - set(now.values()):
+            if gone := set(was.values()) - set(now.values()):
                 raise Wrong("a source's file is gone", f"{root}: {sorted(gone)[:2]}")
             for path, data in now.items():
                 if was.get(path) == data or b".medback-damaged/" in path or b" (" in path:
@@ -578,6 +585,13 @@ class Life:
         replace = step.c % 4 == 0
         self.do(step, mind, lambda session: add_restore_context(session, context, maps=maps, replace=replace))
 
+    def say_it_is_done(self, step: Step) -> None:
+        """A person's word that a restore is over, whatever is missing."""
+        mind = self.minds[step.mind]
+        if mind.db.exists():
+            with open_session(mind.db) as session:
+                finish_restore(session)
+
     def set_state(self, step: Step) -> None:
         mind = self.minds[step.mind]
         model.now = lambda: self.date - mind.late
@@ -627,7 +641,8 @@ WEIGHTS = {
     "delete": 3,
     "move": 3,
     "directory_comes_and_goes": 2,
-    "plug": 14,
+    "visit": 16,
+    "plug": 10,
     "take_out": 3,
     "harm_on_drive": 4,
     "clone": 1,
@@ -643,25 +658,28 @@ WEIGHTS = {
     "clock_goes_wrong": 1,
     "add": 5,
     "update": 5,
-    "back_up": 22,
+    "back_up": 10,
     "discover": 3,
     "verify_drive": 5,
     "repair": 3,
-    "reclaim": 9,
+    "reclaim": 12,
     "restore_here": 3,
     "take_up": 2,
+    "say_it_is_done": 1,
     "set_state": 3,
 }
 
 
 def steps_of(seed: int, count: int) -> list[Step]:
-    """The steps of a life: two households that have begun, then anything."""
+    """The steps of a life: two households that have begun (with one wanted copy, or two), then anything."""
     random = Random(seed)
-    steps = [Step("add", mind, number, 0, 0, None) for mind in (0, 1) for number in (0, 1)]
+    steps = [Step("add", mind, number, 3 * (seed % 2), 0, None) for mind in (0, 1) for number in (0, 1)]
     for mind, drive in ((0, 0), (0, 1), (1, 2)):
         steps += [Step("plug", mind, drive, drive, 0, None), Step("back_up", mind, drive, 3, 0, None)]
+    # No two lives alike: some things never happen in one, others all the time.
+    weights = [weight * random.choice((0, 0.3, 1, 1, 4)) for weight in WEIGHTS.values()]
     while len(steps) < count:
-        (name,) = random.choices(list(WEIGHTS), list(WEIGHTS.values()))
+        (name,) = random.choices(list(WEIGHTS), weights)
         kill = random.randrange(80) if random.randrange(6) == 0 else None
         steps.append(
             Step(name, random.randrange(2), random.randrange(60), random.randrange(60), random.randrange(60), kill)
