@@ -626,10 +626,11 @@ class Life:
         for number, step in enumerate(steps, 1):
             self.date += 1000
             self.told.append(f"{number:3} {step.name} {tuple(step[1:])}")
+            operations = self.operations
             getattr(self, step.name)(step)
             self.look("")
-            for mind in self.minds:
-                ask(self, mind)
+            if self.operations > operations or step.name in ("set_state", "say_it_is_done"):
+                ask(self, self.minds[step.mind])  # the other's words are as they were
             if drill_every and (number % drill_every == 0 or number == len(steps)):
                 drill(self)
 
@@ -652,7 +653,7 @@ WEIGHTS = {
     "wipe": 1,
     "copy_a_drive_into_a_source": 1,
     "keep_db": 3,
-    "put_db_back": 2,
+    "put_db_back": 3,
     "lose_db": 1,
     "fire": 1,
     "clock_goes_wrong": 1,

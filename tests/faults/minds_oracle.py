@@ -172,8 +172,6 @@ def drill(life: Life) -> None:
     shutil.rmtree(here, ignore_errors=True)
     here.mkdir()
     model.now = lambda: life.date
-    drives = [drive for drive in life.drives if target_at(life.where(drive))]
-    Random(life.seed * 1000 + life.ledger.tick).shuffle(drives)
     life.told.append(f"    a new machine, and {', '.join(drives)}")
     for _ in range(3):
         brought = 0
