@@ -168,6 +168,14 @@ def named_by(db: Path, contexts: Iterable[Path]) -> set[Identity]:
 def drill(life: Life) -> None:
     """If both machines died now: a fresh session that gets every drive once (and again, while that brings anything)
     must bring back the newest of everything any of them was told of, as far as a good copy lies on one."""
+    drives = [drive for drive in life.drives if target_at(life.where(drive))]
+    Random(life.seed * 1000 + life.ledger.tick).shuffle(drives)
+    _drill(life, drives)
+    if len(drives) == 2:
+        _drill(life, drives[::-1])
+
+
+def _drill(life: Life, drives: list[str]) -> None:
     here = life.base / "drill"
     shutil.rmtree(here, ignore_errors=True)
     here.mkdir()
