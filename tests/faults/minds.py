@@ -37,7 +37,7 @@ from medback_core.upkeep.rebuild import rebuild
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair
 from medback_core.upkeep.verify_target import verify
-from worlds import MTIME, Ran
+from support.worlds import MTIME, Ran
 
 NAMES = ("x", "y", "z", "a/x", "a/y", "b/z", "a/c/x")
 SIZES = (40, 40, 60, 700, 3000, 0)

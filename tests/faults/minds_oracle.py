@@ -32,7 +32,7 @@ from medback_core.session import (
 )
 from medback_core.session.expected import wanted_files
 from faults.bytes_there import Wrong, files_below, identity, target_at
-from worlds import Ran, run
+from support.worlds import Ran, run
 
 if TYPE_CHECKING:
     from faults.minds import Life, Mind, Tree

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from faults.minds import Step, steps_of, went_wrong
-from faults.table import FULL, Row
+from support.fault_report import FULL, Row
 
 
 def step(name: str, mind: int = 0, a: int = 0, b: int = 0, c: int = 0) -> Step:
