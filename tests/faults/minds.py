@@ -572,7 +572,7 @@ class Life:
         if not known and (where / os.fsdecode(CONTEXT_NAME)).exists():
             self.take_up(step)
         conflict = ("skip", "rename", "overwrite")[step.b % 3]
-        self.do(step, mind, lambda session: restore(session, os.fspath(where), conflict=conflict))
+        self.do(step, mind, lambda session: restore(session, os.fspath(where), conflict=conflict, in_place=True))
 
     def take_up(self, step: Step) -> None:
         """Somebody's context, from a drive; the sources of the other machine would be restored to this one."""

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 from medback_core import model
 from medback_core.context import FileEntry, read_context
-from medback_core.contexts.write import add_restore_context
 from medback_core.coverage.totals import coverage, safety
 from medback_core.coverage.what_if import what_if_every
 from medback_core.coverage.where_is import FileWhereabouts, where_is
 from medback_core.errors import MedbackError, Refused
-from medback_core.model import CONTEXT_NAME, Identity, Standing, TargetState
+from medback_core.model import Identity, Standing, TargetState
 from medback_core.restoring.plan import restore_plan
 from medback_core.restoring.restore import restore
 from medback_core.session import (
@@ -186,7 +185,6 @@ def _drill(life: Life, drives: list[str]) -> None:
         for drive in drives:
             with open_session(here / "session.db") as session:
                 try:
-                    learn(session, life.where(drive))
                     done = Ran(restore(session, os.fspath(life.where(drive)), to=os.fsencode(here / "back")))
                 except MedbackError as error:
                     raise Wrong("drill: refused", f"{drive} was refused: {error}") from error
@@ -195,13 +193,6 @@ def _drill(life: Life, drives: list[str]) -> None:
             break
     with open_session(here / "session.db") as session:
         _newest_is_back(life, session, here / "back")
-
-
-def learn(session: Session, drive: Path) -> None:
-    """What a person does with a drive that tells a story."""
-    context = drive / os.fsdecode(CONTEXT_NAME)
-    if context.exists():
-        run(add_restore_context(session, os.fsencode(context)))
 
 
 def _newest_is_back(life: Life, session: Session, back: Path) -> None:
