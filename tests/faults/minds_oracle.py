@@ -167,7 +167,7 @@ def named_by(db: Path, contexts: Iterable[Path]) -> set[Identity]:
 def drill(life: Life) -> None:
     """If both machines died now: a fresh session that gets every drive once (and again, while that brings anything)
     must bring back the newest of everything any of them was told of, as far as a good copy lies on one."""
-    drives = [drive for drive in life.drives if target_at(life.where(drive))]
+    drives = [drive for drive in life.drives if any(life.where(drive).iterdir())]  # whether or not it says who it is
     Random(life.seed * 1000 + life.ledger.tick).shuffle(drives)
     _drill(life, drives)
     if len(drives) == 2:
@@ -198,8 +198,6 @@ def _drill(life: Life, drives: list[str]) -> None:
 def _newest_is_back(life: Life, session: Session, back: Path) -> None:
     branches: dict[str, dict[bytes, Tree]] = {}
     for drive in life.drives:
-        if not target_at(life.where(drive)):
-            continue
         for (source, root), tree in life.kept_in[drive].items():
             of = branches.setdefault(source, {})
             if root not in of or of[root].tick < tree.tick:
