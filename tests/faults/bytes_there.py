@@ -37,7 +37,7 @@ def identity(data: bytes) -> Identity:
 class Lying:
     """One physical file on a drive."""
 
-    targets: frozenset[str]  # the ids of the targets around it: more than one where a drive lies inside another
+    target: str  # the id of the innermost target around it, "" where there is none
     path: bytes  # absolute
     inode: tuple[int, int]
     content: Identity
@@ -65,14 +65,14 @@ def target_at(root: bytes | Path) -> str:
 
 
 def lying_below(root: Path) -> list[Lying]:
-    """Every file of a drive, each with the targets around it."""
-    around: dict[bytes, frozenset[str]] = {}
+    """Every file of a drive, each with the innermost target around it."""
+    around: dict[bytes, str] = {}
     found = []
     for directory, inside, names in os.walk(os.fsencode(root)):
         if b".medback-damaged" in inside:
             inside.remove(b".medback-damaged")
-        here = {target_at(directory)} - {""} if IDENTITY in names else set()
-        around[directory] = around.get(os.path.dirname(directory), frozenset()) | here
+        here = target_at(directory) if IDENTITY in names else ""
+        around[directory] = here or around.get(os.path.dirname(directory), "")
         for name in names:
             path = os.path.join(directory, name)
             if not model.is_metadata(name) and not os.path.islink(path):
@@ -116,16 +116,15 @@ class Ledger:
     def by_target(self) -> dict[str, set[Identity]]:
         found: dict[str, set[Identity]] = defaultdict(set)
         for lying in self.lying:
-            for target in lying.targets:
-                found[target].add(lying.content)
+            if lying.target:
+                found[lying.target].add(lying.content)
         return found
 
     def on_drives(self) -> set[Identity]:
         return {lying.content for lying in self.lying}
 
-    def inodes(self, target: str, content: Identity) -> set[tuple[int, int]]:
-        """The physical files of a content on a target."""
-        return {lying.inode for lying in self.lying if lying.content == content and target in lying.targets}
+    def lies_on(self, target: str, content: Identity) -> bool:
+        return any(lying.content == content and lying.target == target for lying in self.lying)
 
     def went_unseen(self, target: str, content: Identity, seen: int, read: int, mind: str) -> bool:
         """Whether it went from that target by another hand than this mind's, after this mind last saw (read) it."""

@@ -60,40 +60,19 @@ def ask(life: Life, mind: Mind) -> None:
 
 
 def _counted_copies_exist(life: Life, mind: Mind, told: Iterable[FileWhereabouts]) -> None:
-    """A copy that counts lies there, unless it went behind this mind's back from a drive it has not seen since; and
-    one physical file is no two copies."""
+    """A copy that counts lies there (a file belongs to the innermost target), unless it went behind this mind's back
+    from a drive it has not seen since."""
     ledger = life.ledger
-    for content, counted in {file.content: {c.target.id for c in file.copies if c.counts} for file in told}.items():
-        lying: dict[str, set[object]] = {}
-        for target in counted:
-            lying[target] = set(ledger.inodes(target, content))
-            seen, read = mind.seen.get(target, 0), mind.read.get(target, 0)
-            if ledger.went_unseen(target, content, seen, read, mind.hand):
-                lying[target].add(target)
-            if not lying[target]:
-                raise Wrong("no such copy", f"{mind.name} counts {content} on {_called(life, target)}")
-        if not _each_its_own(list(lying.values())):
-            raise Wrong("counted twice", f"{mind.name} counts {content} on {[_called(life, t) for t in counted]}")
+    counted = {(file.content, copy.target.id) for file in told for copy in file.copies if copy.counts}
+    for content, target in counted:
+        seen, read = mind.seen.get(target, 0), mind.read.get(target, 0)
+        if not ledger.lies_on(target, content) and not ledger.went_unseen(target, content, seen, read, mind.hand):
+            raise Wrong("no such copy", f"{mind.name} counts {content} on {_called(life, target)}")
 
 
 def _called(life: Life, target: str) -> str:
     drives = [drive for drive in life.drives if target_at(life.where(drive)) == target]
     return f"{target} ({' and '.join(drives) or 'which is nowhere'})"
-
-
-def _each_its_own(choices: list[set[object]]) -> bool:
-    """Whether every one can have a file of its own."""
-    taken: dict[object, int] = {}
-
-    def place(number: int, tried: set[object]) -> bool:
-        for choice in choices[number] - tried:
-            tried.add(choice)
-            if choice not in taken or place(taken[choice], tried):
-                taken[choice] = number
-                return True
-        return False
-
-    return all(place(number, set()) for number in range(len(choices)))
 
 
 def _stats(session: Session, files: Files, wanted: Mapping[str, int]) -> None:
