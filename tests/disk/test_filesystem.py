@@ -81,7 +81,7 @@ def test_what_is_gone_raises() -> None:
 def test_a_tmpfs_is_told_and_reads_from_it_prove_nothing(tmpfs: Path) -> None:
     found = disk.describe(bytes(tmpfs))
     assert (found.kind, found.mount_point, found.uuid) == ("tmpfs", bytes(tmpfs), None)
-    assert not found.shares_disk_with(bytes(tmpfs.parent))
+    assert disk.share_disk(found, disk.describe(bytes(tmpfs.parent))) is None
     (tmpfs / "a").write_bytes(b"x")
     with Root(bytes(tmpfs)) as root:
         assert _read(root, b"a").proven is False
@@ -120,8 +120,8 @@ def test_an_image_shares_the_disk_its_file_lies_on_and_proves_no_reads(image: Pa
         assert _read(root, b"a").proven is False  # answered from the page cache of the image file
     if not mounts.whole_disks(os.stat(image.parent).st_dev):
         pytest.skip("the image's own disk is not known here")
-    assert found.shares_disk_with(bytes(image.parent))
-    assert disk.describe(bytes(image.parent)).shares_disk_with(found)
+    assert disk.share_disk(found, disk.describe(bytes(image.parent)))
+    assert disk.share_disk(disk.describe(bytes(image.parent)), found)
 
 
 def test_a_read_only_drive_is_told(image: Path) -> None:
@@ -160,7 +160,7 @@ def test_on_exfat_escaped_names_are_taken_and_a_name_that_folds_replaces_nothing
     with Root(bytes(exfat)) as root:
         assert root.file_system.restricted_names and root.file_system.coarse_times
         assert not root.file_system.group_sync
-        assert root.file_system.shares_disk_with(root.file_system)
+        assert disk.share_disk(root.file_system, root.file_system)
         with Group(root) as group:
             for name in [*map(disk.escape_component, forbidden), b"Photo", b"PHOTO", disk.collision_name(b"PHOTO")]:
                 identity = Identity(3, hashlib.md5(b"abc").digest())

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,49 +23,13 @@ from medback_core.presenting.looked import as_of, but_for
 from medback_core.scanning import sources
 from medback_core.session.gaps import list_gaps, nested_mounts
 from medback_core.sources.identity import metadata_at
+from support.mounting import Mounter, image, mount_fixture, unmount  # noqa: F401
 from support.scan_world import World
-
-Mounter = Callable[..., None]
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Mounter]:
-    """Mount something; all of it is unmounted at the end. Skips where that can't be done."""
-    points: list[Path] = []
-
-    def run(*words: str, point: Path) -> None:
-        point.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(["mount", *words, str(point)], capture_output=True, text=True)
-        if done.returncode != 0:
-            pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
-        points.append(point)
-
-    try:
-        yield run
-    finally:
-        for point in reversed(points):
-            while subprocess.run(["umount", "-l", str(point)], capture_output=True).returncode == 0:
-                pass
-
-
-def image(path: Path, make: str = "mkfs.ext4", size: int = 16 << 20) -> str:
-    """A file with a file system in it."""
-    with open(path, "wb") as file:
-        file.truncate(size)
-    try:
-        subprocess.run([make, "-q", str(path)], check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip(f"{make} is not installed")
-    return str(path)
-
-
-def unmount(point: Path) -> None:
-    subprocess.run(["umount", str(point)], check=True)
 
 
 def gaps(world: World) -> dict[str, str]:

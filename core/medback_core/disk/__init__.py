@@ -27,6 +27,7 @@ from medback_core.disk.moving import (
     write_whole,
 )
 from medback_core.disk.names_on_drive import collision_name, escape_component, escape_path
+from medback_core.disk.overlap import Lies, is_same_directory, lies, path_inside, share_disk
 from medback_core.disk.primitives import set_observer
 from medback_core.disk.reading import FromDrive, content_on_drive, ended, holds, read_from_drive
 from medback_core.disk.root import Root
@@ -45,6 +46,7 @@ __all__ = [
     "FileSystem",
     "FromDrive",
     "Group",
+    "Lies",
     "Mount",
     "Root",
     "SmallCopy",
@@ -60,12 +62,15 @@ __all__ = [
     "filesystem",
     "freeing_name",
     "holds",
+    "is_same_directory",
+    "lies",
     "lock_drive",
     "lock_session",
     "locks",
     "make_symlink",
     "move",
     "names_on_drive",
+    "path_inside",
     "portable",
     "primitives",
     "put_back",
@@ -77,6 +82,7 @@ __all__ = [
     "remove_empty_directory",
     "same_uuid",
     "set_observer",
+    "share_disk",
     "sync_drive",
     "write_whole",
 ]

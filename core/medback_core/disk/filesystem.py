@@ -60,19 +60,6 @@ class FileSystem:
         """Whether others may change it without our locks keeping them off; a FUSE nobody knows is taken for one."""
         return self.kind in _NETWORK or (self.kind.startswith("fuse.") and self.kind not in _LOCAL_FUSE)
 
-    def shares_disk_with(self, other: FileSystem | bytes) -> bool:
-        """Whether both lie on one physical disk, as far as it can be known: the same file system, or a disk in common
-        below partitions, device mapper, RAID and loop devices. Raises OSError when `other` is a path that is gone."""
-        if not isinstance(other, FileSystem):
-            other = describe(other)
-        if self.device == other.device:
-            return True
-        mine = mounts.block_device(self.device, self.source)
-        theirs = mounts.block_device(other.device, other.source)
-        if mine is not None and mine == theirs:
-            return True
-        return bool(mounts.whole_disks(mine) & mounts.whole_disks(theirs))
-
 
 def describe(path: bytes) -> FileSystem:
     """Look at the file system an existing path lies on. Raises OSError when the path can't be looked at."""

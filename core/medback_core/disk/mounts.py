@@ -30,6 +30,7 @@ class MountEntry:
     source: bytes
     number: int = 0  # of the mount
     parent: int = 0  # number of the mount its point lies on
+    root: bytes = b"/"  # what of its file system is mounted, as a path there
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ def mount_table() -> list[MountEntry]:
         major, _, minor = fields[2].partition(b":")
         device = os.makedev(int(major), int(minor))
         kind = tail[0].decode("utf-8", "replace")
-        entry = MountEntry(device, _plain(fields[4]), kind, _plain(tail[1]), int(fields[0]), int(fields[1]))
-        found.append(entry)
+        numbers = int(fields[0]), int(fields[1])
+        found.append(MountEntry(device, _plain(fields[4]), kind, _plain(tail[1]), *numbers, _plain(fields[3])))
     return found
 
 
@@ -174,7 +175,7 @@ def _disks_below(directory: bytes, depth: int) -> frozenset[bytes]:
         return frozenset()
     if os.path.exists(directory + b"/partition"):
         directory = os.path.dirname(directory)
-    backing = _loop_file(directory)
+    backing = loop_file(directory)
     if backing is not None:
         try:
             status = os.stat(backing)
@@ -195,12 +196,22 @@ def _disks_below(directory: bytes, depth: int) -> frozenset[bytes]:
     return frozenset(found)
 
 
-def _loop_file(directory: bytes) -> bytes | None:
+def loop_file(directory: bytes) -> bytes | None:
     """The file behind a loop device, None for any other."""
     try:
         with open(directory + b"/loop/backing_file", "rb") as file:
             return file.read().rstrip(b"\n")
     except OSError:
+        return None
+
+
+def device_number(directory: bytes) -> int | None:
+    """The number of the block device a directory of /sys is about."""
+    try:
+        with open(directory + b"/dev", "rb") as file:
+            major, _, minor = file.read().strip().partition(b":")
+        return os.makedev(int(major), int(minor))
+    except (OSError, ValueError):
         return None
 
 
@@ -212,7 +223,7 @@ def is_cached_below(device: int | None) -> bool:
     directory = os.path.realpath(b"%s/%d:%d" % (_BLOCK_DEVICES, os.major(device), os.minor(device)))
     if os.path.exists(directory + b"/partition"):
         directory = os.path.dirname(directory)
-    if _loop_file(directory) is None:
+    if loop_file(directory) is None:
         return False
     try:
         with open(directory + b"/loop/dio", "rb") as file:

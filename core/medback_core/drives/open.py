@@ -18,7 +18,7 @@ from medback_core.drives.drive import (
     write_identity,
 )
 from medback_core.errors import NeedsAnswer, Refused, UsageError
-from medback_core.model import Target, TargetState
+from medback_core.model import TARGET_IDENTITY_NAME, Target, TargetState
 from medback_core.session import (
     Session,
     add_alias,
@@ -26,6 +26,7 @@ from medback_core.session import (
     free_label,
     is_target_name,
     list_sources,
+    list_targets,
     new_id,
     note_used,
     save_folder,
@@ -51,24 +52,47 @@ def _open_root(path: bytes) -> disk.Root:
 
 
 def _refuse_overlap(session: Session, path: bytes) -> None:
-    real = os.path.realpath(path)
+    shown = names.display_name(path)
     for source in list_sources(session):
-        there = os.path.realpath(source.path)
-        if names.below(real, there) is not None:
-            raise Refused(
-                "overlap", f"{names.display_name(path)} lies inside the source {names.display_name(source.alias)}"
-            )
-        if names.below(there, real) is not None:
-            raise Refused(
-                "overlap", f"the source {names.display_name(source.alias)} lies inside {names.display_name(path)}"
-            )
+        called = names.display_name(source.alias)
+        way = disk.lies(path, source.path)
+        if way is disk.Lies.SAME:
+            raise Refused("overlap", f"{shown} is the source {called}")
+        if way is disk.Lies.INSIDE:
+            raise Refused("overlap", f"{shown} lies inside the source {called}")
+        if way is disk.Lies.AROUND:
+            raise Refused("overlap", f"the source {called} lies inside {shown}")
+
+
+def nested_target(session: Session, path: bytes) -> str | None:
+    """Why a target at this place would share files with another one: it lies in that, or that in it. None where it
+    doesn't. One file would count as two copies then."""
+    shown = names.display_name(path)
+    for target in list_targets(session):
+        if target.path is None:
+            continue
+        way = disk.lies(path, target.path, mounted=False)
+        if way not in (disk.Lies.INSIDE, disk.Lies.AROUND):
+            continue
+        there = identity_at(target.path)
+        if there is not None and there.id == target.id:
+            other = f"the target {names.display_name(target.name)} ({names.display_name(target.path)})"
+            return f"{shown} lies inside {other}" if way is disk.Lies.INSIDE else f"{other} lies inside {shown}"
+    above = os.path.realpath(path)
+    device = os.stat(above).st_dev
+    while (above := os.path.dirname(above)) and os.stat(above).st_dev == device:
+        if os.path.lexists(os.path.join(above, TARGET_IDENTITY_NAME)):
+            return f"{shown} lies inside a target ({names.display_name(above)})"
+        if above == os.path.dirname(above):
+            break
+    return None
 
 
 def shares_disk(session: Session, filesystem: disk.FileSystem) -> str | None:
     """The alias of a source on the same physical disk, None when there is none that is known to be."""
     for source in list_sources(session):
         try:
-            if filesystem.shares_disk_with(source.path):
+            if disk.share_disk(filesystem, disk.describe(source.path)):
                 return source.alias
         except OSError:
             continue  # a source that is not there shares nothing now
@@ -104,7 +128,12 @@ def open_drive(
             _refuse_overlap(session, root.path)
             if filesystem.read_only:
                 raise Refused("read-only", f"{names.display_name(path)} is mounted read-only")
+        nested = nested_target(session, root.path) if write else None
+        if nested is not None and root.stat(TARGET_IDENTITY_NAME) is None:
+            _refuse_nested(nested, is_new=True)  # before anybody is asked
         drive = _identify(session, root, filesystem, write, create, yes, new_id, same_drive, as_it_is)
+        if nested is not None and drive.writable:
+            _refuse_nested(nested, is_new=drive.is_new)
         if drive.identity.id and not drive.doubtful:
             compare_state(session, drive)
         if write:
@@ -124,6 +153,16 @@ def open_drive(
         finally:
             if drive.target.key >= 0 and not drive.doubtful:
                 note_used(session, drive.target.key, free=root.free_bytes())
+
+
+def _refuse_nested(nested: str, *, is_new: bool) -> None:
+    if is_new:
+        raise Refused("overlap", f"{nested}: one file would count as two copies")
+    raise Refused(
+        "nested",
+        f"{nested}: one file would count as two copies. What lies there can be verified and restored, but nothing is "
+        "written to it. Move one of the two elsewhere",
+    )
 
 
 def _check_capacity(capacity: int | None) -> None:
@@ -163,7 +202,7 @@ def _identify(
     if identity is None or not identity.id:
         if as_it_is:
             return _as_it_is(session, root, filesystem, "its identity file is damaged" if identity is not None else "")
-        return _without_identity(session, root, filesystem, identity, write, create, yes, same_drive)
+        return _without_identity(session, root, filesystem, identity, write, create, yes, same_drive, fresh_id)
     known = target_by_id(session, identity.id)
     drive = Drive(root, _merged(known, identity), filesystem, identity, writable=write)
     reason = _clone_reason(known, identity, root, filesystem)
@@ -250,6 +289,7 @@ def _without_identity(
     create: bool | None,
     yes: bool,
     same_drive: bool,
+    fresh_id: bool,
 ) -> Drive:
     shown = names.display_name(root.path)
     last = [target for target in targets_at(session, root.path) if target.known]
@@ -279,14 +319,27 @@ def _without_identity(
             f"the identity file of {shown} is damaged; `medback target` makes it a new target (--init)",
             option="--init",
         )
-    family = family_ids(root)
+    family = [] if fresh_id else family_ids(root)
     if not write:
         target = Target(-1, "", os.path.basename(os.fsdecode(root.path)), known=False)
         return Drive(root, target, filesystem, TargetIdentity(id="", label=target.label), writable=False)
+    known = target_by_id(session, family[0]) if family else None
+    if known is not None and known.known:
+        # A target has an identity file of medback's: this is another drive with the same file of the family, or that
+        # target after it lost its own.
+        called = names.display_name(known.name)
+        if not same_drive:
+            raise NeedsAnswer(
+                "clone",
+                f"{shown} carries the id of the target {called}, but not its identity file. Is it another drive, or is "
+                "it the same one? (`target` and `discover` take the answer: --new-id or --same-drive)",
+                option="--new-id or --same-drive",
+            )
+        identity = TargetIdentity(id=known.id, label=known.label, created=known.created, fs_uuid=filesystem.uuid)
+        return Drive(root, known, filesystem, identity, writable=write)
     if create is not True and not yes:
         raise NeedsAnswer("new-target", _question(session, root, filesystem), option="--init")
     identifier = family[0] if family else new_id()
-    known = target_by_id(session, identifier)
     label = free_label(session, names.utf8(names.text(os.path.basename(root.path))) or identifier)
     target = Target(-1 if known is None else known.key, identifier, label, created=model.now())
     identity = TargetIdentity(id=identifier, label=label, created=target.created, also=tuple(family[1:]))

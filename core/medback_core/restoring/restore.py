@@ -292,13 +292,12 @@ class _Run:
         if not os.path.isabs(destination.directory):
             return f"{where} is no path on this machine"
         for other in list_sources(self.session):
-            if other.key != destination.source.key and names.overlap(other.path, destination.directory):
+            if other.key != destination.source.key and disk.lies(other.path, destination.directory) is not None:
                 return f"{where} and the source {names.display_name(other.path)} overlap"
         return None
 
     def _refuse_overlap(self, directory: bytes) -> None:
-        there, drive = os.path.realpath(directory), os.path.realpath(self.drive.root.path)
-        if names.overlap(there, drive):
+        if disk.lies(directory, self.drive.root.path) is not None:
             raise Refused(
                 "overlap",
                 f"{names.display_name(directory)} and the target {names.display_name(self.drive.root.path)} overlap: "

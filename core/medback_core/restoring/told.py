@@ -49,7 +49,6 @@ def listen(session: Session, stack: ExitStack, drives: Sequence[bytes] = ()) -> 
     if not has_expected(session) and context_kept.waiting(session.path):
         with disk.lock_session(os.fsencode(session.path)):
             yield from expect_again(session)
-    named = {os.path.realpath(path) for path in drives}
     at_once = is_new_here(session)
     taken: list[Story] = []
     offered: list[Story] = []
@@ -58,7 +57,7 @@ def listen(session: Session, stack: ExitStack, drives: Sequence[bytes] = ()) -> 
         news = news_of(session, story)
         if not news.sections:
             continue
-        if os.path.realpath(story.path) in named:
+        if any(disk.is_same_directory(story.path, path) for path in drives):
             taken.append(news)
         elif not is_refused(session, drive_key(story), story.stamp):
             (taken if at_once else offered).append(news)
@@ -92,7 +91,7 @@ def hear_others(session: Session, drive: bytes, *, keep: bool) -> Iterator[Event
     """Take up what the other drives that are plugged in know newer of the sources being restored."""
     if all(source.scanned_at is not None for source in list_sources(session)):
         return
-    others = [story for story in stories(session, [drive]) if os.path.realpath(story.path) != os.path.realpath(drive)]
+    others = [story for story in stories(session, [drive]) if not disk.is_same_directory(story.path, drive)]
     ours = {source.id for source in list_sources(session)}
     yield from _all_of(session, [s.only(told for told in s.sections if told.source in ours) for s in others], keep=keep)
     for story in others:

@@ -38,6 +38,7 @@ from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import metadata_at, take_up, write_metadata
 from medback_core.sources.sidecars import flush_sources, mounted_sources
 
+_WAYS = {disk.Lies.SAME: "is", disk.Lies.INSIDE: "lies inside", disk.Lies.AROUND: "contains"}
 _ALIAS_MAX = 200  # bytes: it becomes the name of a folder on every target
 
 
@@ -88,11 +89,14 @@ def _registered(
     """The row of the source at a path, made where it is new."""
     real = _real_directory(path)
     for source in db.list_sources(session):
-        if os.path.realpath(source.path) == real:
+        if disk.is_same_directory(source.path, path):
+            if os.path.realpath(source.path) != real:
+                where = names.display_name(source.path)
+                yield Warned(f"{names.display_name(path)} is the source {names.display_name(source.alias)}, at {where}")
             return _changed(
                 session, source, alias=alias, copies=copies, add_excludes=excludes, one_file_system=one_file_system
             )
-    refuse_overlap(session, path, real)
+    refuse_overlap(session, path)
     metadata = metadata_at(path)
     shown = names.display_name(path)
     if metadata is not None and metadata.id:
@@ -201,8 +205,8 @@ def change_source(
         source = db.find_source(session, alias)
         if path is not None:
             path = os.path.abspath(path)
-            real = _real_directory(path)
-            refuse_overlap(session, path, real, but=source.key)
+            _real_directory(path)
+            refuse_overlap(session, path, but=source.key)
             metadata = metadata_at(path)
             if source.scanned_at is not None and (metadata is None or metadata.id != source.id):
                 raise Refused(
@@ -366,25 +370,21 @@ def _real_directory(path: bytes) -> bytes:
     return os.path.realpath(path)
 
 
-def refuse_overlap(session: Session, path: bytes, real: bytes, *, but: int | None = None) -> None:
-    """Raise Refused when a directory lies in, around or at a source or a target."""
+def refuse_overlap(session: Session, path: bytes, *, but: int | None = None) -> None:
+    """Raise Refused when a directory lies in, around or at a source or a target, by whatever path."""
     shown = names.display_name(path)
     for source in db.list_sources(session):
-        other = os.path.realpath(source.path)
-        if source.key != but and names.overlap(real, other):
-            way = "contains" if names.below(real, other) is None else "lies inside"
-            raise Refused("overlap", f"{shown} {way} the source {names.display_name(source.alias)}")
+        way = disk.lies(path, source.path) if source.key != but else None
+        if way in _WAYS:
+            raise Refused("overlap", f"{shown} {_WAYS[way]} the source {names.display_name(source.alias)}")
     for target in db.list_targets(session):
         if target.path is None or not os.path.lexists(target.path):
             continue
-        other = os.path.realpath(target.path)
-        if names.overlap(real, other):
-            way = "contains" if names.below(real, other) is None else "lies inside"
-            raise Refused(
-                "overlap",
-                f"{shown} {way} {names.display_name(target.path)}, the target {names.display_name(target.name)}",
-            )
-    here = real
+        way = disk.lies(path, target.path)
+        if way in _WAYS:
+            where, called = names.display_name(target.path), names.display_name(target.name)
+            raise Refused("overlap", f"{shown} {_WAYS[way]} {where}, the target {called}")
+    here = os.path.realpath(path)
     while True:
         if os.path.lexists(os.path.join(here, TARGET_IDENTITY_NAME)):
             raise Refused("overlap", f"{shown} lies on a backup target ({names.display_name(here)})")

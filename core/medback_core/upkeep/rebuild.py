@@ -63,12 +63,12 @@ def rebuild(session: Session, directories: Sequence[bytes] = ()) -> Iterator[Eve
         while waiting:
             path = waiting.popleft()
             real = os.path.realpath(path)
-            if real in seen:
+            if real in seen or any(disk.is_same_directory(path, other) for other in seen):
                 continue
             seen.add(real)
             metadata = metadata_at(path)
             try:
-                source = _entered(session, path, real, metadata, given=path in given)
+                source = _entered(session, path, metadata, given=path in given)
                 summary = yield from _filled(session, source, run)
             except Refused as refusal:
                 yield Warned(f"{names.display_name(path)} is left out: {refusal}")
@@ -105,14 +105,14 @@ def _sorted(directories: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
     return sources, targets
 
 
-def _entered(session: Session, path: bytes, real: bytes, metadata: SourceMetadata | None, *, given: bool) -> Source:
+def _entered(session: Session, path: bytes, metadata: SourceMetadata | None, *, given: bool) -> Source:
     if not os.path.isdir(path):
         raise Refused("missing", "it is not there now; add it with add-src when it is")
     if metadata is None and not given:
         raise Refused("not-mounted", "it has no .medback-source.xml: is its drive not plugged in?")
     if metadata is not None and (known := source_by_id(session, metadata.id)) is not None:
         raise Refused("copy", f"it is a copy of the source {names.display_name(known.alias)}")
-    refuse_overlap(session, path, real)
+    refuse_overlap(session, path)
     return enter_source(session, path, metadata=metadata)
 
 

@@ -75,7 +75,7 @@ def repair(session: Session, path: bytes, *, from_target: str | None = None, dry
         only, only_at = resolve_target(session, from_target) if from_target is not None else (None, None)
         if from_target is not None and only is None:
             raise Refused("no-such-target", f"{names.display_name(from_target)} is no target of this session")
-        source = next((s for s in list_sources(session) if os.path.realpath(s.path) == os.path.realpath(path)), None)
+        source = next((s for s in list_sources(session) if disk.is_same_directory(s.path, path)), None)
         if source is not None:
             yield from _look_for_places(session, only, only_at)
             steps = _repair_source(session, source, only, dry_run)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from medback_core import disk, model, names
 from medback_core.drives.check import Looked, look_at
 from medback_core.drives.matching import same_time
-from medback_core.drives.open import Drive, open_drive, write_identity
+from medback_core.drives.open import Drive, nested_target, open_drive, write_identity
 from medback_core.drives.sidecars import Recorder
 from medback_core.drives.story import readable_context
 from medback_core.errors import Refused
@@ -73,7 +73,11 @@ def verify(
         if inside is not None:
             yield from verify_source(session, *inside, before, max_bytes)
             return
-        writable = not disk.describe(path).read_only if os.path.isdir(path) else False
+        writable = os.path.isdir(path) and not disk.describe(path).read_only
+        nested = nested_target(session, path) if writable else None
+        if nested is not None:
+            yield Warned(f"{nested}: one file counts as two copies there; it is read, and nothing is written to it")
+            writable = False
         with open_drive(session, path, write=writable, as_it_is=True) as drive:
             for note in drive.notes:
                 yield Warned(note)
@@ -89,9 +93,8 @@ def verify(
 
 
 def _source_of(session: Session, path: bytes) -> tuple[Source, bytes] | None:
-    real = os.path.realpath(path)
     for source in list_sources(session):
-        inside = names.below(real, os.path.realpath(source.path))
+        inside = disk.path_inside(path, source.path)
         if inside is not None:
             return source, inside
     return None
