@@ -164,6 +164,7 @@ class Target:
     verified_at: int | None = None
     free_bytes: int | None = None  # when last seen
     total_bytes: int | None = None
+    disk: str | None = None  # the disk it lies on, as people call it; None: as the kernel tells
 
     @property
     def counts(self) -> bool:

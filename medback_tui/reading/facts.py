@@ -11,6 +11,7 @@ from medback_core.coverage.countable import NOTHING, Rated
 from medback_core.coverage.totals import Holdings, looked, target_holdings
 from medback_core.model import Count, Looked, Source, Target
 from medback_core.session import Session
+from medback_core.session.targets import disk_groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,13 @@ class SourceFacts:
 
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
-    """One row of the targets screen. `only`: what would be lost with it."""
+    """One row of the targets screen. `only`: what would be lost with it; `dies_with`: those on the same disk."""
 
     target: Target
     held: Count
     claimed: Count
     only: Count
+    dies_with: tuple[Target, ...] = ()
 
     @property
     def whole(self) -> int | None:
@@ -94,6 +96,15 @@ class Facts:
         """How many files of the sources are damaged."""
         return sum(row.damaged for row in self.sources)
 
+    @property
+    def disk_groups(self) -> list[list[TargetFacts]]:
+        """The targets that die together, two or more in a group."""
+        found: dict[int, list[TargetFacts]] = {}
+        for row in self.targets:
+            if row.dies_with:
+                found.setdefault(min(row.target.key, *(one.key for one in row.dies_with)), []).append(row)
+        return list(found.values())
+
     def target(self, key: int) -> TargetFacts | None:
         """The row of a target by its key."""
         return next((row for row in self.targets if row.target.key == key), None)
@@ -122,11 +133,14 @@ def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]
         damaged = db.trouble_below(session, source.key)
         sources.append(SourceFacts(source, shares, damaged, is_there(source.path), looked(session, source.alias)))
     targets = []
+    groups = disk_groups(session)
     for target in db.list_targets(session):
         held = db.held_by(session, target.key)
         claimed = db.held_by(session, target.key, claims=True) - held
         was = before.target(target.key) if before is not None else None
-        targets.append(TargetFacts(target, held, claimed, was.only if was is not None else NOTHING))
+        group = next((group for group in groups if any(one.key == target.key for one in group)), ())
+        with_it = tuple(one for one in group if one.key != target.key)
+        targets.append(TargetFacts(target, held, claimed, was.only if was is not None else NOTHING, with_it))
     shares = sum((row.shares for row in sources), Shares())
     quick = Facts(tuple(sources), tuple(targets), shares, db.has_expected(session), looked(session))
     yield quick

@@ -52,6 +52,9 @@ class DeadDrives(Dialog[frozenset[int]]):
             words = (
                 "Mark with space; Enter shows the tree as it would be without them, or without the one you stand on."
             )
+            for group in self.facts.disk_groups:
+                together = " and ".join(name(row.target.name) for row in group)
+                words += f"\n{together} lie on one disk: they die together."
             yield Static(Content(words), id="words")
             yield RowList[TargetFacts](COLUMNS, _draw, lambda row: row.target.key, id="drives")
             yield Static(Content("space mark · enter show · esc back"), classes="keys")
@@ -63,7 +66,13 @@ class DeadDrives(Dialog[frozenset[int]]):
         rows.show_rows([row for row in self.facts.targets if row.target.counts])
 
     def action_mark(self) -> None:
-        self.query_one(RowList).toggle_mark()
+        rows = self.query_one(RowList)
+        row = rows.current
+        rows.toggle_mark()
+        if isinstance(row, TargetFacts):  # those on the same disk with it
+            others = {target.key for target in row.dies_with}
+            rows.marked = rows.marked | others if row.target.key in rows.marked else rows.marked - others
+            rows.refresh()
 
     @on(LineList.Opened)
     def action_done(self) -> None:

@@ -171,6 +171,11 @@ class TargetsScreen(MainScreen):
         if row.only.files:
             words = f"{counted(row.only)} would be lost with it: nothing else holds them"
             lines.append(Content.styled(words, "$text-warning"))
+        if row.dies_with:
+            others = ", ".join(name(one.name) for one in row.dies_with)
+            lines.append(
+                Content.styled(f"lies on one disk with {others}: if it dies, they die together", "$text-warning")
+            )
         if target.capacity is not None:
             lines.append(Content(f"medback may use {size(target.capacity)} of its {size(target.total_bytes or 0)}"))
         self.detail.update(Content("\n").join(lines))

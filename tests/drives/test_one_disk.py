@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from medback_core import disk
 from medback_core.backing_up.discover import discover
-from medback_core.disk import Lies, mounts
+from medback_core.coverage.what_if import what_if_every
+from medback_core.disk import Lies, mounts, overlap
+from medback_core.drives.open import set_target
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import Excluded, Warned
 from medback_core.restoring.restore import restore
-from medback_core.session import Session, copies_on, list_sources, list_targets
+from medback_core.session import Session, copies_on, list_sources, list_targets, open_session
+from medback_core.session.targets import disk_groups
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.verify_target import verify
 from support.mounting import Mounter, image, mount_fixture  # noqa: F401
-from support.worlds import add, back, counted, new_session, photos, run, tree, write_tree
+from support.worlds import Ran, add, back, counted, new_session, photos, run, tree, write_tree
 
 
 @pytest.fixture
@@ -203,3 +207,85 @@ def test_two_drives_with_one_id_of_the_family_are_asked_about(tmp_path: Path) ->
         assert counted(session) == {1: 1} and not (tmp / "t2/.medback-target.xml").exists()
         run(discover(session, at(tmp / "t2"), create=True, new_id=True))
         assert counted(session) == {1: 1} and len({t.id for t in list_targets(session)}) == 2
+
+
+# --- one disk ---------------------------------------------------------------------------------------------------------
+
+
+def test_whether_two_file_systems_share_a_disk_is_same_different_or_unknown(
+    mount: Mounter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = disk.describe(at(tmp_path))
+    assert disk.share_disk(here, here) is True
+    mount("-t", "tmpfs", "none", point=tmp_path / "ram")
+    assert disk.share_disk(here, disk.describe(at(tmp_path / "ram"))) is None
+    fake = {name: replace(here, device=number, kind=kind, source=name) for number, (name, kind) in enumerate(
+        [(b"pool/a", "zfs"), (b"pool/b", "zfs"), (b"lake/a", "zfs"), (b"server:/x", "nfs4"), (b"server:/y", "nfs4")], 1
+    )}  # fmt: skip
+    assert disk.share_disk(fake[b"pool/a"], fake[b"pool/b"]) is True
+    assert disk.share_disk(fake[b"pool/a"], fake[b"lake/a"]) is None
+    assert disk.share_disk(fake[b"server:/x"], fake[b"server:/y"]) is None
+    disks = {os.makedev(8, 1): b"/sys/sda", os.makedev(8, 2): b"/sys/sda", os.makedev(8, 17): b"/sys/sdb"}
+    monkeypatch.setattr(mounts, "whole_disks", lambda device: frozenset((disks[device],)))
+    one, two, three = (replace(here, device=device, kind="ext4") for device in disks)
+    assert disk.share_disk(one, two) is True
+    assert disk.share_disk(one, three) is False
+    # A btrfs lies on all its devices, whichever it was mounted by.
+    for name, number in (("sda1", b"8:1\n"), ("sdb1", b"8:17\n")):
+        write_tree(tmp_path / "sys/fs/btrfs/1234/devices" / name, {"dev": number})
+    monkeypatch.setattr(overlap, "_BTRFS", at(tmp_path / "sys/fs/btrfs"))
+    pool = replace(here, device=os.makedev(8, 1), kind="btrfs")
+    assert disk.share_disk(pool, three) is True
+
+
+def test_two_images_on_one_file_system_die_with_its_disk(mount: Mounter, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        mount("-o", "loop", image(tmp_path / f"{name}.img"), point=tmp_path / name)
+    one, two = (disk.describe(at(tmp_path / name)) for name in ("one", "two"))
+    assert one.device != two.device and disk.share_disk(one, two) is True
+    assert disk.share_disk(one, disk.describe(at(tmp_path))) is True
+
+
+def notes(ran: Ran) -> list[str]:
+    return [event.message for event in ran.of(Warned) if "they die together" in event.message]
+
+
+def test_targets_on_one_disk_are_told_once_and_die_together_in_a_what_if(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    assert notes(back(session, tmp / "t2")) == ["t1 and t2 lie on one disk: if it dies, they die together"]
+    assert notes(back(session, tmp / "t2")) == [] and notes(back(session, tmp / "t1")) == []
+    assert notes(back(session, tmp / "t3")) == ["t1, t2 and t3 lie on one disk: if it dies, they die together"]
+    (together,) = what_if_every(session).together
+    assert [target.label for target in together.targets] == ["t1", "t2", "t3"]
+    assert together.lost.files == 2 and counted(session) == {3: 2}  # counting is as it was
+    os.rename(tmp / "t3", tmp / "away")
+    assert [len(group) for group in disk_groups(session)] == [3]  # what was seen is kept
+
+
+def test_what_a_person_says_of_a_disk_outranks_the_kernel_and_is_kept(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    back(session, tmp / "t2")
+    set_target(session, "t1", disk_name="left")
+    assert len(disk_groups(session)) == 1  # nothing is said of the other: as it was seen
+    set_target(session, "t2", disk_name="right")
+    assert disk_groups(session) == [] and what_if_every(session).together == ()
+    back(session, tmp / "t2")
+    assert b' disk="right"' in (tmp / "t2/.medback-target.xml").read_bytes()
+    assert (tmp / "photos/.medback-source.xml").read_bytes().count(b' disk="') == 2
+    assert (tmp / "t2/.medback-context.xml").read_bytes().count(b' disk="') == 2
+    with open_session(tmp / "new.db") as new:
+        add(new, tmp / "photos")
+        assert {target.label: target.disk for target in list_targets(new)} == {"t1": "left", "t2": "right"}
+    for drive in ("t1", "t2"):
+        set_target(session, drive, disk_name="")
+    assert [target.disk for target in list_targets(session)] == [None, None] and len(disk_groups(session)) == 1
+    assert b" disk=" not in (tmp / "t2/.medback-target.xml").read_bytes()
+
+
+def test_one_name_makes_one_disk(world: tuple[Session, Path], mount: Mounter) -> None:
+    session, tmp = world
+    mount("-t", "tmpfs", "none", point=tmp / "ram")
+    assert notes(back(session, tmp / "ram")) == [] and disk_groups(session) == []
+    for drive in ("t1", "ram"):
+        set_target(session, drive, disk_name="the box in the cellar")
+    assert [[target.label for target in group] for group in disk_groups(session)] == [["t1", "ram"]]

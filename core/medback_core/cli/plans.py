@@ -316,6 +316,7 @@ def what_if(run: Run, words: tuple[str, ...]) -> None:
             result.update(
                 single=[_loss_json(e) for e in every.single],
                 pairs=[_loss_json(e) for e in every.pairs],
+                together=[_loss_json(e) for e in every.together],
                 already_bare=count_json(every.already_bare),
             )
             rows = [
@@ -326,8 +327,10 @@ def what_if(run: Run, words: tuple[str, ...]) -> None:
                     f"{e.weakened.files:,}",
                     size(e.weakened.bytes),
                 ]
-                for e in (*every.single, *every.pairs[: None if run.settings.verbose else LISTED])
+                for e in (*every.together, *every.single, *every.pairs[: None if run.settings.verbose else LISTED])
             ]
+            for e in every.together:
+                run.say(f"{' and '.join(shown(t.name) for t in e.targets)} lie on one disk: they die together")
             if rows:
                 run.table(
                     [

@@ -45,9 +45,19 @@ def listed_target(session: Session, target: Target) -> dict[str, Any]:
         "capacity": target.capacity,
         "free_bytes": target.free_bytes,
         "room_bytes": None if target.free_bytes is None else max(0, room_last_seen(session, target)),
+        "disk": target.disk,
+        "dies_with": [other.id for other in dies_with(session, target)],
         "last_seen": iso_date(target.seen_at),
         "last_verified": iso_date(target.verified_at),
     }
+
+
+def dies_with(session: Session, target: Target) -> list[Target]:
+    """The other targets on the same disk, as far as is known."""
+    from medback_core.session.targets import disk_groups
+
+    groups = [group for group in disk_groups(session) if any(one.key == target.key for one in group)]
+    return [one for group in groups for one in group if one.key != target.key]
 
 
 @command("targets")
@@ -57,6 +67,7 @@ def targets(run: Run) -> None:
     State, where and when last seen, what they hold, and last verified: when the copy with the oldest check was read.
     """
     from medback_core import session as db
+    from medback_core.session.targets import disk_groups
 
     with run.session() as session:
         found = db.list_targets(session)
@@ -92,6 +103,8 @@ def targets(run: Run) -> None:
                 for row, target in zip(rows, found, strict=True)
             ],
         )
+        for group in disk_groups(session):
+            run.say(f"{' and '.join(shown(one.name) for one in group)} lie on one disk: if it dies, they die together")
 
 
 @command("set-target")
@@ -103,10 +116,13 @@ def targets(run: Run) -> None:
 )
 @click.option("--label", metavar="NAME", help="What people call it.")
 @click.option("--capacity", type=SIZE, metavar="SIZE", help="Fill at most this much of the drive.")
-def set_target(run: Run, word: str, state: str | None, label: str | None, capacity: Size | None) -> None:
-    """Change a target: its state, label, capacity."""
-    if state is None and label is None and capacity is None:
-        raise UsageError("say what to change: --state, --label or --capacity")
+@click.option("--disk", metavar="NAME", help="The disk it lies on; one NAME, one disk. '': as detected.")
+def set_target(
+    run: Run, word: str, state: str | None, label: str | None, capacity: Size | None, disk: str | None
+) -> None:
+    """Change a target: its state, label, capacity, the disk it lies on."""
+    if state is None and label is None and capacity is None and disk is None:
+        raise UsageError("say what to change: --state, --label, --capacity or --disk")
     from medback_core.drives import open as operation
 
     with run.session() as session:
@@ -117,7 +133,12 @@ def set_target(run: Run, word: str, state: str | None, label: str | None, capaci
                 raise UsageError("a share of a drive can be given only while it is plugged in; give a size")
             limit = capacity.bytes_on(path or b"")
         changed = operation.set_target(
-            session, word, state=None if state is None else TargetState(state), label=label, capacity=limit
+            session,
+            word,
+            state=None if state is None else TargetState(state),
+            label=label,
+            capacity=limit,
+            disk_name=disk,
         )
         run.outcome.result["target"] = listed_target(session, changed)
         run.say(

@@ -30,6 +30,7 @@ class TargetLine(NamedTuple):
     state: TargetState = TargetState.ACTIVE
     rev: int = 0
     now: State | None = None  # what the sections say of copies there is as of this state of the drive
+    disk: str = ""  # what people call the disk it lies on
 
 
 class SourceStart(NamedTuple):

@@ -133,7 +133,8 @@ def link_target(attributes: Attributes) -> bytes:
 def target_line(attributes: Attributes) -> TargetLine:
     """The values of a `<target>`."""
     id = identifier(attributes.get("id", ""), "target")
-    return TargetLine(id, text(attributes, "label"), state(attributes), number(attributes, "rev", 0), now(attributes))
+    rev, disk = number(attributes, "rev", 0), text(attributes, "disk")
+    return TargetLine(id, text(attributes, "label"), state(attributes), rev, now(attributes), disk)
 
 
 def now(attributes: Attributes) -> State | None:

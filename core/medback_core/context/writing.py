@@ -81,15 +81,16 @@ def target_lines(targets: Iterable[TargetLine]) -> bytes:
 def _target(target: TargetLine) -> str:
     rev = f' rev="{target.rev}"' if target.rev else ""
     label = _text_attribute("label", target.label)
-    return f'<target id="{_escaped(target.id)}" {label} state="{target.state.value}"{rev}{_now(target.now)}/>\n'
+    disk = f" {_text_attribute('disk', target.disk)}" if target.disk else ""
+    return f'<target id="{_escaped(target.id)}" {label} state="{target.state.value}"{rev}{_now(target.now, disk)}/>\n'
 
 
-def _now(state: State | None) -> str:
-    """The attributes of a state, sorted by name."""
+def _now(state: State | None, disk: str = "") -> str:
+    """The attributes of a state, and of a disk, sorted by name."""
     if state is None:
-        return ""
+        return disk
     line = f' line="{" ".join(state.line)}"' if state.line else ""
-    return f' at="{_date(state.at)}" by="{state.by}"{line} n="{state.n}" stamp="{state.stamp}"'
+    return f' at="{_date(state.at)}" by="{state.by}"{disk}{line} n="{state.n}" stamp="{state.stamp}"'
 
 
 def _date(seconds: int) -> str:

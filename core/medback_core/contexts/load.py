@@ -493,6 +493,7 @@ def _meet(session: Session, line: TargetLine) -> None:
         rev=line.rev,
         capacity=known.capacity if known is not None else None,  # a context does not say
         fs_uuid=known.fs_uuid if known is not None else None,
+        disk=names.utf8(line.disk) or None,
     )
 
 

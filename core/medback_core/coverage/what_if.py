@@ -12,6 +12,7 @@ from medback_core.model import Count, Target, TargetState
 from medback_core.planning import restore_order as planning
 from medback_core.planning.restore_order import Loss
 from medback_core.session import Session
+from medback_core.session.targets import disk_groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,12 @@ class TargetsLoss:
 
 @dataclass(frozen=True, slots=True)
 class WhatIfEvery:
-    """Every single target and every pair, the worst first."""
+    """Every single target and every pair, the worst first; and those that lie on one disk, which die together."""
 
     single: tuple[TargetsLoss, ...]
     pairs: tuple[TargetsLoss, ...]
     already_bare: Count
+    together: tuple[TargetsLoss, ...] = ()
 
 
 _Groups: TypeAlias = dict[tuple[frozenset[int], int], Count]
@@ -101,8 +103,8 @@ def _loss(usable: Loss, counted: Loss, both: Loss) -> Loss:
 def what_if(session: Session, targets: Sequence[Target]) -> WhatIf:
     """What would be lost and weakened if these targets died together. See WhatIf for what the words mean."""
     held = _held(session)
+    loss = _lost_with(held, tuple(targets))
     dead = frozenset(target.key for target in targets)
-    loss = _loss(*(planning.what_if(groups, dead) for groups in (held.usable, held.counted, held.both)))
     return WhatIf(loss.lost, loss.weakened, held.bare, _lost_files(session, dead))
 
 
@@ -122,7 +124,15 @@ def what_if_every(session: Session) -> WhatIfEvery:
     targets = {t.key: t for t in db.list_targets(session) if t.state is not TargetState.LOST}
     every = [planning.every_single_and_pair(groups, targets) for groups in (held.usable, held.counted, held.both)]
     single, pairs = ([dict(one[number]) for one in every] for number in (0, 1))
-    return WhatIfEvery(_worst_first(targets, *single), _worst_first(targets, *pairs), held.bare)
+    together = [_lost_with(held, group) for group in disk_groups(session)]
+    together.sort(key=lambda one: (-one.lost.bytes, -one.lost.files, -one.weakened.bytes))
+    return WhatIfEvery(_worst_first(targets, *single), _worst_first(targets, *pairs), held.bare, tuple(together))
+
+
+def _lost_with(held: _Held, group: tuple[Target, ...]) -> TargetsLoss:
+    dead = frozenset(target.key for target in group)
+    loss = _loss(*(planning.what_if(groups, dead) for groups in (held.usable, held.counted, held.both)))
+    return TargetsLoss(group, loss.lost, loss.weakened)
 
 
 def _worst_first(

@@ -74,6 +74,7 @@ def _build(directory: Path) -> Generator[str | Event, None, DemoWorld]:
                     session, target.path, write=True, create=True, label=target.label, capacity=target.capacity
                 ):
                     pass  # being opened makes it a target
+                set_target(session, target.label, disk_name=target.label)
             yield f"Three drives of {size(world.targets[0].capacity)}. (Here they are directories on one disk.)"
             yield from _back_up(session, world.targets[0])
         return world

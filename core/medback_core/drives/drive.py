@@ -167,6 +167,7 @@ def write_identity(session: Session, drive: Drive) -> None:
         created=target.created if drive.identity.created is None else drive.identity.created,
         state=target.state,
         capacity=target.capacity,
+        disk=target.disk,
         rev=target.rev,
         fs_uuid=drive.filesystem.uuid,
         also=tuple(sorted(also)),

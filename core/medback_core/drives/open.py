@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -34,6 +34,7 @@ from medback_core.session import (
     target_by_id,
     targets_at,
 )
+from medback_core.session.targets import disk_groups, note_disk
 from medback_core.sidecar import TargetIdentity
 from medback_core.sidecar.values import NUMBER_MAX
 from medback_core.sources.sidecars import flush_sources
@@ -99,6 +100,41 @@ def shares_disk(session: Session, filesystem: disk.FileSystem) -> str | None:
     return None
 
 
+def _on_one_disk(session: Session, filesystem: disk.FileSystem, id: str) -> list[tuple[Target, bool]]:
+    """Of each other target that is here now and of which it can be known: whether it lies on the same disk. Only what
+    is mounted at this moment is compared: device numbers are given again."""
+    found: list[tuple[Target, bool]] = []
+    for target in list_targets(session):
+        if target.path is None or target.id == id:
+            continue
+        there = identity_at(target.path)
+        try:
+            same = (
+                None
+                if there is None or there.id != target.id
+                else disk.share_disk(filesystem, disk.describe(target.path))
+            )
+        except OSError:
+            continue  # gone this very moment
+        if same is not None:
+            found.append((target, same))
+    return found
+
+
+def _note_disks(session: Session, drive: Drive, seen: list[tuple[Target, bool]]) -> None:
+    """Keep what was seen; what is news is told once, for all of them together."""
+    key = drive.target.key
+    news = [target for target, same in seen if note_disk(session, key, target.key, same) and same]
+    group = next((group for group in disk_groups(session) if any(one.key == key for one in group)), ())
+    if any(target.key == one.key for target in news for one in group):
+        drive.notes.append(f"{_listed(group)} lie on one disk: if it dies, they die together")
+
+
+def _listed(targets: Sequence[Target]) -> str:
+    called = [names.display_name(target.name) for target in targets]
+    return f"{', '.join(called[:-1])} and {called[-1]}" if len(called) > 1 else called[0]
+
+
 @contextmanager
 def open_drive(
     session: Session,
@@ -138,6 +174,7 @@ def open_drive(
             compare_state(session, drive)
         if write:
             _take_up(drive, label, capacity)
+        together = _on_one_disk(session, filesystem, drive.target.id)
         shared = shares_disk(session, filesystem) if write else None
         if shared is not None:
             drive.notes.append(
@@ -146,6 +183,7 @@ def open_drive(
             )
         if drive.identity.id and not drive.doubtful:
             _see(session, drive, write)
+            _note_disks(session, drive, together)
         if not write:
             _take_up(drive, label, capacity)  # as it would be: nobody else is told
         try:
@@ -236,11 +274,13 @@ def _merged(known: Target | None, identity: TargetIdentity) -> Target:
         identity.rev,
         identity.capacity,
         created=identity.created,
+        disk=identity.disk,
     )
     if known is None:
         return said
     if not known.known or (said.rev, said.state.badness) > (known.rev, known.state.badness):
-        return replace(known, label=said.label, state=said.state, known=True, rev=said.rev, capacity=said.capacity)
+        facts = {"label": said.label, "state": said.state, "rev": said.rev, "capacity": said.capacity}
+        return replace(known, known=True, disk=said.disk, **facts)
     return known
 
 
@@ -353,6 +393,9 @@ def _question(session: Session, root: disk.Root, filesystem: disk.FileSystem) ->
         f"{names.display_name(root.path)} is no target yet ({filesystem.kind}, {where}, "
         f"{filesystem.total / 1e9:.1f} GB in all, {filesystem.free / 1e9:.1f} GB free"
     )
+    others = [target for target, same in _on_one_disk(session, filesystem, "") if same]
+    if others:
+        words += f"; on the same disk as {_listed(others)}: if it dies, they die together"
     if shared is not None:
         words += f"; on the same disk as the source {names.display_name(shared)}: no protection if that disk dies"
     return words + "). Make it a target?"
@@ -455,9 +498,11 @@ def set_target(
     state: TargetState | None = None,
     label: str | None = None,
     capacity: int | None = None,
+    disk_name: str | None = None,
 ) -> Target:
     """Change what people say of a target; kept in the DB, in every mounted source's metadata, and on the drive itself
-    when it is plugged in and can be written. Raises Refused, UsageError; nothing is changed then."""
+    when it is plugged in and can be written. `disk_name`: the disk it lies on, whatever the kernel tells of it; "" to
+    go by that again. Raises Refused, UsageError; nothing is changed then."""
     _check_capacity(capacity)
     with disk.lock_session(os.fsencode(session.path)):
         target, path = resolve_target(session, word)
@@ -468,6 +513,7 @@ def set_target(
             state=target.state if state is None else state,
             label=target.label if label is None else names.utf8(label),
             capacity=target.capacity if capacity is None else capacity,
+            disk=target.disk if disk_name is None else names.utf8(disk_name) or None,
         )
         if changed != target:
             changed = save_target(session, replace(changed, rev=target.rev + 1))

@@ -85,6 +85,17 @@ _ONE_FILE_SYSTEM = """-- 1: the person said so; 0: local mounts are read; NULL: 
 ALTER TABLE source ADD COLUMN one_file_system INTEGER;
 """
 
+_DISK = """ALTER TABLE target ADD COLUMN disk TEXT;
+"""
+_SAME_DISK = """-- of two targets that were plugged in together: whether they lie on one disk
+CREATE TABLE same_disk (
+    one INTEGER NOT NULL REFERENCES target,
+    other INTEGER NOT NULL REFERENCES target,
+    same INTEGER NOT NULL,
+    PRIMARY KEY (one, other)
+) WITHOUT ROWID;
+"""
+
 _GONE_BY_DATE = """CREATE INDEX gone_by_date ON gone (COALESCE(gone_at, 0) DESC, source_id, path, identity_id);
 """
 
@@ -92,6 +103,7 @@ SCHEMA = (
     _UNREAD
     + _WITHDRAWN
     + _STATES
+    + _SAME_DISK
     + _GAPS
     + _HEARD
     + """
@@ -128,7 +140,8 @@ CREATE TABLE target (
     seen_at INTEGER,
     verified_at INTEGER,
     free_bytes INTEGER,
-    total_bytes INTEGER
+    total_bytes INTEGER,
+    disk TEXT  -- what people call the disk it lies on; NULL: as the kernel tells
 );
 CREATE TABLE target_alias (tid TEXT PRIMARY KEY, target_id INTEGER NOT NULL REFERENCES target) WITHOUT ROWID;
 CREATE TABLE folder (
@@ -295,5 +308,5 @@ END;
 MIGRATIONS = {
     1: _UNREAD,
     2: _WITHDRAWN,
-    3: _STATES + _GAPS + _ONE_FILE_SYSTEM + _GONE_BY_DATE + _HEARD + _TOLD,
+    3: _STATES + _GAPS + _ONE_FILE_SYSTEM + _GONE_BY_DATE + _HEARD + _TOLD + _DISK + _SAME_DISK,
 }

@@ -15,7 +15,7 @@ from .store import Session
 
 _COLUMNS = (
     "id, tid, label, state, known, rev, capacity, path, device, fs_uuid, fs_type, created, seen_at, verified_at, "
-    "free_bytes, total_bytes"
+    "free_bytes, total_bytes, disk"
 )
 
 
@@ -105,7 +105,7 @@ def save_target(session: Session, target: Target) -> Target:
         db.execute(
             "UPDATE target SET label = ?, state = ?, known = ?, rev = ?, capacity = ?, path = ?, device = ?, "
             "fs_uuid = ?, fs_type = ?, created = ?, seen_at = ?, verified_at = ?, free_bytes = ?, "
-            "total_bytes = ? WHERE id = ?",
+            "total_bytes = ?, disk = ? WHERE id = ?",
             (
                 target.label,
                 str(target.state),
@@ -121,6 +121,7 @@ def save_target(session: Session, target: Target) -> Target:
                 target.verified_at,
                 target.free_bytes,
                 target.total_bytes,
+                target.disk,
                 key,
             ),
         )
@@ -145,7 +146,16 @@ def note_used(session: Session, key: int, *, free: int | None) -> None:
 
 
 def _facts(target: Target) -> tuple[object, ...]:
-    return target.label, target.state, target.known, target.rev, target.capacity, target.fs_uuid, target.path
+    return (
+        target.label,
+        target.state,
+        target.known,
+        target.rev,
+        target.capacity,
+        target.fs_uuid,
+        target.path,
+        target.disk,
+    )
 
 
 def merge_fact(
@@ -158,16 +168,17 @@ def merge_fact(
     capacity: int | None,
     fs_uuid: str | None,
     path: bytes | None = None,
+    disk: str | None = None,
 ) -> None:
     """Take up what a sidecar says of a target: the highest `rev` wins, ties go to the worse state. Where it was last
     seen is of use to a session that never saw it."""
     was = target_by_id(session, tid)
     if was is None or not was.known:
         key = target_key(session, tid)
-        fresh = Target(key, tid, label, state, True, rev, capacity, path, fs_uuid=fs_uuid)
+        fresh = Target(key, tid, label, state, True, rev, capacity, path, fs_uuid=fs_uuid, disk=disk)
         save_target(session, fresh)
     elif (rev, state.badness) > (was.rev, was.state.badness):
-        save_target(session, replace(was, label=label, state=state, rev=rev, capacity=capacity))
+        save_target(session, replace(was, label=label, state=state, rev=rev, capacity=capacity, disk=disk))
 
 
 def add_alias(session: Session, key: int, tid: str) -> None:
@@ -189,6 +200,7 @@ def add_alias(session: Session, key: int, tid: str) -> None:
             )
             for table in ("copy", "folder", "pending", "landing", "withdrawn"):
                 db.execute(f"DELETE FROM {table} WHERE target_id = ?", other)
+            db.execute("DELETE FROM same_disk WHERE one = ?1 OR other = ?1", other)
             db.execute("DELETE FROM target WHERE id = ?", other)
             settle(session, identities)
 
@@ -255,3 +267,40 @@ def landed(session: Session, key: int, paths: Iterable[bytes]) -> None:
     """What was announced is recorded (or was taken back)."""
     with session.transaction() as db:
         db.executemany("DELETE FROM landing WHERE target_id = ? AND path = ?", ((key, path) for path in paths))
+
+
+# --- disks -----------------------------------------------------------------------------------------------------------
+
+
+def note_disk(session: Session, one: int, other: int, same: bool) -> bool:
+    """Two targets (keys) were seen together, on one disk or on two; whether that is news."""
+    pair = (min(one, other), max(one, other))
+    row = session.db.execute("SELECT same FROM same_disk WHERE one = ? AND other = ?", pair).fetchone()
+    if row is not None and bool(row[0]) is same:
+        return False
+    with session.transaction() as db:
+        db.execute("INSERT OR REPLACE INTO same_disk (one, other, same) VALUES (?,?,?)", (*pair, int(same)))
+    return True
+
+
+def disk_groups(session: Session) -> list[tuple[Target, ...]]:
+    """The targets that die together, two or more in a group: those on a disk of one name, and those that were seen on
+    one disk, but for such as have two different names. Lost ones are left out."""
+    targets = {target.key: target for target in list_targets(session) if target.state is not TargetState.LOST}
+    group = {key: {key} for key in targets}
+
+    def join(one: int, other: int) -> None:
+        together = group[one] | group[other]
+        for key in together:
+            group[key] = together
+
+    names = {key: target.disk for key, target in targets.items() if target.disk}
+    for one, name in names.items():
+        for other, called in names.items():
+            if name == called:
+                join(one, other)
+    for one, other in session.db.execute("SELECT one, other FROM same_disk WHERE same").fetchall():
+        if one in targets and other in targets and not (one in names and other in names):
+            join(one, other)
+    found = {min(keys): keys for keys in group.values() if len(keys) > 1}
+    return [tuple(targets[key] for key in sorted(keys)) for _, keys in sorted(found.items())]

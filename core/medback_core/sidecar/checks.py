@@ -29,7 +29,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "identity": ("id",),
     "source": ("id", "alias", "wanted", "rev", "one_file_system"),
     "exclude": ("pattern",),
-    "target": ("id", "label", "created", "state", "capacity", "rev", "fs_uuid", "path", "path64", "n", "stamp"),
+    "target": ("id", "label", "created", "state", "capacity", "rev", "fs_uuid", "path", "path64", "disk", "n", "stamp"),
     "state": ("at", "by", "line", "n", "stamp"),
     "sibling": ("id", "alias", "path", "path64"),
     "mount": ("fs_uuid", "path", "path64"),

@@ -30,6 +30,7 @@ class TargetFact:
     path: bytes | None = None  # where it was last seen: an empty directory there is a drive that is not plugged in
     n: int = 0  # what the sidecars of this source say of copies there is as of this state of the drive; 0: not said
     stamp: str = ""
+    disk: str | None = None  # what people call the disk it lies on
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
             values.exact_bytes(element.get("path"), element.get("path64")),
             values.parse_count(element.get("n")),
             values.parse_stamp(element.get("stamp")),
+            element.get("disk"),
         )
         if valid_id(fact.id):
             targets.append(fact)
@@ -171,6 +173,7 @@ def render_source_metadata(metadata: SourceMetadata) -> bytes:
         attributes = [("id", fact.id), ("label", fact.label), ("state", fact.state.value), ("rev", str(fact.rev))]
         attributes += optional("capacity", fact.capacity) + optional("fs_uuid", fact.fs_uuid)
         attributes += values.pair("path", fact.path) if fact.path is not None else []
+        attributes += optional("disk", fact.disk)
         attributes += [("n", str(fact.n)), ("stamp", fact.stamp)] if fact.n and fact.stamp else []
         lines.append(element_line("target", attributes, fact.extra))
     for sibling in sorted(metadata.siblings, key=lambda sibling: sibling.id):

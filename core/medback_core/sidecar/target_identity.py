@@ -65,6 +65,7 @@ class TargetIdentity:
     extra: Extra = NOTHING
     now: State | None = None  # of what the drive holds; None: only the versions before wrote there
     state_extra: Extra = NOTHING  # of the <state> element
+    disk: str | None = None  # what people call the disk it lies on
     damage: tuple[str, ...] = field(default=(), compare=False)
 
 
@@ -126,6 +127,7 @@ def parse_target_identity(data: bytes) -> TargetIdentity:
         extra=elements.extra,
         now=elements.state(),
         state_extra=elements.extra_of("state"),
+        disk=attributes.get("disk"),
         damage=tuple(elements.damage),
     )
 
@@ -140,7 +142,7 @@ def render_target_identity(identity: TargetIdentity) -> bytes:
         *optional("capacity", identity.capacity),
         ("rev", str(identity.rev)),
     ]
-    attributes += optional("fs_uuid", identity.fs_uuid)
+    attributes += [*optional("fs_uuid", identity.fs_uuid), *optional("disk", identity.disk)]
     lines = [element_line("identity", (("id", identity.id),))]
     lines.append(element_line("target", attributes, identity.target_extra))
     lines += [element_line("also", (("id", also),)) for also in sorted(identity.also)]

@@ -111,6 +111,7 @@ def take_up(session: Session, source: Source, metadata: SourceMetadata) -> Sourc
                 capacity=fact.capacity,
                 fs_uuid=fact.fs_uuid,
                 path=fact.path,
+                disk=fact.disk,
             )
         if metadata.id == source.id:
             mounts = nested_mounts(session, source.key)
@@ -183,6 +184,7 @@ def write_metadata(
         TargetFact(
             *(t.id, t.label, t.state, t.capacity, t.rev, t.fs_uuid, facts.get(t.id, NOTHING), t.path),
             *as_of.get(t.id, AsOf()),
+            disk=t.disk,
         )
         for t in list_targets(session)
     )
