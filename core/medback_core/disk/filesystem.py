@@ -27,12 +27,6 @@ _FROM_MEDIUM = frozenset(
 _LOCAL_FUSE = frozenset(
     {"fuse.ntfs-3g", "fuse.exfat", "fuse.exfat-fuse", "fuse.mergerfs", "fuse.bindfs", "fuse.gocryptfs", "fuse.encfs"}
 )
-_NETWORK = frozenset(
-    {
-        "nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "glusterfs", "lustre", "beegfs", "ocfs2", "gfs2",
-        "davfs", "ncpfs", "coda", "webdav", "afpfs", "virtiofs",
-    }
-)  # fmt: skip
 _READ_ONLY = getattr(os, "ST_RDONLY", 1)
 
 
@@ -58,7 +52,7 @@ class FileSystem:
     @property
     def is_network(self) -> bool:
         """Whether others may change it without our locks keeping them off; a FUSE nobody knows is taken for one."""
-        return self.kind in _NETWORK or (self.kind.startswith("fuse.") and self.kind not in _LOCAL_FUSE)
+        return self.kind in mounts.NETWORK or (self.kind.startswith("fuse.") and self.kind not in _LOCAL_FUSE)
 
 
 def describe(path: bytes) -> FileSystem:

@@ -16,6 +16,10 @@ _BLOCK_DEVICES = b"/sys/dev/block"
 _SYSTEM_POINTS = frozenset({"/", "/boot", "/boot/efi", "/efi", "/usr", "/var", "/home", "/nix/store"})
 _NO_DRIVES = frozenset({"squashfs", "iso9660", ""})
 FSID_IS_STABLE = frozenset({"ext2", "ext3", "ext4", "btrfs"})
+NETWORK = frozenset(  # others may change it at any time, and it may never answer
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "afpfs", "beegfs", "ceph", "coda", "davfs", "gfs2",
+     "glusterfs", "lustre", "ncpfs", "ocfs2", "orangefs", "virtiofs", "webdav"}
+)  # fmt: skip
 _SUBVOLUME_FLAGS = 0x80089419  # BTRFS_IOC_SUBVOL_GETFLAGS of linux/btrfs.h
 _SUBVOLUME_READ_ONLY = 2
 

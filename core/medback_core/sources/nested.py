@@ -20,10 +20,6 @@ _PSEUDO = frozenset(
      "pstore", "bpf", "configfs", "mqueue", "hugetlbfs", "efivarfs", "binfmt_misc", "rpc_pipefs", "nsfs", "fusectl",
      "selinuxfs"}
 )  # fmt: skip
-_NETWORK = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "coda", "glusterfs", "gfs2", "lustre", "ncpfs",
-     "ocfs2", "orangefs", "virtiofs"}
-)  # fmt: skip
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 _LOCAL = frozenset({"btrfs", "zfs", "bcachefs", "fuseblk"})  # their device numbers don't say that they are local
 _REMOVABLE_PLACES = (b"/media/", b"/run/media/", b"/mnt/", b"/Volumes/")
@@ -151,7 +147,7 @@ def _new(source: Source, top: bytes, path: bytes, entry: MountEntry) -> Place:
 def _question(top: bytes, entry: MountEntry) -> str | None:
     """Why a person must say whether a mount belongs to a source; None where it does without. By the table alone."""
     kind = entry.kind
-    if kind in _NETWORK:
+    if kind in mounts.NETWORK:
         return f"a network file system ({kind})"
     if kind in _IN_MEMORY:
         return f"a file system in memory ({kind})"
