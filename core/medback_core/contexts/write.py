@@ -61,7 +61,9 @@ def context_of(
     ]
     told = [told_of(session, source.id) for source in sources]
     targets = [
-        TargetLine(target.id, target.label, target.state, target.rev, _as_of(session, target.id, told), target.disk or "")
+        TargetLine(
+            target.id, target.label, target.state, target.rev, _as_of(session, target.id, told), target.disk or ""
+        )
         for target in list_targets(session)
     ]
     yield from write_context(targets, _sections(session, sources, heads, tally), foreign=foreign)
