@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from medback_core import model
 from medback_core.errors import Refused
 from medback_core.model import Progress
@@ -142,6 +143,21 @@ async def test_the_outcome_stays_until_it_is_taken_note_of(open_app: OpenApp, sc
         assert "everything has its wanted copies" in text_of(pilot)
         await press(pilot, "escape")
         assert "everything has its wanted copies" not in text_of(pilot)
+
+
+@pytest.mark.parametrize("gone", ["SafetyHeader", "JobBar"])
+async def test_a_job_that_moves_while_the_app_takes_its_screens_down_is_no_error(
+    open_app: OpenApp, script: Callable, gone: str
+):
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        running = script([STEP])
+        app.submit(job(running))
+        await until(pilot, running.told.is_set)
+        await app.screen.query(gone).remove()
+        app.job_moved()
+        app.tell_screens()
 
 
 async def test_y_copies_the_command_line(open_app: OpenApp, script: Callable):
