@@ -56,9 +56,11 @@ def queue_files(session: Session, source: int, path: bytes, now: int, before: in
     """The same for the files of a source; at and below a directory, not all of it, there are no rounds."""
     columns = "SELECT f.id, i.size "
     if before is not None or path:
-        scope = "(?5 OR d.path = ?4 OR (d.path > ?4 || x'2f' AND d.path < ?4 || x'30'))"
+        scope = "(?5 OR d.path = ?4 OR (d.path > ?6 AND d.path < ?7))"
         condition = f"{scope} AND (?3 IS NULL OR {_BEFORE.format('f.read_at')})"
-        return _queue(session, columns + _FILES.format(condition), (now, source, before, path, not path))
+        return _queue(
+            session, columns + _FILES.format(condition), (now, source, before, path, not path, path + b"/", path + b"0")
+        )
     left = columns + _FILES.format(_LEFT.format("0", "?2", "f.id"))
     found = _queue(session, left, (now, source))
     if found.files:
