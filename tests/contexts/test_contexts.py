@@ -31,6 +31,7 @@ from medback_core.session import (
     target_by_id,
 )
 from medback_core.drives.open import set_target
+from medback_core.session.expected import wanted_files
 from support.worlds import Ran, add, back, new_session, rescan, run, write_tree
 
 FILES = {"a.txt": 100, "sub/b.bin": 3000, "sub/deep/c": 5000, "empty": 0}
@@ -401,3 +402,41 @@ def test_a_source_added_by_a_context_is_one_of_the_sessions(tmp_path: Path):
         source = source_by_path(session, b"/no/where/music")
         assert source is not None and (source.alias, source.id, source.scanned_at) == ("music", "abc", None)
         assert (tmp_path / "session.db.sources").read_bytes() == b"/no/where/music\n"
+
+
+def told(name: str, id: str, n: int, line: str = "") -> str:
+    """A section of another machine's source, with a state of its own."""
+    state = f'at="2027-01-0{n}T00:00:00Z" by="m{n}" {line}n="{n}" stamp="{n:016x}"'
+    return section(f"/elsewhere/{name}", name, id=id).replace(">", f" {state}>", 1)
+
+
+def test_two_sections_of_one_source_in_a_context_are_one_source(tmp_path: Path):
+    path = context(tmp_path, told("one", "s1", 1), told("two", "s1", 2))
+    with new_session(tmp_path) as session:
+        take(session, path)
+        (source,) = list_sources(session)
+        assert {row.path for row in wanted_files(session, source.key)} == {b"one", b"two"}
+    (tmp_path / "drive").mkdir()
+    path.rename(tmp_path / "drive/.medback-context.xml")
+    with open_session(tmp_path / "another.db") as session:
+        run(restore(session, os.fspath(tmp_path / "drive"), to=os.fsencode(tmp_path / "back")))
+        (source,) = list_sources(session)
+        assert {row.path for row in wanted_files(session, source.key)} == {b"one", b"two"}
+
+
+def test_sections_of_others_are_kept_whether_or_not_their_targets_have_states(world):
+    session, tmp = world
+    line = '<target id="t9" label="Nine" state="active" rev="1"{}/>\n'
+    state = ' at="2027-01-01T00:00:00Z" by="m1" n="1" stamp="00000000000000aa"'
+    context(
+        tmp / "t1",
+        line.format(state),
+        told("one", "s1", 1),
+        line.format(""),
+        told("two", "s2", 2),
+        name=".medback-context.xml",
+    )
+    write_tree(tmp / "photos", {"new": 30})
+    back(session, tmp / "t1")
+    kept = (tmp / "t1/.medback-context.xml").read_text()
+    assert 'name="one"' in kept and 'name="two"' in kept

@@ -382,8 +382,13 @@ def _add_sources(session: Session, places: Sequence[Source | None]) -> list[Sour
         if there is None:
             alias = free_alias(session, place.alias)
             there = add_source(session, changed(place, alias=alias))
-        elif there != place:
-            save_source(session, place)
+        else:
+            if place.key == _NEW:  # a second section of a source that is new here: two machines told of it apart
+                newer = place if place.rev > there.rev else there
+                told_at = max(place.told_at or 0, there.told_at or 0) or None
+                place = changed(there, wanted=newer.wanted, excludes=newer.excludes, rev=newer.rev, told_at=told_at)
+            if there != place:
+                save_source(session, place)
             there = place
         found.append(there)
     return found

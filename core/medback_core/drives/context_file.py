@@ -173,7 +173,7 @@ def _kept(session: Session, ours: set[str], tales: list[_Tale]) -> list[_Tale]:
         found = [one for one in found if one not in others or tale.state.order(one.state) is not Order.NEWER]
         if _is_sound(tale):
             found.append(tale)
-    return sorted(found, key=lambda tale: (tale.section.targets, tale.section.id, tale.state.stamp))
+    return sorted(found, key=lambda tale: (str(tale.section.targets), tale.section.id, tale.state.stamp))
 
 
 def _is_sound(tale: _Tale) -> bool:
