@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import socket
 import unicodedata
@@ -1003,3 +1004,83 @@ def test_a_copied_tree_has_other_inodes_and_is_not_read(world: World) -> None:
     world.src.rename(world.base / "was")
     (world.base / "copied").rename(world.src)
     assert (world.update().hashed, world.update().hashed) == (0, 0)
+
+
+STRUCK = {
+    "md5": (rb'md5="[0-9a-f]{8}', b'md5="zzzzzzzz'),
+    "size": (rb'size="12"', b'size="13"'),
+    "name": (rb'name="a"', b'name="b"'),
+}
+
+
+@pytest.mark.parametrize("what", STRUCK)
+def test_a_record_that_lost_its_copies_is_told_and_kept_aside(world: World, what: str) -> None:
+    world.write("a", "content of a")
+    world.fill(["d/whole"])
+    world.add()
+    world.back_up("a", "t1")
+    world.flush()
+    sidecar = world.src / ".medback.xml"
+    struck = re.sub(*STRUCK[what], sidecar.read_bytes(), count=1)
+    assert struck != sidecar.read_bytes()
+    sidecar.write_bytes(struck)
+    world.lose_db()
+    world.add()
+    assert [path for path, _ in world.told(DamageFound)] == [b".medback.xml"]
+    (aside,) = world.src.glob(".medback.xml.damaged-*")
+    assert aside.read_bytes() == struck
+    world.update()
+    assert not world.told(DamageFound) and len(list(world.src.glob(".medback.xml.damaged-*"))) == 1
+
+
+@pytest.mark.parametrize("what", STRUCK)
+def test_a_struck_record_costs_nothing_while_the_db_knows_better(world: World, what: str) -> None:
+    world.write("a", "content of a")
+    world.add()
+    world.back_up("a", "t1")
+    world.flush()
+    sidecar = world.src / ".medback.xml"
+    sidecar.write_bytes(re.sub(*STRUCK[what], sidecar.read_bytes(), count=1))
+    world.update()
+    assert not world.told(DamageFound) and world.targets_of("a") == {"t1": Standing.VERIFIED}
+
+
+def test_tags_that_are_lost_are_not_called_nothing(world: World) -> None:
+    world.fill(["a", "b"])
+    world.add()
+    sidecar = world.src / ".medback.xml"
+    text = sidecar.read_text()
+    tagged = re.sub(r'(<file name="a"[^>]*?) crc="[^"]*"/>', r"\1><tag>keep</tag></file>", text)
+    sidecar.write_text(tagged)
+    world.update()
+    assert world.sidecar().files[b"a"].tags == ("keep",)
+    whole = sidecar.read_bytes()
+    sidecar.write_bytes(whole.replace(b'size="', b"size=", 1))
+    world.update()
+    assert [path for path, _ in world.told(DamageFound)] == [b".medback.xml"]
+    (aside,) = world.src.glob(".medback.xml.damaged-*")
+    assert b"<tag>keep</tag>" in aside.read_bytes()
+
+
+def test_metadata_that_is_damaged_when_the_db_is_lost_is_told_as_damage(world: World) -> None:
+    world.fill(["a"])
+    world.add(copies=3)
+    metadata = world.src / ".medback-source.xml"
+    metadata.write_bytes(metadata.read_bytes().replace(b'wanted="3"', b'wanted="9"'))
+    world.lose_db()
+    world.add()
+    (told,) = world.of(DamageFound)
+    assert told.path == os.fsencode(metadata) and "now wants 2 copies" in told.reason
+    assert len(list(world.src.glob(".medback-source.xml.damaged-*"))) == 1
+    world.update()
+    assert not world.of(DamageFound)
+
+
+def test_metadata_that_is_damaged_is_no_loss_while_the_db_knows_better(world: World) -> None:
+    world.fill(["a"])
+    world.add(copies=3)
+    metadata = world.src / ".medback-source.xml"
+    metadata.write_bytes(metadata.read_bytes().replace(b'wanted="3"', b'wanted="9"'))
+    world.update()
+    assert not world.of(DamageFound) and world.source.wanted == 3
+    assert b'wanted="3"' in metadata.read_bytes()

@@ -115,8 +115,7 @@ def walk_source(
             raise refused(session, source, refusal) from None
         if metadata is not None:
             source = take_up(session, source, metadata)
-            if hashing:
-                yield from heal_metadata(session, root, source, metadata)
+            yield from heal_metadata(session, root, source, metadata, write=hashing)
         if hashing and (metadata is None or metadata_is_dirty(session, source.key)):
             try:
                 write_metadata(session, root, source)

@@ -36,7 +36,7 @@ from medback_core.session import Session, SidecarStat, find_directory, join, lin
 from medback_core.session.gaps import nested_mounts
 from medback_core.session.scanning import Moved, ScanRow, has_files, rows_by_inode, scan_rows
 from medback_core.sidecar.reading import parse, parse_family
-from medback_core.sidecar.records import SIDECAR_LIMIT, Sidecar
+from medback_core.sidecar.records import SIDECAR_LIMIT, Sidecar, Trust
 from medback_core.sidecar.wholeness import is_whole
 from medback_core.sources.entries import Listing, cannot_read, list_directory
 from medback_core.sources.excludes import Patterns
@@ -424,7 +424,8 @@ class Walk:
     def _judge_damage(self, directory: Directory, listing: Listing, rows: dict[bytes, ScanRow], *, known: bool) -> None:
         """Keep a damaged sidecar aside, and say whether anything was lost that the DB could not supply."""
         parsed = directory.parsed
-        if parsed is None or not parsed.damage:
+        struck = 0 if known or parsed is None else _struck(parsed, listing)
+        if parsed is None or not (parsed.damage or struck):
             return
         path = directory.path(SIDECAR_NAME if SIDECAR_NAME in listing.metadata else FAMILY_SIDECAR_NAME)
         if directory.data is not None and self.manner.hashing:
@@ -435,12 +436,18 @@ class Walk:
                 shown = self._shown(path)
                 self._events.append(Warned(f"{shown} is damaged and cannot be kept aside: {error.strerror}"))
         missing = any(name not in parsed.files and name not in rows for name, _ in listing.files)
-        if not known and (parsed.lost or missing):
-            reason = f"a damaged sidecar ({parsed.damage}): what it knew beyond the records that could be saved is lost"
+        if not known and (parsed.lost or missing or struck):
+            what = parsed.damage or f"{struck} of its records"
+            reason = f"a damaged sidecar ({what}): what it knew beyond the records that could be saved is lost"
+            self._events.append(DamageFound(path, reason))
+        elif directory.data is not None and directory.data.count(b"<tag") > sum(
+            len(record.tags) for record in parsed.files.values()
+        ):
+            reason = f"a damaged sidecar ({parsed.damage}): its files are known, tags in the damaged records are lost"
             self._events.append(DamageFound(path, reason))
         else:
-            shown = self._shown(path)
-            self._events.append(Warned(f"{shown} was damaged ({parsed.damage}); nothing was lost"))
+            lost = "the session knows its files" if parsed.lost or missing else "nothing was lost"
+            self._events.append(Warned(f"{self._shown(path)} was damaged ({parsed.damage}); {lost}"))
 
     def _keep_aside(self, directory: Directory, listing: Listing, data: bytes) -> None:
         for name, status in listing.metadata.items():
@@ -530,6 +537,18 @@ class Walk:
         except OSError:
             return True  # can't be told
         return status is not None and status.st_ino == inode
+
+
+def _struck(parsed: Sidecar, listing: Listing) -> int:
+    """How many records that speak of copies have a wrong check and can't be told to be of a file that is there: their
+    name, size or MD5 was struck, and their copies with it."""
+    sizes = {name: status.st_size for name, status in listing.files}
+    return sum(
+        record.trust is Trust.EDITED
+        and bool(record.bds or record.tags)
+        and (record.md5 is None or sizes.get(name) != record.size)
+        for name, record in parsed.files.items()
+    )
 
 
 _BESIDE_DB = (b"", b"-wal", b"-shm", b"-journal", b".new", b".lock", b".sources", b".crc")

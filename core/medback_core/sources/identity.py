@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from medback_core import disk, model, names
-from medback_core.model import SOURCE_METADATA_NAME, Event, Source, Warned
+from medback_core.model import SOURCE_METADATA_NAME, DamageFound, Event, Source, Warned
 from medback_core.session import (
     Session,
     free_alias,
@@ -239,15 +239,28 @@ def keep_damaged(root: disk.Root, rel: bytes, data: bytes) -> bytes:
     return aside
 
 
-def heal_metadata(session: Session, root: disk.Root, source: Source, metadata: SourceMetadata) -> Iterator[Event]:
-    """A damaged metadata file is kept aside and written anew from what is whole in it and in the DB."""
+def heal_metadata(
+    session: Session, root: disk.Root, source: Source, metadata: SourceMetadata, *, write: bool
+) -> Iterator[Event]:
+    """Say that a metadata file is damaged, as damage where this DB knew nothing of the source before. With `write` it
+    is kept aside, and written anew from what is whole in it and in the DB."""
     if not metadata.damage:
         return
     shown = names.display_name(source.alias)
-    try:
-        aside = keep_damaged(root, SOURCE_METADATA_NAME, root.read_whole(SOURCE_METADATA_NAME, METADATA_LIMIT))
-        kept = names.display_name(aside)
-        yield Warned(f"the metadata of {shown} was damaged ({metadata.damage[0]}); it is kept as {kept}")
-        mark_metadata(session, source.key, dirty=True)
-    except OSError as error:
-        yield Warned(f"the metadata of {shown} is damaged and cannot be kept aside: {error.strerror}")
+    what = "; ".join(metadata.damage)
+    kept = ""
+    if write:
+        try:
+            aside = keep_damaged(root, SOURCE_METADATA_NAME, root.read_whole(SOURCE_METADATA_NAME, METADATA_LIMIT))
+            kept = f"; it is kept as {names.display_name(aside)}"
+            mark_metadata(session, source.key, dirty=True)
+        except OSError as error:
+            kept = f"; it cannot be kept aside: {error.strerror}"
+    if was_scanned(session, source):
+        yield Warned(f"the metadata of {shown} was damaged ({what}){kept}")
+        return
+    yield DamageFound(
+        os.path.join(source.path, SOURCE_METADATA_NAME),
+        f"the metadata of {shown} was damaged ({what}) and this session did not know it: {shown} now wants "
+        f"{source.wanted} copies; check that, and the states of the drives{kept}",
+    )
