@@ -67,7 +67,7 @@ SHAPES = {
     "few bytes, tiny files": (4, ("-N", "2000"), many_in_few(1500)),
     "few bytes, a file in each directory": (5, ("-N", "4000"), one_in_each(700)),
     "small blocks": (3, ("-N", "2000", "-b", "1024"), many_in_few(1500, 700)),
-    "files of all sizes": (8, ("-N", "800"), {f"{n % 7}/{n:03}": (n * n * 37) % 90_000 for n in range(400)}),
+    "files of all sizes": (8, ("-N", "800"), {f"{n % 7}/{n:03}": 1 + (n * n * 37) % 90_000 + n for n in range(400)}),
 }
 
 

@@ -17,6 +17,7 @@ from medback_core import disk, model, names
 from medback_core.backing_up.batches import Going, Landing
 from medback_core.backing_up.layout import Layout, There, bring_current, free_place
 from medback_core.backing_up.selection import Choice
+from medback_core.backing_up.tree import Tree
 from medback_core.coverage.shelf_room import lacking
 from medback_core.coverage.totals import looked
 from medback_core.disk import ContentDiffers
@@ -129,20 +130,19 @@ def back_up(
                     scans.append(event)
                 if not isinstance(event, model.Summary):
                     yield event
-        yield from look_at(session, drive)
-        sources = {
-            s.key: s.path
-            for s in mounted_sources(session)
-            if s.alias not in refused and (only is None or s.key == only)
-        }
-        run = _Run(session, drive, sources, verify, reserve, limit, fill)
+        going = [s for s in mounted_sources(session) if s.alias not in refused and (only is None or s.key == only)]
+        on_drive = Tree(session, drive, going)
+        yield from look_at(session, drive, seen=on_drive.seen)
+        run = _Run(session, drive, {s.key: s.path for s in going}, verify, reserve, limit, fill)
         if dry_run:
             yield run.preview()
             return
+        yield from on_drive.tighten(run.layout)
         try:
             yield from run.copy()
         finally:
             run.close()
+        yield from on_drive.record(run.layout, changed=run.tally.copied > 0)
         yield from run.finish()
         yield replace(
             run.summary(),

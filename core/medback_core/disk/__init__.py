@@ -23,6 +23,8 @@ from medback_core.disk.moving import (
     remove,
     remove_before,
     remove_empty_directory,
+    set_directory,
+    set_file_mode,
     sync_drive,
     write_whole,
 )
@@ -81,6 +83,8 @@ __all__ = [
     "remove_before",
     "remove_empty_directory",
     "same_uuid",
+    "set_directory",
+    "set_file_mode",
     "set_observer",
     "share_disk",
     "sync_drive",

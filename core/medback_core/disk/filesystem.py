@@ -47,6 +47,7 @@ class FileSystem:
     restricted_names: bool  # forbids characters and trailing dots (escape_component)
     mount_point: bytes
     source: bytes  # what is mounted: /dev/sdb1, a server, "tmpfs"
+    has_modes: bool  # keeps permissions file by file
     proves_reads: bool  # what is not in the kernel's cache was really read from the medium
 
     @property
@@ -82,6 +83,7 @@ def describe(path: bytes) -> FileSystem:
         restricted_names=kind in _RESTRICTED,
         mount_point=mount.point,
         source=mount.source,
+        has_modes=kind not in _RESTRICTED and os.name != "nt",
         proves_reads=kind in _FROM_MEDIUM and not mounts.is_cached_below(block_device),
     )
 
@@ -116,6 +118,7 @@ def _described_without_table(path: bytes, real: bytes, device: int) -> FileSyste
         restricted_names=kind in _RESTRICTED or kind == "fat32" or os.name == "nt",
         mount_point=point,
         source=source,
+        has_modes=kind not in _RESTRICTED and kind != "fat32" and os.name != "nt",
         proves_reads=False,
     )
 

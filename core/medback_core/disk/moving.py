@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from medback_core.disk import primitives
+from medback_core.disk import portable, primitives
 from medback_core.disk.group import Group
 from medback_core.disk.root import Root
 from medback_core.model import FREEING_PREFIX, TEMPORARY_PREFIX
@@ -140,6 +140,37 @@ def remove_empty_directory(root: Root, rel: bytes) -> bool:
             return False
         raise
     return True
+
+
+def set_directory(root: Root, rel: bytes, *, mode: int, mtime_ns: int | None = None) -> None:
+    """Give a directory permission bits and, where given, its time. What the file system can't hold is no failure.
+    Raises OSError, also where it belongs to somebody else (EPERM)."""
+    with root.directory(rel) as handle:
+        status = portable.stat_directory(handle)
+        if mtime_ns is not None and status.st_mtime_ns != mtime_ns:
+            _where_it_can(lambda: primitives.utime(handle, status.st_atime_ns, mtime_ns))
+        if stat.S_IMODE(status.st_mode) != mode:
+            _where_it_can(lambda: primitives.chmod(handle, mode))
+
+
+def set_file_mode(root: Root, rel: bytes, mode: int) -> None:
+    """Give a file permission bits, as `set_directory` does. Raises OSError."""
+    fd, status = root.open_file(rel)
+    try:
+        if stat.S_IMODE(status.st_mode) != mode:
+            _where_it_can(lambda: primitives.chmod(fd, mode))
+    finally:
+        os.close(fd)
+
+
+def _where_it_can(change: Callable[[], None]) -> None:
+    try:
+        change()
+    except OverflowError:
+        pass  # a time this system can't hold
+    except OSError as error:
+        if error.errno not in primitives.UNSUPPORTED:
+            raise
 
 
 def make_symlink(root: Root, rel: bytes, to: bytes) -> None:

@@ -160,12 +160,12 @@ def unlink(directory: int, name: bytes) -> None:
     os.unlink(path, dir_fd=dir_fd)
 
 
-def mkdir(directory: int, name: bytes) -> None:
-    """Make a directory, 0777 less umask."""
+def mkdir(directory: int, name: bytes, mode: int = 0o700) -> None:
+    """Make a directory, by default for its owner alone: it is opened to others, if at all, when all is in it."""
     if observer is not None:
         observer("mkdir", directory, name)
     path, dir_fd = place(directory, name)
-    os.mkdir(path, 0o777, dir_fd=dir_fd)
+    os.mkdir(path, mode, dir_fd=dir_fd)
 
 
 def rmdir(directory: int, name: bytes) -> None:
@@ -177,7 +177,7 @@ def rmdir(directory: int, name: bytes) -> None:
 
 
 def utime(fd: int, atime_ns: int, mtime_ns: int) -> None:
-    """Set the times of an open file, ns since the epoch."""
+    """Set the times of an open file or directory, ns since the epoch."""
     if observer is not None:
         observer("utime", fd, atime_ns, mtime_ns)
     if portable.HAS_FD_TIMES:
@@ -187,8 +187,8 @@ def utime(fd: int, atime_ns: int, mtime_ns: int) -> None:
 
 
 def chmod(fd: int, mode: int) -> None:
-    """Set the permission bits of an open file; setuid, setgid and sticky are never given. Nothing where descriptors
-    have no permissions (Windows: a read-only file could be neither renamed nor removed)."""
+    """Set the permission bits of an open file or directory; setuid, setgid and sticky are never given. Nothing where
+    descriptors have no permissions (Windows: a read-only file could be neither renamed nor removed)."""
     mode &= 0o777
     if observer is not None:
         observer("chmod", fd, mode)

@@ -51,14 +51,17 @@ class Root:
         self._file_system: FileSystem | None = None
 
     @classmethod
-    def made(cls, path: bytes, *, across: bool = False) -> Self:
-        """Make a directory and its parents where missing, and open it. Raises OSError."""
+    def made(cls, path: bytes, mode: int = 0o700, *, across: bool = False) -> Self:
+        """Make a directory, with `mode` less umask, and its parents (0755 at most) where missing, and open it. Raises
+        OSError."""
         above = path
         while not os.path.lexists(above):
             above = os.path.dirname(above)
         if above != path:
             with cls(above) as root:
-                root.make_directories(os.path.relpath(path, above))
+                rel = os.path.relpath(path, above)
+                root.make_directories(os.path.dirname(rel), 0o755)
+                root.make_directories(rel, mode)
         return cls(path, across=across)
 
     def __enter__(self) -> Self:
@@ -208,8 +211,9 @@ class Root:
             else:
                 portable.close_directory(entry.fd)
 
-    def make_directories(self, rel: bytes) -> list[bytes]:
-        """Make a directory and its parents where missing; what was made, outermost first. Not yet durable.
+    def make_directories(self, rel: bytes, mode: int = 0o700) -> list[bytes]:
+        """Make a directory and its parents where missing; what was made, outermost first. Not yet durable. They are
+        their owner's alone until `set_directory` says otherwise.
 
         Raises OSError: NotADirectoryError when a file or link stands in the way.
         """
@@ -228,7 +232,7 @@ class Root:
         for path in reversed(missing):
             parent, _, name = path.rpartition(b"/")
             try:
-                primitives.mkdir(self.open_directory(parent), name)
+                primitives.mkdir(self.open_directory(parent), name, mode)
                 made.append(path)
             except FileExistsError:
                 pass  # someone else made it just now; opening decides whether it is a directory

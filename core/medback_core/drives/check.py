@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from medback_core import disk, model, names
 from medback_core.drives.drive import Drive, begin_change, end_look
@@ -52,6 +53,7 @@ from medback_core.sidecar import FileRecord, Sidecar, Trust, is_whole
 from medback_core.sources.entries import cannot_read
 
 _DIRECTORIES_PER_COMMIT = 500
+Seen: TypeAlias = Callable[[bytes, Mapping[bytes, os.stat_result | OSError], Sidecar], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,13 @@ class Looked:
     nowhere: int = 0  # of those withdrawn: of which nobody knew where they should lie
 
 
-def look_at(session: Session, drive: Drive) -> Generator[Event, None, Looked]:
+def look_at(session: Session, drive: Drive, *, seen: Seen | None = None) -> Generator[Event, None, Looked]:
     """Bring the session (and a writable drive's sidecars) in line with what lies on the drive; returns what it found.
+    `seen` is called for every directory that has a sidecar.
 
     Only files that nobody vouches for are read. Nothing but sidecars and left-over temporary files is changed.
     """
-    look = _Look(session, drive)
+    look = _Look(session, drive, seen)
     begin_look(session)
     yield from look.walk()
     yield from look.finish()
@@ -82,8 +85,9 @@ def look_at(session: Session, drive: Drive) -> Generator[Event, None, Looked]:
 
 
 class _Look:
-    def __init__(self, session: Session, drive: Drive) -> None:
+    def __init__(self, session: Session, drive: Drive, seen: Seen | None = None) -> None:
         self.session = session
+        self._seen = seen
         self.drive = drive
         self.target = drive.target.key
         self.recorder = Recorder(drive)
@@ -149,6 +153,8 @@ class _Look:
             if self.drive.writable:
                 self.recorder.rewrite(directory)
         self._put_back(directory, entries, sidecar)
+        if self._seen is not None:
+            self._seen(directory, entries, sidecar)
         self._stray(directory, entries, sidecar)
         recorded: list[Copy] = []
         seen: list[int] = []

@@ -22,6 +22,7 @@ _RECORD_BYTES = 260  # of a sidecar, beside the name, which may be written twice
 _ENTRY_BYTES = 140  # of a directory for one file, its temporary name included; blocks may be half full
 _CONTEXT_RECORD_BYTES = 150  # of a context, beside name and copies
 _CONTEXT_COPY_BYTES = 24
+_DIRECTORY_BYTES = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,21 +133,22 @@ def room_on(
     space = os.statvfs(drive.root.fd)
     block = space.f_frsize or 4096
     kept = default_reserve(space.f_blocks * block) if reserve is None else reserve
-    contexts, files = _contexts(session, drive, block, new or Extent())
+    known, targets = known_extent(session, but=drive.target.key)
+    contexts, files = _contexts(drive, block, known, targets, new or Extent())
+    tree = 2 * (known.directories * _DIRECTORY_BYTES + known.names)  # what the sidecars say of directories and links
     allowed = None if drive.target.capacity is None else drive.target.capacity - bytes_on(session, drive.target.key)
     if limit is not None:
         allowed = limit if allowed is None else min(allowed, limit)
     # The identity and the root's sidecar, each with its temporary file.
     own = 4 - sum(drive.root.stat(name) is not None for name in (TARGET_IDENTITY_NAME, SIDECAR_NAME))
     inodes = space.f_favail - files - own if space.f_files else None
-    free = space.f_bavail * block - kept - contexts - own * block
+    free = space.f_bavail * block - kept - contexts - tree - own * block
     return Room(free, allowed, block, drive.filesystem.max_file, inodes)
 
 
-def _contexts(session: Session, drive: Drive, block: int, new: Extent) -> tuple[int, int]:
+def _contexts(drive: Drive, block: int, known: Extent, targets: int, new: Extent) -> tuple[int, int]:
     """(bytes, inodes) the contexts will take beyond what they have: a new one is written before an older one goes."""
     there = [status for name in CONTEXTS_KEPT if (status := drive.root.stat(name)) is not None]
-    known, targets = known_extent(session, but=drive.target.key)
     one = known.files * (_CONTEXT_RECORD_BYTES + _CONTEXT_COPY_BYTES * (targets + 1)) + 2 * known.names
     largest = max((status.st_size for status in there), default=0)  # it may tell of others' sources too
     one = max(one, largest + new.files * (_CONTEXT_RECORD_BYTES + _CONTEXT_COPY_BYTES))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from medback_core import disk, model
 from medback_core.drives.drive import Drive, begin_change
 from medback_core.model import SIDECAR_NAME
 from medback_core.session import join
-from medback_core.sidecar import SIDECAR_LIMIT, FileRecord, Sidecar, parse, render
+from medback_core.sidecar import SIDECAR_LIMIT, DirRecord, FileRecord, LinkRecord, Place, Sidecar, Trust, parse, render
 
 
 @dataclass(slots=True)
@@ -16,6 +18,9 @@ class _Changes:
     puts: dict[bytes, FileRecord] = field(default_factory=dict)
     drops: set[bytes] = field(default_factory=set)
     rewrite: bool = False
+    dirs: dict[bytes | Place, DirRecord] | None = None  # all that is to be said of directories; None: as it is
+    links: dict[bytes, LinkRecord] | None = None
+    directory: dict[bytes, DirRecord] = field(default_factory=dict)  # single ones
 
 
 def read_sidecar(root: disk.Root, directory: bytes) -> Sidecar | None:
@@ -32,6 +37,17 @@ def _bytes(root: disk.Root, directory: bytes) -> bytes | None:
         return root.read_whole(join(directory, SIDECAR_NAME), SIDECAR_LIMIT)
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def tree_check(dirs: Iterable[DirRecord], links: Iterable[LinkRecord]) -> int:
+    """A check over what is said of directories and links, their times left out; 0 for nothing, -1 where any of it was
+    edited or damaged."""
+    dirs, links = list(dirs), list(links)
+    if any(record.trust is not Trust.WHOLE for record in (*dirs, *links)):
+        return -1
+    said = sorted((record.name, record.path or ("", b""), record.mode, record.links) for record in dirs)
+    held = sorted((link.name, link.to) for link in links)
+    return zlib.crc32(repr((said, held)).encode()) or 1 if said or held else 0
 
 
 class Unrecorded(OSError):
@@ -77,6 +93,16 @@ class Recorder:
         changes = self._changes.setdefault(directory, _Changes())
         changes.puts.pop(name, None)
         changes.drops.add(name)
+
+    def put_tree(self, directory: bytes, dirs: Iterable[DirRecord], links: Iterable[LinkRecord]) -> None:
+        """This is all that its sidecar says of directories and links."""
+        changes = self._changes.setdefault(directory, _Changes())
+        changes.dirs = {record.key: record for record in dirs}
+        changes.links = {record.name: record for record in links}
+
+    def put_directory(self, directory: bytes, record: DirRecord) -> None:
+        """This is what its sidecar says of one directory in it; a new time alone is no reason to write it."""
+        self._changes.setdefault(directory, _Changes()).directory[record.name] = record
 
     def rewrite(self, directory: bytes) -> None:
         """The sidecar is damaged: set it aside and write what could be saved of it."""
@@ -129,11 +155,29 @@ class Recorder:
                 record.extra = was.extra
                 record.tags = record.tags or was.tags
             sidecar.files[name] = record
+        self._tree(sidecar, changes)
         data = render(sidecar)
-        if data == there or (there is None and not sidecar.files):
+        holds = sidecar.files or sidecar.dirs or sidecar.links
+        if data == there or (there is None and not holds):
             return None
         begin_change(self.drive)
         return data
+
+    @staticmethod
+    def _tree(sidecar: Sidecar, changes: _Changes) -> None:
+        """What is said of directories and links, with what a later version said of the same."""
+        if changes.dirs is not None and changes.links is not None:
+            for record in changes.dirs.values():
+                if (was := sidecar.dirs.get(record.key)) is not None:
+                    record.extra = was.extra
+            for name, link in changes.links.items():
+                if name in sidecar.links:
+                    link.extra = sidecar.links[name].extra
+            sidecar.dirs, sidecar.links = changes.dirs, changes.links
+        for record in changes.directory.values():
+            was = sidecar.dirs.get(record.key)
+            if was is None or tree_check([was], ()) != tree_check([record], ()):
+                sidecar.dirs[record.key] = record
 
     def try_commit(self) -> OSError | None:
         """`commit`, where the session may know more than the drive for a while: what can't be written is let go, for

@@ -79,6 +79,8 @@ class Directory:
     data: bytes | None = None  # what was read of `.medback.xml`
     links: dict[bytes, bytes] = field(default_factory=dict)  # all of them, where any changed
     lost_links: list[bytes] = field(default_factory=list)
+    below: set[bytes] = field(default_factory=set)  # paths of the directories the walk goes into from here
+    seen: list[tuple[bytes, int, int]] = field(default_factory=list)  # path, mode, mtime_ns of directories, if new
     adopted: list[Put] = field(default_factory=list)  # known before, from the sidecar
     puts: list[Put] = field(default_factory=list)
     changes: list[Put] = field(default_factory=list)  # staged; with an md5 of None: gone

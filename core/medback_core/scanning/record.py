@@ -22,6 +22,7 @@ from medback_core.session import (
     withdraw_copies,
 )
 from medback_core.session.copies import doubt_copies
+from medback_core.session.directories import put_directories
 from medback_core.session.scanning import (
     has_gone,
     has_other_files,
@@ -178,6 +179,8 @@ class Recording:
         if self._gone:
             rows = (*directory.puts, *directory.adopted)
             returned(session, source, ((directory.path(row[0]), row[1], row[2]) for row in rows))
+        if directory.seen:
+            put_directories(session, source, directory.seen)
         if directory.links:
             put_links(session, key, directory.links)
         if directory.lost_links:
@@ -185,7 +188,7 @@ class Recording:
         if directory.waiting and directory.write:
             mark_dirty(session, (key,))  # killed before it is finished, it must not look so
         directory.adopted, directory.puts, directory.changes, directory.back = [], [], [], []
-        directory.links, directory.lost_links = {}, []
+        directory.links, directory.lost_links, directory.seen = {}, [], []
 
     def _believe(self) -> None:
         """Take up the copies the sidecars tell of."""

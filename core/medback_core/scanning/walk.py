@@ -33,6 +33,7 @@ from medback_core.pace import TICK, Pace
 from medback_core.scanning.compare import Directory, Manner, Question, Tally, answer, reconcile, vanish
 from medback_core.scanning.record import Recording
 from medback_core.session import Session, SidecarStat, find_directory, join, links_in, list_targets, source_totals
+from medback_core.session.directories import facts_of, subdirectories
 from medback_core.session.gaps import nested_mounts
 from medback_core.session.scanning import Moved, ScanRow, has_files, rows_by_inode, scan_rows
 from medback_core.sidecar.reading import parse, parse_family
@@ -44,6 +45,7 @@ from medback_core.sources.identity import damaged_name, keep_damaged
 from medback_core.sources.nested import OTHER, SUBVOLUME, Fate, look_inside
 
 _HELD_MAX = 200  # directories held open for hashing
+_AT_ONCE_NS = 20_000_000  # between the renaming of a sidecar and what the directory says of it
 _DAMAGED = SIDECAR_NAME + b".damaged-"
 
 
@@ -268,6 +270,7 @@ class Walk:
             return None
         if rel and TARGET_IDENTITY_NAME in listing.metadata and self._is_known_target(rel):
             self._events.append(Excluded(rel, "a backup target"))
+            self.recording.kept.append(rel)
             return None
         for name in (OLD_DIRECTORY, DAMAGED_DIRECTORY):
             path = join(rel, name)
@@ -287,6 +290,7 @@ class Walk:
         self._clean(directory, listing)
         self._read_sidecar(directory, listing)
         self._judge_damage(directory, listing, rows, known=row is not None and row.sidecar is not None)
+        self._directories(directory, listing)
         self._links(directory, listing, skipped)
         questions = reconcile(directory, listing.files, rows, self.manner, self.tally)
         if rows or directory.parsed is not None:
@@ -322,6 +326,7 @@ class Walk:
             if self._goes_into(directory.path(name), status, device)
         ]
         self._stack += reversed(below)
+        directory.below = {path for path, _ in below}
         return skipped
 
     def _skip_content(self, path: bytes, error: OSError) -> None:
@@ -379,6 +384,48 @@ class Walk:
         now = before | found
         if now != before:
             directory.links, directory.write = now, True
+
+    def _directories(self, directory: Directory, listing: Listing) -> None:
+        """Take up permissions and times of the directories in this one (and of the root), where they are new. Its
+        sidecar is written for new permissions; a new time alone is no reason."""
+        known = subdirectories(self.session, directory.key) if listing.directories and directory.key is not None else ()
+        before = {facts.path: facts for facts in known}
+        told = None if directory.parsed is None or directory.parsed.family else directory.parsed.dirs
+        for name, status in listing.directories:
+            path, mode = directory.path(name), status.st_mode & 0o777
+            if path not in directory.below:
+                continue
+            was = before.get(path)
+            record = told.get(name) if told is not None else None
+            mtime_ns = was.mtime_ns if was is not None else None
+            if record is not None and record.trust is Trust.WHOLE:
+                mtime_ns = record.mtime_ns
+            mtime_ns = self._own_time(path, status.st_mtime_ns, mtime_ns)
+            if was is None or (was.mode, was.mtime_ns) != (mode, mtime_ns):
+                directory.seen.append((path, mode, mtime_ns))
+            is_told = was is not None and was.mode == mode
+            if told is not None:
+                is_told = record is not None and record.trust is Trust.WHOLE and record.mode == mode
+            directory.write = directory.write or not is_told
+        rel = directory.rel
+        if (not rel or rel in self.taken_in) and (status := self.root.stat(rel)) is not None:
+            was, mode = facts_of(self.session, self.source.key, rel), status.st_mode & 0o777
+            mtime_ns = self._own_time(rel, status.st_mtime_ns, None if was is None else was.mtime_ns)
+            if was is None or (was.mode, was.mtime_ns) != (mode, mtime_ns):
+                directory.seen.append((rel, mode, mtime_ns))
+
+    def _own_time(self, path: bytes, mtime_ns: int, before: int | None) -> int:
+        """The time of a directory: what it was before, where the writing of a sidecar into it left the one it has."""
+        if before is None or mtime_ns == before:
+            return mtime_ns
+        try:
+            sidecar = self.root.stat(join(path, SIDECAR_NAME))
+        except OSError:
+            return mtime_ns
+        if path:
+            self.root.forget_directory(path)  # it is opened anew when it is its turn: it may be gone by then
+        is_ours = sidecar is not None and abs(sidecar.st_ctime_ns - mtime_ns) <= _AT_ONCE_NS
+        return before if is_ours else mtime_ns
 
     # --- its sidecar -----------------------------------------------------------------------------------------------
 

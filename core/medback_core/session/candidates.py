@@ -104,7 +104,7 @@ class Extent(NamedTuple):
     """How much there is to tell of: files, and the bytes of the names of files and directories."""
 
     files: int = 0
-    directories: int = 0
+    directories: int = 0  # and links
     names: int = 0
 
 
@@ -131,7 +131,8 @@ def known_extent(session: Session, *, but: int) -> tuple[Extent, int]:
         count, size = session.db.execute(f"SELECT COUNT(*), COALESCE(SUM(length({name})), 0) FROM {table}").fetchone()
         files, names = files + count, names + size
     targets = session.db.execute("SELECT COUNT(*) FROM target WHERE id <> ?", (but,)).fetchone()[0]
-    return Extent(files, 0, names), targets
+    told = "SELECT (SELECT COUNT(*) FROM directory) + (SELECT COUNT(*) FROM link)"
+    return Extent(files, session.db.execute(told).fetchone()[0], names), targets
 
 
 def choose(session: Session, bands: Iterable[tuple[int, int]] | None) -> Count:

@@ -372,5 +372,10 @@ def apply_staged(session: Session, source: int, number: int, date: int) -> None:
         )
     ]
     if unseen:
+        db.execute(
+            "UPDATE directory SET dirty = 1 WHERE id IN (SELECT parent_id FROM directory WHERE source_id = ?1 "
+            "AND seen <> ?2 AND path <> x'') AND (seen = ?2 OR path = x'')",
+            (source, number),
+        )
         drop_directories(session, unseen)
     forget_staged(session, source)

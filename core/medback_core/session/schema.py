@@ -99,6 +99,20 @@ CREATE TABLE same_disk (
 _GONE_BY_DATE = """CREATE INDEX gone_by_date ON gone (COALESCE(gone_at, 0) DESC, source_id, path, identity_id);
 """
 
+_DIRECTORIES = """-- what an imported context says of the directories it expects
+CREATE TABLE expected_directory (
+    source_id INTEGER NOT NULL,
+    path BLOB NOT NULL,
+    mode INTEGER NOT NULL,
+    mtime_ns NOT NULL,
+    PRIMARY KEY (source_id, path)
+) WITHOUT ROWID;
+-- directories (absolute) a restore makes, and the mode and time each is given when all is in it
+CREATE TABLE making (path BLOB PRIMARY KEY, mode INTEGER NOT NULL, mtime_ns NOT NULL) WITHOUT ROWID;
+"""
+
+_DIRECTORY_COLUMNS = "ALTER TABLE directory ADD COLUMN mode INTEGER; ALTER TABLE directory ADD COLUMN mtime_ns;"
+
 SCHEMA = (
     _UNREAD
     + _WITHDRAWN
@@ -106,6 +120,7 @@ SCHEMA = (
     + _SAME_DISK
     + _GAPS
     + _HEARD
+    + _DIRECTORIES
     + """
 CREATE TABLE source (
     id INTEGER PRIMARY KEY,
@@ -163,6 +178,7 @@ CREATE TABLE directory (
     stale INTEGER NOT NULL DEFAULT 0,
     oldest_own INTEGER,
     oldest INTEGER,
+    mode INTEGER, mtime_ns,  -- NULL: no scan has looked yet
     UNIQUE (source_id, path)
 );
 CREATE INDEX directory_by_parent ON directory (parent_id);
@@ -308,5 +324,14 @@ END;
 MIGRATIONS = {
     1: _UNREAD,
     2: _WITHDRAWN,
-    3: _STATES + _GAPS + _ONE_FILE_SYSTEM + _GONE_BY_DATE + _HEARD + _TOLD + _DISK + _SAME_DISK,
+    3: _STATES
+    + _GAPS
+    + _ONE_FILE_SYSTEM
+    + _GONE_BY_DATE
+    + _HEARD
+    + _TOLD
+    + _DISK
+    + _SAME_DISK
+    + _DIRECTORIES
+    + _DIRECTORY_COLUMNS,
 }

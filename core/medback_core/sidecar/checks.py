@@ -24,6 +24,8 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
         "name", "name64", "size", "mtime", "mode", "md5", "verified", "path", "path64", "by", "damaged",
     ),
     "link": ("name", "name64", "to", "to64"),
+    "dir": ("name", "name64", "mode", "mtime", "path", "path64"),
+    "holds": ("name", "name64", "to", "to64"),
     "bd": ("standing",),
     "twin": ("at", "at64"),
     "identity": ("id",),
@@ -39,7 +41,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "remembers": ("alias", "at", "bytes", "files", "n", "source", "stamp"),
     "holder": ("at", "id", "label"),
 }  # fmt: skip
-CHILDREN = ("bd", "twin", "tag")  # the order of a record's children; others follow in the document's order
+CHILDREN = ("bd", "twin", "tag", "holds")  # the order of a record's children; others follow in the document's order
 
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 _escapable = re.compile('[&<>"\t\n\r]')

@@ -10,9 +10,10 @@ from .. import names
 from ..model import Standing
 from . import values
 from .checks import ATTRIBUTES, exact, is_right
-from .records import MODE_DEFAULT, NOTHING, Bd, Extra, FileRecord, LinkRecord, Place, Trust, valid_id
+from .records import MODE_DEFAULT, NOTHING, Bd, DirRecord, Extra, FileRecord, LinkRecord, Place, Trust, valid_id
 
 by_target = attrgetter("target")  # the order of a record's copies
+_HOLDS = frozenset(ATTRIBUTES["holds"])
 _STANDINGS = {None: Standing.VERIFIED, "verified": Standing.VERIFIED, "written": Standing.WRITTEN}
 
 
@@ -66,6 +67,40 @@ def link_record(element: etree._Element) -> LinkRecord | None:
         return None
     trust = Trust.WHOLE if is_right(element) else Trust.EDITED
     return LinkRecord(name, to, trust, extra_of(element, ATTRIBUTES["link"], tuple(map(exact, element))))
+
+
+def dir_record(element: etree._Element) -> DirRecord | None:
+    """The record of a `<dir>`, or None when it can't be told which it is, its mode or its time."""
+    attributes = element.attrib
+    name = values.exact_bytes(attributes.get("name"), attributes.get("name64"))
+    path = values.parse_place(values.exact_bytes(attributes.get("path"), attributes.get("path64")))
+    mode, mtime_ns = values.parse_mode(attributes.get("mode")), values.parse_mtime(attributes.get("mtime"))
+    if mode is None or mtime_ns is None or (name is None and path is None):
+        return None
+    if name is not None and names.check_component(name) is not None:
+        return None
+    links: list[tuple[bytes, bytes]] = []
+    unknown: list[str] = []
+    for child in element:
+        link = _held(child)
+        if link is None:
+            unknown.append(exact(child))
+        else:
+            links.append(link)
+    extra = extra_of(element, ATTRIBUTES["dir"], tuple(unknown))
+    trust = Trust.WHOLE if is_right(element) else Trust.EDITED
+    return DirRecord(name or b"", mode, mtime_ns, path, tuple(sorted(links)), trust, extra)
+
+
+def _held(element: etree._Element) -> tuple[bytes, bytes] | None:
+    """A link that a directory which does not lie on the drive holds."""
+    if element.tag != "holds" or len(element) or element.text or not _HOLDS.issuperset(map(str, element.attrib)):
+        return None
+    name = values.exact_bytes(element.get("name"), element.get("name64"))
+    to = values.exact_bytes(element.get("to"), element.get("to64"))
+    if name is None or to is None or names.check_component(name) or values.check_link_target(to):
+        return None
+    return name, to
 
 
 def children(

@@ -13,8 +13,8 @@ from binascii import unhexlify
 from ..model import Standing
 from ..xml_safety import legal, parse_untrusted
 from . import values
-from .elements import by_target, file_record, link_record
-from .records import MODE_DEFAULT, NOTHING, Bd, FileRecord, LinkRecord, Sidecar, Trust
+from .elements import by_target, dir_record, file_record, link_record
+from .records import MODE_DEFAULT, NOTHING, Bd, DirRecord, FileRecord, LinkRecord, Place, Sidecar, Trust
 
 HEADER = b'<?xml version="1.0" encoding="UTF-8"?>\n<dr v="1">\n'
 FOOTER = b"</dr>\n"
@@ -41,6 +41,13 @@ FILE = re.compile(
 )  # fmt: skip
 LINK = re.compile(
     rb"<link" + _NAME + rb' to="(' + _V + rb')"(?: to64="(' + _B64 + rb')")?+' + _CRC + rb"/>"
+)  # fmt: skip
+
+DIR = re.compile(
+    rb'<dir(?: name="(' + _V + rb')"(?: name64="(' + _B64 + rb')")?+)?+ mode="(0[0-7]{3})"'
+    rb' mtime="(-?+[0-9]{1,19}+\.[0-9]{9}+)"(?: path="(' + _V + rb')"(?: path64="(' + _B64 + rb')")?+)?+' + _CRC
+    + rb'(?:/>|>((?:<holds name="' + _V + rb'"(?: name64="' + _B64 + rb'")?+ to="' + _V + rb'"(?: to64="' + _B64
+    + rb'")?+/>)++)</dir>)'
 )  # fmt: skip
 
 _bd = re.compile(rb'<bd(?: standing="([a-z]+)")?>([^<]+)</bd>').findall
@@ -101,6 +108,17 @@ class Shape:
         """The record LINK found; None when its name can't be one or it leads nowhere."""
         return link_record(parse_untrusted(found.group(), RECORD_LIMIT))
 
+    def directory(self, found: re.Match[bytes]) -> DirRecord | None:
+        """The record DIR found; None when it can't be one."""
+        name, name64, mode, mtime, path, _, crc, held = found.groups()
+        line = found.group()
+        if name64 or path or held or not name or b"/" in name or len(name) > 255 or name in (b".", b".."):
+            return dir_record(parse_untrusted(line, RECORD_LIMIT))
+        trust = Trust.EDITED
+        if crc and zlib.crc32(b"/>", zlib.crc32(line[: found.start(7) - found.start() - 6])) == int(crc, 16):
+            trust = Trust.WHOLE
+        return DirRecord(unescape(name), int(mode, 8), int(mtime.replace(b".", b"")), None, (), trust)
+
     def _copies(self, bds: bytes) -> tuple[Bd, ...]:
         read = [Bd(target.decode(), _STANDINGS[standing]) for standing, target in _bd(bds)]
         copies = tuple(sorted(read, key=by_target))
@@ -124,6 +142,7 @@ def parse_fast(data: bytes) -> Sidecar | None:
     shape = Shape()
     files: dict[bytes, FileRecord] = {}
     links: dict[bytes, LinkRecord] = {}
+    dirs: dict[bytes | Place, DirRecord] = {}
     count = 0
     match_file = FILE.match
     read_file = shape.file
@@ -140,12 +159,17 @@ def parse_fast(data: bytes) -> Sidecar | None:
             if link is None:
                 return None
             links[link.name] = link
+        elif found := DIR.match(data, at):
+            directory = shape.directory(found)
+            if directory is None:
+                return None
+            dirs[directory.key] = directory
         else:
             return None
         at = found.end() + 1
         if data[at - 1] != _NEWLINE:
             return None
         count += 1
-    if count != len(files) + len(links):  # a name stands twice
+    if count != len(files) + len(links) + len(dirs):  # a name stands twice
         return None
-    return Sidecar(files, links)
+    return Sidecar(files, links, dirs)

@@ -6,7 +6,7 @@ import lxml.etree as etree
 
 from ..xml_safety import DtdRefused, UnsafeXml, parse_untrusted
 from .checks import exact, is_right
-from .elements import extra_of, file_record, link_record
+from .elements import dir_record, extra_of, file_record, link_record
 from .family import fr_record, is_family_root
 from .fast import parse_fast
 from .records import NOTHING, RECORDS_MAX, SIDECAR_LIMIT, Extra, Sidecar, Trust
@@ -25,7 +25,7 @@ def parse(data: bytes) -> Sidecar:
     """
     if len(data) > SIDECAR_LIMIT:
         return Sidecar(damage="larger than a sidecar can be")
-    if sum(map(data.count, (b"<fi", b"<li", b"<fr"))) > RECORDS_MAX:
+    if sum(map(data.count, (b"<fi", b"<li", b"<fr", b"<di", b"<ho"))) > RECORDS_MAX:
         return Sidecar(damage="more records than a directory can have")
     if not data.strip():
         return Sidecar(damage="empty")
@@ -51,7 +51,7 @@ def parse_family(data: bytes) -> Sidecar:
 def whole(data: bytes) -> bool:
     """Whether this is a sidecar of ours in which nothing is missing or doubtful: well-formed, every check right."""
     sidecar = parse(data)
-    records = (*sidecar.files.values(), *sidecar.links.values())
+    records = (*sidecar.files.values(), *sidecar.links.values(), *sidecar.dirs.values())
     return not (sidecar.damage or sidecar.lost or sidecar.family) and all(r.trust is Trust.WHOLE for r in records)
 
 
@@ -76,6 +76,8 @@ def _take(sidecar: Sidecar, element: etree._Element, unknown: list[str]) -> None
         record = file_record(element, unchecked=Trust.FAMILY if sidecar.family else Trust.EDITED)
     elif element.tag == "link":
         record = link_record(element)
+    elif element.tag == "dir":
+        record = dir_record(element)
     elif element.tag == "fr":
         record = fr_record(element)
         sidecar.family = True

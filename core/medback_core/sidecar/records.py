@@ -90,11 +90,31 @@ class LinkRecord:
 
 
 @dataclass(slots=True)
+class DirRecord:
+    """One directory: `name` lies in the sidecar's own, or, with an empty name, on a drive where it does not lie, `path`
+    says which it is and `links` what links it holds. `mode` holds permission bits only (0o777)."""
+
+    name: bytes
+    mode: int
+    mtime_ns: int
+    path: Place | None = None  # on a target: where it truly belongs, when that is not simply where it lies
+    links: tuple[tuple[bytes, bytes], ...] = ()  # (name, to), sorted; only where it does not lie on the drive
+    trust: Trust = Trust.WHOLE
+    extra: Extra = NOTHING
+
+    @property
+    def key(self) -> bytes | Place:
+        """By what a sidecar holds it."""
+        return self.name or self.path or b""
+
+
+@dataclass(slots=True)
 class Sidecar:
     """All that one `.medback.xml` says, and how much of it could be read."""
 
     files: dict[bytes, FileRecord] = field(default_factory=dict)
     links: dict[bytes, LinkRecord] = field(default_factory=dict)
+    dirs: dict[bytes | Place, DirRecord] = field(default_factory=dict)  # by name, or by `path` alone
     extra: Extra = NOTHING
     damage: str = ""  # why the file as a whole is not sound, empty when it is
     lost: int = 0  # records that could not be saved, as best one can tell

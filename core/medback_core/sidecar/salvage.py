@@ -9,14 +9,14 @@ import lxml.etree as etree
 
 from ..xml_safety import UnsafeXml, legal, parse_untrusted
 from .checks import exact, is_right
-from .elements import extra_of, file_record, link_record
+from .elements import dir_record, extra_of, file_record, link_record
 from .family import fr_record
-from .fast import FILE, LINK, RECORD_LIMIT, Shape
-from .records import NOTHING, Extra, FileRecord, LinkRecord, Sidecar, Trust
+from .fast import DIR, FILE, LINK, RECORD_LIMIT, Shape
+from .records import NOTHING, DirRecord, Extra, FileRecord, LinkRecord, Place, Sidecar, Trust
 
 TRIES_MAX = 20_000  # times an XML parser is tried in vain; more is no accident, and time is bounded
 
-_starts = re.compile(rb"<(?:file|link|fr)(?=[\s/>])").finditer
+_starts = re.compile(rb"<(?:file|link|fr|dir)(?=[\s/>])").finditer
 _root = re.compile(rb"<dr(?=[\s/>])[^<>]*>").search
 _declaration = re.compile(rb"<\?xml[^<>]*\?>")
 _end = re.compile(rb"</dr\s*>\s*\Z").search
@@ -24,7 +24,7 @@ _start_tag = re.compile(
     rb"""<([A-Za-z][A-Za-z0-9_-]*+)(?:\s+[^\s=<>"'/]++\s*=\s*(?:"[^"<]*+"|'[^'<]*+'))*+\s*(/?)>"""
 ).match
 _lines = re.compile(rb"[^\r\n]+").finditer
-_telltale = re.compile(rb"name=|size=|mtime=|md5=|checksum=|crc=|</(?:file|link|fr)>").search
+_telltale = re.compile(rb"name=|size=|mtime=|md5=|checksum=|crc=|</(?:file|link|fr|dir)>").search
 
 
 def pieces_of_records(text: bytes) -> int:
@@ -32,26 +32,29 @@ def pieces_of_records(text: bytes) -> int:
     return sum(_telltale(line.group()) is not None for line in _lines(text))
 
 
-def put(sidecar: Sidecar, record: FileRecord | LinkRecord) -> None:
+def put(sidecar: Sidecar, record: FileRecord | LinkRecord | DirRecord) -> None:
     """Add a record; of two of one name the more trusted stays.
 
     Two that are both whole and differ can't both be true: the later one stays, EDITED, so that its file is looked at.
     """
-    records: dict[bytes, FileRecord | LinkRecord] = sidecar.files if isinstance(record, FileRecord) else sidecar.links  # type: ignore[assignment]
-    there = records.get(record.name)
+    key: bytes | Place = record.key if isinstance(record, DirRecord) else record.name
+    records: dict[bytes | Place, FileRecord | LinkRecord | DirRecord]
+    kinds = {FileRecord: sidecar.files, LinkRecord: sidecar.links, DirRecord: sidecar.dirs}
+    records = kinds[type(record)]  # type: ignore[assignment]
+    there = records.get(key)
     if there is None:
-        records[record.name] = record
+        records[key] = record
         return
     sidecar.damage = sidecar.damage or "two records of one name"
     if there == record:
         return
     if there.trust is Trust.WHOLE and record.trust is Trust.WHOLE:
         record.trust = Trust.EDITED
-        records[record.name] = record
+        records[key] = record
         return
     sidecar.lost += 1
     if record.trust > there.trust:
-        records[record.name] = record
+        records[key] = record
 
 
 def salvage(data: bytes, why: str) -> Sidecar:
@@ -111,12 +114,14 @@ class _Rest:
             return None
 
 
-def _own(shape: Shape, data: bytes, start: int, end: int) -> tuple[FileRecord | LinkRecord | None, int]:
+def _own(shape: Shape, data: bytes, start: int, end: int) -> tuple[FileRecord | LinkRecord | DirRecord | None, int]:
     """A record in our own shape, and where it ends."""
     if (found := FILE.match(data, start, end)) and legal(found.group()):
         read = shape.file
     elif (found := LINK.match(data, start, end)) and legal(found.group()):
         read = shape.link
+    elif (found := DIR.match(data, start, end)) and legal(found.group()):
+        read = shape.directory
     else:
         return None, end
     try:
@@ -125,13 +130,15 @@ def _own(shape: Shape, data: bytes, start: int, end: int) -> tuple[FileRecord | 
         return None, end
 
 
-def _careful(data: bytes, start: int, end: int) -> tuple[FileRecord | LinkRecord | None, int]:
+def _careful(data: bytes, start: int, end: int) -> tuple[FileRecord | LinkRecord | DirRecord | None, int]:
     """A record of any shape that is sound XML on its own, and where it ends."""
     element, stop = element_at(data, start, end)
     if element is None:
         return None, end
     if element.tag == "file":
         return file_record(element), stop
+    if element.tag == "dir":
+        return dir_record(element), stop
     return (link_record(element) if element.tag == "link" else fr_record(element, Trust.EDITED)), stop
 
 

@@ -12,7 +12,7 @@ from . import values
 from .checks import escape, legal_text, open_tag
 from .elements import by_target
 from .fast import FOOTER, HEADER
-from .records import MODE_DEFAULT, Bd, Extra, FileRecord, LinkRecord, Sidecar, Trust
+from .records import MODE_DEFAULT, Bd, DirRecord, Extra, FileRecord, LinkRecord, Place, Sidecar, Trust
 
 _plain = re.compile(rb"[ !#-%'-;=?-~]*+").fullmatch  # stands in XML as it is
 _by_name = attrgetter("name")
@@ -32,6 +32,7 @@ def render(sidecar: Sidecar) -> bytes:
     parts = [HEADER if not sidecar.extra.attributes else _header(sidecar.extra)]
     parts += [_file(record) for record in sorted(sidecar.files.values(), key=_by_name)]
     parts += [_link(record) for record in sorted(sidecar.links.values(), key=_by_name)]
+    parts += [_dir(record) for record in sorted(sidecar.dirs.values(), key=_by_key)]
     parts += [element.encode() + b"\n" for element in sidecar.extra.elements]
     parts.append(FOOTER)
     return b"".join(parts)
@@ -81,6 +82,24 @@ def _link(record: LinkRecord) -> bytes:
     if record.trust is not Trust.WHOLE:
         return line + rest + b"\n"
     return b'%b crc="%08x"%b\n' % (line, zlib.crc32(rest, zlib.crc32(line)), rest)
+
+
+def _dir(record: DirRecord) -> bytes:
+    line = b"<dir" + (_pair("name", record.name) if record.name else b"")
+    line += f' mode="0{record.mode & 0o777:03o}" mtime="{values.format_mtime(record.mtime_ns)}"'.encode()
+    if record.path is not None:
+        line += _pair("path", values.place_bytes(record.path))
+    line += _attributes(record.extra)
+    held = b"".join(b"<holds" + _pair("name", name) + _pair("to", to) + b"/>" for name, to in sorted(record.links))
+    held += "".join(record.extra.elements).encode()
+    rest = b">" + held + b"</dir>" if held else b"/>"
+    if record.trust is not Trust.WHOLE:
+        return line + rest + b"\n"
+    return b'%b crc="%08x"%b\n' % (line, zlib.crc32(rest, zlib.crc32(line)), rest)
+
+
+def _by_key(record: DirRecord) -> tuple[bytes, Place]:
+    return record.name, record.path or ("", b"")
 
 
 def _pair(attribute: str, value: bytes) -> bytes:

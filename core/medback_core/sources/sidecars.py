@@ -25,10 +25,21 @@ from medback_core.session import (
     placement,
     refresh_oldest,
 )
+from medback_core.session.directories import subdirectories
 from medback_core.session.scanning import record_rows
 from medback_core.session.states import is_changed
 from medback_core.sidecar.reading import parse, parse_family
-from medback_core.sidecar.records import NOTHING, SIDECAR_LIMIT, Bd, FileRecord, LinkRecord, Sidecar, Trust
+from medback_core.sidecar.records import (
+    NOTHING,
+    SIDECAR_LIMIT,
+    Bd,
+    DirRecord,
+    FileRecord,
+    LinkRecord,
+    Place,
+    Sidecar,
+    Trust,
+)
 from medback_core.sidecar.writing import render
 from medback_core.sources.identity import is_told, read_metadata, stands, write_metadata
 from medback_core.sources.nested import away_from
@@ -94,7 +105,15 @@ def render_sidecar(
         name: LinkRecord(name, goal, Trust.WHOLE, known[name].extra if name in known else NOTHING)
         for name, goal in links_in(session, directory).items()
     }
-    return render(Sidecar(files, links, old.extra if old is not None else NOTHING))
+    held = old.dirs if old is not None else {}
+    dirs: dict[bytes | Place, DirRecord] = {}
+    for below in subdirectories(session, directory):
+        if below.mode is not None and below.mtime_ns is not None:
+            name = below.path.rpartition(b"/")[2]
+            dirs[name] = DirRecord(name, below.mode, below.mtime_ns)
+            if name in held:
+                dirs[name].extra = held[name].extra
+    return render(Sidecar(files, links, dirs, old.extra if old is not None else NOTHING))
 
 
 def _keep(record: FileRecord, old: FileRecord) -> None:

@@ -1,0 +1,237 @@
+"""What a drive keeps of the sources' directories: who may read them, their times, empty ones, and links.
+
+A directory is made for its owner alone. When all is in it, it gets the permissions of its original: no copy is readable
+to more people than what it is a copy of.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from medback_core import disk, names
+from medback_core.backing_up.layout import Layout
+from medback_core.drives.drive import Drive
+from medback_core.drives.sidecars import Recorder, tree_check
+from medback_core.model import DAMAGED_DIRECTORY, OLD_DIRECTORY, Event, Source, Warned
+from medback_core.session import Session, folders, join, links_in
+from medback_core.session.directories import (
+    DirectoryFacts,
+    directories_below,
+    facts_of,
+    file_modes,
+    has_links,
+    private_files_on,
+    subdirectories,
+)
+from medback_core.sidecar.records import DirRecord, FileRecord, LinkRecord, Sidecar, Trust
+
+_OWNER = 0o700
+_AT_ONCE = 500
+
+
+class _There(NamedTuple):
+    """A directory of a source that lies on the drive."""
+
+    source: Source
+    facts: DirectoryFacts
+    where: bytes
+    mode: int  # as it is on the drive
+    wanted: int  # as it should be there
+
+
+class Tree:
+    """The directories of some sources on one drive during one backup."""
+
+    def __init__(self, session: Session, drive: Drive, sources: list[Source]) -> None:
+        self.session = session
+        self.drive = drive
+        self.sources = sources
+        self.recorder = Recorder(drive)
+        self._said: dict[bytes, int] = {}  # what the sidecars tell of directories and links: where -> check
+        self._loose: list[tuple[bytes, FileRecord, int]] = []  # files with other permissions than their original
+        self._keys = {source.id: source.key for source in sources}
+        self._tightened = 0
+
+    def seen(self, directory: bytes, entries: Mapping[bytes, os.stat_result | OSError], sidecar: Sidecar) -> None:
+        """A look at the drive came by here."""
+        check = tree_check(sidecar.dirs.values(), sidecar.links.values())
+        if check:
+            self._said[directory] = check
+        place = self.drive.true_place(join(directory, b"x"))
+        if not self.drive.filesystem.has_modes or place is None or not sidecar.files:
+            return
+        key = self._keys.get(place[0])
+        if key is None:
+            return
+        facts = facts_of(self.session, key, place[1].rpartition(b"/")[0])
+        for name, mode in file_modes(self.session, facts.key).items() if facts is not None else ():
+            record, status = sidecar.files.get(name), entries.get(name)
+            if record is None or not record.ours or record.path is not None or record.trust is not Trust.WHOLE:
+                continue
+            if isinstance(status, os.stat_result) and (status.st_mode & 0o777, record.mode) != (mode, mode):
+                self._loose.append((join(directory, name), record, mode))
+
+    # --- before the copying ------------------------------------------------------------------------------------------
+
+    def tighten(self, layout: Layout) -> Iterator[Event]:
+        """What is readable to more people than its original, so from now on no more; what an earlier medback or a
+        change of the original left so."""
+        if not self.drive.filesystem.has_modes:
+            return
+        known = set(folders(self.session, self.drive.target.key))
+        for name in (OLD_DIRECTORY, DAMAGED_DIRECTORY):
+            status = self.drive.root.stat(name)
+            if status is not None and stat.S_ISDIR(status.st_mode) and status.st_mode & 0o077:
+                self._set(name, _OWNER)
+        for source in self.sources:
+            if source.id not in known:
+                continue
+            for there in self._walk(layout, source):
+                if there.mode & ~there.wanted:
+                    self._set(there.where, there.wanted)
+        loose, self._loose = self._loose, []
+        for path, record, mode in loose:
+            self._set_file(path, record, mode)
+        if self._tightened:
+            disk.sync_drive(self.drive.root)
+            what = "1 place was" if self._tightened == 1 else f"{self._tightened:,} places were"
+            name = names.display_name(self.drive.target.name)
+            yield Warned(f"{what} readable to more people on {name} than the original: that is put right")
+
+    def _set(self, where: bytes, mode: int) -> None:
+        try:
+            disk.set_directory(self.drive.root, where, mode=mode)
+        except OSError:
+            return  # somebody else's: only its owner can
+        self._tightened += 1
+
+    def _set_file(self, path: bytes, record: FileRecord, mode: int) -> None:
+        try:
+            disk.set_file_mode(self.drive.root, path, mode)
+        except OSError:
+            return
+        self._tightened += bool(record.mode & ~mode)
+        if record.mode != mode:
+            self.recorder.put(os.path.dirname(path), replace(record, mode=mode))
+
+    # --- after it ----------------------------------------------------------------------------------------------------
+
+    def record(self, layout: Layout, *, changed: bool) -> Iterator[Event]:
+        """Tell the drive's sidecars of its directories, of those that are not there and of links; then give the
+        directories their permissions. Nothing is written that is as it should be."""
+        error = self.recorder.try_commit()
+        opened: list[_There] = []
+        for source in self.sources:
+            known = source.id in folders(self.session, self.drive.target.key)
+            if not known and not has_links(self.session, source.key) and not self._has_directories(source):
+                continue
+            try:
+                opened += self._record(layout, source)
+            except OSError as problem:
+                error = error or problem
+            if len(self.recorder) >= _AT_ONCE:
+                error = self.recorder.try_commit() or error
+        error = self.recorder.try_commit() or error
+        for there in opened:
+            try:
+                disk.set_directory(self.drive.root, there.where, mode=there.wanted)
+            except OSError as problem:
+                error = error or problem
+        if opened:
+            disk.sync_drive(self.drive.root)
+        if error is not None:
+            name = names.display_name(self.drive.target.name)
+            yield Warned(f"{name} can't be told all of its directories now: {error.strerror or error}")
+        if not self.drive.filesystem.has_modes and changed:
+            yield from self._tell_private()
+
+    def _has_directories(self, source: Source) -> bool:
+        root = facts_of(self.session, source.key, b"")
+        return root is not None and bool(subdirectories(self.session, root.key))
+
+    def _record(self, layout: Layout, source: Source) -> Iterator[_There]:
+        """Put what differs into the recorder; the directories that are to be opened to others now."""
+        links = has_links(self.session, source.key)
+        for there in self._walk(layout, source, make=True):
+            dirs, held = self._told(layout, there, links)
+            if tree_check(dirs, held) != self._said.get(there.where, 0):
+                self.recorder.put_tree(there.where, dirs, held)
+            if not there.facts.path and there.facts.mode is not None:
+                folder = DirRecord(there.where, there.facts.mode, there.facts.mtime_ns or 0)
+                self.recorder.put_directory(b"", folder)
+            if len(self.recorder) >= _AT_ONCE:
+                self.recorder.commit()
+            differs = there.mode != there.wanted and (there.mode == _OWNER or there.mode & ~there.wanted)
+            if differs and self.drive.filesystem.has_modes:
+                yield there
+
+    def _told(self, layout: Layout, there: _There, links: bool) -> tuple[list[DirRecord], list[LinkRecord]]:
+        """What the sidecar of a directory on the drive says of the directories and links of its original."""
+        source, dirs = there.source, []
+        for below in subdirectories(self.session, there.facts.key):
+            where = layout.place_directory(source.key, below.path)
+            if self._status(where) is not None:
+                if below.mode is not None:
+                    name, plain = where.rpartition(b"/")[2], below.path.rpartition(b"/")[2]
+                    path = None if name == plain else (source.id, below.path)
+                    dirs.append(DirRecord(name, below.mode, below.mtime_ns or 0, path))
+                continue
+            for absent in list(directories_below(self.session, source.key, below.path)):
+                if absent.mode is None:
+                    continue
+                held = tuple(sorted(links_in(self.session, absent.key).items())) if links else ()
+                dirs.append(DirRecord(b"", absent.mode, absent.mtime_ns or 0, (source.id, absent.path), held))
+        own = links_in(self.session, there.facts.key) if links else {}
+        return dirs, [LinkRecord(name, to) for name, to in sorted(own.items())]
+
+    def _walk(self, layout: Layout, source: Source, *, make: bool = False) -> Iterator[_There]:
+        """The directories of a source that lie on the drive (with `make`, the topmost is as good as there)."""
+        root = facts_of(self.session, source.key, b"")
+        if root is None:
+            return
+        waiting = [root]
+        while waiting:
+            facts = waiting.pop()
+            where = layout.place_directory(source.key, facts.path)
+            status = self._status(where)
+            if status is None and not (make and not facts.path):
+                continue
+            mode = _OWNER if status is None else stat.S_IMODE(status.st_mode)
+            wanted = mode if facts.mode is None else facts.mode | _OWNER
+            if not facts.path and is_shut_away(source.path):
+                wanted = _OWNER
+            yield _There(source, facts, where, mode, wanted)
+            waiting += subdirectories(self.session, facts.key)
+
+    def _status(self, where: bytes) -> os.stat_result | None:
+        status = self.drive.root.stat(where)
+        return status if status is not None and stat.S_ISDIR(status.st_mode) else None
+
+    def _tell_private(self) -> Iterator[Event]:
+        shut = [source.key for source in self.sources if is_shut_away(source.path)]
+        count = private_files_on(self.session, self.drive.target.key, shut)
+        if count:
+            files = "1 private file is" if count == 1 else f"{count:,} private files are"
+            name = names.display_name(self.drive.target.name)
+            yield Warned(
+                f"{files} readable by anyone who holds {name}: its file system ({self.drive.filesystem.kind}) keeps "
+                "no permissions"
+            )
+
+
+def is_shut_away(path: bytes) -> bool:
+    """Whether a directory above `path` lets only some people through, so that what is below is private to them."""
+    above = os.path.dirname(os.path.realpath(path))
+    while True:
+        try:
+            if not os.stat(above).st_mode & stat.S_IXOTH:
+                return True
+        except OSError:
+            return True
+        if above == os.path.dirname(above):
+            return False
+        above = os.path.dirname(above)
