@@ -25,6 +25,7 @@ from .records import (
     PATH_BYTES_MAX,
     Bds,
     DirectoryEntry,
+    DirectoryFact,
     Entry,
     FileEntry,
     LinkEntry,
@@ -49,7 +50,7 @@ class Readable(Protocol):
     def read(self, _: int = -1, /) -> bytes: ...
 
 
-ContextItem: TypeAlias = TargetLine | SourceStart | Entry | SourceEnd | NotWhole
+ContextItem: TypeAlias = TargetLine | SourceStart | DirectoryFact | Entry | SourceEnd | NotWhole
 
 
 def read_context(stream: Readable) -> Iterator[ContextItem]:
@@ -107,6 +108,7 @@ class ContextParser:
         self._source = ""
         self._head: SourceStart | None = None  # held back until its excludes are read
         self._excludes: list[str] = []
+        self._root_fact: list[DirectoryFact] = []
         self._here = b""  # the directory we are in
         self._above: list[int] = []  # for each open dr the length of `_here` outside it
         self._empty = False  # nothing seen yet in the directory opened last
@@ -232,6 +234,7 @@ class ContextParser:
         rev, now = values.number(attributes, "rev", 0), values.now(attributes)
         self._head = SourceStart(id, path, alias, wanted, (), rev, now)
         self._source = id
+        self._root_fact = values.directory_fact(attributes, b"")
         self._excludes = []
         self._empty = False
 
@@ -239,6 +242,7 @@ class ContextParser:
         if self._head is not None:
             self.items.append(self._head._replace(excludes=tuple(self._excludes)))
             self._head = None
+            self.items += self._root_fact
 
     def _start_in_directory(self, tag: str, attributes: dict[str, str], inside: str) -> None:
         """What is no file."""
@@ -267,6 +271,7 @@ class ContextParser:
         self._here = self._here + b"/" + step if self._here else step
         if len(self._here) > PATH_BYTES_MAX:
             self.refuse(f"a path longer than {PATH_BYTES_MAX} bytes")
+        self.items += values.directory_fact(attributes, self._here)
         self._empty = True
 
     def _link(self, attributes: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ Entries are named tuples, not dataclasses: a million of them are made in a run, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeAlias
 
 from medback_core.model import WANTED_DEFAULT, Standing, State, TargetState
@@ -72,6 +72,14 @@ class DirectoryEntry(NamedTuple):
     directory: bytes
 
 
+class DirectoryFact(NamedTuple):
+    """The permissions and the time of a directory (b"" the source itself), given before what lies in it."""
+
+    directory: bytes
+    mode: int
+    mtime_ns: int
+
+
 class NotWhole(NamedTuple):
     """The last item of a context whose check is wrong: a piece of it is missing, or somebody edited it."""
 
@@ -90,3 +98,4 @@ class SourceSection(NamedTuple):
 
     head: SourceStart
     entries: Iterable[Entry]
+    facts: Callable[[bytes], tuple[int, int] | None] = lambda _: None  # mode and mtime_ns of a directory, where known

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from medback_core import names
 from medback_core.model import LINE_MAX, Standing, State, TargetState
 
-from .records import MODE_DEFAULT, PATH_BYTES_MAX, WANTED_MAX, TargetLine
+from .records import MODE_DEFAULT, PATH_BYTES_MAX, WANTED_MAX, DirectoryFact, TargetLine
 
 NUMBER_MAX = 2**63 - 1  # of a size: what the session DB can hold
 _NUMBER_DIGITS = len(str(NUMBER_MAX))
@@ -45,6 +45,13 @@ def file_values(attributes: Attributes) -> FileValues:
         digest(attributes),
         date(attributes, "gone"),
     )
+
+
+def directory_fact(attributes: Attributes, directory: bytes) -> list[DirectoryFact]:
+    """What an `<rc>` or a `<dr>` says of the directory itself; nothing where it does not say."""
+    if "mode" not in attributes or "mtime" not in attributes:
+        return []
+    return [DirectoryFact(directory, mode(attributes, 0o700), seconds(attributes))]
 
 
 def _plain_file(attributes: Attributes) -> FileValues | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from typing import TypeAlias
 from xml.sax.saxutils import escape
 
 from medback_core import names
@@ -26,6 +27,7 @@ from .records import (
 )
 
 CHUNK_BYTES = 256 * 1024
+Facts: TypeAlias = Callable[[bytes], "tuple[int, int] | None"]
 PLACEMENTS_CACHED = 10_000
 
 # Text that stands in an attribute as it is. What is left out is only slower: it takes the careful way.
@@ -82,15 +84,15 @@ def _target(target: TargetLine) -> str:
     rev = f' rev="{target.rev}"' if target.rev else ""
     label = _text_attribute("label", target.label)
     disk = f" {_text_attribute('disk', target.disk)}" if target.disk else ""
-    return f'<target id="{_escaped(target.id)}" {label} state="{target.state.value}"{rev}{_now(target.now, disk)}/>\n'
+    return f'<target id="{_escaped(target.id)}" {label} state="{target.state.value}"{rev}{_now(target.now, disk=disk)}/>\n'
 
 
-def _now(state: State | None, disk: str = "") -> str:
-    """The attributes of a state, and of a disk, sorted by name."""
+def _now(state: State | None, *, disk: str = "", fact: str = "") -> str:
+    """The attributes of a state, with that of a disk or those of a directory, sorted by name."""
     if state is None:
-        return disk
+        return disk + fact
     line = f' line="{" ".join(state.line)}"' if state.line else ""
-    return f' at="{_date(state.at)}" by="{state.by}"{disk}{line} n="{state.n}" stamp="{state.stamp}"'
+    return f' at="{_date(state.at)}" by="{state.by}"{disk}{line}{fact} n="{state.n}" stamp="{state.stamp}"'
 
 
 def _date(seconds: int) -> str:
@@ -99,7 +101,8 @@ def _date(seconds: int) -> str:
 
 def _section(section: SourceSection) -> Iterator[str]:
     """The lines of one source; some are several at once."""
-    yield _head(section.head)
+    facts = section.facts
+    yield _head(section.head, facts)
     levels: list[bytes] = []  # the open directory, component by component
     here = b""
     placements: dict[Bds, str] = {}
@@ -107,24 +110,30 @@ def _section(section: SourceSection) -> Iterator[str]:
         if entry[0] != here:
             here = entry[0]
             wanted = here.split(b"/") if here else []
-            yield from _move(levels, wanted)
+            yield from _move(levels, wanted, facts)
             levels = wanted
         if isinstance(entry, FileEntry):
             yield _file(entry, placements)
         elif isinstance(entry, LinkEntry):
             yield f"<link {_attribute('name', entry.name)} {_attribute('to', entry.to)}/>\n"
-    yield from _move(levels, [])
+    yield from _move(levels, [], facts)
     yield "</rc>\n"
 
 
-def _head(head: SourceStart) -> str:
+def _fact(facts: Facts, directory: bytes) -> str:
+    fact = facts(directory)
+    return f' mode="{fact[0] & 0o777:04o}" mtime="{_seconds(fact[1])}"' if fact is not None else ""
+
+
+def _head(head: SourceStart, facts: Facts) -> str:
     rev = f' rev="{head.rev}"' if head.rev else ""
     path, alias = _attribute("src_path", head.src_path), _text_attribute("alias", head.alias)
     excludes = "".join(f"<exclude {_text_attribute('pattern', pattern)}/>\n" for pattern in head.excludes)
-    return f'<rc id="{_escaped(head.id)}" {path} {alias} wanted="{head.wanted}"{rev}{_now(head.now)}>\n{excludes}'
+    rest = rev + _now(head.now, fact=_fact(facts, b""))
+    return f'<rc id="{_escaped(head.id)}" {path} {alias} wanted="{head.wanted}"{rest}>\n{excludes}'
 
 
-def _move(levels: list[bytes], wanted: list[bytes]) -> Iterator[str]:
+def _move(levels: list[bytes], wanted: list[bytes], facts: Facts) -> Iterator[str]:
     """Close and open directories to come from one to another."""
     common = 0
     for left, right in zip(levels, wanted, strict=False):
@@ -134,10 +143,11 @@ def _move(levels: list[bytes], wanted: list[bytes]) -> Iterator[str]:
     # What lies beyond the nesting limit is one element, so it is left, and entered, as a whole.
     common = min(LEVELS_NESTED_MAX, common)
     yield "</dr>\n" * (_elements(levels) - common)
-    for name in wanted[common:LEVELS_NESTED_MAX]:
-        yield f"<dr {_attribute('name', name)}>\n"
+    for level in range(common, min(len(wanted), LEVELS_NESTED_MAX)):
+        yield f"<dr {_attribute('name', wanted[level])}{_fact(facts, b'/'.join(wanted[: level + 1]))}>\n"
     if len(wanted) > LEVELS_NESTED_MAX:
-        yield f"<dr {_attribute('path', b'/'.join(wanted[LEVELS_NESTED_MAX:]))}>\n"
+        path = b"/".join(wanted[LEVELS_NESTED_MAX:])
+        yield f"<dr {_attribute('path', path)}{_fact(facts, b'/'.join(wanted))}>\n"
 
 
 def _elements(levels: list[bytes]) -> int:

@@ -19,6 +19,7 @@ from medback_core import disk, names
 from medback_core.context import (
     BAD_CONTEXT,
     DirectoryEntry,
+    DirectoryFact,
     FileEntry,
     LinkEntry,
     NotWhole,
@@ -67,6 +68,7 @@ from medback_core.session import (
     target_key,
     write_source_list,
 )
+from medback_core.session.directories import put_expected_directories
 from medback_core.session.expected import is_all_observed
 
 _NEW = -1  # the key of a source that is still to be added
@@ -481,6 +483,9 @@ def _load(
             lines[item.id] = item
             targets.add(item.id)
             _meet(session, item)
+        elif isinstance(item, DirectoryFact):
+            if source is not None:
+                put_expected_directories(session, [(source.key, item.directory, item.mode, item.mtime_ns)])
         if pace.is_due():
             yield Progress("reading the context", files, current=here)
     taken = sum(source is not None for source in sources)

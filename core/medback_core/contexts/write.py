@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from medback_core import disk, names
 from medback_core.context import (
@@ -24,6 +25,7 @@ from medback_core.contexts.load import add_restore_context, entered, expect_agai
 from medback_core.errors import Refused
 from medback_core.model import ContextSummary, Count, Source, Standing, State, is_metadata
 from medback_core.session import Session, list_sources, list_targets, placement
+from medback_core.session.directories import expected_fact
 from medback_core.session.expected import all_known
 from medback_core.session.states import TARGET, AsOf, current_state, known_state, told_of
 from medback_core.sidecar import is_whole
@@ -84,7 +86,7 @@ def _sections(
     for source, head in zip(sources, heads, strict=True):
         tally.sources += 1
         tally.directories += 1
-        yield SourceSection(head, _entries(session, source, ids, tally))
+        yield SourceSection(head, _entries(session, source, ids, tally), partial(expected_fact, session, source.key))
 
 
 def _entries(session: Session, source: Source, ids: dict[int, str], tally: Tally) -> Iterator[Entry]:

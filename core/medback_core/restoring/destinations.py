@@ -99,10 +99,11 @@ def open_root(directory: bytes) -> disk.Root | None:
         raise Refused("bad-path", f"{names.display_name(directory)} cannot be opened: {error.strerror}") from error
 
 
-def make_root(directory: bytes) -> disk.Root:
-    """Make a directory that is not there, and its parents, and open it. Raises Refused."""
+def make_root(directory: bytes, *, private: bool) -> disk.Root:
+    """Make a directory that is not there (`private`: for its owner alone), and its parents, and open it. Raises
+    Refused."""
     try:
-        return disk.Root.made(directory, across=True)
+        return disk.Root.made(directory, 0o700 if private else 0o755, across=True)
     except OSError as error:
         raise Refused("bad-path", f"{names.display_name(directory)} cannot be made: {error.strerror}") from error
 

@@ -41,6 +41,7 @@ from medback_core.restoring.destinations import (
     open_root,
     scope,
 )
+from medback_core.restoring.directories import finish_directories, note_missing
 from medback_core.restoring.plan import next_target, refuse_unknown
 from medback_core.restoring.record import note_directory
 from medback_core.restoring.search import Finding
@@ -68,6 +69,7 @@ from medback_core.session import (
     mark_placed,
     save_source,
 )
+from medback_core.session.directories import take_over_facts
 from medback_core.session.expected import end_expected, wanted_files
 from medback_core.session.gone import told_gone
 from medback_core.session.lacking import (
@@ -146,6 +148,9 @@ def restore(
                 yield from run.add(destination, stack)
             for destination in run.destinations.values():
                 yield from run.look(destination, only)
+            if not dry_run:
+                for destination in run.destinations.values():
+                    note_missing(session, destination, run.roots.get(destination.directory), only)
             if expects := not dry_run and not deleted and to is None:
                 expect_lacking(session, differing=conflict == "overwrite")
             try:
@@ -157,10 +162,15 @@ def restore(
             if not deleted:
                 yield from run.deleted_since(only)
             run.finish()
+            if not dry_run:
+                for destination in run.destinations.values():
+                    if destination.own:
+                        take_over_facts(session, destination.source.key)
             if expects:
                 run.end_expected(only, whole=source is None and only is None)
         if not dry_run:  # the sources' own locks are free again
             yield from flush_sources(session)
+            yield from finish_directories(session, run.destinations.values(), whole=not run.missing.files)
         yield run.summary()
 
 
@@ -468,7 +478,7 @@ class _Run:
             root = self.roots.get(destination.directory)
             if root is None:
                 try:
-                    root = stack.enter_context(make_root(destination.directory))
+                    root = stack.enter_context(make_root(destination.directory, private=destination.own))
                     stack.enter_context(disk.lock_drive(root))
                 except Refused as refusal:
                     yield self._left_out(destination, refusal)

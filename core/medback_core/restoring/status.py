@@ -12,6 +12,7 @@ from medback_core.restoring.destinations import State, destinations, look, open_
 from medback_core.restoring.plan import next_target, refuse_unknown, unreachable
 from medback_core.restoring.told import known_as_of, unheard
 from medback_core.session import Session, list_sources, remove_source
+from medback_core.session.directories import forget_making
 from medback_core.session.expected import wanted_files
 from medback_core.session.scanning import has_files
 
@@ -82,3 +83,4 @@ def finish_restore(session: Session) -> None:
         for source in list_sources(session):
             if source.told_at is not None and source.scanned_at is None and not has_files(session, source.key):
                 remove_source(session, source.key)
+        forget_making(session)

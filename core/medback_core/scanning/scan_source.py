@@ -21,6 +21,7 @@ from medback_core.session import (
     source_by_key,
     source_totals,
 )
+from medback_core.session.directories import facts_of, put_directories
 from medback_core.session.gaps import save_gaps, save_nested
 from medback_core.session.scanning import (
     apply_staged,
@@ -116,6 +117,10 @@ def walk_source(
         if metadata is not None:
             source = take_up(session, source, metadata)
             yield from heal_metadata(session, root, source, metadata, write=hashing)
+        known, there = facts_of(session, source.key, b""), root.stat(b"")
+        if there is not None and (known is None or known.mode is None):  # before anything of ours changes its time
+            with session.transaction():
+                put_directories(session, source.key, [(b"", there.st_mode, there.st_mtime_ns)])
         if hashing and (metadata is None or metadata_is_dirty(session, source.key)):
             try:
                 write_metadata(session, root, source)

@@ -18,6 +18,7 @@ from medback_core.model import (
     FAMILY_SIDECAR_NAME,
     OLD_DIRECTORY,
     SIDECAR_NAME,
+    SOURCE_METADATA_NAME,
     TARGET_IDENTITY_NAME,
     TEMPORARY_PREFIX,
     DamageFound,
@@ -69,6 +70,7 @@ class Walk:
         self.nested = look_inside(session, source, root.device)
         self.recording = Recording(session, root, source, number, manner, newest, self.tally)
         self._own = _session_files(session, source)
+        self._targets = {names.below(t.path, source.path) for t in list_targets(session) if t.path is not None}
         self._stack: list[tuple[bytes, int]] = [(b"", root.device)]  # path, st_dev
         self._mounts: list[bytes] = []  # walked last: what is bound to a second place is found in its own
         self._walked: dict[tuple[int, int], bytes] = {}  # (device, inode) -> path, where anything is mounted inside
@@ -270,7 +272,6 @@ class Walk:
             return None
         if rel and TARGET_IDENTITY_NAME in listing.metadata and self._is_known_target(rel):
             self._events.append(Excluded(rel, "a backup target"))
-            self.recording.kept.append(rel)
             return None
         for name in (OLD_DIRECTORY, DAMAGED_DIRECTORY):
             path = join(rel, name)
@@ -393,7 +394,7 @@ class Walk:
         told = None if directory.parsed is None or directory.parsed.family else directory.parsed.dirs
         for name, status in listing.directories:
             path, mode = directory.path(name), status.st_mode & 0o777
-            if path not in directory.below:
+            if path not in directory.below or path in self._targets:
                 continue
             was = before.get(path)
             record = told.get(name) if told is not None else None
@@ -418,13 +419,14 @@ class Walk:
         """The time of a directory: what it was before, where the writing of a sidecar into it left the one it has."""
         if before is None or mtime_ns == before:
             return mtime_ns
+        names_of_ours = (SIDECAR_NAME,) if path else (SIDECAR_NAME, SOURCE_METADATA_NAME)
         try:
-            sidecar = self.root.stat(join(path, SIDECAR_NAME))
+            written = [self.root.stat(join(path, name)) for name in names_of_ours]
         except OSError:
             return mtime_ns
         if path:
             self.root.forget_directory(path)  # it is opened anew when it is its turn: it may be gone by then
-        is_ours = sidecar is not None and abs(sidecar.st_ctime_ns - mtime_ns) <= _AT_ONCE_NS
+        is_ours = any(one is not None and abs(one.st_ctime_ns - mtime_ns) <= _AT_ONCE_NS for one in written)
         return before if is_ours else mtime_ns
 
     # --- its sidecar -----------------------------------------------------------------------------------------------

@@ -77,3 +77,86 @@ def private_files_on(session: Session, target: int, shut: Iterable[int]) -> int:
         (target,),
     ).fetchone()
     return row[0]
+
+
+# --- what a restore gives back ----------------------------------------------------------------------------------------
+
+
+def put_expected_directories(session: Session, rows: Iterable[tuple[int, bytes, int, int]]) -> None:
+    """(source key, path, mode, mtime_ns) an imported context tells of. Call inside a transaction."""
+    session.db.executemany(
+        "INSERT OR REPLACE INTO expected_directory (source_id, path, mode, mtime_ns) VALUES (?,?,?,?)",
+        ((source, path, mode & 0o777, store_ns(mtime_ns)) for source, path, mode, mtime_ns in rows),
+    )
+
+
+def expected_fact(session: Session, source: int, path: bytes) -> tuple[int, int] | None:
+    """(mode, mtime_ns) a directory should have: as an imported context says, else as the last scan saw it."""
+    row = session.db.execute(
+        "SELECT mode, mtime_ns FROM expected_directory WHERE source_id = ?1 AND path = ?2 UNION ALL "
+        "SELECT mode, mtime_ns FROM directory WHERE source_id = ?1 AND path = ?2 AND mode IS NOT NULL LIMIT 1",
+        (source, path),
+    ).fetchone()
+    return None if row is None else (row[0], load_ns(row[1]) or 0)
+
+
+def wanted_directories(session: Session, source: int, path: bytes | None) -> Iterator[tuple[bytes, int, int]]:
+    """(path, mode, mtime_ns) of the directories of a source, those above come first; with `path` those above it, itself
+    and those below. Do not write while iterating."""
+    for at, character in enumerate(path or b""):
+        if character == 47 and path is not None and (fact := expected_fact(session, source, path[:at])) is not None:
+            yield path[:at], *fact
+    if path and (fact := expected_fact(session, source, b"")) is not None:
+        yield b"", *fact
+    scope = "AND (path = ?2 OR (path > ?3 AND path < ?4))" if path else ""
+    rows = session.db.execute(
+        f"SELECT path, mode, mtime_ns FROM expected_directory WHERE source_id = ?1 {scope} UNION ALL "
+        f"SELECT path, mode, mtime_ns FROM directory d WHERE source_id = ?1 {scope} AND mode IS NOT NULL "
+        "AND NOT EXISTS (SELECT 1 FROM expected_directory x WHERE x.source_id = ?1 AND x.path = d.path) ORDER BY path",
+        (source, path, path + b"/", path + b"0") if path else (source,),
+    )
+    for row in rows:
+        yield row[0], row[1], load_ns(row[2]) or 0
+
+
+def note_making(session: Session, rows: Iterable[tuple[bytes, int, int]]) -> None:
+    """(absolute path, mode, mtime_ns) of directories a restore is about to make."""
+    with session.transaction() as db:
+        db.executemany(
+            "INSERT OR REPLACE INTO making (path, mode, mtime_ns) VALUES (?,?,?)",
+            ((path, mode, store_ns(mtime_ns)) for path, mode, mtime_ns in rows),
+        )
+
+
+def in_making(session: Session, directory: bytes) -> list[tuple[bytes, int, int]]:
+    """(absolute path, mode, mtime_ns) of the directories restores made at and below one, what lies deeper first."""
+    rows = session.db.execute(
+        "SELECT path, mode, mtime_ns FROM making WHERE path = ?1 OR (path > ?2 AND path < ?3) ORDER BY path DESC",
+        (directory, directory.rstrip(b"/") + b"/", directory.rstrip(b"/") + b"0"),
+    )
+    return [(row[0], row[1], load_ns(row[2]) or 0) for row in rows]
+
+
+def forget_making(session: Session, paths: Iterable[bytes] | None = None) -> None:
+    """These have what they should have; None: whatever they have, no restore waits for it."""
+    with session.transaction() as db:
+        if paths is None:
+            db.execute("DELETE FROM making")
+            return
+        db.executemany("DELETE FROM making WHERE path = ?", ((path,) for path in paths))
+
+
+def take_over_facts(session: Session, source: int) -> None:
+    """What an imported context says of directories that a restore made in their own source is known of them now."""
+    with session.transaction() as db:
+        db.execute(
+            "UPDATE directory SET mode = x.mode, mtime_ns = x.mtime_ns, dirty = 1 FROM expected_directory x "
+            "WHERE directory.source_id = ?1 AND directory.mode IS NULL AND x.source_id = ?1 "
+            "AND x.path = directory.path",
+            (source,),
+        )
+        db.execute(
+            "UPDATE directory SET dirty = 1 WHERE id IN (SELECT d.parent_id FROM directory d JOIN expected_directory x "
+            "ON x.source_id = d.source_id AND x.path = d.path WHERE d.source_id = ?1 AND d.dirty)",
+            (source,),
+        )

@@ -47,6 +47,7 @@ def clear_expected(session: Session) -> None:
     """Nothing imported is expected any more."""
     with session.transaction() as db:
         db.execute("DELETE FROM expected")
+        db.execute("DELETE FROM expected_directory")
 
 
 def expected_count(session: Session, source: int | None = None) -> Count:
