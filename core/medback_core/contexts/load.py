@@ -483,9 +483,8 @@ def _load(
             lines[item.id] = item
             targets.add(item.id)
             _meet(session, item)
-        elif isinstance(item, DirectoryFact):
-            if source is not None:
-                put_expected_directories(session, [(source.key, item.directory, item.mode, item.mtime_ns)])
+        elif isinstance(item, DirectoryFact) and source is not None:
+            put_expected_directories(session, [(source.key, item.directory, item.mode, item.mtime_ns)])
         if pace.is_due():
             yield Progress("reading the context", files, current=here)
     taken = sum(source is not None for source in sources)
