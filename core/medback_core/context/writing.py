@@ -84,7 +84,9 @@ def _target(target: TargetLine) -> str:
     rev = f' rev="{target.rev}"' if target.rev else ""
     label = _text_attribute("label", target.label)
     disk = f" {_text_attribute('disk', target.disk)}" if target.disk else ""
-    return f'<target id="{_escaped(target.id)}" {label} state="{target.state.value}"{rev}{_now(target.now, disk=disk)}/>\n'
+    return (
+        f'<target id="{_escaped(target.id)}" {label} state="{target.state.value}"{rev}{_now(target.now, disk=disk)}/>\n'
+    )
 
 
 def _now(state: State | None, *, disk: str = "", fact: str = "") -> str:
