@@ -269,6 +269,31 @@ def test_exfat_names_and_times(where: Path, away: Path, campaign: Callable[[str]
         assert row.clean
 
 
+def test_exfat_directories_and_files_that_differ_in_case_alone(where: Path, away: Path, campaign: Callable[[str], Row]):
+    """One run is enough, none is taken for another, and all come back."""
+    row = campaign("exFAT: names that differ in case")
+    files: dict[str | bytes, bytes | int] = {
+        f"{place}/{name}{number}": f"{place} {name} {number}".encode()
+        for place in ("trip", "Trip", "a/b", "A/B", "A/b")
+        for name in ("file", "File", "FILE")
+        for number in range(20)
+    }
+    files |= {"Thing": 11, "thing/x": 12, "Other/y": 13, "other": 14}
+    with drive(away, "exfat", 32 * MIB) as plugged, open_session(where / "session.db") as session:
+        write_tree(where / "photos", files, mtime_ns=MTIME)
+        original = tree(where / "photos")
+        add(session, where / "photos")
+        ran = back(session, plugged.point)
+        row.tried()
+        assert (ran.summary.copied, ran.of(Skipped)) == (len(files), [])
+        row.misreported += back(session, plugged.point).summary.copied
+        checked = run(verify(session, os.fsencode(plugged.point))).summary
+        row.misreported += (checked.same, checked.damaged, checked.missing) != (len(files), 0, 0)
+        run(restore(session, os.fspath(plugged.point), to=os.fsencode(where / "back")))
+        row.lost += tree(where / "back/photos") != original
+        assert row.clean
+
+
 @pytest.mark.skipif(not FULL, reason="writes 4 GiB and reads them again: in make faults only")
 def test_exfat_a_file_larger_than_4_gib(where: Path, away: Path, campaign: Callable[[str], Row], tmp_path: Path):
     size = (4 << 30) + 1

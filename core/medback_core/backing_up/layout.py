@@ -19,7 +19,7 @@ from medback_core.drives.aside import keep_damaged_file
 from medback_core.drives.matching import same_time
 from medback_core.drives.open import Drive, write_identity
 from medback_core.drives.sidecars import Recorder
-from medback_core.model import OLD_DIRECTORY, Identity, Source, is_metadata
+from medback_core.model import OLD_DIRECTORY, TARGET_IDENTITY_NAME, Identity, Source, is_metadata
 from medback_core.session import (
     Copy,
     Session,
@@ -63,6 +63,9 @@ class Layout:
         self.drive = drive
         self._sources: dict[int, tuple[Source, bytes]] = {}
         self._directories: dict[bytes, bytes] = {}
+        self._folds = _folds_names(drive.root)
+        # On a drive that folds names, of what is in a directory or promised there: the names, and the names folded.
+        self._inside: dict[bytes, tuple[set[bytes], set[bytes]]] = {}
 
     def of(self, source_key: int) -> tuple[Source, bytes]:
         """(source, its folder on the drive). The folder is the alias at first use, for ever after; another source
@@ -100,20 +103,45 @@ class Layout:
         return join(folder, disk.escape_path(path) if self.drive.filesystem.restricted_names else path)
 
     def _directory(self, plain: bytes) -> bytes:
-        """The directory to use for `plain`: itself, unless something that is no directory stands in the way."""
+        """The directory to use for `plain`: itself, unless something that is no directory stands in the way, or the
+        drive holds its name to be that of another directory (`Trip` and `trip`)."""
         known = self._directories.get(plain)
         if known is not None:
             return known
         parent, _, name = plain.rpartition(b"/")
         parent = self._directory(parent) if parent else b""
         used = join(parent, name)
-        while (status := self.drive.root.stat(used)) is not None and not stat.S_ISDIR(status.st_mode):
-            name = disk.collision_name(name + b"~")
-            used = join(parent, name)
         if len(self._directories) > 10_000:
             self._directories.clear()  # bounds the memory; each is looked at again when met again
+            self._inside.clear()
+        while self._is_taken(parent, name, self.drive.root.stat(used)):
+            name = disk.collision_name(name + b"~")
+            used = join(parent, name)
+        if self._folds:
+            exact, folded = self._names_in(parent)
+            exact.add(name)
+            folded.add(_folded(name))
         self._directories[plain] = used
         return used
+
+    def _is_taken(self, parent: bytes, name: bytes, status: os.stat_result | None) -> bool:
+        """Whether what stands there (None: nothing) keeps a directory from having this name."""
+        if status is not None and not stat.S_ISDIR(status.st_mode):
+            return True
+        if not self._folds:
+            return False
+        exact, folded = self._names_in(parent)
+        return name not in exact and (status is not None or _folded(name) in folded)
+
+    def _names_in(self, parent: bytes) -> tuple[set[bytes], set[bytes]]:
+        inside = self._inside.get(parent)
+        if inside is None:
+            try:
+                exact = {name for name, _ in self.drive.root.scan(parent)}
+            except FileNotFoundError:
+                exact = set()
+            inside = self._inside[parent] = exact, set(map(_folded, exact))
+        return inside
 
     def _folder(self, source: Source) -> bytes:
         folder, is_new = self._choose_folder(source)
@@ -135,10 +163,23 @@ class Layout:
         if is_metadata(base) or base in (b"", b".", b".."):
             base = b"_" + base
         number, folder = 1, _folder_name(drive, base)
-        while folder in taken or not _can_be_folder(drive, folder):
+        folded = {_folded(name) for name in taken} if self._folds else set()
+        while folder in taken or _folded(folder) in folded or not _can_be_folder(drive, folder):
             number += 1
             folder = _folder_name(drive, base + b"-%d" % number)
         return folder, True
+
+
+def _folds_names(root: disk.Root) -> bool:
+    """Whether the drive holds names that differ in case alone to be one (FAT, exFAT, NTFS, most of macOS)."""
+    try:
+        return root.stat(TARGET_IDENTITY_NAME.upper()) is not None
+    except OSError:
+        return False
+
+
+def _folded(name: bytes) -> bytes:
+    return name.decode("utf-8", "surrogateescape").casefold().encode("utf-8", "surrogateescape")
 
 
 def _folder_name(drive: Drive, name: bytes) -> bytes:
