@@ -14,10 +14,11 @@ from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.disk import worker_pool, workers
 from medback_core.model import DamageFound, FileDone, Progress, ScanSummary, Skipped
-from medback_core.scanning.sources import update
+from medback_core.scanning.sources import add_source, update
 from medback_core.session import copies_on, list_targets
 from medback_core.restoring.restore import restore
-from support.processes import children
+from support.fault_report import FULL
+from support.processes import children, descriptors
 from support.worlds import add, back, new_session, rescan, run, tree, write_tree
 
 
@@ -182,3 +183,28 @@ def test_many_small_files_are_restored_beside_and_a_bad_copy_is_no_file(many):
     assert there.items() <= before.items()
     assert ran.of(DamageFound) and ran.summary.missing == 1
     assert not list((tmp / "out").rglob(".medback-tmp-*"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("shape", ["node_modules/p{0}/dist", "Maildir/.folder {1}/{0}/cur"])
+def test_a_tree_of_very_many_directories_with_few_files_comes_and_goes(tmp_path, shape):
+    """`make faults` takes 100,000 directories. No more descriptors are open for more directories."""
+    count = 100_000 if FULL else 400
+    write_tree(
+        tmp_path / "photos",
+        {f"{shape.format(n, n // 1000)}/{n}/f{k}": b"%d %d" % (n, k) for n in range(count) for k in range(1 + n % 3)},
+    )
+    before = most = descriptors()
+    with closing(new_session(tmp_path)) as session:
+        (tmp_path / "t1").mkdir()
+        for operation in (
+            lambda: add_source(session, bytes(tmp_path / "photos")),
+            lambda: back_up(session, bytes(tmp_path / "t1"), create=True, update_first=False),
+            lambda: restore(session, str(tmp_path / "t1"), to=bytes(tmp_path / "out")),
+        ):
+            for event in operation():
+                assert not isinstance(event, Skipped)
+                if isinstance(event, Progress):
+                    most = max(most, descriptors())
+    assert most < before + 500
+    assert tree(tmp_path / "out/photos") == tree(tmp_path / "photos")

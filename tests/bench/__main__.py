@@ -14,16 +14,34 @@ from pathlib import Path
 from . import report
 from .measure import Taken, median, run
 from .rows import ROWS, Row
-from .world import DONE, MOUNTS, THROTTLES, World
+from .world import DONE, MOUNTS, PER_DIRECTORY, SMALL_BYTES, THROTTLES, World
 
 DOCS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 ROUNDS = 3
 LONG_SECONDS = 60  # a run this long is not repeated
 # size -> kind of data -> (files, bytes of each)
 COMPARED = {
-    "tiny": {"small": (200, 4096), "large": (2, 4 << 20), "slow": (2, 4 << 20), "shelf": (1_000, 0)},
-    "small": {"small": (50_000, 4096), "large": (8, 256 << 20), "slow": (8, 64 << 20), "shelf": (100_000, 0)},
-    "full": {"small": (50_000, 4096), "large": (16, 512 << 20), "slow": (8, 256 << 20), "shelf": (1_000_000, 0)},
+    "tiny": {
+        "small": (200, 4096),
+        "large": (2, 4 << 20),
+        "slow": (2, 4 << 20),
+        "shelf": (1_000, 0),
+        "scattered": (100, 4096),
+    },
+    "small": {
+        "small": (50_000, 4096),
+        "large": (8, 256 << 20),
+        "slow": (8, 64 << 20),
+        "shelf": (100_000, 0),
+        "scattered": (20_000, 4096),
+    },
+    "full": {
+        "small": (50_000, 4096),
+        "large": (16, 512 << 20),
+        "slow": (8, 256 << 20),
+        "shelf": (1_000_000, 0),
+        "scattered": (100_000, 4096),
+    },
 }
 GROWING = {"tiny": (100, 300), "small": (1_000, 10_000, 30_000), "full": (10_000, 100_000, 1_000_000)}
 BASE_FILES = 10
@@ -54,12 +72,16 @@ def alternating(row: Row, world: World, rounds: int) -> tuple[Taken, Taken | Non
     return median(ours), median(peers) if peers else None
 
 
+def _world(place: Path, data: str, files: int, file_bytes: int = SMALL_BYTES) -> World:
+    per_directory = 1 if data == "scattered" else PER_DIRECTORY
+    return World(place / data, files, file_bytes, slow=data == "slow", per_directory=per_directory)
+
+
 def compare(rows: Sequence[Row], size: str, place: Path) -> list[report.Compared]:
     """Every row at its size, beside its peer."""
     results = []
     for data, (files, file_bytes) in COMPARED[size].items():
-        world = World(place / data, files, file_bytes, slow=data == "slow")
-        with closing(world):
+        with closing(_world(place, data, files, file_bytes)) as world:
             for row in rows:
                 if row.data == data:
                     ours, peer = alternating(row, world, 1 if size == "tiny" else ROUNDS)
@@ -73,11 +95,12 @@ def grow(rows: Sequence[Row], size: str, place: Path) -> list[report.Grown]:
     """Every row at growing numbers of files."""
     taken: dict[str, dict[int, Taken]] = {row.name: {} for row in rows}
     for files in (BASE_FILES, *GROWING[size]):
-        world = World(place / f"grow-{files}", files)
-        with closing(world):
-            for row in rows:
-                taken[row.name][files] = once(row, row.ours, world)
-                print(f"{files:>9,}  {row.name:<16} {report.seconds(taken[row.name][files].seconds)}", file=sys.stderr)
+        for data in dict.fromkeys(row.data for row in rows):
+            with closing(_world(place / f"grow-{files}", data, files)) as world:
+                for row in (row for row in rows if row.data == data):
+                    taken[row.name][files] = once(row, row.ours, world)
+                    seconds = report.seconds(taken[row.name][files].seconds)
+                    print(f"{files:>9,}  {row.name:<16} {seconds}", file=sys.stderr)
     return [report.Grown(row, taken[row.name].pop(BASE_FILES), taken[row.name]) for row in rows]
 
 
@@ -96,7 +119,7 @@ def main() -> int:
         place = Path(made)
         compared = compare([row for row in rows if row.peer or row.seconds_most or row.note], options.size, place)
         growing = (
-            [row for row in rows if row.grows and row.data in ("small", "shelf")]
+            [row for row in rows if row.grows and row.data in ("small", "shelf", "scattered")]
             if options.growth or not options.row
             else []
         )

@@ -21,7 +21,8 @@ class Row:
     name: str
     what: str
     ours: Callable[[World], Argv]
-    data: str = "small"  # small files, large files, large ones on "slow" drives, or a made-up "shelf" of drives
+    data: str = "small"  # small files, large files, large ones on "slow" drives, a made-up "shelf" of drives, or small
+    # files "scattered" over as many directories
     leaves: str = ""  # the state the world is in afterwards
     peer: Callable[[World], Argv] | None = None
     peer_name: str = ""
@@ -164,6 +165,10 @@ ROWS = (
     Row("target-slow", "the same, a drive of 150 MB/s", _target("--no-verify"), "slow", peer=_cp, peer_name=CP, ratio_most=1.1),
     Row("target-slow-read", "the same, read back", _target(), "slow", peer=_cp_read, peer_name=CP_READ, ratio_most=1.1),
     Row("restore", "restore of small files", _restore, leaves="backed-up", peer=_cp, peer_name=CP, ratio_most=1.5),
+    Row("scan-scattered", "first scan, one small file in each directory", _scan, "scattered", leaves="scanned",
+        peer=_md5sum, peer_name=MD5SUM),
+    Row("target-scattered", "target of the same, read back", _target(), "scattered", peer=_cp_md5sum, peer_name=CP_MD5SUM),
+    Row("restore-scattered", "restore of the same", _restore, "scattered", leaves="backed-up", peer=_cp, peer_name=CP),
     Row("discover", "discover on a drive somebody filled", _discover),
     Row("rebuild", "rebuild from sidecars", _rebuild, leaves="backed-up"),
     Row("write-context", "write-restore", _write_context, "shelf"),

@@ -28,9 +28,18 @@ class World:
     """One directory on a real disk with a source of seeded files, a drive and a session DB, brought on demand into the
     state a row begins with: `new`, `scanned`, or `backed-up`."""
 
-    def __init__(self, place: Path, files: int, file_bytes: int = SMALL_BYTES, *, slow: bool = False) -> None:
+    def __init__(
+        self,
+        place: Path,
+        files: int,
+        file_bytes: int = SMALL_BYTES,
+        *,
+        slow: bool = False,
+        per_directory: int = PER_DIRECTORY,
+    ) -> None:
         """`slow`: its drives give and take SLOW bytes a second."""
         self.place, self.files, self.file_bytes, self.slow = place, files, file_bytes, slow
+        self.per_directory = per_directory
         self.source = place / "source"
         self.drive = place / "drive"
         self.copy = place / "copy"  # what a peer writes, and what a restore brings back
@@ -79,8 +88,9 @@ class World:
         image = self.place / f"{directory.name}.img"
         image.unlink(missing_ok=True)
         with open(image, "wb") as file:
-            file.truncate((1 << 30) + 2 * self.files * (self.file_bytes + 4096))
-        made = ["mkfs.ext4", "-qF", "-N", str(2 * self.files + 5000), "-E", "lazy_itable_init=0,lazy_journal_init=0"]
+            file.truncate((1 << 30) + (2 + 4 // self.per_directory) * self.files * (self.file_bytes + 4096))
+        inodes = (2 + 4 // self.per_directory) * self.files + 5000  # a directory and a sidecar for each file, perhaps
+        made = ["mkfs.ext4", "-qF", "-N", str(inodes), "-E", "lazy_itable_init=0,lazy_journal_init=0"]
         subprocess.run([*made, image], check=True)
         subprocess.run(["mount", "-o", "loop", image, directory], check=True)
         device = directory.stat().st_dev
@@ -132,11 +142,11 @@ class World:
     def _write(self, root: Path) -> None:
         """Bytes of their own in every file, the same in every run; large ones repeat a block that is not all equal."""
         chunk = min(self.file_bytes, 1 << 20)
-        for number in range(-(-self.files // PER_DIRECTORY)):
+        for number in range(-(-self.files // self.per_directory)):
             rng = random.Random(number)
             directory = root / f"{number // 50:03d}" / f"{number:05d}"
             directory.mkdir(parents=True)
-            for n in range(min(PER_DIRECTORY, self.files - number * PER_DIRECTORY)):
+            for n in range(min(self.per_directory, self.files - number * self.per_directory)):
                 block = rng.randbytes(chunk)
                 with open(directory / f"IMG_{n:04d}.jpg", "wb") as file:
                     for _ in range(self.file_bytes // chunk):
