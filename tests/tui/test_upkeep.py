@@ -12,9 +12,11 @@ from textual.widgets import Button, Input, TextArea
 from medback_tui.jobs import operations
 from medback_tui.app import MedbackApp
 from medback_tui.jobs.queue import JobState
+from medback_tui.screens.dead_drives import DeadDrives
 from medback_tui.screens.dialogs import Question
 from medback_tui.screens.file_list import FileList
 from medback_tui.screens.form import Form
+from medback_tui.widgets.row_list import RowList
 from tui.test_behaviour import drives, photos, see_drives, two_copies
 from support.waiting import jobs_done, press, settle, text_of, until
 
@@ -124,6 +126,40 @@ async def test_room_is_freed_only_after_seeing_what_goes(
         await jobs_done(pilot)
         assert app.queue.jobs[-1].state is JobState.DONE
         assert len(sorted(drives[0].rglob("*.CR2"))) < len(before)
+
+
+async def test_the_app_says_which_second_drive_would_free_what_is_still_named(
+    open_app: OpenApp, photos: Path, drives: tuple[Path, Path], tmp_path: Path
+):
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await two_copies(pilot, app, photos, drives)
+        assert app.facts is not None
+        app.submit(operations.change_source(app.facts.sources[0].source, copies=1))
+        await jobs_done(pilot)
+        os.rename(drives[1], tmp_path / "in the drawer")
+        await see_drives(pilot, app)
+        await pilot.press("2", "R")
+        await answer(pilot, "surplus")
+        await until(pilot, lambda: "Nothing there can go" in text_of(pilot), "that nothing goes")
+        assert "can go while another drive that holds them is here" in text_of(pilot)
+        assert f"plug in {drives[1].name}" in text_of(pilot)
+
+
+async def test_drives_on_one_disk_are_told_and_marked_together(
+    open_app: OpenApp, photos: Path, drives: tuple[Path, Path], tmp_path: Path
+):
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(140, 30)) as pilot:
+        await two_copies(pilot, app, photos, drives)
+        await see_drives(pilot, app)
+        await pilot.press("2")
+        await until(pilot, lambda: "if it dies, they die together" in text_of(pilot), "the word on the drive")
+        await pilot.press("3", "w")
+        await until(pilot, lambda: isinstance(app.screen, DeadDrives), "the what-if")
+        assert "lie on one disk: they die together" in text_of(pilot)
+        await pilot.press("space")
+        assert len(app.screen.query_one(RowList).marked) == 2
 
 
 async def test_a_source_is_proved(open_app: OpenApp, photos: Path, drives: tuple[Path, Path], tmp_path: Path):

@@ -192,10 +192,11 @@ def _offer_room(run: Run, summary: BackupSummary) -> None:
     old, surplus = summary.reclaimable_bytes - summary.surplus_bytes, summary.surplus_bytes
     parts = [f"{size(old)} of older versions"] if old else []
     parts += [f"{size(surplus)} of copies that have enough others"] if surplus else []
+    also = ", with another drive that holds them plugged in too" if surplus else ""
     if parts:
         flags = " --old" * bool(old) + " --surplus" * bool(surplus)
         where = names.shell_quoted(summary.target.name or summary.target.id)
-        run.say(f"{' and '.join(parts)} can be freed there: `medback reclaim {where}{flags}`")
+        run.say(f"{' and '.join(parts)} can be freed there{also}: `medback reclaim {where}{flags}`")
 
 
 def _where_to(session: Session, summary: BackupSummary) -> str:
