@@ -252,6 +252,23 @@ def test_records_somebody_wrote_since_are_not_replaced_before_they_are_read(tmp_
             assert named(photos, ada, "blue") == {b"b"} and named(photos / "sub", ada, "blue") == set()
 
 
+def test_no_record_of_a_source_is_replaced_before_all_that_somebody_wrote_there_is_read(
+    tmp_path: Path, photos: Path
+) -> None:
+    """Not even one that nobody else touched: what is told of it must not be older than what the metadata say it is."""
+    with session_at(tmp_path / "a.db", photos) as ada:
+        back(ada, tmp_path / "t1")
+        with session_at(tmp_path / "b.db", photos) as bob:
+            write_tree(photos, {"new": 400})
+            rescan(bob)
+        below = (photos / "sub/.medback.xml").read_bytes()
+        (tmp_path / "t1/photos/sub/c").unlink()
+        back(ada, tmp_path / "t1", update_first=False, limit=0)
+        assert (photos / "sub/.medback.xml").read_bytes() == below
+        rescan(ada)
+        assert parse((photos / "sub/.medback.xml").read_bytes()).files[b"c"].bds == ()
+
+
 def test_of_two_accounts_of_one_number_only_what_both_name_counts_until_the_drive_is_seen(
     tmp_path: Path, photos: Path
 ) -> None:
