@@ -584,3 +584,20 @@ def test_a_time_after_2262_comes_through_a_context_and_the_session(tmp_path: Pat
         take(fresh, path)
         said = b"".join(context_of(fresh)).decode()
         assert 'mtime="13569465600.123456789"' in said and 'mtime="-13569465600.123456789"' in said
+
+
+def test_a_context_edited_on_the_drive_is_read_before_it_is_replaced(tmp_path: Path, photos: Path) -> None:
+    """Its section still has the stamp it had, and no longer says what that stands for."""
+    with session_at(tmp_path / "a.db", photos) as session:
+        back(session, tmp_path / "t1")
+        path = tmp_path / "t1" / CONTEXT
+        (line,) = (line for line in path.read_bytes().splitlines(True) if b'name="a"' in line)
+        added = re.sub(rb'md5="[0-9a-f]+"', b'md5="9a0364b9e99bb480dd25e1f0284c8555"', line)
+        added = added.replace(b'name="a" size="100"', b'name="added" size="7"')
+        path.write_bytes(path.read_bytes().replace(line, line + added))
+        back(session, tmp_path / "t1")
+        source = find_source(session, "photos")
+        assert wanted(session, source).keys() == {b"a", b"b", b"sub/c"}
+        assert older(session, source) == {(b"added", 7)}
+        data = path.read_bytes()
+        assert data.count(b"<rc ") == 1 and b'name="added"' in data

@@ -12,7 +12,7 @@ from medback_core.model import STAMP_DIGITS, State
 
 from . import values
 from .reading import MANY, ContextItem, ContextParser, feed, read_context
-from .records import TargetLine
+from .records import NotWhole, TargetLine
 
 PIECE_BYTES = 256 * 1024
 
@@ -38,14 +38,17 @@ def sections_in(stream: BinaryIO, wanted: Callable[[Section], bool] = nothing) -
     """Every section of a context, in its order, from one pass over a seekable stream.
 
     What is inside an `<rc>` is read and checked only where the section (its end not known yet) is `wanted`; all else is
-    passed over, which costs about as much as reading the file. Raises Refused("bad-context") for what is no context, or
-    where something wanted could not be read in another.
+    passed over, which takes half the time. Where the check over the whole is wrong no section has a state: it is no
+    more what that stands for. Raises Refused("bad-context") for what is no context, or where something wanted could not
+    be read in another.
     """
     parser = _SectionParser(wanted)
     stream.seek(0)
+    whole = True
     for _ in feed(parser, stream):
+        whole = whole and NotWhole() not in parser.items[-1:]
         parser.items.clear()
-    return parser.found
+    return parser.found if whole else [section._replace(now=None) for section in parser.found]
 
 
 def section_bytes(stream: BinaryIO, section: Section) -> Iterator[bytes]:

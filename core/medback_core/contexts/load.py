@@ -223,8 +223,7 @@ def _checked(stream: BinaryIO) -> Generator[Event, None, list[SourceStart]]:
         written_at = int(os.fstat(stream.fileno()).st_mtime)
         sections = [section for section in sections_in(stream) if section.tag == "rc"]
         for number, section in enumerate(sections):
-            told = section if whole else section._replace(now=None)
-            heads[number] = heads[number]._replace(now=state_of(stream, told, written_at))
+            heads[number] = heads[number]._replace(now=state_of(stream, section, written_at))
     stream.seek(0)
     return heads
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -28,9 +29,9 @@ from medback_core.contexts.write import Tally, context_of
 from medback_core.drives.drive import Drive, write_identity
 from medback_core.drives.story import CONTEXTS_KEPT, told_in
 from medback_core.errors import Refused
-from medback_core.model import CONTEXT_NAME, Count, Order, Source, State, Target, TargetState
+from medback_core.model import CONTEXT_NAME, STAMP_DIGITS, Count, Order, Source, State, Target, TargetState
 from medback_core.session import Session, list_sources, list_targets
-from medback_core.session.states import SOURCE, TARGET, current_state, known_state
+from medback_core.session.states import SOURCE, TARGET, current_state, known_state, note_stamp, was_read
 from medback_core.sidecar import Holder, Remembered
 from medback_core.sources.sidecars import flush_sources, mounted_sources
 
@@ -67,6 +68,7 @@ def write_contexts(session: Session, drive: Drive) -> None:
                 for _, error in group.publish():
                     if error is not None:
                         raise error
+            note_stamp(session, _stamp(staged.identity.md5))
         _remember(session, drive, sources, tally, foreign)
 
 
@@ -116,19 +118,41 @@ class _Tale(NamedTuple):
 
 def _tales(session: Session, root: disk.Root, stack: ExitStack) -> Iterator[_Tale]:
     """Every section of the drive's contexts, newest file first, then of the imported ones that are not all back. One
-    that can't be read is passed over: the older ones may have what it had."""
+    that can't be read is passed over: the older ones may have what it had. Where this session wrote the newest, with
+    all that was to be kept of the older ones, those that it wrote too are not read again."""
+    wrote_newest = False
     for name in CONTEXTS_KEPT:
         try:
             fd, status = root.open_file(name)
         except OSError:
             continue
-        yield from _sections(stack.enter_context(os.fdopen(fd, "rb")), int(status.st_mtime))
+        stream = stack.enter_context(os.fdopen(fd, "rb"))
+        wrote = _wrote(session, stream)
+        if not (wrote and wrote_newest):
+            yield from _sections(stream, int(status.st_mtime))
+        wrote_newest = wrote_newest or (wrote and name == CONTEXT_NAME)
     for path in reversed(kept.waiting(session.path)):
         try:
             fd = disk.portable.open_for_reading(None, path)
         except OSError:
             continue
         yield from _sections(stack.enter_context(os.fdopen(fd, "rb")), int(os.fstat(fd).st_mtime))
+
+
+def _wrote(session: Session, stream: BinaryIO) -> bool:
+    """Whether this session wrote this very file."""
+    digest = hashlib.md5(usedforsecurity=False)
+    try:
+        while piece := stream.read(_CHUNK):
+            digest.update(piece)
+    except OSError:
+        return False
+    return was_read(session, _stamp(digest.digest()))
+
+
+def _stamp(digest: bytes) -> str:
+    """A context by its bytes, as a stamp."""
+    return digest.hex()[:STAMP_DIGITS]
 
 
 def _sections(stream: BinaryIO, written_at: int) -> Iterator[_Tale]:

@@ -89,6 +89,12 @@ def note_number(session: Session, kind: str, id: str, n: int) -> None:
         )
 
 
+def note_stamp(session: Session, stamp: str) -> None:
+    """What has this stamp was read, or made."""
+    with session.transaction() as db:
+        db.execute("INSERT OR IGNORE INTO stamp_read (stamp) VALUES (?)", (stamp,))
+
+
 def was_read(session: Session, stamp: str) -> bool:
     """Whether this session ever made, or read, what has this stamp."""
     return session.db.execute("SELECT 1 FROM stamp_read WHERE stamp = ?", (stamp,)).fetchone() is not None
