@@ -260,8 +260,9 @@ def _named(content: bytes, labels: dict[str, str]) -> bytes:
         content = content.replace(target.encode(), label.encode())
     content = re.sub(rb"(<bd.*?</bd>)+", lambda m: b"".join(sorted(re.findall(rb"<bd.*?</bd>", m[0]))), content)
     content = re.sub(rb'<rc id="[^"]*"', b"<rc", content)
-    # States are made anew too, one more where a run was ended; and the check is over them.
-    content = re.sub(rb' at="[^"]*" by="[^"]*"( line="[^"]*")? n="[0-9]+" stamp="[0-9a-f]+"|<check .*', b"", content)
+    # States are made anew too, one more where a run was ended, and so are directories; and the check is over them.
+    content = re.sub(rb'(<(?:rc|dr) [^>]*?) mtime="[^"]*"', rb"\1", content)
+    content = re.sub(rb' (?:at|by|line|n|stamp)="[^"]*"|<check .*', b"", content)
     lines = [line for line in content.split(b"\n") if b' gone="' not in line]  # a run that was ended may remember more
     targets = sorted(line for line in lines if line.startswith(b"<target"))
     return b"\n".join(targets + [line for line in lines if not line.startswith(b"<target")])
