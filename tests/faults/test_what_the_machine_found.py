@@ -14,7 +14,7 @@ from medback_core.model import Identity, Standing
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
-from medback_core.session import Session, copies_on, list_targets
+from medback_core.session import Session, copies_on, list_targets, open_session
 from medback_core.sidecar import parse
 from medback_core.scanning.sources import update
 from medback_core.upkeep.verify_target import verify
@@ -100,6 +100,21 @@ def test_a_sidecar_older_than_the_last_look_makes_no_copy_of_what_was_seen_to_be
     assert parse(sidecar.read_bytes()).files[b"a.txt"].bds == ()
     back(session, tmp / "t1")  # seen there again, it counts again
     assert counted(session) == {1: 2}
+
+
+def test_a_directory_that_was_away_makes_no_copy_of_what_went_meanwhile(world: tuple[Session, Path]) -> None:
+    """Its sidecar came back with it, and says what was true when it left; this session never saw the copy go."""
+    session, tmp = world
+    (tmp / "photos/sub").rename(tmp / "away")
+    rescan(session, accept_deletions=True)
+    (tmp / "t1/photos/sub/b.bin").unlink()
+    run(verify(session, os.fsencode(tmp / "t1")))
+    with open_session(tmp / "another.db") as another:
+        add(another, tmp / "photos")
+        run(verify(another, os.fsencode(tmp / "t1")))
+        (tmp / "away").rename(tmp / "photos/sub")
+        rescan(another)
+        assert counted(another) == {0: 1, 1: 1}
 
 
 @pytest.mark.parametrize("what", ["update", "verify", "target"])

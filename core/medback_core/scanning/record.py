@@ -201,7 +201,9 @@ class Recording:
                 key = identities.get(identity)
                 if key is None:
                     key = identities[identity] = identity_key(self._session, identity)
-                if tid in accounts.older or tid in accounts.split:
+                # A directory that was away comes back with what was true when it left.
+                new_to_us = tid in accounts.same and copy_on(self._session, key, target) is None
+                if new_to_us or tid in accounts.older or tid in accounts.split:
                     standing = Standing.CLAIMED
                 rows.append((key, target, standing))
             directory.claims = []

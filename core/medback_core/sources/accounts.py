@@ -39,6 +39,7 @@ class Accounts:
     newer: dict[str, AsOf] = field(default_factory=dict)  # the sidecars are right: what they do not name is not there
     split: dict[str, AsOf] = field(default_factory=dict)  # only what both name
     older: frozenset[str] = frozenset()  # the session is right
+    same: frozenset[str] = frozenset()  # a sidecar that names more than the session knows came from elsewhere
     tree: State | None = None  # the state the metadata tells of
     is_news: bool = False  # and this session has not read it before
     is_older: bool = False  # and it is from before the one the source was last seen in
@@ -56,6 +57,7 @@ def weigh_accounts(session: Session, source: Source, metadata: SourceMetadata | 
     newer: dict[str, AsOf] = {}
     split: dict[str, AsOf] = {}
     older: set[str] = set()
+    same: set[str] = set()
     for fact in metadata.targets:
         theirs, known = AsOf(fact.n, fact.stamp), mine.get(fact.id, AsOf())
         if theirs.n > known.n:
@@ -64,6 +66,8 @@ def weigh_accounts(session: Session, source: Source, metadata: SourceMetadata | 
             split[fact.id] = theirs
         elif theirs.n < known.n:
             older.add(fact.id)
+        elif theirs.n:
+            same.add(fact.id)
     tree, known = metadata.now, known_state(session, SOURCE, source.id)
     is_news = tree is not None and not was_read(session, tree.stamp)
     is_older = False
@@ -76,7 +80,7 @@ def weigh_accounts(session: Session, source: Source, metadata: SourceMetadata | 
     withdraws = any(has_copies(session, target) for target in (*newer, *split))
     if withdraws:
         read_all_sidecars(session, source.key)
-    return Accounts(newer, split, frozenset(older), tree, is_news, is_older, withdraws)
+    return Accounts(newer, split, frozenset(older), frozenset(same), tree, is_news, is_older, withdraws)
 
 
 def tell_older(session: Session, source: Source, accounts: Accounts) -> Iterator[Event]:
