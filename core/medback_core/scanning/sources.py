@@ -237,12 +237,9 @@ def forget_source(session: Session, alias: str) -> Source:
         source = db.find_source(session, alias)
         db.remove_source(session, source.key)
         for sibling in mounted_sources(session):
-            # The others name it as a sibling, and would keep doing so: a source that is away must not be forgotten. A
-            # file that could not be written is written once more: a rebuild would take up again what it names.
-            for _ in range(2):
-                with suppress(OSError), disk.Root(sibling.path) as root:
-                    write_metadata(session, root, sibling, forgotten=source.id)
-                    break
+            # The others name it as a sibling, and would keep doing so: a source that is away must not be forgotten.
+            with suppress(OSError), disk.Root(sibling.path) as root:
+                write_metadata(session, root, sibling, forgotten=source.id)
         return source
 
 

@@ -127,8 +127,8 @@ def save_source(session: Session, source: Source) -> None:
         )
         if was.path != source.path or was.alias != source.alias:
             db.execute("UPDATE source SET metadata_dirty = MAX(metadata_dirty, 1)")  # siblings name each other
-    if was.path != source.path:
-        write_source_list(session, dropped=[was.path])
+        if was.path != source.path:
+            write_source_list(session, dropped=[was.path])
 
 
 def remove_source(session: Session, key: int) -> None:
@@ -145,7 +145,9 @@ def remove_source(session: Session, key: int) -> None:
         forget_state(session, SOURCE, source_by_key(session, key).id)
         db.execute("DELETE FROM source WHERE id = ?", (key,))
         db.execute("UPDATE source SET metadata_dirty = MAX(metadata_dirty, 1)")
-    write_source_list(session, dropped=[path])
+        # Before this is for good: a list that names a source the session lacks makes the next update take it up again,
+        # one that lacks a source of the session is written again.
+        write_source_list(session, dropped=[path])
 
 
 def metadata_is_dirty(session: Session, key: int) -> bool:
