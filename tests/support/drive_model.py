@@ -142,10 +142,10 @@ class Shelf:
         return self._on(name, discover(self.session, os.fsencode(self.mnt / name), **options))  # type: ignore[arg-type]
 
     def repair(self, name: str) -> Ran:
-        return self._on(name, repair(self.session, os.fsencode(self.mnt / name)))
+        return self._on_all(name, repair(self.session, os.fsencode(self.mnt / name)))
 
     def reclaim(self, name: str, **options: bool) -> Ran:
-        return self._on(name, reclaim(self.session, name, **options))
+        return self._on_all(name, reclaim(self.session, name, **options))
 
     def verify(self, name: str, **options: int) -> Ran:
         """Verify a plugged-in drive; what it says of damaged and missing files is checked against the model."""
@@ -185,6 +185,12 @@ class Shelf:
         assert known is not None
         if name not in self.ids:
             self.ids[name], self.states[name] = known.id, TargetState.ACTIVE
+        return ran
+
+    def _on_all(self, name: str, steps: Iterator[Event]) -> Ran:
+        """Run an operation on a plugged-in drive that looks at all others that are plugged in too."""
+        ran = self._on(name, steps)
+        self.dated |= {other for other in self.ids if (self.mnt / other / ".medback-target.xml").exists()}
         return ran
 
     def set_state(self, name: str, state: TargetState) -> None:
