@@ -97,17 +97,7 @@ def date(seconds: int | None, *, never: str = "never") -> str:
 
 def day(seconds: int | None, *, never: str = "never") -> str:
     """A day where the person is, for a sentence: `24 November`, with the year where it is another one."""
-    if not seconds:
-        return never
-    then, now = time.localtime(seconds), time.localtime(model.now())
-    year = "" if then.tm_year == now.tm_year else f" {then.tm_year}"
-    return f"{then.tm_mday} {_MONTHS[then.tm_mon - 1]}{year}"
-
-
-_MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-    "December",
-)  # fmt: skip
+    return model.day(seconds) if seconds else never
 
 
 def moment(seconds: int | None, *, never: str = "never") -> str:
