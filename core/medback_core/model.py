@@ -24,6 +24,9 @@ CONTEXT_NAME = b".medback-context.xml"
 OLD_DIRECTORY = b".medback-old"
 DAMAGED_DIRECTORY = b".medback-damaged"
 TEMPORARY_PREFIX = b".medback-tmp-"
+README_NAME = b"medback-README.txt"
+RESTORE_PROGRAM_NAME = b"medback-restore.py"
+EXPLANATION = frozenset({README_NAME, RESTORE_PROGRAM_NAME})  # at a drive's root, for people without medback
 FREEING_PREFIX = b".medback-freeing-"  # a copy that is about to be removed; after a kill it gets its name back
 
 

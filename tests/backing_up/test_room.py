@@ -36,7 +36,7 @@ def on_drive(point: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(point)): path.read_bytes()
         for path in point.rglob("*")
-        if path.is_file() and not path.name.startswith(".medback") and "lost+found" not in path.parts
+        if path.is_file() and not path.name.startswith((".medback", "medback-")) and "lost+found" not in path.parts
     }
 
 

@@ -194,7 +194,9 @@ def content_alone(state: dict[str, object]) -> dict[str, object]:
     for drive in ("tree t1", "tree t2"):
         files = state.get(drive, {})
         assert isinstance(files, dict)
-        same[drive] = {content for name, (content, _) in files.items() if not name.startswith(b".medback")}
+        same[drive] = {
+            content for name, (content, _) in files.items() if not name.startswith((b".medback", b"medback-"))
+        }
     return same
 
 
@@ -251,7 +253,7 @@ def end_state(where: Path) -> dict[str, object]:
 
 def _is_content(name: bytes) -> bool:
     base = os.path.basename(name)
-    return not base.startswith(b".medback") and base != CONTEXT
+    return not base.startswith((b".medback", b"medback-")) and base != CONTEXT
 
 
 def _named(content: bytes, labels: dict[str, str]) -> bytes:

@@ -361,7 +361,9 @@ class Life:
         drive, root = self.a_drive(step.a), self.roots()[step.b % 3]
         goal = root / "old drive"
         if drive is not None and not goal.exists() and step.c % 2:
-            shutil.copytree(self.where(drive), goal, symlinks=True)
+            # Larger than what these drives hold beside the rest: the two files that explain a drive.
+            explanation = shutil.ignore_patterns(*map(os.fsdecode, model.EXPLANATION))
+            shutil.copytree(self.where(drive), goal, symlinks=True, ignore=explanation)
         elif goal.exists():
             shutil.rmtree(goal)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.fault_report import FULL, Row
-from medback_core.model import DamageFound
+from medback_core.model import EXPLANATION, DamageFound
 from medback_core.upkeep.rebuild import rebuild
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
@@ -59,7 +59,7 @@ def lose_session(session: Session, where: Path) -> Session:
 def contents(root: Path) -> dict[bytes, bytes]:
     """Relative path -> content of all that is content, leaving out what a repair set aside."""
     found = tree(root, metadata=True).items()
-    return {path: data for path, (data, _) in found if b".medback" not in path}
+    return {path: data for path, (data, _) in found if b".medback" not in path and path not in EXPLANATION}
 
 
 @pytest.fixture

@@ -386,7 +386,7 @@ class LifeWithDrives(RuleBasedStateMachine):
             assert shelf.files(name, damaged=True) == before
         back = {}
         for path in (drill / "back").rglob("*") if (drill / "back").exists() else ():
-            if path.is_file() and not path.name.startswith(".medback"):
+            if path.is_file() and not path.name.startswith((".medback", "medback-")):
                 back[os.fsencode(path.relative_to(drill / "back"))] = identity(path.read_bytes())
         for path, content in wanted.items():
             if content in on_drives:

@@ -64,7 +64,7 @@ def files_below(root: Path) -> dict[bytes, bytes]:
         os.path.relpath(path, os.fsencode(root)): Path(os.fsdecode(path)).read_bytes()
         for directory, _, names in os.walk(os.fsencode(root))
         for path in (os.path.join(directory, name) for name in names)
-        if not os.path.basename(path).startswith(b".medback") and not os.path.islink(path)
+        if not os.path.basename(path).startswith((b".medback", b"medback-")) and not os.path.islink(path)
     }
 
 

@@ -40,9 +40,11 @@ def contents(root: Path) -> dict[bytes, bytes]:
     """Relative path -> content of every file that is not medback's own; older versions are content too."""
     found = {}
     for directory, directories, names in os.walk(os.fsencode(root)):
-        directories[:] = [d for d in directories if not d.startswith(b".medback") or d == b".medback-old"]
+        directories[:] = [
+            d for d in directories if not d.startswith((b".medback", b"medback-")) or d == b".medback-old"
+        ]
         for name in names:
-            if not name.startswith(b".medback"):
+            if not name.startswith((b".medback", b"medback-")):
                 path = os.path.join(directory, name)
                 found[os.path.relpath(path, os.fsencode(root))] = Path(os.fsdecode(path)).read_bytes()
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medback_core.backing_up.back_up import back_up
-from medback_core.model import Event, Summary
+from medback_core.model import EXPLANATION, Event, Summary
 from medback_core.session import Session, open_session
 from medback_core.scanning.sources import add_source, update
 
@@ -55,7 +55,7 @@ def tree(root: Path | bytes, *, metadata: bool = False) -> dict[bytes, tuple[byt
         for name in names:
             path = os.path.join(directory, name)
             relative = os.path.relpath(path, base)
-            if os.path.islink(path) or (not metadata and b".medback" in relative):
+            if os.path.islink(path) or (not metadata and (b".medback" in relative or relative in EXPLANATION)):
                 continue
             with open(path, "rb") as stream:
                 found[relative] = stream.read(), os.stat(path).st_mtime_ns

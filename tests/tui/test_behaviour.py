@@ -33,7 +33,7 @@ def tree(root: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))
-        if path.is_file() and not path.name.startswith(".medback")
+        if path.is_file() and not path.name.startswith((".medback", "medback-"))
     }
 
 
@@ -217,7 +217,7 @@ async def test_losing_a_drive_then_everything_and_getting_it_back(
         assert "not safe" in text_of(pilot)
 
         for entry in photos.iterdir():
-            if not entry.name.startswith(".medback"):
+            if not entry.name.startswith((".medback", "medback-")):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         await see_drives(pilot, app)
         await pilot.press("4")

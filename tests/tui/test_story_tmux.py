@@ -40,7 +40,7 @@ def tree(root: Path) -> dict[str, tuple[bytes, int]]:
     return {
         str(path.relative_to(root)): (path.read_bytes(), path.stat().st_mtime_ns)
         for path in root.rglob("*")
-        if path.is_file() and not path.name.startswith(".medback")
+        if path.is_file() and not path.name.startswith((".medback", "medback-"))
     }
 
 

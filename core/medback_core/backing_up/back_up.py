@@ -23,6 +23,7 @@ from medback_core.coverage.totals import looked
 from medback_core.disk import ContentDiffers
 from medback_core.drives.check import look_at
 from medback_core.drives.context_file import write_contexts
+from medback_core.drives.explain import explain
 from medback_core.drives.open import Drive, open_drive, write_identity
 from medback_core.drives.room import room_on
 from medback_core.errors import Refused
@@ -84,12 +85,14 @@ def back_up(
     dry_run: bool = False,
     new_id: bool = False,
     same_drive: bool = False,
+    readme: bool | None = None,
 ) -> Iterator[Event]:
     """Copy the best files onto the target at `path`; ends with a BackupSummary.
 
     The sources are scanned first, for a dry run too: it records what is new, and copies nothing.
 
     Bounds in bytes: `reserve` to be left free, `limit` for this run, `capacity` for good. `source` is an alias.
+    `readme`: whether the two files that explain the drive belong on it, now and later; None: as the drive says.
     Raises Refused, NeedsAnswer (nothing changed), DriveGone (what was recorded is kept).
     """
     with ExitStack() as stack:
@@ -108,6 +111,8 @@ def back_up(
                 same_drive=same_drive,
             )
         )
+        if readme is not None:
+            drive.identity = replace(drive.identity, readme=readme)
         for note in drive.notes:
             yield Warned(note)
         if drive.identity.id and not drive.target.counts and not drive.is_new:
@@ -369,6 +374,7 @@ class _Run:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             where = os.path.join(self.drive.root.path, CONTEXT_NAME)
             yield Skipped(where, f"the restore context could not be written: {reason}")
+        yield from explain(self.drive)
 
     def summary(self, would_copy: tuple[bytes, ...] | None = None) -> BackupSummary:
         """What was done; with `would_copy`, what the chosen candidates would make of it."""

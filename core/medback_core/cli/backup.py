@@ -44,6 +44,11 @@ SAME_DRIVE = click.option("--same-drive", is_flag=True, help="It is the known dr
 @click.option("--no-fill", is_flag=True, help="Stop when everything has its wanted copies.")
 @click.option("--no-verify", is_flag=True, help="Do not read back what was written.")
 @click.option("--dry-run", is_flag=True, help="Scan the sources, say what would be copied, copy nothing.")
+@click.option(
+    "--readme/--no-readme",
+    default=None,
+    help="Keep medback-README.txt and medback-restore.py on the drive, or not; kept in the drive's identity.",
+)
 @NEW_ID
 @SAME_DRIVE
 def target(
@@ -61,6 +66,7 @@ def target(
     dry_run: bool,
     new_id: bool,
     same_drive: bool,
+    readme: bool | None,
 ) -> None:
     """Copy the best files onto the drive at PATH.
 
@@ -86,6 +92,7 @@ def target(
                 fill=not no_fill,
                 verify=not no_verify,
                 dry_run=dry_run,
+                readme=readme,
                 **sizes,
                 **answers,  # type: ignore[arg-type]
             ),

@@ -187,6 +187,7 @@ class _Look:
             and not isinstance(status, OSError)
             and stat.S_ISREG(status.st_mode)
             and (not model.is_metadata(name) or name.startswith(FREEING_PREFIX))
+            and (directory or name not in model.EXPLANATION)
         ]
         self.unknown += len(strays)
         if strays:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from medback_core.disk import BATCH_FILES, Root
 from medback_core.drives.context_file import CONTEXTS_KEPT
 from medback_core.drives.drive import Drive
+from medback_core.drives.explain import explanation_sizes
 from medback_core.model import SIDECAR_NAME, TARGET_IDENTITY_NAME
 from medback_core.session import Session, bytes_on, join
 from medback_core.session.candidates import Extent, known_extent
@@ -139,8 +140,10 @@ def room_on(
     allowed = None if drive.target.capacity is None else drive.target.capacity - bytes_on(session, drive.target.key)
     if limit is not None:
         allowed = limit if allowed is None else min(allowed, limit)
-    # The identity and the root's sidecar, each with its temporary file.
+    # The identity and the root's sidecar, each with its temporary file, and what explains the drive.
     own = 4 - sum(drive.root.stat(name) is not None for name in (TARGET_IDENTITY_NAME, SIDECAR_NAME))
+    explanation = explanation_sizes(drive)
+    own += len(explanation) + sum(-(-size // block) for size in explanation)
     inodes = space.f_favail - files - own if space.f_files else None
     free = space.f_bavail * block - kept - contexts - tree - own * block
     return Room(free, allowed, block, drive.filesystem.max_file, inodes)

@@ -12,6 +12,7 @@ from medback_core.drives.drive import Drive, begin_change
 from medback_core.drives.sidecars import read_sidecar
 from medback_core.errors import DriveGone
 from medback_core.model import (
+    EXPLANATION,
     FAMILY_SIDECAR_NAME,
     FREEING_PREFIX,
     OLD_DIRECTORY,
@@ -71,6 +72,8 @@ def walk_drive(drive: Drive, *, family: bool, clean: bool = False) -> Iterator[D
                 elif is_metadata(name) and (here or name != OLD_DIRECTORY) and not name.startswith(FREEING_PREFIX):
                     if name.startswith(TEMPORARY_PREFIX):
                         temporary.append(name)
+                elif stat.S_ISREG(status.st_mode) and not here and name in EXPLANATION:
+                    continue
                 elif stat.S_ISREG(status.st_mode):
                     files.append((name, status))
                 elif stat.S_ISDIR(status.st_mode):

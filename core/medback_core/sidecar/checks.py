@@ -31,7 +31,10 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "identity": ("id",),
     "source": ("id", "alias", "wanted", "rev", "one_file_system"),
     "exclude": ("pattern",),
-    "target": ("id", "label", "created", "state", "capacity", "rev", "fs_uuid", "path", "path64", "disk", "n", "stamp"),
+    "target": (
+        "id", "label", "created", "state", "capacity", "rev", "fs_uuid", "path", "path64", "disk", "n", "readme",
+        "stamp",
+    ),
     "state": ("at", "by", "line", "n", "stamp"),
     "sibling": ("id", "alias", "path", "path64"),
     "mount": ("fs_uuid", "path", "path64"),

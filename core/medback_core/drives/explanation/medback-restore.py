@@ -1,0 +1,883 @@
+#!/usr/bin/env python3
+# Written by medback; a newer medback may write it anew. It needs no medback, and medback never runs it.
+"""Get files back from drives that medback wrote, without medback. Needs Python 3.8 or later and nothing else.
+
+    python3 medback-restore.py DRIVE... --list           what there is
+    python3 medback-restore.py DRIVE... --to DIRECTORY   bring all of it back, as DIRECTORY/SOURCE/path
+
+Give every drive that is plugged in. Each file is checked while it is copied: what comes back is what was backed up.
+Nothing that is there already is overwritten, no link is followed, and nothing is written to the drives. Run it again
+with other drives to bring back the rest.
+
+Exit codes: 0 all of it is back, 2 wrong options, 3 some files were in the way or could not be written, 4 refused,
+5 some files were damaged on every drive that holds them, 6 some files lie on none of these drives.
+"""
+
+import argparse
+import base64
+import binascii
+import calendar
+import errno
+import hashlib
+import os
+import re
+import stat
+import sys
+import time
+import unicodedata
+import xml.parsers.expat as expat
+from collections import namedtuple
+
+CONTEXTS = (b".medback-context.xml", b".medback-context-1.xml", b".medback-context-2.xml")
+SIDECAR = b".medback.xml"
+IDENTITY = b".medback-target.xml"
+OLD = b".medback-old"
+DAMAGED = b".medback-damaged"
+FAMILY = {b".medorg.xml", b".mdbackup.xml", b".mdjournal.xml", b".bkp_id"}
+TEMPORARY = b".medback-restore-tmp-"
+CONTEXT_MAX = 4 << 30
+SIDECAR_MAX = 256 << 20
+CHUNK = 1 << 20
+LINE_MAX = 1 << 20  # bytes of one record; expat takes long over a longer one
+HAS_DIR_FD = os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+
+# A file of a source: what it holds, its time (nanoseconds), its permission bits, the date it was deleted or "".
+File = namedtuple("File", "size md5 mtime mode gone")
+# Where a content may lie: the drive's number and the path on it.
+Place = namedtuple("Place", "drive path")
+
+
+class Bad(Exception):
+    """Something that can't be used; its words are for people."""
+
+
+class Section:
+    """What one context says of one source: paths (bytes) to files, links and directories."""
+
+    def __init__(self, source, alias):
+        self.source, self.alias = source, alias
+        self.number, self.stamp, self.line, self.date = 0, "", (), 0.0
+        self.whole = False
+        self.files, self.links, self.directories = {}, {}, {}
+
+
+# --- names ---------------------------------------------------------------------------------------------------------
+
+
+def shown(name):
+    """A name or path for a terminal: nothing in it can move the cursor or hide a letter."""
+    text = os.fsdecode(name) if isinstance(name, bytes) else name
+    out = []
+    for letter in text:
+        kind = unicodedata.category(letter)
+        out.append("\\u%04x" % ord(letter) if kind[0] == "C" or kind in ("Zl", "Zp") else letter)
+    return "".join(out)
+
+
+def exact(attributes, key):
+    """The bytes of a name in an element: `KEY64` where there is one, else `KEY`. None when it has neither."""
+    coded = attributes.get(key + "64")
+    if coded is not None:
+        try:
+            return base64.b64decode(coded, validate=True)
+        except (binascii.Error, ValueError):
+            return None
+    text = attributes.get(key)
+    try:
+        return None if text is None else text.encode("utf-8")
+    except UnicodeEncodeError:
+        return None
+
+
+def is_component(name):
+    """Whether a name can be one step of a path."""
+    return (
+        bool(name)
+        and name not in (b".", b"..")
+        and b"/" not in name
+        and b"\0" not in name
+        and (os.sep == "/" or os.fsencode(os.sep) not in name)
+    )
+
+
+def is_path(path):
+    """Whether a path leads down from where it starts, and nowhere else."""
+    return bool(path) and all(is_component(part) for part in path.split(b"/"))
+
+
+def is_metadata(name):
+    return name.startswith(b".medback") or name in FAMILY
+
+
+def seconds(text):
+    """Decimal seconds as nanoseconds, exactly. None for what is no time."""
+    found = re.match(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,9}))?$", text or "")
+    if not found:
+        return None
+    value = int(found.group(2)) * 10**9 + int((found.group(3) or "").ljust(9, "0"))
+    return -value if found.group(1) else value
+
+
+def date_of(text):
+    """An ISO-8601 UTC date as seconds, 0 for what is none."""
+    try:
+        return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def bits(text, default):
+    try:
+        return int(text, 8) & 0o777
+    except (TypeError, ValueError):
+        return default
+
+
+def file_of(attributes):
+    """The File an element speaks of, None when it is no usable record."""
+    md5 = attributes.get("md5", "")
+    size = attributes.get("size", "")
+    if not re.match(r"[0-9a-f]{32}$", md5) or not re.match(r"[0-9]{1,19}$", size):
+        return None
+    mtime = seconds(attributes.get("mtime"))
+    return File(int(size), bytes.fromhex(md5), mtime, bits(attributes.get("mode"), 0o644), attributes.get("gone", ""))
+
+
+# --- reading the XML -----------------------------------------------------------------------------------------------
+
+
+def parser(start, end):
+    """A parser that takes no document type: nothing in a file can make it read another one or grow without end."""
+
+    def refuse(*_):
+        raise Bad("it has a document type definition")
+
+    reader = expat.ParserCreate("utf-8")
+    reader.StartDoctypeDeclHandler = refuse
+    reader.EntityDeclHandler = refuse
+    reader.StartElementHandler = start
+    reader.EndElementHandler = end
+    return reader
+
+
+def read_context(stream, date):
+    """The sections of a context. One that breaks off gives what stands before; its last section is not whole."""
+    sections, above = [], []
+
+    def start(tag, attributes):
+        if len(above) > 300:
+            raise Bad("it is nested too deeply")
+        here = above[-1] if above else b""
+        above.append(here)
+        if tag == "rc":
+            alias = attributes.get("alias") or os.path.basename(attributes.get("src_path", "")) or "source"
+            alias = alias.encode("utf-8", "replace").decode("utf-8")
+            section = Section(attributes.get("id") or "alias " + alias, alias)
+            section.number = int(attributes["n"]) if re.match(r"[0-9]{1,18}$", attributes.get("n", "")) else 0
+            section.stamp = attributes.get("stamp", "")
+            section.line = tuple(attributes.get("line", "").split())
+            section.date = date_of(attributes.get("at")) or date
+            sections.append(section)
+            above[-1] = b""
+            return
+        if not sections or sections[-1].whole:
+            return
+        section = sections[-1]
+        if tag == "dr":
+            flat, name = exact(attributes, "path"), exact(attributes, "name")
+            path = flat if flat is not None else join(here, name) if name is not None and is_component(name) else None
+            if path is None or not is_path(path):
+                raise Bad("it names a directory that can't be one")
+            above[-1] = path
+            section.directories[path] = (bits(attributes.get("mode"), None), seconds(attributes.get("mtime")))
+            return
+        name = exact(attributes, "name")
+        if tag not in ("file", "link") or name is None or not is_component(name) or is_metadata(name):
+            return
+        path = join(here, name)
+        if tag == "link":
+            goal = exact(attributes, "to")
+            if goal and b"\0" not in goal:
+                section.links[path] = goal
+            return
+        record = file_of(attributes)
+        if record is not None and (not record.gone or path not in section.files):
+            section.files[path] = record
+
+    def end(tag):
+        above.pop()
+        if tag == "rc" and sections:
+            sections[-1].whole = True
+
+    reader = parser(start, end)
+    problem = ""
+    try:
+        for line in iter(lambda: stream.readline(LINE_MAX + 1), b""):
+            if len(line) > LINE_MAX:
+                raise Bad("a line is too long")
+            reader.Parse(line, False)
+        reader.Parse(b"", True)
+    except (expat.ExpatError, Bad, ValueError, LookupError) as error:
+        problem = str(error)
+    return sections, problem
+
+
+def read_lines(data, tags):
+    """The (tag, attributes, children) of the records in a sidecar or an identity, each line on its own, so that one
+    that is damaged costs only itself."""
+    for line in data.split(b"\n"):
+        found = re.match(rb"<([a-z]+)[ />]", line)
+        if not found or found.group(1).decode() not in tags or len(line) > LINE_MAX:
+            continue
+        record, children = [], []
+
+        def start(tag, attributes, record=record, children=children):
+            (children if record else record).append((tag, attributes))
+
+        try:
+            parser(start, None).Parse(line, True)
+        except (expat.ExpatError, Bad, ValueError, LookupError):
+            continue
+        if record:
+            yield record[0][0], record[0][1], children
+
+
+def join(directory, name):
+    return directory + b"/" + name if directory else name
+
+
+# --- a drive -------------------------------------------------------------------------------------------------------
+
+
+class Drive:
+    """One directory that medback backed up onto. Read only; every path is walked down without following a link."""
+
+    def __init__(self, number, path):
+        self.number, self.path = number, os.path.abspath(os.fsencode(path))
+        self.label, self.id, self.folders = shown(self.path), "", {}
+        self.contexts = []
+        if not os.path.isdir(self.path):
+            raise Bad("%s is not a directory" % shown(self.path))
+        self._read_identity()
+        self._read_contexts()
+
+    def open(self, path):
+        """A descriptor for reading a regular file. Raises OSError."""
+        return open_below(self.path, path, os.O_RDONLY)
+
+    def _whole(self, path, most):
+        with os.fdopen(self.open(path), "rb") as stream:
+            data = stream.read(most + 1)
+        if len(data) > most:
+            raise OSError(errno.EFBIG, "it is too large")
+        return data
+
+    def _read_identity(self):
+        try:
+            data = self._whole(IDENTITY, 1 << 20)
+        except OSError:
+            return
+        for tag, attributes, _ in read_lines(data, ("identity", "target", "folder")):
+            if tag == "identity":
+                self.id = attributes.get("id", "")
+            elif tag == "target":
+                self.label = shown(attributes.get("label") or self.label)
+            elif exact(attributes, "name"):
+                self.folders[exact(attributes, "name")] = attributes.get("source", "")
+
+    def _read_contexts(self):
+        """Its contexts, the newest first."""
+        for name in CONTEXTS:
+            try:
+                with os.fdopen(self.open(name), "rb") as stream:
+                    status = os.fstat(stream.fileno())
+                    if status.st_size > CONTEXT_MAX:
+                        raise OSError(errno.EFBIG, "it is too large")
+                    sections, problem = read_context(stream, status.st_mtime)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                warn("%s of %s can't be read: %s" % (shown(name), self.label, error.strerror or error))
+                continue
+            if problem:
+                warn("%s of %s is damaged (%s): what stands before that is used" % (shown(name), self.label, problem))
+            self.contexts.append(sections)
+
+    def walk(self):
+        """(directory, {name: status}) of everything on it, directory by directory."""
+        waiting = [b""]
+        device = os.stat(self.path).st_dev
+        while waiting:
+            directory = waiting.pop()
+            entries = {}
+            try:
+                with os.scandir(os.path.join(self.path, directory)) as found:
+                    for entry in found:
+                        try:
+                            entries[entry.name] = entry.stat(follow_symlinks=False)
+                        except OSError:
+                            continue
+            except OSError as error:
+                warn("%s can't be read: %s" % (shown(os.path.join(self.path, directory)), error.strerror or error))
+                continue
+            for name, status in entries.items():
+                if stat.S_ISDIR(status.st_mode) and (status.st_dev == device or not device):
+                    waiting.append(join(directory, name))
+            yield directory, entries
+
+    def sidecar(self, directory):
+        try:
+            return self._whole(join(directory, SIDECAR), SIDECAR_MAX)
+        except OSError as error:
+            warn("%s can't be read: %s" % (shown(os.path.join(self.path, directory, SIDECAR)), error.strerror or error))
+            return b""
+
+
+def open_below(root, path, flags, mode=0o600):
+    """Open a regular file below a directory, one step at a time, following no link. Raises OSError."""
+    flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    if not HAS_DIR_FD:
+        refuse_links(root, path)
+        fd = os.open(os.path.join(root, path), flags, mode)
+    else:
+        handle = open_directory(root, os.path.dirname(path))
+        try:
+            fd = os.open(os.path.basename(path), flags | os.O_NOFOLLOW, mode, dir_fd=handle)
+        finally:
+            os.close(handle)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is not an ordinary file")
+    return fd
+
+
+def open_directory(root, path, make=None):
+    """A descriptor of a directory below `root`. With a set `make`, what is not there on the way is made, and its path
+    added to the set. Raises OSError."""
+    handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    way = b""
+    for part in path.split(b"/") if path else ():
+        way = join(way, part)
+        try:
+            if make is not None:
+                try:
+                    os.mkdir(part, 0o700, dir_fd=handle)
+                    make.add(way)
+                except FileExistsError:
+                    pass
+            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
+        finally:
+            os.close(handle)
+        handle = below
+    return handle
+
+
+def refuse_links(root, path):
+    here = root
+    for part in path.split(b"/"):
+        here = os.path.join(here, part)
+        if os.path.islink(here):
+            raise OSError(errno.ELOOP, "a link is in the way")
+
+
+# --- what there is -------------------------------------------------------------------------------------------------
+
+
+class Shelf:
+    """All that the given drives say: the sources as they were last, and where each content may lie."""
+
+    def __init__(self, drives):
+        self.drives = drives
+        self.recorded = {}  # (size, md5) -> [Place]
+        self.by_size = {}  # size -> [Place] of every ordinary file
+        self.on_record = {}  # source id -> {path: File}, by the drives' own sidecars
+        self.links_on_record = {}
+        self.directories_on_record = {}
+        self._hashed = {}
+        self._walk()
+        self.sources = self._sources()
+
+    def _walk(self):
+        for drive in self.drives:
+            for directory, entries in drive.walk():
+                put_aside = directory.split(b"/")[0] in (OLD, DAMAGED)
+                for name, status in entries.items():
+                    if stat.S_ISREG(status.st_mode):
+                        place = Place(drive.number, join(directory, name))
+                        self.by_size.setdefault(status.st_size, []).append(place)
+                if SIDECAR in entries:
+                    self._take_records(drive, directory, drive.sidecar(directory), put_aside)
+
+    def _take_records(self, drive, directory, data, put_aside):
+        for tag, attributes, children in read_lines(data, ("file", "link", "dir")):
+            name = exact(attributes, "name")
+            true_place = exact(attributes, "path")
+            at = None if name is None or not is_component(name) else join(directory, name)
+            belongs = self._belongs(drive, at, true_place)
+            if tag == "file":
+                record = file_of(attributes)
+                if record is None or at is None or attributes.get("damaged"):
+                    continue
+                self.recorded.setdefault((record.size, record.md5), []).append(Place(drive.number, at))
+                if put_aside:
+                    continue
+                twins = [exact(more, "at") for kind, more in children if kind == "twin"]
+                for source, path in [belongs] + [self._split(twin) for twin in twins]:
+                    if source and is_path(path):
+                        self.on_record.setdefault(source, {}).setdefault(path, record)
+            elif belongs[0] and is_path(belongs[1]) and not put_aside:
+                if tag == "link" and exact(attributes, "to"):
+                    self.links_on_record.setdefault(belongs[0], {})[belongs[1]] = exact(attributes, "to")
+                elif tag == "dir":
+                    facts = bits(attributes.get("mode"), None), seconds(attributes.get("mtime"))
+                    self.directories_on_record.setdefault(belongs[0], {})[belongs[1]] = facts
+
+    @staticmethod
+    def _split(text):
+        source, _, path = (text or b"").partition(b":")
+        return source.decode("utf-8", "replace"), path
+
+    def _belongs(self, drive, at, true_place):
+        """The (source id, path) a record on a drive speaks of."""
+        if true_place is not None:
+            return self._split(true_place)
+        folder, _, path = (at or b"").partition(b"/")
+        return drive.folders.get(folder, ""), path
+
+    def _sources(self):
+        """Each source as it was last, newest knowledge first: {id: Section}."""
+        found = {}
+        for drive in self.drives:
+            taken = set()
+            for whole in (
+                True,
+                False,
+            ):  # of one drive the newest context that has the source whole, else one that breaks off
+                for sections in drive.contexts:
+                    here = [section for section in sections if section.whole == whole and section.source not in taken]
+                    for section in here:  # a source that split has several
+                        found.setdefault(section.source, []).append(section)
+                    taken.update(section.source for section in here)
+        merged = {source: merge(sections) for source, sections in found.items()}
+        for drive in self.drives:  # a source no context speaks of, and files newer than the last context
+            for folder, source in drive.folders.items():
+                if source in self.on_record or source in self.links_on_record:
+                    merged.setdefault(source, Section(source, shown(folder)))
+        for source, section in merged.items():
+            # A file that was renamed may keep its old place on a drive: what the contexts know by content is theirs.
+            known = {(record.size, record.md5) for record in section.files.values()}
+            for path, record in self.on_record.get(source, {}).items():
+                if (record.size, record.md5) not in known:
+                    section.files.setdefault(path, record)
+            for path, goal in self.links_on_record.get(source, {}).items():
+                if path not in section.files:
+                    section.links.setdefault(path, goal)
+            for path, facts in self.directories_on_record.get(source, {}).items():
+                section.directories.setdefault(path, facts)
+        return merged
+
+    def places(self, record):
+        """Where a content may lie: as the drives' records say, then every file of its size."""
+        named = self.recorded.get((record.size, record.md5), [])
+        told = set(named)
+        return named + [place for place in self.by_size.get(record.size, ()) if place not in told]
+
+    def holds(self, record):
+        """Whether any of the drives says it holds a content, or a file on one is found to."""
+        if self.recorded.get((record.size, record.md5)):
+            return True
+        return any(self.digest(place) == record.md5 for place in self.by_size.get(record.size, ()))
+
+    def digest(self, place):
+        """The MD5 of a file on a drive, b"" for one that can't be read."""
+        if place not in self._hashed:
+            digest = md5()
+            try:
+                with os.fdopen(self.drives[place.drive].open(place.path), "rb") as stream:
+                    for piece in iter(lambda: stream.read(CHUNK), b""):
+                        digest.update(piece)
+                self._hashed[place] = digest.digest()
+            except OSError:
+                self._hashed[place] = b""
+        return self._hashed[place]
+
+
+def md5():
+    try:
+        return hashlib.md5(usedforsecurity=False)
+    except TypeError:  # Python 3.8
+        return hashlib.md5()
+
+
+def merge(sections):
+    """One source as several contexts know it: what is older is dropped, what has split is united by path, and where
+    they differ the later one is right."""
+    whole = [section for section in sections if section.whole] or sections
+    kept = [
+        one
+        for one in whole
+        if not any(other is not one and one.stamp != other.stamp and one.stamp in other.line for other in whole)
+    ] or whole
+    kept.sort(key=lambda section: (section.date, section.number))
+    newest = kept[-1]
+    result = Section(newest.source, newest.alias)
+    result.number, result.stamp, result.line, result.date = newest.number, newest.stamp, newest.line, newest.date
+    result.whole = newest.whole
+    for section in kept:
+        result.files.update(section.files)
+        result.links.update(section.links)
+        result.directories.update(section.directories)
+    for path in list(result.links):  # what was a link once may be a file now, and the other way round
+        if path in newest.files and not newest.files[path].gone:
+            del result.links[path]
+    for path in newest.links:
+        result.files.pop(path, None)
+    return result
+
+
+# --- bringing it back ----------------------------------------------------------------------------------------------
+
+
+class Restore:
+    """One run: counts, and what went otherwise than it should."""
+
+    def __init__(self, shelf, to, only):
+        self.shelf, self.to = shelf, to
+        self.restored = self.bytes = self.right = self.links = 0
+        self.in_the_way, self.failed, self.damaged, self.missing = [], [], [], []
+        self._temporary = 0
+        self._only = only
+        self._made = set()  # the directories this run made
+
+    def run(self):
+        taken = {}
+        for source, section in sorted(self.shelf.sources.items(), key=lambda pair: pair[1].alias):
+            if self._only and section.alias not in self._only and source not in self._only:
+                continue
+            folder = free_folder(section, source, taken)
+            live = [(path, record) for path, record in sorted(section.files.items()) if not record.gone]
+            print("%s: %d files" % (shown(folder), len(live)))
+            for path, record in live:
+                self._file(join(folder, path), record)
+            for path in sorted(section.directories):
+                if is_path(path):
+                    self._directory(join(folder, path))
+            for path, goal in sorted(section.links.items()):
+                self._link(join(folder, path), goal)
+            for path in sorted(self._made, reverse=True):
+                below = path[len(folder) + 1 :]
+                self._finish_directory(path, *section.directories.get(below, (None, None)))
+            self._made.clear()
+
+    def _file(self, path, record):
+        try:
+            handle = self._open_parent(path)
+        except OSError as error:
+            self.failed.append((path, error.strerror or str(error)))
+            return
+        try:
+            name = os.path.basename(path)
+            there = self._stat(handle, path, name)
+            if there is not None:
+                self._compare(handle, path, name, there, record)
+                return
+            spoilt = False
+            for place in self.shelf.places(record):
+                outcome = self._copy(handle, path, name, place, record)
+                if outcome == "done":
+                    return
+                spoilt = spoilt or (
+                    outcome == "damaged" and place in self.shelf.recorded.get((record.size, record.md5), ())
+                )
+            (self.damaged if spoilt else self.missing).append(path)
+        except OSError as error:
+            self.failed.append((path, error.strerror or str(error)))
+        finally:
+            if handle is not None:
+                os.close(handle)
+
+    def _open_parent(self, path):
+        directory = os.path.dirname(path)
+        if HAS_DIR_FD:
+            return open_directory(self.to, directory, make=self._made)
+        if directory:
+            refuse_links(self.to, directory)
+        os.makedirs(os.path.join(self.to, directory), 0o700, exist_ok=True)
+        return None
+
+    def _at(self, handle, path, name):
+        """The path (or name) and the arguments that lead to a name in a parent directory."""
+        if handle is None:
+            return os.path.join(self.to, os.path.dirname(path), name), {}
+        return name, {"dir_fd": handle}
+
+    def _stat(self, handle, path, name):
+        where, how = self._at(handle, path, name)
+        try:
+            return os.stat(where, follow_symlinks=False, **how)
+        except FileNotFoundError:
+            return None
+
+    def _compare(self, handle, path, name, there, record):
+        if stat.S_ISREG(there.st_mode) and there.st_size == record.size:
+            digest = md5()
+            with os.fdopen(open_below(self.to, path, os.O_RDONLY), "rb") as stream:
+                for piece in iter(lambda: stream.read(CHUNK), b""):
+                    digest.update(piece)
+            if digest.digest() == record.md5:
+                self.right += 1
+                return
+        self.in_the_way.append(path)
+
+    def _copy(self, handle, path, name, place, record):
+        """Copy one file and check it on the way: "done", or "damaged" or "unread" for a place that is no help."""
+        drive = self.shelf.drives[place.drive]
+        known = self.shelf._hashed.get(place)
+        if known is not None and known != record.md5:
+            return "damaged"
+        try:
+            source = os.fdopen(drive.open(place.path), "rb")
+        except OSError:
+            return "unread"
+        self._temporary += 1
+        temporary = TEMPORARY + b"%d-%d" % (os.getpid(), self._temporary)
+        where, how = self._at(handle, path, temporary)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+        with source:
+            target = os.fdopen(os.open(where, flags, 0o600, **how), "wb")
+            try:
+                with target:
+                    digest, size = md5(), 0
+                    while True:
+                        try:
+                            piece = source.read(CHUNK)
+                        except OSError:
+                            return "unread"
+                        if not piece:
+                            break
+                        digest.update(piece)
+                        size += len(piece)
+                        target.write(piece)
+                    self.shelf._hashed[place] = digest.digest()
+                    if (size, digest.digest()) != (record.size, record.md5):
+                        return "damaged"
+                    target.flush()
+                    if hasattr(os, "fchmod"):
+                        os.fchmod(target.fileno(), record.mode)
+                    os.fsync(target.fileno())
+                if record.mtime is not None:
+                    try:
+                        os.utime(where, ns=(record.mtime, record.mtime), **how)
+                    except (OSError, OverflowError):
+                        pass  # a time this file system can't keep
+                self._publish(handle, path, temporary, name)
+            finally:
+                try:
+                    os.unlink(where, **how)
+                except FileNotFoundError:
+                    pass
+        self.restored += 1
+        self.bytes += record.size
+        return "done"
+
+    def _publish(self, handle, path, temporary, name):
+        """Give a whole file its name, never over anything."""
+        old, how = self._at(handle, path, temporary)
+        new, _ = self._at(handle, path, name)
+        try:
+            if handle is None:
+                os.link(old, new)
+            else:
+                os.link(old, new, src_dir_fd=handle, dst_dir_fd=handle, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except (OSError, NotImplementedError, AttributeError):  # a file system without hard links
+            if self._stat(handle, path, name) is not None:
+                raise FileExistsError(errno.EEXIST, "something is there now") from None
+            if handle is None:
+                os.rename(old, new)
+            else:
+                os.rename(old, new, src_dir_fd=handle, dst_dir_fd=handle)
+
+    def _directory(self, path):
+        try:
+            handle = self._open_parent(join(path, b"x"))
+            if handle is not None:
+                os.close(handle)
+        except OSError as error:
+            self.failed.append((path, error.strerror or str(error)))
+
+    def _finish_directory(self, path, mode, mtime):
+        """Its permissions and its time, when everything is in it. The owner can always get in again."""
+        if not HAS_DIR_FD:
+            return
+        try:
+            handle = open_directory(self.to, path)
+        except OSError:
+            return
+        try:
+            os.fchmod(handle, usual_mode() if mode is None else mode | 0o700)
+            if mtime is not None:
+                os.utime(handle, ns=(mtime, mtime))
+        except (OSError, OverflowError):
+            pass
+        finally:
+            os.close(handle)
+
+    def _link(self, path, goal):
+        try:
+            handle = self._open_parent(path)
+        except OSError as error:
+            self.failed.append((path, error.strerror or str(error)))
+            return
+        name = os.path.basename(path)
+        where, how = self._at(handle, path, name)
+        try:
+            there = self._stat(handle, path, name)
+            if there is None:
+                os.symlink(goal, where, **how)
+                self.links += 1
+            elif stat.S_ISLNK(there.st_mode) and os.readlink(where, **how) == goal:
+                self.right += 1
+            else:
+                self.in_the_way.append(path)
+        except (OSError, NotImplementedError) as error:
+            self.failed.append((path, getattr(error, "strerror", None) or str(error)))
+        finally:
+            if handle is not None:
+                os.close(handle)
+
+    def report(self):
+        """Say how it went; the exit code."""
+        print(
+            "%d files restored (%d bytes), %d already right, %d links"
+            % (self.restored, self.bytes, self.right, self.links)
+        )
+        for path in self.in_the_way:
+            print("something else is there, left alone: %s" % shown(path))
+        for path, reason in self.failed:
+            print("could not be written: %s: %s" % (shown(path), reason))
+        for path in self.damaged:
+            print("damaged on every one of these drives that has it: %s" % shown(path))
+        for path in self.missing:
+            print("on none of these drives: %s" % shown(path))
+        if self.missing or self.damaged:
+            print("Plug in other drives and run this again: %d files are not back." % len(self.missing + self.damaged))
+        if self.damaged:
+            return 5
+        if self.in_the_way or self.failed:
+            return 3
+        return 6 if self.missing else 0
+
+
+def usual_mode():
+    """The permissions a new directory gets on this machine."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return 0o777 & ~mask
+
+
+def free_folder(section, source, taken):
+    """The directory a source is restored to: its alias, with a number where two have the same."""
+    alias = os.fsencode(section.alias)
+    base = alias if is_component(alias) and not is_metadata(alias) else b"source"
+    folder, number = base, 1
+    while taken.setdefault(folder, source) != source:
+        number += 1
+        folder = base + b"-%d" % number
+    return folder
+
+
+def list_all(shelf, files):
+    missing = 0
+    for section in sorted(shelf.sources.values(), key=lambda section: section.alias):
+        live = [(path, record) for path, record in sorted(section.files.items()) if not record.gone]
+        lost = [(path, record) for path, record in live if not shelf.holds(record)]
+        missing += len(lost)
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(section.date)) if section.date else "an unknown date"
+        print(
+            "%s: %d files (%d bytes), %d links, as of %s; %d files are on none of these drives"
+            % (shown(section.alias), len(live), sum(r.size for _, r in live), len(section.links), when, len(lost))
+        )
+        if files:
+            gone = {path for path, _ in lost}
+            for path, record in live:
+                print("  %s%s  %d" % ("missing " if path in gone else "", shown(path), record.size))
+    for drive in shelf.drives:
+        print("drive %s: %s" % (drive.label, shown(drive.path)))
+    return 6 if missing else 0
+
+
+# --- the command line ----------------------------------------------------------------------------------------------
+
+
+def warn(words):
+    print("warning: " + words, file=sys.stderr)
+
+
+def is_inside(inner, outer):
+    """Whether a directory is another one or lies in it, by what they are and not by what they are called."""
+    wanted = os.stat(outer)
+    here = os.path.realpath(inner)
+    while True:
+        try:
+            status = os.stat(here)
+            if (status.st_dev, status.st_ino) == (wanted.st_dev, wanted.st_ino):
+                return True
+        except OSError:
+            pass
+        above = os.path.dirname(here)
+        if above == here:
+            return False
+        here = above
+
+
+def main(words=None):
+    usage = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    usage.add_argument("drives", nargs="+", metavar="DRIVE", help="where a drive is mounted")
+    usage.add_argument("--to", metavar="DIRECTORY", help="bring everything back below this directory")
+    usage.add_argument("--list", action="store_true", help="only say what there is")
+    usage.add_argument("--files", action="store_true", help="with --list: every file")
+    usage.add_argument("--source", action="append", default=[], metavar="ALIAS", help="only this source (repeatable)")
+    given = usage.parse_args(words)
+    if bool(given.to) == given.list:
+        usage.error("say --list or --to DIRECTORY")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        drives = []
+        for path in given.drives:
+            drives.append(Drive(len(drives), path))
+        if given.to:
+            to = os.path.abspath(os.fsencode(given.to))
+            for drive in drives:
+                if is_inside(to, drive.path) or (os.path.isdir(to) and is_inside(drive.path, to)):
+                    raise Bad("%s and the drive %s overlap: nothing is written to a drive" % (shown(to), drive.label))
+            os.makedirs(to, exist_ok=True)
+        shelf = Shelf(drives)
+        if not shelf.sources:
+            raise Bad("none of these drives has anything that medback wrote")
+        unknown = [
+            word for word in given.source if not any(word in (s.alias, s.source) for s in shelf.sources.values())
+        ]
+        if unknown:
+            raise Bad("no source is called %s" % shown(unknown[0]))
+        if given.list:
+            return list_all(shelf, given.files)
+        run = Restore(shelf, to, given.source)
+        run.run()
+        return run.report()
+    except Bad as error:
+        print("medback-restore: %s" % error, file=sys.stderr)
+        return 4
+    except OSError as error:
+        print("medback-restore: %s" % (error.strerror or error), file=sys.stderr)
+        return 4
+    except KeyboardInterrupt:
+        print("\nstopped; what is back stays, run it again to go on", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,253 @@
+"""The page and the program at a drive's root: written once, no content, and all comes back by the program alone."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sidecar.test_hostile_xml import ATTACKS
+from support.worlds import add, back, new_session, photos, rescan, run, tree, write_tree
+
+from medback_core.backing_up.discover import discover
+from medback_core.model import EXPLANATION, Warned
+from medback_core.session import list_targets
+from medback_core.session.copies import bytes_on
+
+README, PROGRAM = "medback-README.txt", "medback-restore.py"
+NAMES = {
+    "2024/a.jpg": b"a" * 5000,
+    "2024/b.jpg": b"b" * 70_000,
+    "same/again.jpg": b"a" * 5000,
+    b"not utf8 \xff\xfe": b"bytes",
+    "line\nbreak and \x1b[31mred": b"nasty",
+    "quotes \"&<>' .txt": b"xml",
+    "nul-free 語 é": b"unicode",
+    "empty": b"",
+    "-rf": b"an option?",
+    "medback-restore.py": b"a person's own file of that name",
+}
+
+
+def program(*words: str | Path, at: Path) -> subprocess.CompletedProcess[str]:
+    """Run the program as it lies on a drive, by an interpreter that sees nothing installed."""
+    shutil.copy(at / PROGRAM, at.parent / "alone.py")
+    command = [sys.executable, "-I", "-S", "alone.py", *map(str, words)]
+    return subprocess.run(command, cwd=at.parent, capture_output=True, text=True, errors="replace", timeout=60)
+
+
+def contents(root: Path) -> dict[bytes, tuple[bytes, int]]:
+    """Every ordinary file below a directory, also one called as the two are."""
+    return {path: found for path, found in tree(root, metadata=True).items() if b".medback" not in path}
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    """A source whose drives are full of each other's rest: `red` was written first, `blue` after a change."""
+    with photos(tmp_path, NAMES, drives=["red"]) as (session, _):
+        source = tmp_path / "photos"
+        os.symlink("2024/a.jpg", source / "latest")
+        (source / "nothing in it").mkdir(mode=0o750)
+        (source / "2024").chmod(0o711)
+        (source / "2024/a.jpg").chmod(0o400)
+        (source / "2024/b.jpg").write_bytes(b"edited" * 1000)
+        (source / "same/again.jpg").rename(source / "moved.jpg")
+        write_tree(source, {"new.jpg": b"new"})
+        rescan(session)
+        back(session, tmp_path / "blue")
+        back(session, tmp_path / "red")
+    return tmp_path
+
+
+def test_both_lie_at_the_root_and_are_no_content(two: Path) -> None:
+    for drive in (two / "red", two / "blue"):
+        assert (drive / README).read_text().startswith("This drive holds backups. Written by medback")
+        assert stat.S_IMODE((drive / PROGRAM).stat().st_mode) & 0o444 == 0o444
+    fresh = new_session(two / "red")
+    run(discover(fresh, os.fsencode(two / "red"), yes=True))
+    (target,) = list_targets(fresh)
+    held = sum(
+        len(data) for path, (data, _) in contents(two / "red").items() if os.fsdecode(path) not in (README, PROGRAM)
+    )
+    assert 0 < bytes_on(fresh, target.key) <= held
+    fresh.close()
+
+
+def test_it_runs_on_python_3_8() -> None:
+    from medback_core.drives import explain
+
+    text = (Path(explain.__file__).parent / "explanation" / PROGRAM).read_text()
+    ast.parse(text, feature_version=(3, 8))
+    later = [
+        "removeprefix",
+        "removesuffix",
+        "zip(strict",
+        "strict=",
+        "file_digest",
+        "match ",
+        "| None",
+        "list[",
+        "dict[",
+    ]
+    assert [word for word in later if word in text] == []
+
+
+def test_all_comes_back_with_nothing_installed(two: Path) -> None:
+    before = [tree(two / drive, metadata=True) for drive in ("red", "blue")]
+    ran = program("red", "blue", "--to", "back", at=two / "red")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert contents(two / "back/photos") == contents(two / "photos")
+    assert os.readlink(two / "back/photos/latest") == "2024/a.jpg"
+    assert (two / "back/photos/nothing in it").is_dir()
+    for path, mode in (("2024", 0o711), ("2024/a.jpg", 0o400), ("nothing in it", 0o750)):
+        assert stat.S_IMODE((two / "back/photos" / path).stat().st_mode) == mode
+    assert [tree(two / drive, metadata=True) for drive in ("red", "blue")] == before
+    assert "\x1b" not in ran.stdout
+
+
+def test_drive_after_drive_in_any_order_the_newest_is_back(two: Path) -> None:
+    shutil.rmtree(two / "blue/photos")  # blue tells the newest, and holds nothing now
+    ran = program("blue", "--to", "back", at=two / "red")
+    assert ran.returncode == 6
+    assert program("blue", "red", "--to", "back", at=two / "red").returncode == 0
+    assert contents(two / "back/photos") == contents(two / "photos")
+    again = program("red", "--to", "back", at=two / "red")
+    assert again.returncode == 0
+    assert "0 files restored" in again.stdout
+
+
+def test_the_list_says_what_there_is(two: Path) -> None:
+    ran = program("red", "--list", "--files", at=two / "red")
+    assert ran.returncode == 0
+    assert f"photos: {len(NAMES) + 1} files" in ran.stdout
+    assert "line\\u000abreak" in ran.stdout
+    shutil.rmtree(two / "red/photos/2024")
+    assert program("red", "--list", at=two / "red").returncode == 6
+
+
+def test_the_records_alone_are_enough(two: Path) -> None:
+    for context in two.glob("*/.medback-context*.xml"):
+        context.unlink()
+    assert program("red", "blue", "--to", "back", at=two / "red").returncode == 0
+    assert contents(two / "back/photos").items() >= contents(two / "photos").items()
+
+
+def test_a_damaged_copy_is_not_brought_back_and_a_good_one_elsewhere_is(two: Path) -> None:
+    (two / "red/photos/2024/b.jpg").write_bytes(b"EDITED" * 1000)
+    assert program("red", "--to", "one", at=two / "red").returncode == 5
+    assert not (two / "one/photos/2024/b.jpg").exists()
+    assert program("red", "blue", "--to", "one", at=two / "red").returncode == 0
+    assert contents(two / "one/photos") == contents(two / "photos")
+
+
+def test_what_is_there_already_is_left_alone(two: Path) -> None:
+    write_tree(two / "back/photos", {"2024/b.jpg": b"mine", "new.jpg": b"new"})
+    (two / "back/photos/2024").chmod(0o705)
+    ran = program("red", "blue", "--to", "back", at=two / "red")
+    assert ran.returncode == 3
+    assert (two / "back/photos/2024/b.jpg").read_bytes() == b"mine"
+    assert stat.S_IMODE((two / "back/photos/2024").stat().st_mode) == 0o705
+    assert "something else is there, left alone: photos/2024/b.jpg" in ran.stdout
+
+
+def test_no_link_is_followed_at_either_end(two: Path) -> None:
+    outside = two / "outside"
+    outside.mkdir()
+    write_tree(outside, {"b.jpg": b"edited" * 1000})
+    (two / "back/photos").mkdir(parents=True)
+    os.symlink(outside, two / "back/photos/2024")
+    shutil.rmtree(two / "red/photos/2024")
+    os.symlink(outside, two / "red/photos/2024")
+    assert program("red", "--to", "back", at=two / "red").returncode in (3, 5)
+    assert sorted(os.listdir(outside)) == ["b.jpg"]
+    assert program("red", "--to", "other", at=two / "red").returncode in (5, 6)
+    assert not (two / "other/photos/2024/b.jpg").exists()
+
+
+@pytest.mark.parametrize("line", [
+    '<file name="../../out" size="3" mtime="1.0" md5="acbd18db4cc2f85cedef654fccc4a4d8"/>',
+    '<file name64="Li4vb3V0" size="3" mtime="1.0" md5="acbd18db4cc2f85cedef654fccc4a4d8"/>',
+    '<dr name=".."><file name="out" size="3" mtime="1.0" md5="acbd18db4cc2f85cedef654fccc4a4d8"/></dr>',
+    '<dr path="/tmp/../.."><file name="out" size="3" mtime="1.0" md5="acbd18db4cc2f85cedef654fccc4a4d8"/></dr>',
+    '<link name="../out" to="/etc/passwd"/>',
+    '<file name="big" size="99999999999999999999999999" mtime="1e999" md5="zz" mode="99999"/>',
+])  # fmt: skip
+def test_a_context_with_a_way_out_leads_nowhere(tmp_path: Path, two: Path, line: str) -> None:
+    (two / "evil").mkdir()
+    (two / "evil/foo").write_bytes(b"foo")
+    (two / "evil/.medback-context.xml").write_text(f'<root v="1"><rc id="x" alias="../x">{line}</rc></root>')
+    ran = program("evil", "--to", "deep/er/back", at=two / "red")
+    assert "Traceback" not in ran.stderr
+    assert not list(tmp_path.rglob("out"))
+    assert {path.name for path in (two / "deep/er").iterdir()} == {"back"}
+
+
+@pytest.mark.parametrize("attack", sorted(ATTACKS))
+def test_xml_attacks_end_in_words(two: Path, attack: str) -> None:
+    for name in (".medback-context.xml", ".medback-target.xml", "photos/.medback.xml"):
+        (two / "blue" / name).write_bytes(ATTACKS[attack])
+    ran = program("blue", "red", "--to", "back", at=two / "red")
+    assert "Traceback" not in ran.stderr
+    assert contents(two / "back/photos") == contents(two / "photos")
+
+
+def test_nothing_is_written_to_a_drive(two: Path) -> None:
+    ran = program("red", "--to", "red/back", at=two / "red")
+    assert ran.returncode == 4
+    assert not (two / "red/back").exists()
+
+
+def test_a_split_source_comes_back_as_the_union(tmp_path: Path) -> None:
+    with photos(tmp_path, {"a": b"a", "b": b"b"}, drives=["red"]) as (one, _):
+        two = new_session(tmp_path / "red")
+        two.close()
+        shutil.copytree(tmp_path / "photos", tmp_path / "elsewhere")
+        write_tree(tmp_path / "photos", {"c": b"c"})
+        rescan(one)
+        back(one, tmp_path / "red")
+    shutil.rmtree(tmp_path / "photos")
+    (tmp_path / "elsewhere").rename(tmp_path / "photos")  # as if another machine had gone on from before
+    write_tree(tmp_path / "photos", {"d": b"d"})
+    (tmp_path / "other").mkdir()
+    other = new_session(tmp_path / "other")
+    add(other, tmp_path / "photos")
+    back(other, tmp_path / "blue")
+    other.close()
+    assert program("red", "blue", "--to", "back", at=tmp_path / "red").returncode == 0
+    assert set(contents(tmp_path / "back/photos")) == {b"a", b"b", b"c", b"d"}
+
+
+def test_it_can_be_left_off_and_the_drive_remembers_that(tmp_path: Path) -> None:
+    with photos(tmp_path, {"a": b"a"}, drives=["red"]) as (session, _):
+        back(session, tmp_path / "red", readme=False)
+        assert not EXPLANATION & set(map(os.fsencode, os.listdir(tmp_path / "red")))
+        write_tree(tmp_path / "photos", {"b": b"b"})
+        rescan(session)
+        back(session, tmp_path / "red")
+        assert not EXPLANATION & set(map(os.fsencode, os.listdir(tmp_path / "red")))
+        back(session, tmp_path / "red", readme=True)
+        assert set(map(os.fsencode, os.listdir(tmp_path / "red"))) >= EXPLANATION
+
+
+def test_a_persons_own_file_of_that_name_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "red").mkdir()
+    (tmp_path / "red" / README).write_bytes(b"my own notes")
+    with photos(tmp_path, {"a": b"a"}, drives=["red"]) as (session, _):
+        back(session, tmp_path / "red", readme=False)
+        assert (tmp_path / "red" / README).read_bytes() == b"my own notes"
+
+
+def test_an_older_one_is_replaced_and_a_drive_that_refuses_says_so(tmp_path: Path) -> None:
+    with photos(tmp_path, {"a": b"a"}, drives=["red"]) as (session, _):
+        good = (tmp_path / "red" / PROGRAM).read_bytes()
+        (tmp_path / "red" / PROGRAM).write_bytes(b"# Written by medback 0.1\n")
+        (tmp_path / "red" / README).unlink()
+        (tmp_path / "red" / README).mkdir()
+        ran = back(session, tmp_path / "red")
+        assert (tmp_path / "red" / PROGRAM).read_bytes() == good
+        assert any(README in event.message for event in ran.of(Warned))
