@@ -110,11 +110,11 @@ def test_the_sources_sidecars_tell_permissions_and_times(world):
 def test_a_time_alone_writes_nothing_and_our_own_writing_is_no_time(world):
     session, tmp = world
     sidecar = tmp / "photos/.medback.xml"
-    before = sidecar.stat(), sidecar.read_bytes()
+    before = sidecar.stat().st_ino, sidecar.read_bytes()
     rescan(session)  # the sidecars inside changed the times of the directories
     os.utime(tmp / "photos/open", ns=(MTIME, MTIME))
     rescan(session)
-    assert (sidecar.stat(), sidecar.read_bytes()) == before
+    assert (sidecar.stat().st_ino, sidecar.read_bytes()) == before
     os.chmod(tmp / "photos/group", 0o700)  # a reason to write it
     rescan(session)
     told = parse(sidecar.read_bytes()).dirs

@@ -164,7 +164,8 @@ class _Discovery:
         time to report."""
         root = self.drive.root
         due = time.monotonic() + TICK
-        for step in walk_drive(self.drive, family=False, clean=self.drive.writable):
+        clean = self.drive if self.drive.writable else None
+        for step in walk_drive(root, family=False, clean=clean):
             if time.monotonic() > due:
                 yield None
                 due = time.monotonic() + TICK

@@ -68,8 +68,8 @@ from medback_core.session import (
     target_key,
     write_source_list,
 )
-from medback_core.session.directories import put_expected_directories
 from medback_core.session.expected import is_all_observed
+from medback_core.session.heard import heard_drives
 
 _NEW = -1  # the key of a source that is still to be added
 
@@ -125,15 +125,16 @@ def take_up_told(
     path: bytes,
     told: Mapping[str, int | None],
     *,
+    teller: str = "",
     keep: bool,
     check: Callable[[], None] | None = None,
 ) -> Generator[Event, None, ContextSummary]:
     """Take up what the context of a drive says of these sources (id -> the date of that), merged into what was known of
     them: no scan has ever seen them here. To restore them to their own places stays a question.
 
-    `keep` as an import by hand keeps the file. `check` is called when all is taken up, before that is for good: what it
-    raises leaves everything as it was. The caller holds the session's lock. Raises Refused for what is no
-    context; nothing is changed then.
+    `teller` is what the drive is called. `keep` as an import by hand keeps the file. `check` is called when all is
+    taken up, before that is for good: what it raises leaves everything as it was. The caller holds the session's lock.
+    Raises Refused for what is no context; nothing is changed then.
     """
     with _opened(path) as stream:
         heads = yield from _checked(stream)
@@ -143,7 +144,8 @@ def take_up_told(
             else context_kept.Place(told=True)
             for head in heads
         ]
-        return (yield from _take_up_told(session, stream, path, heads, places, keep=keep, check=check))
+        taking = _take_up_told(session, stream, path, heads, places, teller=teller, keep=keep, check=check)
+        return (yield from taking)
 
 
 def _take_up_told(
@@ -153,6 +155,7 @@ def _take_up_told(
     heads: Sequence[SourceStart],
     places: Sequence[context_kept.Place],
     *,
+    teller: str = "",
     keep: bool = False,
     again: dict[str, State] | None = None,
     check: Callable[[], None] | None = None,
@@ -171,7 +174,10 @@ def _take_up_told(
             sources.append(changed(new, told_at=place.at, in_place=False))
 
     states = [head.now for head in heads]
-    return (yield from _take_up(session, stream, path, sources, states, keep=keep, again=again, told=True, check=check))
+    taking = _take_up(
+        session, stream, path, sources, states, keep=keep, again=again, told=True, teller=teller, check=check
+    )
+    return (yield from taking)
 
 
 def finish_expected(session: Session, *, only_if_observed: bool = False) -> bool:
@@ -341,6 +347,7 @@ def _take_up(
     replace: bool = False,
     again: dict[str, State] | None = None,
     told: bool = False,
+    teller: str = "",
     check: Callable[[], None] | None = None,
 ) -> Generator[Event, None, ContextSummary]:
     """Load it all in one transaction; returns the ContextSummary. What ends it early leaves the session as it was.
@@ -351,7 +358,8 @@ def _take_up(
             if replace:
                 clear_expected(session)
             sources = _add_sources(session, places)
-            summary = yield from _load(session, stream, path, sources, states, replace=replace, again=again)
+            name = teller or names.text(path)
+            summary = yield from _load(session, stream, path, sources, states, name, replace=replace, again=again)
             if check is not None:
                 check()
             if keep and summary.files:
@@ -427,6 +435,7 @@ def _load(
     path: bytes,
     sources: Sequence[Source | None],
     states: Sequence[State | None],
+    teller: str,
     *,
     replace: bool,
     again: dict[str, State] | None,
@@ -475,15 +484,15 @@ def _load(
             if anew is not None and merged.order is not Order.NEWER:
                 anew[source.id] = theirs
             incoming = None
-            yield from _tell(source, merged)
+            yield from _tell(session, source, merged, teller)
         elif isinstance(item, TargetLine):
             if incoming is None and number and number != block:
                 lines, block = {}, number
             lines[item.id] = item
             targets.add(item.id)
             _meet(session, item)
-        elif isinstance(item, DirectoryFact) and source is not None:
-            put_expected_directories(session, [(source.key, item.directory, item.mode, item.mtime_ns)])
+        elif isinstance(item, DirectoryFact) and incoming is not None and source is not None:
+            incoming.add(item)
         if pace.is_due():
             yield Progress("reading the context", files, current=here)
     taken = sum(source is not None for source in sources)
@@ -505,18 +514,27 @@ def _meet(session: Session, line: TargetLine) -> None:
     )
 
 
-def _tell(source: Source, merged: Merged) -> Iterator[Event]:
+def _tell(session: Session, source: Source, merged: Merged, teller: str) -> Iterator[Event]:
     """Say what a person should know of a section that was not simply taken."""
     shown, mine = names.display_name(source.alias), merged.mine
     if mine is None:
         return
-    dates = f"{shown} of {day(mine.at)} and of {day(merged.theirs.at)}"
     if merged.order is Order.SPLIT and merged.differing:
+        two = sorted([(mine.at, _known_from(session, source)), (merged.theirs.at, teller)], key=lambda one: one[0])
+        first, second = (f"{names.display_name(name)} ({day(at)})" for at, name in two)
         files = "1 file differs" if merged.differing == 1 else f"{merged.differing:,} files differ"
-        yield Warned(f"{dates} split: {files}, both versions are kept")
+        yield Warned(f"{shown}: {first} and {second} split: {files}, both versions are kept")
     elif merged.order is Order.NEWER and merged.older:
         files = "1 file" if merged.older == 1 else f"{merged.older:,} files"
         yield Warned(
             f"this context has {shown} of {day(merged.theirs.at)}, and newer is known, of {day(mine.at)}: {files} "
             "changed or went since, and can be had as older versions (restore --deleted; --replace expects them)"
         )
+
+
+def _known_from(session: Session, source: Source) -> str:
+    """Who told this session what it knows of a source: the drives, or this machine."""
+    if source.scanned_at is not None:
+        return "this machine"
+    drives = [target_by_id(session, id) for id in sorted(heard_drives(session))]
+    return " and ".join(drive.name for drive in drives if drive is not None) or "what was imported before"

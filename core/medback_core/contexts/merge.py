@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from medback_core.context import ContextItem, DirectoryEntry, FileEntry, LinkEntry, TargetLine
+from medback_core.context import ContextItem, DirectoryEntry, DirectoryFact, FileEntry, LinkEntry, TargetLine
 from medback_core.model import Identity, Order, Source, State
 from medback_core.session import Session, identity_key, join, target_key
+from medback_core.session.directories import put_expected_directories
 from medback_core.session.expected import expects_of
 from medback_core.session.merging import (
     GoneRow,
@@ -59,6 +60,7 @@ class Incoming:
         self._gone: list[GoneRow] = []
         self._claims: list[tuple[int, int]] = []
         self._targets: dict[str, int] = {}
+        self.facts: list[DirectoryFact] = []
         begin_incoming(session)
 
     def add(self, item: ContextItem) -> None:
@@ -68,6 +70,8 @@ class Incoming:
                 self._file(item, item.md5)
         elif isinstance(item, LinkEntry):
             self._live.append((join(item.directory, item.name), None, None, None, item.to))
+        elif isinstance(item, DirectoryFact):
+            self.facts.append(item)
         elif isinstance(item, DirectoryEntry):
             self._live.append((item.directory, None, None, None, None))
         if len(self._live) + len(self._gone) + len(self._claims) >= _BATCH:
@@ -131,6 +135,10 @@ def merge_section(
     differing, older = merge_incoming(
         session, source.key, Manner(wins and not outranked, ordered, *dates, keeps_tree=outranked)
     )
+    if not outranked:
+        put_expected_directories(
+            session, [(source.key, f.directory, f.mode, f.mtime_ns) for f in incoming.facts], replace=wins
+        )
     _note(session, source, order, theirs, targets, was_scanned=source.scanned_at is not None or outranked)
     return Merged(order, mine, theirs, differing, older)
 

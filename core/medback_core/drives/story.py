@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from medback_core import disk, names
 from medback_core.context import FileEntry, Readable, SourceStart, TargetLine, read_context
 from medback_core.drives.drive import read_identity
+from medback_core.drives.retelling import state_retold
 from medback_core.errors import Refused
-from medback_core.model import CONTEXT_NAME, Count, Remembers, TargetState
+from medback_core.model import CONTEXT_NAME, Count, Remembers, State, TargetState
 from medback_core.session import Session, list_targets
 from medback_core.sidecar import Holder, Remembered
 
@@ -71,6 +72,8 @@ def _story_of(root: disk.Root) -> Story | None:
     told, holders = (), ()
     if identity is not None and not identity.damage:
         told, holders = identity.remembers, identity.holders
+        if not any(root.stat(name) for name in CONTEXTS_KEPT):  # its sidecars tell of it, and of less
+            told = tuple(_as_of(one, state_retold(identity, one.source)) for one in told)
     if not told:  # written by the version before, or damaged
         name = readable_context(root)
         if name is None:
@@ -135,7 +138,11 @@ def told_in(stream: Readable, *, at: int | None = None) -> tuple[tuple[Remembere
 
 
 def _dated(told: Remembered, head: SourceStart) -> Remembered:
-    return told if head.now is None else replace(told, n=head.now.n, at=head.now.at, stamp=head.now.stamp)
+    return told if head.now is None else _as_of(told, head.now)
+
+
+def _as_of(told: Remembered, state: State) -> Remembered:
+    return replace(told, n=state.n, at=state.at, stamp=state.stamp)
 
 
 def stories(session: Session, places: Iterable[bytes] = ()) -> list[Story]:

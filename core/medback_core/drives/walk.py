@@ -39,17 +39,17 @@ class DriveDirectory:
     sidecar: Sidecar
 
 
-def shown(drive: Drive, rel: bytes) -> bytes:
+def shown(drive: Drive | disk.Root, rel: bytes) -> bytes:
     """The absolute path of something on a drive."""
-    return os.path.join(drive.root.path, rel) if rel else drive.root.path
+    root = drive.root if isinstance(drive, Drive) else drive
+    return os.path.join(root.path, rel) if rel else root.path
 
 
-def walk_drive(drive: Drive, *, family: bool, clean: bool = False) -> Iterator[DriveDirectory | Event]:
+def walk_drive(root: disk.Root, *, family: bool, clean: Drive | None = None) -> Iterator[DriveDirectory | Event]:
     """Every directory of a drive in path order, `.medback-old` last; with `family`, a `.medorg.xml` speaks where there
-    is no sidecar; with `clean`, what a killed run left is removed. Links are not followed, other file systems mounted
-    inside are left out, and other targets. What can't be read is Skipped; raises DriveGone when the drive stops
-    answering."""
-    root = drive.root
+    is no sidecar; with `clean`, the same drive, what a killed run left is removed. Links are not followed, other file
+    systems mounted inside are left out, and other targets. What can't be read is Skipped; raises DriveGone when the
+    drive stops answering."""
     waiting = [b""]
     while waiting:
         here = waiting.pop()
@@ -62,7 +62,7 @@ def walk_drive(drive: Drive, *, family: bool, clean: bool = False) -> Iterator[D
         try:
             for name, status in root.scan(here):
                 if isinstance(status, OSError):
-                    yield Skipped(shown(drive, join(here, name)), status.strerror or "cannot be looked at")
+                    yield Skipped(shown(root, join(here, name)), status.strerror or "cannot be looked at")
                 elif name in (SIDECAR_NAME, FAMILY_SIDECAR_NAME):
                     has.add(name)
                 elif name == TARGET_IDENTITY_NAME and here:
@@ -80,15 +80,15 @@ def walk_drive(drive: Drive, *, family: bool, clean: bool = False) -> Iterator[D
                     if status.st_dev == root.device:
                         directories.append(name)
                     else:
-                        yield Excluded(shown(drive, join(here, name)), "another file system")
+                        yield Excluded(shown(root, join(here, name)), "another file system")
                 elif not stat.S_ISLNK(status.st_mode):
-                    yield Excluded(shown(drive, join(here, name)), "no ordinary file")
+                    yield Excluded(shown(root, join(here, name)), "no ordinary file")
         except OSError as error:
             if not root.is_same_drive():
                 raise DriveGone(f"{names.display_name(root.path)} stopped answering") from error
-            yield cannot_read(here, shown(drive, here), error)
+            yield cannot_read(here, shown(root, here), error)
         if nested:
-            yield Excluded(shown(drive, here), "a target of its own")
+            yield Excluded(shown(root, here), "a target of its own")
             continue
         directories.sort(key=lambda name: (name == OLD_DIRECTORY, name), reverse=True)
         waiting += [join(here, name) for name in directories]
@@ -100,15 +100,15 @@ def walk_drive(drive: Drive, *, family: bool, clean: bool = False) -> Iterator[D
                 sidecar = read_sidecar(root, here) or sidecar
             elif family and FAMILY_SIDECAR_NAME in has:
                 sidecar = parse_family(root.read_whole(join(here, FAMILY_SIDECAR_NAME), SIDECAR_LIMIT))
-            if freeing:
+            if freeing and clean:
                 there = [*freeing, *(name for name, _ in files)]
-                begin_change(drive)
+                begin_change(clean)
                 given = disk.put_back(root, here, there, sidecar.files)
                 files += [(name, status) for name in given if (status := root.stat(join(here, name))) is not None]
         except OSError as error:
-            yield Skipped(shown(drive, join(here, SIDECAR_NAME)), error.strerror or "cannot be read")
+            yield Skipped(shown(root, join(here, SIDECAR_NAME)), error.strerror or "cannot be read")
         if sidecar.damage:
-            where = names.display_name(shown(drive, join(here, SIDECAR_NAME)))
+            where = names.display_name(shown(root, join(here, SIDECAR_NAME)))
             yield Warned(
                 f"the sidecar {where} is damaged ({sidecar.damage}); what it does not say is read from the files"
             )

@@ -50,7 +50,7 @@ class Finding:
         sizes = lacking_sizes(self.session)
         said: list[tuple[bytes | None, int, bytes, int, bool]] = []
         files, pace = 0, Pace()
-        for step in walk_drive(self.drive, family=True):
+        for step in walk_drive(self.drive.root, family=True):
             if isinstance(step, Event):
                 if isinstance(step, Skipped):
                     self.unread = True

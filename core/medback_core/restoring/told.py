@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from medback_core import disk, names
 from medback_core.contexts import kept as context_kept
 from medback_core.contexts.load import expect_again, take_up_told
+from medback_core.drives.drive import read_identity
+from medback_core.drives.retelling import retold, words_on
 from medback_core.drives.story import Story, readable_context, stories
 from medback_core.errors import NeedsAnswer
-from medback_core.model import Event, Source, Summary, Target, TargetState
+from medback_core.model import Event, Source, Summary, Target, TargetState, Warned
 from medback_core.restoring.destinations import Destination
 from medback_core.session import (
     Session,
@@ -134,15 +136,22 @@ def _is_news(session: Session, told: Remembered) -> bool:
 def take_up(
     session: Session, news: Story, *, keep: bool, check: Callable[[], None] | None = None
 ) -> Generator[Event, None, None]:
-    """Take up these sections of a drive's context; with `keep` for good: the context is kept beside the session DB, and
-    the drive's word is an offer no more. `check` is called when all is known and nothing is changed yet: what it raises
-    ends it. Raises Refused."""
-    with disk.Root(news.path) as root:
-        name = readable_context(root)
-    if name is None:
-        return  # it went away just now
+    """Take up these sections of a drive's context, or, where it has none that can be read, what its sidecars tell; with
+    `keep` for good: the context is kept beside the session DB, and the drive's word is an offer no more. `check` is
+    called when all is known and nothing is changed yet: what it raises ends it. Raises Refused, DriveGone."""
     told = {section.source: section.at for section in news.sections}
-    yield from take_up_told(session, os.path.join(news.path, name), told, keep=keep, check=check)
+    with disk.Root(news.path) as root, ExitStack() as stack:
+        name = readable_context(root)
+        if name is not None:
+            path = os.path.join(news.path, name)
+        else:
+            identity = read_identity(root)
+            if identity is None:
+                return  # it went away just now
+            scratch = stack.enter_context(disk.portable.scratch_directory())
+            path, _ = yield from retold(root, identity, told, scratch)
+            yield Warned(words_on(news.label))
+        yield from take_up_told(session, path, told, teller=news.label, keep=keep, check=check)
     note_heard(session, drive_key(news), news.stamp, taken=True)
     for holder in news.holders:
         known = target_by_id(session, holder.id)

@@ -22,7 +22,7 @@ from medback_core.session import (
     withdraw_copies,
 )
 from medback_core.session.copies import doubt_copies
-from medback_core.session.directories import put_directories
+from medback_core.session.directories import has_other_directories, put_directories
 from medback_core.session.scanning import (
     has_gone,
     has_other_files,
@@ -146,6 +146,8 @@ class Recording:
     def _is_changed(self, directory: Directory, *, news: bool) -> bool:
         """Whether the tree is not as its last state says. What is only staged is weighed at the end of the scan."""
         if directory.back or directory.links or (directory.adopted and not news):
+            return True
+        if has_other_directories(self._session, self._source.key, directory.seen, news=news):
             return True
         if directory.key is None:
             return bool(directory.puts)

@@ -54,6 +54,18 @@ def put_directories(session: Session, source: int, rows: Iterable[tuple[bytes, i
         )
 
 
+def has_other_directories(session: Session, source: int, rows: Iterable[tuple[bytes, int, int]], *, news: bool) -> bool:
+    """Whether any of these, as `put_directories` takes them, has other permissions than are known; unless `news`, also
+    whether any is not known at all. Times alone are no change: medback's own writing changes them."""
+    for path, mode, _ in rows:
+        row = session.db.execute(
+            "SELECT mode FROM directory WHERE source_id = ? AND path = ?", (source, path)
+        ).fetchone()
+        if (row is None and not news) or (row is not None and row[0] is not None and row[0] != mode & 0o777):
+            return True
+    return False
+
+
 def file_modes(session: Session, directory: int) -> dict[bytes, int]:
     """The permission bits of a directory's files."""
     return dict(session.db.execute("SELECT name, mode FROM file WHERE directory_id = ?", (directory,)).fetchall())
@@ -82,10 +94,12 @@ def private_files_on(session: Session, target: int, shut: Iterable[int]) -> int:
 # --- what a restore gives back ----------------------------------------------------------------------------------------
 
 
-def put_expected_directories(session: Session, rows: Iterable[tuple[int, bytes, int, int]]) -> None:
-    """(source key, path, mode, mtime_ns) an imported context tells of. Call inside a transaction."""
+def put_expected_directories(session: Session, rows: Iterable[tuple[int, bytes, int, int]], *, replace: bool) -> None:
+    """(source key, path, mode, mtime_ns) an imported context tells of; with `replace` in place of what another told.
+    Call inside a transaction."""
     session.db.executemany(
-        "INSERT OR REPLACE INTO expected_directory (source_id, path, mode, mtime_ns) VALUES (?,?,?,?)",
+        f"INSERT OR {'REPLACE' if replace else 'IGNORE'} INTO expected_directory (source_id, path, mode, mtime_ns) "
+        "VALUES (?,?,?,?)",
         ((source, path, mode & 0o777, store_ns(mtime_ns)) for source, path, mode, mtime_ns in rows),
     )
 

@@ -9,10 +9,12 @@ from contextlib import suppress
 from dataclasses import replace
 
 from medback_core import disk, model, names
-from medback_core.contexts.load import expect_again, take_up_gone
+from medback_core.contexts.load import expect_again, take_up_gone, take_up_told
 from medback_core.drives.check import look_at
 from medback_core.drives.context_file import CONTEXTS_KEPT
 from medback_core.drives.open import Drive, identity_at, open_drive
+from medback_core.drives.retelling import retold, state_retold, words_on
+from medback_core.drives.story import readable_context, told_in
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import Event, RebuildSummary, ScanSummary, Source, Target, Warned
 from medback_core.scanning.scan_source import Run, keep_gaps, start_run, walk_source
@@ -146,6 +148,25 @@ def _take_up_gone(session: Session, drive: Drive) -> None:
             return
 
 
+def _take_up_untold(session: Session, drive: Drive) -> Iterator[Event]:
+    """What the drive's sidecars tell of sources that no scan has seen here and no context on the drive tells of."""
+    known = {source.id for source in list_sources(session) if source.scanned_at is not None}
+    name = readable_context(drive.root)
+    if name is not None:
+        fd, _ = drive.root.open_file(name)
+        with os.fdopen(fd, "rb") as stream:
+            known.update(told.source for told in told_in(stream)[0])
+    untold = {source for _, source in drive.identity.folders} - known
+    if not untold:
+        return
+    with disk.portable.scratch_directory() as scratch:
+        path, sources = yield from retold(drive.root, drive.identity, untold, scratch)
+        if sources:
+            told = {source: state_retold(drive.identity, source).at or None for source in sources}
+            yield from take_up_told(session, path, told, teller=drive.target.name, keep=True)
+            yield Warned(words_on(drive.target.name))
+
+
 def _introduced(session: Session, path: bytes) -> Generator[Event, None, Target | None]:
     """Make a target known and fill in where its copies lie; returns it, or None when it was left out."""
     try:
@@ -156,6 +177,7 @@ def _introduced(session: Session, path: bytes) -> Generator[Event, None, Target 
                 return None
             yield from look_at(session, drive)
             _take_up_gone(session, drive)
+            yield from _take_up_untold(session, drive)
             return target_by_key(session, drive.target.key)
     except NeedsAnswer as question:
         yield Warned(f"{names.display_name(path)} is left out: {question}")

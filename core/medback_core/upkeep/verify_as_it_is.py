@@ -21,7 +21,7 @@ def verify_as_it_is(drive: Drive, before: int | None, max_bytes: int | None) -> 
     that date; `max_bytes`: stop after so much. Raises DriveGone."""
     summary = VerifySummary()
     ticker = Ticker("verifying", 0, 0)
-    for step in walk_drive(drive, family=True):
+    for step in walk_drive(drive.root, family=True):
         if not isinstance(step, DriveDirectory):
             yield step
             continue
