@@ -466,6 +466,16 @@ class ContextSummary(Summary):
 
 
 @dataclass(frozen=True, slots=True)
+class ExportSummary(Summary):
+    """What went into a manifest; `left_out` files did not, each was told as Skipped. `path`: b"" without a file."""
+
+    path: bytes
+    files: int = 0
+    bytes: int = 0
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class VerifySummary(Summary):
     """The five states of what was read."""
 

@@ -1,14 +1,25 @@
-"""The commands that keep copies good: verify, repair, reclaim, prove."""
+"""The commands that keep copies good, and show it: verify, repair, reclaim, prove, export."""
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 import click
 
 from medback_core import names
 from medback_core.errors import NeedsAnswer, UsageError
-from medback_core.model import Count, NextTarget, ProveSummary, ReclaimSummary, RepairSummary, VerifySummary
+from medback_core.manifests.writing import FORMATS
+from medback_core.model import (
+    Count,
+    ExportSummary,
+    NextTarget,
+    ProveSummary,
+    ReclaimSummary,
+    RepairSummary,
+    VerifySummary,
+)
 from medback_core.presenting.units import counted, plural, size
 from medback_core.presenting.units import name as shown
 
@@ -23,7 +34,14 @@ from .targets import target_json
 @click.argument("path", type=PATH)
 @click.option("--older-than", type=DURATION, metavar="AGE", help="Only what was not checked for so long: 90d, 12h, 3w.")
 @click.option("--max-bytes", type=SIZE, metavar="SIZE", help="Read at most this much, the oldest checked first.")
-def verify(run: Run, path: bytes, older_than: int | None, max_bytes: Size | None) -> None:
+@click.option(
+    "--against",
+    type=PATH,
+    metavar="MANIFEST",
+    help="Compare with a list that md5sum, sha1sum, sha256sum, b3sum, hashdeep, BagIt, ASC MHL or medback wrote; "
+    "its paths are relative to PATH, which can be any directory.",
+)
+def verify(run: Run, path: bytes, older_than: int | None, max_bytes: Size | None, against: bytes | None) -> None:
     """Read a source or target again and report.
 
     Each file is same, changed, missing, new or damaged. A copy that is damaged or missing stops counting at once.
@@ -33,39 +51,50 @@ def verify(run: Run, path: bytes, older_than: int | None, max_bytes: Size | None
     from medback_core.upkeep.verify_target import verify as operation
 
     where = run.directory(path)
+    if against is not None:
+        from medback_core.upkeep.verify_against import verify_against
+
+        if older_than is not None or max_bytes is not None:
+            raise UsageError("--against reads all that the manifest names: no --older-than or --max-bytes with it")
+        _report_verify(run, run.follow(verify_against(where, os.path.abspath(against)), VerifySummary))
+        return
     with run.session() as session:
         limit = None if max_bytes is None else max_bytes.bytes_on(where)
         found = run.follow(operation(session, where, older_than=older_than, max_bytes=limit), VerifySummary)
-        done = run.outcome.done["verified"]
-        summary = found or VerifySummary(checked=done.files, checked_bytes=done.bytes, same=done.files)
-        run.outcome.result.update(
-            checked=summary.checked,
-            checked_bytes=summary.checked_bytes,
-            same=summary.same,
-            changed=summary.changed,
-            missing=summary.missing,
-            new=summary.new,
-            damaged=[entry_json(entry) for entry in run.outcome.damage if entry.state == "damaged"],
-            unreadable=summary.unreadable,
-            problems=[{**entry_json(entry), "state": entry.state} for entry in run.outcome.damage],
-            unproven=summary.unproven,
-            left=summary.left,
-        )
-        if summary.changed or summary.missing or summary.damaged or summary.unreadable:
-            run.outcome.codes.add(DAMAGED)
-        parts = [f"{counted(Count(summary.checked, summary.checked_bytes))} read, {summary.same:,} as recorded"]
-        parts += [
-            f"{getattr(summary, what):,} {what}"
-            for what in ("changed", "missing", "new", "damaged", "unreadable")
-            if getattr(summary, what)
-        ]
-        run.answer_line(", ".join(parts))
-        if summary.unproven:
-            run.say(f"{plural(summary.unproven, 'file')} read equal, but not provably from the medium itself")
-        if summary.left:
-            run.say(f"{plural(summary.left, 'file')} not read yet; run it again to go on")
-        if summary.damaged:
+        _report_verify(run, found)
+        if found is not None and found.damaged:
             run.say(f"next: `medback repair {names.shell_quoted(path)}`")
+
+
+def _report_verify(run: Run, found: VerifySummary | None) -> None:
+    done = run.outcome.done["verified"]
+    summary = found or VerifySummary(checked=done.files, checked_bytes=done.bytes, same=done.files)
+    run.outcome.result.update(
+        checked=summary.checked,
+        checked_bytes=summary.checked_bytes,
+        same=summary.same,
+        changed=summary.changed,
+        missing=summary.missing,
+        new=summary.new,
+        damaged=[entry_json(entry) for entry in run.outcome.damage if entry.state == "damaged"],
+        unreadable=summary.unreadable,
+        problems=[{**entry_json(entry), "state": entry.state} for entry in run.outcome.damage],
+        unproven=summary.unproven,
+        left=summary.left,
+    )
+    if summary.changed or summary.missing or summary.damaged or summary.unreadable:
+        run.outcome.codes.add(DAMAGED)
+    parts = [f"{counted(Count(summary.checked, summary.checked_bytes))} read, {summary.same:,} as recorded"]
+    parts += [
+        f"{getattr(summary, what):,} {what}"
+        for what in ("changed", "missing", "new", "damaged", "unreadable")
+        if getattr(summary, what)
+    ]
+    run.answer_line(", ".join(parts))
+    if summary.unproven:
+        run.say(f"{plural(summary.unproven, 'file')} read equal, but not provably from the medium itself")
+    if summary.left:
+        run.say(f"{plural(summary.left, 'file')} not read yet; run it again to go on")
 
 
 @command("repair")
@@ -209,5 +238,33 @@ def prove(run: Run, source: str | None) -> None:
             )
 
 
+@command("export")
+@click.argument("what", metavar="SOURCE-or-TARGET")
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), required=True, help="The program it is for.")
+@click.option("-o", "--output", type=PATH, metavar="FILE", help="Write it to this file, not to standard output.")
+def export(run: Run, what: str, form: str, output: bytes | None) -> None:
+    """List all files of a source or a target with their digests, for another program.
+
+    Paths are relative to the source, or to the drive; medback's own files are left out. Nothing is read but what
+    medback knows. `medback verify PATH --against FILE` is the way back.
+    """
+    from medback_core.upkeep.export import export as operation
+
+    if output is None and run.settings.json:
+        raise UsageError("standard output has the JSON: give a file with -o")
+    with run.session() as session:
+        write = None if output is not None else sys.stdout.buffer.write
+        found = run.follow(operation(session, what, form, to=output, write=write), ExportSummary)
+        if output is None:
+            sys.stdout.flush()
+        if found is None:
+            return
+        run.outcome.result.update(
+            path=names.text(found.path), format=form, files=found.files, bytes=found.bytes, left_out=found.left_out
+        )
+        if output is not None:
+            run.say(f"{plural(found.files, 'file')} listed in {shown(output)}")
+
+
 verify.epilog = SIZE_HELP
-COMMANDS = [verify, repair, reclaim, prove]
+COMMANDS = [verify, repair, reclaim, prove, export]

@@ -106,7 +106,7 @@ def end_expected(session: Session, source: int, path: bytes | None = None) -> No
         )
 
 
-def _full(row: str) -> str:
+def full_path(row: str) -> str:
     """SQL for the path of a row of `file` or `link` relative to its source, given its directory as `d`."""
     return f"CAST(CASE WHEN length(d.path) THEN d.path || x'2f' || {row}.name ELSE {row}.name END AS BLOB)"
 
@@ -137,10 +137,11 @@ def wanted_files(session: Session, source: int, path: bytes | None = None) -> It
         "LEFT JOIN directory d ON d.source_id = e.source_id AND d.path = parent_of(e.path) "
         "LEFT JOIN file f ON f.directory_id = d.id AND f.name = name_of(e.path) AND f.identity_id = e.identity_id "
         "AND f.mtime_ns = e.mtime_ns WHERE e.source_id = ?1 AND e.gone_at IS NULL "
-        f"UNION ALL SELECT {_full('f')}, i.id, i.size, i.md5, f.mtime_ns, f.mode, i.placement_id, f.inode, f.ctime_ns, "
-        "f.trouble FROM directory d JOIN file f ON f.directory_id = d.id JOIN identity i ON i.id = f.identity_id "
+        f"UNION ALL SELECT {full_path('f')}, i.id, i.size, i.md5, f.mtime_ns, f.mode, i.placement_id, f.inode, "
+        "f.ctime_ns, f.trouble FROM directory d JOIN file f ON f.directory_id = d.id "
+        "JOIN identity i ON i.id = f.identity_id "
         "WHERE d.source_id = ?1 AND NOT EXISTS (SELECT 1 FROM expected x "
-        f"WHERE x.source_id = ?1 AND x.gone_at IS NULL AND x.path = {_full('f')})"
+        f"WHERE x.source_id = ?1 AND x.gone_at IS NULL AND x.path = {full_path('f')})"
         f") {scope} ORDER BY p",
         (source, *bounds),
     )
@@ -154,9 +155,9 @@ def wanted_links(session: Session, source: int, path: bytes | None = None) -> It
     scope, bounds = _scope(path)
     links = session.db.execute(
         "SELECT p, goal FROM (SELECT path AS p, goal FROM expected WHERE source_id = ?1 AND goal IS NOT NULL "
-        f"UNION ALL SELECT {_full('l')}, l.goal FROM directory d JOIN link l ON l.directory_id = d.id "
+        f"UNION ALL SELECT {full_path('l')}, l.goal FROM directory d JOIN link l ON l.directory_id = d.id "
         "WHERE d.source_id = ?1 AND NOT EXISTS (SELECT 1 FROM expected x "
-        f"WHERE x.source_id = ?1 AND x.path = {_full('l')})) {scope} ORDER BY p",
+        f"WHERE x.source_id = ?1 AND x.path = {full_path('l')})) {scope} ORDER BY p",
         (source, *bounds),
     )
     for row in links:
@@ -264,13 +265,13 @@ def all_known(session: Session, source: int) -> Iterator[Known]:
     """
     rows = session.db.execute(
         "SELECT p, size, md5, mtime_ns, mode, placement_id, goal, gone_at FROM ("
-        f"SELECT {_full('f')} AS p, f.identity_id AS id, f.mtime_ns AS mtime_ns, f.mode AS mode, NULL AS goal, "
+        f"SELECT {full_path('f')} AS p, f.identity_id AS id, f.mtime_ns AS mtime_ns, f.mode AS mode, NULL AS goal, "
         "NULL AS gone_at, 0 AS kind FROM directory d JOIN file f ON f.directory_id = d.id WHERE d.source_id = ?1 "
         "UNION ALL SELECT e.path, e.identity_id, e.mtime_ns, e.mode, NULL, NULL, 1 FROM expected e "
         "WHERE e.source_id = ?1 AND e.identity_id IS NOT NULL "
         "UNION ALL SELECT g.path, g.identity_id, g.mtime_ns, g.mode, NULL, COALESCE(g.gone_at, 0), 2 FROM gone g "
         "WHERE g.source_id = ?1 AND EXISTS (SELECT 1 FROM copy c WHERE c.identity_id = g.identity_id) "
-        f"UNION ALL SELECT {_full('l')}, NULL, 0, 0, l.goal, NULL, 0 FROM directory d "
+        f"UNION ALL SELECT {full_path('l')}, NULL, 0, 0, l.goal, NULL, 0 FROM directory d "
         "JOIN link l ON l.directory_id = d.id WHERE d.source_id = ?1 "
         "UNION ALL SELECT e.path, NULL, 0, 0, e.goal, NULL, 1 FROM expected e "
         "WHERE e.source_id = ?1 AND e.identity_id IS NULL "

@@ -1,0 +1,113 @@
+"""Write what is known of a source or a target as a manifest that other programs check."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+
+from medback_core import __version__, disk, model, names
+from medback_core.drives.open import resolve_target
+from medback_core.errors import Refused
+from medback_core.manifests.entry import Entry
+from medback_core.manifests.writing import render
+from medback_core.model import Event, ExportSummary, Skipped, Source, Target
+from medback_core.session import Session
+from medback_core.session.exported import ExportRow, copies_in_order, files_in_order
+from medback_core.session.sources import list_sources
+
+
+def export(
+    session: Session,
+    word: str,
+    form: str,
+    *,
+    to: bytes | None = None,
+    write: Callable[[bytes], object] | None = None,
+) -> Iterator[Event]:
+    """Write the manifest of a source or a target (`word`: alias, label, id or directory); ends with an ExportSummary.
+
+    Paths are relative to the source or the drive; medback's own files are left out, and nothing is read but the
+    session DB. `form`: one of manifests.FORMATS. Either `to`, a file that is replaced as a whole or not at all, or
+    `write`, called with one chunk after another. What the format can't write is Skipped. Raises Refused.
+    """
+    thing = _named(session, word)
+    tally = _Tally()
+    skipped: list[Event] = []
+    rows = files_in_order(session, thing.key) if isinstance(thing, Source) else copies_in_order(session, thing.key)
+    top = thing.path or b"" if isinstance(thing, Source) or thing.path else names.from_text(thing.name)
+
+    def left_out(path: bytes, reason: str) -> None:
+        skipped.append(Skipped(os.path.join(top, path), reason))
+        tally.left_out += 1
+
+    chunks = render(form, tally.counted(rows), name=top, version=__version__, date=model.now(), left_out=left_out)
+    if write is not None:
+        for chunk in chunks:
+            write(chunk)
+    else:
+        assert to is not None
+        _write_file(to, chunks)
+    yield from skipped
+    yield ExportSummary(b"" if to is None else to, tally.files - tally.left_out, tally.bytes, tally.left_out)
+
+
+class _Tally:
+    """What was listed."""
+
+    def __init__(self) -> None:
+        self.files = self.bytes = self.left_out = 0
+
+    def counted(self, rows: Iterator[ExportRow]) -> Iterator[Entry]:
+        for row in rows:
+            self.files += 1
+            self.bytes += row.size
+            yield Entry(row.path, row.size, row.mtime_ns, {"md5": row.md5}, row.verified)
+
+
+def _named(session: Session, word: str) -> Source | Target:
+    """The source or target a word names. Raises Refused for none, and for one of each."""
+    path = os.path.abspath(names.from_text(word))
+    sources = [
+        source
+        for source in list_sources(session)
+        if names.utf8(word) in (source.alias, source.id) or source.path == path
+    ]
+    try:
+        target, there = resolve_target(session, word)
+    except Refused as refusal:
+        if sources:
+            return sources[0]
+        raise Refused(
+            "no-such-source-or-target", f"no source and no target is called {names.display_name(word)}"
+        ) from refusal
+    if sources and (target is None or there == path):
+        return sources[0]
+    if sources and target is not None:
+        raise Refused(
+            "ambiguous", f"{names.display_name(word)} is a source and a target: give the path of the one you mean"
+        )
+    if target is None:
+        raise Refused(
+            "unknown-target",
+            f"{names.display_name(word)} is not known to this session; `medback discover` reads what lies there",
+        )
+    return target
+
+
+def _write_file(path: bytes, chunks: Iterator[bytes]) -> None:
+    where = os.path.realpath(path)
+    shown = names.display_name(path)
+    parent, name = os.path.split(where)
+    if model.is_metadata(name):
+        raise Refused("bad-path", f"{shown} is a name of medback's own files; choose another")
+    try:
+        if os.path.lexists(where) and not stat.S_ISREG(os.stat(where).st_mode):
+            raise Refused("bad-path", f"{shown} is no ordinary file")
+        with disk.Root(parent) as root, disk.Group(root, group_sync=False) as group:
+            group.stage_stream(name, chunks)
+            for _, error in group.publish():
+                if error is not None:
+                    raise error
+    except OSError as error:
+        raise Refused("not-writable", f"{shown} cannot be written: {error.strerror}") from error

@@ -1,0 +1,147 @@
+"""Compare a directory with a manifest that medback or another program wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Collection, Generator, Iterator
+from dataclasses import replace
+from typing import Any
+
+from medback_core import disk, names
+from medback_core.errors import Refused
+from medback_core.manifests.entry import Entry
+from medback_core.manifests.reading import EITHER, LIMIT, NotAManifest, read_manifest
+from medback_core.model import DamageFound, Event, FileDone, Skipped, VerifySummary, is_metadata
+from medback_core.pace import reporting
+from medback_core.session import join
+from medback_core.upkeep.reread import Ticker
+
+_CHUNK = 1 << 20
+
+
+def verify_against(path: bytes, manifest: bytes) -> Iterator[Event]:
+    """Read each file the manifest (a path) names below the directory `path`; ends with a VerifySummary.
+
+    `new` counts the files below it that the manifest does not name. A file whose content differs is damaged where the
+    manifest has its time and that is as it was, else changed. Nothing is written. Raises Refused.
+    """
+    entries = _read(manifest)
+    with disk.Root(path) as root:
+        summary = VerifySummary(new=0)
+        ticker = Ticker("verifying", len(entries), sum(entry.size or 0 for entry in entries))
+        for entry in entries:
+            summary = yield from _check(root, entry, summary, ticker)
+        yield from _count_new(root, {entry.path for entry in entries}, _sight(manifest), summary)
+
+
+def _read(manifest: bytes) -> list[Entry]:
+    shown = names.display_name(manifest)
+    try:
+        if os.stat(manifest).st_size > LIMIT:
+            raise Refused("no-manifest", f"{shown} is larger than a manifest can be")
+        with open(manifest, "rb") as stream:
+            entries = read_manifest(stream.read(LIMIT))
+    except OSError as error:
+        raise Refused("no-such-path", f"{shown} cannot be read: {error.strerror}") from error
+    except NotAManifest as error:
+        raise Refused("no-manifest", f"{shown} is no manifest medback can read: {error}") from error
+    for entry in entries:
+        if not any(name in _MAKERS for name in entry.digests):
+            path = names.display_name(entry.path)
+            raise Refused("no-manifest", f"{shown} has no digest of {path} that medback can make")
+    return entries
+
+
+def _check(
+    root: disk.Root, entry: Entry, summary: VerifySummary, ticker: Ticker
+) -> Generator[Event, None, VerifySummary]:
+    where = join(root.path, entry.path)
+    try:
+        if root.stat(entry.path) is None:
+            yield DamageFound(where, "is missing", "missing")
+            return replace(summary, missing=summary.missing + 1)
+        fd, status = root.open_file(entry.path)
+        made = yield from reporting(_digests(fd, entry.digests), ticker.pace, lambda done: ticker.event(done, where))
+    except OSError as error:
+        yield DamageFound(where, error.strerror or "cannot be read", "unreadable")
+        return replace(summary, unreadable=summary.unreadable + 1)
+    ticker.files, ticker.bytes = ticker.files + 1, ticker.bytes + status.st_size
+    summary = replace(summary, checked=summary.checked + 1, checked_bytes=summary.checked_bytes + status.st_size)
+    right = all(entry.digests[name] in found for name, found in made.items())
+    if right and entry.size in (None, status.st_size):
+        yield FileDone("verified", where, status.st_size)
+        return replace(summary, same=summary.same + 1)
+    if entry.mtime_ns is not None and _same_time(entry, status.st_mtime_ns):
+        yield DamageFound(where, "its content is not what the manifest says, and its time is")
+        return replace(summary, damaged=summary.damaged + 1)
+    yield DamageFound(where, "its content is not what the manifest says", "changed")
+    return replace(summary, changed=summary.changed + 1)
+
+
+def _same_time(entry: Entry, mtime_ns: int) -> bool:
+    assert entry.mtime_ns is not None
+    return entry.mtime_ns == (mtime_ns if entry.exact else mtime_ns // 10**9 * 10**9)
+
+
+def _digests(fd: int, wanted: Collection[str]) -> Generator[int, None, dict[str, list[bytes]]]:
+    """Read a file whole; for each algorithm wanted, the digests that may stand for it. Yields the bytes done."""
+    made: dict[str, list[Any]] = {name: [make() for make in _MAKERS[name]] for name in wanted if name in _MAKERS}
+    done = 0
+    with os.fdopen(fd, "rb") as stream:
+        while piece := stream.read(_CHUNK):
+            for digests in made.values():
+                for digest in digests:
+                    digest.update(piece)
+            done += len(piece)
+            yield done
+    return {name: [digest.digest() for digest in digests] for name, digests in made.items()}
+
+
+def _count_new(
+    root: disk.Root, told: Collection[bytes], manifest: tuple[int, int], summary: VerifySummary
+) -> Iterator[Event]:
+    waiting, new = [b""], 0
+    while waiting:
+        here = waiting.pop()
+        try:
+            for name, status in root.scan(here):
+                if isinstance(status, OSError) or is_metadata(name):
+                    continue
+                path = join(here, name)
+                if stat.S_ISDIR(status.st_mode) and status.st_dev == root.device:
+                    waiting.append(path)
+                elif stat.S_ISREG(status.st_mode) and path not in told:
+                    new += (status.st_dev, status.st_ino) != manifest
+        except OSError as error:
+            yield Skipped(join(root.path, here), error.strerror or "cannot be read")
+    yield replace(summary, new=new)
+
+
+def _sight(path: bytes) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _md5() -> Any:
+    return hashlib.md5(usedforsecurity=False)
+
+
+def _sha1() -> Any:
+    return hashlib.sha1(usedforsecurity=False)
+
+
+def _blake3() -> Any:
+    from blake3 import blake3
+
+    return blake3()
+
+
+_MAKERS: dict[str, tuple[Callable[[], Any], ...]] = {
+    "md5": (_md5,),
+    "sha1": (_sha1,),
+    "sha256": (hashlib.sha256,),
+    "blake3": (_blake3,),
+    EITHER: (hashlib.sha256, _blake3),
+}
