@@ -42,6 +42,6 @@ def test_the_page_of_the_design_has_a_place_for_every_room() -> None:
     core = ROOT / "core" / "medback_core"
     there = {path.stem for path in core.iterdir() if path.stem[0] != "_" and path.name != "py.typed"}
     assert there - listed == set()
-    formats = {"session", "sidecar", "context", "disk", "cli"}
+    formats = {"session", "sidecar", "context", "manifests", "disk", "cli"}
     inside = {path.stem for room in there - formats for path in (core / room).glob("*.py") if path.stem[0] != "_"}
     assert inside - listed == set()

@@ -25,7 +25,7 @@ OPTIONS = {
     "update": "--rehash --accept-deletions --accept-changes --accept --workers",
     "rebuild": "",
     "target": "--init --label --capacity --reserve --limit --source --no-update --no-fill --no-verify --dry-run "
-    "--new-id --same-drive",
+    "--new-id --same-drive --readme --no-readme",
     "targets": "",
     "set-target": "--state --label --capacity",
     "discover": "--init --label --dry-run --rehash",
@@ -38,10 +38,11 @@ OPTIONS = {
     "plan": "--all --source --path --to --without",
     "restore-status": "--to --unrestored --done",
     "restore": "--source --path --deleted --to --conflict --dry-run",
-    "verify": "--older-than --max-bytes",
+    "verify": "--older-than --max-bytes --against",
     "repair": "--from --dry-run",
     "reclaim": "--old --surplus --dry-run",
     "prove": "--source",
+    "export": "--format --output -o",
 }
 
 
