@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import enum
 import time
+import unicodedata
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 WANTED_DEFAULT = 2
+HOME = "home"  # the place of what nobody named a place for
 
 # Ours and the family's own files are never backed up and never counted.
 METADATA_PREFIX = b".medback"
@@ -55,6 +57,11 @@ def day(seconds: int) -> str:
     date = time.localtime(seconds)
     this_year = date.tm_year == time.localtime(now()).tm_year
     return f"{date.tm_mday} {time.strftime('%B', date)}" + ("" if this_year else f" {date.tm_year}")
+
+
+def folded(place: str | None) -> str:
+    """A place as places are compared: without regard to case and to spaces around and between. None is home."""
+    return unicodedata.normalize("NFC", " ".join((place or HOME).split())).casefold()
 
 
 class Identity(NamedTuple):
@@ -128,6 +135,31 @@ class Trouble(enum.IntEnum):
     KEPT_TIME = 2  # content differs and ctime moved: rot, or an editor that puts the time back
 
 
+class Need(NamedTuple):
+    """What is wanted of a file: so many copies, and so many of them elsewhere, which is on targets at another place
+    than its source's (`place`, folded)."""
+
+    copies: int
+    elsewhere: int
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is wanted of all files at and below a directory of a source. A number that is None is as it is above the
+    directory; with neither, the rule was dropped. Of two rules for one directory the higher `rev` is true, on a tie
+    the larger numbers."""
+
+    path: bytes  # relative to the source
+    copies: int | None = None
+    elsewhere: int | None = None
+    rev: int = 1
+
+    @property
+    def dropped(self) -> bool:
+        return self.copies is None and self.elsewhere is None
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A directory to be backed up. `key` is its row in this session's DB, `id` is for ever."""
@@ -145,6 +177,8 @@ class Source:
     one_file_system: bool | None = None  # None: a source from before medback asked, which keeps to one as well
     told_at: int | None = None  # the date of the newest word on it, where no scan has seen it here
     in_place: bool = True  # it may be restored to its own path without a question
+    elsewhere: int = 0  # so many of the wanted copies lie at another place
+    place: str | None = None  # where it is kept, as people call it; None: home
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +202,7 @@ class Target:
     free_bytes: int | None = None  # when last seen
     total_bytes: int | None = None
     disk: str | None = None  # the disk it lies on, as people call it; None: as the kernel tells
+    place: str | None = None  # where it is kept, as people call it; None: where this machine is
 
     @property
     def counts(self) -> bool:

@@ -9,7 +9,7 @@ code path can forget to keep the totals right.
 from __future__ import annotations
 
 APPLICATION_ID = 0x6D65_6462  # "medb"
-VERSION = 4
+VERSION = 5
 
 # mtime_ns and ctime_ns have no declared type: a time outside 64 bits (ext4 goes to the year 2446) is stored as text,
 # and a column with INTEGER affinity would turn that text into an inexact float.
@@ -113,6 +113,22 @@ CREATE TABLE making (path BLOB PRIMARY KEY, mode INTEGER NOT NULL, mtime_ns NOT 
 
 _DIRECTORY_COLUMNS = "ALTER TABLE directory ADD COLUMN mode INTEGER; ALTER TABLE directory ADD COLUMN mtime_ns;"
 
+_PLACES = """-- where sources and targets are kept, as people call it; what each column says stands in SCHEMA
+ALTER TABLE source ADD COLUMN elsewhere INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE source ADD COLUMN place TEXT;
+ALTER TABLE target ADD COLUMN place TEXT;
+"""
+_RULES = """-- what is wanted at and below a directory of a source; a number that is NULL is as it is above it
+CREATE TABLE rule (
+    source_id INTEGER NOT NULL REFERENCES source,
+    path BLOB NOT NULL,
+    copies INTEGER,
+    elsewhere INTEGER,
+    rev INTEGER NOT NULL,
+    PRIMARY KEY (source_id, path)
+) WITHOUT ROWID;
+"""
+
 SCHEMA = (
     _UNREAD
     + _WITHDRAWN
@@ -121,6 +137,7 @@ SCHEMA = (
     + _GAPS
     + _HEARD
     + _DIRECTORIES
+    + _RULES
     + """
 CREATE TABLE source (
     id INTEGER PRIMARY KEY,
@@ -137,7 +154,9 @@ CREATE TABLE source (
     metadata_dirty INTEGER NOT NULL DEFAULT 1,
     one_file_system INTEGER,  -- 1: the person said so; 0: local mounts are read; NULL: from before medback asked
     told_at INTEGER,  -- the date of the newest word on a source that no scan has seen here
-    in_place INTEGER NOT NULL DEFAULT 1  -- 0: drives told of it, and nobody said that it may go to its own path
+    in_place INTEGER NOT NULL DEFAULT 1,  -- 0: drives told of it, and nobody said that it may go to its own path
+    elsewhere INTEGER NOT NULL DEFAULT 0,  -- so many of the wanted copies lie at another place
+    place TEXT  -- where it is kept, as people call it; NULL: home
 );
 CREATE TABLE target (
     id INTEGER PRIMARY KEY,
@@ -156,7 +175,8 @@ CREATE TABLE target (
     verified_at INTEGER,
     free_bytes INTEGER,
     total_bytes INTEGER,
-    disk TEXT  -- what people call the disk it lies on; NULL: as the kernel tells
+    disk TEXT,  -- what people call the disk it lies on; NULL: as the kernel tells
+    place TEXT  -- where it is kept, as people call it; NULL: where this machine is
 );
 CREATE TABLE target_alias (tid TEXT PRIMARY KEY, target_id INTEGER NOT NULL REFERENCES target) WITHOUT ROWID;
 CREATE TABLE folder (
@@ -334,4 +354,5 @@ MIGRATIONS = {
     + _SAME_DISK
     + _DIRECTORIES
     + _DIRECTORY_COLUMNS,
+    4: _PLACES + _RULES,
 }

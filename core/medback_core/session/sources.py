@@ -15,7 +15,8 @@ from .states import SOURCE, forget_state
 from .store import Session
 
 _COLUMNS = (
-    "id, sid, alias, path, wanted, excludes, rev, scanned_at, device, refused, one_file_system, told_at, in_place"
+    "id, sid, alias, path, wanted, excludes, rev, scanned_at, device, refused, one_file_system, told_at, in_place, "
+    "elsewhere, place"
 )
 _NEVER_THERE = 2  # of source.metadata_dirty, beside 0 (as written) and 1 (to be written again)
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base32: no i, l, o, u
@@ -28,8 +29,8 @@ def new_id() -> str:
 
 def _source(row: tuple) -> Source:
     excludes, one = tuple(json.loads(row[5])), None if row[10] is None else bool(row[10])
-    told = row[11], bool(row[12])
-    return Source(row[0], row[1], row[2], row[3], row[4], excludes, row[6], row[7], row[8], row[9], one, *told)
+    rest = row[11], bool(row[12]), row[13], row[14]
+    return Source(row[0], row[1], row[2], row[3], row[4], excludes, row[6], row[7], row[8], row[9], one, *rest)
 
 
 def list_sources(session: Session) -> list[Source]:
@@ -80,7 +81,7 @@ def add_source(session: Session, source: Source) -> Source:
     with session.transaction() as db:
         key = db.execute(
             "INSERT INTO source (sid, alias, path, wanted, excludes, rev, metadata_dirty, one_file_system, told_at, "
-            "in_place) VALUES (?,?,?,?,?,?,?,?,?,?)",
+            "in_place, elsewhere, place) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 source.id,
                 source.alias,
@@ -92,6 +93,8 @@ def add_source(session: Session, source: Source) -> Source:
                 source.one_file_system,
                 source.told_at,
                 source.in_place,
+                source.elsewhere,
+                source.place,
             ),
         ).lastrowid
         assert key is not None
@@ -106,8 +109,8 @@ def save_source(session: Session, source: Source) -> None:
     with session.transaction() as db:
         db.execute(
             "UPDATE source SET alias = ?, path = ?, wanted = ?, excludes = ?, rev = ?, device = ?, scanned_at = ?, "
-            "refused = ?, one_file_system = ?, told_at = ?, in_place = ?, metadata_dirty = MAX(metadata_dirty, ?) "
-            "WHERE id = ?",
+            "refused = ?, one_file_system = ?, told_at = ?, in_place = ?, elsewhere = ?, place = ?, "
+            "metadata_dirty = MAX(metadata_dirty, ?) WHERE id = ?",
             (
                 source.alias,
                 source.path,
@@ -120,8 +123,9 @@ def save_source(session: Session, source: Source) -> None:
                 source.one_file_system,
                 source.told_at,
                 source.in_place or source.scanned_at is not None,
-                (was.alias, was.path, was.wanted, was.excludes, was.rev)
-                != (source.alias, source.path, source.wanted, source.excludes, source.rev),
+                source.elsewhere,
+                source.place,
+                _facts(was) != _facts(source),
                 source.key,
             ),
         )
@@ -129,6 +133,10 @@ def save_source(session: Session, source: Source) -> None:
             db.execute("UPDATE source SET metadata_dirty = MAX(metadata_dirty, 1)")  # siblings name each other
         if was.path != source.path:
             write_source_list(session, dropped=[was.path])
+
+
+def _facts(source: Source) -> tuple[object, ...]:
+    return source.alias, source.path, source.wanted, source.excludes, source.rev, source.elsewhere, source.place
 
 
 def remove_source(session: Session, key: int) -> None:
@@ -140,7 +148,7 @@ def remove_source(session: Session, key: int) -> None:
         db.execute("DELETE FROM link WHERE directory_id IN (SELECT id FROM directory WHERE source_id = ?)", (key,))
         db.execute("DELETE FROM rollup WHERE directory_id IN (SELECT id FROM directory WHERE source_id = ?)", (key,))
         db.execute("UPDATE directory SET parent_id = NULL WHERE source_id = ?", (key,))
-        for table in ("directory", "staged", "gone", "expected", "expected_directory", "gap", "nested"):
+        for table in ("directory", "staged", "gone", "expected", "expected_directory", "gap", "nested", "rule"):
             db.execute(f"DELETE FROM {table} WHERE source_id = ?", (key,))
         forget_state(session, SOURCE, source_by_key(session, key).id)
         db.execute("DELETE FROM source WHERE id = ?", (key,))

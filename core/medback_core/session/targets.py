@@ -15,7 +15,7 @@ from .store import Session
 
 _COLUMNS = (
     "id, tid, label, state, known, rev, capacity, path, device, fs_uuid, fs_type, created, seen_at, verified_at, "
-    "free_bytes, total_bytes, disk"
+    "free_bytes, total_bytes, disk, place"
 )
 
 
@@ -105,7 +105,7 @@ def save_target(session: Session, target: Target) -> Target:
         db.execute(
             "UPDATE target SET label = ?, state = ?, known = ?, rev = ?, capacity = ?, path = ?, device = ?, "
             "fs_uuid = ?, fs_type = ?, created = ?, seen_at = ?, verified_at = ?, free_bytes = ?, "
-            "total_bytes = ?, disk = ? WHERE id = ?",
+            "total_bytes = ?, disk = ?, place = ? WHERE id = ?",
             (
                 target.label,
                 str(target.state),
@@ -122,6 +122,7 @@ def save_target(session: Session, target: Target) -> Target:
                 target.free_bytes,
                 target.total_bytes,
                 target.disk,
+                target.place,
                 key,
             ),
         )
@@ -155,6 +156,7 @@ def _facts(target: Target) -> tuple[object, ...]:
         target.fs_uuid,
         target.path,
         target.disk,
+        target.place,
     )
 
 
@@ -169,16 +171,18 @@ def merge_fact(
     fs_uuid: str | None,
     path: bytes | None = None,
     disk: str | None = None,
+    place: str | None = None,
 ) -> None:
     """Take up what a sidecar says of a target: the highest `rev` wins, ties go to the worse state. Where it was last
     seen is of use to a session that never saw it."""
     was = target_by_id(session, tid)
     if was is None or not was.known:
         key = target_key(session, tid)
-        fresh = Target(key, tid, label, state, True, rev, capacity, path, fs_uuid=fs_uuid, disk=disk)
+        fresh = Target(key, tid, label, state, True, rev, capacity, path, fs_uuid=fs_uuid, disk=disk, place=place)
         save_target(session, fresh)
     elif (rev, state.badness) > (was.rev, was.state.badness):
-        save_target(session, replace(was, label=label, state=state, rev=rev, capacity=capacity, disk=disk))
+        facts = {"label": label, "state": state, "rev": rev, "capacity": capacity, "disk": disk, "place": place}
+        save_target(session, replace(was, **facts))
 
 
 def add_alias(session: Session, key: int, tid: str) -> None:

@@ -1,0 +1,221 @@
+"""Where sources and targets are kept, and what is wanted of each file: so many copies, so many of them elsewhere.
+
+Few things are wanted (each source's own numbers, and a rule here and there), so that a directory's totals fall into few
+parts, each of which wants one thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from medback_core import names
+from medback_core.model import HOME, Count, Need, Rule, Source, Target, folded
+
+from .sources import list_sources
+from .store import Session
+from .targets import counting_keys, list_targets
+from .tree import PlacementCounts, directory_key, totals_of
+
+# --- places -----------------------------------------------------------------------------------------------------------
+
+
+def named_places(session: Session) -> dict[str, str]:
+    """Every place anybody named, folded -> as first written; empty where nobody ever named one."""
+    rows = session.db.execute(
+        "SELECT place FROM source WHERE place IS NOT NULL UNION ALL SELECT place FROM target WHERE place IS NOT NULL"
+    )
+    found: dict[str, str] = {}
+    for (place,) in rows.fetchall():
+        found.setdefault(folded(place), place)
+    return found
+
+
+def spelled(session: Session, place: str) -> str | None:
+    """A place as it is kept: as it was first written, where it is known; None for an empty one: nothing is said."""
+    place = " ".join(names.utf8(place).split())
+    return named_places(session).get(folded(place), place) if place else None
+
+
+def machine_place(session: Session) -> str:
+    """Where this machine is: at the place of its sources, at home where they are at several."""
+    sources = list_sources(session)
+    here = [source for source in sources if source.scanned_at is not None] or sources
+    places = {folded(source.place): source.place for source in here}
+    return next(iter(places.values())) or HOME if len(places) == 1 else HOME
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where each thing of a session is kept."""
+
+    named: dict[str, str]  # folded -> as first written
+    here: str  # where this machine is, as it is written
+
+    def of(self, kept: Source | Target) -> str:
+        """The place of a source or a target, folded."""
+        return folded(kept.place or (self.here if isinstance(kept, Target) else HOME))
+
+    def shown(self, place: str) -> str:
+        """A folded place as people write it."""
+        return self.named.get(place, self.here if folded(self.here) == place else place)
+
+    def called(self, kept: Source | Target) -> str:
+        """The place of a source or a target, as people write it."""
+        return self.shown(self.of(kept))
+
+
+def places(session: Session) -> Places:
+    """Where each thing of this session is kept."""
+    return Places(named_places(session), machine_place(session))
+
+
+def target_places(session: Session) -> dict[int, str]:
+    """The key of each target, known or not, -> its place, folded."""
+    known = places(session)
+    return {target.key: known.of(target) for target in list_targets(session, unknown=True)}
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+
+def list_rules(session: Session, source: int) -> list[Rule]:
+    """The rules of a source (a key) by path, dropped ones too."""
+    rows = session.db.execute(
+        "SELECT path, copies, elsewhere, rev FROM rule WHERE source_id = ? ORDER BY path", (source,)
+    )
+    return [Rule(*row) for row in rows]
+
+
+def save_rules(session: Session, source: int, rules: Iterable[Rule]) -> None:
+    """These rules are true of a source, and others of it stay. Its metadata is out of date then."""
+    with session.transaction() as db:
+        db.executemany(
+            "INSERT OR REPLACE INTO rule (source_id, path, copies, elsewhere, rev) VALUES (?,?,?,?,?)",
+            [(source, rule.path, rule.copies, rule.elsewhere, rule.rev) for rule in rules],
+        )
+        db.execute("UPDATE source SET metadata_dirty = MAX(metadata_dirty, 1) WHERE id = ?", (source,))
+
+
+def learn_rules(session: Session, source: int, told: Iterable[Rule]) -> None:
+    """Take up what a record says of a source's rules: the higher `rev` is true, on a tie the larger numbers."""
+    mine = {rule.path: rule for rule in list_rules(session, source)}
+    news = []
+    for rule in told:
+        was = mine.get(rule.path)
+        if was is not None and was.rev == rule.rev:
+            rule = Rule(rule.path, _larger(was.copies, rule.copies), _larger(was.elsewhere, rule.elsewhere), rule.rev)
+        if was is None or (rule != was and rule.rev >= was.rev):
+            news.append(rule)
+    if news:
+        save_rules(session, source, news)
+
+
+def _larger(one: int | None, other: int | None) -> int | None:
+    return max((number for number in (one, other) if number is not None), default=None)
+
+
+def follow_rules(session: Session, source: int, moved: Iterable[tuple[bytes, bytes]]) -> None:
+    """Rules follow their directories: (old path, new path). Call inside a transaction."""
+    rules = {rule.path: rule for rule in list_rules(session, source)}
+    news: dict[bytes, Rule] = {}
+    for old, new in moved:
+        rule = rules[old]
+        rev = max(rule.rev, rules[new].rev if new in rules else 0) + 1
+        news[old] = Rule(old, rev=rule.rev + 1)
+        news[new] = Rule(new, rule.copies, rule.elsewhere, rev)
+    if news:
+        save_rules(session, source, news.values())
+
+
+# --- what is wanted ---------------------------------------------------------------------------------------------------
+
+
+def _lies_in(path: bytes, directory: bytes) -> bool:
+    """Whether a path is a directory, or lies in it; both are relative to the source, b"" the source itself."""
+    return not directory or path == directory or path.startswith(directory + b"/")
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What is wanted inside one source: the deepest rule at or above a directory, else the source's own numbers."""
+
+    source: Source
+    rules: tuple[Rule, ...]  # by path: what is outside comes before what is inside
+
+    def at(self, directory: bytes) -> Need:
+        """What is wanted of the files directly in a directory, relative to the source."""
+        copies, elsewhere = self.source.wanted, self.source.elsewhere
+        for rule in self.rules:
+            if _lies_in(directory, rule.path):
+                copies = copies if rule.copies is None else rule.copies
+                elsewhere = elsewhere if rule.elsewhere is None else rule.elsewhere
+        return Need(copies, elsewhere, folded(self.source.place))
+
+    def parts(self, session: Session, directory: bytes, totals: PlacementCounts) -> list[tuple[Need, PlacementCounts]]:
+        """The totals of a directory by what is wanted."""
+        inside = [rule.path for rule in self.rules if rule.path != directory and _lies_in(rule.path, directory)]
+        parts = [(directory, totals)]
+        for path in inside:
+            key = directory_key(session, self.source.key, path)
+            if key is None:
+                continue
+            mine = totals_of(session, key)
+            number = max(n for n, (outer, _) in enumerate(parts) if _lies_in(path, outer))
+            outer, rest = parts[number]
+            left = {placement: count - mine.get(placement, Count()) for placement, count in rest.items()}
+            parts[number] = outer, {placement: count for placement, count in left.items() if count.files}
+            parts.append((path, mine))
+        return [(self.at(path), part) for path, part in parts]
+
+
+def wants_of(session: Session, source: Source) -> Wants:
+    """What is wanted inside a source."""
+    return Wants(source, tuple(rule for rule in list_rules(session, source.key) if not rule.dropped))
+
+
+def every_part(session: Session, totals: dict[int, PlacementCounts]) -> Iterator[tuple[Source, Need, PlacementCounts]]:
+    """The totals of whole sources (by key) by what is wanted."""
+    for source in list_sources(session):
+        for need, part in wants_of(session, source).parts(session, b"", totals[source.key]):
+            yield source, need, part
+
+
+def begin_asking(session: Session) -> list[Need]:
+    """Fill temp.asks (what is wanted in each directory, by number), temp.need (what that is) and temp.apart (the
+    targets that count and lie elsewhere for it); returns what is wanted, by number."""
+    db = session.db
+    for table in ("asks", "need", "apart"):
+        db.execute(f"DROP TABLE IF EXISTS temp.{table}")
+    db.execute("CREATE TEMP TABLE asks (directory_id INTEGER PRIMARY KEY, need INTEGER)")
+    db.execute("CREATE TEMP TABLE need (id INTEGER PRIMARY KEY, copies INTEGER, elsewhere INTEGER)")
+    db.execute("CREATE TEMP TABLE apart (need INTEGER, target_id INTEGER, PRIMARY KEY (need, target_id)) WITHOUT ROWID")
+    numbers: dict[Need, int] = {}
+    for source in list_sources(session):
+        wants = wants_of(session, source)
+        number = numbers.setdefault(wants.at(b""), len(numbers))
+        db.execute("INSERT INTO temp.asks SELECT id, ? FROM directory WHERE source_id = ?", (number, source.key))
+        for rule in wants.rules:
+            number = numbers.setdefault(wants.at(rule.path), len(numbers))
+            db.execute(
+                "UPDATE temp.asks SET need = ?1 WHERE directory_id IN (SELECT id FROM directory "
+                "WHERE source_id = ?2 AND (path = ?3 OR (path > ?4 AND path < ?5)))",
+                (number, source.key, rule.path, rule.path + b"/", rule.path + b"0"),
+            )
+    needs = list(numbers)
+    db.executemany("INSERT INTO temp.need VALUES (?,?,?)", [(n, need[0], need[1]) for n, need in enumerate(needs)])
+    where, counting = target_places(session), counting_keys(session)
+    apart = [(n, key) for n, need in enumerate(needs) for key in counting if where[key] != need.place]
+    db.executemany("INSERT INTO temp.apart VALUES (?,?)", apart)
+    return needs
+
+
+def needs_of(session: Session, identity: int) -> set[Need]:
+    """What is wanted of a content: one need for each of its current paths, empty without any."""
+    rows = session.db.execute(
+        "SELECT DISTINCT d.source_id, d.path FROM file f JOIN directory d ON d.id = f.directory_id "
+        "WHERE f.identity_id = ?",
+        (identity,),
+    ).fetchall()
+    wants = {source.key: wants_of(session, source) for source in list_sources(session)} if rows else {}
+    return {wants[source].at(path) for source, path in rows}
