@@ -18,7 +18,8 @@ from textual.screen import Screen
 
 from medback_core import model
 from medback_core.presenting.units import plural
-from medback_core.session import Session, listed_sources, open_session
+from medback_core.session import Session, open_session
+from medback_core.session.source_list import listed_sources
 from medback_tui.jobs import operations
 from medback_tui.jobs.queue import JobQueue
 from medback_tui.jobs.resuming import ResumingApp

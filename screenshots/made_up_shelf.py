@@ -7,9 +7,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from medback_core import session as db
 from medback_core.model import Identity, Source, Standing, Target, TargetState
-from medback_core.session import Copy, Seen, Session
+from medback_core.session import Session, open_session
+from medback_core.session.copies import Copy, record_copies
+from medback_core.session.files import Seen, ensure_directory, put_file
+from medback_core.session.rollup import refresh_oldest
+from medback_core.session.sources import insert_source, save_source
+from medback_core.session.targets import save_target
 
 NOW = 1_795_493_153  # 2026-11-24
 DAY = 86_400
@@ -25,11 +29,11 @@ def add_files(session: Session, source: Source, directory: bytes, files: Iterabl
     """Files of a directory as a scan would have put them there; returns their identities' keys."""
     keys = []
     with session.transaction():
-        key = db.ensure_directory(session, source.key, directory)
+        key = ensure_directory(session, source.key, directory)
         for name, size in files:
             mtime = (NOW - 400 * DAY + size % 1000) * 10**9
             seen = Seen(name, identity(f"{source.id}/{directory!r}/{name!r}", size), mtime, 0o644, 1, 7, mtime)
-            keys.append(db.put_file(session, key, seen))
+            keys.append(put_file(session, key, seen))
     return keys
 
 
@@ -38,7 +42,7 @@ def add_copies(
 ) -> None:
     """These contents lie on that target."""
     date = NOW - days * DAY if standing is Standing.VERIFIED else None
-    db.record_copies(session, [Copy(key, target.key, standing, b"photos/%d" % key, None, date, True) for key in keys])
+    record_copies(session, [Copy(key, target.key, standing, b"photos/%d" % key, None, date, True) for key in keys])
 
 
 def add_target(session: Session, tid: str, label: str, **more: object) -> Target:
@@ -48,20 +52,20 @@ def add_target(session: Session, tid: str, label: str, **more: object) -> Target
         "path": b"/media/ada/" + label.split()[0].lower().encode(), "fs_type": "ext4",
     }  # fmt: skip
     facts.update(more)
-    return db.save_target(session, Target(-1, tid, label, **facts))  # type: ignore[arg-type]
+    return save_target(session, Target(-1, tid, label, **facts))  # type: ignore[arg-type]
 
 
 def add_source(session: Session, sid: str, alias: str, path: bytes, *, wanted: int = 2, days: int = 3) -> Source:
     """A source that was scanned."""
-    source = db.add_source(session, Source(-1, sid, alias, path, wanted))
+    source = insert_source(session, Source(-1, sid, alias, path, wanted))
     source = replace(source, scanned_at=NOW - days * DAY)
-    db.save_source(session, source)
+    save_source(session, source)
     return source
 
 
 def small(path: Path) -> Path:
     """Two sources, three drives, every state of safety."""
-    with db.open_session(path) as session:
+    with open_session(path) as session:
         photos = add_source(session, "p4photos0000", "photos", b"/home/ada/photos")
         research = add_source(session, "r3search0000", "research", b"/home/ada/research", wanted=3, days=20)
         blue = add_target(session, "k3v9q2x8ab7m", "Blue Seagate 2T")
@@ -95,5 +99,5 @@ def small(path: Path) -> Path:
         add_copies(session, old, [*papers, *data], days=500)
         add_copies(session, old, raw[:3], standing=Standing.CLAIMED)
         with session.transaction():
-            db.refresh_oldest(session.db)
+            refresh_oldest(session.db)
     return path

@@ -6,12 +6,16 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from medback_core import session as db
 from medback_core.coverage.countable import NOTHING, Rated
 from medback_core.coverage.totals import Holdings, looked, target_holdings
 from medback_core.model import Count, Looked, Source, Target
 from medback_core.session import Session
-from medback_core.session.targets import disk_groups
+from medback_core.session.copies import held_by
+from medback_core.session.expected import has_expected
+from medback_core.session.placements import placement_by_id
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import counting_keys, disk_groups, list_targets
+from medback_core.session.tree import totals_by_source, trouble_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,23 +130,23 @@ def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]
     """Read them all, twice: at once with what would be lost with each drive as it was `before` (that takes most of a
     second for a million files), then exactly. Looks at the sources' paths too, so never on the event loop."""
     rated = Rated(session)
-    totals = db.totals_by_source(session)
+    totals = totals_by_source(session)
     sources = []
-    for source in db.list_sources(session):
+    for source in list_sources(session):
         shares = rated_shares(rated, totals.get(source.key, {}), source.wanted)
-        damaged = db.trouble_below(session, source.key)
+        damaged = trouble_below(session, source.key)
         sources.append(SourceFacts(source, shares, damaged, is_there(source.path), looked(session, source.alias)))
     targets = []
     groups = disk_groups(session)
-    for target in db.list_targets(session):
-        held = db.held_by(session, target.key)
-        claimed = db.held_by(session, target.key, claims=True) - held
+    for target in list_targets(session):
+        held = held_by(session, target.key)
+        claimed = held_by(session, target.key, claims=True) - held
         was = before.target(target.key) if before is not None else None
         group = next((group for group in groups if any(one.key == target.key for one in group)), ())
         with_it = tuple(one for one in group if one.key != target.key)
         targets.append(TargetFacts(target, held, claimed, was.only if was is not None else NOTHING, with_it))
     shares = sum((row.shares for row in sources), Shares())
-    quick = Facts(tuple(sources), tuple(targets), shares, db.has_expected(session), looked(session))
+    quick = Facts(tuple(sources), tuple(targets), shares, has_expected(session), looked(session))
     yield quick
     holdings = target_holdings(session)
     exact = tuple(replace(row, only=holdings.get(row.target.key, Holdings()).only_copy) for row in targets)
@@ -153,12 +157,12 @@ def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]
 def unsafe_with(session: Session, target: int) -> Count:
     """What would still be below its wanted copies if this target (a key, or one nobody knows yet) got all that lacks
     one: from the roll-up, in a few milliseconds."""
-    counting = db.counting_keys(session) | {target}
+    counting = counting_keys(session) | {target}
     unsafe = NOTHING
-    totals = db.totals_by_source(session)
-    for source in db.list_sources(session):
+    totals = totals_by_source(session)
+    for source in list_sources(session):
         for number, count in totals.get(source.key, {}).items():
-            solid = db.placement(session, number).solid & counting
+            solid = placement_by_id(session, number).solid & counting
             if len(solid | {target}) < source.wanted:
                 unsafe += count
     return unsafe

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from medback_core import session as db
 from medback_core.coverage import tree as browsing
 from medback_core.coverage.countable import NOTHING, Rated, total
 from medback_core.coverage.tree import DirectoryView
 from medback_core.model import Count, Source
-from medback_core.session import PlacementCounts, Session
+from medback_core.session import Session
+from medback_core.session.placements import all_placements
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import counting_keys
+from medback_core.session.tree import PlacementCounts, directory_key, totals_by_source, totals_of
 from medback_tui.reading.facts import NO_SHARES, Shares, rated_shares
 
 
@@ -90,10 +93,10 @@ def read_listing(session: Session, place: Place, view: View) -> Listing:
     shares = _shares(session, place, view.dead)
     alive = _shares(session, place, frozenset()) if view.dead else shares
     if found.here is not None:
-        inside = [(found.here.source, db.totals_of(session, found.here.key))]
+        inside = [(found.here.source, totals_of(session, found.here.key))]
     else:
-        by_source = db.totals_by_source(session)
-        inside = [(each, by_source[each.key]) for each in db.list_sources(session)]
+        by_source = totals_by_source(session)
+        inside = [(each, by_source[each.key]) for each in list_sources(session)]
     return Listing(place, view, found, shares, alive, _gains(session, inside, view.dead))
 
 
@@ -101,8 +104,8 @@ def _gains(
     session: Session, inside: Iterable[tuple[Source, PlacementCounts]], dead: Collection[int]
 ) -> dict[int, Gain]:
     """What each target that counts could take: all that is not safe but what it holds."""
-    counting = db.counting_keys(session) - frozenset(dead)
-    placements = db.all_placements(session)
+    counting = counting_keys(session) - frozenset(dead)
+    placements = all_placements(session)
     every, held = Gain(), dict.fromkeys(counting, Gain())
     for source, totals in inside:
         for number, count in totals.items():
@@ -120,12 +123,12 @@ def _shares(session: Session, place: Place, dead: frozenset[int]) -> Shares:
     """How safe the whole place is with these drives dead, whatever is filtered out of sight."""
     rated = Rated(session, dead)
     whole = Shares()
-    for source in db.list_sources(session):
+    for source in list_sources(session):
         if place.source is not None and source.key != place.source:
             continue
-        key = db.directory_key(session, source.key, place.path)
+        key = directory_key(session, source.key, place.path)
         if key is not None:
-            whole += rated_shares(rated, db.totals_of(session, key), source.wanted)
+            whole += rated_shares(rated, totals_of(session, key), source.wanted)
     return whole
 
 

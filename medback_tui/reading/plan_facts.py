@@ -10,7 +10,9 @@ from medback_core import model
 from medback_core.restoring import plan as plans
 from medback_core.restoring.plan import PlanSummary
 from medback_core.restoring.told import Told, listen
-from medback_core.session import Session, list_sources, list_targets, target_by_id
+from medback_core.session import Session
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import list_targets, target_by_id
 
 
 @dataclass(frozen=True, slots=True)

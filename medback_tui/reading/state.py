@@ -10,7 +10,8 @@ from typing import TypeVar
 from textual.app import App
 
 from medback_core.errors import MedbackError, Refused
-from medback_core.session import Session, default_path, open_session
+from medback_core.session import Session, open_session
+from medback_core.session.opening import default_path
 from medback_tui.jobs.queue import Job, JobQueue
 from medback_tui.look.settings import Settings
 from medback_tui.reading.drives import Drives

@@ -15,11 +15,12 @@ from textual.message import Message
 from textual.widgets import Button, Input, Static
 
 from medback_core import disk
-from medback_core import session as db
 from medback_core.disk import FileSystem
 from medback_core.model import Count
 from medback_core.presenting.units import name, size
 from medback_core.session import Session
+from medback_core.session.candidates import below_wanted
+from medback_core.session.targets import counting_keys
 from medback_tui.look.keys import shown
 from medback_tui.look.sizes import not_a_size, parse_size
 from medback_tui.look.words import counted
@@ -106,7 +107,7 @@ class MakeTarget(Dialog[NewTarget]):
         from medback_core.drives.open import shares_disk
 
         def look(session: Session) -> Prospect:
-            lacking, _ = db.below_wanted(session, db.counting_keys(session))
+            lacking, _ = below_wanted(session, counting_keys(session))
             unsafe = unsafe_with(session, UNKNOWN_KEY)
             return Prospect(filesystem, empty, shares_disk(session, filesystem), lacking, unsafe)
 

@@ -13,7 +13,10 @@ from medback_core.backing_up.back_up import back_up
 from medback_core.errors import DriveGone, NeedsAnswer, Refused
 from medback_core.model import DamageFound, FileDone, Progress, Skipped, Standing, TargetState
 from medback_core.pace import Pace
-from medback_core.session import copies_on, list_sources, list_targets, troubled
+from medback_core.session.copies import copies_on
+from medback_core.session.files import troubled
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import list_targets
 from medback_core.sidecar import parse
 from medback_core.drives.open import set_target
 from support.worlds import MTIME, add, back, counted, new_session, photos, run, tree, write_tree

@@ -18,7 +18,8 @@ from medback_core.backing_up.back_up import back_up
 from medback_core.backing_up.discover import discover
 from medback_core.model import Excluded, FileDone, Skipped, Warned
 from medback_core.upkeep.reclaim import reclaim
-from medback_core.session import copies_on, list_targets
+from medback_core.session.copies import copies_on
+from medback_core.session.targets import list_targets
 from medback_core.sidecar import parse
 from medback_core.upkeep.verify_target import verify
 from support.worlds import add, back, counted, new_session, photos, rescan, run, write_tree

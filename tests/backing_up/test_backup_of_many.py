@@ -15,7 +15,8 @@ from medback_core.backing_up.back_up import back_up
 from medback_core.disk import worker_pool, workers
 from medback_core.model import DamageFound, FileDone, Progress, ScanSummary, Skipped
 from medback_core.scanning.sources import add_source, update
-from medback_core.session import copies_on, list_targets
+from medback_core.session.copies import copies_on
+from medback_core.session.targets import list_targets
 from medback_core.restoring.restore import restore
 from support.fault_report import FULL
 from support.processes import children, descriptors

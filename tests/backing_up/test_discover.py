@@ -14,15 +14,9 @@ from medback_core import disk, hashing
 from medback_core.backing_up.discover import discover
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import DamageFound, Excluded, Progress, Skipped, Standing, Warned
-from medback_core.session import (
-    Session,
-    add_pending,
-    copies_on,
-    find_target,
-    list_targets,
-    open_session,
-    pending_for,
-)
+from medback_core.session import Session, open_session
+from medback_core.session.copies import copies_on
+from medback_core.session.targets import add_pending, find_target, list_targets, pending_for
 from medback_core.sidecar import FileRecord, Sidecar, parse, render
 from support.worlds import MTIME, Ran, add, back, counted, new_session, rescan, run, tree, write_tree
 

@@ -10,7 +10,7 @@ import pytest
 from medback_core import disk
 from medback_core.backing_up.layout import Layout
 from medback_core.drives.open import open_drive
-from medback_core.session import list_sources
+from medback_core.session.sources import list_sources
 from support.worlds import add, new_session, write_tree
 
 

@@ -19,7 +19,8 @@ from medback_core.contexts.write import write_restore
 from medback_core.model import Warned
 from medback_core.restoring.restore import restore
 from medback_core.scanning.sources import update
-from medback_core.session import list_sources, open_session
+from medback_core.session import open_session
+from medback_core.session.sources import list_sources
 from medback_core.sidecar import parse
 from support.worlds import MTIME, add, back, new_session, rescan, run, write_tree
 

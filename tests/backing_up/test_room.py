@@ -11,7 +11,7 @@ from faults.kernel import drive
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.model import CONTEXT_NAME, SIDECAR_NAME, BackupSummary, Skipped, Warned
-from medback_core.session import copies_on
+from medback_core.session.copies import copies_on
 from medback_core.sidecar import parse
 from support.worlds import Ran, add, new_session, run, write_tree
 

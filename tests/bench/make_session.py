@@ -12,7 +12,12 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
 
-from medback_core import session as db
+from medback_core.session import open_session
+from medback_core.session.files import ensure_directory
+from medback_core.session.placements import intern_placement
+from medback_core.session.rollup import refresh_oldest
+from medback_core.session.sources import insert_source
+from medback_core.session.targets import save_target
 from medback_core.model import Source, Standing, Target
 from medback_core.session import Session
 
@@ -76,19 +81,19 @@ def make_session(path: Path, files: int, targets: int = 12, *, random_triples: b
     """Make a session DB with two sources of `files` files in all, in directories of 25 and one of a tenth of all, over so many targets."""
     rng = random.Random(seed)
     sizes = [int(rng.lognormvariate(13, 2)) for _ in range(files)]
-    with db.open_session(path) as session, session.transaction():
+    with open_session(path) as session, session.transaction():
         sources = [
-            db.add_source(session, Source(0, f"s0urce00000{n}", name, b"/home/ada/" + name.encode()))
+            insert_source(session, Source(0, f"s0urce00000{n}", name, b"/home/ada/" + name.encode()))
             for n, name in enumerate(("photos", "archive"))
         ]
         shelf = [
-            db.save_target(session, Target(0, f"dr1ve{n:07d}", f"Shelf {n:02d}", created=EPOCH, seen_at=EPOCH + n))
+            save_target(session, Target(0, f"dr1ve{n:07d}", f"Shelf {n:02d}", created=EPOCH, seen_at=EPOCH + n))
             for n in range(targets)
         ]
         placed = place_at_random(files, targets) if random_triples else place(sizes, targets, share=1.8, seed=seed)
         _load_identities(session, sizes, placed, [target.key for target in shelf])
         _load_files(session, files, [source.key for source in sources], rng)
-        db.refresh_oldest(session.db)
+        refresh_oldest(session.db)
     return path
 
 
@@ -98,7 +103,7 @@ def _load_identities(session: Session, sizes: list[int], segments: list[Segment]
     copies: list[tuple[int, int, int, bytes, int, int]] = []
     for segment in segments:
         held = sorted(keys[number] for number in segment.holders)
-        placement = db.intern_placement(session, [(key, verified) for key in held])
+        placement = intern_placement(session, [(key, verified) for key in held])
         dates = {key: EPOCH + n * MONTH // 10 for n, key in enumerate(held)}
         oldest = min(dates.values(), default=None)
         total = sum(sizes[member] for member in segment.members)
@@ -127,7 +132,7 @@ def _load_files(session: Session, files: int, sources: list[int], rng: random.Ra
     for number in range(files):
         many = files // 10 if number == 0 else PER_DIRECTORY  # somebody always has one directory with everything in it
         path = b"inbox" if number == 0 else b"%d/%02d/%05d" % (1996 + number // 2 % 30, number // 60 % 20, number)
-        key = db.ensure_directory(session, sources[number % len(sources)], path)
+        key = ensure_directory(session, sources[number % len(sources)], path)
         rows = []
         for n in range(first, min(files, first + many)):
             identity = rng.randrange(files) if rng.random() < TWINS else n

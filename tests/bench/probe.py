@@ -30,9 +30,9 @@ def walk(root: str) -> None:
 def coverage(path: str) -> None:
     """The slowest of 200 directories, the roots and what lies right below them included."""
     from medback_core.coverage import totals as operation
-    from medback_core import session as db
+    from medback_core.session import open_session
 
-    with db.open_session(Path(path)) as session:
+    with open_session(Path(path)) as session:
         whole = operation.coverage(session, depth=3)
         asked = [(each.source, each.path) for each in whole.directories]
         random.Random(1).shuffle(asked)
@@ -48,14 +48,16 @@ def coverage(path: str) -> None:
 
 def fullest(path: str) -> None:
     """How many groups a plan has to touch, and how many drives it takes to plug in the fullest next, again and again."""
-    from medback_core import session as db
+    from medback_core.session import open_session
+    from medback_core.session.placements import placement_by_id
+    from medback_core.session.tree import totals_by_source
     from medback_core.model import Count
 
     left: dict[frozenset[int], Count] = {}
-    with db.open_session(Path(path)) as session:
-        for totals in db.totals_by_source(session).values():
+    with open_session(Path(path)) as session:
+        for totals in totals_by_source(session).values():
             for key, count in totals.items():
-                holders = db.placement(session, key).anywhere
+                holders = placement_by_id(session, key).anywhere
                 if holders:
                     left[holders] = left.get(holders, Count()) + count
     print("groups", len(left))

@@ -300,7 +300,7 @@ def test_a_bug_is_exit_1_in_one_line_that_says_where_the_log_is(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("medback_core.session.list_sources", lambda _: 1 // 0)
+    monkeypatch.setattr("medback_core.session.sources.list_sources", lambda _: 1 // 0)
     answer = shell("sources")
     assert answer.code == 1 and answer.err.count("\n") == 1 and "ZeroDivisionError" in answer.err
     assert "Traceback" in shell("sources", "-v").err

@@ -16,20 +16,12 @@ from medback_core.contexts.write import add_restore_context, context_of, write_r
 from medback_core.errors import Refused
 from medback_core.model import Skipped, Standing, TargetState, Warned
 from medback_core.restoring.restore import finish_restore, restore, restore_status
-from medback_core.session import (
-    Session,
-    copies_on,
-    expected_count,
-    find_source,
-    find_target,
-    has_expected,
-    list_gone,
-    list_sources,
-    list_targets,
-    open_session,
-    source_by_path,
-    target_by_id,
-)
+from medback_core.session import Session, open_session
+from medback_core.session.copies import copies_on
+from medback_core.session.expected import expected_count, has_expected
+from medback_core.session.gone import list_gone
+from medback_core.session.sources import find_source, list_sources, source_by_path
+from medback_core.session.targets import find_target, list_targets, target_by_id
 from medback_core.drives.open import set_target
 from medback_core.session.expected import wanted_files
 from support.worlds import Ran, add, back, new_session, rescan, run, write_tree

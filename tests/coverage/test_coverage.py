@@ -15,23 +15,31 @@ from hypothesis import strategies as st
 from support import session_builder as rows
 from support import worlds
 from medback_core.coverage import totals as operation
-from medback_core import session as db
+from medback_core.session import open_session
+from medback_core.session.copies import copies_of, identity_key, identity_of
+from medback_core.session.expected import put_expected
+from medback_core.session.files import ensure_directory, find_file, join
+from medback_core.session.gone import add_gone
+from medback_core.session.rollup import refresh_oldest
+from medback_core.session.sources import insert_source, list_sources
+from medback_core.session.targets import counting_keys, list_targets
+from medback_core.session.tree import ListedFile, directory_key, files_below
 from medback_core.errors import Refused
 from medback_core.model import Count, Source, Standing, Target, TargetState
 from medback_core.session import Session
 from medback_core.sidecar.reading import parse
 
-FileOf = tuple[Source, bytes, db.ListedFile]
+FileOf = tuple[Source, bytes, ListedFile]
 
 
 def every_file(session: Session) -> list[FileOf]:
-    sources = {source.key: source for source in db.list_sources(session)}
-    return [(sources[key], db.join(path, file.name), file) for key, path, file in db.files_below(session)]
+    sources = {source.key: source for source in list_sources(session)}
+    return [(sources[key], join(path, file.name), file) for key, path, file in files_below(session)]
 
 
-def copies_of(session: Session, file: db.ListedFile, dead: frozenset[int] = frozenset()) -> int:
-    counting = db.counting_keys(session) - dead
-    return len([c for c in db.copies_of(session, file.identity) if c.target in counting and c.standing])
+def countable_copies(session: Session, file: ListedFile, dead: frozenset[int] = frozenset()) -> int:
+    counting = counting_keys(session) - dead
+    return len([c for c in copies_of(session, file.identity) if c.target in counting and c.standing])
 
 
 def summed(counts: dict[int, list[int]]) -> dict[int, Count]:
@@ -55,7 +63,7 @@ def test_coverage_of_every_directory_equals_a_recount(seed: int):
     with tempfile.TemporaryDirectory() as base, rows.random_session(Path(base) / "s.db", seed)[0] as session:
         files = every_file(session)
         asked: list[tuple[str | None, bytes]] = [(None, b"")]
-        for source in db.list_sources(session):
+        for source in list_sources(session):
             paths = session.db.execute("SELECT path FROM directory WHERE source_id = ?", (source.key,)).fetchall()
             asked += [(source.alias, path) for (path,) in paths]
         for alias, path in asked:
@@ -65,7 +73,7 @@ def test_coverage_of_every_directory_equals_a_recount(seed: int):
             for source, where, file in files:
                 if alias not in (None, source.alias) or not (path == b"" or where.startswith(path + b"/")):
                     continue
-                copies = copies_of(session, file)
+                copies = countable_copies(session, file)
                 by_copies.setdefault(copies, []).append(file.content.size)
                 damaged += file.trouble > 0
                 if copies < source.wanted:
@@ -85,7 +93,7 @@ def test_coverage_of_every_directory_equals_a_recount(seed: int):
 @given(seed=st.integers(0, 2**32))
 def test_the_answer_to_am_i_safe_equals_a_recount(seed: int):
     with tempfile.TemporaryDirectory() as base, rows.random_session(Path(base) / "s.db", seed)[0] as session:
-        files = [(source, copies_of(session, file), file) for source, _, file in every_file(session)]
+        files = [(source, countable_copies(session, file), file) for source, _, file in every_file(session)]
         found = operation.safety(session)
         assert (found.files, found.bytes) == (len(files), sum(file.content.size for _, _, file in files))
         assert found.safe_files == len([1 for source, copies, _ in files if copies >= source.wanted])
@@ -101,7 +109,7 @@ def test_what_is_unprotected_equals_a_recount(seed: int):
         wanted = [
             (source.alias, path, file.content.size, copies, source.wanted)
             for source, path, file in every_file(session)
-            if (copies := copies_of(session, file)) < source.wanted
+            if (copies := countable_copies(session, file)) < source.wanted
         ]
         found = [(f.source, f.path, f.size, f.copies, f.wanted) for f in operation.unprotected(session)]
         assert found == wanted
@@ -114,13 +122,13 @@ def test_what_is_unprotected_equals_a_recount(seed: int):
 @given(seed=st.integers(0, 2**32))
 def test_what_a_drive_holds_equals_a_recount(seed: int):
     with tempfile.TemporaryDirectory() as base, rows.random_session(Path(base) / "s.db", seed)[0] as session:
-        counting = db.counting_keys(session)
+        counting = counting_keys(session)
         current = {file.identity for _, _, file in every_file(session)}
-        held: dict[int, list[int]] = {target.key: [] for target in db.list_targets(session)}
-        only: dict[int, list[int]] = {target.key: [] for target in db.list_targets(session)}
+        held: dict[int, list[int]] = {target.key: [] for target in list_targets(session)}
+        only: dict[int, list[int]] = {target.key: [] for target in list_targets(session)}
         for (key,) in session.db.execute("SELECT id FROM identity").fetchall():
-            size = db.identity_of(session, key).size
-            solid = {copy.target for copy in db.copies_of(session, key) if copy.standing}
+            size = identity_of(session, key).size
+            solid = {copy.target for copy in copies_of(session, key) if copy.standing}
             for target in solid & held.keys():
                 held[target].append(size)
             if len(solid & counting) == 1 and key in current:
@@ -137,28 +145,32 @@ def test_what_a_drive_holds_equals_a_recount(seed: int):
 def test_a_listing_equals_a_recount_with_drives_dead_or_alive(seed: int):
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as base, rows.random_session(Path(base) / "s.db", seed)[0] as session:
-        dead = frozenset(rng.sample(sorted(db.counting_keys(session)), min(1, len(db.counting_keys(session)))))
+        dead = frozenset(rng.sample(sorted(counting_keys(session)), min(1, len(counting_keys(session)))))
         unsafe_only, order = rng.random() < 0.5, rng.choice(operation.ORDERS)
         files = every_file(session)
-        for source in db.list_sources(session):
+        for source in list_sources(session):
             for path in (b"", b"a", b"a/b"):
                 found = operation.browse(session, source.key, path, order=order, unsafe_only=unsafe_only, dead=dead)
-                if db.directory_key(session, source.key, path) is None:
+                if directory_key(session, source.key, path) is None:
                     assert found is None
                     continue
                 assert found is not None and found.here is not None
                 prefix = path + b"/" if path else b""
                 inside = [(w[len(prefix) :], f) for s, w, f in files if s == source and w.startswith(prefix)]
                 direct = {f.key: f for where, f in inside if b"/" not in where}
-                shown = {k for k, f in direct.items() if not unsafe_only or copies_of(session, f, dead) < source.wanted}
+                shown = {
+                    k
+                    for k, f in direct.items()
+                    if not unsafe_only or countable_copies(session, f, dead) < source.wanted
+                }
                 assert set(found.files) == shown and found.files_total == len(direct)
                 for view in operation.page(session, found.files, dead=dead):
-                    assert view.copies == copies_of(session, direct[view.key], dead)
+                    assert view.copies == countable_copies(session, direct[view.key], dead)
                     assert (view.size, view.wanted) == (direct[view.key].content.size, source.wanted)
                 for view in found.directories:
                     below = [f for where, f in inside if where.startswith(view.name + b"/")]
                     assert view.count == total([f.content.size for f in below])
-                    unsafe = [f.content.size for f in below if copies_of(session, f, dead) < source.wanted]
+                    unsafe = [f.content.size for f in below if countable_copies(session, f, dead) < source.wanted]
                     assert view.unsafe == total(unsafe)
                     assert not unsafe_only or view.unsafe.files
                 ranks = {"bytes": lambda v: -v.count.bytes, "unsafe": lambda v: -v.unsafe.bytes,
@@ -171,7 +183,7 @@ def test_a_listing_equals_a_recount_with_drives_dead_or_alive(seed: int):
 
 def from_the_sidecars(session: Session, source: Path) -> dict[bytes, dict[int, Count]]:
     """Directory -> what lies at and below it by the number of copies that count, as the sidecars of a source tell it."""
-    counting = {target.id for target in db.list_targets(session) if target.counts}
+    counting = {target.id for target in list_targets(session) if target.counts}
     found: dict[bytes, dict[int, Count]] = {}
     for directory, _, names in os.walk(os.fsencode(source)):
         if b".medback.xml" not in names:
@@ -210,12 +222,12 @@ def test_coverage_equals_the_sidecars_after_real_scans_and_backups(seed: int):
                     os.rename(old, os.fsencode(source / "moved" / f"m{number}"))
                 elif change == 3:
                     drive = f"drive{rng.randrange(3)}"
-                    known = next((t for t in db.list_targets(session) if t.label == drive), None)
+                    known = next((t for t in list_targets(session) if t.label == drive), None)
                     if known is None or known.state is TargetState.ACTIVE:
                         limit = rng.choice([None, 8000])
                         worlds.back(session, Path(base) / drive, label=drive if known is None else None, limit=limit)
-                elif db.list_targets(session):
-                    rows.set_state(session, rng.choice(db.list_targets(session)), rng.choice(list(TargetState)))
+                elif list_targets(session):
+                    rows.set_state(session, rng.choice(list_targets(session)), rng.choice(list(TargetState)))
                 worlds.rescan(session, accept_deletions=True)
             found = operation.coverage(session, depth=9)
             by_directory = {each.path: filled(each.by_copies) for each in found.directories if each.count.files}
@@ -227,7 +239,7 @@ def test_coverage_equals_the_sidecars_after_real_scans_and_backups(seed: int):
 
 @pytest.fixture
 def session(tmp_path: Path) -> Session:
-    return db.open_session(tmp_path / "s.db")
+    return open_session(tmp_path / "s.db")
 
 
 @pytest.fixture
@@ -301,7 +313,7 @@ def test_the_oldest_check_tells_never_from_unknown(session: Session, photos: Sou
         for on, date in zip((one, two), checks, strict=False):
             rows.copy(session, key, on, checked=date)
     with session.transaction():
-        db.refresh_oldest(session.db)
+        refresh_oldest(session.db)
     found = operation.coverage(session, depth=1)
     assert [(each.path, each.oldest) for each in found.directories] == [(b"", 0), (b"a", 7), (b"b", 0), (b"c", None)]
     listing = operation.browse(session, photos.key, order="checked")
@@ -335,7 +347,7 @@ def test_a_file_is_told_with_its_copies_those_that_count_first(session: Session,
         ("t3", False, Standing.CLAIMED, None),
         ("t2", False, Standing.VERIFIED, b"p"),
     ]
-    file = db.find_file(session, photos.key, b"a/f")
+    file = find_file(session, photos.key, b"a/f")
     assert file is not None and operation.detail(session, file.key) == list(found.copies)
     assert operation.detail(session, 999) == []
 
@@ -357,14 +369,14 @@ def test_an_absolute_path_is_looked_up_among_the_sources(
     for each in (b"a/f", b"a/g", b"top"):
         rows.put(session, photos, each, rows.content(each.hex()))
     with session.transaction():
-        db.ensure_directory(session, photos.key, b"empty")
+        ensure_directory(session, photos.key, b"empty")
     assert sorted(one.path for one in operation.where_is(session, [path])) == found
 
 
 def test_a_path_is_found_through_a_link_above_it(session: Session, tmp_path: Path):
     (tmp_path / "real" / "a").mkdir(parents=True)
     (tmp_path / "link").symlink_to("real")
-    source = db.add_source(session, Source(0, "s", "photos", os.fsencode(tmp_path / "real")))
+    source = insert_source(session, Source(0, "s", "photos", os.fsencode(tmp_path / "real")))
     rows.put(session, source, b"a/f", rows.content("x"))
     assert operation.where_is(session, [os.fsencode(tmp_path / "link" / "a" / "f")])[0].path == b"a/f"
 
@@ -378,9 +390,9 @@ def test_a_path_that_names_nothing_is_refused(session: Session, photos: Source, 
 
 def test_a_deleted_file_is_found_when_asked_for(session: Session, photos: Source, one: Target):
     with session.transaction():
-        key = db.identity_key(session, rows.content("x", 10))
+        key = identity_key(session, rows.content("x", 10))
     rows.copy(session, key, one)
-    db.add_gone(session, [(photos.key, b"a/f", key, 1, 0o644, 77)])
+    add_gone(session, [(photos.key, b"a/f", key, 1, 0o644, 77)])
     with pytest.raises(Refused, match="--deleted"):
         operation.where_is(session, [b"a/f"], source="photos")
     (found,) = operation.where_is(session, [b"a"], source="photos", deleted=True)
@@ -391,8 +403,8 @@ def test_a_deleted_file_is_found_when_asked_for(session: Session, photos: Source
 
 def test_what_only_an_imported_context_tells_of_is_found(session: Session, photos: Source, one: Target):
     with session.transaction():
-        key = db.identity_key(session, rows.content("x", 10))
-        db.put_expected(session, [(photos.key, b"a/f", key, 1, 0o644, None, None)])
+        key = identity_key(session, rows.content("x", 10))
+        put_expected(session, [(photos.key, b"a/f", key, 1, 0o644, None, None)])
     rows.copy(session, key, one, Standing.CLAIMED)
     (found,) = operation.where_is(session, [b"a/f"], source="photos")
     assert [view.standing for view in found.copies] == [Standing.CLAIMED]

@@ -11,7 +11,10 @@ import pytest
 from medback_core import model
 from medback_core.coverage.deleted import DeletedPage, deleted_count, deleted_page
 from medback_core.restoring.restore import restore
-from medback_core.session import Session, find_source, gone, identity_key
+from medback_core.session import gone
+from medback_core.session import Session
+from medback_core.session.copies import identity_key
+from medback_core.session.sources import find_source
 from medback_core.session.gone import add_gone
 from medback_core.upkeep.rebuild import rebuild
 from support.worlds import MTIME, add, back, new_session, rescan, run, write_tree

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import session_builder as rows
-from medback_core import session as db
+from medback_core.session import open_session
+from medback_core.session.targets import save_target
 from medback_core.model import Count, Source, Target, TargetState
 from medback_core.session import Session
 from medback_core.coverage.shelf_room import lacking
@@ -20,7 +21,7 @@ from support.worlds import add, back, new_session, write_tree
 
 @pytest.fixture
 def session(tmp_path: Path) -> Session:
-    return db.open_session(tmp_path / "s.db")
+    return open_session(tmp_path / "s.db")
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def photos(session: Session) -> Source:
 
 
 def drive(session: Session, name: str, free: int | None, **more: object) -> Target:
-    return db.save_target(session, Target(0, name, "", free_bytes=free, **more))  # type: ignore[arg-type]
+    return save_target(session, Target(0, name, "", free_bytes=free, **more))  # type: ignore[arg-type]
 
 
 def test_without_any_drive_all_wanted_copies_lack_room(session: Session, photos: Source):

@@ -16,7 +16,7 @@ from support.worlds import add, back, new_session, photos, rescan, run, tree, wr
 
 from medback_core.backing_up.discover import discover
 from medback_core.model import EXPLANATION, Warned
-from medback_core.session import list_targets
+from medback_core.session.targets import list_targets
 from medback_core.session.copies import bytes_on
 
 README, PROGRAM = "medback-README.txt", "medback-restore.py"

@@ -19,7 +19,10 @@ from medback_core.model import CopyGone, DamageFound, TargetState
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
-from medback_core.session import Session, find_source, list_gone, list_targets, open_session
+from medback_core.session import Session, open_session
+from medback_core.session.gone import list_gone
+from medback_core.session.sources import find_source
+from medback_core.session.targets import list_targets
 from medback_core.sidecar import Trust, parse, render
 from medback_core.drives.open import resolve_target, set_target
 from medback_core.upkeep.verify_target import verify

@@ -18,7 +18,10 @@ from medback_core.drives.open import set_target
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import Excluded, Warned
 from medback_core.restoring.restore import restore
-from medback_core.session import Session, copies_on, list_sources, list_targets, open_session
+from medback_core.session import Session, open_session
+from medback_core.session.copies import copies_on
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import list_targets
 from medback_core.session.targets import disk_groups
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.verify_target import verify

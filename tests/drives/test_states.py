@@ -17,15 +17,11 @@ from medback_core.contexts.load import add_restore_context
 from medback_core.contexts.write import context_of, write_restore
 from medback_core.drives.open import set_target
 from medback_core.model import Source, Standing, State, Warned
-from medback_core.session import (
-    Session,
-    copies_on,
-    find_source,
-    find_target,
-    list_gone,
-    list_sources,
-    open_session,
-)
+from medback_core.session import Session, open_session
+from medback_core.session.copies import copies_on
+from medback_core.session.gone import list_gone
+from medback_core.session.sources import find_source, list_sources
+from medback_core.session.targets import find_target
 from medback_core.session.expected import wanted_files
 from medback_core.session.states import SOURCE, known_state
 from medback_core.sidecar import parse, parse_source_metadata, parse_target_identity

@@ -12,7 +12,8 @@ from medback_core.model import TargetState, Warned
 from medback_core.restoring.plan import restore_plan, what_if_every
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
-from medback_core.session import Session, find_target, list_targets, open_session, target_by_id
+from medback_core.session import Session, open_session
+from medback_core.session.targets import find_target, list_targets, target_by_id
 from medback_core.sidecar import parse_target_identity
 from medback_core.drives.open import set_target
 from medback_core.upkeep.verify_target import verify

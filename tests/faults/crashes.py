@@ -20,7 +20,12 @@ from medback_core import disk
 from medback_core.errors import MedbackError
 from medback_core.model import CONTEXT_NAME
 from medback_core.names import display_name
-from medback_core.session import Session, all_files, copies_on, expected_count, list_sources, list_targets
+from medback_core.session import Session
+from medback_core.session.copies import copies_on
+from medback_core.session.expected import expected_count
+from medback_core.session.files import all_files
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import list_targets
 from medback_core.sidecar import parse, whole
 from support.worlds import counted, tree
 

@@ -19,17 +19,12 @@ from faults.crashes import Killed, Killer
 from medback_core import disk, model
 from medback_core.errors import Refused
 from medback_core.model import Event, Identity, Standing, Summary, TargetState
-from medback_core.session import (
-    Session,
-    all_files,
-    copies_on,
-    counting_keys,
-    join,
-    list_gone,
-    list_sources,
-    list_targets,
-    open_session,
-)
+from medback_core.session import Session, open_session
+from medback_core.session.copies import copies_on
+from medback_core.session.files import all_files, join
+from medback_core.session.gone import list_gone
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import counting_keys, list_targets
 from medback_core.session.expected import wanted_files
 from medback_core.sidecar import parse, parse_target_identity, whole
 from support.worlds import MTIME, Ran, counted

@@ -32,7 +32,9 @@ from medback_core.errors import MedbackError
 from medback_core.model import CONTEXT_NAME, Event, Identity, SourceRefused, Summary, TargetState
 from medback_core.restoring.restore import finish_restore, restore
 from medback_core.scanning.sources import add_source, update
-from medback_core.session import Session, list_sources, list_targets, open_session
+from medback_core.session import Session, open_session
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import list_targets
 from medback_core.upkeep.rebuild import rebuild
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair

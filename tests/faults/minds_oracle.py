@@ -19,16 +19,12 @@ from medback_core.errors import MedbackError, Refused
 from medback_core.model import Identity, Standing, TargetState
 from medback_core.restoring.plan import restore_plan
 from medback_core.restoring.restore import restore
-from medback_core.session import (
-    Session,
-    all_files,
-    copies_of,
-    join,
-    list_gone,
-    list_sources,
-    list_targets,
-    open_session,
-)
+from medback_core.session import Session, open_session
+from medback_core.session.copies import copies_of
+from medback_core.session.files import all_files, join
+from medback_core.session.gone import list_gone
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import list_targets
 from medback_core.session.expected import wanted_files
 from faults.bytes_there import Wrong, files_below, identity, target_at
 from support.worlds import Ran, run

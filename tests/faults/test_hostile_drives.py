@@ -41,7 +41,9 @@ from medback_core.model import (
 from medback_core.upkeep.prove import prove
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
-from medback_core.session import Session, copies_on, list_targets
+from medback_core.session import Session
+from medback_core.session.copies import copies_on
+from medback_core.session.targets import list_targets
 from medback_core.sidecar import parse
 from medback_core.upkeep.verify_target import verify
 from support.worlds import MTIME, add, back, counted, new_session, run, tree, write_tree

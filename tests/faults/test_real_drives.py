@@ -16,7 +16,9 @@ from medback_core.backing_up.back_up import back_up
 from medback_core.errors import MedbackError
 from medback_core.model import DamageFound, Skipped
 from medback_core.restoring.restore import restore
-from medback_core.session import all_files, list_sources, open_session, troubled
+from medback_core.session import open_session
+from medback_core.session.files import all_files, troubled
+from medback_core.session.sources import list_sources
 from medback_core.upkeep.verify_target import verify
 from support.worlds import MTIME, add, back, run, tree, write_tree
 

@@ -16,7 +16,11 @@ from support.fault_report import FULL, Row
 from medback_core.errors import MedbackError
 from medback_core.model import DamageFound, ScanSummary
 from medback_core.upkeep.rebuild import rebuild
-from medback_core.session import Session, all_files, copies_on, join, list_sources, list_targets, open_session
+from medback_core.session import Session, open_session
+from medback_core.session.copies import copies_on
+from medback_core.session.files import all_files, join
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import list_targets
 from medback_core.sidecar import Trust, parse, whole
 from medback_core.scanning.sources import add_source
 from support.worlds import Ran, add, back, new_session, rescan, run, write_tree

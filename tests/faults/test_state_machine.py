@@ -24,7 +24,9 @@ from medback_core.upkeep.rebuild import rebuild
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
-from medback_core.session import list_sources, list_targets, open_session
+from medback_core.session import open_session
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import list_targets
 from medback_core.session.expected import wanted_files
 from medback_core.scanning.sources import add_source, update
 from medback_core.drives.open import set_target

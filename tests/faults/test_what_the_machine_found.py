@@ -14,7 +14,9 @@ from medback_core.model import Identity, Standing
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
-from medback_core.session import Session, copies_on, list_targets, open_session
+from medback_core.session import Session, open_session
+from medback_core.session.copies import copies_on
+from medback_core.session.targets import list_targets
 from medback_core.sidecar import parse
 from medback_core.scanning.sources import update
 from medback_core.upkeep.verify_target import verify

@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 from support import session_builder as rows
 from support import worlds
 from medback_core.restoring import plan as plans
-from medback_core import session as db
+from medback_core.session import open_session
+from medback_core.session.copies import believe_copies, copies_of, copies_on, withdraw_copies
+from medback_core.session.expected import put_expected, wanted_back
+from medback_core.session.files import all_files, join
+from medback_core.session.placements import all_placements
+from medback_core.session.sources import find_source, list_sources
+from medback_core.session.targets import list_targets
+from medback_core.session.tree import files_below
 from medback_core.errors import Refused
 from medback_core.model import Count, Source, Standing, Target, TargetState
 from medback_core.restoring.plan import PlanSummary, next_target, restore_plan, what_if, what_if_every
@@ -31,20 +38,20 @@ FileKey = tuple[str, bytes]
 def copy_of(session: Session, where: Path) -> Iterator[Session]:
     with closing(sqlite3.connect(where)) as raw:
         session.db.backup(raw)
-    with db.open_session(where) as copied:
+    with open_session(where) as copied:
         yield copied
 
 
 def facts(session: Session) -> dict[FileKey, tuple[int, int, int, int]]:
     """Each file -> (copies a restore could use, copies that count, wanted, size), copy by copy."""
-    targets = {target.key: target for target in db.list_targets(session)}
+    targets = {target.key: target for target in list_targets(session)}
     usable = {key for key, target in targets.items() if target.state is not TargetState.LOST}
     counting = {key for key, target in targets.items() if target.counts}
-    sources = {source.key: source for source in db.list_sources(session)}
+    sources = {source.key: source for source in list_sources(session)}
     found = {}
-    for key, directory, file in db.files_below(session):
-        held = {copy.target for copy in db.copies_of(session, file.identity) if copy.standing}
-        path = sources[key].alias, db.join(directory, file.name)
+    for key, directory, file in files_below(session):
+        held = {copy.target for copy in copies_of(session, file.identity) if copy.standing}
+        path = sources[key].alias, join(directory, file.name)
         found[path] = len(held & usable), len(held & counting), sources[key].wanted, file.content.size
     return found
 
@@ -54,7 +61,7 @@ def delete_for_real(session: Session, dead: Iterable[Target], where: Path) -> tu
     before = facts(session)
     with copy_of(session, where) as copied:
         for target in dead:
-            db.withdraw_copies(copied, target.key, [copy.identity for _, copy in db.copies_on(copied, target.key)])
+            withdraw_copies(copied, target.key, [copy.identity for _, copy in copies_on(copied, target.key)])
         after = facts(copied)
     lost = {path for path in before if before[path][0] and not after[path][0]}
     weakened = {p for p in before if after[p][1] < before[p][1] and after[p][1] < before[p][2]} - lost
@@ -71,7 +78,7 @@ def counted(session: Session, paths: set[FileKey]) -> Count:
 def test_what_if_equals_really_deleting_the_targets(seed: int):
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as base, rows.random_session(Path(base) / "s.db", seed, 20)[0] as session:
-        targets = db.list_targets(session)
+        targets = list_targets(session)
         dead = rng.sample(targets, rng.randint(0, len(targets)))
         lost, weakened = delete_for_real(session, dead, Path(base) / "copy.db")
         found = what_if(session, dead)
@@ -86,7 +93,7 @@ def test_what_if_equals_really_deleting_the_targets(seed: int):
 def test_every_single_target_and_every_pair_equals_one_what_if_each(seed: int):
     with tempfile.TemporaryDirectory() as base, rows.random_session(Path(base) / "s.db", seed, 20)[0] as session:
         every = what_if_every(session)
-        usable = [target for target in db.list_targets(session) if target.state is not TargetState.LOST]
+        usable = [target for target in list_targets(session) if target.state is not TargetState.LOST]
         for size, found in ((1, every.single), (2, every.pairs)):
             assert {tuple(t.key for t in one.targets) for one in found} == {
                 tuple(t.key for t in some) for some in combinations(usable, size)
@@ -131,11 +138,11 @@ def cheapest(files: list[tuple[int, frozenset[int]]], rank: dict[int, int]) -> l
 def wanted_files(session: Session, source: str | None, path: bytes | None) -> list[tuple[int, frozenset[int]]]:
     """(size, targets said to hold it) of every file to be brought back."""
     found = []
-    for each in db.list_sources(session):
+    for each in list_sources(session):
         if source in (None, each.alias):
-            for row in db.wanted_back(session, each.key, path):
+            for row in wanted_back(session, each.key, path):
                 assert row.identity is not None and row.content is not None
-                holders = frozenset(copy.target for copy in db.copies_of(session, row.identity))
+                holders = frozenset(copy.target for copy in copies_of(session, row.identity))
                 found.append((row.content.size, holders))
     return found
 
@@ -160,7 +167,7 @@ def assert_plan_brings(plan: PlanSummary, files: list[tuple[int, frozenset[int]]
 def test_the_plan_for_all_of_it_equals_trying_every_set_of_targets(seed: int):
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as base, rows.random_session(Path(base) / "s.db", seed, 20)[0] as session:
-        targets = db.list_targets(session, unknown=True)
+        targets = list_targets(session, unknown=True)
         without = rng.sample(targets, rng.randint(0, 2))
         source = rng.choice([None, "photos", "music"])
         path = rng.choice([None, None, b"", b"a", b"a/b", b"a/b/f1"])
@@ -169,8 +176,8 @@ def test_the_plan_for_all_of_it_equals_trying_every_set_of_targets(seed: int):
                 key = rng.choice(session.db.execute("SELECT id FROM identity").fetchall() or [(None,)])[0]
                 where = rng.choice([b"a/f%d", b"a/b/f%d", b"new/f%d"]) % number
                 if key is not None:
-                    alias = db.find_source(session, "photos").key
-                    db.put_expected(session, [(alias, where, key, 1, 0o644, None, None)])
+                    alias = find_source(session, "photos").key
+                    put_expected(session, [(alias, where, key, 1, 0o644, None, None)])
         files = wanted_files(session, source, path or None)
         rank = ranks(target for target in targets if target not in without)
         try:
@@ -190,7 +197,7 @@ def test_the_plan_for_all_of_it_equals_trying_every_set_of_targets(seed: int):
 
 
 def _groups(session: Session, files: list[tuple[int, frozenset[int]]]) -> dict[int, Count]:
-    by_holders = {each.anywhere: key for key, each in db.all_placements(session).items()}
+    by_holders = {each.anywhere: key for key, each in all_placements(session).items()}
     groups: dict[int, Count] = {}
     for size, holders in files:
         key = by_holders[holders]
@@ -207,14 +214,14 @@ def test_the_plan_for_what_is_missing_on_disk_equals_trying_every_set(seed: int)
         worlds.write_tree(source, {f"d{n % 3}/f{n}": 10 + n for n in range(10)})
         with worlds.new_session(Path(base)) as session:
             worlds.add(session, source)
-            (photos,) = db.list_sources(session)
+            (photos,) = list_sources(session)
             targets = [rows.target(session, f"t{n}") for n in range(4)]
             held: dict[bytes, frozenset[int]] = {}
-            for directory, file in db.all_files(session, photos.key):
+            for directory, file in all_files(session, photos.key):
                 some = rng.sample(targets, rng.randint(0, 2))
                 for target in some:
                     rows.copy(session, file.identity, target, rng.choice(list(Standing)))
-                held[db.join(directory, file.name)] = frozenset(target.key for target in some)
+                held[join(directory, file.name)] = frozenset(target.key for target in some)
             missing, differing = [], 0
             to = rng.choice([None, other])
             for path, (content, _) in worlds.tree(source).items():
@@ -236,7 +243,7 @@ def test_the_plan_for_what_is_missing_on_disk_equals_trying_every_set(seed: int)
 
 @pytest.fixture
 def session(tmp_path: Path) -> Session:
-    return db.open_session(tmp_path / "s.db")
+    return open_session(tmp_path / "s.db")
 
 
 @pytest.fixture
@@ -276,9 +283,9 @@ def test_a_drive_that_only_a_record_names_is_planned_when_nothing_else_has_it(se
     known, unknown = rows.target(session, "t1"), rows.target(session, "t2", known=False)
     both, alone = (rows.put(session, photos, name, rows.content(name.hex(), 10)) for name in (b"a", b"b"))
     for target in (known, unknown):
-        db.believe_copies(session, [(both, target.key, Standing.CLAIMED)])
+        believe_copies(session, [(both, target.key, Standing.CLAIMED)])
     assert [step.target.id for step in summary(session, all_of_it=True, path=b"a").steps] == ["t1"]
-    db.believe_copies(session, [(alone, unknown.key, Standing.CLAIMED)])
+    believe_copies(session, [(alone, unknown.key, Standing.CLAIMED)])
     plan = summary(session, all_of_it=True)
     assert [(step.target.id, step.brings.files, step.claimed.files) for step in plan.steps] == [("t2", 2, 2)]
 

@@ -17,17 +17,12 @@ from medback_core.errors import DriveGone, Refused, UsageError
 from medback_core.model import Conflict, DamageFound, FileDone, Skipped, SourceRefused, Standing
 from medback_core.pace import Pace
 from medback_core.restoring.restore import restore, restore_status
-from medback_core.session import (
-    Session,
-    copies_on,
-    find_source,
-    has_expected,
-    list_gone,
-    list_sources,
-    list_targets,
-    open_session,
-    pending_for,
-)
+from medback_core.session import Session, open_session
+from medback_core.session.copies import copies_on
+from medback_core.session.expected import has_expected
+from medback_core.session.gone import list_gone
+from medback_core.session.sources import find_source, list_sources
+from medback_core.session.targets import list_targets, pending_for
 from support.worlds import MTIME, Ran, add, back, counted, new_session, photos, rescan, run, tree, write_tree
 
 FILES = {

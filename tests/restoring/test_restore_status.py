@@ -14,7 +14,8 @@ from medback_core.contexts.write import add_restore_context, write_restore
 from medback_core.errors import Refused
 from medback_core.model import TargetState, Unrestored
 from medback_core.restoring.restore import finish_restore, restore, restore_status
-from medback_core.session import Session, has_expected, open_session
+from medback_core.session import Session, open_session
+from medback_core.session.expected import has_expected
 from medback_core.drives.open import set_target
 from support.worlds import Ran, add, back, new_session, photos, rescan, run, write_tree
 

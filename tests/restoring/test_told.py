@@ -21,7 +21,10 @@ from medback_core.model import Conflict, DamageFound, DeletedSince, Remembers, S
 from medback_core.restoring.plan import restore_plan
 from medback_core.restoring.restore import finish_restore, restore, restore_status
 from medback_core.restoring.told import Told, listen, news_of, refuse
-from medback_core.session import Session, has_expected, list_sources, list_targets, open_session, save_source
+from medback_core.session import Session, open_session
+from medback_core.session.expected import has_expected
+from medback_core.session.sources import list_sources, save_source
+from medback_core.session.targets import list_targets
 from medback_core.upkeep.verify_target import verify
 from support.worlds import Ran, add, back, new_session, rescan, run, tree, write_tree
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from medback_core import disk, model
-from medback_core import session as db
+from medback_core.session import open_session
 from medback_core.backing_up.back_up import back_up
 from medback_core.coverage.totals import looked
 from medback_core.disk import mounts
@@ -350,6 +350,6 @@ def test_an_ordinary_user_cannot_read_a_directory_and_is_told(tmp_path: Path) ->
     if "ModuleNotFoundError" in done.stderr or ("Permission" in done.stderr and not done.stdout):
         pytest.skip("another user can't run Python from here")
     assert done.returncode == 3, done.stderr
-    session = db.open_session(tmp_path / "db")
+    session = open_session(tmp_path / "db")
     assert [(gap.path, gap.reason) for gap in list_gaps(session)] == [(b"private", "Permission denied")]
     session.close()

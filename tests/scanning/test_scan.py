@@ -18,7 +18,12 @@ import pytest
 from medback_core import disk, hashing, model, pace
 from medback_core.scanning import sources, walk
 from medback_core.sources import entries as listing
-from medback_core import session as db
+from medback_core.session import open_session
+from medback_core.session.copies import copies_of
+from medback_core.session.files import find_directory, find_file
+from medback_core.session.gone import list_gone
+from medback_core.session.sources import find_source
+from medback_core.session.targets import save_target
 from medback_core.session.gaps import list_gaps
 from medback_core.sidecar import whole as sidecar_is_whole
 from medback_core.model import DamageFound, Event, Excluded, Skipped, Standing, Trouble, Warned
@@ -197,7 +202,7 @@ def test_a_known_target_inside_is_left_out(world: World) -> None:
     (world.src / "drive" / ".medback-target.xml").write_text("<medback/>")
     drive = os.fsencode(world.src / "drive")
     world.add()
-    db.save_target(world.session, model.Target(-1, "t1", "Drive", path=drive, created=1))
+    save_target(world.session, model.Target(-1, "t1", "Drive", path=drive, created=1))
     world.update(accept_deletions=True)
     assert world.names() == {"a"}
     assert world.told(Excluded) == [(b"drive", "a backup target")]
@@ -222,7 +227,7 @@ def test_the_session_db_is_no_content(tmp_path: Path) -> None:
     excluded = {event.path for event in world.of(Excluded)}
     assert excluded >= {os.fsencode(tmp_path / name) for name in ("db", "db.lock", "db.sources")}
     world.session.close()
-    world.session = db.open_session(tmp_path / "db")
+    world.session = open_session(tmp_path / "db")
     assert (tmp_path / "db.crc").exists() and world.add(tmp_path).files == 1
     world.session.close()
 
@@ -600,7 +605,7 @@ def test_moving_everything_is_no_mass_deletion(world: World) -> None:
     summary = world.update()
     assert (summary.moved, summary.removed, summary.hashed, summary.added) == (40, 0, 0, 0)
     assert world.names() == set(numbered(40, "new/"))
-    assert db.find_directory(world.session, world.source.key, b"old") is None
+    assert find_directory(world.session, world.source.key, b"old") is None
 
 
 def test_a_copied_then_deleted_file_keeps_its_copies(world: World) -> None:
@@ -676,10 +681,10 @@ def test_a_file_moved_to_another_source_keeps_its_copies(world: World, tmp_path:
     summary = world.update_all()
     assert not summary.refused
     assert [(s.files, s.moved, s.removed, s.hashed) for s in summary.scans] == [(0, 20, 0, 0), (20, 0, 0, 0)]
-    archive = db.find_source(world.session, "archive")
-    identity = db.find_file(world.session, archive.key, b"003.jpg")
+    archive = find_source(world.session, "archive")
+    identity = find_file(world.session, archive.key, b"003.jpg")
     assert identity is not None
-    assert len(db.copies_of(world.session, identity.identity)) == 1
+    assert len(copies_of(world.session, identity.identity)) == 1
 
 
 def test_a_record_leaves_its_old_sidecar_only_after_its_new_place_is_durable(world: World) -> None:
@@ -710,13 +715,13 @@ def test_a_deleted_file_is_remembered_and_regains_its_copies_when_it_reappears(w
     content = (world.src / "a").read_bytes()
     (world.src / "a").unlink()
     world.update()
-    assert [gone.path for gone in db.list_gone(world.session, world.source.key)] == [b"a"]
+    assert [gone.path for gone in list_gone(world.session, world.source.key)] == [b"a"]
     world.write("back/again", content, mtime_ns=OLD + 11)
     world.update()
     assert world.targets_of("back/again") == {"t1": Standing.VERIFIED}
     world.write("a", content)
     world.update()
-    assert list(db.list_gone(world.session, world.source.key)) == []
+    assert list(list_gone(world.session, world.source.key)) == []
 
 
 def test_a_file_that_became_a_directory(world: World) -> None:
@@ -907,7 +912,7 @@ def test_killed_at_any_change_it_converges(tmp_path: Path) -> None:
             world.lose_db()
         else:
             world.session.close()
-            world.session = db.open_session(world.base / "db")
+            world.session = open_session(world.base / "db")
         story(world)
         world.run(sources.update(world.session))
         assert end_state(world) == wanted, number

@@ -10,7 +10,10 @@ import pytest
 
 from medback_core import disk, model
 from medback_core.scanning import sources
-from medback_core import session as db
+from medback_core.session import open_session
+from medback_core.session.copies import copies_of
+from medback_core.session.sources import find_source, list_sources
+from medback_core.session.targets import save_target
 from medback_core.errors import Refused, UsageError
 from medback_core.model import ScanSummary, Warned
 from medback_core.sources.identity import metadata_at
@@ -36,8 +39,8 @@ def test_the_alias_is_the_base_name_and_never_taken_twice(world: World) -> None:
     twin.mkdir(parents=True)
     (twin / "a").write_text("another a")
     world.add(twin)
-    assert [source.alias for source in db.list_sources(world.session)] == ["photos", "photos-2"]
-    assert world.names(db.find_source(world.session, "photos-2")) == {"a"}
+    assert [source.alias for source in list_sources(world.session)] == ["photos", "photos-2"]
+    assert world.names(find_source(world.session, "photos-2")) == {"a"}
     assert refusal(world, world.base / "x", alias="photos").kind == "overlap"
     (world.base / "y").mkdir()
     assert refusal(world, world.base / "y", alias="photos").kind == "alias-taken"
@@ -57,7 +60,7 @@ def test_a_base_name_no_terminal_can_show_becomes_a_harmless_alias(world: World)
 def test_an_impossible_alias_is_a_usage_error(world: World, alias: str) -> None:
     with pytest.raises(UsageError):
         world.add(alias=alias)
-    assert db.list_sources(world.session) == []
+    assert list_sources(world.session) == []
 
 
 def test_too_few_copies_and_bad_patterns_are_usage_errors(world: World) -> None:
@@ -65,7 +68,7 @@ def test_too_few_copies_and_bad_patterns_are_usage_errors(world: World) -> None:
         world.add(copies=0)
     with pytest.raises(UsageError):
         world.add(excludes=["!"])
-    assert db.list_sources(world.session) == []
+    assert list_sources(world.session) == []
 
 
 def test_missing_paths_and_files_are_refused(world: World) -> None:
@@ -80,13 +83,13 @@ def test_overlapping_sources_are_refused_also_through_links(world: World) -> Non
     (world.base / "link").symlink_to(world.src / "sub")
     for path in (world.src / "sub", world.base, world.base / "link"):
         assert refusal(world, path).kind == "overlap"
-    assert len(db.list_sources(world.session)) == 1
+    assert len(list_sources(world.session)) == 1
 
 
 def test_sources_and_targets_may_not_overlap(world: World) -> None:
     target = world.base / "drive"
     (target / "sub").mkdir(parents=True)
-    db.save_target(world.session, model.Target(-1, "t1", "Drive", path=os.fsencode(target)))
+    save_target(world.session, model.Target(-1, "t1", "Drive", path=os.fsencode(target)))
     assert refusal(world, target).kind == "overlap"
     assert refusal(world, target / "sub").kind == "overlap"
     assert refusal(world, world.base).kind == "overlap"
@@ -103,7 +106,7 @@ def test_adding_a_known_path_scans_it_again(world: World) -> None:
     (world.base / "link").symlink_to(world.src)
     summary = world.add(world.base / "link", copies=4)
     assert (summary.added, summary.files) == (1, 2)
-    assert len(db.list_sources(world.session)) == 1
+    assert len(list_sources(world.session)) == 1
     assert world.source.wanted == 4
 
 
@@ -123,7 +126,7 @@ def test_a_copied_source_becomes_one_of_its_own(world: World) -> None:
     world.add(copies=3)
     shutil.copytree(world.src, world.base / "copy")
     summary = world.add(world.base / "copy")
-    first, second = db.list_sources(world.session)
+    first, second = list_sources(world.session)
     assert first.id != second.id
     assert second.alias == "copy"
     assert summary.hashed == 0
@@ -168,7 +171,7 @@ def test_a_sibling_this_session_does_not_know_stays_named(world: World) -> None:
 def test_facts_another_session_changed_later_are_taken_up(world: World) -> None:
     world.fill(["a"])
     world.add()
-    other = db.open_session(world.base / "other-db")
+    other = open_session(world.base / "other-db")
     mine, world.session = world.session, other
     world.add()
     sources.change_source(other, "photos", copies=5, add_excludes=["*.tmp"], new_alias="pictures")
@@ -212,9 +215,9 @@ def test_forgetting_a_source_touches_no_file(world: World) -> None:
     identity = world.row("a").identity
     before = sorted(path.name for path in world.src.rglob("*"))
     sources.forget_source(world.session, "photos")
-    assert db.list_sources(world.session) == []
+    assert list_sources(world.session) == []
     assert sorted(path.name for path in world.src.rglob("*")) == before
-    assert len(db.copies_of(world.session, identity)) == 1
+    assert len(copies_of(world.session, identity)) == 1
     assert world.add().hashed == 0
 
 

@@ -10,9 +10,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support import session_builder as rows
-from medback_core import session as db
+from medback_core.session import open_session
+from medback_core.session.copies import copies_of, record_copies
+from medback_core.session.expected import is_placed, mark_placed, put_expected, wanted_back
+from medback_core.session.files import (
+    by_inode,
+    ensure_directory,
+    find_directory,
+    find_file,
+    join,
+    links_in,
+    mark_sidecar,
+    mark_trouble,
+    path_of_file,
+    paths_of_identity,
+    put_file,
+    put_links,
+    troubled,
+)
+from medback_core.session.gone import add_gone, list_gone
+from medback_core.session.tree import directory_key, files_below, files_by_key, totals_by_source, totals_of
 from medback_core.model import Identity, Standing, Trouble
-from medback_core.session import Copy, Seen, Session, SidecarStat
+from medback_core.session import Session
+from medback_core.session.copies import Copy
+from medback_core.session.files import Seen, SidecarStat
 from medback_core.session.values import load_ns, signed, store_ns
 
 NS = 10**9
@@ -33,7 +54,7 @@ TIMES = [
 
 @pytest.fixture
 def session(tmp_path: Path) -> Session:
-    return db.open_session(tmp_path / "s.db")
+    return open_session(tmp_path / "s.db")
 
 
 @given(st.integers(-(1 << 90), 1 << 90))
@@ -54,22 +75,22 @@ def test_different_inodes_stay_different(numbers: set[int]):
 def test_any_mtime_comes_back_exactly(session: Session, time: int):
     photos, one = rows.source(session), rows.target(session, "t1")
     with session.transaction():
-        root = db.ensure_directory(session, photos.key, b"")
-        key = db.put_file(session, root, Seen(b"f", rows.content("x"), time, 0o644, 1, 1, time))
-        db.put_expected(session, [(photos.key, b"e", key, time, 0o644, None, None)])
-    db.record_copies(session, [Copy(key, one.key, Standing.VERIFIED, b"p", time, 5, True)])
-    db.add_gone(session, [(photos.key, b"g", key, time, 0o644, None)])
-    file = db.find_file(session, photos.key, b"f")
+        root = ensure_directory(session, photos.key, b"")
+        key = put_file(session, root, Seen(b"f", rows.content("x"), time, 0o644, 1, 1, time))
+        put_expected(session, [(photos.key, b"e", key, time, 0o644, None, None)])
+    record_copies(session, [Copy(key, one.key, Standing.VERIFIED, b"p", time, 5, True)])
+    add_gone(session, [(photos.key, b"g", key, time, 0o644, None)])
+    file = find_file(session, photos.key, b"f")
     assert file is not None and (file.mtime_ns, file.ctime_ns) == (time, time)
-    assert db.copies_of(session, key)[0].mtime_ns == time
-    assert {row.mtime_ns for row in db.wanted_back(session, photos.key)} == {time}
-    assert [row.mtime_ns for row in db.list_gone(session, photos.key)] == [time]
-    assert [row.mtime_ns for _, _, row in db.files_below(session)] == [time]
-    assert [row.mtime_ns for row in db.files_by_key(session, [file.key]).values()] == [time]
-    directory = db.find_directory(session, photos.key, b"")
+    assert copies_of(session, key)[0].mtime_ns == time
+    assert {row.mtime_ns for row in wanted_back(session, photos.key)} == {time}
+    assert [row.mtime_ns for row in list_gone(session, photos.key)] == [time]
+    assert [row.mtime_ns for _, _, row in files_below(session)] == [time]
+    assert [row.mtime_ns for row in files_by_key(session, [file.key]).values()] == [time]
+    directory = find_directory(session, photos.key, b"")
     assert directory is not None
-    db.mark_sidecar(session, directory.key, SidecarStat(1, 2, time, time))
-    directory = db.find_directory(session, photos.key, b"")
+    mark_sidecar(session, directory.key, SidecarStat(1, 2, time, time))
+    directory = find_directory(session, photos.key, b"")
     assert directory is not None and directory.sidecar == (1, 2, time, time)
 
 
@@ -78,19 +99,19 @@ def test_any_mtime_comes_back_exactly(session: Session, time: int):
 def test_any_inode_finds_its_file(session: Session, inode: int, device: int):
     photos = rows.source(session)
     with session.transaction():
-        root = db.ensure_directory(session, photos.key, b"a")
+        root = ensure_directory(session, photos.key, b"a")
         for number, name in ((inode, b"this"), (inode ^ 1, b"other")):
-            db.put_file(session, root, Seen(name, rows.content("x"), 0, 0o644, device, number, 0))
-        db.put_file(session, root, Seen(b"elsewhere", rows.content("x"), 0, 0o644, device ^ 2, inode, 0))
-    assert [path for _, path, _ in db.by_inode(session, inode, device)] == [b"a/this"]
+            put_file(session, root, Seen(name, rows.content("x"), 0, 0o644, device, number, 0))
+        put_file(session, root, Seen(b"elsewhere", rows.content("x"), 0, 0o644, device ^ 2, inode, 0))
+    assert [path for _, path, _ in by_inode(session, inode, device)] == [b"a/this"]
 
 
 def test_a_file_known_from_a_sidecar_alone_has_no_inode(session: Session):
     photos = rows.source(session)
     with session.transaction():
-        root = db.ensure_directory(session, photos.key, b"")
-        db.put_file(session, root, Seen(b"f", rows.content("x"), 0, 0o644, None, None, None))
-    file = db.find_file(session, photos.key, b"f")
+        root = ensure_directory(session, photos.key, b"")
+        put_file(session, root, Seen(b"f", rows.content("x"), 0, 0o644, None, None, None))
+    file = find_file(session, photos.key, b"f")
     assert file is not None and (file.device, file.inode, file.ctime_ns) == (None, None, None)
 
 
@@ -101,20 +122,20 @@ NAMES = st.binary(min_size=1, max_size=40).filter(lambda name: b"\0" not in name
 @given(st.lists(NAMES, min_size=1, max_size=6))
 def test_any_path_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory, parts: list[bytes]):
     path = b"/".join(parts)
-    with db.open_session(tmp_path_factory.mktemp("names") / "s.db") as session:
+    with open_session(tmp_path_factory.mktemp("names") / "s.db") as session:
         photos, one = rows.source(session), rows.target(session, "t1")
         key = rows.put(session, photos, path, rows.content("x"))
         rows.copy(session, key, one, path=path)
-        file = db.find_file(session, photos.key, path)
+        file = find_file(session, photos.key, path)
         assert file is not None and file.name == parts[-1]
-        assert db.path_of_file(session, file.key) == (photos.key, path)
-        assert [found for _, found, _ in db.paths_of_identity(session, key)] == [path]
-        assert [db.join(directory, row.name) for _, directory, row in db.files_below(session)] == [path]
-        assert [row.path for row in db.wanted_back(session, photos.key, path)] == [path]
-        assert db.copies_of(session, key)[0].path == path
+        assert path_of_file(session, file.key) == (photos.key, path)
+        assert [found for _, found, _ in paths_of_identity(session, key)] == [path]
+        assert [join(directory, row.name) for _, directory, row in files_below(session)] == [path]
+        assert [row.path for row in wanted_back(session, photos.key, path)] == [path]
+        assert copies_of(session, key)[0].path == path
         for depth in range(len(parts)):
-            directory = db.directory_key(session, photos.key, b"/".join(parts[:depth]))
-            assert directory is not None and sum(c.files for c in db.totals_of(session, directory).values()) == 1
+            directory = directory_key(session, photos.key, b"/".join(parts[:depth]))
+            assert directory is not None and sum(c.files for c in totals_of(session, directory).values()) == 1
 
 
 def test_sizes_up_to_the_last_byte_are_summed_exactly(session: Session):
@@ -122,7 +143,7 @@ def test_sizes_up_to_the_last_byte_are_summed_exactly(session: Session):
     sizes = [0, 1, (1 << 53) + 1, (1 << 61) + 1, (1 << 61) + 3]
     for number, size in enumerate(sizes):
         rows.put(session, photos, b"a/%d" % number, Identity(size, rows.content(number).md5))
-    (total,) = db.totals_by_source(session)[photos.key].values()
+    (total,) = totals_by_source(session)[photos.key].values()
     assert (total.files, total.bytes) == (5, sum(sizes))
 
 
@@ -130,31 +151,31 @@ def test_putting_a_file_again_replaces_it(session: Session):
     photos = rows.source(session)
     rows.put(session, photos, b"f", rows.content("old", 1))
     rows.put(session, photos, b"f", rows.content("new", 2), trouble=Trouble.DAMAGED)
-    file = db.find_file(session, photos.key, b"f")
+    file = find_file(session, photos.key, b"f")
     assert file is not None and (file.size, file.trouble) == (2, Trouble.DAMAGED)
-    assert [path for path, _ in db.troubled(session, photos.key)] == [b"f"]
-    db.mark_trouble(session, photos.key, b"f", Trouble.NONE)
-    assert db.troubled(session, photos.key) == []
+    assert [path for path, _ in troubled(session, photos.key)] == [b"f"]
+    mark_trouble(session, photos.key, b"f", Trouble.NONE)
+    assert troubled(session, photos.key) == []
 
 
 def test_links_become_exactly_those(session: Session):
     photos = rows.source(session)
     links = {b"\xff": b"../x\n", b"b": b"/abs"}
     with session.transaction():
-        root = db.ensure_directory(session, photos.key, b"")
-        db.put_links(session, root, {b"a": b"old"})
-        db.put_links(session, root, links)
-    assert db.links_in(session, root) == links
-    db.put_links(session, root, {})
-    assert db.links_in(session, root) == {}
+        root = ensure_directory(session, photos.key, b"")
+        put_links(session, root, {b"a": b"old"})
+        put_links(session, root, links)
+    assert links_in(session, root) == links
+    put_links(session, root, {})
+    assert links_in(session, root) == {}
 
 
 def test_a_destination_put_right_is_known_until_it_changes(session: Session, tmp_path: Path):
     file = tmp_path / "f"
     file.write_bytes(b"x")
     path = os.fsencode(file)
-    db.mark_placed(session, [(path, 7, file.stat())])
-    assert db.is_placed(session, path, 7, file.stat())
-    assert not db.is_placed(session, path, 8, file.stat())
+    mark_placed(session, [(path, 7, file.stat())])
+    assert is_placed(session, path, 7, file.stat())
+    assert not is_placed(session, path, 8, file.stat())
     os.utime(file, ns=(1, 1))
-    assert not db.is_placed(session, path, 7, file.stat())
+    assert not is_placed(session, path, 7, file.stat())

@@ -11,14 +11,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import session_builder as rows
-from medback_core import session as db
+from medback_core.session import open_session
+from medback_core.session.copies import believe_copies, copies_of
+from medback_core.session.files import (
+    dirty_directories,
+    drop_directories,
+    files_in,
+    find_directory,
+    mark_sidecar,
+    remove_files,
+)
+from medback_core.session.placements import placement_by_id
+from medback_core.session.rollup import refresh_oldest
+from medback_core.session.targets import counting_keys
+from medback_core.session.tree import directory_key, oldest_check, totals_by_source, totals_of
 from medback_core.model import Count, Standing, TargetState
 from medback_core.session import Session
 
 
 def assert_totals_are_right(session: Session) -> None:
     for (key,) in session.db.execute("SELECT id FROM directory").fetchall():
-        assert db.totals_of(session, key) == rows.totals(session, key)
+        assert totals_of(session, key) == rows.totals(session, key)
     known = {row[0] for row in session.db.execute("SELECT id FROM directory")}
     assert {row[0] for row in session.db.execute("SELECT DISTINCT directory_id FROM rollup")} <= known
     assert session.db.execute("SELECT COUNT(*) FROM delta").fetchone() == (0,)
@@ -27,24 +40,24 @@ def assert_totals_are_right(session: Session) -> None:
         "SELECT p.id, p.identities, p.bytes, COUNT(i.id), COALESCE(SUM(i.size), 0) FROM placement p "
         "LEFT JOIN identity i ON i.placement_id = p.id WHERE p.id <> 1 GROUP BY p.id"
     ).fetchall():
-        assert (identities, size) == (counted, summed), db.placement(session, key)
+        assert (identities, size) == (counted, summed), placement_by_id(session, key)
 
 
 def assert_placements_are_the_copies(session: Session) -> None:
     for key, placement in session.db.execute("SELECT id, placement_id FROM identity").fetchall():
-        members = db.placement(session, placement)
-        copies = db.copies_of(session, key)
+        members = placement_by_id(session, placement)
+        copies = copies_of(session, key)
         for standing, held in zip(Standing, (members.claimed, members.written, members.verified), strict=True):
             assert held == {copy.target for copy in copies if copy.standing is standing}
 
 
 def assert_oldest_checks_are_right(session: Session) -> None:
-    counting = db.counting_keys(session)
+    counting = counting_keys(session)
     below: dict[int, list[int]] = {}
     for directory, identity in session.db.execute("SELECT directory_id, identity_id FROM file").fetchall():
         dates = [
             (copy.verified_at or 0) if copy.standing is Standing.VERIFIED else 0
-            for copy in db.copies_of(session, identity)
+            for copy in copies_of(session, identity)
             if copy.target in counting and copy.standing is not Standing.CLAIMED
         ]
         at: int | None = directory
@@ -52,21 +65,21 @@ def assert_oldest_checks_are_right(session: Session) -> None:
             below.setdefault(at, []).append(min(dates))
             at = session.db.execute("SELECT parent_id FROM directory WHERE id = ?", (at,)).fetchone()[0]
     for (key,) in session.db.execute("SELECT id FROM directory").fetchall():
-        assert db.oldest_check(session, key) == min(below.get(key, []), default=None)
+        assert oldest_check(session, key) == min(below.get(key, []), default=None)
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32), steps=st.integers(1, 40))
 def test_totals_equal_a_recount_after_any_history(seed: int, steps: int):
-    with tempfile.TemporaryDirectory() as directory, db.open_session(Path(directory) / "s.db") as session:
+    with tempfile.TemporaryDirectory() as directory, open_session(Path(directory) / "s.db") as session:
         history = rows.History(session, random.Random(seed))
         for number in range(steps):
             history.step()
             if number % 7 == 0:
                 with session.transaction():
-                    db.refresh_oldest(session.db)
+                    refresh_oldest(session.db)
         with session.transaction():
-            db.refresh_oldest(session.db)
+            refresh_oldest(session.db)
         assert_totals_are_right(session)
         assert_placements_are_the_copies(session)
         assert_oldest_checks_are_right(session)
@@ -74,7 +87,7 @@ def test_totals_equal_a_recount_after_any_history(seed: int, steps: int):
 
 @pytest.fixture
 def session(tmp_path: Path) -> Session:
-    return db.open_session(tmp_path / "s.db")
+    return open_session(tmp_path / "s.db")
 
 
 def test_a_rolled_back_transaction_leaves_the_totals(session: Session):
@@ -99,7 +112,7 @@ def test_a_file_that_comes_and_moves_in_one_transaction_counts_once(session: Ses
         rows.copy(session, rows.content("x", 10), two)
         rows.put(session, photos, b"b/h", rows.content("x", 10))
     assert_totals_are_right(session)
-    totals = db.totals_by_source(session)[photos.key]
+    totals = totals_by_source(session)[photos.key]
     assert list(totals.values()) == [Count(3, 30)]
 
 
@@ -109,19 +122,19 @@ def test_a_new_copy_dirties_every_directory_that_holds_the_content(session: Sess
         rows.put(session, photos, path, rows.content("x"))
     rows.put(session, photos, b"c/h", rows.content("y"))
     rows.copy(session, rows.content("x"), one)
-    assert [row.path for row in db.dirty_directories(session, photos.key)] == [b"a", b"b"]
+    assert [row.path for row in dirty_directories(session, photos.key)] == [b"a", b"b"]
 
 
 def test_a_copy_seen_again_as_it_was_dirties_nothing(session: Session):
     photos, one = rows.source(session), rows.target(session, "t1")
     key = rows.put(session, photos, b"a/f", rows.content("x"))
     rows.copy(session, key, one)
-    directory = db.find_directory(session, photos.key, b"a")
+    directory = find_directory(session, photos.key, b"a")
     assert directory is not None
-    db.mark_sidecar(session, directory.key, None)
+    mark_sidecar(session, directory.key, None)
     rows.copy(session, key, one)
-    db.believe_copies(session, [(key, one.key, Standing.CLAIMED)])
-    assert db.dirty_directories(session, photos.key) == []
+    believe_copies(session, [(key, one.key, Standing.CLAIMED)])
+    assert dirty_directories(session, photos.key) == []
 
 
 def test_the_checks_of_a_drive_that_died_no_longer_count(session: Session):
@@ -129,28 +142,28 @@ def test_the_checks_of_a_drive_that_died_no_longer_count(session: Session):
     key = rows.put(session, photos, b"a/f", rows.content("x"))
     rows.copy(session, key, old, checked=5)
     rows.copy(session, key, new, checked=50)
-    root = db.directory_key(session, photos.key, b"")
+    root = directory_key(session, photos.key, b"")
     assert root is not None
     with session.transaction():
-        db.refresh_oldest(session.db)
-    assert db.oldest_check(session, root) == 5
+        refresh_oldest(session.db)
+    assert oldest_check(session, root) == 5
     rows.set_state(session, old, TargetState.LOST)
-    assert db.oldest_check(session, root) == 50
+    assert oldest_check(session, root) == 50
     rows.set_state(session, old, TargetState.ACTIVE)
-    assert db.oldest_check(session, root) == 5
+    assert oldest_check(session, root) == 5
 
 
 def test_a_directory_that_went_no_longer_ages_the_one_above(session: Session):
     photos, one = rows.source(session), rows.target(session, "t1")
     rows.copy(session, rows.put(session, photos, b"a/old", rows.content("x")), one, checked=5)
     rows.copy(session, rows.put(session, photos, b"b/new", rows.content("y")), one, checked=50)
-    root, gone = db.directory_key(session, photos.key, b""), db.directory_key(session, photos.key, b"a")
+    root, gone = directory_key(session, photos.key, b""), directory_key(session, photos.key, b"a")
     assert root is not None and gone is not None
     with session.transaction():
-        db.refresh_oldest(session.db)
-    assert db.oldest_check(session, root) == 5
+        refresh_oldest(session.db)
+    assert oldest_check(session, root) == 5
     with session.transaction():
-        db.remove_files(session, [row.key for row in db.files_in(session, gone).values()])
-        db.drop_directories(session, [gone])
-        db.refresh_oldest(session.db)
-    assert db.oldest_check(session, root) == 50
+        remove_files(session, [row.key for row in files_in(session, gone).values()])
+        drop_directories(session, [gone])
+        refresh_oldest(session.db)
+    assert oldest_check(session, root) == 50

@@ -9,7 +9,9 @@ import pytest
 
 from medback_core import disk
 from medback_core.scanning.sources import forget_left_out
-from medback_core.session import Session, find_source, list_sources, listed_sources
+from medback_core.session import Session
+from medback_core.session.source_list import listed_sources
+from medback_core.session.sources import find_source, list_sources
 from medback_core.upkeep.rebuild import rebuild
 from support.worlds import add, back, new_session, rescan, run, write_tree
 

@@ -10,7 +10,21 @@ from hypothesis import strategies as st
 
 from support import session_builder as rows
 from medback_core import names
-from medback_core import session as db
+from medback_core.session import open_session
+from medback_core.session.copies import identity_key
+from medback_core.session.expected import put_expected, wanted_back, wanted_totals
+from medback_core.session.files import ensure_directory, join, put_links, remove_files
+from medback_core.session.gone import add_gone, forget_gone, list_gone
+from medback_core.session.placements import all_placements
+from medback_core.session.tree import (
+    children,
+    directory_key,
+    file_count,
+    file_keys,
+    files_below,
+    files_by_key,
+    trouble_below,
+)
 from medback_core.model import Source, Target
 from medback_core.session import Session
 
@@ -36,7 +50,7 @@ HOSTILE = [
 
 @pytest.fixture
 def session(tmp_path: Path) -> Session:
-    return db.open_session(tmp_path / "s.db")
+    return open_session(tmp_path / "s.db")
 
 
 @pytest.fixture
@@ -45,10 +59,10 @@ def photos(session: Session) -> Source:
 
 
 def listed(session: Session, source: Source, path: bytes = b"", **options: object) -> list[bytes]:
-    key = db.directory_key(session, source.key, path)
+    key = directory_key(session, source.key, path)
     assert key is not None
-    keys = db.file_keys(session, key, **options)  # type: ignore[arg-type]
-    page = db.files_by_key(session, keys)
+    keys = file_keys(session, key, **options)  # type: ignore[arg-type]
+    page = files_by_key(session, keys)
     return [page[one].name for one in keys]
 
 
@@ -81,7 +95,7 @@ def test_a_filter_finds_what_has_it_in_its_name(session: Session, photos: Source
     st.text(min_size=1, max_size=3),
 )
 def test_a_filter_never_fails(tmp_path_factory: pytest.TempPathFactory, found: list[bytes], text: str):
-    with db.open_session(tmp_path_factory.mktemp("filter") / "s.db") as session:
+    with open_session(tmp_path_factory.mktemp("filter") / "s.db") as session:
         photos = rows.source(session)
         for name in found:
             rows.put(session, photos, name, rows.content("x"))
@@ -99,29 +113,29 @@ def test_orders(session: Session, photos: Source):
     assert listed(session, photos, order="name") == [b"a", b"b", b"c", b"d"]
     assert listed(session, photos, order="size") == [b"b", b"d", b"a", b"c"]
     assert listed(session, photos, order="checked") == [b"c", b"b", b"a", b"d"]
-    unsafe = [key for key, each in db.all_placements(session).items() if len(each.solid) < 2]
+    unsafe = [key for key, each in all_placements(session).items() if len(each.solid) < 2]
     assert listed(session, photos, order="unsafe", unsafe=unsafe) == [b"a", b"c", b"b", b"d"]
     assert listed(session, photos, order="size", placements=unsafe, filter_text="A") == [b"a"]
     assert listed(session, photos, placements=[]) == []
 
 
 def test_a_page_leaves_out_what_is_gone(session: Session, photos: Source, hostile: list[bytes]):
-    key = db.directory_key(session, photos.key, b"")
+    key = directory_key(session, photos.key, b"")
     assert key is not None
-    keys = db.file_keys(session, key)
+    keys = file_keys(session, key)
     with session.transaction():
-        db.remove_files(session, keys[:3])
-    assert set(db.files_by_key(session, keys)) == set(keys[3:])
-    assert db.file_count(session, key) == len(hostile) - 3
+        remove_files(session, keys[:3])
+    assert set(files_by_key(session, keys)) == set(keys[3:])
+    assert file_count(session, key) == len(hostile) - 3
 
 
 def test_children_carry_the_totals_of_all_below(session: Session, photos: Source):
     for path in (b"a/b/c/f", b"a/g", b"b/h", b"top"):
         rows.put(session, photos, path, rows.content(path.hex(), 10))
-    root = db.directory_key(session, photos.key, b"")
+    root = directory_key(session, photos.key, b"")
     assert root is not None
-    children = db.children(session, root)
-    assert [(child.path, sum(c.files for c in child.totals.values())) for child in children] == [(b"a", 2), (b"b", 1)]
+    found = children(session, root)
+    assert [(child.path, sum(c.files for c in child.totals.values())) for child in found] == [(b"a", 2), (b"b", 1)]
 
 
 PATHS = [b"a/b/f", b"a/b.txt", b"a/b0", b"a/b/c/g", b"ab/f", b"a/b!x/f", b"a!/f", b"b", b"a/\xff/f"]
@@ -138,8 +152,8 @@ def test_what_lies_below_a_path(session: Session, photos: Source, scope: bytes):
     inside = [path for path in PATHS if not scope or path == scope or path.startswith(scope + b"/")]
 
     def below(source: int | None, placements: list[int] | None = None) -> list[bytes]:
-        found = db.files_below(session, source, scope, placements=placements)
-        return [db.join(directory, row.name) for _, directory, row in found]
+        found = files_below(session, source, scope, placements=placements)
+        return [join(directory, row.name) for _, directory, row in found]
 
     assert sorted(below(photos.key)) == sorted(inside)
     assert sorted(below(None)) == sorted(inside * 2)
@@ -152,7 +166,7 @@ def test_damage_is_counted_below_a_directory(session: Session, photos: Source):
         rows.put(session, photos, path, rows.content("x"), trouble=1)
         rows.put(session, photos, path + b"ok", rows.content("x"))
     rows.put(session, music, b"a/f", rows.content("x"), trouble=2)
-    assert [db.trouble_below(session, photos.key, path) for path in (b"", b"a", b"a/b", b"x")] == [3, 2, 1, 0]
+    assert [trouble_below(session, photos.key, path) for path in (b"", b"a", b"a/b", b"x")] == [3, 2, 1, 0]
 
 
 @pytest.fixture
@@ -165,16 +179,16 @@ def test_what_is_wanted_back_below_a_path(session: Session, photos: Source, one:
     for path in PATHS[::2]:
         rows.put(session, photos, path, rows.content(path.hex()))
     with session.transaction():
-        root = db.ensure_directory(session, photos.key, b"a/b")
-        db.put_links(session, root, {b"link": b"x"})
+        root = ensure_directory(session, photos.key, b"a/b")
+        put_links(session, root, {b"link": b"x"})
         for path in (*PATHS[1::2], PATHS[0]):
-            key = db.identity_key(session, rows.content("expected " + path.hex()))
-            db.put_expected(session, [(photos.key, path, key, 1, 0o644, None, None)])
-        db.put_expected(session, [(photos.key, b"a/elink", None, 0, 0, b"y", None)])
-        db.put_expected(session, [(photos.key, b"a/b/gone", 1, 0, 0, None, 5)])
+            key = identity_key(session, rows.content("expected " + path.hex()))
+            put_expected(session, [(photos.key, path, key, 1, 0o644, None, None)])
+        put_expected(session, [(photos.key, b"a/elink", None, 0, 0, b"y", None)])
+        put_expected(session, [(photos.key, b"a/b/gone", 1, 0, 0, None, 5)])
     rows.copy(session, rows.content(PATHS[2].hex()), one)
     rows.copy(session, rows.content("expected " + PATHS[1].hex()), one)
-    found = list(db.wanted_back(session, photos.key, scope))
+    found = list(wanted_back(session, photos.key, scope))
     every = [*PATHS, b"a/b/link", b"a/elink"]
     inside = {path for path in every if not scope or path == scope or path.startswith(scope + b"/")}
     assert sorted(row.path for row in found) == sorted(inside)
@@ -189,7 +203,7 @@ def test_what_is_wanted_back_below_a_path(session: Session, photos: Source, one:
         pair = totals.setdefault(row.placement, [0, 0])
         pair[0] += 1
         pair[1] += row.content.size
-    summed = {key: [count.files, count.bytes] for key, count in db.wanted_totals(session, photos.key, scope).items()}
+    summed = {key: [count.files, count.bytes] for key, count in wanted_totals(session, photos.key, scope).items()}
     assert summed == totals
 
 
@@ -197,19 +211,19 @@ def test_what_is_wanted_back_below_a_path(session: Session, photos: Source, one:
 def test_what_is_gone_below_a_path(session: Session, photos: Source, one: Target, scope: bytes | None):
     held, bare = rows.content("held"), rows.content("bare")
     with session.transaction():
-        keys = [db.identity_key(session, each) for each in (held, bare)]
+        keys = [identity_key(session, each) for each in (held, bare)]
     rows.copy(session, held, one)
     for path in PATHS:
-        db.add_gone(session, [(photos.key, path, key, 1, 0o644, 7) for key in keys])
+        add_gone(session, [(photos.key, path, key, 1, 0o644, 7) for key in keys])
     rows.put(session, photos, b"a/b0", held)  # it is back
     inside = {path for path in PATHS if not scope or path == scope or path.startswith(scope + b"/")} - {b"a/b0"}
-    assert [row.path for row in db.list_gone(session, photos.key, scope)] == sorted(inside)
-    db.forget_gone(session, photos.key, b"a/b/f", keys[0])
-    assert b"a/b/f" not in {row.path for row in db.list_gone(session, photos.key)}
+    assert [row.path for row in list_gone(session, photos.key, scope)] == sorted(inside)
+    forget_gone(session, photos.key, b"a/b/f", keys[0])
+    assert b"a/b/f" not in {row.path for row in list_gone(session, photos.key)}
 
 
 def test_two_listings_may_be_read_in_turns(session: Session, photos: Source):
     for path in PATHS:
         rows.put(session, photos, path, rows.content(path.hex()))
-    pairs = zip(db.wanted_back(session, photos.key), db.wanted_back(session, photos.key), strict=True)
-    assert all(left == right and list(db.list_gone(session, photos.key)) == [] for left, right in pairs)
+    pairs = zip(wanted_back(session, photos.key), wanted_back(session, photos.key), strict=True)
+    assert all(left == right and list(list_gone(session, photos.key)) == [] for left, right in pairs)

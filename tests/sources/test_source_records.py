@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from medback_core import disk, model
-from medback_core import session as db
+from medback_core.session import open_session
+from medback_core.session.files import dirty_directories
+from medback_core.session.gone import list_gone
+from medback_core.session.targets import find_target, save_target, target_by_id
 from medback_core.errors import Refused
 from medback_core.model import DamageFound, Skipped, Standing, TargetState, Trouble, Warned
 from medback_core.sources.sidecars import mounted_sources
@@ -56,8 +59,8 @@ def test_after_losing_the_db_all_comes_back_and_nothing_is_hashed(world: World) 
     source = world.source
     world.back_up("a", "t1")
     world.back_up("2024/b", "t2", Standing.WRITTEN)
-    t2 = db.find_target(world.session, "t2")
-    db.save_target(
+    t2 = find_target(world.session, "t2")
+    save_target(
         world.session,
         model.Target(t2.key, "t2", "Blue Seagate", TargetState.RETIRED, rev=4, capacity=10**9, created=1),
     )
@@ -71,7 +74,7 @@ def test_after_losing_the_db_all_comes_back_and_nothing_is_hashed(world: World) 
     assert (world.source.wanted, world.source.excludes) == (3, ("*.tmp",))
     assert world.targets_of("a") == {"t1": Standing.VERIFIED}
     assert world.targets_of("2024/b") == {"t2": Standing.WRITTEN}
-    found = db.find_target(world.session, "t2")
+    found = find_target(world.session, "t2")
     assert (found.label, found.state, found.rev, found.capacity) == ("Blue Seagate", TargetState.RETIRED, 4, 10**9)
 
 
@@ -80,7 +83,7 @@ def test_a_copy_on_a_target_nobody_introduced_is_kept_and_does_not_count(world: 
     (world.src / ".medback-source.xml").unlink()
     world.lose_db()
     world.add()
-    target = db.target_by_id(world.session, "t1")
+    target = target_by_id(world.session, "t1")
     assert target is not None
     assert not target.counts
     assert world.targets_of("a") == {"t1": Standing.VERIFIED}
@@ -93,7 +96,7 @@ def test_what_vanished_while_the_db_was_lost_is_removed_and_remembered(world: Wo
     (world.src / "b").unlink()
     summary = world.add()
     assert (summary.files, summary.removed, summary.hashed) == (2, 1, 0)
-    assert [gone.path for gone in db.list_gone(world.session, world.source.key)] == [b"b"]
+    assert [gone.path for gone in list_gone(world.session, world.source.key)] == [b"b"]
     assert set(world.sidecar().files) == {b"a", b"c"}
 
 
@@ -165,7 +168,7 @@ def test_tags_and_unknown_things_survive_a_rewrite(world: World) -> None:
 def test_the_record_of_another_session_is_believed_without_reading(world: World) -> None:
     world.fill(["a", "b"])
     world.add()
-    other = db.open_session(world.base / "other-db")
+    other = open_session(world.base / "other-db")
     mine, world.session = world.session, other
     world.add()
     world.write("a", "changed elsewhere", mtime_ns=OLD + 1)
@@ -394,7 +397,7 @@ def test_a_flush_writes_what_changed_and_only_that(world: World) -> None:
     world.flush()
     assert sidecar_of(world).stat() == before
     assert [bd.target for bd in world.sidecar("sub").files[b"b"].bds] == ["t1"]
-    assert not db.dirty_directories(world.session, world.source.key)
+    assert not dirty_directories(world.session, world.source.key)
     assert world.update().hashed == 0
 
 
@@ -453,8 +456,8 @@ def test_what_cannot_be_written_stays_dirty_with_one_warning(world: World) -> No
         finally:
             disk.set_observer(None)
     assert len(world.of(Warned)) == 1
-    assert len(db.dirty_directories(world.session, world.source.key)) == 2
+    assert len(dirty_directories(world.session, world.source.key)) == 2
     assert not list(world.src.rglob(".medback-tmp-*"))
     world.flush()
-    assert not db.dirty_directories(world.session, world.source.key)
+    assert not dirty_directories(world.session, world.source.key)
     assert [bd.target for bd in world.sidecar("sub").files[b"b"].bds] == ["t1"]

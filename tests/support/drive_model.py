@@ -25,7 +25,9 @@ from medback_core.upkeep.rebuild import rebuild
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
-from medback_core.session import find_source, list_sources, list_targets, open_session, target_by_id
+from medback_core.session import open_session
+from medback_core.session.sources import find_source, list_sources
+from medback_core.session.targets import list_targets, target_by_id
 from medback_core.scanning.sources import add_source, update
 from medback_core.drives.open import resolve_target, set_target
 from medback_core.upkeep.verify_target import verify

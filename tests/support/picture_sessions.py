@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from medback_core import session as db
+from medback_core.session import open_session
+from medback_core.session.files import ensure_directory, put_file
+from medback_core.session.rollup import refresh_oldest
+from medback_core.session.sources import find_source, save_source
 from medback_core.model import Trouble
-from medback_core.session import Seen
+from medback_core.session.files import Seen
 from made_up_shelf import DAY, NOW, add_copies, add_files, add_source, add_target, identity, small
 
 __all__ = ["NOW", "damaged", "hostile", "large", "small"]
@@ -16,16 +19,14 @@ __all__ = ["NOW", "damaged", "hostile", "large", "small"]
 def damaged(path: Path) -> Path:
     """The small world after a bad night: damage, a refused update."""
     small(path)
-    with db.open_session(path) as session:
-        photos = db.find_source(session, "photos")
+    with open_session(path) as session:
+        photos = find_source(session, "photos")
         add = Seen(b"map.pdf", identity("rot", 3_200_000), NOW * 10**9, 0o644, 1, 9, NOW * 10**9, Trouble.DAMAGED)
         with session.transaction():
-            key = db.ensure_directory(session, photos.key, b"2024/lisbon")
-            db.put_file(session, key, add)
-        research = db.find_source(session, "research")
-        db.save_source(
-            session, replace(research, refused="it looks unmounted: it is empty, and its records say 39 files")
-        )
+            key = ensure_directory(session, photos.key, b"2024/lisbon")
+            put_file(session, key, add)
+        research = find_source(session, "research")
+        save_source(session, replace(research, refused="it looks unmounted: it is empty, and its records say 39 files"))
     return path
 
 
@@ -42,7 +43,7 @@ HOSTILE = (
 
 def hostile(path: Path) -> Path:
     """A source, a drive and files whose names want to break the screen."""
-    with db.open_session(path) as session:
+    with open_session(path) as session:
         source = add_source(session, "h0st1le00000", "evil[/b]\x1b[31m", b"/home/[bold]x\xff\x1b]0;t\x07")
         target = add_target(session, "h0st1le1target", "[b]drive\u202e\x1b[2J", path=b"/media/\xff[/]\n")
         keys = add_files(session, source, b"", [(name, 1000 + n) for n, name in enumerate(HOSTILE)])
@@ -55,7 +56,7 @@ def hostile(path: Path) -> Path:
 
 def large(path: Path, files: int = 20_000, *, per_directory: int = 5_000) -> Path:
     """Many files, in directories far larger than any screen."""
-    with db.open_session(path) as session:
+    with open_session(path) as session:
         source = add_source(session, "l4rge0000000", "archive", b"/srv/archive")
         drives = [add_target(session, f"dr1ve{n:07d}", f"Shelf {n}", seen_at=NOW - n * DAY) for n in range(1, 9)]
         for number in range(files // per_directory):
@@ -66,5 +67,5 @@ def large(path: Path, files: int = 20_000, *, per_directory: int = 5_000) -> Pat
             add_copies(session, drives[number % 8], keys)
             add_copies(session, drives[(number + 3) % 8], keys[: per_directory // 2], days=90)
         with session.transaction():
-            db.refresh_oldest(session.db)
+            refresh_oldest(session.db)
     return path

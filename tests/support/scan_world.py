@@ -10,7 +10,11 @@ from typing import TypeVar
 
 from medback_core import model
 from medback_core.scanning import sources
-from medback_core import session as db
+from medback_core.session import open_session
+from medback_core.session.copies import Copy, copies_of, record_copies
+from medback_core.session.files import FileRow, all_files, find_file, join
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import save_target, target_by_key
 from medback_core.model import DamageFound, Event, Excluded, ScanSummary, Skipped, Source, Standing, UpdateSummary
 from medback_core.session import Session
 from medback_core.sidecar.reading import parse
@@ -29,7 +33,7 @@ class World:
         self.base = base
         self.src = base / "photos"
         self.src.mkdir()
-        self.session: Session = db.open_session(base / "db")
+        self.session: Session = open_session(base / "db")
         self.events: list[Event] = []
 
     # --- files -----------------------------------------------------------------------------------------------------
@@ -101,44 +105,44 @@ class World:
         for name in ("db", "db-wal", "db-shm", "db.sources"):
             with suppress(FileNotFoundError):
                 (self.base / name).unlink()
-        self.session = db.open_session(self.base / "db")
+        self.session = open_session(self.base / "db")
 
     # --- what is on record -----------------------------------------------------------------------------------------
 
     @property
     def source(self) -> Source:
-        return db.list_sources(self.session)[0]
+        return list_sources(self.session)[0]
 
     def files(self, source: Source | None = None) -> dict[str, tuple[int, str, int, int]]:
         """Path -> size, md5, mtime, trouble."""
-        rows = db.all_files(self.session, (source or self.source).key)
+        rows = all_files(self.session, (source or self.source).key)
         return {
-            os.fsdecode(db.join(directory, row.name)): (row.size, row.md5.hex(), row.mtime_ns, row.trouble)
+            os.fsdecode(join(directory, row.name)): (row.size, row.md5.hex(), row.mtime_ns, row.trouble)
             for directory, row in rows
         }
 
     def names(self, source: Source | None = None) -> set[str]:
         return set(self.files(source))
 
-    def row(self, path: str) -> db.FileRow:
-        row = db.find_file(self.session, self.source.key, os.fsencode(path))
+    def row(self, path: str) -> FileRow:
+        row = find_file(self.session, self.source.key, os.fsencode(path))
         assert row is not None
         return row
 
     def introduce(self, tid: str) -> int:
         """A known, active target with this id; its key."""
-        return db.save_target(self.session, model.Target(-1, tid, tid.title(), created=1)).key
+        return save_target(self.session, model.Target(-1, tid, tid.title(), created=1)).key
 
     def back_up(self, path: str, tid: str, standing: Standing = Standing.VERIFIED) -> None:
         """Record a copy of what lies at a path, as a backup would."""
         key = self.introduce(tid)
-        copy = db.Copy(self.row(path).identity, key, standing, b"x/" + os.fsencode(path), 0, 1_700_000_000, True)
+        copy = Copy(self.row(path).identity, key, standing, b"x/" + os.fsencode(path), 0, 1_700_000_000, True)
         with self.session.transaction():
-            db.record_copies(self.session, [copy])
+            record_copies(self.session, [copy])
 
     def flush(self) -> None:
         self.events = list(flush_sources(self.session))
 
     def targets_of(self, path: str) -> dict[str, Standing]:
-        copies = db.copies_of(self.session, self.row(path).identity)
-        return {db.target_by_key(self.session, copy.target).id: copy.standing for copy in copies}
+        copies = copies_of(self.session, self.row(path).identity)
+        return {target_by_key(self.session, copy.target).id: copy.standing for copy in copies}

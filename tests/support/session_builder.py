@@ -8,9 +8,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from medback_core import session as db
+from medback_core.session import open_session
+from medback_core.session.copies import believe_copies, identity_key, record_copies, withdraw_copies
+from medback_core.session.files import drop_directories, ensure_directory, files_in, put_file, remove_files
+from medback_core.session.rollup import refresh_oldest
+from medback_core.session.sources import insert_source, remove_source
+from medback_core.session.targets import save_target, target_by_key
 from medback_core.model import Count, Identity, Source, Standing, Target, TargetState
-from medback_core.session import Copy, Seen, Session
+from medback_core.session import Session
+from medback_core.session.copies import Copy
+from medback_core.session.files import Seen
 
 MTIME = 1_700_000_000_000_000_000
 
@@ -26,19 +33,19 @@ def seen(name: bytes, identity: Identity, *, trouble: int = 0, inode: int | None
 
 
 def source(session: Session, alias: str = "photos", *, wanted: int = 2) -> Source:
-    return db.add_source(session, Source(0, f"id-{alias}", alias, b"/src/" + alias.encode(), wanted))
+    return insert_source(session, Source(0, f"id-{alias}", alias, b"/src/" + alias.encode(), wanted))
 
 
 def target(session: Session, name: str, state: TargetState = TargetState.ACTIVE, *, known: bool = True) -> Target:
-    return db.save_target(session, Target(0, name, name.upper(), state, known))
+    return save_target(session, Target(0, name, name.upper(), state, known))
 
 
 def put(session: Session, of: Source, path: bytes, identity: Identity, *, trouble: int = 0) -> int:
     """Put one file; returns its identity's key."""
     directory, _, name = path.rpartition(b"/")
     with session.transaction():
-        key = db.ensure_directory(session, of.key, directory)
-        return db.put_file(session, key, seen(name, identity, trouble=trouble))
+        key = ensure_directory(session, of.key, directory)
+        return put_file(session, key, seen(name, identity, trouble=trouble))
 
 
 def copy(
@@ -51,13 +58,13 @@ def copy(
     checked: int | None = 100,
 ) -> None:
     """Record a copy."""
-    key = identity if isinstance(identity, int) else db.identity_key(session, identity)
-    db.record_copies(session, [Copy(key, on.key, standing, path, None, checked)])
+    key = identity if isinstance(identity, int) else identity_key(session, identity)
+    record_copies(session, [Copy(key, on.key, standing, path, None, checked)])
 
 
 def set_state(session: Session, of: Target, state: TargetState) -> Target:
-    now = db.target_by_key(session, of.key)
-    return db.save_target(session, replace(now, state=state))
+    now = target_by_key(session, of.key)
+    return save_target(session, replace(now, state=state))
 
 
 def totals(session: Session, directory: int) -> dict[int, Count]:
@@ -88,7 +95,7 @@ class History:
 
     def some_contents(self) -> list[int]:
         chosen = self.rng.sample(self.contents, self.rng.randint(1, 5))
-        return [db.identity_key(self.session, one) for one in chosen]
+        return [identity_key(self.session, one) for one in chosen]
 
     def step(self) -> None:
         steps = [
@@ -111,18 +118,16 @@ class History:
 
     def put(self) -> None:
         with self.session.transaction():
-            key = db.ensure_directory(
-                self.session, self.rng.choice(self.sources).key, self.rng.choice(self.directories)
-            )
+            key = ensure_directory(self.session, self.rng.choice(self.sources).key, self.rng.choice(self.directories))
             for _ in range(self.rng.randint(1, 6)):
                 name = b"f%d" % self.rng.randrange(6)
                 trouble = int(self.rng.random() < 0.1)
-                db.put_file(self.session, key, seen(name, self.rng.choice(self.contents), trouble=trouble))
+                put_file(self.session, key, seen(name, self.rng.choice(self.contents), trouble=trouble))
 
     def remove(self) -> None:
         keys = [row[0] for row in self.session.db.execute("SELECT id FROM file")]
         with self.session.transaction():
-            db.remove_files(self.session, self.rng.sample(keys, min(len(keys), self.rng.randint(1, 4))))
+            remove_files(self.session, self.rng.sample(keys, min(len(keys), self.rng.randint(1, 4))))
 
     def record(self) -> None:
         on = self.rng.choice(self.targets)
@@ -131,16 +136,16 @@ class History:
             standing = self.rng.choice(list(Standing))
             date = self.rng.choice([None, self.rng.randint(1, 1000)])
             rows.append(Copy(key, on.key, standing, b"p/%d" % key, MTIME, date, True))
-        db.record_copies(self.session, rows)
+        record_copies(self.session, rows)
 
     def believe(self) -> None:
         rows = [
             (key, self.rng.choice(self.targets).key, self.rng.choice(list(Standing))) for key in self.some_contents()
         ]
-        db.believe_copies(self.session, rows)
+        believe_copies(self.session, rows)
 
     def withdraw(self) -> None:
-        db.withdraw_copies(self.session, self.rng.choice(self.targets).key, self.some_contents())
+        withdraw_copies(self.session, self.rng.choice(self.targets).key, self.some_contents())
 
     def state(self) -> None:
         set_state(self.session, self.rng.choice(self.targets[:-1]), self.rng.choice(list(TargetState)))
@@ -159,26 +164,26 @@ class History:
         below = [key for key, s, p in rows if s == owner and (p == path or p.startswith(path + b"/"))]
         with self.session.transaction():
             for key in below:
-                db.remove_files(self.session, [row.key for row in db.files_in(self.session, key).values()])
-            db.drop_directories(self.session, below)
+                remove_files(self.session, [row.key for row in files_in(self.session, key).values()])
+            drop_directories(self.session, below)
 
     def forget_source(self) -> None:
         old = self.rng.choice(self.sources)
-        db.remove_source(self.session, old.key)
+        remove_source(self.session, old.key)
         self.sources[self.sources.index(old)] = source(self.session, old.alias, wanted=old.wanted)
 
     def introduce(self) -> None:
-        self.targets[-1] = db.save_target(self.session, replace(self.targets[-1], known=self.rng.random() < 0.5))
+        self.targets[-1] = save_target(self.session, replace(self.targets[-1], known=self.rng.random() < 0.5))
 
 
 def random_session(path: Path, seed: int, steps: int = 40) -> tuple[Session, History]:
     """A session with a past."""
-    session = db.open_session(path)
+    session = open_session(path)
     history = History(session, random.Random(seed))
     for _ in range(steps):
         history.step()
     with session.transaction():
-        db.refresh_oldest(session.db)
+        refresh_oldest(session.db)
     return session, history
 
 

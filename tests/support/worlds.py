@@ -96,12 +96,14 @@ def photos(
 
 def counted(session: Session) -> dict[int, int]:
     """Files by their number of countable copies, over all sources."""
-    from medback_core.session import counting_keys, placement, totals_by_source
+    from medback_core.session.placements import placement_by_id
+    from medback_core.session.targets import counting_keys
+    from medback_core.session.tree import totals_by_source
 
     counting = counting_keys(session)
     by_copies: dict[int, int] = {}
     for totals in totals_by_source(session).values():
         for key, count in totals.items():
-            copies = placement(session, key).copies(counting)
+            copies = placement_by_id(session, key).copies(counting)
             by_copies[copies] = by_copies.get(copies, 0) + count.files
     return {copies: files for copies, files in by_copies.items() if files}

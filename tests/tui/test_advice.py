@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medback_core import session as db
+from medback_core.session import open_session
 from medback_core.model import Count, Target
 from medback_tui.reading.advice import Help, next_step
 from medback_tui.reading.facts import read_facts
@@ -28,7 +28,7 @@ def test_a_drive_that_is_here_and_takes_most_is_advised_before_one_that_must_be_
 
 
 def test_above_all_sources_each_lacks_what_it_wants_itself(tmp_path: Path):
-    with db.open_session(tmp_path / "s.db") as session:
+    with open_session(tmp_path / "s.db") as session:
         once = add_source(session, "s0urce1", "once", b"/once", wanted=1)
         twice = add_source(session, "s0urce2", "twice", b"/twice", wanted=2)
         full, fresh = add_target(session, "dr1ve1", "Full"), add_target(session, "dr1ve2", "Fresh")

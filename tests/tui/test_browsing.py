@@ -152,7 +152,9 @@ async def test_a_large_directory_is_read_page_by_page(open_app: OpenApp, tmp_pat
 
 
 async def test_a_directory_that_vanished_is_left_for_the_one_above(open_app: OpenApp, tmp_path: Path):
-    from medback_core import session as db
+    from medback_core.session import open_session
+    from medback_core.session.files import drop_directories, files_in, remove_files
+    from medback_core.session.tree import directory_key
 
     app = open_app(worlds.small(tmp_path / "s.db"))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -161,11 +163,11 @@ async def test_a_directory_that_vanished_is_left_for_the_one_above(open_app: Ope
         screen = app.screen
         assert isinstance(screen, CoverageScreen)
         assert screen.place == Place(1, b"2025")
-        with db.open_session(tmp_path / "s.db") as session, session.transaction():
-            key = db.directory_key(session, 1, b"2025")
+        with open_session(tmp_path / "s.db") as session, session.transaction():
+            key = directory_key(session, 1, b"2025")
             assert key is not None
-            db.remove_files(session, [row.key for row in db.files_in(session, key).values()])
-            db.drop_directories(session, [key])
+            remove_files(session, [row.key for row in files_in(session, key).values()])
+            drop_directories(session, [key])
         app.read_facts()
         await settle(pilot)
         assert screen.place == Place(1, b"")

@@ -10,7 +10,7 @@ from medback_core import model
 from medback_core.errors import Refused
 from medback_core.model import Progress
 from medback_core.upkeep.rebuild import rebuilt_session
-from medback_core.session import list_sources
+from medback_core.session.sources import list_sources
 from medback_tui.app import MedbackApp
 from medback_tui.jobs.queue import Job, JobState
 from made_up_shelf import add_source

@@ -13,7 +13,8 @@ from textual.widgets import Input
 
 from medback_core import disk
 from medback_core.disk import Mount
-from medback_core.session import list_sources, open_session
+from medback_core.session import open_session
+from medback_core.session.sources import list_sources
 from medback_tui.app import MedbackApp
 from medback_tui.jobs.queue import JobState
 from medback_tui.screens.dialogs import Question

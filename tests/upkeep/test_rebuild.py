@@ -9,7 +9,9 @@ import pytest
 
 from medback_core import hashing, model
 from medback_core.scanning import walk
-from medback_core import session as db
+from medback_core.session.copies import copies_of
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import find_target, save_target
 from medback_core.errors import Refused
 from medback_core.model import RebuildSummary, Standing, TargetState, Warned
 from medback_core.upkeep.rebuild import rebuild, rebuilt_session
@@ -45,8 +47,8 @@ def two_sources(world: World) -> Path:
     (music / "song").write_text("la la")
     world.add(music, copies=1)
     world.back_up("a", "t1")
-    target = db.find_target(world.session, "t1")
-    db.save_target(world.session, model.Target(target.key, "t1", "Blue", TargetState.SUSPECT, rev=3, created=1))
+    target = find_target(world.session, "t1")
+    save_target(world.session, model.Target(target.key, "t1", "Blue", TargetState.SUSPECT, rev=3, created=1))
     world.flush()
     return music
 
@@ -54,7 +56,7 @@ def two_sources(world: World) -> Path:
 def state(world: World) -> list[tuple]:
     return [
         (source.id, source.alias, source.path, source.wanted, source.excludes, world.files(source))
-        for source in sorted(db.list_sources(world.session), key=lambda source: source.alias)
+        for source in sorted(list_sources(world.session), key=lambda source: source.alias)
     ]
 
 
@@ -65,7 +67,7 @@ def test_the_list_beside_the_db_is_enough(world: World) -> None:
     assert state(world) == before
     assert [(scan.files, scan.hashed, scan.unhashed) for scan in summary.scans] == [(2, 0, 0), (1, 0, 0)]
     assert world.targets_of("a") == {"t1": Standing.VERIFIED}
-    target = db.find_target(world.session, "t1")
+    target = find_target(world.session, "t1")
     assert (target.label, target.state, target.rev) == ("Blue", TargetState.SUSPECT, 3)
     assert summary.scans[0].links == 1
     assert [(scan.hashed, scan.reused) for scan in world.update_all().scans] == [(0, 2), (0, 1)]
@@ -151,5 +153,5 @@ def test_a_target_given_is_introduced(world: World) -> None:
     assert world.targets_of("a")
     summary = rebuilt(world, world.src, drive)
     assert [target.label for target in summary.targets] == ["Blue"]
-    (copy,) = db.copies_of(world.session, world.row("sub/b").identity)
+    (copy,) = copies_of(world.session, world.row("sub/b").identity)
     assert (copy.standing, copy.path, copy.ours) == (Standing.VERIFIED, b"photos/sub/b", True)

@@ -18,7 +18,8 @@ from medback_core.upkeep.rebuild import rebuild
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
-from medback_core.session import Session, list_targets, open_session
+from medback_core.session import Session, open_session
+from medback_core.session.targets import list_targets
 from medback_core.sidecar import parse
 from medback_core.drives.sidecars import Recorder
 from medback_core.drives.open import set_target

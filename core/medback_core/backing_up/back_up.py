@@ -43,21 +43,12 @@ from medback_core.model import (
 )
 from medback_core.pace import Pace, reporting
 from medback_core.scanning.sources import take_up_left_out, update_sources
-from medback_core.session import (
-    Candidate,
-    Session,
-    best_chosen,
-    chosen,
-    counting_keys,
-    current_on,
-    find_source,
-    join,
-    list_sources,
-    mark_trouble,
-    paths_of_identity,
-    rank_candidates,
-)
-from medback_core.session.candidates import candidate_extent
+from medback_core.session import Session
+from medback_core.session.candidates import Candidate, best_chosen, candidate_extent, chosen, rank_candidates
+from medback_core.session.files import join, mark_trouble, paths_of_identity
+from medback_core.session.looking import current_on
+from medback_core.session.sources import find_source, list_sources
+from medback_core.session.targets import counting_keys
 from medback_core.sources.sidecars import flush_sources, mounted_sources
 from medback_core.upkeep.reclaim import reclaimable
 

@@ -16,7 +16,11 @@ from medback_core.drives.sidecars import Recorder, Unrecorded
 from medback_core.errors import DriveGone
 from medback_core.model import DamageFound, Event, FileDone, Progress, Skipped, Standing, Warned
 from medback_core.pace import Pace, reporting
-from medback_core.session import Candidate, Copy, Session, announce_landing, join, landed, record_copies, was_landing
+from medback_core.session import Session
+from medback_core.session.candidates import Candidate
+from medback_core.session.copies import Copy, record_copies
+from medback_core.session.files import join
+from medback_core.session.targets import announce_landing, landed, was_landing
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _GONE = {errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.EROFS, errno.ENOTCONN, errno.ESHUTDOWN}

@@ -17,22 +17,12 @@ from medback_core.errors import DriveGone
 from medback_core.hashing import Entry, Hashed, hash_many
 from medback_core.model import DamageFound, DiscoverSummary, Event, Identity, Progress, Skipped, Standing, Warned
 from medback_core.pace import TICK, Pace
-from medback_core.session import (
-    Believed,
-    Copy,
-    Session,
-    believed,
-    clear_pending,
-    copies_on,
-    copy_on,
-    identity_key,
-    join,
-    pending_for,
-    record_copies,
-    target_by_key,
-    withdraw_copies,
-)
+from medback_core.session import Session
+from medback_core.session.copies import Copy, copies_on, copy_on, identity_key, record_copies, withdraw_copies
 from medback_core.session.expected import begin_asked, is_asked_for
+from medback_core.session.files import join
+from medback_core.session.looking import Believed, believed
+from medback_core.session.targets import clear_pending, pending_for, target_by_key
 from medback_core.sidecar import FileRecord, Trust
 from medback_core.sources.sidecars import flush_sources
 

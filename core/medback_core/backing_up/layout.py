@@ -20,19 +20,12 @@ from medback_core.drives.matching import same_time
 from medback_core.drives.open import Drive, write_identity
 from medback_core.drives.sidecars import Recorder
 from medback_core.model import OLD_DIRECTORY, TARGET_IDENTITY_NAME, Identity, Source, is_metadata
-from medback_core.session import (
-    Copy,
-    Session,
-    copies_below,
-    copy_on,
-    find_identity,
-    folders,
-    join,
-    paths_of_identity,
-    record_copies,
-    save_folder,
-    source_by_key,
-)
+from medback_core.session import Session
+from medback_core.session.checking import copies_below
+from medback_core.session.copies import Copy, copy_on, find_identity, record_copies
+from medback_core.session.files import join, paths_of_identity
+from medback_core.session.sources import source_by_key
+from medback_core.session.targets import folders, save_folder
 from medback_core.sidecar import FileRecord
 
 

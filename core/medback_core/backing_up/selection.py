@@ -8,8 +8,8 @@ from medback_core.backing_up.layout import Layout
 from medback_core.disk import BATCH_FILES
 from medback_core.drives.room import Directories, Room
 from medback_core.model import Count
-from medback_core.session import Ranked, Session, choose, ranked
-from medback_core.session.candidates import Extent
+from medback_core.session import Session
+from medback_core.session.candidates import Extent, Ranked, choose, ranked
 
 
 class Choice:

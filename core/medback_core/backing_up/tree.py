@@ -17,7 +17,7 @@ from medback_core.backing_up.layout import Layout
 from medback_core.drives.drive import Drive
 from medback_core.drives.sidecars import Recorder, tree_check
 from medback_core.model import DAMAGED_DIRECTORY, OLD_DIRECTORY, Event, Source, Warned
-from medback_core.session import Session, folders, join, links_in
+from medback_core.session import Session
 from medback_core.session.directories import (
     DirectoryFacts,
     directories_below,
@@ -27,6 +27,8 @@ from medback_core.session.directories import (
     private_files_on,
     subdirectories,
 )
+from medback_core.session.files import join, links_in
+from medback_core.session.targets import folders
 from medback_core.sidecar.records import DirRecord, FileRecord, LinkRecord, Sidecar, Trust
 
 _OWNER = 0o700

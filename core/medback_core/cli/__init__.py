@@ -143,7 +143,8 @@ def _unexpected(run: Run, error: Exception) -> None:
     if isinstance(error, sqlite3.DatabaseError) and not bug:
         from pathlib import Path
 
-        from medback_core.session.store import default_path, explained
+        from medback_core.session.opening import default_path
+        from medback_core.session.store import explained
 
         outcome.fail(explained(Path(run.session_path) if run.session_path else default_path(), error))
         return

@@ -108,13 +108,14 @@ def target(
 
 def _so_far(run: Run, session: Session, where: bytes) -> BackupSummary | None:
     """What a run that ended early did, as far as it was recorded."""
-    from medback_core import session as db
+    from medback_core.session.candidates import below_wanted
+    from medback_core.session.targets import counting_keys
 
     known = plugged_in(session, where)
     if known is None:
         return None
     done = run.outcome.done["copied"]
-    left = db.below_wanted(session, db.counting_keys(session))[0]
+    left = below_wanted(session, counting_keys(session))[0]
     return BackupSummary(
         known,
         done.files,
@@ -126,7 +127,7 @@ def _so_far(run: Run, session: Session, where: bytes) -> BackupSummary | None:
 
 
 def _report_target(run: Run, session: Session, summary: BackupSummary | None, *, whole: bool, dry_run: bool) -> None:
-    from medback_core import session as db
+    from medback_core.session.sources import list_sources
 
     result = run.outcome.result
     if summary is None:
@@ -185,7 +186,7 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
         )
         if summary.lacking_bytes:
             run.say(f"the wanted copies of all need {size(summary.lacking_bytes)} more than the drives have room for")
-    elif not db.list_sources(session):
+    elif not list_sources(session):
         run.say("no sources yet; `medback add-src DIR` adds one")
     elif dry_run:
         run.say(f"all files then have the copies they should{as_of(summary.looked)}{but_for(summary.looked)}")
@@ -208,11 +209,11 @@ def _offer_room(run: Run, summary: BackupSummary) -> None:
 
 def _where_to(session: Session, summary: BackupSummary) -> str:
     """The known drive that can take most of it, to be plugged in next."""
-    from medback_core import session as db
     from medback_core.coverage.shelf_room import lacking
+    from medback_core.session.targets import list_targets
 
     could_take = lacking(session).could_take
-    others = [t for t in db.list_targets(session) if t.key != summary.target.key and could_take.get(t.key)]
+    others = [t for t in list_targets(session) if t.key != summary.target.key and could_take.get(t.key)]
     best = max(others, key=lambda t: could_take[t.key], default=None)
     if best is None:
         return ": plug in another one and run `medback target PATH`"

@@ -172,7 +172,7 @@ def _coverage(session: Session, source: str | None, path: bytes, depth: int) -> 
         files = [f for f in operation.where_is(session, [path], source=source) if f.path == path.strip(b"/")]
         if not files:
             raise
-    from medback_core.session import find_source
+    from medback_core.session.sources import find_source
 
     copies = sum(copy.counts for copy in files[0].copies)
     count = Count(1, files[0].size)

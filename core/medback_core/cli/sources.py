@@ -70,10 +70,10 @@ def scan_json(scan: ScanSummary) -> dict[str, Any]:
 
 def source_json(session: Session, source: Source) -> dict[str, Any]:
     """One source as `sources` lists it."""
-    from medback_core import session as db
     from medback_core.session.gaps import list_gaps, nested_mounts
+    from medback_core.session.sources import source_totals
 
-    count, links, directories = db.source_totals(session, source.key)
+    count, links, directories = source_totals(session, source.key)
     return {
         "alias": source.alias,
         "id": source.id,
@@ -177,11 +177,11 @@ def add_src(
 @command("sources")
 def sources(run: Run) -> None:
     """List the sources, and what in them was not read."""
-    from medback_core import session as db
     from medback_core.session.gaps import list_gaps
+    from medback_core.session.sources import list_sources
 
     with run.session() as session:
-        found = db.list_sources(session)
+        found = list_sources(session)
         rows = [source_json(session, source) for source in found]
         run.outcome.result["sources"] = rows
         gaps = list_gaps(session)
@@ -280,7 +280,7 @@ def remove_src(run: Run, alias: str) -> None:
     No file is deleted, and no copy of it becomes disposable; add-src takes it up again.
     """
     from medback_core.scanning.sources import forget_left_out, forget_source
-    from medback_core.session import find_source
+    from medback_core.session.sources import find_source
 
     with run.session() as session:
         if "/" in alias and forget_left_out(session, os.path.abspath(names.from_text(alias))):
@@ -347,7 +347,8 @@ def rebuild(run: Run, directories: tuple[bytes, ...]) -> None:
     aside. Nothing is hashed: files no sidecar knows are counted, and `medback update` hashes them.
     """
     from medback_core.drives.open import identity_at
-    from medback_core.session import default_path, listed_sources
+    from medback_core.session.opening import default_path
+    from medback_core.session.source_list import listed_sources
     from medback_core.upkeep.rebuild import rebuild as operation
     from medback_core.upkeep.rebuild import rebuilt_session
 

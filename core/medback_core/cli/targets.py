@@ -34,10 +34,10 @@ def target_json(target: Target) -> dict[str, Any]:
 
 def listed_target(session: Session, target: Target) -> dict[str, Any]:
     """A target as `targets` lists it."""
-    from medback_core import session as db
     from medback_core.coverage.shelf_room import room_last_seen
+    from medback_core.session.copies import held_by
 
-    held = db.held_by(session, target.key)
+    held = held_by(session, target.key)
     return {
         **target_json(target),
         "files": held.files,
@@ -66,11 +66,10 @@ def targets(run: Run) -> None:
 
     State, where and when last seen, what they hold, and last verified: when the copy with the oldest check was read.
     """
-    from medback_core import session as db
-    from medback_core.session.targets import disk_groups
+    from medback_core.session.targets import disk_groups, list_targets
 
     with run.session() as session:
-        found = db.list_targets(session)
+        found = list_targets(session)
         rows = [listed_target(session, target) for target in found]
         run.outcome.result["targets"] = rows
         if not rows:
@@ -151,11 +150,11 @@ def set_target(
 
 def plugged_in(session: Session, path: bytes) -> Target | None:
     """The target this path is known as, for reporting on a run that ended early."""
-    from medback_core import session as db
     from medback_core.drives.open import identity_at
+    from medback_core.session.targets import target_by_id
 
     identity = identity_at(os.path.abspath(path))
-    return None if identity is None or not identity.id else db.target_by_id(session, identity.id)
+    return None if identity is None or not identity.id else target_by_id(session, identity.id)
 
 
 COMMANDS = [targets, set_target]

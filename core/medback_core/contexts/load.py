@@ -48,28 +48,15 @@ from medback_core.model import (
     day,
 )
 from medback_core.pace import Pace
-from medback_core.session import (
-    Session,
-    add_gone,
-    add_source,
-    believe_copies,
-    clear_expected,
-    free_alias,
-    has_expected,
-    identity_key,
-    join,
-    list_sources,
-    list_targets,
-    merge_fact,
-    new_id,
-    save_source,
-    source_by_id,
-    target_by_id,
-    target_key,
-    write_source_list,
-)
-from medback_core.session.expected import is_all_observed
+from medback_core.session import Session
+from medback_core.session.copies import believe_copies, identity_key
+from medback_core.session.expected import clear_expected, has_expected, is_all_observed
+from medback_core.session.files import join
+from medback_core.session.gone import add_gone
 from medback_core.session.heard import heard_drives
+from medback_core.session.source_list import write_source_list
+from medback_core.session.sources import free_alias, insert_source, list_sources, new_id, save_source, source_by_id
+from medback_core.session.targets import list_targets, merge_fact, target_by_id, target_key
 
 _NEW = -1  # the key of a source that is still to be added
 
@@ -390,7 +377,7 @@ def _add_sources(session: Session, places: Sequence[Source | None]) -> list[Sour
         there = source_by_id(session, place.id)
         if there is None:
             alias = free_alias(session, place.alias)
-            there = add_source(session, changed(place, alias=alias))
+            there = insert_source(session, changed(place, alias=alias))
         else:
             if place.key == _NEW:  # a second section of a source that is new here: two machines told of it apart
                 newer = place if place.rev > there.rev else there

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from medback_core.context import ContextItem, DirectoryEntry, DirectoryFact, FileEntry, LinkEntry, TargetLine
 from medback_core.model import Identity, Order, Source, State
-from medback_core.session import Session, identity_key, join, target_key
+from medback_core.session import Session
+from medback_core.session.copies import identity_key
 from medback_core.session.directories import put_expected_directories
 from medback_core.session.expected import expects_of
+from medback_core.session.files import join
 from medback_core.session.merging import (
     GoneRow,
     LiveRow,
@@ -36,6 +38,7 @@ from medback_core.session.states import (
     told_of,
     was_read,
 )
+from medback_core.session.targets import target_key
 
 _BATCH = 2000
 

@@ -24,10 +24,13 @@ from medback_core.context import (
 from medback_core.contexts.load import add_restore_context, entered, expect_again, finish_expected
 from medback_core.errors import Refused
 from medback_core.model import ContextSummary, Count, Source, Standing, State, is_metadata
-from medback_core.session import Session, list_sources, list_targets, placement
+from medback_core.session import Session
 from medback_core.session.directories import expected_fact
 from medback_core.session.expected import all_known
+from medback_core.session.placements import placement_by_id
+from medback_core.session.sources import list_sources
 from medback_core.session.states import TARGET, AsOf, current_state, known_state, told_of
+from medback_core.session.targets import list_targets
 from medback_core.sidecar import is_whole
 
 __all__ = ["add_restore_context", "context_of", "expect_again", "finish_expected", "write_restore"]
@@ -120,7 +123,7 @@ def _entries(session: Session, source: Source, ids: dict[int, str], tally: Tally
 
 
 def _bds(session: Session, placement_id: int, ids: dict[int, str]) -> Bds:
-    members = placement(session, placement_id)
+    members = placement_by_id(session, placement_id)
     pairs = [(ids[key], Standing.VERIFIED) for key in members.verified if key in ids]
     pairs += [(ids[key], Standing.WRITTEN) for key in members.written if key in ids]
     pairs += [(ids[key], Standing.CLAIMED) for key in members.claimed if key in ids]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from medback_core import names
-from medback_core import session as db
 from medback_core.errors import Refused
 from medback_core.model import Count
 from medback_core.session import Session
+from medback_core.session.placements import all_placements, placement_by_id
+from medback_core.session.targets import counting_keys
 
 NOTHING = Count()
 
@@ -18,19 +19,19 @@ class Rated:
 
     def __init__(self, session: Session, dead: Collection[int] = ()) -> None:
         self._session = session
-        self._counting = db.counting_keys(session) - frozenset(dead)
+        self._counting = counting_keys(session) - frozenset(dead)
         self._copies: dict[int, int] = {}
 
     def copies(self, placement: int) -> int:
         """How many copies of this placement count."""
         found = self._copies.get(placement)
         if found is None:
-            found = self._copies[placement] = db.placement(self._session, placement).copies(self._counting)
+            found = self._copies[placement] = placement_by_id(self._session, placement).copies(self._counting)
         return found
 
     def below(self, wanted: int) -> frozenset[int]:
         """The placements with fewer countable copies than this."""
-        return frozenset(key for key in db.all_placements(self._session) if self.copies(key) < wanted)
+        return frozenset(key for key in all_placements(self._session) if self.copies(key) < wanted)
 
     def summed(self, totals: Mapping[int, Count], wanted: int) -> tuple[Count, dict[int, Count], Count]:
         """All, by number of copies (every one from 0 to at least `wanted`), and below `wanted`."""

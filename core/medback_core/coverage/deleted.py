@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from medback_core import session as db
 from medback_core.coverage.countable import clean_path
 from medback_core.coverage.where_is import FileWhereabouts, views_of
 from medback_core.model import Count
-from medback_core.session import GoneFile, Session
-from medback_core.session.gone import gone_count, gone_page
+from medback_core.session import Session
+from medback_core.session.copies import copies_of_many
+from medback_core.session.gone import GoneFile, gone_count, gone_page
+from medback_core.session.sources import find_source, list_sources
+from medback_core.session.targets import list_targets
 
 PAGE = 500
 
@@ -35,11 +37,11 @@ def deleted_page(
 ) -> DeletedPage:
     """The next page behind `after`: of all sources or of one (an alias), at and below `path`, gone at or after `since`
     (seconds since the epoch). The latest first, or by source and path. Raises Refused for an unknown source."""
-    within = None if source is None else db.find_source(session, source).key
+    within = None if source is None else find_source(session, source).key
     found = gone_page(session, source=within, path=_below(path), since=since, by_path=by_path, after=after, limit=limit)
-    aliases = {one.key: one.alias for one in db.list_sources(session)}
-    targets = {target.key: target for target in db.list_targets(session, unknown=True)}
-    copies = db.copies_of_many(session, {file.identity for file in found})
+    aliases = {one.key: one.alias for one in list_sources(session)}
+    targets = {target.key: target for target in list_targets(session, unknown=True)}
+    copies = copies_of_many(session, {file.identity for file in found})
     files = tuple(
         FileWhereabouts(
             aliases[file.source],
@@ -60,7 +62,7 @@ def deleted_count(
     session: Session, *, source: str | None = None, path: bytes | None = None, since: int | None = None
 ) -> Count:
     """How many files all pages have, and their bytes. Raises Refused for an unknown source."""
-    within = None if source is None else db.find_source(session, source).key
+    within = None if source is None else find_source(session, source).key
     return gone_count(session, source=within, path=_below(path), since=since)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from medback_core import session as db
 from medback_core.drives.room import default_reserve
 from medback_core.model import Count, Target
 from medback_core.session import Session
+from medback_core.session.candidates import below_wanted_groups, chosen_count
+from medback_core.session.copies import bytes_on
+from medback_core.session.targets import list_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,13 @@ def lacking(session: Session, here: Target | None = None, room: int = 0, *, chos
     `here` is the target that is plugged in, with `room` bytes that may still go there; with `chosen`, as it will be
     once the chosen candidates of a backup lie on it.
     """
-    rooms = {target.key: room_last_seen(session, target) for target in db.list_targets(session) if target.counts}
+    rooms = {target.key: room_last_seen(session, target) for target in list_targets(session) if target.counts}
     if here is not None:
-        rooms[here.key] = room - (db.chosen_count(session).bytes if chosen else 0)
+        rooms[here.key] = room - (chosen_count(session).bytes if chosen else 0)
     counting = frozenset(rooms)
     takes = dict.fromkeys(rooms, 0)  # bytes that are below their wanted copies and not there yet
     below, needed = Count(), 0
-    for group in db.below_wanted_groups(session, counting, chosen_on=here.key if here and chosen else None):
+    for group in below_wanted_groups(session, counting, chosen_on=here.key if here and chosen else None):
         below += group.contents
         needed += group.lack * group.contents.bytes
         for key in counting - group.holders:
@@ -48,4 +50,4 @@ def room_last_seen(session: Session, target: Target) -> int:
     free = 0 if target.free_bytes is None else target.free_bytes - default_reserve(target.total_bytes or 0)
     if target.capacity is None:
         return free
-    return min(free, target.capacity - db.bytes_on(session, target.key))
+    return min(free, target.capacity - bytes_on(session, target.key))

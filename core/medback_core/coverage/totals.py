@@ -6,14 +6,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from medback_core import names
-from medback_core import session as db
 from medback_core.coverage.countable import NOTHING, Rated, clean_path, total
 from medback_core.coverage.tree import ORDERS, DirectoryView, FileCoverage, Listing, browse, page
 from medback_core.coverage.where_is import CopyView, FileWhereabouts, detail, where_is
 from medback_core.errors import Refused
 from medback_core.model import Count, Looked, Source
 from medback_core.session import Session
+from medback_core.session.files import join
 from medback_core.session.gaps import list_gaps
+from medback_core.session.placements import current_identities, identities_by_placement, placement_by_id
+from medback_core.session.sources import find_source, list_sources
+from medback_core.session.targets import counting_keys, list_targets
+from medback_core.session.tree import (
+    children,
+    directory_key,
+    files_below,
+    oldest_check,
+    totals_by_source,
+    totals_of,
+    trouble_below,
+)
 
 __all__ = [
     "ORDERS",
@@ -107,23 +119,23 @@ def coverage(session: Session, *, source: str | None = None, path: bytes = b"", 
     `directories`: with depth 0 only where it starts (each source, or that directory); each further level adds the
     directories inside, in path order. Raises Refused for a source or a directory nobody knows.
     """
-    sources = db.list_sources(session) if source is None else [db.find_source(session, source)]
+    sources = list_sources(session) if source is None else [find_source(session, source)]
     path = clean_path(path)
     rated = Rated(session)
     listed: list[DirectoryCoverage] = []
     starts: list[DirectoryCoverage] = []
     damaged = 0
     for each in sources:
-        key = db.directory_key(session, each.key, path)
+        key = directory_key(session, each.key, path)
         if key is None:
             if source is None:
                 continue
             raise _no_directory(each, path)
-        start = _rate(rated, each, path, db.totals_of(session, key), db.oldest_check(session, key))
+        start = _rate(rated, each, path, totals_of(session, key), oldest_check(session, key))
         starts.append(start)
         listed.append(start)
         listed += _below(session, rated, each, key, depth)
-        damaged += db.trouble_below(session, each.key, path)
+        damaged += trouble_below(session, each.key, path)
     if path and not starts:
         raise Refused("no-such-path", f"no source has a directory {names.display_name(path)}")
     most = max((max(start.by_copies) for start in starts), default=0)
@@ -151,7 +163,7 @@ def _rate(
 def _below(session: Session, rated: Rated, source: Source, directory: int, depth: int) -> Iterator[DirectoryCoverage]:
     if depth <= 0:
         return
-    for child in db.children(session, directory):
+    for child in children(session, directory):
         yield _rate(rated, source, child.path, child.totals, child.oldest)
         yield from _below(session, rated, source, child.key, depth - 1)
 
@@ -159,14 +171,14 @@ def _below(session: Session, rated: Rated, source: Source, directory: int, depth
 def unprotected(session: Session, source: str | None = None, path: bytes = b"") -> Iterator[UnprotectedFile]:
     """Every file with fewer countable copies than its source wants, directory by directory: of all sources or one (by
     alias), or only at and below `path` (a directory or a file). Do not write through this session while iterating."""
-    sources = db.list_sources(session) if source is None else [db.find_source(session, source)]
+    sources = list_sources(session) if source is None else [find_source(session, source)]
     path = clean_path(path)
     rated = Rated(session)
     for each in sources:
-        for _, directory, file in db.files_below(session, each.key, path, placements=rated.below(each.wanted)):
+        for _, directory, file in files_below(session, each.key, path, placements=rated.below(each.wanted)):
             yield UnprotectedFile(
                 each.alias,
-                db.join(directory, file.name),
+                join(directory, file.name),
                 file.content.size,
                 rated.copies(file.placement),
                 each.wanted,
@@ -175,7 +187,7 @@ def unprotected(session: Session, source: str | None = None, path: bytes = b"") 
 
 def looked(session: Session, source: str | None = None, path: bytes = b"") -> Looked:
     """How far all sources, one (by alias) or a place in it were looked at. Raises Refused for an unknown source."""
-    sources = db.list_sources(session) if source is None else [db.find_source(session, source)]
+    sources = list_sources(session) if source is None else [find_source(session, source)]
     path, asked = clean_path(path), {each.alias for each in sources}
     dates = [each.scanned_at for each in sources]
     gaps = [
@@ -192,27 +204,27 @@ def safety(session: Session) -> Safety:
     rated = Rated(session)
     whole = unsafe = none = Count()
     damaged = 0
-    totals = db.totals_by_source(session)
-    for source in db.list_sources(session):
+    totals = totals_by_source(session)
+    for source in list_sources(session):
         count, by_copies, below = rated.summed(totals[source.key], source.wanted)
         whole, unsafe, none = whole + count, unsafe + below, none + by_copies[0]
-        damaged += db.trouble_below(session, source.key)
+        damaged += trouble_below(session, source.key)
     return Safety(whole.files, whole.bytes, whole.files - unsafe.files, unsafe, none, damaged, looked(session))
 
 
 def target_holdings(session: Session) -> dict[int, Holdings]:
     """Target key -> what lies there (claims not counted), for every known target."""
-    counting = db.counting_keys(session)
-    held = {target.key: Count() for target in db.list_targets(session)}
+    counting = counting_keys(session)
+    held = {target.key: Count() for target in list_targets(session)}
     only = dict.fromkeys(held, Count())
     single: dict[int, int] = {}
-    for key, count in db.identities_by_placement(session).items():
-        solid = db.placement(session, key).solid
+    for key, count in identities_by_placement(session).items():
+        solid = placement_by_id(session, key).solid
         for target in solid & held.keys():
             held[target] += count
         countable = solid & counting
         if len(countable) == 1:
             single[key] = min(countable)
-    for key, count in db.current_identities(session, single.keys()).items():
+    for key, count in current_identities(session, single.keys()).items():
         only[single[key]] += count
     return {key: Holdings(count.files, count.bytes, only[key]) for key, count in held.items()}

@@ -8,10 +8,24 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from medback_core import names
-from medback_core import session as db
 from medback_core.coverage.countable import Rated
 from medback_core.model import Count, Identity, Source
-from medback_core.session import PlacementCounts, Session
+from medback_core.session import Session
+from medback_core.session.files import troubled
+from medback_core.session.placements import placement_by_id
+from medback_core.session.sources import list_sources, source_by_key
+from medback_core.session.tree import (
+    PlacementCounts,
+    children,
+    directory_key,
+    directory_path,
+    file_count,
+    file_keys,
+    files_by_key,
+    oldest_check,
+    totals_of,
+    trouble_below,
+)
 
 ORDERS = ("name", "bytes", "unsafe", "checked")
 
@@ -90,25 +104,25 @@ def browse(
         here, files, files_total = None, array("q"), 0
         views = [
             replace(
-                _view(rated, each, key, b"", db.totals_of(session, key), db.oldest_check(session, key)),
-                damaged=db.trouble_below(session, each.key),
+                _view(rated, each, key, b"", totals_of(session, key), oldest_check(session, key)),
+                damaged=trouble_below(session, each.key),
             )
-            for each in db.list_sources(session)
-            if (key := db.directory_key(session, each.key, b"")) is not None
+            for each in list_sources(session)
+            if (key := directory_key(session, each.key, b"")) is not None
         ]
     else:
-        key = db.directory_key(session, source, path)
+        key = directory_key(session, source, path)
         if key is None:
             return None
-        owner = db.source_by_key(session, source)
-        here = _view(rated, owner, key, path, db.totals_of(session, key), db.oldest_check(session, key))
+        owner = source_by_key(session, source)
+        here = _view(rated, owner, key, path, totals_of(session, key), oldest_check(session, key))
         damaged = _damaged_by_child(session, source, path)
         views = [
             replace(_view(rated, owner, c.key, c.path, c.totals, c.oldest), damaged=damaged[c.path])
-            for c in db.children(session, key)
+            for c in children(session, key)
         ]
         below = rated.below(owner.wanted) if unsafe_only or order == "unsafe" else frozenset()
-        files = db.file_keys(
+        files = file_keys(
             session,
             key,
             order="size" if order == "bytes" else order,
@@ -116,7 +130,7 @@ def browse(
             placements=below if unsafe_only else None,
             unsafe=below,
         )
-        files_total = db.file_count(session, key) if unsafe_only or filter_text else len(files)
+        files_total = file_count(session, key) if unsafe_only or filter_text else len(files)
     total = len(views)
     folded = filter_text.casefold()
     views = [
@@ -132,7 +146,7 @@ def _damaged_by_child(session: Session, source: int, path: bytes) -> Counter[byt
     """How many damaged files lie below each directory directly in this one, by its path."""
     start = path + b"/" if path else b""
     found: Counter[bytes] = Counter()
-    for file, _ in db.troubled(session, source):
+    for file, _ in troubled(session, source):
         child, slash, _ = file[len(start) :].partition(b"/")
         if slash and file.startswith(start):
             found[start + child] += 1
@@ -160,16 +174,16 @@ def _sort(views: list[DirectoryView], order: str) -> None:
 def page(session: Session, keys: Collection[int], *, dead: Collection[int] = frozenset()) -> list[FileCoverage]:
     """The files with these row keys, in the order of the keys; one that is gone meanwhile is left out."""
     rated = Rated(session, dead)
-    rows = db.files_by_key(session, keys)
+    rows = files_by_key(session, keys)
     wanted: dict[int, int] = {}
     for directory in {row.directory for row in rows.values()}:
-        wanted[directory] = db.source_by_key(session, db.directory_path(session, directory)[0]).wanted
+        wanted[directory] = source_by_key(session, directory_path(session, directory)[0]).wanted
     found = []
     for key in keys:
         row = rows.get(key)
         if row is None:
             continue
-        claimed = len(db.placement(session, row.placement).claimed)
+        claimed = len(placement_by_id(session, row.placement).claimed)
         found.append(
             FileCoverage(
                 key,

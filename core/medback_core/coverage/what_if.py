@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from medback_core import session as db
 from medback_core.coverage.countable import NOTHING
 from medback_core.model import Count, Target, TargetState
 from medback_core.planning import restore_order as planning
 from medback_core.planning.restore_order import Loss
 from medback_core.session import Session
-from medback_core.session.targets import disk_groups
+from medback_core.session.files import join
+from medback_core.session.placements import all_placements, placement_by_id
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import disk_groups, list_targets
+from medback_core.session.tree import files_below, totals_by_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +75,15 @@ class _Held:
 
 
 def _held(session: Session) -> _Held:
-    targets = db.list_targets(session)
+    targets = list_targets(session)
     usable = frozenset(target.key for target in targets if target.state is not TargetState.LOST)
     counting = frozenset(target.key for target in targets if target.counts)
     held = _Held({}, {}, {}, NOTHING)
     bare = NOTHING
-    totals = db.totals_by_source(session)
-    for source in db.list_sources(session):
+    totals = totals_by_source(session)
+    for source in list_sources(session):
         for key, count in totals[source.key].items():
-            solid = db.placement(session, key).solid
+            solid = placement_by_id(session, key).solid
             if not solid & usable:
                 bare += count
             _add(held.usable, (solid & usable, 1), count)
@@ -109,19 +112,17 @@ def what_if(session: Session, targets: Sequence[Target]) -> WhatIf:
 
 
 def _lost_files(session: Session, dead: frozenset[int]) -> Iterator[NamedFile]:
-    usable = frozenset(t.key for t in db.list_targets(session) if t.state is not TargetState.LOST)
-    lost = [
-        key for key, each in db.all_placements(session).items() if (here := each.solid & usable) and not here - dead
-    ]
-    aliases = {source.key: source.alias for source in db.list_sources(session)}
-    for source, directory, file in db.files_below(session, placements=lost):
-        yield NamedFile(aliases[source], db.join(directory, file.name), file.content.size)
+    usable = frozenset(t.key for t in list_targets(session) if t.state is not TargetState.LOST)
+    lost = [key for key, each in all_placements(session).items() if (here := each.solid & usable) and not here - dead]
+    aliases = {source.key: source.alias for source in list_sources(session)}
+    for source, directory, file in files_below(session, placements=lost):
+        yield NamedFile(aliases[source], join(directory, file.name), file.content.size)
 
 
 def what_if_every(session: Session) -> WhatIfEvery:
     """What would be lost and weakened if any one target died, and any two: those a restore would use, worst first."""
     held = _held(session)
-    targets = {t.key: t for t in db.list_targets(session) if t.state is not TargetState.LOST}
+    targets = {t.key: t for t in list_targets(session) if t.state is not TargetState.LOST}
     every = [planning.every_single_and_pair(groups, targets) for groups in (held.usable, held.counted, held.both)]
     single, pairs = ([dict(one[number]) for one in every] for number in (0, 1))
     together = [_lost_with(held, group) for group in disk_groups(session)]

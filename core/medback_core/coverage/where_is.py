@@ -7,11 +7,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from medback_core import names
-from medback_core import session as db
 from medback_core.coverage.countable import clean_path
 from medback_core.errors import Refused
 from medback_core.model import Identity, Source, Standing, Target
-from medback_core.session import Copy, Session
+from medback_core.session import Session
+from medback_core.session.copies import Copy, copies_of, copies_of_many
+from medback_core.session.expected import has_expected, wanted_back
+from medback_core.session.files import file_by_key, join
+from medback_core.session.gone import list_gone
+from medback_core.session.sources import find_source, list_sources
+from medback_core.session.targets import list_targets
+from medback_core.session.tree import directory_key, files_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +62,16 @@ def where_is(
     place on disk. With `deleted` the files that are no longer in their source. Raises Refused for a path that names
     nothing.
     """
-    targets = {target.key: target for target in db.list_targets(session, unknown=True)}
-    sources = db.list_sources(session)
-    within = None if source is None else db.find_source(session, source)
+    targets = {target.key: target for target in list_targets(session, unknown=True)}
+    sources = list_sources(session)
+    within = None if source is None else find_source(session, source)
     found: list[FileWhereabouts] = []
     for path in paths:
         owner, relative = _locate(sources, within, path)
         rows = list(_gone(session, owner, relative) if deleted else _current(session, owner, relative))
-        if not rows and not (relative == b"" or db.directory_key(session, owner.key, relative) is not None):
+        if not rows and not (relative == b"" or directory_key(session, owner.key, relative) is not None):
             raise _unknown(session, owner, relative, path, deleted=deleted)
-        copies = db.copies_of_many(session, {row[1] for row in rows})
+        copies = copies_of_many(session, {row[1] for row in rows})
         for relative_path, identity, content, mtime_ns, gone_at in rows:
             views = views_of(copies.get(identity, []), targets)
             found.append(
@@ -78,19 +84,17 @@ _Row = tuple[bytes, int, Identity, int, int | None]  # path, identity key, conte
 
 
 def _current(session: Session, source: Source, path: bytes) -> Iterator[_Row]:
-    seen = {
-        db.join(directory, file.name): file for _, directory, file in db.files_below(session, source.key, path or b"")
-    }
+    seen = {join(directory, file.name): file for _, directory, file in files_below(session, source.key, path or b"")}
     for relative, file in seen.items():
         yield relative, file.identity, file.content, file.mtime_ns, None
-    if db.has_expected(session):  # what an imported context tells of and no scan has seen
-        for each in db.wanted_back(session, source.key, path or None):
+    if has_expected(session):  # what an imported context tells of and no scan has seen
+        for each in wanted_back(session, source.key, path or None):
             if each.path not in seen and each.identity is not None and each.content is not None:
                 yield each.path, each.identity, each.content, each.mtime_ns, None
 
 
 def _gone(session: Session, source: Source, path: bytes) -> Iterator[_Row]:
-    for file in db.list_gone(session, source.key, path or None):
+    for file in list_gone(session, source.key, path or None):
         yield file.path, file.identity, file.content, file.mtime_ns, file.gone_at
 
 
@@ -115,18 +119,18 @@ def _unknown(session: Session, source: Source, relative: bytes, path: bytes, *, 
     shown, alias = names.display_name(path), names.display_name(source.alias)
     if deleted:
         return Refused("no-such-path", f"no copy of a deleted {shown} of {alias} is known")
-    if next(db.list_gone(session, source.key, relative), None) is not None:
+    if next(list_gone(session, source.key, relative), None) is not None:
         return Refused("no-such-path", f"{shown} is no longer in {alias}; --deleted shows its copies")
     return Refused("no-such-path", f"{shown} is not in {alias} as last scanned")
 
 
 def detail(session: Session, file_key: int) -> list[CopyView]:
     """Every copy of one file (a row key of a listing), the countable ones first; empty when it is gone meanwhile."""
-    file = db.file_by_key(session, file_key)
+    file = file_by_key(session, file_key)
     if file is None:
         return []
-    targets = {target.key: target for target in db.list_targets(session, unknown=True)}
-    return list(views_of(db.copies_of(session, file.identity), targets))
+    targets = {target.key: target for target in list_targets(session, unknown=True)}
+    return list(views_of(copies_of(session, file.identity), targets))
 
 
 def views_of(copies: Iterable[Copy], targets: dict[int, Target]) -> tuple[CopyView, ...]:

@@ -19,7 +19,8 @@ from medback_core.presenting.units import counted, size
 from medback_core.restoring.plan import PlanSummary, restore_plan, what_if
 from medback_core.restoring.restore import restore
 from medback_core.scanning.sources import add_source, update
-from medback_core.session import Session, find_target, open_session
+from medback_core.session import Session, open_session
+from medback_core.session.targets import find_target
 
 __all__ = ["SESSION_NAME", "DemoChecked", "DemoTarget", "DemoWorld", "build_demo", "demo_story", "is_demo"]
 

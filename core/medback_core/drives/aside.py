@@ -8,7 +8,7 @@ import re
 from medback_core import disk, model
 from medback_core.model import DAMAGED_DIRECTORY
 from medback_core.names import COMPONENT_MAX
-from medback_core.session import join
+from medback_core.session.files import join
 
 _EXTENSION_MAX = 32
 _NUMBERS = 1000

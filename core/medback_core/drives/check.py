@@ -33,22 +33,13 @@ from medback_core.model import (
     Warned,
 )
 from medback_core.pace import Pace, reporting
-from medback_core.session import (
-    Copy,
-    Session,
-    add_gone,
-    begin_look,
-    believed,
-    clear_pending,
-    identity_key,
-    join,
-    note_seen,
-    note_strays,
-    pending_for,
-    record_copies,
-    source_by_id,
-    was_seen,
-)
+from medback_core.session import Session
+from medback_core.session.copies import Copy, identity_key, record_copies
+from medback_core.session.files import join
+from medback_core.session.gone import add_gone
+from medback_core.session.looking import begin_look, believed, note_seen, note_strays, was_seen
+from medback_core.session.sources import source_by_id
+from medback_core.session.targets import clear_pending, pending_for
 from medback_core.sidecar import FileRecord, Sidecar, Trust, is_whole
 from medback_core.sources.entries import cannot_read
 

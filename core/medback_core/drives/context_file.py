@@ -30,8 +30,10 @@ from medback_core.drives.drive import Drive, write_identity
 from medback_core.drives.story import CONTEXTS_KEPT, told_in
 from medback_core.errors import Refused
 from medback_core.model import CONTEXT_NAME, STAMP_DIGITS, Count, Order, Source, State, Target, TargetState
-from medback_core.session import Session, list_sources, list_targets
+from medback_core.session import Session
+from medback_core.session.sources import list_sources
 from medback_core.session.states import SOURCE, TARGET, current_state, known_state, note_stamp, was_read
+from medback_core.session.targets import list_targets
 from medback_core.sidecar import Holder, Remembered
 from medback_core.sources.sidecars import flush_sources, mounted_sources
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from medback_core import disk, model, names
 from medback_core.errors import DriveGone, Refused
 from medback_core.model import TARGET_IDENTITY_NAME, Target
-from medback_core.session import Session, aliases_of, folders, target_by_id
+from medback_core.session import Session
 from medback_core.session.states import TARGET, highest_number, known_state, next_state, note_looked, note_number
+from medback_core.session.targets import aliases_of, folders, target_by_id
 from medback_core.sidecar import (
     TargetIdentity,
     family_target_id,

@@ -6,7 +6,7 @@ import stat
 
 from medback_core.drives.open import Drive
 from medback_core.model import Identity
-from medback_core.session import Copy
+from medback_core.session.copies import Copy
 
 _HOUR_NS = 3600 * 10**9
 _COARSE_NS = 2 * 10**9

@@ -15,18 +15,12 @@ from medback_core.drives.open import Drive
 from medback_core.drives.sidecars import Recorder
 from medback_core.model import CopyGone, Event, Identity, Progress, Skipped, Standing, Warned
 from medback_core.pace import Pace
-from medback_core.session import (
-    Copy,
-    Session,
-    add_pending,
-    note_seen,
-    paths_of_identity,
-    record_copies,
-    source_by_key,
-    strays_like_unseen,
-    unseen_copies,
-    withdraw_copies,
-)
+from medback_core.session import Session
+from medback_core.session.copies import Copy, record_copies, withdraw_copies
+from medback_core.session.files import paths_of_identity
+from medback_core.session.looking import note_seen, strays_like_unseen, unseen_copies
+from medback_core.session.sources import source_by_key
+from medback_core.session.targets import add_pending
 from medback_core.sidecar import FileRecord
 
 _TOGETHER = 500

@@ -19,22 +19,22 @@ from medback_core.drives.drive import (
 )
 from medback_core.errors import NeedsAnswer, Refused, UsageError
 from medback_core.model import TARGET_IDENTITY_NAME, Target, TargetState
-from medback_core.session import (
-    Session,
+from medback_core.session import Session
+from medback_core.session.sources import list_sources, new_id
+from medback_core.session.targets import (
     add_alias,
+    disk_groups,
     find_target,
     free_label,
     is_target_name,
-    list_sources,
     list_targets,
-    new_id,
+    note_disk,
     note_used,
     save_folder,
     save_target,
     target_by_id,
     targets_at,
 )
-from medback_core.session.targets import disk_groups, note_disk
 from medback_core.sidecar import TargetIdentity
 from medback_core.sidecar.values import NUMBER_MAX
 from medback_core.sources.sidecars import flush_sources

@@ -25,7 +25,7 @@ from medback_core.context import (
 )
 from medback_core.drives.walk import DriveDirectory, walk_drive
 from medback_core.model import OLD_DIRECTORY, STAMP_DIGITS, WANTED_DEFAULT, Event, Standing, State, Warned
-from medback_core.session import join
+from medback_core.session.files import join
 from medback_core.sidecar import TargetIdentity
 from medback_core.sidecar.records import DirRecord, FileRecord, Place, Trust
 

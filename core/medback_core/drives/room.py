@@ -15,8 +15,10 @@ from medback_core.drives.context_file import CONTEXTS_KEPT
 from medback_core.drives.drive import Drive
 from medback_core.drives.explain import explanation_sizes
 from medback_core.model import SIDECAR_NAME, TARGET_IDENTITY_NAME
-from medback_core.session import Session, bytes_on, join
+from medback_core.session import Session
 from medback_core.session.candidates import Extent, known_extent
+from medback_core.session.copies import bytes_on
+from medback_core.session.files import join
 
 _RESERVE_MIN = 64 << 20
 _RECORD_BYTES = 260  # of a sidecar, beside the name, which may be written twice

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from medback_core import disk, model
 from medback_core.drives.drive import Drive, begin_change
 from medback_core.model import SIDECAR_NAME
-from medback_core.session import join
+from medback_core.session.files import join
 from medback_core.sidecar import SIDECAR_LIMIT, DirRecord, FileRecord, LinkRecord, Place, Sidecar, Trust, parse, render
 
 

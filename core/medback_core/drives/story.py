@@ -16,7 +16,8 @@ from medback_core.drives.drive import read_identity
 from medback_core.drives.retelling import state_retold
 from medback_core.errors import Refused
 from medback_core.model import CONTEXT_NAME, Count, Remembers, State, TargetState
-from medback_core.session import Session, list_targets
+from medback_core.session import Session
+from medback_core.session.targets import list_targets
 from medback_core.sidecar import Holder, Remembered
 
 CONTEXTS_KEPT = (CONTEXT_NAME, b".medback-context-1.xml", b".medback-context-2.xml")  # the newest first

@@ -25,7 +25,7 @@ from medback_core.model import (
     Warned,
     is_metadata,
 )
-from medback_core.session import join
+from medback_core.session.files import join
 from medback_core.sidecar import SIDECAR_LIMIT, Sidecar, is_whole, parse_family
 from medback_core.sources.entries import cannot_read
 

@@ -19,9 +19,11 @@ from medback_core.model import Conflict, DamageFound, Event, FileDone, Identity,
 from medback_core.pace import Pace, reporting
 from medback_core.restoring.destinations import Destination
 from medback_core.restoring.record import Placed, record_placed
-from medback_core.session import Session, add_pending, copy_on, withdraw_copies
+from medback_core.session import Session
+from medback_core.session.copies import copy_on, withdraw_copies
 from medback_core.session.expected import was_put
 from medback_core.session.lacking import DIFFERS, GIVES_WAY, GUESSED, SAID_BY_OTHERS, Hint, Lacking, drop_hint
+from medback_core.session.targets import add_pending
 
 _BUNCH_BYTES = 8 << 20
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})

@@ -15,8 +15,10 @@ from medback_core.errors import Refused
 from medback_core.hashing import Entry, Hashed, hash_many
 from medback_core.model import Identity, Progress, Source
 from medback_core.pace import Pace
-from medback_core.session import Expected, Session, find_source, is_placed, join, list_sources, mark_placed
-from medback_core.session.expected import was_put
+from medback_core.session import Session
+from medback_core.session.expected import Expected, is_placed, mark_placed, was_put
+from medback_core.session.files import join
+from medback_core.session.sources import find_source, list_sources
 from medback_core.session.values import signed
 
 _CHUNK = 256  # how many are looked at together: so many directories may be held open for hashing

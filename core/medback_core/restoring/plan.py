@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from itertools import islice
 
 from medback_core import names
-from medback_core import session as db
 from medback_core.coverage.countable import NOTHING
 from medback_core.coverage.what_if import NamedFile, TargetsLoss, WhatIf, WhatIfEvery, what_if, what_if_every
 from medback_core.errors import Refused
 from medback_core.model import Count, Event, NextTarget, Progress, Source, Summary, Target, TargetState
 from medback_core.planning import restore_order as planning
 from medback_core.restoring import destinations, told
-from medback_core.session import PlacementCounts, Session
-from medback_core.session.expected import empty_directories
+from medback_core.session import Session
+from medback_core.session.expected import empty_directories, has_expected, wanted_back, wanted_totals
+from medback_core.session.files import join
+from medback_core.session.gone import list_gone
+from medback_core.session.placements import placement_by_id
+from medback_core.session.targets import list_targets
+from medback_core.session.tree import PlacementCounts, directory_key, files_below
 
 __all__ = [
     "NamedFile",
@@ -94,9 +98,9 @@ def restore_plan(
     differing = 0
     if all_of_it:
         for place in places:
-            for key, count in db.wanted_totals(session, place.source.key, scope).items():
+            for key, count in wanted_totals(session, place.source.key, scope).items():
                 groups[key] = groups.get(key, NOTHING) + count
-        bare = {key for key in groups if not db.placement(session, key).anywhere & usable.keys()}
+        bare = {key for key in groups if not placement_by_id(session, key).anywhere & usable.keys()}
         if bare:
             for place in places:
                 files = _bare_files(session, place.source, scope, bare)
@@ -133,11 +137,11 @@ def refuse_unknown(
 
 def _knows(session: Session, source: Source, scope: bytes, *, deleted: bool) -> bool:
     if deleted:
-        return next(db.list_gone(session, source.key, scope), None) is not None
+        return next(list_gone(session, source.key, scope), None) is not None
     return (
-        db.directory_key(session, source.key, scope) is not None
-        or bool(db.wanted_totals(session, source.key, scope))
-        or next(db.wanted_back(session, source.key, scope), None) is not None
+        directory_key(session, source.key, scope) is not None
+        or bool(wanted_totals(session, source.key, scope))
+        or next(wanted_back(session, source.key, scope), None) is not None
         or next(empty_directories(session, source.key, scope), None) is not None
     )
 
@@ -151,7 +155,7 @@ def _usable(session: Session, without: Collection[Target], here: Collection[int]
             target,
             2 * (_RANK[target.state] if target.known else _RANK_UNKNOWN) + (bool(here) and target.key not in here),
         )
-        for target in db.list_targets(session, unknown=True)
+        for target in list_targets(session, unknown=True)
         if target.key not in out and target.state is not TargetState.LOST
     }
 
@@ -159,7 +163,7 @@ def _usable(session: Session, without: Collection[Target], here: Collection[int]
 def _by_holders(session: Session, groups: Mapping[int, Count]) -> dict[frozenset[int], Count]:
     found: dict[frozenset[int], Count] = {}
     for key, count in groups.items():
-        holders = db.placement(session, key).anywhere
+        holders = placement_by_id(session, key).anywhere
         found[holders] = found.get(holders, NOTHING) + count
     return found
 
@@ -167,13 +171,13 @@ def _by_holders(session: Session, groups: Mapping[int, Count]) -> dict[frozenset
 def _bare_files(
     session: Session, source: Source, scope: bytes | None, placements: Collection[int]
 ) -> Iterator[NamedFile]:
-    if db.has_expected(session):
-        for file in db.wanted_back(session, source.key, scope):
+    if has_expected(session):
+        for file in wanted_back(session, source.key, scope):
             if file.content is not None and file.placement in placements:
                 yield NamedFile(source.alias, file.path, file.content.size)
         return
-    for _, directory, file in db.files_below(session, source.key, scope or b"", placements=placements):
-        yield NamedFile(source.alias, db.join(directory, file.name), file.content.size)
+    for _, directory, file in files_below(session, source.key, scope or b"", placements=placements):
+        yield NamedFile(source.alias, join(directory, file.name), file.content.size)
 
 
 class _Missing:
@@ -196,7 +200,7 @@ class _Missing:
 
     def look(self, place: destinations.Destination, scope: bytes | None) -> Iterator[Progress]:
         sums: dict[int, list[int]] = {}
-        files = (row for row in db.wanted_back(self._session, self._source.key, scope) if row.content is not None)
+        files = (row for row in wanted_back(self._session, self._source.key, scope) if row.content is not None)
         root = destinations.open_root(place.directory)
         try:
             for found in destinations.look(self._session, place, root, files):
@@ -219,14 +223,14 @@ class _Missing:
     def _note(self, path: bytes, size: int, placement: int) -> None:
         if len(self._unreachable) >= UNREACHABLE_SHOWN:
             return
-        if not db.placement(self._session, placement).anywhere & self._usable:
+        if not placement_by_id(self._session, placement).anywhere & self._usable:
             self._unreachable.append(NamedFile(self._source.alias, path, size))
 
 
 def _with_claims(
     session: Session, groups: Mapping[int, Count], targets: Mapping[int, Target], steps: Iterable[planning.Step]
 ) -> Iterator[PlannedStep]:
-    left = {key: db.placement(session, key) for key in groups}
+    left = {key: placement_by_id(session, key) for key in groups}
     for step in steps:
         here = [key for key, each in left.items() if step.target in each.anywhere]
         claimed = sum((groups[key] for key in here if step.target in left[key].claimed), NOTHING)
@@ -250,5 +254,5 @@ def next_target(
 def unreachable(session: Session, groups: Mapping[int, Count]) -> Count:
     """The part of what is missing, given by placement id, that no usable target is said to hold."""
     usable = _usable(session, ()).keys()
-    bare = (count for key, count in groups.items() if not db.placement(session, key).anywhere & usable)
+    bare = (count for key, count in groups.items() if not placement_by_id(session, key).anywhere & usable)
     return sum(bare, NOTHING)

@@ -9,18 +9,13 @@ from typing import NamedTuple
 from medback_core import model
 from medback_core.model import Standing
 from medback_core.restoring.destinations import Destination
-from medback_core.session import (
-    Copy,
-    Session,
-    ensure_directory,
-    find_directory,
-    forget_gone,
-    mark_placed,
-    mark_sidecar,
-    record_copies,
-    source_by_key,
-)
+from medback_core.session import Session
+from medback_core.session.copies import Copy, record_copies
+from medback_core.session.expected import mark_placed
+from medback_core.session.files import ensure_directory, find_directory, mark_sidecar
+from medback_core.session.gone import forget_gone
 from medback_core.session.lacking import Hint, Lacking, mark_lacking, note_files
+from medback_core.session.sources import source_by_key
 from medback_core.session.states import mark_changed
 
 

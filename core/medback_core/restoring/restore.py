@@ -58,20 +58,11 @@ from medback_core.restoring.told import (
     take_up,
     unheard,
 )
-from medback_core.session import (
-    Expected,
-    Session,
-    find_file,
-    is_placed,
-    join,
-    list_gone,
-    list_sources,
-    mark_placed,
-    save_source,
-)
+from medback_core.session import Session
 from medback_core.session.directories import take_over_facts
-from medback_core.session.expected import end_expected, wanted_files
-from medback_core.session.gone import told_gone
+from medback_core.session.expected import Expected, end_expected, is_placed, mark_placed, wanted_files
+from medback_core.session.files import find_file, join
+from medback_core.session.gone import list_gone, told_gone
 from medback_core.session.lacking import (
     DIFFERS,
     GIVES_WAY,
@@ -90,6 +81,7 @@ from medback_core.session.lacking import (
     note_files,
     put_lacking,
 )
+from medback_core.session.sources import list_sources, save_source
 from medback_core.session.values import signed
 from medback_core.sidecar import is_whole
 from medback_core.sources.identity import read_metadata, write_metadata

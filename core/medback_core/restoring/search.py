@@ -12,7 +12,9 @@ from medback_core.hashing import Entry, Hashed, hash_many
 from medback_core.model import Event, Excluded, Identity, Progress, Skipped, Warned
 from medback_core.names import display_name
 from medback_core.pace import Pace
-from medback_core.session import Session, add_pending, copies_on, join, withdraw_copies
+from medback_core.session import Session
+from medback_core.session.copies import copies_on, withdraw_copies
+from medback_core.session.files import join
 from medback_core.session.lacking import (
     SAID_BY_HASH,
     SAID_BY_OTHERS,
@@ -27,6 +29,7 @@ from medback_core.session.lacking import (
     unfound_on,
     unspoken,
 )
+from medback_core.session.targets import add_pending
 from medback_core.sidecar import Trust
 
 _BATCH = 2000

@@ -11,10 +11,11 @@ from medback_core.model import Count, Event, Progress, RestoreStatus, Unrestored
 from medback_core.restoring.destinations import State, destinations, look, open_root, scope
 from medback_core.restoring.plan import next_target, refuse_unknown, unreachable
 from medback_core.restoring.told import known_as_of, unheard
-from medback_core.session import Session, list_sources, remove_source
+from medback_core.session import Session
 from medback_core.session.directories import forget_making
 from medback_core.session.expected import wanted_files
 from medback_core.session.scanning import has_files
+from medback_core.session.sources import list_sources, remove_source
 
 
 def restore_status(

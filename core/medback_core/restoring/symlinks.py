@@ -12,8 +12,9 @@ from medback_core.drives.aside import beside, bring_back, is_beside, set_aside
 from medback_core.model import Conflict, Event, FileDone, Skipped
 from medback_core.restoring.destinations import Destination
 from medback_core.restoring.record import note_directory
-from medback_core.session import Session, ensure_directory, links_in, put_links
+from medback_core.session import Session
 from medback_core.session.expected import empty_directories, wanted_links
+from medback_core.session.files import ensure_directory, links_in, put_links
 from medback_core.sources.nested import away_from
 
 

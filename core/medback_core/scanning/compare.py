@@ -10,7 +10,7 @@ from typing import NamedTuple
 from medback_core.hashing import ChangedWhileRead, Hashed
 from medback_core.model import DamageFound, Event, Identity, Skipped, Standing, Trouble, Warned
 from medback_core.names import display_name
-from medback_core.session import SidecarStat, join
+from medback_core.session.files import SidecarStat, join
 from medback_core.session.scanning import Check, Put, ScanRow
 from medback_core.session.values import load_ns, signed, store_ns
 from medback_core.sidecar.records import FileRecord, Sidecar, Trust

@@ -9,20 +9,17 @@ from time import monotonic
 from medback_core import disk, names
 from medback_core.model import SIDECAR_NAME, Event, Identity, Source, Standing, Warned
 from medback_core.scanning.compare import Directory, Manner, Tally
-from medback_core.session import (
-    Session,
+from medback_core.session import Session
+from medback_core.session.copies import (
     believe_copies,
     copy_on,
-    ensure_directory,
+    doubt_copies,
     find_identity,
     identity_key,
-    mark_sidecar,
-    put_links,
-    target_key,
     withdraw_copies,
 )
-from medback_core.session.copies import doubt_copies
 from medback_core.session.directories import has_other_directories, put_directories
+from medback_core.session.files import ensure_directory, mark_sidecar, put_links
 from medback_core.session.scanning import (
     has_gone,
     has_other_files,
@@ -37,6 +34,7 @@ from medback_core.session.scanning import (
     stage,
 )
 from medback_core.session.states import mark_changed
+from medback_core.session.targets import target_key
 from medback_core.sidecar.reading import parse
 from medback_core.sidecar.records import SIDECAR_LIMIT, Sidecar, Trust
 from medback_core.sources.identity import keep_damaged, write_metadata

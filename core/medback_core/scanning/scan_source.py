@@ -12,16 +12,9 @@ from medback_core.model import DamageFound, Event, Excluded, ScanSummary, Skippe
 from medback_core.scanning.compare import Manner, Tally
 from medback_core.scanning.safeguards import check_staged, check_there
 from medback_core.scanning.walk import Walk
-from medback_core.session import (
-    Session,
-    mark_metadata,
-    mark_sidecar,
-    metadata_is_dirty,
-    save_source,
-    source_by_key,
-    source_totals,
-)
+from medback_core.session import Session
 from medback_core.session.directories import facts_of, put_directories
+from medback_core.session.files import mark_sidecar
 from medback_core.session.gaps import save_gaps, save_nested
 from medback_core.session.scanning import (
     apply_staged,
@@ -32,6 +25,7 @@ from medback_core.session.scanning import (
     loses_links,
     stage_unseen,
 )
+from medback_core.session.sources import mark_metadata, metadata_is_dirty, save_source, source_by_key, source_totals
 from medback_core.session.states import mark_changed
 from medback_core.sources.accounts import settle_accounts, tell_older, weigh_accounts
 from medback_core.sources.excludes import Patterns

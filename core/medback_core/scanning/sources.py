@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import replace
 
 from medback_core import disk, names
-from medback_core import session as db
 from medback_core.context.records import WANTED_MAX
 from medback_core.errors import Refused, UsageError
 from medback_core.model import (
@@ -33,6 +32,19 @@ from medback_core.scanning.scan_source import (
 from medback_core.session import Session
 from medback_core.session.gaps import nested_mounts, save_nested
 from medback_core.session.source_list import left_out, write_source_list
+from medback_core.session.sources import (
+    find_source,
+    free_alias,
+    insert_source,
+    list_sources,
+    mark_metadata,
+    new_id,
+    remove_source,
+    save_source,
+    source_by_id,
+    source_by_key,
+)
+from medback_core.session.targets import list_targets
 from medback_core.sidecar.source_metadata import SourceMetadata
 from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import metadata_at, take_up, write_metadata
@@ -88,7 +100,7 @@ def _registered(
 ) -> Generator[Event, None, Source]:
     """The row of the source at a path, made where it is new."""
     real = _real_directory(path)
-    for source in db.list_sources(session):
+    for source in list_sources(session):
         if disk.is_same_directory(source.path, path):
             if os.path.realpath(source.path) != real:
                 where = names.display_name(source.path)
@@ -100,7 +112,7 @@ def _registered(
     metadata = metadata_at(path)
     shown = names.display_name(path)
     if metadata is not None and metadata.id:
-        known = db.source_by_id(session, metadata.id)
+        known = source_by_id(session, metadata.id)
         if known is not None and _stands_at(known):
             yield Warned(
                 f"{shown} is a copy of the source {names.display_name(known.alias)}, which is still at "
@@ -113,8 +125,8 @@ def _registered(
                 f"the source {names.display_name(known.alias)} has moved from {names.display_name(known.path)} "
                 f"to {shown}"
             )
-            db.save_source(session, replace(known, path=path))
-            known = db.source_by_key(session, known.key)
+            save_source(session, replace(known, path=path))
+            known = source_by_key(session, known.key)
             return _changed(
                 session, known, alias=alias, copies=copies, add_excludes=excludes, one_file_system=one_file_system
             )
@@ -131,7 +143,7 @@ def _registered(
     if metadata is not None:
         take_up(session, source, metadata)
         for sibling in metadata.siblings:
-            if db.source_by_id(session, sibling.id) is None and os.path.isdir(sibling.path):
+            if source_by_id(session, sibling.id) is None and os.path.isdir(sibling.path):
                 yield Warned(
                     f"{names.display_name(source.alias)} used to be backed up together with "
                     f"{names.display_name(sibling.alias or sibling.id)} at {names.display_name(sibling.path)}: "
@@ -165,11 +177,11 @@ def enter_source(
         and facts != (metadata.alias, metadata.wanted, metadata.excludes, metadata.one_file_system)
     ):
         rev += 1
-    identifier = metadata.id if metadata is not None and own else db.new_id()
-    row = Source(0, identifier, db.free_alias(session, base), path, facts[1], facts[2], max(rev, 1))
+    identifier = metadata.id if metadata is not None and own else new_id()
+    row = Source(0, identifier, free_alias(session, base), path, facts[1], facts[2], max(rev, 1))
     row = replace(row, one_file_system=one)
-    source = db.add_source(session, row)
-    db.mark_metadata(session, None, dirty=True)  # the others learn of a new sibling
+    source = insert_source(session, row)
+    mark_metadata(session, None, dirty=True)  # the others learn of a new sibling
     return source
 
 
@@ -202,7 +214,7 @@ def change_source(
     """
     _check(new_alias, copies, add_excludes)
     with disk.lock_session(os.fsencode(session.path)):
-        source = db.find_source(session, alias)
+        source = find_source(session, alias)
         if path is not None:
             path = os.path.abspath(path)
             _real_directory(path)
@@ -214,8 +226,8 @@ def change_source(
                     f"{names.display_name(path)} is not the source {names.display_name(source.alias)}: its "
                     ".medback-source.xml is not there",
                 )
-            db.save_source(session, replace(source, path=path))
-            source = db.source_by_key(session, source.key)
+            save_source(session, replace(source, path=path))
+            source = source_by_key(session, source.key)
         source = _changed(
             session,
             source,
@@ -234,8 +246,8 @@ def change_source(
 def forget_source(session: Session, alias: str) -> Source:
     """Forget a source; no file is touched, and no copy becomes disposable. Raises Refused (no such source)."""
     with disk.lock_session(os.fsencode(session.path)):
-        source = db.find_source(session, alias)
-        db.remove_source(session, source.key)
+        source = find_source(session, alias)
+        remove_source(session, source.key)
         for sibling in mounted_sources(session):
             # The others name it as a sibling, and would keep doing so: a source that is away must not be forgotten.
             with suppress(OSError), disk.Root(sibling.path) as root:
@@ -261,7 +273,7 @@ def update(
     with disk.lock_session(os.fsencode(session.path)):
         if not aliases:
             yield from take_up_left_out(session)
-        sources = [db.find_source(session, alias) for alias in aliases] if aliases else db.list_sources(session)
+        sources = [find_source(session, alias) for alias in aliases] if aliases else list_sources(session)
         yield from update_sources(
             session,
             sources,
@@ -280,7 +292,7 @@ def take_up_left_out(session: Session) -> Iterator[Event]:
         metadata = metadata_at(path)
         if metadata is None:
             continue  # still away: every opening of the session says so
-        if metadata.id and db.source_by_id(session, metadata.id) is not None:
+        if metadata.id and source_by_id(session, metadata.id) is not None:
             write_source_list(session, dropped=[path])  # it was taken up under another path
             continue
         try:
@@ -373,11 +385,11 @@ def _real_directory(path: bytes) -> bytes:
 def refuse_overlap(session: Session, path: bytes, *, but: int | None = None) -> None:
     """Raise Refused when a directory lies in, around or at a source or a target, by whatever path."""
     shown = names.display_name(path)
-    for source in db.list_sources(session):
+    for source in list_sources(session):
         way = disk.lies(path, source.path) if source.key != but else None
         if way in _WAYS:
             raise Refused("overlap", f"{shown} {_WAYS[way]} the source {names.display_name(source.alias)}")
-    for target in db.list_targets(session):
+    for target in list_targets(session):
         if target.path is None or not os.path.lexists(target.path):
             continue
         way = disk.lies(path, target.path)
@@ -401,7 +413,7 @@ def _stands_at(source: Source) -> bool:
 
 
 def _refuse_alias(session: Session, alias: str | None, *, but: int | None = None) -> None:
-    if alias is not None and db.free_alias(session, alias, but=but) != alias:
+    if alias is not None and free_alias(session, alias, but=but) != alias:
         raise Refused("alias-taken", f"another source is called {names.display_name(alias)} already")
 
 
@@ -430,10 +442,10 @@ def _changed(
         one_file_system=source.one_file_system if one_file_system is None else one_file_system,
     )
     if now != source:
-        db.save_source(session, replace(now, rev=source.rev + 1))
+        save_source(session, replace(now, rev=source.rev + 1))
     if one_file_system and not source.one_file_system:
         save_nested(session, source.key, {})
-    return db.source_by_key(session, source.key)
+    return source_by_key(session, source.key)
 
 
 def _with_mounts(
@@ -453,8 +465,8 @@ def _with_mounts(
     for path in included:
         mounts[_inside(source, path)] = ""
     save_nested(session, source.key, mounts)
-    db.save_source(session, replace(source, rev=source.rev + 1))
-    return db.source_by_key(session, source.key)
+    save_source(session, replace(source, rev=source.rev + 1))
+    return source_by_key(session, source.key)
 
 
 def _inside(source: Source, path: bytes) -> bytes:

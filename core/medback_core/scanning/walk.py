@@ -33,10 +33,13 @@ from medback_core.model import (
 from medback_core.pace import TICK, Pace
 from medback_core.scanning.compare import Directory, Manner, Question, Tally, answer, reconcile, vanish
 from medback_core.scanning.record import Recording
-from medback_core.session import Session, SidecarStat, find_directory, join, links_in, list_targets, source_totals
+from medback_core.session import Session
 from medback_core.session.directories import facts_of, subdirectories
+from medback_core.session.files import SidecarStat, find_directory, join, links_in
 from medback_core.session.gaps import nested_mounts
 from medback_core.session.scanning import Moved, ScanRow, has_files, rows_by_inode, scan_rows
+from medback_core.session.sources import source_totals
+from medback_core.session.targets import list_targets
 from medback_core.sidecar.reading import parse, parse_family
 from medback_core.sidecar.records import SIDECAR_LIMIT, Sidecar, Trust
 from medback_core.sidecar.wholeness import is_whole

@@ -8,7 +8,7 @@ from itertools import groupby, islice
 
 from medback_core.model import Count, Identity, Standing
 
-from .placements import intern_placement, placement
+from .placements import intern_placement, placement_by_id
 from .rollup import refresh_oldest
 from .store import Session
 from .values import load_ns, store_ns
@@ -273,7 +273,7 @@ def held_by(session: Session, target: int, *, claims: bool = False) -> Count:
     """Identities and bytes on a target (solid copies; with `claims`, claimed ones too), from the placements' totals."""
     total = Count()
     for key, identities, size in session.db.execute("SELECT id, identities, bytes FROM placement WHERE identities > 0"):
-        members = placement(session, key)
+        members = placement_by_id(session, key)
         if target in (members.anywhere if claims else members.solid):
             total += Count(identities, size)
     return total

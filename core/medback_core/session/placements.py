@@ -3,36 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from medback_core.model import Count, Standing
 
-if TYPE_CHECKING:
-    from .store import Session
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Target keys by the standing of the copy there."""
-
-    verified: frozenset[int]
-    written: frozenset[int]
-    claimed: frozenset[int]
-
-    @property
-    def solid(self) -> frozenset[int]:
-        """The targets whose copy would count if the target does."""
-        return self.verified | self.written
-
-    @property
-    def anywhere(self) -> frozenset[int]:
-        """The targets somebody says hold it: what a restore goes by."""
-        return self.verified | self.written | self.claimed
-
-    def copies(self, counting: Collection[int]) -> int:
-        """How many countable copies, given the keys of the targets that count."""
-        return sum(1 for key in self.verified if key in counting) + sum(1 for key in self.written if key in counting)
+from .store import Session
+from .values import Placement
 
 
 def _text(members: Iterable[tuple[int, int]]) -> str:
@@ -62,7 +37,7 @@ def intern_placement(session: Session, members: Iterable[tuple[int, int]]) -> in
     return known
 
 
-def placement(session: Session, placement_id: int) -> Placement:
+def placement_by_id(session: Session, placement_id: int) -> Placement:
     """The placement with this id."""
     found = session.placements.get(placement_id)
     if found is None:
@@ -73,7 +48,9 @@ def placement(session: Session, placement_id: int) -> Placement:
 
 def all_placements(session: Session) -> dict[int, Placement]:
     """Every placement by id."""
-    return {row[0]: placement(session, row[0]) for row in session.db.execute("SELECT id FROM placement").fetchall()}
+    return {
+        row[0]: placement_by_id(session, row[0]) for row in session.db.execute("SELECT id FROM placement").fetchall()
+    }
 
 
 def identities_by_placement(session: Session) -> dict[int, Count]:

@@ -7,12 +7,10 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from medback_core import disk, names
 
-if TYPE_CHECKING:
-    from .store import Session
+from .store import Session
 
 _LIST_MAX = 1 << 20  # bytes
 

@@ -76,7 +76,7 @@ def free_alias(session: Session, base: str, *, but: int | None = None) -> str:
         alias = f"{base}-{number}"
 
 
-def add_source(session: Session, source: Source) -> Source:
+def insert_source(session: Session, source: Source) -> Source:
     """Insert a source (its `key` is ignored) and the directory row of its root; returns it with its key."""
     with session.transaction() as db:
         key = db.execute(

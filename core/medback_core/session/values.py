@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import overload
 
 _LIMIT = 1 << 63
@@ -28,3 +30,26 @@ def load_ns(value: int | str | None) -> int | None:
 def signed(value: int) -> int:
     """An inode or device number (unsigned 64 bits) as a signed one; equal numbers stay equal."""
     return value if value < _LIMIT else value - (1 << 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Target keys by the standing of the copy there."""
+
+    verified: frozenset[int]
+    written: frozenset[int]
+    claimed: frozenset[int]
+
+    @property
+    def solid(self) -> frozenset[int]:
+        """The targets whose copy would count if the target does."""
+        return self.verified | self.written
+
+    @property
+    def anywhere(self) -> frozenset[int]:
+        """The targets somebody says hold it: what a restore goes by."""
+        return self.verified | self.written | self.claimed
+
+    def copies(self, counting: Collection[int]) -> int:
+        """How many countable copies, given the keys of the targets that count."""
+        return sum(1 for key in self.verified if key in counting) + sum(1 for key in self.written if key in counting)

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 from medback_core import model, names
 from medback_core.model import STAMP_DIGITS, Event, Order, Source, State, Warned
-from medback_core.session import Session, mark_metadata
+from medback_core.session import Session
 from medback_core.session.copies import has_copies
 from medback_core.session.scanning import read_all_sidecars
+from medback_core.session.sources import mark_metadata
 from medback_core.session.states import (
     SOURCE,
     AsOf,

@@ -8,20 +8,18 @@ from dataclasses import replace
 
 from medback_core import disk, model, names
 from medback_core.model import SOURCE_METADATA_NAME, DamageFound, Event, Source, Warned
-from medback_core.session import (
-    Session,
+from medback_core.session import Session
+from medback_core.session.gaps import learn_gaps, list_gaps, nested_mounts, save_nested
+from medback_core.session.scanning import has_files
+from medback_core.session.sources import (
     free_alias,
     had_metadata,
     list_sources,
-    list_targets,
     mark_metadata,
-    merge_fact,
     note_metadata,
     save_source,
     source_by_key,
 )
-from medback_core.session.gaps import learn_gaps, list_gaps, nested_mounts, save_nested
-from medback_core.session.scanning import has_files
 from medback_core.session.states import (
     SOURCE,
     TARGET,
@@ -32,6 +30,7 @@ from medback_core.session.states import (
     told_of,
     was_read,
 )
+from medback_core.session.targets import list_targets, merge_fact
 from medback_core.sidecar.metadata import METADATA_LIMIT
 from medback_core.sidecar.records import NOTHING
 from medback_core.sidecar.source_metadata import (

@@ -11,8 +11,9 @@ from medback_core import disk
 from medback_core.disk import mounts
 from medback_core.disk.mounts import MountEntry
 from medback_core.model import TARGET_IDENTITY_NAME, Source
-from medback_core.session import Session, list_targets
+from medback_core.session import Session
 from medback_core.session.gaps import nested_mounts
+from medback_core.session.targets import list_targets
 from medback_core.sources.excludes import Patterns
 
 _PSEUDO = frozenset(

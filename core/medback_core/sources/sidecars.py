@@ -10,24 +10,15 @@ from typing import NamedTuple
 from medback_core import disk, model, names
 from medback_core.errors import Refused
 from medback_core.model import FAMILY_SIDECAR_NAME, SIDECAR_NAME, Event, Progress, Source, Standing, Warned
-from medback_core.session import (
-    DirectoryRow,
-    Session,
-    SidecarStat,
-    dirty_directories,
-    had_metadata,
-    join,
-    links_in,
-    list_sources,
-    list_targets,
-    mark_sidecar,
-    metadata_is_dirty,
-    placement,
-    refresh_oldest,
-)
+from medback_core.session import Session
 from medback_core.session.directories import subdirectories
+from medback_core.session.files import DirectoryRow, SidecarStat, dirty_directories, join, links_in, mark_sidecar
+from medback_core.session.placements import placement_by_id
+from medback_core.session.rollup import refresh_oldest
 from medback_core.session.scanning import record_rows
+from medback_core.session.sources import had_metadata, list_sources, metadata_is_dirty
 from medback_core.session.states import is_changed
+from medback_core.session.targets import list_targets
 from medback_core.sidecar.reading import parse, parse_family
 from medback_core.sidecar.records import (
     NOTHING,
@@ -67,7 +58,7 @@ class Copies:
         """The copies of a content with this placement."""
         bds = self._made.get(placement_id)
         if bds is None:
-            held = placement(self._session, placement_id)
+            held = placement_by_id(self._session, placement_id)
             made = [
                 Bd(self._ids[target], standing)
                 for standing, targets in (

@@ -11,16 +11,12 @@ from medback_core import disk, names
 from medback_core.drives.open import find_drive
 from medback_core.model import DamageFound, Event, Identity, Progress, ProveSummary, Skipped
 from medback_core.pace import Pace
-from medback_core.session import (
-    Session,
-    copies_of,
-    find_source,
-    identities_to_prove,
-    identity_of,
-    list_targets,
-    paths_of_identity,
-    source_by_key,
-)
+from medback_core.session import Session
+from medback_core.session.checking import identities_to_prove
+from medback_core.session.copies import copies_of, identity_of
+from medback_core.session.files import paths_of_identity
+from medback_core.session.sources import find_source, source_by_key
+from medback_core.session.targets import list_targets
 
 _CHUNK = 1 << 20
 

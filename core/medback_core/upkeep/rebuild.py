@@ -19,20 +19,12 @@ from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import Event, RebuildSummary, ScanSummary, Source, Target, Warned
 from medback_core.scanning.scan_source import Run, keep_gaps, start_run, walk_source
 from medback_core.scanning.sources import enter_source, refuse_overlap
-from medback_core.session import (
-    Session,
-    list_sources,
-    listed_sources,
-    open_session,
-    refresh_oldest,
-    save_source,
-    source_by_id,
-    source_by_key,
-    source_totals,
-    target_by_key,
-)
+from medback_core.session import Session, open_session
+from medback_core.session.rollup import refresh_oldest
 from medback_core.session.scanning import forget_staged
-from medback_core.session.source_list import write_source_list
+from medback_core.session.source_list import listed_sources, write_source_list
+from medback_core.session.sources import list_sources, save_source, source_by_id, source_by_key, source_totals
+from medback_core.session.targets import target_by_key
 from medback_core.sidecar.source_metadata import SourceMetadata
 from medback_core.sources.identity import metadata_at
 

@@ -33,20 +33,11 @@ from medback_core.model import (
     Standing,
     Warned,
 )
-from medback_core.session import (
-    Copy,
-    Session,
-    copies_below,
-    copies_of,
-    counting_keys,
-    list_sources,
-    namers,
-    surplus_bytes,
-    surplus_copies,
-    target_by_key,
-    wanted_of,
-    withdraw_copies,
-)
+from medback_core.session import Session
+from medback_core.session.checking import copies_below, namers, surplus_bytes, surplus_copies, wanted_of
+from medback_core.session.copies import Copy, copies_of, withdraw_copies
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import counting_keys, target_by_key
 from medback_core.sources.sidecars import flush_sources
 from medback_core.upkeep.reread import Ticker
 from medback_core.upkeep.witness import OpenDrive, Shelf, Witness, holders, open_shelf, prove, sections

@@ -31,26 +31,11 @@ from medback_core.model import (
     Warned,
 )
 from medback_core.pace import Pace, reporting
-from medback_core.session import (
-    Copy,
-    Seen,
-    Session,
-    copies_of,
-    ensure_directory,
-    find_identity,
-    identity_key,
-    join,
-    list_sources,
-    list_targets,
-    mark_trouble,
-    paths_of_identity,
-    put_file,
-    record_copies,
-    source_by_key,
-    target_by_key,
-    troubled,
-)
-from medback_core.session.copies import has_unplaced
+from medback_core.session import Session
+from medback_core.session.copies import Copy, copies_of, find_identity, has_unplaced, identity_key, record_copies
+from medback_core.session.files import Seen, ensure_directory, join, mark_trouble, paths_of_identity, put_file, troubled
+from medback_core.session.sources import list_sources, source_by_key
+from medback_core.session.targets import list_targets, target_by_key
 from medback_core.sidecar import FileRecord, Trust
 from medback_core.sources.sidecars import flush_sources
 

@@ -15,7 +15,7 @@ from medback_core.manifests.entry import Entry
 from medback_core.manifests.reading import EITHER, LIMIT, NotAManifest, read_manifest
 from medback_core.model import DamageFound, Event, FileDone, Skipped, VerifySummary, is_metadata
 from medback_core.pace import reporting
-from medback_core.session import join
+from medback_core.session.files import join
 from medback_core.upkeep.reread import Ticker
 
 _CHUNK = 1 << 20

@@ -11,7 +11,7 @@ from medback_core.drives.walk import DriveDirectory, shown, walk_drive
 from medback_core.errors import DriveGone
 from medback_core.model import DamageFound, Event, FileDone, Identity, VerifySummary
 from medback_core.names import display_name
-from medback_core.session import join
+from medback_core.session.files import join
 from medback_core.sidecar import FileRecord
 from medback_core.upkeep.reread import Ticker, read_whole
 

@@ -9,19 +9,9 @@ from collections.abc import Iterator
 from medback_core import disk, model, names
 from medback_core.errors import Refused
 from medback_core.model import DamageFound, Event, Identity, Skipped, Source, Trouble, VerifySummary, Warned
-from medback_core.session import (
-    Session,
-    due_files,
-    file_by_key,
-    files_in,
-    find_directory,
-    join,
-    mark_trouble,
-    note_done,
-    note_read,
-    path_of_file,
-    queue_files,
-)
+from medback_core.session import Session
+from medback_core.session.checking import due_files, note_done, note_read, queue_files
+from medback_core.session.files import file_by_key, files_in, find_directory, join, mark_trouble, path_of_file
 from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import read_metadata, stands
 from medback_core.sources.nested import look_inside

@@ -29,23 +29,12 @@ from medback_core.model import (
     VerifySummary,
     Warned,
 )
-from medback_core.session import (
-    Copy,
-    Session,
-    add_pending,
-    clear_pending,
-    copy_on,
-    due_copies,
-    forget_round,
-    identity_key,
-    join,
-    list_sources,
-    note_done,
-    queue_copies,
-    record_copies,
-    save_target,
-    withdraw_copies,
-)
+from medback_core.session import Session
+from medback_core.session.checking import due_copies, forget_round, note_done, queue_copies
+from medback_core.session.copies import Copy, copy_on, identity_key, record_copies, withdraw_copies
+from medback_core.session.files import join
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import add_pending, clear_pending, save_target
 from medback_core.sidecar import FileRecord
 from medback_core.sources.sidecars import flush_sources
 from medback_core.upkeep.reread import RESUMED, Ticker, read_whole

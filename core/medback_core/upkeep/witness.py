@@ -23,7 +23,9 @@ from medback_core.drives.matching import lies_there
 from medback_core.drives.open import find_drive, open_drive
 from medback_core.errors import Refused
 from medback_core.model import OLD_DIRECTORY, DamageFound, Event, Identity, Order, State, Warned
-from medback_core.session import Copy, Session, add_pending, copies_of, list_targets, withdraw_copies
+from medback_core.session import Session
+from medback_core.session.copies import Copy, copies_of, withdraw_copies
+from medback_core.session.targets import add_pending, list_targets
 from medback_core.upkeep.reread import Ticker, read_whole
 
 
