@@ -76,6 +76,7 @@ class Walk:
         self._targets = {names.below(t.path, source.path) for t in list_targets(session) if t.path is not None}
         self._stack: list[tuple[bytes, int]] = [(b"", root.device)]  # path, st_dev
         self._mounts: list[bytes] = []  # walked last: what is bound to a second place is found in its own
+        self._undecided: dict[bytes, tuple[int, int]] = {}  # path -> (mode, mtime_ns) of a directory with another time
         self._walked: dict[tuple[int, int], bytes] = {}  # (device, inode) -> path, where anything is mounted inside
         if self.nested.mounts:
             self._walked[root.device, root.inode] = b""
@@ -391,7 +392,8 @@ class Walk:
 
     def _directories(self, directory: Directory, listing: Listing) -> None:
         """Take up permissions and times of the directories in this one (and of the root), where they are new. Its
-        sidecar is written for new permissions; a new time alone is no reason."""
+        sidecar is written for new permissions; a new time alone is no reason. Whether a new time of a directory is its
+        own shows when it is listed itself."""
         known = subdirectories(self.session, directory.key) if listing.directories and directory.key is not None else ()
         before = {facts.path: facts for facts in known}
         told = None if directory.parsed is None or directory.parsed.family else directory.parsed.dirs
@@ -404,7 +406,10 @@ class Walk:
             mtime_ns = was.mtime_ns if was is not None else None
             if record is not None and record.trust is Trust.WHOLE:
                 mtime_ns = record.mtime_ns
-            mtime_ns = self._own_time(path, status.st_mtime_ns, mtime_ns)
+            if mtime_ns is None:
+                mtime_ns = status.st_mtime_ns
+            elif mtime_ns != status.st_mtime_ns:
+                self._undecided[path] = mode, status.st_mtime_ns
             if was is None or (was.mode, was.mtime_ns) != (mode, mtime_ns):
                 directory.seen.append((path, mode, mtime_ns))
             is_told = was is not None and was.mode == mode
@@ -413,24 +418,19 @@ class Walk:
             directory.write = directory.write or not is_told
         rel = directory.rel
         if (not rel or rel in self.taken_in) and (status := self.root.stat(rel)) is not None:
-            was, mode = facts_of(self.session, self.source.key, rel), status.st_mode & 0o777
-            mtime_ns = self._own_time(rel, status.st_mtime_ns, None if was is None else was.mtime_ns)
+            was, mode, mtime_ns = (
+                facts_of(self.session, self.source.key, rel),
+                status.st_mode & 0o777,
+                status.st_mtime_ns,
+            )
+            before = was.mtime_ns if was is not None else None
+            if before is not None and _is_our_time(listing, mtime_ns):
+                mtime_ns = before
             if was is None or (was.mode, was.mtime_ns) != (mode, mtime_ns):
                 directory.seen.append((rel, mode, mtime_ns))
-
-    def _own_time(self, path: bytes, mtime_ns: int, before: int | None) -> int:
-        """The time of a directory: what it was before, where the writing of a sidecar into it left the one it has."""
-        if before is None or mtime_ns == before:
-            return mtime_ns
-        names_of_ours = (SIDECAR_NAME,) if path else (SIDECAR_NAME, SOURCE_METADATA_NAME)
-        try:
-            written = [self.root.stat(join(path, name)) for name in names_of_ours]
-        except OSError:
-            return mtime_ns
-        if path:
-            self.root.forget_directory(path)  # it is opened anew when it is its turn: it may be gone by then
-        is_ours = any(one is not None and abs(one.st_ctime_ns - mtime_ns) <= _AT_ONCE_NS for one in written)
-        return before if is_ours else mtime_ns
+        undecided = self._undecided.pop(rel, None)
+        if undecided is not None and not _is_our_time(listing, undecided[1]):
+            directory.seen.append((rel, *undecided))
 
     # --- its sidecar -----------------------------------------------------------------------------------------------
 
@@ -589,6 +589,12 @@ class Walk:
         except OSError:
             return True  # can't be told
         return status is not None and status.st_ino == inode
+
+
+def _is_our_time(listing: Listing, mtime_ns: int) -> bool:
+    """Whether the writing of medback's own files into a directory left it this time."""
+    written = [listing.metadata.get(name) for name in (SIDECAR_NAME, SOURCE_METADATA_NAME)]
+    return any(one is not None and abs(one.st_ctime_ns - mtime_ns) <= _AT_ONCE_NS for one in written)
 
 
 def _struck(parsed: Sidecar, listing: Listing) -> int:
