@@ -55,11 +55,15 @@ class Tree:
         self.recorder = Recorder(drive)
         self._said: dict[bytes, int] = {}  # what the sidecars tell of directories and links: where -> check
         self._loose: list[tuple[bytes, FileRecord, int]] = []  # files with other permissions than their original
+        self._modes: dict[bytes, int] = {}  # of the directories a look at the drive came by, as they are now
         self._keys = {source.id: source.key for source in sources}
         self._tightened = 0
 
     def seen(self, directory: bytes, entries: Mapping[bytes, os.stat_result | OSError], sidecar: Sidecar) -> None:
         """A look at the drive came by here."""
+        for name, status in entries.items():
+            if isinstance(status, os.stat_result) and stat.S_ISDIR(status.st_mode):
+                self._modes[join(directory, name)] = stat.S_IMODE(status.st_mode)
         check = tree_check(sidecar.dirs.values(), sidecar.links.values())
         if check:
             self._said[directory] = check
@@ -69,8 +73,7 @@ class Tree:
         key = self._keys.get(place[0])
         if key is None:
             return
-        facts = facts_of(self.session, key, place[1].rpartition(b"/")[0])
-        for name, mode in file_modes(self.session, facts.key).items() if facts is not None else ():
+        for name, mode in file_modes(self.session, key, place[1].rpartition(b"/")[0]):
             record, status = sidecar.files.get(name), entries.get(name)
             if record is None or not record.ours or record.path is not None or record.trust is not Trust.WHOLE:
                 continue
@@ -109,6 +112,7 @@ class Tree:
             disk.set_directory(self.drive.root, where, mode=mode)
         except OSError:
             return  # somebody else's: only its owner can
+        self._modes[where] = mode
         self._tightened += 1
 
     def _set_file(self, path: bytes, record: FileRecord, mode: int) -> None:
@@ -176,7 +180,7 @@ class Tree:
         source, dirs = there.source, []
         for below in subdirectories(self.session, there.facts.key):
             where = layout.place_directory(source.key, below.path)
-            if self._status(where) is not None:
+            if self._mode(where) is not None:
                 if below.mode is not None:
                     name, plain = where.rpartition(b"/")[2], below.path.rpartition(b"/")[2]
                     path = None if name == plain else (source.id, below.path)
@@ -199,19 +203,23 @@ class Tree:
         while waiting:
             facts = waiting.pop()
             where = layout.place_directory(source.key, facts.path)
-            status = self._status(where)
-            if status is None and not (make and not facts.path):
+            found = self._mode(where)
+            if found is None and not (make and not facts.path):
                 continue
-            mode = _OWNER if status is None else stat.S_IMODE(status.st_mode)
+            mode = _OWNER if found is None else found
             wanted = mode if facts.mode is None else facts.mode | _OWNER
             if not facts.path and is_shut_away(source.path):
                 wanted = _OWNER
             yield _There(source, facts, where, mode, wanted)
             waiting += subdirectories(self.session, facts.key)
 
-    def _status(self, where: bytes) -> os.stat_result | None:
+    def _mode(self, where: bytes) -> int | None:
+        """The permissions of a directory on the drive; None where there is none."""
+        known = self._modes.get(where)
+        if known is not None:
+            return known
         status = self.drive.root.stat(where)
-        return status if status is not None and stat.S_ISDIR(status.st_mode) else None
+        return stat.S_IMODE(status.st_mode) if status is not None and stat.S_ISDIR(status.st_mode) else None
 
     def _tell_private(self) -> Iterator[Event]:
         shut = [source.key for source in self.sources if is_shut_away(source.path)]

@@ -66,9 +66,13 @@ def has_other_directories(session: Session, source: int, rows: Iterable[tuple[by
     return False
 
 
-def file_modes(session: Session, directory: int) -> dict[bytes, int]:
-    """The permission bits of a directory's files."""
-    return dict(session.db.execute("SELECT name, mode FROM file WHERE directory_id = ?", (directory,)).fetchall())
+def file_modes(session: Session, source: int, directory: bytes) -> list[tuple[bytes, int]]:
+    """(name, permission bits) of the files of a directory of a source."""
+    return session.db.execute(
+        "SELECT f.name, f.mode FROM directory d JOIN file f ON f.directory_id = d.id "
+        "WHERE d.source_id = ? AND d.path = ?",
+        (source, directory),
+    ).fetchall()
 
 
 def has_links(session: Session, source: int) -> bool:
