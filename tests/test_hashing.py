@@ -12,7 +12,7 @@ import pytest
 
 from medback_core import hashing
 from medback_core.disk import worker_pool, workers
-from medback_core.hashing import ChangedWhileRead, Entry, Hashed, hash_fd, hash_file, hash_many
+from medback_core.hashing import ChangedWhileRead, FileToHash, Hashed, hash_fd, hash_file, hash_many
 from medback_core.model import Identity
 from support.processes import children
 
@@ -77,14 +77,14 @@ def test_a_file_that_changes_while_read_is_told(
         hash_file(bytes(path))
 
 
-def _hashed(entries: list[Entry | None], *args, **keywords) -> list[Hashed | OSError]:
+def _hashed(entries: list[FileToHash | None], *args, **keywords) -> list[Hashed | OSError]:
     """All results, without the turns, which come as often as the machine is slow."""
     return [result for result in hash_many(entries, *args, **keywords) if result is not None]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_many_files_come_back_in_order_with_the_error_in_the_place_of_a_bad_one(tmp_path: Path, workers: int) -> None:
-    entries: list[Entry | None] = []
+    entries: list[FileToHash | None] = []
     expected: list[Identity | None] = []
     directory = os.open(tmp_path, os.O_RDONLY)
     for index in range(300):
@@ -95,7 +95,7 @@ def test_many_files_come_back_in_order_with_the_error_in_the_place_of_a_bad_one(
             expected.append(_identity(data))
         else:
             expected.append(None)
-        entries.append(Entry(directory, name, len(data)))
+        entries.append(FileToHash(directory, name, len(data)))
     told: list[int] = []
     results = _hashed(entries, workers, on_bytes=told.append)
     os.close(directory)
@@ -107,7 +107,7 @@ def test_many_files_come_back_in_order_with_the_error_in_the_place_of_a_bad_one(
 def test_a_few_small_files_start_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory, entries, expected = _many_small_files(tmp_path, 100)
     monkeypatch.setattr(worker_pool, "take_worker", lambda: pytest.fail("a process was started"))
-    results = _hashed([*entries, Entry(directory, b"nowhere", 5)])
+    results = _hashed([*entries, FileToHash(directory, b"nowhere", 5)])
     os.close(directory)
     assert [result.identity for result in results[:-1] if isinstance(result, Hashed)] == expected
     assert isinstance(results[-1], FileNotFoundError)
@@ -120,7 +120,7 @@ def test_a_caller_gets_its_turn_while_a_large_file_is_hashed_and_closing_ends_th
     with open(tmp_path / "a", "wb") as file:
         file.truncate(20 << 30)  # sparse: would take half a minute
     directory = os.open(tmp_path, os.O_RDONLY)
-    entry = Entry(directory, b"a", 20 << 30, os.stat(tmp_path / "a"))
+    entry = FileToHash(directory, b"a", 20 << 30, os.stat(tmp_path / "a"))
     told: list[int] = []
     results = hash_many([entry], on_bytes=told.append)
     while not told:
@@ -135,7 +135,7 @@ def test_a_caller_gets_its_turn_while_a_large_file_is_hashed_and_closing_ends_th
 def test_a_large_file_that_no_worker_can_be_asked_for_gives_turns_too(tmp_path: Path) -> None:
     with open(tmp_path / "a", "wb") as file:
         file.truncate(20 << 30)
-    with closing(hash_many([Entry(None, bytes(tmp_path / "a"), 20 << 30)])) as results:
+    with closing(hash_many([FileToHash(None, bytes(tmp_path / "a"), 20 << 30)])) as results:
         assert next(results) is None
 
 
@@ -148,7 +148,7 @@ def test_large_files_are_hashed_beside_in_order_and_told_of_once(
     for index, size in enumerate([3_000_000, 1 << 20, 5, (1 << 20) + 1, 2_500_000, 9]):
         data = os.urandom(size)
         (tmp_path / f"f{index}").write_bytes(data)
-        entries.append(Entry(directory, b"f%d" % index, size, os.stat(tmp_path / f"f{index}")))
+        entries.append(FileToHash(directory, b"f%d" % index, size, os.stat(tmp_path / f"f{index}")))
         expected.append(_identity(data))
     (tmp_path / "f4").write_bytes(changed := os.urandom(2_500_001))
     expected[4] = _identity(changed)
@@ -159,15 +159,15 @@ def test_large_files_are_hashed_beside_in_order_and_told_of_once(
     assert sum(told) == sum(identity.size for identity in expected)
 
 
-def _many_small_files(tmp_path: Path, count: int) -> tuple[int, list[Entry | None], list[Identity]]:
-    entries: list[Entry | None] = []
+def _many_small_files(tmp_path: Path, count: int) -> tuple[int, list[FileToHash | None], list[Identity]]:
+    entries: list[FileToHash | None] = []
     expected: list[Identity] = []
     directory = os.open(tmp_path, os.O_RDONLY)
     for index in range(count):
         data = b"%d" % index
         (tmp_path / f"f{index}").write_bytes(data)
         seen = os.stat(tmp_path / f"f{index}")
-        entries.append(Entry(directory, b"f%d" % index, seen.st_size, seen))
+        entries.append(FileToHash(directory, b"f%d" % index, seen.st_size, seen))
         expected.append(_identity(data))
     return directory, entries, expected
 

@@ -35,7 +35,7 @@ class Hashed(NamedTuple):
     status: os.stat_result
 
 
-class Entry(NamedTuple):
+class FileToHash(NamedTuple):
     """A file to hash: its name in an open directory (or a path, with no directory), and what is known of it already:
     its size, or its status as it was just looked at."""
 
@@ -110,7 +110,7 @@ def _to_the_end(steps: Generator[int, None, Result], on_bytes: Callable[[int], N
 
 
 def hash_many(
-    entries: Iterable[Entry | None],
+    entries: Iterable[FileToHash | None],
     workers: int = 2,
     *,
     on_bytes: Callable[[int], None] | None = None,
@@ -135,15 +135,15 @@ class _Reading:
     """The batches of one hash_many."""
 
     def __init__(self, workers: int, on_bytes: Callable[[int], None] | None) -> None:
-        self._pool: WorkerPool[list[Entry]] = WorkerPool(workers)
+        self._pool: WorkerPool[list[FileToHash]] = WorkerPool(workers)
         self._ahead_max = 2 * workers
         self._on_bytes = on_bytes
         self._done = self._told = 0  # bytes
-        self._batch: list[Entry] = []
+        self._batch: list[FileToHash] = []
         self._batch_bytes = self._batch_directories = 0
         self._directory: int | None = None  # of the last entry
 
-    def all_of(self, entries: Iterable[Entry | None]) -> Iterator[Hashed | OSError | None]:
+    def all_of(self, entries: Iterable[FileToHash | None]) -> Iterator[Hashed | OSError | None]:
         for entry in entries:
             if entry is None:
                 yield from self._begin()
@@ -197,7 +197,7 @@ class _Reading:
                 else:
                     yield from self._read(entry)
 
-    def _read(self, entry: Entry) -> Iterator[Hashed | OSError | None]:
+    def _read(self, entry: FileToHash) -> Iterator[Hashed | OSError | None]:
         steps = hash_file_steps(entry.directory, entry.name)
         turn = monotonic() + TICK
         try:
@@ -225,7 +225,7 @@ class _Reading:
         self._pool.close()
 
 
-def _request(entries: list[Entry]) -> tuple[list[int], list[list[tuple]]]:
+def _request(entries: list[FileToHash]) -> tuple[list[int], list[list[tuple]]]:
     """What a worker is asked for a batch: directories, and the files in each. No directories, which no worker is asked
     for, where it could not tell by its status that each file is the one that was looked at."""
     directories: list[int] = []

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from medback_core.coverage.countable import NOTHING, Rated
+from medback_core.coverage.countable import NOTHING, CopyCounter
 from medback_core.coverage.totals import Holdings, looked, target_holdings
 from medback_core.model import Count, Looked, Source, Target
 from medback_core.session import Session
@@ -119,9 +119,9 @@ def is_there(path: bytes) -> bool:
     return os.path.isdir(path)
 
 
-def rated_shares(rated: Rated, totals: Mapping[int, Count], wanted: int) -> Shares:
+def rated_shares(counter: CopyCounter, totals: Mapping[int, Count], wanted: int) -> Shares:
     """Sort totals by placement into how safe they are."""
-    whole, by_copies, below = rated.summed(totals, wanted)
+    whole, by_copies, below = counter.summed(totals, wanted)
     none = by_copies[0] if wanted > 0 else NOTHING
     return Shares(none, below - none, whole - below)
 
@@ -129,11 +129,11 @@ def rated_shares(rated: Rated, totals: Mapping[int, Count], wanted: int) -> Shar
 def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]:
     """Read them all, twice: at once with what would be lost with each drive as it was `before` (that takes most of a
     second for a million files), then exactly. Looks at the sources' paths too, so never on the event loop."""
-    rated = Rated(session)
+    counter = CopyCounter(session)
     totals = totals_by_source(session)
     sources = []
     for source in list_sources(session):
-        shares = rated_shares(rated, totals.get(source.key, {}), source.wanted)
+        shares = rated_shares(counter, totals.get(source.key, {}), source.wanted)
         damaged = trouble_below(session, source.key)
         sources.append(SourceFacts(source, shares, damaged, is_there(source.path), looked(session, source.alias)))
     targets = []

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from medback_core.coverage import tree as browsing
-from medback_core.coverage.countable import NOTHING, Rated, total
+from medback_core.coverage.countable import NOTHING, CopyCounter, total
 from medback_core.coverage.tree import DirectoryView
 from medback_core.model import Count, Source
 from medback_core.session import Session
@@ -55,7 +55,7 @@ class Listing:
 
     place: Place
     view: View
-    found: browsing.Listing | None = None  # None: there is no such directory any more
+    found: browsing.DirectoryContents | None = None  # None: there is no such directory any more
     shares: Shares = NO_SHARES
     alive: Shares = NO_SHARES
     gains: Mapping[int, Gain] = field(default_factory=dict)  # by the key of each target that counts
@@ -121,14 +121,14 @@ def _gains(
 
 def _shares(session: Session, place: Place, dead: frozenset[int]) -> Shares:
     """How safe the whole place is with these drives dead, whatever is filtered out of sight."""
-    rated = Rated(session, dead)
+    counter = CopyCounter(session, dead)
     whole = Shares()
     for source in list_sources(session):
         if place.source is not None and source.key != place.source:
             continue
         key = directory_key(session, source.key, place.path)
         if key is not None:
-            whole += rated_shares(rated, totals_of(session, key), source.wanted)
+            whole += rated_shares(counter, totals_of(session, key), source.wanted)
     return whole
 
 

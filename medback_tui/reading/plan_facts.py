@@ -27,7 +27,7 @@ EVERYTHING = Scope()
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RestoreRequest:
     """What the plan is for: what to bring back, where to, which drives (ids) can't be had, which (keys) are here.
 
     `everything`: as if all of it was lost.
@@ -43,9 +43,9 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class PlanFacts:
-    """A plan for a wish. `imagined`: nothing is missing, so it says what it would take if all was lost."""
+    """A plan for a request. `imagined`: nothing is missing, so it says what it would take if all was lost."""
 
-    wish: Wish
+    request: RestoreRequest
     imagined: bool
     summary: PlanSummary
     looking: bool = False  # what is missing is still being looked at
@@ -54,17 +54,17 @@ class PlanFacts:
 
 
 def make_plans(
-    session: Session, wish: Wish, stopped: Callable[[], bool], progress: Callable[[model.Progress], None]
+    session: Session, request: RestoreRequest, stopped: Callable[[], bool], progress: Callable[[model.Progress], None]
 ) -> Iterator[PlanFacts]:
-    """The plans for a wish, the last one is the answer; nothing when it was stopped or there is nothing to plan for.
+    """The plans for a request, the last one is the answer; nothing when it was stopped or there is nothing to plan for.
 
     First, in milliseconds, what it would take if all was lost, which is also the answer when nothing is missing; then
     what is missing, which means a look at every destination. For a thread.
     """
     with ExitStack() as stack:
         here: dict[int, bytes] = {}
-        if wish.told:
-            for event in listen(session, stack, wish.told):
+        if request.told:
+            for event in listen(session, stack, request.told):
                 if stopped():
                     return
                 if isinstance(event, model.Progress):
@@ -75,43 +75,43 @@ def make_plans(
                         target = target_by_id(session, story.id)
                         if target is not None:
                             here[target.key] = story.path
-        for plan in _make_plans(session, wish, stopped, progress):
+        for plan in _make_plans(session, request, stopped, progress):
             yield replace(plan, here=here)
 
 
 def _make_plans(
-    session: Session, wish: Wish, stopped: Callable[[], bool], progress: Callable[[model.Progress], None]
+    session: Session, request: RestoreRequest, stopped: Callable[[], bool], progress: Callable[[model.Progress], None]
 ) -> Iterator[PlanFacts]:
     if not list_sources(session):
         return
-    imagined = _make(session, wish, True, stopped, progress)
+    imagined = _make(session, request, True, stopped, progress)
     if imagined is None:
         return
-    if wish.everything:
+    if request.everything:
         yield imagined
         return
     yield replace(imagined, looking=True)
-    plan = _make(session, wish, False, stopped, progress)
+    plan = _make(session, request, False, stopped, progress)
     if plan is not None:
         yield plan if plan.summary.missing.files else replace(imagined, differing=plan.summary.differing)
 
 
 def _make(
     session: Session,
-    wish: Wish,
+    request: RestoreRequest,
     everything: bool,
     stopped: Callable[[], bool],
     progress: Callable[[model.Progress], None],
 ) -> PlanFacts | None:
-    without = [target for target in list_targets(session, unknown=True) if target.id in wish.without]
+    without = [target for target in list_targets(session, unknown=True) if target.id in request.without]
     events = plans.restore_plan(
         session,
         all_of_it=everything,
-        source=wish.scope.source,
-        path=wish.scope.path or None,
-        to=wish.to,
+        source=request.scope.source,
+        path=request.scope.path or None,
+        to=request.to,
         without=without,
-        here=wish.here,
+        here=request.here,
     )
     for event in events:
         if stopped():
@@ -119,5 +119,5 @@ def _make(
         if isinstance(event, model.Progress):
             progress(event)
         elif isinstance(event, PlanSummary):
-            return PlanFacts(wish, everything, event)
+            return PlanFacts(request, everything, event)
     return None

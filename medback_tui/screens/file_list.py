@@ -27,7 +27,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class FileLine:
     """One file; `note` a word on it."""
 
     path: bytes
@@ -35,7 +35,7 @@ class Listed:
     note: str = ""
 
 
-def _draw(row: Listed) -> list[Cell]:
+def _draw(row: FileLine) -> list[Cell]:
     return [name(row.path), [(row.note, "below")], size(row.size)]
 
 
@@ -47,7 +47,7 @@ class FileList(Dialog[None]):
         shown("q,enter", "give_up", "files.close", "close", "Close the list"),
     ]
 
-    def __init__(self, title: str, words: Content, rows: Sequence[Listed]) -> None:
+    def __init__(self, title: str, words: Content, rows: Sequence[FileLine]) -> None:
         super().__init__(classes="-large")
         self.title_words, self.words, self.rows = title, words, rows
 
@@ -55,7 +55,7 @@ class FileList(Dialog[None]):
         with Vertical(id="box") as box:
             box.border_title = Content(self.title_words)
             yield Static(self.words, classes="label")
-            yield RowList[Listed](COLUMNS, _draw, lambda row: row)
+            yield RowList[FileLine](COLUMNS, _draw, lambda row: row)
             yield Static("esc closes", classes="keys")
 
     def on_mount(self) -> None:

@@ -27,7 +27,7 @@ COLUMNS = (Column("name", "", 0, middle=True), Column("size", "", 13, right=True
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PickEntry:
     """One line: what choosing it does (`take`, `up`, `into` or `file`), and the path it is about. `size`: of a file in
     bytes; of the line to `take`, how many files lie directly there."""
 
@@ -37,27 +37,27 @@ class Entry:
 
 
 @dataclass
-class Listed(Message):
+class DirectoryRead(Message):
     """A directory was read (or could not be)."""
 
     path: bytes
-    entries: list[Entry]
+    entries: list[PickEntry]
     others: int  # files that are not among the entries
     problem: str
 
 
-def read_directory(path: bytes, *, files: bool) -> tuple[list[Entry], int]:
+def read_directory(path: bytes, *, files: bool) -> tuple[list[PickEntry], int]:
     """The directories in a directory (and its files), by name, hidden ones last; and how many entries are not listed.
     Raises OSError."""
-    inside: list[Entry] = []
+    inside: list[PickEntry] = []
     others = 0
     with os.scandir(path) as found:
         for entry in found:
             try:
                 if entry.is_dir():
-                    inside.append(Entry("into", entry.path))
+                    inside.append(PickEntry("into", entry.path))
                 elif files and entry.is_file():
-                    inside.append(Entry("file", entry.path, entry.stat().st_size))
+                    inside.append(PickEntry("file", entry.path, entry.stat().st_size))
                 else:
                     others += not model.is_metadata(entry.name)
             except OSError:
@@ -104,14 +104,14 @@ class PickDirectory(Dialog[bytes]):
                 yield Static(Content(self.words), classes="label")
             yield Input(name(self.path), placeholder="a path; Enter takes it", select_on_focus=True)
             yield Static(id="problem")
-            yield RowList[Entry](COLUMNS, self._draw, lambda entry: (entry.does, entry.path), id="entries")
+            yield RowList[PickEntry](COLUMNS, self._draw, lambda entry: (entry.does, entry.path), id="entries")
             yield Static(Content(self._keys()), classes="keys")
 
     def _keys(self) -> str:
         take = "" if self.files else "space choose it · "
         return f"enter open · ← up · {take}/ type a path · esc back"
 
-    def _draw(self, entry: Entry) -> list[Cell]:
+    def _draw(self, entry: PickEntry) -> list[Cell]:
         if entry.does == "take":
             there = f"{number(entry.size)} file{'' if entry.size == 1 else 's'}" if entry.size else ""
             return [[("▸ ", "accent"), (f"{self.verb}: ", "strong"), (name(entry.path), "accent")], [(there, "dim")]]
@@ -132,17 +132,17 @@ class PickDirectory(Dialog[bytes]):
             problem = ""
         except OSError as error:
             entries, others, problem = [], 0, f"{name(path)}: {error.strerror}"
-        self.post_message(Listed(path, entries, others, problem))
+        self.post_message(DirectoryRead(path, entries, others, problem))
 
-    @on(Listed)
-    def listed(self, message: Listed) -> None:
+    @on(DirectoryRead)
+    def listed(self, message: DirectoryRead) -> None:
         self.problem.update(Content(message.problem))
         if message.problem and message.path != self.path:
             return
         self.path = message.path
-        head = [] if self.files else [Entry("take", self.path, message.others)]
+        head = [] if self.files else [PickEntry("take", self.path, message.others)]
         if self.path != b"/":
-            head.append(Entry("up", os.path.dirname(self.path)))
+            head.append(PickEntry("up", os.path.dirname(self.path)))
         entries = head + message.entries
         self.rows.rows = entries
         at = next((i for i, entry in enumerate(entries) if entry.path == self._came_from and entry.does == "into"), 0)

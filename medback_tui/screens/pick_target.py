@@ -33,7 +33,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TargetPlace:
     """A mount that may become (or is) a target; without one, the line that asks for any directory."""
 
     mount: Mount | None
@@ -50,17 +50,17 @@ class PickTarget(Dialog[bytes]):
 
     def __init__(self, mounts: tuple[Mount, ...], here: dict[bytes, Target]) -> None:
         super().__init__(classes="-large")
-        self.places = [Place(mount, here.get(mount.path)) for mount in mounts] + [Place(None)]
+        self.places = [TargetPlace(mount, here.get(mount.path)) for mount in mounts] + [TargetPlace(None)]
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = Content("Choose a drive")
             words = "Mounted drives, removable ones first. Yours is not there? Mount it, and it appears."
             yield Static(Content(words), classes="label")
-            yield RowList[Place](COLUMNS, self._draw, lambda place: place.mount, id="places")
+            yield RowList[TargetPlace](COLUMNS, self._draw, lambda place: place.mount, id="places")
             yield Static(Content("enter choose · esc back"), classes="keys")
 
-    def _draw(self, place: Place) -> list[Cell]:
+    def _draw(self, place: TargetPlace) -> list[Cell]:
         mount = place.mount
         if mount is None:
             return [[("another directory …", "accent")], "", "", "", ""]

@@ -9,7 +9,7 @@ from textual.content import Content
 from medback_core.presenting.telling import nothing_missing
 from medback_core.presenting.units import files, name, percent, plural, size
 from medback_tui.look.words import counted
-from medback_tui.reading.plan_facts import PlanFacts, Wish
+from medback_tui.reading.plan_facts import PlanFacts, RestoreRequest
 from medback_tui.widgets.curve import curve
 from medback_tui.widgets.plan_list import PlanRow
 
@@ -31,7 +31,7 @@ def headline(plan: PlanFacts, looked_at: int = 0, conflicts: int = 0) -> Content
         return Content.styled(words, "bold $text-warning")
     if not summary.missing.files:
         return Content("nothing is known that could be lost")
-    words = "" if plan.wish.everything else f"{nothing_missing(summary.as_of, summary.unheard)} "
+    words = "" if plan.request.everything else f"{nothing_missing(summary.as_of, summary.unheard)} "
     if plan.looking:
         words = f"Looking at what is missing, {files(looked_at)} so far. "
     if not summary.steps:
@@ -50,15 +50,15 @@ def _differ(count: int) -> str:
     return f"{files(count)} {'differs' if count == 1 else 'differ'} from what should be there"
 
 
-def wish_words(wish: Wish, marks: int, conflicts: int, *, stale: bool = False) -> Content:
+def request_words(request: RestoreRequest, marks: int, conflicts: int, *, stale: bool = False) -> Content:
     """What is to come back and where to."""
-    scope = wish.scope
+    scope = request.scope
     what = "everything" if scope.source is None else name(scope.source)
     if scope.path:
         what += f"/{name(scope.path)}"
     if marks > 1:
         what += f" and {plural(marks - 1, 'more mark')}"
-    where = "where it was" if wish.to is None else name(wish.to)
+    where = "where it was" if request.to is None else name(request.to)
     parts = [("bring back ", ""), (what, "bold $foreground"), ("   to ", ""), (where, "bold $foreground")]
     if conflicts:
         parts.append((f"   {plural(conflicts, 'conflict')} (c)", "bold $text-warning"))

@@ -12,7 +12,7 @@ from textual.worker import get_current_worker
 from medback_core import disk, model
 from medback_core.errors import MedbackError
 from medback_core.session import Session, open_session
-from medback_tui.reading.plan_facts import PlanFacts, Wish, make_plans
+from medback_tui.reading.plan_facts import PlanFacts, RestoreRequest, make_plans
 
 from .base import MainScreen
 
@@ -43,21 +43,21 @@ class Planner(MainScreen):
     seconds = 0.0
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="plan")
-    def make_plan(self, wish: Wish) -> None:
-        """Make the plans for a wish; each is posted as it is made."""
+    def make_plan(self, request: RestoreRequest) -> None:
+        """Make the plans for a request; each is posted as it is made."""
         worker = get_current_worker()
 
         def tell(progress: model.Progress) -> None:
             self.post_message(Planning(progress))
 
         def make(session: Session) -> None:
-            for plan in make_plans(session, wish, lambda: worker.is_cancelled, tell):
+            for plan in make_plans(session, request, lambda: worker.is_cancelled, tell):
                 if not worker.is_cancelled:
                     self.post_message(PlanMade(plan))
 
         started = monotonic()
         try:
-            if self.app.in_session(lambda session: (make(session), True)) is None and wish.told:
+            if self.app.in_session(lambda session: (make(session), True)) is None and request.told:
                 with disk.portable.scratch_directory() as where, open_session(where / "session.db") as session:
                     make(session)  # a new machine: there is no session DB before something is restored
         except MedbackError as error:

@@ -21,14 +21,14 @@ from medback_tui.jobs import operations
 from medback_tui.jobs.queue import Job
 from medback_tui.look.keys import quiet, shown
 from medback_tui.reading.facts import Facts
-from medback_tui.reading.plan_facts import EVERYTHING, PlanFacts, Scope, Wish
+from medback_tui.reading.plan_facts import EVERYTHING, PlanFacts, RestoreRequest, Scope
 from medback_tui.widgets.empty import EmptyState
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.plan_list import PlanList, PlanRow
 
 from . import restoring
 from .dialogs import confirm
-from .plan_words import detail_words, headline, wish_words
+from .plan_words import detail_words, headline, request_words
 from .planner import SLOW, PlanMade, Planner, Planning
 from .previewing import preview
 
@@ -64,13 +64,13 @@ class RestoreScreen(Planner):
     rows = getters.query_one(PlanList)
     headline = getters.query_one("#headline", Static)
     offer_line = getters.query_one("#offer", Static)
-    wish_line = getters.query_one("#wish", Static)
+    request_line = getters.query_one("#request", Static)
     detail = getters.query_one("#plan-detail", Static)
 
     def __init__(self) -> None:
         super().__init__()
         self.scopes: tuple[Scope, ...] = (EVERYTHING,)
-        self.wish = Wish()
+        self.request = RestoreRequest()
         self.plan: PlanFacts | None = None
         self.conflicts: list[tuple[Job, model.Conflict]] = []
         self._facts: Facts | None = None
@@ -81,7 +81,7 @@ class RestoreScreen(Planner):
     def compose_body(self) -> Iterable[Widget]:
         yield EmptyState()
         yield Static(id="offer", classes="line")
-        yield Static(id="wish", classes="line")
+        yield Static(id="request", classes="line")
         yield Static(id="headline")
         yield PlanList(lambda: self.here)
         yield Static(id="plan-detail", classes="pane -always")
@@ -89,10 +89,10 @@ class RestoreScreen(Planner):
     def show_facts(self, facts: Facts) -> None:
         changed = facts is not self._facts
         self._facts = facts
-        has = bool(facts.sources) or bool(self.wish.told)
+        has = bool(facts.sources) or bool(self.request.told)
         self._show_offers(beside=has)
         self.empty.display = not has
-        for widget in (self.wish_line, self.headline, self.rows, self.detail):
+        for widget in (self.request_line, self.headline, self.rows, self.detail):
             widget.display = has
         if not has and self.offers:
             self.empty.say(
@@ -111,12 +111,12 @@ class RestoreScreen(Planner):
             return
         if RestoreScreen.start_with is not None:
             self.scopes, RestoreScreen.start_with = RestoreScreen.start_with, None
-            self.wish = replace(self.wish, scope=self.scopes[0], everything=False)
+            self.request = replace(self.request, scope=self.scopes[0], everything=False)
             changed = self._asked = True
-        changed |= self.wish.here != self.app.drives.here.keys()
+        changed |= self.request.here != self.app.drives.here.keys()
         if changed and self.seconds > SLOW and not self._asked:
             self._stale = True  # a look at a million destinations is not repeated for every change
-            self._show_wish()
+            self._show_request()
         elif changed:
             self._asked = False
             self.replan()
@@ -133,7 +133,7 @@ class RestoreScreen(Planner):
     @property
     def offers(self) -> tuple[Story, ...]:
         """What drives that are here remember, and neither the session nor the plan knows."""
-        return tuple(story for story in self.app.drives.offers if story.path not in self.wish.told)
+        return tuple(story for story in self.app.drives.offers if story.path not in self.request.told)
 
     def _show_offers(self, *, beside: bool) -> None:
         self.offer_line.display = beside and bool(self.offers)
@@ -144,7 +144,7 @@ class RestoreScreen(Planner):
     def action_take(self) -> None:
         """Plan for what the drives that are here remember as well."""
         if self.offers:
-            self.wish = replace(self.wish, told=(*self.wish.told, *(story.path for story in self.offers)))
+            self.request = replace(self.request, told=(*self.request.told, *(story.path for story in self.offers)))
             self.told()
             self.replan()
 
@@ -156,11 +156,11 @@ class RestoreScreen(Planner):
     # --- the plan ----------------------------------------------------------------------------------------------------
 
     def replan(self) -> None:
-        """Make the plan for the present wish."""
+        """Make the plan for the present request."""
         self._stale, self._looked_at = False, 0
-        self.wish = replace(self.wish, here=frozenset(self.app.drives.here))
-        self._show_wish()
-        self.make_plan(self.wish)
+        self.request = replace(self.request, here=frozenset(self.app.drives.here))
+        self._show_request()
+        self.make_plan(self.request)
 
     @on(Planning)
     def planning(self, message: Planning) -> None:
@@ -173,7 +173,7 @@ class RestoreScreen(Planner):
         plan = self.plan = message.plan
         if message.problem:
             self.headline.update(Content.styled(f" {name(message.problem)}", "$text-error"))
-        elif plan is not None and plan.wish == self.wish:
+        elif plan is not None and plan.request == self.request:
             self.headline.update(headline(plan, self._looked_at, len(self.conflicts)))
             rows: list[PlanRow] = [PlanRow(n + 1, step) for n, step in enumerate(plan.summary.steps)]
             rows += self._left_out(plan)
@@ -182,18 +182,18 @@ class RestoreScreen(Planner):
                 self.rows.action_first()  # the best drive that can be had, not the one that can't
         steps = plan.summary.steps if plan is not None and not plan.imagined else ()
         self.app.next_drive = steps[0].target.key if steps else None
-        self._show_wish()
+        self._show_request()
         self._show_detail()
         self.refresh_bindings()
 
     def _left_out(self, plan: PlanFacts) -> list[PlanRow]:
         """The drives a person excluded stay in the list, so that they can be taken back in."""
         facts = self._facts.targets if self._facts is not None else ()
-        out = [row.target for row in facts if row.target.id in plan.wish.without]
+        out = [row.target for row in facts if row.target.id in plan.request.without]
         return [PlanRow(0, PlannedStep(target, NOTHING, NOTHING), excluded=True) for target in out]
 
-    def _show_wish(self) -> None:
-        self.wish_line.update(wish_words(self.wish, len(self.scopes), len(self.conflicts), stale=self._stale))
+    def _show_request(self) -> None:
+        self.request_line.update(request_words(self.request, len(self.scopes), len(self.conflicts), stale=self._stale))
 
     @property
     def current(self) -> PlanRow | None:
@@ -214,7 +214,7 @@ class RestoreScreen(Planner):
             return self.is_mounted and bool(self.offers)
         if action in ("restore", "exclude"):
             return self.is_mounted and self.current is not None
-        if action == "to" and self.wish.told:
+        if action == "to" and self.request.told:
             return True
         if action in ("what", "to", "everything", "write", "unrestored"):
             return self._facts is not None and bool(self._facts.sources)
@@ -243,7 +243,7 @@ class RestoreScreen(Planner):
         else:
             for scope in self.scopes:
                 job = operations.restore(
-                    here, target.name, source=scope.source, path=scope.path or None, to=self.wish.to
+                    here, target.name, source=scope.source, path=scope.path or None, to=self.request.to
                 )
                 job.ended = self._restored
                 self.app.submit(job)
@@ -262,16 +262,16 @@ class RestoreScreen(Planner):
         row = self.current
         if row is None:
             return
-        chosen = set(self.wish.without) ^ {row.step.target.id}
-        self._wish(replace(self.wish, without=tuple(sorted(chosen))))
+        chosen = set(self.request.without) ^ {row.step.target.id}
+        self._set_request(replace(self.request, without=tuple(sorted(chosen))))
 
     def action_everything(self) -> None:
         """The plan for all of it, or for what is missing."""
-        self._wish(replace(self.wish, everything=not self.wish.everything))
+        self._set_request(replace(self.request, everything=not self.request.everything))
 
-    def _wish(self, wish: Wish) -> None:
-        if wish != self.wish:
-            self.wish = wish
+    def _set_request(self, request: RestoreRequest) -> None:
+        if request != self.request:
+            self.request = request
             self.replan()
 
     def action_again(self) -> None:
@@ -285,7 +285,7 @@ class RestoreScreen(Planner):
         def chosen(scope: Scope | None) -> None:
             if scope is not None:
                 self.scopes = (scope,)
-                self._wish(replace(self.wish, scope=scope))
+                self._set_request(replace(self.request, scope=scope))
 
         restoring.choose_scope(self.app, chosen)
 
@@ -294,9 +294,9 @@ class RestoreScreen(Planner):
 
         def chosen(to: tuple[bytes | None] | None) -> None:
             if to is not None:
-                self._wish(replace(self.wish, to=to[0]))
+                self._set_request(replace(self.request, to=to[0]))
 
-        restoring.choose_destination(self.app, self.wish.to, chosen)
+        restoring.choose_destination(self.app, self.request.to, chosen)
 
     def action_load(self) -> None:
         """Load a restore context."""
@@ -313,7 +313,7 @@ class RestoreScreen(Planner):
         def decided(left: list[tuple[Job, model.Conflict]] | None) -> None:
             if left is not None:
                 self.conflicts = left
-                self._show_wish()
+                self._show_request()
                 self.refresh_bindings()
 
         self.app.push_screen(Conflicts(self.conflicts, self._restored), decided)
@@ -325,8 +325,8 @@ class RestoreScreen(Planner):
 
     def action_unrestored(self) -> None:
         """List what is not restored yet."""
-        scope = self.wish.scope
-        job = operations.restore_status(source=scope.source, path=scope.path or None, to=self.wish.to)
+        scope = self.request.scope
+        job = operations.restore_status(source=scope.source, path=scope.path or None, to=self.request.to)
         preview(self.app, job, lambda ended: restoring.show_unrestored(self.app, ended))
 
     def action_end(self) -> None:
@@ -345,9 +345,9 @@ class RestoreScreen(Planner):
 
     def action_back(self) -> None:
         """Everything, in place, with all drives; else take note of the last job."""
-        plain = Wish(here=self.wish.here, told=self.wish.told)
-        if self.wish != plain:
+        plain = RestoreRequest(here=self.request.here, told=self.request.told)
+        if self.request != plain:
             self.scopes = (EVERYTHING,)
-            self._wish(plain)
+            self._set_request(plain)
         else:
             self.app.call_later(self.app.run_action, "dismiss_job")

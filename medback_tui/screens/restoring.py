@@ -18,7 +18,7 @@ from medback_tui.reading.plan_facts import Scope
 from medback_tui.reading.state import SharedApp
 
 from .dialogs import Choice, Question
-from .file_list import FileList, Listed
+from .file_list import FileLine, FileList
 from .pick import PickDirectory
 from .pick_scope import PickScope
 
@@ -87,7 +87,9 @@ def show_unreachable(app: SharedApp, plan: PlanSummary) -> None:
     """List the files no drive can bring back; the core names the first ones only when there are very many."""
     shown = len(plan.unreachable_files)
     more = f"; the first {shown} of them:" if shown < plan.unreachable.files else ""
-    rows = [Listed(b"%s/%s" % (names.from_text(file.source), file.path), file.size) for file in plan.unreachable_files]
+    rows = [
+        FileLine(b"%s/%s" % (names.from_text(file.source), file.path), file.size) for file in plan.unreachable_files
+    ]
     words = Content(f"{counted(plan.unreachable)} would not come back{more}")
     app.push_screen(FileList("No drive has these", words, rows))
 
@@ -105,7 +107,7 @@ def show_unrestored(app: SharedApp, job: Job) -> None:
     shown = len(job.unrestored)
     if shown < found.missing + found.differing:
         words += f"\nthe first {number(shown)}:"
-    rows = [Listed(file.path, file.size, "differs" if file.differs else "") for file in job.unrestored]
+    rows = [FileLine(file.path, file.size, "differs" if file.differs else "") for file in job.unrestored]
     app.push_screen(FileList("Not restored yet", Content(words), rows))
 
 

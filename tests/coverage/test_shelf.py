@@ -15,7 +15,7 @@ from medback_core.session import open_session
 from medback_core.session.targets import save_target
 from medback_core.model import Count, Source, Target, TargetState
 from medback_core.session import Session
-from medback_core.coverage.shelf_room import lacking
+from medback_core.coverage.shelf_room import shortage
 from support.worlds import add, back, new_session, write_tree
 
 
@@ -35,7 +35,7 @@ def drive(session: Session, name: str, free: int | None, **more: object) -> Targ
 
 def test_without_any_drive_all_wanted_copies_lack_room(session: Session, photos: Source):
     rows.put(session, photos, b"f", rows.content("x", 1000))
-    assert (lacking(session).below, lacking(session).room_bytes) == (Count(1, 1000), 2000)
+    assert (shortage(session).below, shortage(session).room_bytes) == (Count(1, 1000), 2000)
 
 
 def test_room_counts_as_far_as_a_drive_may_be_filled(session: Session, photos: Source):
@@ -44,27 +44,27 @@ def test_room_counts_as_far_as_a_drive_may_be_filled(session: Session, photos: S
     drive(session, "t2", 10_000, capacity=300)
     drive(session, "t3", 10_000, state=TargetState.RETIRED)
     drive(session, "t4", None)
-    assert lacking(session).room_bytes == 1000
+    assert shortage(session).room_bytes == 1000
     drive(session, "t5", 1000, total_bytes=1 << 20)
-    assert lacking(session).room_bytes == 1000, "what is kept free on every drive is no room"
+    assert shortage(session).room_bytes == 1000, "what is kept free on every drive is no room"
 
 
 def test_one_large_drive_is_no_room_for_two_copies(session: Session, photos: Source):
     rows.put(session, photos, b"f", rows.content("x", 1000))
     one = drive(session, "t1", 10**9)
-    assert lacking(session).room_bytes == 1000
+    assert shortage(session).room_bytes == 1000
     rows.copy(session, rows.content("x", 1000), one)
-    assert lacking(session).room_bytes == 1000, "what it holds it can't hold again"
+    assert shortage(session).room_bytes == 1000, "what it holds it can't hold again"
     drive(session, "t2", 999)
-    assert lacking(session).room_bytes == 1
+    assert shortage(session).room_bytes == 1
     drive(session, "t2", 1000)
-    assert (lacking(session).below, lacking(session).room_bytes) == (Count(1, 1000), 0)
+    assert (shortage(session).below, shortage(session).room_bytes) == (Count(1, 1000), 0)
 
 
 def test_what_a_retired_drive_holds_it_has_no_room_for(session: Session, photos: Source):
     one = drive(session, "t1", 10**9, state=TargetState.RETIRED)
     rows.copy(session, rows.put(session, photos, b"f", rows.content("x", 10)), one)
-    assert lacking(session).room_bytes == 20
+    assert shortage(session).room_bytes == 20
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])

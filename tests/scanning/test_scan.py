@@ -258,7 +258,7 @@ def unreadable(monkeypatch: pytest.MonkeyPatch, *paths: bytes) -> None:
     """Make directories unreadable (tests may run as root, whom no permission stops)."""
     real = walk.list_directory
 
-    def refuse(root: disk.Root, rel: bytes, unasked: frozenset[bytes]) -> listing.Listing:
+    def refuse(root: disk.Root, rel: bytes, unasked: frozenset[bytes]) -> listing.Entries:
         if rel in paths:
             raise PermissionError(13, "Permission denied", rel)
         return real(root, rel, unasked)
@@ -286,7 +286,7 @@ def test_what_cannot_even_be_looked_at_keeps_its_records(world: World, monkeypat
     before = world.files()
     real = walk.list_directory
 
-    def failing(root: disk.Root, rel: bytes, unasked: frozenset[bytes]) -> listing.Listing:
+    def failing(root: disk.Root, rel: bytes, unasked: frozenset[bytes]) -> listing.Entries:
         found = real(root, rel, unasked)
         if not rel:
             found.failed = [(name, OSError(5, "Input/output error")) for name in (b"a", b"link", b"sub")]
@@ -330,7 +330,7 @@ def test_a_file_that_changes_or_vanishes_while_it_is_scanned_is_skipped(
     world.fill(["a", "gone", "growing"])
     real = walk.list_directory
 
-    def meanwhile(root: disk.Root, rel: bytes, unasked: frozenset[bytes]) -> listing.Listing:
+    def meanwhile(root: disk.Root, rel: bytes, unasked: frozenset[bytes]) -> listing.Entries:
         found = real(root, rel, unasked)
         (world.src / "gone").unlink(missing_ok=True)
         return found
@@ -346,7 +346,7 @@ def test_a_directory_that_vanishes_in_mid_walk_is_skipped(world: World, monkeypa
     world.add()
     real = walk.list_directory
 
-    def meanwhile(root: disk.Root, rel: bytes, unasked: frozenset[bytes]) -> listing.Listing:
+    def meanwhile(root: disk.Root, rel: bytes, unasked: frozenset[bytes]) -> listing.Entries:
         if rel == b"sub":
             (world.src / "sub").rename(world.base / "elsewhere")
         return real(root, rel, unasked)
@@ -435,7 +435,7 @@ def test_a_directory_on_another_device_is_a_gap_and_keeps_its_records(
     world.fill(["a", "sub/b"])
     real = walk.list_directory
 
-    def mounted(root: disk.Root, rel: bytes, unasked: frozenset[bytes]) -> listing.Listing:
+    def mounted(root: disk.Root, rel: bytes, unasked: frozenset[bytes]) -> listing.Entries:
         found = real(root, rel, unasked)
         found.directories = [
             (name, os.stat_result((*status[:2], status.st_dev + 1, *status[3:10])))

@@ -330,7 +330,7 @@ async def test_a_drive_that_can_not_be_had_is_planned_around(
         first = screen.plan.summary.steps[0].target.label
         await pilot.press("x")
         await until(
-            pilot, lambda: screen.plan is not None and bool(screen.plan.wish.without) and not screen.plan.looking
+            pilot, lambda: screen.plan is not None and bool(screen.plan.request.without) and not screen.plan.looking
         )
         assert screen.plan.summary.steps[0].target.label != first
         assert "left out" in text_of(pilot)

@@ -18,7 +18,7 @@ from medback_core.backing_up.batches import Going, Landing
 from medback_core.backing_up.layout import Layout, There, bring_current, free_place
 from medback_core.backing_up.selection import Choice
 from medback_core.backing_up.tree import Tree
-from medback_core.coverage.shelf_room import lacking
+from medback_core.coverage.shelf_room import shortage
 from medback_core.coverage.totals import looked
 from medback_core.disk import ContentDiffers
 from medback_core.drives.check import look_at
@@ -371,7 +371,7 @@ class _Run:
         """What was done; with `would_copy`, what the chosen candidates would make of it."""
         room = room_on(self.session, self.drive, reserve=self.reserve, limit=None)
         left = room.free if room.allowed is None else min(room.free, room.allowed)
-        lacks = lacking(self.session, self.drive.target, left, chosen=would_copy is not None)
+        lacks = shortage(self.session, self.drive.target, left, chosen=would_copy is not None)
         tally = self.tally
         old, surplus = reclaimable(self.session, self.drive, surplus=tally.full and lacks.below.files > 0)
         return BackupSummary(

@@ -12,9 +12,9 @@ from medback_core import disk, model, names
 from medback_core.drives.matching import lies_there, same_time
 from medback_core.drives.open import Drive, open_drive
 from medback_core.drives.sidecars import Recorder
-from medback_core.drives.walk import DriveDirectory, shown, walk_drive
+from medback_core.drives.walk import DriveDirectory, path_on, walk_drive
 from medback_core.errors import DriveGone
-from medback_core.hashing import Entry, Hashed, hash_many
+from medback_core.hashing import FileToHash, Hashed, hash_many
 from medback_core.model import DamageFound, DiscoverSummary, Event, Identity, Progress, Skipped, Standing, Warned
 from medback_core.pace import TICK, Pace
 from medback_core.session import Session
@@ -118,7 +118,7 @@ class _Discovery:
                     here = asked.directory
                     yield from self._answer(asked, result)
                 if pace.is_due():
-                    current = shown(self.drive, here) if here is not None else self.drive.root.path
+                    current = path_on(self.drive, here) if here is not None else self.drive.root.path
                     yield Progress("reading the drive", self.files, self._bytes, current=current)
             yield from self._told()
             yield from self._commit()
@@ -149,7 +149,7 @@ class _Discovery:
 
     # --- which files are read ----------------------------------------------------------------------------------------
 
-    def _entries(self) -> Iterator[Entry | None]:
+    def _entries(self) -> Iterator[FileToHash | None]:
         """Every file to be read; what is vouched for is counted at once. Runs ahead of the results. None when it is
         time to report."""
         root = self.drive.root
@@ -171,11 +171,11 @@ class _Discovery:
                 try:
                     handle = root.hold_directory(step.rel)
                 except OSError as error:
-                    path = shown(self.drive, join(step.rel, name))
+                    path = path_on(self.drive, join(step.rel, name))
                     self._events.append(Skipped(path, error.strerror or "cannot be read"))
                     continue
                 self._asked.append(_Asked(step.rel, name, status, record))
-                yield Entry(handle, name, status.st_size, status)
+                yield FileToHash(handle, name, status.st_size, status)
 
     def _drop_missing(self, step: DriveDirectory) -> None:
         if self.dry_run:
@@ -184,7 +184,7 @@ class _Discovery:
             self._recorder.rewrite(step.rel)
         there = {name for name, _ in step.files}
         for name in step.sidecar.files:
-            if name not in there and shown(self.drive, join(step.rel, name)) not in self._unread:
+            if name not in there and path_on(self.drive, join(step.rel, name)) not in self._unread:
                 self._recorder.drop(step.rel, name)
 
     def _is_vouched(self, directory: bytes, status: os.stat_result, record: FileRecord) -> bool:
@@ -226,7 +226,7 @@ class _Discovery:
 
     def _answer(self, asked: _Asked, result: Hashed | OSError) -> Iterator[Event]:
         rel = join(asked.directory, asked.name)
-        path = shown(self.drive, rel)
+        path = path_on(self.drive, rel)
         if isinstance(result, OSError):
             if not self.drive.root.is_same_drive():
                 raise DriveGone(f"{names.display_name(self.drive.root.path)} stopped answering")
@@ -356,7 +356,7 @@ class _Discovery:
             return False
         if path is None:
             return True  # it may lie in what could not be read
-        where = shown(self.drive, path)
+        where = path_on(self.drive, path)
         while len(where) >= len(self.drive.root.path):
             if where in self._unread:
                 return True

@@ -209,10 +209,10 @@ def _offer_room(run: Run, summary: BackupSummary) -> None:
 
 def _where_to(session: Session, summary: BackupSummary) -> str:
     """The known drive that can take most of it, to be plugged in next."""
-    from medback_core.coverage.shelf_room import lacking
+    from medback_core.coverage.shelf_room import shortage
     from medback_core.session.targets import list_targets
 
-    could_take = lacking(session).could_take
+    could_take = shortage(session).could_take
     others = [t for t in list_targets(session) if t.key != summary.target.key and could_take.get(t.key)]
     best = max(others, key=lambda t: could_take[t.key], default=None)
     if best is None:

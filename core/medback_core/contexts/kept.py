@@ -22,7 +22,7 @@ _COMMENT = re.compile(rb"<!-- medback sources ([A-Za-z0-9+/=]*) -->\n\Z")
 _TAIL_BYTES = 1 << 22
 
 
-class Place(NamedTuple):
+class LoadedSection(NamedTuple):
     """What a section became, in the order of the sections; with no id it was left out."""
 
     id: str = ""
@@ -49,7 +49,7 @@ def waiting(session_path: Path) -> list[bytes]:
     return [os.path.join(parent, name) for _, (name, done) in sorted(_names(session_path).items()) if not done]
 
 
-def keep(session_path: Path, stream: BinaryIO, places: Sequence[Place]) -> bytes:
+def keep(session_path: Path, stream: BinaryIO, places: Sequence[LoadedSection]) -> bytes:
     """Keep a context, word for word, durably; returns its path. Raises OSError."""
     number = max(_names(session_path), default=0) + 1
     name = os.fsencode(f"{session_path.name}.context-{number}.xml")
@@ -71,18 +71,18 @@ def keep(session_path: Path, stream: BinaryIO, places: Sequence[Place]) -> bytes
     return os.path.join(parent, name)
 
 
-def _written(place: Place) -> list[object]:
+def _written(place: LoadedSection) -> list[object]:
     row: list[object] = [place.id, place.alias, base64.b64encode(place.path).decode()]
     return [*row, place.at] if place.told else row
 
 
-def _read(row: list[Any]) -> Place:
+def _read(row: list[Any]) -> LoadedSection:
     id, alias, path, *told = row
     at = told[0] if told and isinstance(told[0], int) else None
-    return Place(str(id), str(alias), base64.b64decode(path), bool(told), at)
+    return LoadedSection(str(id), str(alias), base64.b64decode(path), bool(told), at)
 
 
-def places_in(path: bytes) -> list[Place]:
+def places_in(path: bytes) -> list[LoadedSection]:
     """What the sections of a kept context became; empty when the file does not say."""
     try:
         with open(path, "rb") as stream:

@@ -126,9 +126,9 @@ def take_up_told(
     with _opened(path) as stream:
         heads = yield from _checked(stream)
         places = [
-            context_kept.Place(head.id, head.alias, head.src_path, True, told[head.id])
+            context_kept.LoadedSection(head.id, head.alias, head.src_path, True, told[head.id])
             if head.id in told
-            else context_kept.Place(told=True)
+            else context_kept.LoadedSection(told=True)
             for head in heads
         ]
         taking = _take_up_told(session, stream, path, heads, places, teller=teller, keep=keep, check=check)
@@ -140,7 +140,7 @@ def _take_up_told(
     stream: BinaryIO,
     path: bytes,
     heads: Sequence[SourceStart],
-    places: Sequence[context_kept.Place],
+    places: Sequence[context_kept.LoadedSection],
     *,
     teller: str = "",
     keep: bool = False,
@@ -228,7 +228,7 @@ def _places(
     session: Session,
     heads: Sequence[SourceStart],
     maps: Sequence[tuple[bytes, bytes]],
-    kept: Sequence[context_kept.Place] = (),
+    kept: Sequence[context_kept.LoadedSection] = (),
 ) -> tuple[list[Source], list[str]]:
     """For each section the source it belongs to, with the key `_NEW` where that is still to be added, and what a
     person should know of it. `kept` are the (id, alias, path) an earlier taking up came to."""
@@ -362,10 +362,10 @@ def _take_up(
     return summary
 
 
-def _place_of(source: Source | None, *, told: bool) -> context_kept.Place:
+def _place_of(source: Source | None, *, told: bool) -> context_kept.LoadedSection:
     if source is None:
-        return context_kept.Place(told=told)
-    return context_kept.Place(source.id, source.alias, source.path, told, source.told_at if told else None)
+        return context_kept.LoadedSection(told=told)
+    return context_kept.LoadedSection(source.id, source.alias, source.path, told, source.told_at if told else None)
 
 
 def _add_sources(session: Session, places: Sequence[Source | None]) -> list[Source | None]:

@@ -18,7 +18,7 @@ from medback_core.session.files import join
 from medback_core.session.merging import (
     GoneRow,
     LiveRow,
-    Manner,
+    MergeRules,
     begin_incoming,
     merge_incoming,
     put_incoming,
@@ -33,7 +33,7 @@ from medback_core.session.states import (
     keep_state,
     known_state,
     note_number,
-    note_read,
+    note_state_read,
     note_told,
     told_of,
     was_read,
@@ -136,7 +136,7 @@ def merge_section(
     dates = (0 if mine is None else mine.at, theirs.at)
     take_claims(session, source.key, source.id, {line.id: _as_of(line) for line in targets})
     differing, older = merge_incoming(
-        session, source.key, Manner(wins and not outranked, ordered, *dates, keeps_tree=outranked)
+        session, source.key, MergeRules(wins and not outranked, ordered, *dates, keeps_tree=outranked)
     )
     if not outranked:
         put_expected_directories(
@@ -161,7 +161,7 @@ def _note(
 ) -> None:
     """As of which states this session knows the source now."""
     if order in (Order.SAME, Order.NEWER):
-        note_read(session, SOURCE, source.id, theirs)
+        note_state_read(session, SOURCE, source.id, theirs)
     elif order is Order.SPLIT or was_scanned:
         absorb(session, source.id, theirs)
     else:

@@ -39,7 +39,7 @@ _HEAD_BYTES = 512
 
 
 @dataclass(slots=True)
-class Tally:
+class ContextCounts:
     """What went into a context."""
 
     sources: int = 0
@@ -54,12 +54,12 @@ def context_of(
     foreign: Iterable[bytes] = (),
     *,
     sources: Sequence[Source] | None = None,
-    tally: Tally | None = None,
+    tally: ContextCounts | None = None,
 ) -> Iterator[bytes]:
     """The restore context of a session (or of these sources of it) in chunks, memory bounded by one of them: what was
     observed, what is expected, and what went while a copy exists; `foreign` as `write_context` has it. Do not write to
     the session meanwhile."""
-    tally = Tally() if tally is None else tally
+    tally = ContextCounts() if tally is None else tally
     sources = list_sources(session) if sources is None else sources
     heads = [
         SourceStart(s.id, s.path, s.alias, s.wanted, s.excludes, s.rev, current_state(session, s.id)) for s in sources
@@ -83,7 +83,7 @@ def _as_of(session: Session, target: str, told: Sequence[dict[str, AsOf]]) -> St
 
 
 def _sections(
-    session: Session, sources: Sequence[Source], heads: Sequence[SourceStart], tally: Tally
+    session: Session, sources: Sequence[Source], heads: Sequence[SourceStart], tally: ContextCounts
 ) -> Iterator[SourceSection]:
     ids = {target.key: target.id for target in list_targets(session, unknown=True)}
     for source, head in zip(sources, heads, strict=True):
@@ -92,7 +92,7 @@ def _sections(
         yield SourceSection(head, _entries(session, source, ids, tally), partial(expected_fact, session, source.key))
 
 
-def _entries(session: Session, source: Source, ids: dict[int, str], tally: Tally) -> Iterator[Entry]:
+def _entries(session: Session, source: Source, ids: dict[int, str], tally: ContextCounts) -> Iterator[Entry]:
     copies: dict[int, Bds] = {}
     live: set[int] = set()  # placements of what should exist
     here, levels = b"", []
@@ -147,7 +147,7 @@ def write_restore(session: Session, path: bytes) -> ContextSummary:
         there = None
     if there is not None and not stat.S_ISREG(there.st_mode):
         raise Refused("bad-path", f"{shown} is {'a directory' if stat.S_ISDIR(there.st_mode) else 'no ordinary file'}")
-    tally = Tally()
+    tally = ContextCounts()
     try:
         with disk.Root(parent) as root, ExitStack() as stack:
             with suppress(Refused):  # another medback is at work there: what lies about may be its own

@@ -14,7 +14,7 @@ from medback_core.session.targets import counting_keys
 NOTHING = Count()
 
 
-class Rated:
+class CopyCounter:
     """Placements as numbers of countable copies, each looked up once. Copies on the targets in `dead` do not count."""
 
     def __init__(self, session: Session, dead: Collection[int] = ()) -> None:

@@ -14,7 +14,7 @@ from medback_core.session.targets import list_targets
 
 
 @dataclass(frozen=True, slots=True)
-class Lacking:
+class Shortage:
     """`below`: identities with fewer countable copies than wanted. `room_bytes`: what must at least be added to the
     shelf before all missing copies can be made; no drive takes a second copy of what it holds. `could_take`: the bytes
     of missing copies that each active target, by key, has room for."""
@@ -24,7 +24,7 @@ class Lacking:
     could_take: Mapping[int, int] = field(default_factory=dict)
 
 
-def lacking(session: Session, here: Target | None = None, room: int = 0, *, chosen: bool = False) -> Lacking:
+def shortage(session: Session, here: Target | None = None, room: int = 0, *, chosen: bool = False) -> Shortage:
     """What the shelf lacks, going by the room of each active target when it was last seen, less its reserve.
 
     `here` is the target that is plugged in, with `room` bytes that may still go there; with `chosen`, as it will be
@@ -42,7 +42,7 @@ def lacking(session: Session, here: Target | None = None, room: int = 0, *, chos
         for key in counting - group.holders:
             takes[key] += group.contents.bytes
     could_take = {key: min(takes[key], max(0, left)) for key, left in rooms.items()}
-    return Lacking(below, max(0, needed - sum(could_take.values())), could_take)
+    return Shortage(below, max(0, needed - sum(could_take.values())), could_take)
 
 
 def room_last_seen(session: Session, target: Target) -> int:

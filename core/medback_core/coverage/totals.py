@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from medback_core import names
-from medback_core.coverage.countable import NOTHING, Rated, clean_path, total
-from medback_core.coverage.tree import ORDERS, DirectoryView, FileCoverage, Listing, browse, page
+from medback_core.coverage.countable import NOTHING, CopyCounter, clean_path, total
+from medback_core.coverage.tree import ORDERS, DirectoryView, FileCoverage, browse, page
 from medback_core.coverage.where_is import CopyView, FileWhereabouts, detail, where_is
 from medback_core.errors import Refused
 from medback_core.model import Count, Looked, Source
@@ -36,7 +36,6 @@ __all__ = [
     "FileCoverage",
     "FileWhereabouts",
     "Holdings",
-    "Listing",
     "Safety",
     "UnprotectedFile",
     "browse",
@@ -121,7 +120,7 @@ def coverage(session: Session, *, source: str | None = None, path: bytes = b"", 
     """
     sources = list_sources(session) if source is None else [find_source(session, source)]
     path = clean_path(path)
-    rated = Rated(session)
+    counter = CopyCounter(session)
     listed: list[DirectoryCoverage] = []
     starts: list[DirectoryCoverage] = []
     damaged = 0
@@ -131,10 +130,10 @@ def coverage(session: Session, *, source: str | None = None, path: bytes = b"", 
             if source is None:
                 continue
             raise _no_directory(each, path)
-        start = _rate(rated, each, path, totals_of(session, key), oldest_check(session, key))
+        start = _rate(counter, each, path, totals_of(session, key), oldest_check(session, key))
         starts.append(start)
         listed.append(start)
-        listed += _below(session, rated, each, key, depth)
+        listed += _below(session, counter, each, key, depth)
         damaged += trouble_below(session, each.key, path)
     if path and not starts:
         raise Refused("no-such-path", f"no source has a directory {names.display_name(path)}")
@@ -154,18 +153,20 @@ def _no_directory(source: Source, path: bytes) -> Refused:
 
 
 def _rate(
-    rated: Rated, source: Source, path: bytes, totals: Mapping[int, Count], oldest: int | None
+    counter: CopyCounter, source: Source, path: bytes, totals: Mapping[int, Count], oldest: int | None
 ) -> DirectoryCoverage:
-    count, by_copies, below = rated.summed(totals, source.wanted)
+    count, by_copies, below = counter.summed(totals, source.wanted)
     return DirectoryCoverage(source.alias, path, count, by_copies, below, oldest)
 
 
-def _below(session: Session, rated: Rated, source: Source, directory: int, depth: int) -> Iterator[DirectoryCoverage]:
+def _below(
+    session: Session, counter: CopyCounter, source: Source, directory: int, depth: int
+) -> Iterator[DirectoryCoverage]:
     if depth <= 0:
         return
     for child in children(session, directory):
-        yield _rate(rated, source, child.path, child.totals, child.oldest)
-        yield from _below(session, rated, source, child.key, depth - 1)
+        yield _rate(counter, source, child.path, child.totals, child.oldest)
+        yield from _below(session, counter, source, child.key, depth - 1)
 
 
 def unprotected(session: Session, source: str | None = None, path: bytes = b"") -> Iterator[UnprotectedFile]:
@@ -173,14 +174,14 @@ def unprotected(session: Session, source: str | None = None, path: bytes = b"") 
     alias), or only at and below `path` (a directory or a file). Do not write through this session while iterating."""
     sources = list_sources(session) if source is None else [find_source(session, source)]
     path = clean_path(path)
-    rated = Rated(session)
+    counter = CopyCounter(session)
     for each in sources:
-        for _, directory, file in files_below(session, each.key, path, placements=rated.below(each.wanted)):
+        for _, directory, file in files_below(session, each.key, path, placements=counter.below(each.wanted)):
             yield UnprotectedFile(
                 each.alias,
                 join(directory, file.name),
                 file.content.size,
-                rated.copies(file.placement),
+                counter.copies(file.placement),
                 each.wanted,
             )
 
@@ -201,12 +202,12 @@ def looked(session: Session, source: str | None = None, path: bytes = b"") -> Lo
 
 def safety(session: Session) -> Safety:
     """Whether all sources are safe, read from their roots' totals."""
-    rated = Rated(session)
+    counter = CopyCounter(session)
     whole = unsafe = none = Count()
     damaged = 0
     totals = totals_by_source(session)
     for source in list_sources(session):
-        count, by_copies, below = rated.summed(totals[source.key], source.wanted)
+        count, by_copies, below = counter.summed(totals[source.key], source.wanted)
         whole, unsafe, none = whole + count, unsafe + below, none + by_copies[0]
         damaged += trouble_below(session, source.key)
     return Safety(whole.files, whole.bytes, whole.files - unsafe.files, unsafe, none, damaged, looked(session))

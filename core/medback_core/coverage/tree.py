@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from medback_core import names
-from medback_core.coverage.countable import Rated
+from medback_core.coverage.countable import CopyCounter
 from medback_core.model import Count, Identity, Source
 from medback_core.session import Session
 from medback_core.session.files import troubled
@@ -73,7 +73,7 @@ class FileCoverage:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class DirectoryContents:
     """What lies directly in a directory, as asked for. The totals count what there is before any filter."""
 
     here: DirectoryView | None  # None at the top, where the sources are listed
@@ -92,19 +92,19 @@ def browse(
     filter_text: str = "",
     unsafe_only: bool = False,
     dead: Collection[int] = frozenset(),
-) -> Listing | None:
+) -> DirectoryContents | None:
     """What lies directly in a directory of a source (row key), or with None the sources themselves; None where there is
     no such directory (any more).
 
     `order`: `name`; `bytes`, `unsafe` (bytes below the wanted number), largest first; `checked`, the longest unchecked
     first. `filter_text`: only what has it in its name, in any case. `dead`: target keys whose copies do not count.
     """
-    rated = Rated(session, dead)
+    counter = CopyCounter(session, dead)
     if source is None:
         here, files, files_total = None, array("q"), 0
         views = [
             replace(
-                _view(rated, each, key, b"", totals_of(session, key), oldest_check(session, key)),
+                _view(counter, each, key, b"", totals_of(session, key), oldest_check(session, key)),
                 damaged=trouble_below(session, each.key),
             )
             for each in list_sources(session)
@@ -115,13 +115,13 @@ def browse(
         if key is None:
             return None
         owner = source_by_key(session, source)
-        here = _view(rated, owner, key, path, totals_of(session, key), oldest_check(session, key))
+        here = _view(counter, owner, key, path, totals_of(session, key), oldest_check(session, key))
         damaged = _damaged_by_child(session, source, path)
         views = [
-            replace(_view(rated, owner, c.key, c.path, c.totals, c.oldest), damaged=damaged[c.path])
+            replace(_view(counter, owner, c.key, c.path, c.totals, c.oldest), damaged=damaged[c.path])
             for c in children(session, key)
         ]
-        below = rated.below(owner.wanted) if unsafe_only or order == "unsafe" else frozenset()
+        below = counter.below(owner.wanted) if unsafe_only or order == "unsafe" else frozenset()
         files = file_keys(
             session,
             key,
@@ -139,7 +139,7 @@ def browse(
         if (not folded or folded in names.text(view.name).casefold()) and (not unsafe_only or view.unsafe.files)
     ]
     _sort(views, order)
-    return Listing(here, tuple(views), files, total, files_total)
+    return DirectoryContents(here, tuple(views), files, total, files_total)
 
 
 def _damaged_by_child(session: Session, source: int, path: bytes) -> Counter[bytes]:
@@ -154,9 +154,9 @@ def _damaged_by_child(session: Session, source: int, path: bytes) -> Counter[byt
 
 
 def _view(
-    rated: Rated, source: Source, key: int, path: bytes, totals: PlacementCounts, oldest: int | None
+    counter: CopyCounter, source: Source, key: int, path: bytes, totals: PlacementCounts, oldest: int | None
 ) -> DirectoryView:
-    count, by_copies, unsafe = rated.summed(totals, source.wanted)
+    count, by_copies, unsafe = counter.summed(totals, source.wanted)
     return DirectoryView(key, source, path, count, by_copies, unsafe, oldest)
 
 
@@ -173,7 +173,7 @@ def _sort(views: list[DirectoryView], order: str) -> None:
 
 def page(session: Session, keys: Collection[int], *, dead: Collection[int] = frozenset()) -> list[FileCoverage]:
     """The files with these row keys, in the order of the keys; one that is gone meanwhile is left out."""
-    rated = Rated(session, dead)
+    counter = CopyCounter(session, dead)
     rows = files_by_key(session, keys)
     wanted: dict[int, int] = {}
     for directory in {row.directory for row in rows.values()}:
@@ -190,7 +190,7 @@ def page(session: Session, keys: Collection[int], *, dead: Collection[int] = fro
                 row.name,
                 row.content,
                 row.mtime_ns,
-                rated.copies(row.placement),
+                counter.copies(row.placement),
                 claimed,
                 wanted[row.directory],
                 row.checked_at,

@@ -202,7 +202,7 @@ class Plain:
         os.unlink(name, dir_fd=directory)
 
 
-def answer(what: str, descriptors: list[int], parts: list, tell: "Callable[[int], None]") -> list:
+def do_part(what: str, descriptors: list[int], parts: list, tell: "Callable[[int], None]") -> list:
     """Do what is asked, part by part."""
     if what == "hash":
         return [hash_files(fd, files, tell) for fd, files in zip(descriptors, parts, strict=True)]
@@ -236,7 +236,7 @@ def serve(connection: _socket.socket) -> None:
         try:
             head += receive(connection, LENGTH.size - len(head))
             what, parts = marshal.loads(receive(connection, LENGTH.unpack(head)[0]))
-            result = answer(what, descriptors, parts, tell)
+            result = do_part(what, descriptors, parts, tell)
         finally:
             for fd in descriptors:
                 os.close(fd)

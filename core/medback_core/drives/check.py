@@ -16,8 +16,8 @@ from typing import TypeAlias
 from medback_core import disk, model, names
 from medback_core.drives.drive import Drive, begin_change, end_look
 from medback_core.drives.matching import lies_there, same_time
-from medback_core.drives.missing import Missed
-from medback_core.drives.sidecars import Recorder, read_sidecar
+from medback_core.drives.missing import MissingCopies
+from medback_core.drives.sidecars import Recorder, read_target_sidecar
 from medback_core.errors import DriveGone
 from medback_core.model import (
     DAMAGED_DIRECTORY,
@@ -48,7 +48,7 @@ Seen: TypeAlias = Callable[[bytes, Mapping[bytes, os.stat_result | OSError], Sid
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class CheckResult:
     """What a look at a drive found. Counts are identities."""
 
     files: int = 0
@@ -61,7 +61,7 @@ class Looked:
     nowhere: int = 0  # of those withdrawn: of which nobody knew where they should lie
 
 
-def look_at(session: Session, drive: Drive, *, seen: Seen | None = None) -> Generator[Event, None, Looked]:
+def look_at(session: Session, drive: Drive, *, seen: Seen | None = None) -> Generator[Event, None, CheckResult]:
     """Bring the session (and a writable drive's sidecars) in line with what lies on the drive; returns what it found.
     `seen` is called for every directory that has a sidecar.
 
@@ -72,7 +72,7 @@ def look_at(session: Session, drive: Drive, *, seen: Seen | None = None) -> Gene
     yield from look.walk()
     yield from look.finish()
     counts = look.files, look.withdrawn, look.found, look.hashed, look.damaged, look.unknown
-    return Looked(*counts, tuple(look.spoilt), look.nowhere)
+    return CheckResult(*counts, tuple(look.spoilt), look.nowhere)
 
 
 class _Look:
@@ -135,7 +135,7 @@ class _Look:
             self._stray(directory, entries, Sidecar())
             return
         try:
-            sidecar = read_sidecar(root, directory) or Sidecar()
+            sidecar = read_target_sidecar(root, directory) or Sidecar()
         except OSError as error:
             yield Skipped(self._shown(join(directory, SIDECAR_NAME)), error.strerror or "cannot be read")
             return
@@ -313,7 +313,7 @@ class _Look:
 
     def finish(self) -> Iterator[Event]:
         """What the session believed and the walk did not confirm; then what the sidecars must still be told."""
-        missed = Missed(self.session, self.drive, self.recorder, self._condition, self._nested)
+        missed = MissingCopies(self.session, self.drive, self.recorder, self._condition, self._nested)
         yield from missed.settle()
         self.withdrawn, self.nowhere = missed.withdrawn, missed.nowhere
         self.found += missed.found

@@ -25,7 +25,7 @@ from medback_core.context import (
 )
 from medback_core.contexts import kept
 from medback_core.contexts.merge import Incoming, merge_section, order_of
-from medback_core.contexts.write import Tally, context_of
+from medback_core.contexts.write import ContextCounts, context_of
 from medback_core.drives.drive import Drive, write_identity
 from medback_core.drives.story import CONTEXTS_KEPT, told_in
 from medback_core.errors import Refused
@@ -61,7 +61,7 @@ def write_contexts(session: Session, drive: Drive) -> None:
             current_state(session, source.id)  # a new one is made before anything is read for writing
         foreign = _kept(session, {source.id for source in sources}, tales)
         with disk.Group(root, group_sync=False) as group:
-            tally = Tally()
+            tally = ContextCounts()
             chunks = context_of(session, _words(foreign), sources=sources, tally=tally)
             staged = group.stage_stream(CONTEXT_NAME, chunks)
             group.flush()
@@ -74,7 +74,9 @@ def write_contexts(session: Session, drive: Drive) -> None:
         _remember(session, drive, sources, tally, foreign)
 
 
-def _remember(session: Session, drive: Drive, sources: Sequence[Source], tally: Tally, foreign: list[_Tale]) -> None:
+def _remember(
+    session: Session, drive: Drive, sources: Sequence[Source], tally: ContextCounts, foreign: list[_Tale]
+) -> None:
     """Say in the drive's identity what its context tells of. Raises Refused."""
     was = {told.source: told for told in drive.identity.remembers}
     targets = {target.id: target for target in list_targets(session) if target.state is not TargetState.LOST}

@@ -26,7 +26,7 @@ from medback_core.sidecar import FileRecord
 _TOGETHER = 500
 
 
-class Missed:
+class MissingCopies:
     """The end of one look at a drive."""
 
     def __init__(

@@ -23,7 +23,7 @@ class _Changes:
     directory: dict[bytes, DirRecord] = field(default_factory=dict)  # single ones
 
 
-def read_sidecar(root: disk.Root, directory: bytes) -> Sidecar | None:
+def read_target_sidecar(root: disk.Root, directory: bytes) -> Sidecar | None:
     """The sidecar of a directory as it is (salvaged where damaged), None where there is none.
 
     Raises OSError when it is there and can't be read.
@@ -79,7 +79,7 @@ class Recorder:
             if name in changes.drops:
                 return None
         if self._read is None or self._read[0] != directory:
-            self._read = directory, read_sidecar(self.drive.root, directory) or Sidecar()
+            self._read = directory, read_target_sidecar(self.drive.root, directory) or Sidecar()
         return self._read[1].files.get(name)
 
     def put(self, directory: bytes, record: FileRecord) -> None:
@@ -146,7 +146,7 @@ class Recorder:
         sidecar = Sidecar() if there is None else parse(there)
         if sidecar.damage:
             begin_change(self.drive)
-            set_aside(self.drive.root, directory)
+            set_sidecar_aside(self.drive.root, directory)
         for name in changes.drops:
             sidecar.files.pop(name, None)
         for name, record in changes.puts.items():
@@ -192,7 +192,7 @@ class Recorder:
         return None
 
 
-def set_aside(root: disk.Root, directory: bytes) -> None:
+def set_sidecar_aside(root: disk.Root, directory: bytes) -> None:
     """Keep a damaged sidecar as `.medback.xml.damaged-DATE`, beside where it lay. Raises OSError."""
     stamp = model.date_stamp(model.now()).encode()
     name, number = SIDECAR_NAME + b".damaged-" + stamp, 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from medback_core import disk, names
 from medback_core.drives.drive import Drive, begin_change
-from medback_core.drives.sidecars import read_sidecar
+from medback_core.drives.sidecars import read_target_sidecar
 from medback_core.errors import DriveGone
 from medback_core.model import (
     EXPLANATION,
@@ -39,7 +39,7 @@ class DriveDirectory:
     sidecar: Sidecar
 
 
-def shown(drive: Drive | disk.Root, rel: bytes) -> bytes:
+def path_on(drive: Drive | disk.Root, rel: bytes) -> bytes:
     """The absolute path of something on a drive."""
     root = drive.root if isinstance(drive, Drive) else drive
     return os.path.join(root.path, rel) if rel else root.path
@@ -62,7 +62,7 @@ def walk_drive(root: disk.Root, *, family: bool, clean: Drive | None = None) -> 
         try:
             for name, status in root.scan(here):
                 if isinstance(status, OSError):
-                    yield Skipped(shown(root, join(here, name)), status.strerror or "cannot be looked at")
+                    yield Skipped(path_on(root, join(here, name)), status.strerror or "cannot be looked at")
                 elif name in (SIDECAR_NAME, FAMILY_SIDECAR_NAME):
                     has.add(name)
                 elif name == TARGET_IDENTITY_NAME and here:
@@ -80,15 +80,15 @@ def walk_drive(root: disk.Root, *, family: bool, clean: Drive | None = None) -> 
                     if status.st_dev == root.device:
                         directories.append(name)
                     else:
-                        yield Excluded(shown(root, join(here, name)), "another file system")
+                        yield Excluded(path_on(root, join(here, name)), "another file system")
                 elif not stat.S_ISLNK(status.st_mode):
-                    yield Excluded(shown(root, join(here, name)), "no ordinary file")
+                    yield Excluded(path_on(root, join(here, name)), "no ordinary file")
         except OSError as error:
             if not root.is_same_drive():
                 raise DriveGone(f"{names.display_name(root.path)} stopped answering") from error
-            yield cannot_read(here, shown(root, here), error)
+            yield cannot_read(here, path_on(root, here), error)
         if nested:
-            yield Excluded(shown(root, here), "a target of its own")
+            yield Excluded(path_on(root, here), "a target of its own")
             continue
         directories.sort(key=lambda name: (name == OLD_DIRECTORY, name), reverse=True)
         waiting += [join(here, name) for name in directories]
@@ -97,7 +97,7 @@ def walk_drive(root: disk.Root, *, family: bool, clean: Drive | None = None) -> 
             if clean and temporary and SIDECAR_NAME in disk.clean_temporaries(root, here, temporary, is_whole).adopted:
                 has.add(SIDECAR_NAME)
             if SIDECAR_NAME in has:
-                sidecar = read_sidecar(root, here) or sidecar
+                sidecar = read_target_sidecar(root, here) or sidecar
             elif family and FAMILY_SIDECAR_NAME in has:
                 sidecar = parse_family(root.read_whole(join(here, FAMILY_SIDECAR_NAME), SIDECAR_LIMIT))
             if freeing and clean:
@@ -106,9 +106,9 @@ def walk_drive(root: disk.Root, *, family: bool, clean: Drive | None = None) -> 
                 given = disk.put_back(root, here, there, sidecar.files)
                 files += [(name, status) for name in given if (status := root.stat(join(here, name))) is not None]
         except OSError as error:
-            yield Skipped(shown(root, join(here, SIDECAR_NAME)), error.strerror or "cannot be read")
+            yield Skipped(path_on(root, join(here, SIDECAR_NAME)), error.strerror or "cannot be read")
         if sidecar.damage:
-            where = names.display_name(shown(root, join(here, SIDECAR_NAME)))
+            where = names.display_name(path_on(root, join(here, SIDECAR_NAME)))
             yield Warned(
                 f"the sidecar {where} is damaged ({sidecar.damage}); what it does not say is read from the files"
             )

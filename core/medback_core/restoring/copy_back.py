@@ -13,7 +13,7 @@ from medback_core import disk, hashing, model, names
 from medback_core.disk import ContentDiffers, Staged
 from medback_core.drives.aside import beside, bring_back, set_aside
 from medback_core.drives.open import Drive
-from medback_core.drives.walk import shown
+from medback_core.drives.walk import path_on
 from medback_core.errors import DriveGone
 from medback_core.model import Conflict, DamageFound, Event, FileDone, Identity, Progress, Skipped
 from medback_core.pace import Pace, reporting
@@ -22,7 +22,15 @@ from medback_core.restoring.record import Placed, record_placed
 from medback_core.session import Session
 from medback_core.session.copies import copy_on, withdraw_copies
 from medback_core.session.expected import was_put
-from medback_core.session.lacking import DIFFERS, GIVES_WAY, GUESSED, SAID_BY_OTHERS, Hint, Lacking, drop_hint
+from medback_core.session.missing_files import (
+    DIFFERS,
+    GIVES_WAY,
+    GUESSED,
+    SAID_BY_OTHERS,
+    MissingFile,
+    PossibleLocation,
+    drop_location,
+)
 from medback_core.session.targets import add_pending
 
 _BUNCH_BYTES = 8 << 20
@@ -32,18 +40,18 @@ _EITHER_SIDE = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, er
 
 
 @dataclass(slots=True, eq=False)
-class _Going:
+class _StagedCopy:
     """A file staged on its way."""
 
-    lacking: Lacking
-    hint: Hint
+    missing: MissingFile
+    location: PossibleLocation
     staged: Staged
     drive_mtime_ns: int
     aside: bytes | None = None  # where what stood there was moved
     outdated: os.stat_result | None = None  # what stood there, if it goes: a restore put it there, nobody touched it
 
 
-class Putting:
+class CopyBack:
     """The files of one restore on their way into place; `counts` of what came of them."""
 
     def __init__(
@@ -70,11 +78,11 @@ class Putting:
         self._stamp = model.date_stamp(model.now()).encode()
         self._root: disk.Root | None = None
         self._group: disk.Group | None = None
-        self._going: list[_Going] = []
-        self._ready: tuple[disk.Group, list[_Going]] | None = None  # the batch before, to be published
+        self._staged_copies: list[_StagedCopy] = []
+        self._ready: tuple[disk.Group, list[_StagedCopy]] | None = None  # the batch before, to be published
         self._given_up: list[int] = []
         self._refuted: set[tuple[int, bytes]] = set()  # (identity, place on the drive) that were tried in vain
-        self._bunch: list[tuple[Lacking, list[Hint]]] = []
+        self._bunch: list[tuple[MissingFile, list[PossibleLocation]]] = []
         self._bunch_bytes = 0
         self._between: tuple[disk.Root | None, bytes, bytes] = None, b"", b""  # where the bunch lies and where it goes
         self._no_room: dict[bytes, int] = {}  # directory of a root -> the smallest size that did not fit
@@ -82,10 +90,10 @@ class Putting:
 
     # --- staging -----------------------------------------------------------------------------------------------------
 
-    def put(self, lacking: Lacking, hints: list[Hint]) -> Iterator[Event]:
+    def put(self, missing: MissingFile, locations: list[PossibleLocation]) -> Iterator[Event]:
         """Stage one file from wherever it is found whole; a full batch is published when the next one is full, or at
         `commit`. Raises DriveGone."""
-        destination = self.destinations[lacking.source]
+        destination = self.destinations[missing.source]
         root = self.roots[destination.directory]
         if self._root is not root:
             yield from self.commit()
@@ -94,42 +102,42 @@ class Putting:
         if self._group is None:
             self._group = disk.Group(root)
         group = self._group
-        if lacking.content.size >= self._no_room.get(destination.directory, 1 << 63):
-            self._given_up.append(lacking.row)
-            yield Skipped(destination.absolute(lacking.path), "no room left for it")
+        if missing.content.size >= self._no_room.get(destination.directory, 1 << 63):
+            self._given_up.append(missing.row)
+            yield Skipped(destination.absolute(missing.path), "no room left for it")
             return
-        if self._goes_together(group, lacking, hints):
-            yield from self._together(group, lacking, hints)
+        if self._goes_together(group, missing, locations):
+            yield from self._together(group, missing, locations)
         else:
-            yield from self._alone(group, lacking, hints)
+            yield from self._alone(group, missing, locations)
         if self._pace.is_due():
-            yield self._progress(lacking)
+            yield self._progress(missing)
         if group.is_full:
             yield from self._turn(group)
 
-    def _alone(self, group: disk.Group, lacking: Lacking, hints: list[Hint]) -> Iterator[Event]:
-        going = yield from self._from_any(group, lacking, hints)
+    def _alone(self, group: disk.Group, missing: MissingFile, locations: list[PossibleLocation]) -> Iterator[Event]:
+        going = yield from self._from_any(group, missing, locations)
         if going is not None:
-            self._going.append(going)
+            self._staged_copies.append(going)
 
     # --- small files that follow each other from one directory into one ----------------------------------------------
 
-    def _goes_together(self, group: disk.Group, lacking: Lacking, hints: list[Hint]) -> bool:
+    def _goes_together(self, group: disk.Group, missing: MissingFile, locations: list[PossibleLocation]) -> bool:
         return (
             group.group_sync
-            and lacking.content.size <= disk.SMALL
-            and not (lacking.there == DIFFERS and self.conflict == "rename")
-            and (lacking.identity, hints[0].path) not in self._refuted
+            and missing.content.size <= disk.SMALL
+            and not (missing.there == DIFFERS and self.conflict == "rename")
+            and (missing.identity, locations[0].path) not in self._refuted
         )
 
-    def _together(self, group: disk.Group, lacking: Lacking, hints: list[Hint]) -> Iterator[Event]:
-        there, here = hints[0].path.rpartition(b"/")[0], self._rel(lacking).rpartition(b"/")[0]
+    def _together(self, group: disk.Group, missing: MissingFile, locations: list[PossibleLocation]) -> Iterator[Event]:
+        there, here = locations[0].path.rpartition(b"/")[0], self._rel(missing).rpartition(b"/")[0]
         between = group.root, there, here
         if between != self._between or len(self._bunch) >= disk.AT_ONCE or self._bunch_bytes >= _BUNCH_BYTES:
             yield from self._begin(group)
             self._between = between
-        self._bunch.append((lacking, hints))
-        self._bunch_bytes += lacking.content.size
+        self._bunch.append((missing, locations))
+        self._bunch_bytes += missing.content.size
 
     def _begin(self, group: disk.Group) -> Iterator[Event]:
         bunch, self._bunch, self._bunch_bytes = self._bunch, [], 0
@@ -138,15 +146,15 @@ class Putting:
         _, there, here = self._between
         files = [
             disk.SmallCopy(
-                hints[0].path.rpartition(b"/")[2],
-                self._rel(lacking),
-                lacking.content,
+                locations[0].path.rpartition(b"/")[2],
+                self._rel(missing),
+                missing.content,
                 None,
-                lacking.mtime_ns,
-                lacking.mode,
-                (lacking, hints),
+                missing.mtime_ns,
+                missing.mode,
+                (missing, locations),
             )
-            for lacking, hints in bunch
+            for missing, locations in bunch
         ]
         try:
             with self.drive.root.directory(there) as handle:
@@ -154,138 +162,139 @@ class Putting:
                     if self._pace.is_due():
                         yield self._progress(bunch[-1][0])
         except OSError:  # each alone says what is wrong
-            for lacking, hints in bunch:
-                yield from self._alone(group, lacking, hints)
+            for missing, locations in bunch:
+                yield from self._alone(group, missing, locations)
 
     def _collect(self, group: disk.Group) -> Iterator[Event]:
         """Wait for what was begun; what needs care goes alone."""
         yield from self._begin(group)
-        failed: list[tuple[Lacking, list[Hint]]] = []
+        failed: list[tuple[MissingFile, list[PossibleLocation]]] = []
         for done in group.finish_copies():
             if done is None:
                 if self._pace.is_due():
                     yield self._progress()
                 continue
             file, staged, drive_mtime_ns = done
-            lacking, hints = cast("tuple[Lacking, list[Hint]]", file.of)
+            missing, locations = cast("tuple[MissingFile, list[PossibleLocation]]", file.of)
             if staged is None:
-                failed.append((lacking, hints))
+                failed.append((missing, locations))
             else:
-                self._going.append(_Going(lacking, hints[0], staged, drive_mtime_ns))
-        for lacking, hints in failed:
-            yield from self._alone(group, lacking, hints)
+                self._staged_copies.append(_StagedCopy(missing, locations[0], staged, drive_mtime_ns))
+        for missing, locations in failed:
+            yield from self._alone(group, missing, locations)
 
-    def _rel(self, lacking: Lacking) -> bytes:
-        return self.destinations[lacking.source].rel(lacking.path)
+    def _rel(self, missing: MissingFile) -> bytes:
+        return self.destinations[missing.source].rel(missing.path)
 
     # --- staging, with all care --------------------------------------------------------------------------------------
 
     def _from_any(
-        self, group: disk.Group, lacking: Lacking, hints: list[Hint]
-    ) -> Generator[Event, None, _Going | None]:
+        self, group: disk.Group, missing: MissingFile, locations: list[PossibleLocation]
+    ) -> Generator[Event, None, _StagedCopy | None]:
         """Try one hint after another until one holds the content."""
-        rel = self._rel(lacking)
-        if lacking.there == DIFFERS and self.conflict == "rename":
+        rel = self._rel(missing)
+        if missing.there == DIFFERS and self.conflict == "rename":
             try:
                 rel = beside(rel, b"medback " + self._stamp, group.root)
             except OSError as error:
-                yield self._unwritten(lacking, error)
+                yield self._unwritten(missing, error)
                 return None
-        for hint in hints:
-            if (lacking.identity, hint.path) in self._refuted:
-                drop_hint(self.session, lacking.identity, hint)  # tried in vain: that another says so makes it no truer
+        for location in locations:
+            if (missing.identity, location.path) in self._refuted:
+                # Tried in vain: that another record says so makes it no truer.
+                drop_location(self.session, missing.identity, location)
                 continue
             try:
-                fd, status = self.drive.root.open_file(hint.path)
+                fd, status = self.drive.root.open_file(location.path)
             except OSError as error:
-                yield from self._unopened(lacking, hint, error)
+                yield from self._unopened(missing, location, error)
                 continue
             try:
-                if status.st_size != lacking.content.size:
-                    self._not_there(lacking, hint)
+                if status.st_size != missing.content.size:
+                    self._not_there(missing, location)
                     continue
-                staged = yield from self._stage(group, lacking, rel, fd)
-                return _Going(lacking, hint, staged, status.st_mtime_ns)
+                staged = yield from self._stage(group, missing, rel, fd)
+                return _StagedCopy(missing, location, staged, status.st_mtime_ns)
             except ContentDiffers as error:
-                yield from self._differs(lacking, hint, error.actual)
+                yield from self._differs(missing, location, error.actual)
             except OSError as error:
                 if error.errno in _EITHER_SIDE and (reason := _unreadable(fd)) is not None:
                     self._check_drive()
-                    self._unread(lacking, hint)
-                    yield Skipped(shown(self.drive, hint.path), reason)
+                    self._unread(missing, location)
+                    yield Skipped(path_on(self.drive, location.path), reason)
                     continue
-                yield self._unwritten(lacking, error)
+                yield self._unwritten(missing, error)
                 return None
             finally:
                 os.close(fd)
         return None
 
-    def _stage(self, group: disk.Group, lacking: Lacking, rel: bytes, fd: int) -> Generator[Event, None, Staged]:
-        content, mtime_ns, mode = lacking.content, lacking.mtime_ns, lacking.mode
+    def _stage(self, group: disk.Group, missing: MissingFile, rel: bytes, fd: int) -> Generator[Event, None, Staged]:
+        content, mtime_ns, mode = missing.content, missing.mtime_ns, missing.mode
         if content.size <= disk.SMALL:
             return group.stage_small_copy(rel, fd, expected=content, mtime_ns=mtime_ns, mode=mode)
         steps = group.stage_copy(rel, fd, expected=content, mtime_ns=mtime_ns, mode=mode)
-        return (yield from reporting(steps, self._pace, lambda done: self._progress(lacking, done)))
+        return (yield from reporting(steps, self._pace, lambda done: self._progress(missing, done)))
 
-    def _progress(self, lacking: Lacking | None = None, done: int = 0) -> Progress:
+    def _progress(self, missing: MissingFile | None = None, done: int = 0) -> Progress:
         count = sum(group.staged_count for group in self._groups())
         size = sum(group.staged_bytes for group in self._groups())
-        where = b"" if lacking is None else self.destinations[lacking.source].absolute(lacking.path)
+        where = b"" if missing is None else self.destinations[missing.source].absolute(missing.path)
         return Progress("restoring", self.restored + count, self.restored_bytes + size + done, current=where)
 
     # --- what a hint turns out to be ---------------------------------------------------------------------------------
 
-    def _unopened(self, lacking: Lacking, hint: Hint, error: OSError) -> Iterator[Event]:
+    def _unopened(self, missing: MissingFile, location: PossibleLocation, error: OSError) -> Iterator[Event]:
         self._check_drive()
         if error.errno in _NOT_THERE:
-            self._not_there(lacking, hint)
+            self._not_there(missing, location)
             return
-        self._unread(lacking, hint)
-        yield Skipped(shown(self.drive, hint.path), error.strerror or "cannot be read")
+        self._unread(missing, location)
+        yield Skipped(path_on(self.drive, location.path), error.strerror or "cannot be read")
 
-    def _unread(self, lacking: Lacking, hint: Hint) -> None:
+    def _unread(self, missing: MissingFile, location: PossibleLocation) -> None:
         """It can't be read now: that says nothing of what it is, but asking again in this run is of no use."""
         self.unread = True
-        self._refuted.add((lacking.identity, hint.path))
-        drop_hint(self.session, lacking.identity, hint)
+        self._refuted.add((missing.identity, location.path))
+        drop_location(self.session, missing.identity, location)
 
     def _check_drive(self) -> None:
         if not self.drive.root.is_same_drive():
             raise DriveGone(f"{names.display_name(self.drive.root.path)} stopped answering; what was restored is kept")
 
-    def _not_there(self, lacking: Lacking, hint: Hint) -> None:
+    def _not_there(self, missing: MissingFile, location: PossibleLocation) -> None:
         """That content does not lie there: neither the session nor the drive's sidecar may say so any longer."""
-        drop_hint(self.session, lacking.identity, hint)
-        self._refuted.add((lacking.identity, hint.path))
-        if self.target is not None and hint.rank < SAID_BY_OTHERS:
-            copy = copy_on(self.session, lacking.identity, self.target)
-            if copy is not None and copy.path in (None, hint.path):
-                withdraw_copies(self.session, self.target, [lacking.identity])
-            add_pending(self.session, self.target, [(lacking.identity, hint.path)])
+        drop_location(self.session, missing.identity, location)
+        self._refuted.add((missing.identity, location.path))
+        if self.target is not None and location.rank < SAID_BY_OTHERS:
+            copy = copy_on(self.session, missing.identity, self.target)
+            if copy is not None and copy.path in (None, location.path):
+                withdraw_copies(self.session, self.target, [missing.identity])
+            add_pending(self.session, self.target, [(missing.identity, location.path)])
 
-    def _differs(self, lacking: Lacking, hint: Hint, actual: Identity) -> Iterator[Event]:
-        if hint.rank == GUESSED or hint.rank == SAID_BY_OTHERS:
-            drop_hint(self.session, lacking.identity, hint)
+    def _differs(self, missing: MissingFile, location: PossibleLocation, actual: Identity) -> Iterator[Event]:
+        if location.rank == GUESSED or location.rank == SAID_BY_OTHERS:
+            drop_location(self.session, missing.identity, location)
             return
-        self._not_there(lacking, hint)
+        self._not_there(missing, location)
         what = (
-            "shorter or longer than recorded" if actual.size != lacking.content.size else "not what is recorded of it"
+            "shorter or longer than recorded" if actual.size != missing.content.size else "not what is recorded of it"
         )
-        yield DamageFound(shown(self.drive, hint.path), f"its content is {what}; it was not restored from there")
+        yield DamageFound(path_on(self.drive, location.path), f"its content is {what}; it was not restored from there")
 
-    def _unwritten(self, lacking: Lacking, error: OSError) -> Skipped:
-        destination = self.destinations[lacking.source]
+    def _unwritten(self, missing: MissingFile, error: OSError) -> Skipped:
+        destination = self.destinations[missing.source]
         root = self.roots[destination.directory]
         if not root.is_same_drive():
             raise DriveGone(f"{names.display_name(root.path)} stopped answering; what was restored is kept") from error
-        self._given_up.append(lacking.row)
+        self._given_up.append(missing.row)
         reason = error.strerror or "cannot be written"
         if error.errno in _NO_ROOM:
-            self._no_room[destination.directory] = lacking.content.size
+            self._no_room[destination.directory] = missing.content.size
             reason = "no room left for it"
         elif error.errno in (errno.ENOTDIR, errno.ELOOP):
             reason = "a link or a file stands where a directory should be"
-        return Skipped(destination.absolute(lacking.path), reason)
+        return Skipped(destination.absolute(missing.path), reason)
 
     # --- publishing --------------------------------------------------------------------------------------------------
 
@@ -294,7 +303,7 @@ class Putting:
         yield from self._publish_ready()
         if self._group is not None:
             yield from self._collect(self._group)
-            going, self._going = self._going, []
+            going, self._staged_copies = self._staged_copies, []
             yield from self._land(self._group, going)
 
     def _turn(self, group: disk.Group) -> Iterator[Event]:
@@ -303,8 +312,8 @@ class Putting:
         yield from self._publish_ready()
         yield from self._collect(group)
         group.begin_flush()
-        self._ready = group, self._going
-        self._group, self._going = None, []
+        self._ready = group, self._staged_copies
+        self._group, self._staged_copies = None, []
 
     def _publish_ready(self) -> Iterator[Event]:
         if self._ready is not None:
@@ -312,7 +321,7 @@ class Putting:
             with group:
                 yield from self._land(group, going)
 
-    def _land(self, group: disk.Group, going: list[_Going]) -> Iterator[Event]:
+    def _land(self, group: disk.Group, going: list[_StagedCopy]) -> Iterator[Event]:
         if not going:
             self._record([])
             return
@@ -331,30 +340,30 @@ class Putting:
             return
         yield from self._publish(group, going)
 
-    def _one_by_one(self, root: disk.Root, batch: list[_Going]) -> Iterator[Event]:
+    def _one_by_one(self, root: disk.Root, batch: list[_StagedCopy]) -> Iterator[Event]:
         for was in batch:
             with disk.Group(root, group_sync=False) as single:
-                again = yield from self._from_any(single, was.lacking, [was.hint])
+                again = yield from self._from_any(single, was.missing, [was.location])
                 if again is None:
                     continue
                 try:
                     single.flush()
                 except OSError as error:
                     single.abandon()
-                    yield self._unwritten(was.lacking, error)
+                    yield self._unwritten(was.missing, error)
                     continue
                 yield from self._publish(single, [again])
 
-    def _publish(self, group: disk.Group, going: list[_Going]) -> Iterator[Event]:
+    def _publish(self, group: disk.Group, going: list[_StagedCopy]) -> Iterator[Event]:
         """From here to the record nothing is yielded: a cancel falls before or after."""
         events: list[Event] = []
         root = group.root
         by_staged = {one.staged: one for one in going}
         in_the_way = (GIVES_WAY, DIFFERS) if self.conflict == "overwrite" else (GIVES_WAY,)
-        pairs = {one.staged.rel: one for one in going if one.lacking.there in in_the_way}
+        pairs = {one.staged.rel: one for one in going if one.missing.there in in_the_way}
         if pairs:
             for rel, one in pairs.items():
-                one.outdated = self._outdated(root, rel) if one.lacking.there == GIVES_WAY else None
+                one.outdated = self._outdated(root, rel) if one.missing.there == GIVES_WAY else None
             moved, failed = set_aside(root, list(pairs), b"before restore " + self._stamp)
             for rel, aside in moved.items():
                 pairs[rel].aside = aside
@@ -362,13 +371,13 @@ class Putting:
                 one = pairs[rel]
                 group.discard(one.staged)
                 del by_staged[one.staged]
-                events.append(self._unwritten(one.lacking, error))
+                events.append(self._unwritten(one.missing, error))
         try:
             results = group.publish()
         except OSError as error:
             group.abandon()
             results = [(staged, error) for staged in by_staged]
-        done: list[tuple[_Going, os.stat_result]] = []
+        done: list[tuple[_StagedCopy, os.stat_result]] = []
         for staged, error in results:
             one = by_staged[staged]
             status = None
@@ -389,8 +398,8 @@ class Putting:
                     disk.remove(root, one.aside, expect=one.outdated)
             path = names.within(root.path, one.staged.rel)
             self.restored += 1
-            self.restored_bytes += one.lacking.content.size
-            events.append(FileDone("restored", path, one.lacking.content.size))
+            self.restored_bytes += one.missing.content.size
+            events.append(FileDone("restored", path, one.missing.content.size))
         yield from events
 
     def _outdated(self, root: disk.Root, rel: bytes) -> os.stat_result | None:
@@ -401,25 +410,25 @@ class Putting:
             return None
         return status if status is not None and was_put(self.session, names.within(root.path, rel), status) else None
 
-    def _not_published(self, root: disk.Root, one: _Going, error: OSError) -> Event:
+    def _not_published(self, root: disk.Root, one: _StagedCopy, error: OSError) -> Event:
         if not isinstance(error, FileExistsError):
-            return self._unwritten(one.lacking, error)
-        self._given_up.append(one.lacking.row)
+            return self._unwritten(one.missing, error)
+        self._given_up.append(one.missing.row)
         self.conflicts += 1
         there = root.stat(one.staged.rel)
         return Conflict(
             os.path.join(root.path, one.staged.rel),
             "something appeared there while it was restored",
-            one.lacking.content,
-            one.lacking.mtime_ns,
+            one.missing.content,
+            one.missing.mtime_ns,
             there.st_size if there is not None else 0,
             there.st_mtime_ns if there is not None else 0,
         )
 
-    def _record(self, done: list[tuple[_Going, os.stat_result]]) -> None:
+    def _record(self, done: list[tuple[_StagedCopy, os.stat_result]]) -> None:
         """What stands in place now is known; so is what was read whole from the drive."""
         given_up, self._given_up = self._given_up, []
-        placed = [Placed(o.lacking, o.hint, o.staged.rel, status, o.drive_mtime_ns) for o, status in done]
+        placed = [Placed(o.missing, o.location, o.staged.rel, status, o.drive_mtime_ns) for o, status in done]
         record_placed(self.session, self.destinations, self.target, placed, given_up, deleted=self.deleted)
 
     def _close(self) -> None:
@@ -433,7 +442,7 @@ class Putting:
 
     def close(self) -> None:
         """Remove what was staged and not published."""
-        self._going.clear()
+        self._staged_copies.clear()
         self._bunch.clear()
         self._close()
 

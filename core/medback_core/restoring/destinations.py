@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from medback_core import disk, names
 from medback_core.errors import Refused
-from medback_core.hashing import Entry, Hashed, hash_many
+from medback_core.hashing import FileToHash, Hashed, hash_many
 from medback_core.model import Identity, Progress, Source
 from medback_core.pace import Pace
 from medback_core.session import Session
@@ -42,7 +42,7 @@ class Destination:
         return names.within(self.directory, self.rel(path))
 
 
-class State(enum.Enum):
+class DestinationState(enum.Enum):
     """What stands at one destination."""
 
     PRESENT = enum.auto()
@@ -55,7 +55,7 @@ class Found(NamedTuple):
     """One destination looked at. `status` is None where nothing is; `there` where the content was not read."""
 
     wanted: Expected
-    state: State
+    state: DestinationState
     status: os.stat_result | None = None
     there: Identity | None = None
     reason: str = ""
@@ -126,7 +126,7 @@ def look(
     while chunk := list(islice(rows, _CHUNK)):
         looked += len(chunk)
         if root is None:
-            yield from (Found(row, State.MISSING) for row in chunk)
+            yield from (Found(row, DestinationState.MISSING) for row in chunk)
         else:
             yield from _look(session, destination, root, chunk, looked, remember)
         if pace.is_due():
@@ -148,16 +148,16 @@ def _look(
         directory = destination.rel(row.path).rpartition(b"/")[0]
         if directory != known:
             known, is_there = directory, _is_there(root, directory)
-        one = _by_sight(session, destination, root, row) if is_there else Found(row, State.MISSING)
+        one = _by_sight(session, destination, root, row) if is_there else Found(row, DestinationState.MISSING)
         if one is None:
             doubtful.append(len(found))
-            one = Found(row, State.DIFFERS)
+            one = Found(row, DestinationState.DIFFERS)
         found.append(one)
     if doubtful:
         yield from _read(session, destination, root, found, doubtful, looked, remember)
     for one in found:
-        outdated = one.state is State.DIFFERS and _is_outdated(session, destination, one)
-        yield one._replace(state=State.OUTDATED) if outdated else one
+        outdated = one.state is DestinationState.DIFFERS and _is_outdated(session, destination, one)
+        yield one._replace(state=DestinationState.OUTDATED) if outdated else one
 
 
 def _is_outdated(session: Session, destination: Destination, found: Found) -> bool:
@@ -181,13 +181,13 @@ def _by_sight(session: Session, destination: Destination, root: disk.Root, row: 
     try:
         status = root.stat(destination.rel(row.path))
     except OSError as error:
-        return Found(row, State.MISSING, reason=error.strerror or "cannot be looked at")
+        return Found(row, DestinationState.MISSING, reason=error.strerror or "cannot be looked at")
     if status is None:
-        return Found(row, State.MISSING)
+        return Found(row, DestinationState.MISSING)
     if not stat.S_ISREG(status.st_mode):
-        return Found(row, State.DIFFERS, status, None, f"{_kind(status.st_mode)} is in the way")
+        return Found(row, DestinationState.DIFFERS, status, None, f"{_kind(status.st_mode)} is in the way")
     if status.st_size != row.content.size:
-        return Found(row, State.DIFFERS, status, None, "another file is there")
+        return Found(row, DestinationState.DIFFERS, status, None, "another file is there")
     known = (
         destination.own
         and row.trouble == 0
@@ -196,7 +196,7 @@ def _by_sight(session: Session, destination: Destination, root: disk.Root, row: 
         and row.mtime_ns == status.st_mtime_ns
     )
     if known or is_placed(session, destination.absolute(row.path), row.identity, status):
-        return Found(row, State.PRESENT, status, row.content)
+        return Found(row, DestinationState.PRESENT, status, row.content)
     return None
 
 
@@ -216,7 +216,7 @@ def _read(
     remember: bool,
 ) -> Iterator[Progress]:
     held: list[bytes] = []
-    entries: list[Entry] = []
+    entries: list[FileToHash] = []
     asked: list[int] = []
     placed: list[tuple[bytes, int, os.stat_result]] = []
     pace = Pace()
@@ -229,10 +229,10 @@ def _read(
                 seen = root.stat(destination.rel(row.path))
                 handle = root.hold_directory(directory)
             except OSError as error:
-                found[index] = Found(row, State.MISSING, reason=error.strerror or "cannot be read")
+                found[index] = Found(row, DestinationState.MISSING, reason=error.strerror or "cannot be read")
                 continue
             held.append(directory)
-            entries.append(Entry(handle, name, row.content.size, seen))
+            entries.append(FileToHash(handle, name, row.content.size, seen))
             asked.append(index)
         results = hash_many(entries)
         for index in asked:
@@ -241,13 +241,15 @@ def _read(
             row = found[index].wanted
             assert row.identity is not None
             if isinstance(result, Hashed) and result.identity == row.content:
-                found[index] = Found(row, State.PRESENT, result.status, result.identity)
+                found[index] = Found(row, DestinationState.PRESENT, result.status, result.identity)
                 placed.append((destination.absolute(row.path), row.identity, result.status))
             elif isinstance(result, Hashed):
-                found[index] = Found(row, State.DIFFERS, result.status, result.identity, "another file is there")
+                found[index] = Found(
+                    row, DestinationState.DIFFERS, result.status, result.identity, "another file is there"
+                )
             else:
                 reason = f"cannot be read: {result.strerror or result}"
-                found[index] = Found(row, State.DIFFERS, root.stat(destination.rel(row.path)), None, reason)
+                found[index] = Found(row, DestinationState.DIFFERS, root.stat(destination.rel(row.path)), None, reason)
             if pace.is_due():
                 yield Progress("reading what is there", looked, current=destination.absolute(row.path))
         results.close()

@@ -206,13 +206,13 @@ class _Missing:
             for found in destinations.look(self._session, place, root, files):
                 if isinstance(found, Progress):
                     yield found
-                elif found.state in (destinations.State.MISSING, destinations.State.OUTDATED):
+                elif found.state in (destinations.DestinationState.MISSING, destinations.DestinationState.OUTDATED):
                     assert found.wanted.content is not None
                     pair = sums.setdefault(found.wanted.placement, [0, 0])
                     pair[0] += 1
                     pair[1] += found.wanted.content.size
                     self._note(found.wanted.path, found.wanted.content.size, found.wanted.placement)
-                elif found.state is destinations.State.DIFFERS:
+                elif found.state is destinations.DestinationState.DIFFERS:
                     self.differing += 1
         finally:
             if root is not None:

@@ -14,7 +14,7 @@ from medback_core.session.copies import Copy, record_copies
 from medback_core.session.expected import mark_placed
 from medback_core.session.files import ensure_directory, find_directory, mark_sidecar
 from medback_core.session.gone import forget_gone
-from medback_core.session.lacking import Hint, Lacking, mark_lacking, note_files
+from medback_core.session.missing_files import MissingFile, PossibleLocation, mark_missing, note_files
 from medback_core.session.sources import source_by_key
 from medback_core.session.states import mark_changed
 
@@ -22,8 +22,8 @@ from medback_core.session.states import mark_changed
 class Placed(NamedTuple):
     """A file that stands in place, durably."""
 
-    lacking: Lacking
-    hint: Hint  # where it was read
+    missing: MissingFile
+    location: PossibleLocation  # where it was read
     rel: bytes  # where it stands, below the root of its destination
     status: os.stat_result
     drive_mtime_ns: int
@@ -41,23 +41,23 @@ def record_placed(
     """Record these files, and the rows that were given up. `target` is the key of the drive, None for none of ours."""
     if not placed:
         if given_up:
-            mark_lacking(session, given_up, in_place=False)
+            mark_missing(session, given_up, in_place=False)
         return
     with session.transaction():
         mark_placed(
             session,
             [
-                (destinations[p.lacking.source].absolute(p.lacking.path), p.lacking.identity, p.status)
+                (destinations[p.missing.source].absolute(p.missing.path), p.missing.identity, p.status)
                 for p in placed
-                if p.rel == destinations[p.lacking.source].rel(p.lacking.path)
+                if p.rel == destinations[p.missing.source].rel(p.missing.path)
             ],
             put=True,
         )
         _note_in_source(session, destinations, placed, deleted=deleted)
         if target is not None:
             _note_copies(session, target, placed)
-        mark_lacking(session, (p.lacking.row for p in placed), in_place=True)
-        mark_lacking(session, given_up, in_place=False)
+        mark_missing(session, (p.missing.row for p in placed), in_place=True)
+        mark_missing(session, given_up, in_place=False)
 
 
 def _note_in_source(
@@ -66,16 +66,16 @@ def _note_in_source(
     directories: dict[tuple[int, bytes], int] = {}
     rows: list[tuple[int, bytes, int, os.stat_result]] = []
     for one in placed:
-        source = one.lacking.source
+        source = one.missing.source
         if not destinations[source].own:
             continue
         directory, _, name = one.rel.rpartition(b"/")
         key = directories.get((source, directory))
         if key is None:
             key = directories[source, directory] = note_directory(session, source, directory)
-        rows.append((key, name, one.lacking.identity, one.status))
+        rows.append((key, name, one.missing.identity, one.status))
         if deleted:
-            forget_gone(session, source, one.lacking.path, one.lacking.identity)
+            forget_gone(session, source, one.missing.path, one.missing.identity)
     note_files(session, rows)
     for source in {source for source, _ in directories}:
         mark_changed(session, source_by_key(session, source).id)
@@ -86,9 +86,9 @@ def _note_copies(session: Session, target: int, placed: Iterable[Placed]) -> Non
     now = model.now()
     fresh: dict[int, Copy] = {}
     for one in placed:
-        key, hint = one.lacking.identity, one.hint
+        key, location = one.missing.identity, one.location
         if key not in fresh:
-            fresh[key] = Copy(key, target, Standing.VERIFIED, hint.path, one.drive_mtime_ns, now, hint.ours)
+            fresh[key] = Copy(key, target, Standing.VERIFIED, location.path, one.drive_mtime_ns, now, location.ours)
     record_copies(session, fresh.values())
 
 

@@ -30,11 +30,11 @@ from medback_core.model import (
     Target,
     Warned,
 )
-from medback_core.restoring.copy_back import Putting
+from medback_core.restoring.copy_back import CopyBack
 from medback_core.restoring.destinations import (
     Destination,
+    DestinationState,
     Found,
-    State,
     destinations,
     look,
     make_root,
@@ -55,7 +55,7 @@ from medback_core.restoring.told import (
     news_of,
     not_asked_for,
     note_known,
-    take_up,
+    take_up_story,
     unheard,
 )
 from medback_core.session import Session
@@ -63,23 +63,23 @@ from medback_core.session.directories import take_over_facts
 from medback_core.session.expected import Expected, end_expected, is_placed, mark_placed, wanted_files
 from medback_core.session.files import find_file, join
 from medback_core.session.gone import list_gone, told_gone
-from medback_core.session.lacking import (
+from medback_core.session.missing_files import (
     DIFFERS,
     GIVES_WAY,
     NOTHING_THERE,
-    begin_lacking,
-    drop_hint,
-    expect_lacking,
+    begin_missing,
+    drop_location,
+    expect_missing,
     give_up_below,
     give_up_source,
-    has_unhinted,
-    lacking_by_placement,
-    lacking_count,
-    lacking_page,
-    mark_lacking,
+    has_unlocated,
+    mark_missing,
     match_copies,
+    missing_by_placement,
+    missing_count,
+    missing_page,
     note_files,
-    put_lacking,
+    put_missing,
 )
 from medback_core.session.sources import list_sources, save_source
 from medback_core.session.values import signed
@@ -144,7 +144,7 @@ def restore(
                 for destination in run.destinations.values():
                     note_missing(session, destination, run.roots.get(destination.directory), only)
             if expects := not dry_run and not deleted and to is None:
-                expect_lacking(session, differing=conflict == "overwrite")
+                expect_missing(session, differing=conflict == "overwrite")
             try:
                 yield from run.bring_back(stack)
             finally:
@@ -202,7 +202,7 @@ def _told(
             ask_in_place(session, places, drive)
 
     if news is not None and news.sections:
-        yield from take_up(session, news, keep=not dry_run, check=check)
+        yield from take_up_story(session, news, keep=not dry_run, check=check)
     else:
         check()
         if story is not None:
@@ -231,7 +231,7 @@ class _Run:
         self.destinations: dict[int, Destination] = {}
         self.roots: dict[bytes, disk.Root] = {}
         self.tally = _Tally()
-        self.putting: Putting | None = None
+        self.copying: CopyBack | None = None
         self.next: NextTarget | None = None
         self.missing = Count()
         self.as_of: int | None = None
@@ -240,7 +240,7 @@ class _Run:
         self.left_out: set[int] = set()  # sources whose place can't be had
         self._beside: tuple[bytes, list[bytes]] | None = None
         self.target = drive.target.key if drive.identity.id and not drive.doubtful and not dry_run else None
-        begin_lacking(session)
+        begin_missing(session)
 
     # --- where to --------------------------------------------------------------------------------------------------
 
@@ -311,7 +311,7 @@ class _Run:
     def look(self, destination: Destination, only: bytes | None) -> Iterator[Event]:
         """Look at every destination of a source: right, lacking, or in conflict."""
         root = self.roots.get(destination.directory)
-        lacking: list[tuple[int, int, bytes, int, int, int]] = []
+        missing: list[tuple[int, int, bytes, int, int, int]] = []
         right: list[Found] = []
         with self.session.again() as reader:
             files = self._asked(reader, destination, only)
@@ -321,24 +321,24 @@ class _Run:
                     continue
                 row = found.wanted
                 assert row.identity is not None
-                if found.state is State.PRESENT:
+                if found.state is DestinationState.PRESENT:
                     self.tally.already_right += 1
                     right.append(found)
                     continue
-                differs = NOTHING_THERE if found.state is State.MISSING else DIFFERS
-                if found.state is State.OUTDATED and not self.deleted:
+                differs = NOTHING_THERE if found.state is DestinationState.MISSING else DIFFERS
+                if found.state is DestinationState.OUTDATED and not self.deleted:
                     differs = GIVES_WAY
                 if differs != DIFFERS or (yield from self._conflict(destination, found)):
-                    lacking.append((row.identity, row.source, row.path, row.mtime_ns, row.mode, differs))
-                if len(lacking) >= _BATCH:
-                    self._clean(destination, lacking)
-                    put_lacking(self.session, lacking)
-                    lacking.clear()
+                    missing.append((row.identity, row.source, row.path, row.mtime_ns, row.mode, differs))
+                if len(missing) >= _BATCH:
+                    self._clean(destination, missing)
+                    put_missing(self.session, missing)
+                    missing.clear()
                 if len(right) >= _BATCH:
                     self._note_right(destination, right)
                     right.clear()
-        self._clean(destination, lacking)
-        put_lacking(self.session, lacking)
+        self._clean(destination, missing)
+        put_missing(self.session, missing)
         self._note_right(destination, right)
         if destination.source.key in self.left_out:
             give_up_source(self.session, destination.source.key)
@@ -351,13 +351,13 @@ class _Run:
                     f"medback set-source {alias} --no-include-mount {where}",
                 )
 
-    def _clean(self, destination: Destination, lacking: Sequence[tuple[int, int, bytes, int, int, int]]) -> None:
+    def _clean(self, destination: Destination, missing: Sequence[tuple[int, int, bytes, int, int, int]]) -> None:
         """Take away what a restore that was killed left where files are lacking: elsewhere than in a source, nobody
         else would."""
         root = self.roots.get(destination.directory)
         if root is None or self.dry_run:
             return
-        for directory in {os.path.dirname(destination.rel(row[2])) for row in lacking}:
+        for directory in {os.path.dirname(destination.rel(row[2])) for row in missing}:
             with suppress(OSError):  # not there yet, or it will be told when the files are put there
                 disk.clean_temporaries(root, directory, [name for name, _ in root.scan(directory)], is_whole)
 
@@ -450,19 +450,19 @@ class _Run:
         if known is not None:
             match_copies(self.session, known)
         yield from self._pass()
-        if has_unhinted(self.session):
+        if has_unlocated(self.session):
             yield from finding.walk()
             yield from self._pass()
-        if has_unhinted(self.session):
+        if has_unlocated(self.session):
             yield from finding.read(guess=not self.dry_run)
             yield from self._pass()
-            if self.putting is not None:
-                finding.unread = finding.unread or self.putting.unread
+            if self.copying is not None:
+                finding.unread = finding.unread or self.copying.unread
             finding.conclude()
 
     def _prepare(self, stack: ExitStack) -> Iterator[Event]:
         """Make the directories sources lie in, and what says that they are these sources."""
-        if not lacking_count(self.session).files:
+        if not missing_count(self.session).files:
             return
         for destination in self.destinations.values():
             if destination.source.key in self.left_out:
@@ -492,13 +492,13 @@ class _Run:
 
     def _pass(self) -> Iterator[Event]:
         after = 0
-        while page := lacking_page(self.session, after, _PAGE):
+        while page := missing_page(self.session, after, _PAGE):
             after = page[-1][0].row
             if self.dry_run:
                 yield from self._would(page)
                 continue
-            if self.putting is None:
-                self.putting = Putting(
+            if self.copying is None:
+                self.copying = CopyBack(
                     self.session,
                     self.drive,
                     self.target,
@@ -507,25 +507,25 @@ class _Run:
                     self.conflict,
                     deleted=self.deleted,
                 )
-            for lacking, hints in page:
-                yield from self.putting.put(lacking, hints)
-        if self.putting is not None:
-            yield from self.putting.commit()
+            for missing, locations in page:
+                yield from self.copying.put(missing, locations)
+        if self.copying is not None:
+            yield from self.copying.commit()
 
     def _would(self, page: list) -> Iterator[Event]:
-        for lacking, hints in page:
-            for hint in hints:
+        for missing, locations in page:
+            for location in locations:
                 try:
-                    status = self.drive.root.stat(hint.path)
+                    status = self.drive.root.stat(location.path)
                 except OSError:
                     status = None
-                if status is not None and stat.S_ISREG(status.st_mode) and status.st_size == lacking.content.size:
-                    self.tally.would += Count(1, lacking.content.size)
-                    mark_lacking(self.session, [lacking.row], in_place=True)
-                    where = self.destinations[lacking.source].absolute(lacking.path)
-                    yield FileDone("would restore", where, lacking.content.size)
+                if status is not None and stat.S_ISREG(status.st_mode) and status.st_size == missing.content.size:
+                    self.tally.would += Count(1, missing.content.size)
+                    mark_missing(self.session, [missing.row], in_place=True)
+                    where = self.destinations[missing.source].absolute(missing.path)
+                    yield FileDone("would restore", where, missing.content.size)
                     break
-                drop_hint(self.session, lacking.identity, hint)
+                drop_location(self.session, missing.identity, location)
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
@@ -557,17 +557,17 @@ class _Run:
 
     def finish(self) -> None:
         """What is still missing, and which drive is the next to plug in."""
-        self.missing = lacking_count(self.session)
+        self.missing = missing_count(self.session)
         sources = [destination.source for destination in self.destinations.values()]
         self.as_of, self.unheard = known_as_of(sources), unheard(self.session, sources)
-        groups = dict(lacking_by_placement(self.session))
+        groups = dict(missing_by_placement(self.session))
         # What could not be had from this drive now is asked of another, if there is one.
         self.next = next_target(self.session, groups, without=(self.drive.target,)) or next_target(self.session, groups)
 
     def end_expected(self, only: bytes | None, *, whole: bool) -> None:
         """What is in its place is expected no more; what a context told of, only when all of it is, and was looked at
         just now (`whole`): a path the last scan saw may be gone since."""
-        if self.tally.conflicts or (self.putting is not None and self.putting.conflicts):
+        if self.tally.conflicts or (self.copying is not None and self.copying.conflicts):
             return
         if not context_kept.waiting(self.session.path):
             for source in self.destinations:
@@ -577,12 +577,12 @@ class _Run:
 
     def close(self) -> None:
         """Leave nothing staged behind."""
-        if self.putting is not None:
-            self.putting.close()
+        if self.copying is not None:
+            self.copying.close()
 
     def summary(self) -> RestoreSummary:
         """The last event."""
-        put, would = self.putting, self.tally.would
+        put, would = self.copying, self.tally.would
         return RestoreSummary(
             self.drive.target,
             (put.restored if put is not None else 0) + would.files,

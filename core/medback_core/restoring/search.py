@@ -7,24 +7,24 @@ from collections.abc import Iterator
 from medback_core import disk
 from medback_core.drives.matching import same_time
 from medback_core.drives.open import Drive
-from medback_core.drives.walk import DriveDirectory, shown, walk_drive
-from medback_core.hashing import Entry, Hashed, hash_many
+from medback_core.drives.walk import DriveDirectory, path_on, walk_drive
+from medback_core.hashing import FileToHash, Hashed, hash_many
 from medback_core.model import Event, Excluded, Identity, Progress, Skipped, Warned
 from medback_core.names import display_name
 from medback_core.pace import Pace
 from medback_core.session import Session
 from medback_core.session.copies import copies_on, withdraw_copies
 from medback_core.session.files import join
-from medback_core.session.lacking import (
+from medback_core.session.missing_files import (
     SAID_BY_HASH,
     SAID_BY_OTHERS,
     SAID_BY_RECORD,
-    Hint,
+    PossibleLocation,
     begin_unspoken,
     guess_by_size,
-    lacking_sizes,
     match_said,
-    put_hints,
+    missing_sizes,
+    put_locations,
     put_said,
     unfound_on,
     unspoken,
@@ -50,7 +50,7 @@ class Finding:
     def walk(self) -> Iterator[Event]:
         """Take up what the drive's records say of files that could be what is lacking, after a look at each file. What
         the session knew to lie there and does not any more is withdrawn. Raises DriveGone."""
-        sizes = lacking_sizes(self.session)
+        sizes = missing_sizes(self.session)
         said: list[tuple[bytes | None, int, bytes, int, bool]] = []
         files, pace = 0, Pace()
         for step in walk_drive(self.drive.root, family=True):
@@ -66,7 +66,7 @@ class Finding:
                 put_said(self.session, said)
                 said.clear()
             if pace.is_due():
-                yield Progress("looking at the drive", files, current=shown(self.drive, step.rel))
+                yield Progress("looking at the drive", files, current=path_on(self.drive, step.rel))
         put_said(self.session, said)
         match_said(self.session)
         if self.target is not None:
@@ -133,23 +133,23 @@ class Finding:
         pace = Pace()
         while page := unspoken(self.session, after, _HASHED_TOGETHER):
             after = page[-1][0]
-            found: list[tuple[Identity, Hint]] = []
+            found: list[tuple[Identity, PossibleLocation]] = []
             for path, result in self._hashed([path for _, _, path in page]):
                 if isinstance(result, Hashed):
                     count, total = count + 1, total + result.identity.size
-                    found.append((result.identity, Hint(SAID_BY_HASH, path, False)))
+                    found.append((result.identity, PossibleLocation(SAID_BY_HASH, path, False)))
                 elif result is not None:
                     self.unread = True
-                    yield Skipped(shown(self.drive, path), result.strerror or "cannot be read")
+                    yield Skipped(path_on(self.drive, path), result.strerror or "cannot be read")
                 if pace.is_due():
-                    yield Progress("reading what fits in size", count, total, current=shown(self.drive, path))
-            put_hints(self.session, found)
+                    yield Progress("reading what fits in size", count, total, current=path_on(self.drive, path))
+            put_locations(self.session, found)
 
     def _hashed(self, paths: list[bytes]) -> Iterator[tuple[bytes, Hashed | OSError | None]]:
         """(path, its identity, or why not; None while it is still being read)."""
         root = self.drive.root
         held: list[bytes] = []
-        entries: list[Entry] = []
+        entries: list[FileToHash] = []
         asked: list[bytes] = []
         results = None
         try:
@@ -162,7 +162,7 @@ class Finding:
                     continue
                 held.append(directory)
                 status = root.stat(path)
-                entries.append(Entry(handle, name, status.st_size if status is not None else 0, status))
+                entries.append(FileToHash(handle, name, status.st_size if status is not None else 0, status))
                 asked.append(path)
             results = hash_many(entries)
             for path in asked:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from medback_core import disk
 from medback_core.contexts.write import expect_again, finish_expected
 from medback_core.model import Count, Event, Progress, RestoreStatus, Unrestored
-from medback_core.restoring.destinations import State, destinations, look, open_root, scope
+from medback_core.restoring.destinations import DestinationState, destinations, look, open_root, scope
 from medback_core.restoring.plan import next_target, refuse_unknown, unreachable
 from medback_core.restoring.told import known_as_of, unheard
 from medback_core.session import Session
@@ -45,10 +45,10 @@ def restore_status(
                         row = found.wanted
                         assert row.content is not None
                         expected += 1
-                        if found.state is State.PRESENT:
+                        if found.state is DestinationState.PRESENT:
                             present += 1
                             continue
-                        differs = found.state is State.DIFFERS
+                        differs = found.state is DestinationState.DIFFERS
                         yield Unrestored(destination.absolute(row.path), row.content.size, differs)
                         if differs:
                             differing += 1

@@ -71,7 +71,7 @@ def _all_of(session: Session, told: Iterable[Story], *, keep: bool) -> Iterator[
     for story in sorted(told, key=lambda story: story.at or 0):
         news = news_of(session, story)
         if news.sections:
-            yield from take_up(session, news, keep=keep)
+            yield from take_up_story(session, news, keep=keep)
 
 
 def note_known(session: Session, story: Story) -> None:
@@ -127,7 +127,7 @@ def _is_news(session: Session, told: Remembered) -> bool:
     return source.told_at is not None and (told.at or 0) > source.told_at
 
 
-def take_up(
+def take_up_story(
     session: Session, news: Story, *, keep: bool, check: Callable[[], None] | None = None
 ) -> Generator[Event, None, None]:
     """Take up these sections of a drive's context, or, where it has none that can be read, what its sidecars tell; with

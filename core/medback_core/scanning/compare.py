@@ -21,7 +21,7 @@ _PLAIN = 1 << 63  # what SQLite stores as it is
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class ScanOptions:
     """How a scan treats what it finds."""
 
     first: bool  # the source was never scanned to its end in this DB: its sidecars say what was known before
@@ -32,7 +32,7 @@ class Manner:
 
 
 @dataclass(slots=True)
-class Tally:
+class ScanCounts:
     """What a scan of one source has found so far."""
 
     files: int = 0
@@ -56,7 +56,7 @@ class Base(NamedTuple):
     trouble: int
 
 
-class Question(NamedTuple):
+class FileToRead(NamedTuple):
     """A file that must be read (or found to be a renamed one) before anything can be said of it."""
 
     name: bytes
@@ -105,20 +105,20 @@ def reconcile(
     directory: Directory,
     files: list[tuple[bytes, os.stat_result]],
     rows: dict[bytes, ScanRow],
-    manner: Manner,
-    tally: Tally,
-) -> list[Question]:
+    options: ScanOptions,
+    tally: ScanCounts,
+) -> list[FileToRead]:
     """Settle every file that needs no reading; returns the questions. What is left in `rows` was not among `files`."""
-    questions: list[Question] = []
+    files_to_read: list[FileToRead] = []
     tally.files += len(files)
     parsed = directory.parsed
     if parsed is None and not rows:
-        if manner.hashing:
-            return [Question(name, status, None, None, False) for name, status in files]
+        if options.hashing:
+            return [FileToRead(name, status, None, None, False) for name, status in files]
         tally.unhashed += len(files)
         directory.reread = True
-        return questions
-    quick = parsed is None and not manner.rehash
+        return files_to_read
+    quick = parsed is None and not options.rehash
     records = parsed.files if parsed is not None else {}
     take = rows.pop
     for name, status in files:
@@ -128,16 +128,16 @@ def reconcile(
             if quick and row[1:7] == seen:
                 tally.reused += 1
                 continue
-            question = _of_row(directory, name, status, row, records.get(name), manner, tally)
+            to_read = _of_row(directory, name, status, row, records.get(name), options, tally)
         else:
-            question = _of_record(directory, name, status, records.get(name), manner, tally)
-        if question is not None:
-            if manner.hashing:
-                questions.append(question)
+            to_read = _of_record(directory, name, status, records.get(name), options, tally)
+        if to_read is not None:
+            if options.hashing:
+                files_to_read.append(to_read)
             else:
                 tally.unhashed += 1
                 directory.reread = True
-    return questions
+    return files_to_read
 
 
 def _of_row(
@@ -146,12 +146,12 @@ def _of_row(
     status: os.stat_result,
     row: ScanRow,
     record: FileRecord | None,
-    manner: Manner,
-    tally: Tally,
-) -> Question | None:
+    options: ScanOptions,
+    tally: ScanCounts,
+) -> FileToRead | None:
     """A file the DB knows."""
     base = Base(row[1], row[7], load_ns(row[2]), row[3], load_ns(row[4]), row[6])
-    fresh = manner.rehash or base.trouble != 0
+    fresh = options.rehash or base.trouble != 0
     edited = None
     if record is not None:
         _believe(directory, record)
@@ -162,53 +162,58 @@ def _of_row(
                 if not fresh and not _same(base, status):
                     # Another session has recorded the file as it is now: as good as our own hash of it.
                     tally.reused += 1
-                    directory.changes.append(put(name, Identity(record.size, record.md5), status))
+                    directory.changes.append(row_of(name, Identity(record.size, record.md5), status))
                     return None
                 edited, fresh = record, True  # two records of one file: only its content can tell
             elif record.damaged is not None:
                 fresh = True
     if fresh or not _same(base, status):
-        return Question(name, status, base, edited, fresh)
+        return FileToRead(name, status, base, edited, fresh)
     inode, mode = signed(status.st_ino), status.st_mode & 0o777
     if base.inode == inode and base.ctime_ns != status.st_ctime_ns:
-        return Question(name, status, base, None, True)
+        return FileToRead(name, status, base, None, True)
     tally.reused += 1
     if base.inode is not None and base.inode != inode:
         directory.inodes_changed.append((name, status, base))
     if base.inode != inode or row[5] != mode:
-        directory.puts.append(put(name, Identity(base.size, base.md5), status))
+        directory.puts.append(row_of(name, Identity(base.size, base.md5), status))
         directory.write = directory.write or row[5] != mode
     return None
 
 
 def _of_record(
-    directory: Directory, name: bytes, status: os.stat_result, record: FileRecord | None, manner: Manner, tally: Tally
-) -> Question | None:
+    directory: Directory,
+    name: bytes,
+    status: os.stat_result,
+    record: FileRecord | None,
+    options: ScanOptions,
+    tally: ScanCounts,
+) -> FileToRead | None:
     """A file only the sidecar knows, or nobody."""
     if record is None:
-        return Question(name, status, None, None, False)
+        return FileToRead(name, status, None, None, False)
     if record.md5 is None:
-        return Question(name, status, None, record if record.trust is Trust.EDITED else None, False)
+        return FileToRead(name, status, None, record if record.trust is Trust.EDITED else None, False)
     if record.trust is Trust.EDITED:
-        return Question(name, status, None, record, True)
+        return FileToRead(name, status, None, record, True)
     identity = Identity(record.size, record.md5)
     _believe(directory, record)
     if record.trust is Trust.FAMILY:
-        if not _same_time(record, status) or manner.rehash:
-            return Question(name, status, None, None, False)
+        if not _same_time(record, status) or options.rehash:
+            return FileToRead(name, status, None, None, False)
         tally.reused += 1
-        directory.puts.append(put(name, identity, status))
+        directory.puts.append(row_of(name, identity, status))
         directory.back.append(name)
         return None
-    if _same_time(record, status) and record.damaged is None and not manner.rehash:
+    if _same_time(record, status) and record.damaged is None and not options.rehash:
         tally.reused += 1
-        _add(directory, put(name, identity, status), manner)
+        _add(directory, row_of(name, identity, status), options)
         return None
-    if not manner.first and not _same_time(record, status):
-        return Question(name, status, None, None, False)  # not known here before: nothing can be said to have changed
+    if not options.first and not _same_time(record, status):
+        return FileToRead(name, status, None, None, False)  # not known here before: nothing can be said to have changed
     trouble = Trouble.NONE if record.damaged is None else Trouble.DAMAGED
-    _add(directory, known(record, trouble), manner)
-    return Question(name, status, _base(record), None, manner.rehash or record.damaged is not None)
+    _add(directory, known(record, trouble), options)
+    return FileToRead(name, status, _base(record), None, options.rehash or record.damaged is not None)
 
 
 def vanish(
@@ -216,32 +221,32 @@ def vanish(
     rows: dict[bytes, ScanRow],
     skipped: Collection[bytes],
     listed: Container[bytes],
-    manner: Manner,
+    options: ScanOptions,
 ) -> None:
     """Stage as gone what is on record and no longer there; nothing is forgotten yet. `rows`: those `reconcile` left;
     `skipped`: names nothing could be learned of; `listed`: all names there are, of whatever kind."""
     gone = [name for name in rows if name not in skipped] if rows else []
-    if manner.first and directory.parsed is not None:
+    if options.first and directory.parsed is not None:
         for name, record in directory.parsed.files.items():
             if name not in listed and name not in rows and record.trust is not Trust.FAMILY and record.md5 is not None:
                 _believe(directory, record)
                 directory.adopted.append(known(record))
-                if manner.hashing:
+                if options.hashing:
                     gone.append(name)
     directory.changes += [(name, None, None, None, None, None, None, None) for name in gone]
 
 
-def answer(
+def apply_hash(
     directory: Directory,
-    question: Question,
+    to_read: FileToRead,
     result: Hashed | OSError,
-    manner: Manner,
-    tally: Tally,
+    options: ScanOptions,
+    tally: ScanCounts,
     *,
     read: bool = True,
 ) -> Event | None:
     """Say of a file what its content says. `read` False: its identity is known from its former path."""
-    name, status, base, edited, _, renamed = question
+    name, status, base, edited, _, renamed = to_read
     if base is None and edited is None and result.__class__ is Hashed:
         identity, status = result  # type: ignore[misc]
         if read:
@@ -249,13 +254,13 @@ def answer(
             tally.hashed_bytes += identity.size
         else:
             tally.reused += 1
-        directory.puts.append(put(name, identity, status))
+        directory.puts.append(row_of(name, identity, status))
         directory.back.append(name)
         return None
     path = directory.path(name)
     if isinstance(result, OSError):
-        if base is None and edited is not None and manner.first and edited.md5 is not None:
-            _add(directory, known(edited), manner)
+        if base is None and edited is not None and options.first and edited.md5 is not None:
+            _add(directory, known(edited), options)
         return Skipped(path, _reason(result))
     identity, status = result
     if read:
@@ -267,35 +272,35 @@ def answer(
     if edited is not None and edited.md5 is not None and identity == (edited.size, edited.md5):
         _believe(directory, edited, claims=True)
         if base is not None and identity != (base.size, base.md5):
-            directory.changes.append(put(name, identity, status))
+            directory.changes.append(row_of(name, identity, status))
         elif base is None:
-            _add(directory, put(name, identity, status), manner)
+            _add(directory, row_of(name, identity, status), options)
         else:
-            directory.puts.append(put(name, identity, status))
+            directory.puts.append(row_of(name, identity, status))
         return None
     if base is None and edited is not None and edited.md5 is not None and _same_time(edited, status):
         _believe(directory, edited, claims=True)
-        _add(directory, known(edited), manner)
+        _add(directory, known(edited), options)
         base = _base(edited)
     if base is None:
-        _add(directory, put(name, identity, status), manner)
+        _add(directory, row_of(name, identity, status), options)
         return None
     if identity == (base.size, base.md5):
-        directory.puts.append(put(name, identity, status))
+        directory.puts.append(row_of(name, identity, status))
         if edited is None or edited.trust is Trust.WHOLE:
             return None
         return Warned(f"the record of {display_name(path)} in its sidecar was damaged; it is right again")
     if not _same(base, status) or identity in renamed:
-        directory.changes.append(put(name, identity, status))
+        directory.changes.append(row_of(name, identity, status))
         return None
-    if manner.accepts is not None and manner.accepts(path):
+    if options.accepts is not None and options.accepts(path):
         tally.accepted += 1
-        directory.puts.append(put(name, identity, status))
+        directory.puts.append(row_of(name, identity, status))
         return None
     tally.damaged += 1
     kept_time = base.inode == signed(status.st_ino) and base.ctime_ns != status.st_ctime_ns
     trouble = base.trouble or (Trouble.KEPT_TIME if kept_time else Trouble.DAMAGED)
-    directory.puts.append(put(name, Identity(base.size, base.md5), status, trouble))
+    directory.puts.append(row_of(name, Identity(base.size, base.md5), status, trouble))
     return DamageFound(path, _DAMAGE[Trouble(trouble)])
 
 
@@ -305,7 +310,7 @@ _DAMAGE = {
 }
 
 
-def put(name: bytes, identity: Identity, status: os.stat_result, trouble: int = 0) -> Put:
+def row_of(name: bytes, identity: Identity, status: os.stat_result, trouble: int = 0) -> Put:
     """The row of a file as it stands, with this identity."""
     size, md5 = identity
     mtime_ns, ctime_ns, device, inode = status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
@@ -329,9 +334,9 @@ def known(record: FileRecord, trouble: int = 0) -> Put:
     return record.name, record.size, record.md5, store_ns(record.mtime_ns), record.mode, None, None, None, int(trouble)
 
 
-def _add(directory: Directory, row: Put, manner: Manner) -> None:
+def _add(directory: Directory, row: Put, options: ScanOptions) -> None:
     """A file the sidecar tells of: known before in a first scan, new at this path in any other."""
-    if manner.first:
+    if options.first:
         directory.adopted.append(row)
     else:
         directory.puts.append(row)

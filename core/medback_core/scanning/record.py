@@ -8,7 +8,7 @@ from time import monotonic
 
 from medback_core import disk, names
 from medback_core.model import SIDECAR_NAME, Event, Identity, Source, Standing, Warned
-from medback_core.scanning.compare import Directory, Manner, Tally
+from medback_core.scanning.compare import Directory, ScanCounts, ScanOptions
 from medback_core.session import Session
 from medback_core.session.copies import (
     believe_copies,
@@ -62,9 +62,9 @@ class Recording:
         root: disk.Root,
         source: Source,
         number: int,
-        manner: Manner,
+        options: ScanOptions,
         newest: int,
-        tally: Tally,
+        tally: ScanCounts,
     ) -> None:
         self.kept: list[bytes] = []  # paths that could not be read: nothing at or below them is gone
         self.reread: list[int] = []  # directories whose sidecar told something that is only staged
@@ -73,16 +73,16 @@ class Recording:
         self._root = root
         self._source = source
         self._number = number
-        self._manner = manner
+        self._manner = options
         self._newest = newest
         self._tally = tally
         self._gone = has_gone(session, source.key)
-        self._writes = manner.hashing
+        self._writes = options.hashing
         self._directories: list[Directory] = []
         self._targets: dict[str, int] = {}
         self._last = monotonic()
         self._weighed: set[Directory] = set()  # whose sidecars had their say on what is not there
-        self._announced = not manner.hashing  # the tree has its new state in the metadata
+        self._announced = not options.hashing  # the tree has its new state in the metadata
 
     def add(self, directory: Directory) -> None:
         """A directory is under way."""

@@ -8,7 +8,7 @@ from medback_core import disk, names
 from medback_core.errors import Refused
 from medback_core.model import Source
 from medback_core.session import Session
-from medback_core.session.scanning import Staged, known_before, vanished_paths, weigh
+from medback_core.session.scanning import ScanChanges, known_before, vanished_paths, weigh
 from medback_core.sidecar.source_metadata import SourceMetadata
 from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import is_empty, may_lack_metadata, was_scanned
@@ -57,7 +57,7 @@ def check_staged(
     *,
     accept_deletions: bool,
     accept_changes: bool,
-) -> Staged:
+) -> ScanChanges:
     """Weigh what the scan staged; raise Refused when it must not be believed yet. Returns the counts."""
     staged = weigh(session, source.key, run, newest)
     shown = names.display_name(source.alias)

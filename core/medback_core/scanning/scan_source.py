@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from medback_core import disk, model, names
 from medback_core.errors import Refused
 from medback_core.model import DamageFound, Event, Excluded, ScanSummary, Skipped, Source, Warned
-from medback_core.scanning.compare import Manner, Tally
+from medback_core.scanning.compare import ScanCounts, ScanOptions
 from medback_core.scanning.safeguards import check_staged, check_there
 from medback_core.scanning.walk import Walk
 from medback_core.session import Session
@@ -34,7 +34,7 @@ from medback_core.sources.sidecars import flush_source
 
 
 @dataclass(slots=True)
-class Run:
+class ScanRun:
     """One scan, or one update of several sources: where a content that left one of them may have gone."""
 
     newest: int  # the largest file key before it
@@ -48,7 +48,7 @@ class Walked:
     source: Source
     number: int
     device: int
-    tally: Tally
+    tally: ScanCounts
     hidden: list[bytes]
     patterns: Patterns
     reread: list[int]  # directories whose sidecar must be read again if what was staged is refused
@@ -56,9 +56,9 @@ class Walked:
     taken_in: dict[bytes, str]  # mounts inside that belong to the source: path -> uuid
 
 
-def start_run(session: Session) -> Run:
+def start_run(session: Session) -> ScanRun:
     """Begin a run. The caller holds the session's lock until it has settled every source it walks."""
-    return Run(begin_run(session))
+    return ScanRun(begin_run(session))
 
 
 def scan_source(
@@ -89,7 +89,7 @@ def scan_source(
 def walk_source(
     session: Session,
     source: Source,
-    run: Run,
+    run: ScanRun,
     *,
     rehash: bool = False,
     hashing: bool = True,
@@ -128,8 +128,8 @@ def walk_source(
         yield from tell_older(session, source, accounts)
         first = source.scanned_at is None
         accepted = Patterns(accept)
-        manner = Manner(first, rehash, hashing, accepted.match if accepted else None, accounts)
-        walk = Walk(session, root, source, begin_scan(session, source.key), manner, run.newest)
+        options = ScanOptions(first, rehash, hashing, accepted.match if accepted else None, accounts)
+        walk = Walk(session, root, source, begin_scan(session, source.key), options, run.newest)
         for event in walk.go(workers):
             yield _absolute(source, event)
         if not root.is_same_drive():
@@ -167,7 +167,7 @@ def before_settling(session: Session, walked: Collection[Walked]) -> Iterator[Ev
 
 
 def settle_source(
-    session: Session, walked: Walked, run: Run, *, accept_deletions: bool = False, accept_changes: bool = False
+    session: Session, walked: Walked, run: ScanRun, *, accept_deletions: bool = False, accept_changes: bool = False
 ) -> ScanSummary:
     """Make what a walk staged true, in one transaction, or refuse it. Raises Refused, and then notes why."""
     source, tally = walked.source, walked.tally

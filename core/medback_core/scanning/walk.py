@@ -12,7 +12,7 @@ from time import monotonic
 from medback_core import disk, names
 from medback_core.disk import mounts
 from medback_core.errors import Refused
-from medback_core.hashing import Entry, Hashed, hash_many
+from medback_core.hashing import FileToHash, Hashed, hash_many
 from medback_core.model import (
     DAMAGED_DIRECTORY,
     FAMILY_SIDECAR_NAME,
@@ -31,7 +31,7 @@ from medback_core.model import (
     Warned,
 )
 from medback_core.pace import TICK, Pace
-from medback_core.scanning.compare import Directory, Manner, Question, Tally, answer, reconcile, vanish
+from medback_core.scanning.compare import Directory, FileToRead, ScanCounts, ScanOptions, apply_hash, reconcile, vanish
 from medback_core.scanning.record import Recording
 from medback_core.session import Session
 from medback_core.session.directories import facts_of, subdirectories
@@ -43,7 +43,7 @@ from medback_core.session.targets import list_targets
 from medback_core.sidecar.reading import parse, parse_family
 from medback_core.sidecar.records import SIDECAR_LIMIT, Sidecar, Trust
 from medback_core.sidecar.wholeness import is_whole
-from medback_core.sources.entries import Listing, cannot_read, list_directory
+from medback_core.sources.entries import Entries, cannot_read, list_directory
 from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import damaged_name, keep_damaged
 from medback_core.sources.nested import OTHER, SUBVOLUME, Fate, look_inside
@@ -57,21 +57,21 @@ class Walk:
     """One walk. `go` yields its events; tally, hidden, gaps, taken_in and reread are its result."""
 
     def __init__(
-        self, session: Session, root: disk.Root, source: Source, number: int, manner: Manner, newest: int
+        self, session: Session, root: disk.Root, source: Source, number: int, options: ScanOptions, newest: int
     ) -> None:
         self.session = session
         self.root = root
         self.source = source
         self.number = number
-        self.manner = manner
+        self.options = options
         self.newest = newest
         self.patterns = Patterns(source.excludes)
-        self.tally = Tally()
+        self.tally = ScanCounts()
         self.hidden: list[bytes] = []  # directories that had records and are empty now, with no sidecar
         self.gaps: dict[bytes, str] = {}  # path -> why nothing is known of what is there now
         self.taken_in: dict[bytes, str] = {}  # mounts inside that belong to the source: path -> uuid
         self.nested = look_inside(session, source, root.device)
-        self.recording = Recording(session, root, source, number, manner, newest, self.tally)
+        self.recording = Recording(session, root, source, number, options, newest, self.tally)
         self._own = _session_files(session, source)
         self._targets = {names.below(t.path, source.path) for t in list_targets(session) if t.path is not None}
         self._stack: list[tuple[bytes, int]] = [(b"", root.device)]  # path, st_dev
@@ -80,7 +80,7 @@ class Walk:
         self._walked: dict[tuple[int, int], bytes] = {}  # (device, inode) -> path, where anything is mounted inside
         if self.nested.mounts:
             self._walked[root.device, root.inode] = b""
-        self._queue: deque[tuple[Directory, Question]] = deque()
+        self._queue: deque[tuple[Directory, FileToRead]] = deque()
         self._held = 0
         self._events: list[Event] = []
         self._due = 0.0
@@ -127,7 +127,7 @@ class Walk:
         if self._pace.is_due():
             yield Progress("scanning", self.tally.files, self._bytes, self._expected, None, self._current)
 
-    def _entries(self) -> Iterator[Entry | None]:
+    def _entries(self) -> Iterator[FileToHash | None]:
         """Files to hash, from directory after directory; None when it is time to report, or to let go of directories
         before more are opened."""
         while self._stack or self._enter_mount():
@@ -138,36 +138,38 @@ class Walk:
             found = self._visit(*self._stack.pop())
             if found is None:
                 continue
-            directory, questions = found
+            directory, files_to_read = found
             self.recording.add(directory)
-            if not questions:
+            if not files_to_read:
                 continue
             try:
                 handle = self.root.hold_directory(directory.rel)
             except OSError as error:
-                for question in questions:
-                    self._settle(directory, question, error)
+                for to_read in files_to_read:
+                    self._settle(directory, to_read, error)
                 continue
             self._held += 1
-            directory.waiting = len(questions)
-            for question in questions:
-                self._queue.append((directory, question))
-                yield Entry(handle, question.name, question.status.st_size, question.status)
+            directory.waiting = len(files_to_read)
+            for to_read in files_to_read:
+                self._queue.append((directory, to_read))
+                yield FileToHash(handle, to_read.name, to_read.status.st_size, to_read.status)
 
     def _take(self, result: Hashed | OSError) -> None:
-        directory, question = self._queue.popleft()
-        self._answered(directory, question, result)
+        directory, to_read = self._queue.popleft()
+        self._answered(directory, to_read, result)
 
-    def _answered(self, directory: Directory, question: Question, result: Hashed | OSError) -> None:
-        self._settle(directory, question, result)
+    def _answered(self, directory: Directory, to_read: FileToRead, result: Hashed | OSError) -> None:
+        self._settle(directory, to_read, result)
         directory.waiting -= 1
         if directory.waiting == 0:
             self.root.release_directory(directory.rel)
             self._held -= 1
             self._current = directory.rel
 
-    def _settle(self, directory: Directory, question: Question, result: Hashed | OSError, *, read: bool = True) -> None:
-        event = answer(directory, question, result, self.manner, self.tally, read=read)
+    def _settle(
+        self, directory: Directory, to_read: FileToRead, result: Hashed | OSError, *, read: bool = True
+    ) -> None:
+        event = apply_hash(directory, to_read, result, self.options, self.tally, read=read)
         if event is not None:
             self._events.append(event)
         if isinstance(event, Skipped) and not isinstance(result, FileNotFoundError):
@@ -256,7 +258,7 @@ class Walk:
 
     # --- one directory ---------------------------------------------------------------------------------------------
 
-    def _visit(self, rel: bytes, device: int) -> tuple[Directory, list[Question]] | None:
+    def _visit(self, rel: bytes, device: int) -> tuple[Directory, list[FileToRead]] | None:
         """Look at a directory and settle what needs no reading. None: it is left out, or could not be read."""
         self._current = rel
         try:
@@ -297,15 +299,15 @@ class Walk:
         self._judge_damage(directory, listing, rows, known=row is not None and row.sidecar is not None)
         self._directories(directory, listing)
         self._links(directory, listing, skipped)
-        questions = reconcile(directory, listing.files, rows, self.manner, self.tally)
+        files_to_read = reconcile(directory, listing.files, rows, self.options, self.tally)
         if rows or directory.parsed is not None:
-            vanish(directory, rows, skipped, listed, self.manner)
-        if questions and self.newest and not self.manner.rehash:
-            questions = self._renames(directory, questions)
-        if directory.inodes_changed and self.manner.hashing:
-            questions += self._swapped(directory)
-        questions.sort(key=lambda question: question.status.st_ino)  # near the order they lie in on a disk that spins
-        return directory, questions
+            vanish(directory, rows, skipped, listed, self.options)
+        if files_to_read and self.newest and not self.options.rehash:
+            files_to_read = self._renames(directory, files_to_read)
+        if directory.inodes_changed and self.options.hashing:
+            files_to_read += self._swapped(directory)
+        files_to_read.sort(key=lambda to_read: to_read.status.st_ino)  # near the order they lie in on a disk that spins
+        return directory, files_to_read
 
     def _shown(self, path: bytes) -> str:
         return names.display_name(os.path.join(self.source.path, path))
@@ -314,7 +316,7 @@ class Walk:
         reason = "vanished while it was being scanned" if isinstance(error, FileNotFoundError) else error.strerror
         self._events.append(Skipped(path, reason or str(error)))
 
-    def _sort(self, directory: Directory, listing: Listing, device: int) -> set[bytes]:
+    def _sort(self, directory: Directory, listing: Entries, device: int) -> set[bytes]:
         """Leave out what rules exclude, go into directories later; returns names nothing can be said of."""
         if self.patterns or self._own:
             self._exclude(directory, listing)
@@ -355,7 +357,7 @@ class Walk:
                 return True
         return False
 
-    def _exclude(self, directory: Directory, listing: Listing) -> None:
+    def _exclude(self, directory: Directory, listing: Entries) -> None:
         def out(name: bytes, *, is_directory: bool = False) -> bool:
             path = directory.path(name)
             if path in self._own:
@@ -371,7 +373,7 @@ class Walk:
         listing.special[:] = [entry for entry in listing.special if not out(entry[0])]
         listing.directories[:] = [entry for entry in listing.directories if not out(entry[0], is_directory=True)]
 
-    def _links(self, directory: Directory, listing: Listing, skipped: set[bytes]) -> None:
+    def _links(self, directory: Directory, listing: Entries, skipped: set[bytes]) -> None:
         if not listing.links and directory.key is None:
             return
         before = links_in(self.session, directory.key) if directory.key is not None else {}
@@ -390,7 +392,7 @@ class Walk:
         if now != before:
             directory.links, directory.write = now, True
 
-    def _directories(self, directory: Directory, listing: Listing) -> None:
+    def _directories(self, directory: Directory, listing: Entries) -> None:
         """Take up permissions and times of the directories in this one (and of the root), where they are new. Its
         sidecar is written for new permissions; a new time alone is no reason. Whether a new time of a directory is its
         own shows when it is listed itself."""
@@ -434,10 +436,10 @@ class Walk:
 
     # --- its sidecar -----------------------------------------------------------------------------------------------
 
-    def _clean(self, directory: Directory, listing: Listing) -> None:
+    def _clean(self, directory: Directory, listing: Entries) -> None:
         """Take away what a killed run left here, and adopt its sidecar if that is all there is."""
         left = [name for name in listing.metadata if name.startswith(TEMPORARY_PREFIX)]
-        if not left or not self.manner.hashing:
+        if not left or not self.options.hashing:
             return
         try:
             cleaned = disk.clean_temporaries(self.root, directory.rel, left, is_whole)
@@ -447,7 +449,7 @@ class Walk:
             shown = self._shown(directory.path(left[0]))
             self._events.append(Warned(f"{shown} is left from an earlier run and can't be removed: {error.strerror}"))
 
-    def _read_sidecar(self, directory: Directory, listing: Listing) -> None:
+    def _read_sidecar(self, directory: Directory, listing: Entries) -> None:
         """Read the sidecar if the DB has not read it as it is now."""
         status = listing.metadata.get(SIDECAR_NAME)
         name, reader = SIDECAR_NAME, parse
@@ -473,14 +475,14 @@ class Walk:
         directory.parsed = reader(data)
         directory.data = data if name == SIDECAR_NAME else None
 
-    def _judge_damage(self, directory: Directory, listing: Listing, rows: dict[bytes, ScanRow], *, known: bool) -> None:
+    def _judge_damage(self, directory: Directory, listing: Entries, rows: dict[bytes, ScanRow], *, known: bool) -> None:
         """Keep a damaged sidecar aside, and say whether anything was lost that the DB could not supply."""
         parsed = directory.parsed
         struck = 0 if known or parsed is None else _struck(parsed, listing)
         if parsed is None or not (parsed.damage or struck):
             return
         path = directory.path(SIDECAR_NAME if SIDECAR_NAME in listing.metadata else FAMILY_SIDECAR_NAME)
-        if directory.data is not None and self.manner.hashing:
+        if directory.data is not None and self.options.hashing:
             try:
                 self._keep_aside(directory, listing, directory.data)
             except OSError as error:
@@ -501,7 +503,7 @@ class Walk:
             lost = "the session knows its files" if parsed.lost or missing else "nothing was lost"
             self._events.append(Warned(f"{self._shown(path)} was damaged ({parsed.damage}); {lost}"))
 
-    def _keep_aside(self, directory: Directory, listing: Listing, data: bytes) -> None:
+    def _keep_aside(self, directory: Directory, listing: Entries, data: bytes) -> None:
         for name, status in listing.metadata.items():
             if name.startswith(_DAMAGED) and status.st_size == len(data):
                 try:
@@ -513,7 +515,7 @@ class Walk:
 
     def _move_aside(self, directory: Directory, path: bytes) -> bool:
         """Make way for a new sidecar where the one that is there is too large to read; whether that was done."""
-        if path != directory.path(SIDECAR_NAME) or not self.manner.hashing:
+        if path != directory.path(SIDECAR_NAME) or not self.options.hashing:
             return path != directory.path(SIDECAR_NAME)
         try:
             disk.move(self.root, path, damaged_name(self.root, path))
@@ -525,12 +527,12 @@ class Walk:
 
     # --- renames ---------------------------------------------------------------------------------------------------
 
-    def _swapped(self, directory: Directory) -> list[Question]:
+    def _swapped(self, directory: Directory) -> list[FileToRead]:
         """Files of the size and time on record whose inode was another file's: two that were swapped by renames look
         like this, so they are read. (A tree that was copied, or mounted anew, has other inodes too: it is not.)"""
         changed, directory.inodes_changed = directory.inodes_changed, []
         found = rows_by_inode(self.session, changed[0][1].st_dev, {status.st_ino for _, status, _ in changed})
-        questions: dict[bytes, Question] = {}
+        files_to_read: dict[bytes, FileToRead] = {}
         for name, status, base in changed:
             held = frozenset(
                 Identity(moved.size, moved.md5)
@@ -538,41 +540,41 @@ class Walk:
                 if (moved.size, moved.mtime_ns) == (status.st_size, status.st_mtime_ns) and moved.md5 != base.md5
             )
             if held:
-                questions[name] = Question(name, status, base, None, True, held)
-        directory.puts = [row for row in directory.puts if row[0] not in questions]
-        self.tally.reused -= len(questions)
-        return list(questions.values())
+                files_to_read[name] = FileToRead(name, status, base, None, True, held)
+        directory.puts = [row for row in directory.puts if row[0] not in files_to_read]
+        self.tally.reused -= len(files_to_read)
+        return list(files_to_read.values())
 
-    def _renames(self, directory: Directory, questions: list[Question]) -> list[Question]:
+    def _renames(self, directory: Directory, files_to_read: list[FileToRead]) -> list[FileToRead]:
         """Answer for files that were only renamed: inode, size and time of a file that is no longer where it was."""
-        device = questions[0].status.st_dev
-        asked = {q.status.st_ino for q in questions if not q.fresh and q.status.st_dev == device}
+        device = files_to_read[0].status.st_dev
+        asked = {q.status.st_ino for q in files_to_read if not q.fresh and q.status.st_dev == device}
         if not asked:
-            return questions
+            return files_to_read
         candidates = rows_by_inode(self.session, device, asked)
         if not candidates:
-            return questions
+            return files_to_read
         left = []
-        for question in questions:
+        for to_read in files_to_read:
             moved = None
-            if not question.fresh and question.status.st_dev == device:
-                moved = self._former(directory, question, candidates.get(question.status.st_ino, ()))
+            if not to_read.fresh and to_read.status.st_dev == device:
+                moved = self._former(directory, to_read, candidates.get(to_read.status.st_ino, ()))
             if moved is None:
-                left.append(question)
+                left.append(to_read)
             else:
                 identity = Identity(moved.size, moved.md5)
-                self._settle(directory, question, Hashed(identity, question.status), read=False)
+                self._settle(directory, to_read, Hashed(identity, to_read.status), read=False)
         return left
 
-    def _former(self, directory: Directory, question: Question, candidates: list[Moved] | tuple[()]) -> Moved | None:
-        status = question.status
+    def _former(self, directory: Directory, to_read: FileToRead, candidates: list[Moved] | tuple[()]) -> Moved | None:
+        status = to_read.status
         for moved in candidates:
             if (moved.size, moved.mtime_ns) != (status.st_size, status.st_mtime_ns) or moved.ctime_ns is None:
                 continue
             if self._still_holds(moved, status.st_ino):
                 continue
             # A reused inode was born after the file it is taken for was last seen.
-            born = disk.birth_ns(question.name, self.root.open_directory(directory.rel))
+            born = disk.birth_ns(to_read.name, self.root.open_directory(directory.rel))
             if born is not None and born <= moved.ctime_ns:
                 return moved
         return None
@@ -591,13 +593,13 @@ class Walk:
         return status is not None and status.st_ino == inode
 
 
-def _is_our_time(listing: Listing, mtime_ns: int) -> bool:
+def _is_our_time(listing: Entries, mtime_ns: int) -> bool:
     """Whether the writing of medback's own files into a directory left it this time."""
     written = [listing.metadata.get(name) for name in (SIDECAR_NAME, SOURCE_METADATA_NAME)]
     return any(one is not None and abs(one.st_ctime_ns - mtime_ns) <= _AT_ONCE_NS for one in written)
 
 
-def _struck(parsed: Sidecar, listing: Listing) -> int:
+def _struck(parsed: Sidecar, listing: Entries) -> int:
     """How many records that speak of copies have a wrong check and can't be told to be of a file that is there: their
     name, size or MD5 was struck, and their copies with it."""
     sizes = {name: status.st_size for name, status in listing.files}

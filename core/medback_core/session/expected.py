@@ -101,7 +101,7 @@ def end_expected(session: Session, source: int, path: bytes | None = None) -> No
             "DELETE FROM expected AS e WHERE e.source_id = ?1 AND e.gone_at IS NULL AND e.identity_id IS NOT NULL "
             f"{scope} "
             f"AND EXISTS (SELECT 1 FROM {FILE_AT.format('e')} AND f.identity_id = e.identity_id) "
-            "AND e.path NOT IN (SELECT path FROM temp.lacking WHERE source_id = ?1 AND done <> 1)",
+            "AND e.path NOT IN (SELECT path FROM temp.missing_file WHERE source_id = ?1 AND done <> 1)",
             (source, path, path + b"/", path + b"0") if path else (source,),
         )
 

@@ -38,7 +38,7 @@ _CHUNK = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class MergeRules:
     """How a section is merged. Dates are when each side was as it tells."""
 
     wins: bool  # where both tell of a path, the section is right
@@ -91,7 +91,7 @@ _OTHER = (
 )
 
 
-def merge_incoming(session: Session, source: int, how: Manner) -> tuple[int, int]:
+def merge_incoming(session: Session, source: int, how: MergeRules) -> tuple[int, int]:
     """Merge what came; returns at how many paths the two told of different contents, and how many files of the section
     are older versions now. Call inside a transaction."""
     db = session.db
@@ -110,7 +110,7 @@ def merge_incoming(session: Session, source: int, how: Manner) -> tuple[int, int
     return differing, older
 
 
-def _give_way(session: Session, source: int, how: Manner) -> None:
+def _give_way(session: Session, source: int, how: MergeRules) -> None:
     """The section is right: what was expected in its place is an older version."""
     _to_gone(
         session,
@@ -131,7 +131,7 @@ def _give_way(session: Session, source: int, how: Manner) -> None:
     )
 
 
-def _stay(session: Session, source: int, how: Manner) -> int:
+def _stay(session: Session, source: int, how: MergeRules) -> int:
     """This session is right: what the section has in its place, or has and was deleted since, is an older version."""
     was_deleted = "EXISTS (SELECT 1 FROM gone g WHERE g.source_id = ?1 AND g.path = n.path)"
     absent = f"NOT {_MINE} AND NOT {_MOVED}"

@@ -175,7 +175,7 @@ def _make(path: Path, create: bool, afresh: bool) -> list[str]:
         return []
     notes: list[str] = []
     if condition in ("damaged", "family") or (afresh and path.exists()):
-        aside = names.display_name(set_aside(path).name)
+        aside = names.display_name(set_session_aside(path).name)
         words = {"damaged": "was damaged and", "family": "belonged to the older Python medback and"}
         notes.append(
             f"the session DB {words[condition]} is kept as {aside}; a new one is built from the sidecars"
@@ -218,7 +218,7 @@ def _version(db: sqlite3.Connection) -> int:
     return db.execute("PRAGMA user_version").fetchone()[0]
 
 
-def set_aside(path: Path) -> Path:
+def set_session_aside(path: Path) -> Path:
     """Move the DB and its companions out of the way, keeping them; returns the new name."""
     stamp = model.date_stamp(model.now())
     aside = path.with_name(f"{path.name}.aside-{stamp}")

@@ -37,7 +37,7 @@ class Moved(NamedTuple):
     md5: bytes
 
 
-class Staged(NamedTuple):
+class ScanChanges(NamedTuple):
     """What a scan found gone or changed in one source, beside what was known before."""
 
     removals: int  # paths
@@ -255,7 +255,7 @@ def has_staged_removals(session: Session) -> bool:
     return bool(session.db.execute("SELECT EXISTS (SELECT 1 FROM staged WHERE md5 IS NULL)").fetchone()[0])
 
 
-def weigh(session: Session, source: int, run: Collection[int], newest: int) -> Staged:
+def weigh(session: Session, source: int, run: Collection[int], newest: int) -> ScanChanges:
     """Count what is staged for a source. `run`: the sources walked in this run, where a content may have moved to."""
     db = session.db
     removals, changes = db.execute(
@@ -266,7 +266,7 @@ def weigh(session: Session, source: int, run: Collection[int], newest: int) -> S
     vanished, moved = db.execute(
         "SELECT COALESCE(SUM(arrived = 0 AND NOT stays), 0), COALESCE(SUM(MIN(paths, arrived)), 0) FROM temp.vanishing"
     ).fetchone()
-    return Staged(removals, changes, vanished, moved)
+    return ScanChanges(removals, changes, vanished, moved)
 
 
 def _weigh_contents(session: Session, source: int, run: Collection[int], newest: int) -> None:

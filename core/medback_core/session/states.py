@@ -63,14 +63,14 @@ def note_state(session: Session, kind: str, id: str, state: State) -> None:
 def keep_state(session: Session, kind: str, id: str, state: State) -> None:
     """What this session knows of a thing is as of this state now, and as much more as it was before."""
     with session.transaction() as db:
-        note_read(session, kind, id, state)
+        note_state_read(session, kind, id, state)
         db.execute(
             "UPDATE state SET n = ?, stamp = ?, at = ?, made_by = ?, line = ? WHERE kind = ? AND id = ?",
             (state.n, state.stamp, state.at, state.by, " ".join(state.line), kind, id),
         )
 
 
-def note_read(session: Session, kind: str, id: str, state: State) -> None:
+def note_state_read(session: Session, kind: str, id: str, state: State) -> None:
     """A state of a thing was read, and what was told with it is known now. Its number is never given again."""
     with session.transaction() as db:
         db.executemany(
@@ -159,7 +159,7 @@ def absorb(session: Session, source: str, state: State) -> None:
     """What another session told of a source's tree is part of what this one knows now: the next state descends from
     both."""
     with session.transaction():
-        note_read(session, SOURCE, source, state)
+        note_state_read(session, SOURCE, source, state)
         mine = known_state(session, SOURCE, source)
         if mine is not None:
             line = dict.fromkeys((*state.line, state.stamp, *mine.line))

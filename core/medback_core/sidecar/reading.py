@@ -10,7 +10,7 @@ from .elements import dir_record, extra_of, file_record, link_record
 from .family import fr_record, is_family_root
 from .fast import parse_fast
 from .records import NOTHING, RECORDS_MAX, SIDECAR_LIMIT, Extra, Sidecar, Trust
-from .salvage import pieces_of_records, put, salvage
+from .salvage import pieces_of_records, put_record, salvage
 
 TREE_LIMIT = 64 * 1024 * 1024  # bytes; what is larger is read record by record
 
@@ -90,7 +90,7 @@ def _take(sidecar: Sidecar, element: etree._Element, unknown: list[str]) -> None
         sidecar.lost += 1
         sidecar.damage = sidecar.damage or "a record can't be read"
     else:
-        put(sidecar, record)
+        put_record(sidecar, record)
 
 
 def _stray(sidecar: Sidecar, text: str | None) -> None:

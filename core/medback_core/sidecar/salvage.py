@@ -32,7 +32,7 @@ def pieces_of_records(text: bytes) -> int:
     return sum(_telltale(line.group()) is not None for line in _lines(text))
 
 
-def put(sidecar: Sidecar, record: FileRecord | LinkRecord | DirRecord) -> None:
+def put_record(sidecar: Sidecar, record: FileRecord | LinkRecord | DirRecord) -> None:
     """Add a record; of two of one name the more trusted stays.
 
     Two that are both whole and differ can't both be true: the later one stays, EDITED, so that its file is looked at.
@@ -77,7 +77,7 @@ def salvage(data: bytes, why: str) -> Sidecar:
         if record is None:
             sidecar.lost += max(1, pieces_of_records(data[start:end]))
             continue
-        put(sidecar, record)
+        put_record(sidecar, record)
         if end - stop > 1:
             rest.take(data[stop:end])
     if rest.unknown:

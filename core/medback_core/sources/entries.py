@@ -22,7 +22,7 @@ _SPECIAL = {
 
 
 @dataclass(slots=True)
-class Listing:
+class Entries:
     """The entries of one directory. `failed` could not be looked at; medback's own are in `metadata` alone."""
 
     files: list[tuple[bytes, os.stat_result]] = field(default_factory=list)
@@ -43,9 +43,9 @@ class Listing:
         return names.union(self.links)
 
 
-def list_directory(root: disk.Root, rel: bytes, unasked: Container[bytes] = frozenset()) -> Listing:
+def list_directory(root: disk.Root, rel: bytes, unasked: Container[bytes] = frozenset()) -> Entries:
     """Look at every entry once, but for those `unasked`. Raises OSError when the directory can't be read to its end."""
-    found = Listing()
+    found = Entries()
     files = found.files
     for name, status in root.scan(rel, unasked):
         if name[0] == _DOT and is_metadata(name):

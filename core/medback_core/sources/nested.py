@@ -39,7 +39,7 @@ class Fate(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MountPoint:
     """A place inside a source where something else is mounted, or was. `fs_uuid`: of what is read."""
 
     fate: Fate
@@ -51,7 +51,7 @@ class Place:
 class Nested:
     """All such places of one source, by their path relative to it."""
 
-    places: Mapping[bytes, Place] = field(default_factory=dict)
+    places: Mapping[bytes, MountPoint] = field(default_factory=dict)
     mounts: Mapping[bytes, MountEntry] = field(default_factory=dict)
     home: str = ""  # the kind of the source's own file system
 
@@ -93,17 +93,17 @@ def look_inside(session: Session, source: Source, device: int) -> Nested:
     inside = mounts.mounts_inside(top, device, table)
     home = mounts.mount_of(top, device, table)
     known, patterns = nested_mounts(session, source.key), Patterns(source.excludes)
-    places: dict[bytes, Place] = {}
+    places: dict[bytes, MountPoint] = {}
     for path, entry in inside.items():
         if patterns.match(path, directory=True):
-            places[path] = Place(Fate.LEFT_OUT, "excluded by a pattern")
+            places[path] = MountPoint(Fate.LEFT_OUT, "excluded by a pattern")
         elif path in known:
             places[path] = _known(session, path, entry, known[path])
         else:
             places[path] = _new(source, top, path, entry)
     for path in known.keys() - inside.keys():
         if not patterns.match(path, directory=True) and table:
-            places[path] = Place(Fate.AWAY, "nothing is mounted there: is its drive not plugged in?")
+            places[path] = MountPoint(Fate.AWAY, "nothing is mounted there: is its drive not plugged in?")
     return Nested(places, inside, "" if home is None else home.kind)
 
 
@@ -114,35 +114,35 @@ def away_from(session: Session, source: Source, root: disk.Root | None) -> list[
     return look_inside(session, source, root.device).away
 
 
-def _known(session: Session, path: bytes, entry: MountEntry, uuid: str) -> Place:
+def _known(session: Session, path: bytes, entry: MountEntry, uuid: str) -> MountPoint:
     """A place that belongs to the source: is what it was taken in as mounted there?"""
     if entry.kind == "autofs":
-        return Place(Fate.AWAY, "nothing is mounted there now")
+        return MountPoint(Fate.AWAY, "nothing is mounted there now")
     if any(target.path == entry.point for target in list_targets(session)) and _is_target(entry.point):
-        return Place(Fate.GAP, "a backup target")
+        return MountPoint(Fate.GAP, "a backup target")
     there = mounts.file_system_name(entry)
     if uuid and disk.same_uuid(uuid, there) is False:
-        return Place(Fate.AWAY, "another drive is mounted there than the one that was read")
-    return Place(Fate.READ, fs_uuid=there)
+        return MountPoint(Fate.AWAY, "another drive is mounted there than the one that was read")
+    return MountPoint(Fate.READ, fs_uuid=there)
 
 
-def _new(source: Source, top: bytes, path: bytes, entry: MountEntry) -> Place:
+def _new(source: Source, top: bytes, path: bytes, entry: MountEntry) -> MountPoint:
     """A place nobody has said anything of."""
     kind = entry.kind
     if kind in _PSEUDO:
-        return Place(Fate.LEFT_OUT, f"a pseudo file system ({kind})")
+        return MountPoint(Fate.LEFT_OUT, f"a pseudo file system ({kind})")
     if path.rpartition(b"/")[2] in _SNAPSHOTS or (kind == "zfs" and b"@" in entry.source):
-        return Place(Fate.LEFT_OUT, "snapshots")
+        return MountPoint(Fate.LEFT_OUT, "snapshots")
     if source.one_file_system:
-        return Place(Fate.LEFT_OUT, f"{OTHER} ({kind})")
+        return MountPoint(Fate.LEFT_OUT, f"{OTHER} ({kind})")
     why = _question(top, entry)
     if why is None and source.one_file_system is None:
         why = f"{OTHER} ({kind})"  # a source of before this: nothing is read unasked
     if why is None and kind == "btrfs" and mounts.is_read_only_subvolume(entry.point):
-        return Place(Fate.LEFT_OUT, "a read-only snapshot")
+        return MountPoint(Fate.LEFT_OUT, "a read-only snapshot")
     if why is None and _is_target(entry.point):
         why = "a backup target"
-    return Place(Fate.GAP, why) if why else Place(Fate.READ, fs_uuid=mounts.file_system_name(entry))
+    return MountPoint(Fate.GAP, why) if why else MountPoint(Fate.READ, fs_uuid=mounts.file_system_name(entry))
 
 
 def _question(top: bytes, entry: MountEntry) -> str | None:

@@ -133,7 +133,7 @@ def file_remains(root: disk.Root, rel: bytes) -> Callable[[bytes], bool]:
     return remains
 
 
-def read_sidecar(root: disk.Root, rel: bytes) -> Sidecar | None:
+def read_source_sidecar(root: disk.Root, rel: bytes) -> Sidecar | None:
     """The sidecar of a directory, or where there is none that of the family; None with neither. Raises OSError."""
     with suppress(FileNotFoundError):
         return parse(root.read_whole(join(rel, SIDECAR_NAME), SIDECAR_LIMIT))
@@ -190,7 +190,7 @@ def _new_bytes(session: Session, root: disk.Root, row: DirectoryRow, copies: Cop
     now = _stat(root, row.path)
     if now is not None and now != row.sidecar:
         return None
-    old = read_sidecar(root, row.path)
+    old = read_source_sidecar(root, row.path)
     if old is not None and old.damage and not old.family:
         return None
     return render_sidecar(session, row.key, old, copies, file_remains(root, row.path))

@@ -17,7 +17,7 @@ from medback_core.drives.retelling import retold, state_retold, words_on
 from medback_core.drives.story import readable_context, told_in
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import Event, RebuildSummary, ScanSummary, Source, Target, Warned
-from medback_core.scanning.scan_source import Run, keep_gaps, start_run, walk_source
+from medback_core.scanning.scan_source import ScanRun, keep_gaps, start_run, walk_source
 from medback_core.scanning.sources import enter_source, refuse_overlap
 from medback_core.session import Session, open_session
 from medback_core.session.rollup import refresh_oldest
@@ -110,7 +110,7 @@ def _entered(session: Session, path: bytes, metadata: SourceMetadata | None, *, 
     return enter_source(session, path, metadata=metadata)
 
 
-def _filled(session: Session, source: Source, run: Run) -> Generator[Event, None, ScanSummary]:
+def _filled(session: Session, source: Source, run: ScanRun) -> Generator[Event, None, ScanSummary]:
     """Take up all the sidecars of a source; returns its ScanSummary."""
     walked = yield from walk_source(session, source, run, hashing=False)
     with session.transaction():

@@ -40,7 +40,7 @@ from medback_core.session.sources import list_sources
 from medback_core.session.targets import counting_keys, target_by_key
 from medback_core.sources.sidecars import flush_sources
 from medback_core.upkeep.reread import Ticker
-from medback_core.upkeep.witness import OpenDrive, Shelf, Witness, holders, open_shelf, prove, sections
+from medback_core.upkeep.witness import OpenDrive, Shelf, Witness, holders, open_shelf, prove_witness, sections
 
 _DIRECTORIES_PER_COMMIT = 100
 _TOGETHER = 1000  # so many copies are read elsewhere, then withdrawn, then removed: a stop costs no more
@@ -181,7 +181,7 @@ class _Reclaim:
             victim = self.drive.root.stat(copy.path or b"")
             witness = None
             if victim is not None:
-                witness = yield from prove(self.session, self.shelf, victim, identity, witnesses, ticker)
+                witness = yield from prove_witness(self.session, self.shelf, victim, identity, witnesses, ticker)
             ticker.files += 1
             ticker.bytes += identity.size
             if witness is not None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from medback_core.drives.drive import Drive
 from medback_core.drives.matching import same_time
-from medback_core.drives.walk import DriveDirectory, shown, walk_drive
+from medback_core.drives.walk import DriveDirectory, path_on, walk_drive
 from medback_core.errors import DriveGone
 from medback_core.model import DamageFound, Event, FileDone, Identity, VerifySummary
 from medback_core.names import display_name
@@ -33,7 +33,7 @@ def verify_as_it_is(drive: Drive, before: int | None, max_bytes: int | None) -> 
             path = join(step.rel, name)
             if name not in there:
                 summary = replace(summary, missing=summary.missing + 1)
-                yield DamageFound(shown(drive, path), "is missing", "missing")
+                yield DamageFound(path_on(drive, path), "is missing", "missing")
             elif before is not None and record.verified is not None and record.verified >= before:
                 continue
             elif max_bytes is not None and summary.checked_bytes + record.size > max_bytes:
@@ -46,7 +46,7 @@ def verify_as_it_is(drive: Drive, before: int | None, max_bytes: int | None) -> 
 def _read(
     drive: Drive, path: bytes, record: FileRecord, summary: VerifySummary, ticker: Ticker
 ) -> Generator[Event, None, VerifySummary]:
-    where = shown(drive, path)
+    where = path_on(drive, path)
     assert record.md5 is not None
     try:
         found = yield from read_whole(drive.root, path, ticker)

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 from medback_core import disk, model, names
-from medback_core.drives.check import Looked, look_at
+from medback_core.drives.check import CheckResult, look_at
 from medback_core.drives.matching import same_time
 from medback_core.drives.open import Drive, nested_target, open_drive, write_identity
 from medback_core.drives.sidecars import Recorder
@@ -135,7 +135,7 @@ class _VerifyTarget:
         yield from self._conclude()
         yield self.summary
 
-    def _look(self, told: set[bytes]) -> Generator[Event, None, Looked]:
+    def _look(self, told: set[bytes]) -> Generator[Event, None, CheckResult]:
         """Look at the drive: a copy that is gone is damage here. Adds to `told` the paths that are spoken of."""
         steps = look_at(self.session, self.drive)
         while True:

@@ -30,7 +30,7 @@ from medback_core.upkeep.reread import Ticker, read_whole
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ToldOfSource:
     """What the newest context on a drive says of one source: as of which state (None: the version before told none),
     and when that was written (ns)."""
 
@@ -38,7 +38,7 @@ class Section:
     at: int
     named: frozenset[Identity]
 
-    def is_older_than(self, other: Section) -> bool:
+    def is_older_than(self, other: ToldOfSource) -> bool:
         """Whether the other was made knowing all this one says. Two that split are both heard."""
         if self.now is None or other.now is None:
             return self.now is None and other.now is None and self.at < other.at
@@ -50,7 +50,7 @@ class OpenDrive:
     """A drive that is open and locked, and what its context says of each source, by id."""
 
     drive: Drive
-    sections: Mapping[str, Section]
+    sections: Mapping[str, ToldOfSource]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Shelf:
         """The ids of the sources that name a content: `known`, those this session knows to, and those that the newest
         section on these drives says it of."""
         found = set(known)
-        said: dict[str, list[Section]] = {}
+        said: dict[str, list[ToldOfSource]] = {}
         for each in self.opened:
             for source, section in each.sections.items():
                 said.setdefault(source, []).append(section)
@@ -141,10 +141,10 @@ def open_shelf(
     return shelf
 
 
-def sections(drive: Drive, identities: Collection[Identity]) -> dict[str, Section]:
+def sections(drive: Drive, identities: Collection[Identity]) -> dict[str, ToldOfSource]:
     """What the newest whole context on a drive (and any damaged newer one) names of these, by source. A section with
     no id is of a source nobody knows."""
-    found: dict[str, Section] = {}
+    found: dict[str, ToldOfSource] = {}
     for name in CONTEXTS_KEPT:
         try:
             fd, status = drive.root.open_file(name)
@@ -170,7 +170,7 @@ def sections(drive: Drive, identities: Collection[Identity]) -> dict[str, Sectio
             newer = found.get(source)  # of a context that is damaged further on: it may have named more
             state = states[source] if newer is None else newer.now
             at = status.st_mtime_ns if newer is None else newer.at
-            found[source] = Section(
+            found[source] = ToldOfSource(
                 state, at, frozenset(contents) | (newer.named if newer is not None else frozenset())
             )
         if is_whole:
@@ -178,7 +178,7 @@ def sections(drive: Drive, identities: Collection[Identity]) -> dict[str, Sectio
     return found
 
 
-def prove(
+def prove_witness(
     session: Session,
     shelf: Shelf,
     victim: os.stat_result,

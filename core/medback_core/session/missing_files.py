@@ -1,4 +1,7 @@
-"""What a restore still lacks and where on the drive it may lie, in temporary tables: a million files cost no memory."""
+"""The files a restore still has to put in place, and where on the drive they may lie.
+
+In temporary tables: a million files cost no memory.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ NOTHING_THERE, DIFFERS, GIVES_WAY = 0, 1, 2  # what stands where a file is to go
 
 SAID_BY_DB = 0
 SAID_BY_RECORD = 1
-SAID_BY_OTHERS = 2  # a record nobody vouches for: edited, or of another program of the family
+SAID_BY_OTHERS = 2  # a record that isn't whole: edited, or of another program of the family
 SAID_BY_HASH = 3
 GUESSED = 4  # the one file of that size
 
 
-class Lacking(NamedTuple):
+class MissingFile(NamedTuple):
     """A file to be put in place."""
 
     row: int
@@ -35,7 +38,7 @@ class Lacking(NamedTuple):
     there: int  # NOTHING_THERE, DIFFERS or GIVES_WAY
 
 
-class Hint(NamedTuple):
+class PossibleLocation(NamedTuple):
     """Where on the drive a content may lie, and who says so."""
 
     rank: int
@@ -43,18 +46,18 @@ class Hint(NamedTuple):
     ours: bool  # medback put it there, says a record
 
 
-def begin_lacking(session: Session) -> None:
-    """Start with nothing lacking and nothing found."""
-    for table in ("lacking", "said", "hint"):
+def begin_missing(session: Session) -> None:
+    """Start with nothing missing and nothing found."""
+    for table in ("missing_file", "said", "location"):
         session.db.execute(f"DROP TABLE IF EXISTS temp.{table}")
     session.db.execute(
-        "CREATE TEMP TABLE lacking (id INTEGER PRIMARY KEY, identity_id INTEGER, source_id INTEGER, path BLOB, "
+        "CREATE TEMP TABLE missing_file (id INTEGER PRIMARY KEY, identity_id INTEGER, source_id INTEGER, path BLOB, "
         "mtime_ns, mode INTEGER, differs INTEGER, done INTEGER NOT NULL DEFAULT 0)"
     )
-    session.db.execute("CREATE INDEX temp.lacking_by_identity ON lacking (identity_id)")
+    session.db.execute("CREATE INDEX temp.missing_file_by_identity ON missing_file (identity_id)")
     session.db.execute("CREATE TEMP TABLE said (md5 BLOB, size INTEGER, path BLOB, rank INTEGER, ours INTEGER)")
     session.db.execute(
-        "CREATE TEMP TABLE hint (identity_id INTEGER, rank INTEGER, path BLOB, ours INTEGER, "
+        "CREATE TEMP TABLE location (identity_id INTEGER, rank INTEGER, path BLOB, ours INTEGER, "
         "PRIMARY KEY (identity_id, rank, path)) WITHOUT ROWID"
     )
 
@@ -71,42 +74,43 @@ def _together(session: Session, do: Callable[[], object]) -> None:
         session.db.execute("COMMIT")
 
 
-def put_lacking(session: Session, rows: Iterable[tuple[int, int, bytes, int, int, int]]) -> None:
+def put_missing(session: Session, rows: Iterable[tuple[int, int, bytes, int, int, int]]) -> None:
     """Add (identity key, source key, path, mtime_ns, mode, what is there), in the order they are to be put in place."""
     values = [(i, s, p, store_ns(m), mode, there) for i, s, p, m, mode, there in rows]
     _together(
         session,
         lambda: session.db.executemany(
-            "INSERT INTO temp.lacking (identity_id, source_id, path, mtime_ns, mode, differs) VALUES (?,?,?,?,?,?)",
+            "INSERT INTO temp.missing_file (identity_id, source_id, path, mtime_ns, mode, differs) "
+            "VALUES (?,?,?,?,?,?)",
             values,
         ),
     )
 
 
-def lacking_count(session: Session) -> Count:
+def missing_count(session: Session) -> Count:
     """Paths not yet put in place, and their bytes."""
     row = session.db.execute(
-        "SELECT COUNT(*), COALESCE(SUM(i.size), 0) FROM temp.lacking l JOIN identity i ON i.id = l.identity_id "
+        "SELECT COUNT(*), COALESCE(SUM(i.size), 0) FROM temp.missing_file l JOIN identity i ON i.id = l.identity_id "
         f"WHERE l.done <> {_IN_PLACE}"
     ).fetchone()
     return Count(*row)
 
 
-def lacking_sizes(session: Session) -> set[int]:
+def missing_sizes(session: Session) -> set[int]:
     """The sizes of what is not yet in place."""
     rows = session.db.execute(
-        "SELECT DISTINCT i.size FROM temp.lacking l JOIN identity i ON i.id = l.identity_id WHERE NOT l.done"
+        "SELECT DISTINCT i.size FROM temp.missing_file l JOIN identity i ON i.id = l.identity_id WHERE NOT l.done"
     )
     return {row[0] for row in rows}
 
 
-def expect_lacking(session: Session, *, differing: bool) -> None:
-    """What is lacking (with `differing` also where another file stands) is expected from now on: a scan in the middle
+def expect_missing(session: Session, *, differing: bool) -> None:
+    """What is missing (with `differing` also where another file stands) is expected from now on: a scan in the middle
     of the restore does not make it forgotten."""
     with session.transaction() as db:
         db.execute(
             "INSERT OR REPLACE INTO expected (source_id, path, identity_id, mtime_ns, mode) "
-            "SELECT source_id, path, identity_id, mtime_ns, mode FROM temp.lacking WHERE ? OR differs <> 1",
+            "SELECT source_id, path, identity_id, mtime_ns, mode FROM temp.missing_file WHERE ? OR differs <> 1",
             (differing,),
         )
 
@@ -122,93 +126,95 @@ def put_said(session: Session, rows: Iterable[tuple[bytes | None, int, bytes, in
     )
 
 
-def put_hints(session: Session, rows: Iterable[tuple[Identity, Hint]]) -> None:
-    """Files whose content is known by now: hints, where that content is lacking."""
+def put_locations(session: Session, rows: Iterable[tuple[Identity, PossibleLocation]]) -> None:
+    """Files whose content is known by now: possible locations, where that content is missing."""
     values = [(h.rank, h.path, int(h.ours), content.md5, content.size) for content, h in rows]
     _together(
         session,
         lambda: session.db.executemany(
-            "INSERT OR IGNORE INTO temp.hint SELECT i.id, ?, ?, ? FROM identity i WHERE i.md5 = ? AND i.size = ? "
-            "AND EXISTS (SELECT 1 FROM temp.lacking l WHERE l.identity_id = i.id AND NOT l.done)",
+            "INSERT OR IGNORE INTO temp.location SELECT i.id, ?, ?, ? FROM identity i WHERE i.md5 = ? AND i.size = ? "
+            "AND EXISTS (SELECT 1 FROM temp.missing_file l WHERE l.identity_id = i.id AND NOT l.done)",
             values,
         ),
     )
 
 
 def match_said(session: Session) -> None:
-    """Turn what was said of files on the drive into hints for what is lacking."""
+    """Turn what was said of files on the drive into possible locations of what is missing."""
     _together(
         session,
         lambda: session.db.execute(
-            "INSERT OR IGNORE INTO temp.hint SELECT i.id, s.rank, s.path, s.ours FROM temp.said s "
+            "INSERT OR IGNORE INTO temp.location SELECT i.id, s.rank, s.path, s.ours FROM temp.said s "
             "CROSS JOIN identity i ON i.md5 = s.md5 AND i.size = s.size WHERE s.md5 IS NOT NULL "
-            "AND EXISTS (SELECT 1 FROM temp.lacking l WHERE l.identity_id = i.id AND NOT l.done)"
+            "AND EXISTS (SELECT 1 FROM temp.missing_file l WHERE l.identity_id = i.id AND NOT l.done)"
         ),
     )
 
 
 def match_copies(session: Session, target: int) -> None:
-    """The places this session knows on the target become hints."""
+    """The places this session knows on the target become possible locations."""
     _together(
         session,
         lambda: session.db.execute(
-            f"INSERT OR IGNORE INTO temp.hint SELECT c.identity_id, {SAID_BY_DB}, c.path, c.ours FROM copy c "
+            f"INSERT OR IGNORE INTO temp.location SELECT c.identity_id, {SAID_BY_DB}, c.path, c.ours FROM copy c "
             "WHERE c.target_id = ? AND c.path IS NOT NULL "
-            "AND EXISTS (SELECT 1 FROM temp.lacking l WHERE l.identity_id = c.identity_id AND NOT l.done)",
+            "AND EXISTS (SELECT 1 FROM temp.missing_file l WHERE l.identity_id = c.identity_id AND NOT l.done)",
             (target,),
         ),
     )
 
 
-def has_unhinted(session: Session) -> bool:
-    """Whether anything is lacking that nobody says where to find."""
+def has_unlocated(session: Session) -> bool:
+    """Whether anything is missing of which no location is known."""
     return bool(
         session.db.execute(
-            "SELECT EXISTS (SELECT 1 FROM temp.lacking l WHERE NOT l.done "
-            "AND NOT EXISTS (SELECT 1 FROM temp.hint h WHERE h.identity_id = l.identity_id))"
+            "SELECT EXISTS (SELECT 1 FROM temp.missing_file l WHERE NOT l.done "
+            "AND NOT EXISTS (SELECT 1 FROM temp.location h WHERE h.identity_id = l.identity_id))"
         ).fetchone()[0]
     )
 
 
-def lacking_page(session: Session, after: int, limit: int) -> list[tuple[Lacking, list[Hint]]]:
-    """The next files not yet in place that have hints, each with these, the best first."""
+def missing_page(session: Session, after: int, limit: int) -> list[tuple[MissingFile, list[PossibleLocation]]]:
+    """The next files not yet in place that have possible locations, each with these, the best first."""
     rows = session.db.execute(
         "SELECT l.id, l.identity_id, i.size, i.md5, l.source_id, l.path, l.mtime_ns, l.mode, l.differs, "
         "h.rank, h.path, h.ours "
-        "FROM (SELECT * FROM temp.lacking k WHERE k.id > ? AND NOT k.done AND EXISTS "
-        "(SELECT 1 FROM temp.hint x WHERE x.identity_id = k.identity_id) ORDER BY k.id LIMIT ?) l "
-        "JOIN identity i ON i.id = l.identity_id JOIN temp.hint h ON h.identity_id = l.identity_id "
+        "FROM (SELECT * FROM temp.missing_file k WHERE k.id > ? AND NOT k.done AND EXISTS "
+        "(SELECT 1 FROM temp.location x WHERE x.identity_id = k.identity_id) ORDER BY k.id LIMIT ?) l "
+        "JOIN identity i ON i.id = l.identity_id JOIN temp.location h ON h.identity_id = l.identity_id "
         "ORDER BY l.id, h.rank, h.path",
         (after, limit),
     )
-    page: list[tuple[Lacking, list[Hint]]] = []
+    page: list[tuple[MissingFile, list[PossibleLocation]]] = []
     for r in rows:
         if not page or page[-1][0].row != r[0]:
-            page.append((Lacking(r[0], r[1], Identity(r[2], r[3]), r[4], r[5], load_ns(r[6]), r[7], r[8]), []))
-        page[-1][1].append(Hint(r[9], r[10], bool(r[11])))
+            page.append((MissingFile(r[0], r[1], Identity(r[2], r[3]), r[4], r[5], load_ns(r[6]), r[7], r[8]), []))
+        page[-1][1].append(PossibleLocation(r[9], r[10], bool(r[11])))
     return page
 
 
-def drop_hint(session: Session, identity: int, hint: Hint) -> None:
+def drop_location(session: Session, identity: int, location: PossibleLocation) -> None:
     """That content does not lie there."""
-    session.db.execute("DELETE FROM temp.hint WHERE identity_id = ? AND rank = ? AND path = ?", (identity, *hint[:2]))
+    session.db.execute(
+        "DELETE FROM temp.location WHERE identity_id = ? AND rank = ? AND path = ?", (identity, *location[:2])
+    )
 
 
-def mark_lacking(session: Session, rows: Iterable[int], *, in_place: bool) -> None:
+def mark_missing(session: Session, rows: Iterable[int], *, in_place: bool) -> None:
     """These stand in place now, or are given up for this run."""
     done = _IN_PLACE if in_place else _GIVEN_UP
-    session.db.executemany("UPDATE temp.lacking SET done = ? WHERE id = ?", ((done, row) for row in rows))
+    session.db.executemany("UPDATE temp.missing_file SET done = ? WHERE id = ?", ((done, row) for row in rows))
 
 
 def give_up_source(session: Session, source: int) -> None:
-    """Nothing lacking of this source can be put in place in this run."""
-    session.db.execute(f"UPDATE temp.lacking SET done = {_GIVEN_UP} WHERE source_id = ? AND NOT done", (source,))
+    """Nothing missing of this source can be put in place in this run."""
+    session.db.execute(f"UPDATE temp.missing_file SET done = {_GIVEN_UP} WHERE source_id = ? AND NOT done", (source,))
 
 
 def give_up_below(session: Session, source: int, path: bytes) -> int:
-    """Nothing lacking at and below this path of a source can be put in place in this run; how many files that is."""
+    """Nothing missing at and below this path of a source can be put in place in this run; how many files that is."""
     return session.db.execute(
-        f"UPDATE temp.lacking SET done = {_GIVEN_UP} WHERE source_id = ?1 AND NOT done "
+        f"UPDATE temp.missing_file SET done = {_GIVEN_UP} WHERE source_id = ?1 AND NOT done "
         "AND (path = ?2 OR (path > ?3 AND path < ?4))",
         (source, path, path + b"/", path + b"0"),
     ).rowcount
@@ -216,16 +222,16 @@ def give_up_below(session: Session, source: int, path: bytes) -> int:
 
 def guess_by_size(session: Session, least: int) -> None:
     """Hints for files (of `least` bytes and more) nobody speaks for, where only one of that size is on the drive and
-    only one content of that size is lacking: copying it tells what it is, and reads it but once."""
+    only one content of that size is missing: copying it tells what it is, and reads it but once."""
     _together(
         session,
         lambda: session.db.execute(
-            f"INSERT OR IGNORE INTO temp.hint SELECT wanted.id, {GUESSED}, alone.path, 0 FROM "
+            f"INSERT OR IGNORE INTO temp.location SELECT wanted.id, {GUESSED}, alone.path, 0 FROM "
             "(SELECT size, MIN(path) AS path FROM temp.said WHERE md5 IS NULL AND size >= ? GROUP BY size "
             "HAVING COUNT(*) = 1) alone JOIN "
             "(SELECT i.size AS size, MIN(i.id) AS id FROM identity i WHERE i.id IN "
-            "(SELECT l.identity_id FROM temp.lacking l WHERE NOT l.done AND NOT EXISTS "
-            "(SELECT 1 FROM temp.hint h WHERE h.identity_id = l.identity_id)) "
+            "(SELECT l.identity_id FROM temp.missing_file l WHERE NOT l.done AND NOT EXISTS "
+            "(SELECT 1 FROM temp.location h WHERE h.identity_id = l.identity_id)) "
             "GROUP BY i.size HAVING COUNT(*) = 1) wanted "
             "ON wanted.size = alone.size",
             (least,),
@@ -234,41 +240,41 @@ def guess_by_size(session: Session, least: int) -> None:
 
 
 def begin_unspoken(session: Session) -> None:
-    """Gather the sizes of what is lacking and has no hint, for `unspoken`."""
-    session.db.execute("CREATE TEMP TABLE IF NOT EXISTS lacking_size (size INTEGER PRIMARY KEY)")
-    session.db.execute("DELETE FROM temp.lacking_size")
+    """Gather the sizes of what is missing and has no location, for `unspoken`."""
+    session.db.execute("CREATE TEMP TABLE IF NOT EXISTS missing_size (size INTEGER PRIMARY KEY)")
+    session.db.execute("DELETE FROM temp.missing_size")
     session.db.execute(
-        "INSERT OR IGNORE INTO temp.lacking_size SELECT i.size FROM temp.lacking l "
+        "INSERT OR IGNORE INTO temp.missing_size SELECT i.size FROM temp.missing_file l "
         "JOIN identity i ON i.id = l.identity_id "
-        "WHERE NOT l.done AND NOT EXISTS (SELECT 1 FROM temp.hint h WHERE h.identity_id = l.identity_id)"
+        "WHERE NOT l.done AND NOT EXISTS (SELECT 1 FROM temp.location h WHERE h.identity_id = l.identity_id)"
     )
 
 
 def unspoken(session: Session, after: int, limit: int) -> list[tuple[int, int, bytes]]:
-    """The next (row, size, path) of files nobody speaks for, of a size that something lacking had no hint for when
+    """The next (row, size, path) of files nobody speaks for, of a size that something missing had no location for when
     `begin_unspoken` was called."""
     return session.db.execute(
         "SELECT s.rowid, s.size, s.path FROM temp.said s WHERE s.rowid > ? AND s.md5 IS NULL "
-        "AND EXISTS (SELECT 1 FROM temp.lacking_size z WHERE z.size = s.size) ORDER BY s.rowid LIMIT ?",
+        "AND EXISTS (SELECT 1 FROM temp.missing_size z WHERE z.size = s.size) ORDER BY s.rowid LIMIT ?",
         (after, limit),
     ).fetchall()
 
 
 def unfound_on(session: Session, target: int) -> list[int]:
-    """Identities lacking and said to lie on the target, for which no hint is left."""
+    """Identities missing and said to lie on the target, for which no location is left."""
     rows = session.db.execute(
-        "SELECT DISTINCT l.identity_id FROM temp.lacking l "
+        "SELECT DISTINCT l.identity_id FROM temp.missing_file l "
         "JOIN copy c ON c.identity_id = l.identity_id AND c.target_id = ? "
-        "WHERE NOT l.done AND NOT EXISTS (SELECT 1 FROM temp.hint h WHERE h.identity_id = l.identity_id)",
+        "WHERE NOT l.done AND NOT EXISTS (SELECT 1 FROM temp.location h WHERE h.identity_id = l.identity_id)",
         (target,),
     )
     return [row[0] for row in rows]
 
 
-def lacking_by_placement(session: Session) -> Iterator[tuple[int, Count]]:
+def missing_by_placement(session: Session) -> Iterator[tuple[int, Count]]:
     """(placement id, paths and bytes not yet in place)."""
     rows = session.db.execute(
-        "SELECT i.placement_id, COUNT(*), SUM(i.size) FROM temp.lacking l JOIN identity i ON i.id = l.identity_id "
+        "SELECT i.placement_id, COUNT(*), SUM(i.size) FROM temp.missing_file l JOIN identity i ON i.id = l.identity_id "
         f"WHERE l.done <> {_IN_PLACE} GROUP BY i.placement_id"
     ).fetchall()
     for placement_id, files, size in rows:
