@@ -14,7 +14,7 @@ from medback_core.model import TargetState
 from medback_core.presenting.units import command, name, plural, size
 from medback_core.session import Session
 from medback_tui.jobs.queue import Job
-from medback_tui.jobs.unfinished import resumable
+from medback_tui.jobs.recipe import resumable
 
 if TYPE_CHECKING:
     from medback_core.drives.story import Story

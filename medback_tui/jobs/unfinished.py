@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import wraps
 from pathlib import Path
 from threading import Lock
-from typing import ParamSpec
 
 from medback_core import names
+from medback_tui.jobs import operations, upkeep  # noqa: F401  their makers are in MAKERS by that
 from medback_tui.jobs.queue import Job, Recipe
+from medback_tui.jobs.recipe import MAKERS, fixed, resumable
 from medback_tui.look.settings import write_beside
-
-Args = ParamSpec("Args")
-_MAKERS: dict[str, Callable[..., Job]] = {}
-# What a person answered to a question was about what was there then: it is asked again.
-_ANSWERS = frozenset({"create", "new_id", "same_drive", "accept_deletions", "accept_changes", "in_place"})
-
-
-def resumable(make: Callable[Args, Job]) -> Callable[Args, Job]:
-    """A maker of jobs that can be made again in another run of the app: long ones that are safe to repeat."""
-    key = getattr(make, "__name__", "")
-    _MAKERS[key] = make
-
-    @wraps(make)
-    def made(*args: Args.args, **options: Args.kwargs) -> Job:
-        job = make(*args, **options)
-        if not job.quiet:
-            kept = [(option, _fixed(value)) for option, value in options.items() if option not in _ANSWERS]
-            job.recipe = Recipe(key, tuple(map(_fixed, args)), tuple(kept))
-        return job
-
-    return made
 
 
 def remade(recipe: Recipe) -> Job | None:
     """The job of a recipe; None for one that a changed app or file no longer makes sense of."""
-    from medback_tui.jobs import operations, upkeep
-
-    del operations, upkeep
-    make = _MAKERS.get(recipe.maker)
+    make = MAKERS.get(recipe.maker)
     if make is None:
         return None
     try:
@@ -95,10 +70,6 @@ class Unfinished:
         return {key: value for key, value in kept.items() if isinstance(value, list)}
 
 
-def _fixed(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
 def _encoded(recipe: Recipe) -> dict[str, object]:
     return {
         "job": recipe.maker,
@@ -124,4 +95,4 @@ def _plain(value: object) -> object:
 def _value(value: object) -> object:
     if isinstance(value, dict):
         return names.from_text(str(value.get("bytes", "")))
-    return _fixed(value)
+    return fixed(value)

@@ -9,7 +9,7 @@ from medback_core.presenting.units import command, name
 from medback_core.session import Session
 from medback_tui.jobs.operations import name_of_path
 from medback_tui.jobs.queue import Job
-from medback_tui.jobs.unfinished import resumable
+from medback_tui.jobs.recipe import resumable
 
 DAY = 86_400
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import getters, on, work
 from textual.binding import BindingType
 from textual.containers import Container
-from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
@@ -21,23 +20,17 @@ from medback_tui.look import settings
 from medback_tui.look.keys import quiet, shown, typing
 from medback_tui.reading.facts import Facts
 from medback_tui.reading.listing import Listing, Place, View, read_listing
+from medback_tui.reading.plan_facts import Scope
 from medback_tui.widgets.breadcrumb import Breadcrumb
 from medback_tui.widgets.coverage_detail import CoverageDetail
-from medback_tui.widgets.coverage_list import CoverageList
+from medback_tui.widgets.coverage_list import CoverageList, ListingRead
 from medback_tui.widgets.empty import EmptyState
 from medback_tui.widgets.line_list import LineList
 
 from .base import MainScreen
 from .dead_drives import DeadDrives
 from .place_words import status_words
-
-
-@dataclass
-class ListingRead(Message):
-    """A place was read. `under`: the path the cursor should stand on."""
-
-    listing: Listing
-    under: tuple[int, bytes] | None
+from .restore import RestoreScreen
 
 
 class CoverageScreen(MainScreen):
@@ -253,8 +246,6 @@ class CoverageScreen(MainScreen):
 
     def action_restore(self) -> None:
         """Bring back what is marked, or what is under the cursor."""
-        from .restore import RestoreScreen, Scope
-
         row = self.rows.current
         chosen = list(self.rows.marked) or ([self.rows.path_of(row)] if row is not None else [])
         if not chosen or self._facts is None:

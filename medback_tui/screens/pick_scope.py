@@ -18,10 +18,9 @@ from medback_core.presenting.units import name
 from medback_tui.look.keys import shown
 from medback_tui.reading.listing import Place, View, read_listing
 from medback_tui.reading.plan_facts import Scope
-from medback_tui.widgets.coverage_list import CoverageList
+from medback_tui.widgets.coverage_list import CoverageList, ListingRead
 from medback_tui.widgets.line_list import LineList
 
-from .coverage import ListingRead
 from .dialogs import Dialog
 
 

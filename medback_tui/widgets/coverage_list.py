@@ -5,7 +5,10 @@ from __future__ import annotations
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
+
+from textual.message import Message
 
 from medback_core.coverage.tree import DirectoryView, FileCoverage
 from medback_core.model import Count
@@ -32,6 +35,14 @@ COLUMNS = (
     Column("more", "2+", 9, right=True, from_width=88),
     Column("checked", "checked", 9, right=True, from_width=70, sortable=True),
 )
+
+
+@dataclass
+class ListingRead(Message):
+    """A place was read. `under`: the path the cursor should stand on."""
+
+    listing: Listing
+    under: tuple[int, bytes] | None
 
 
 class CoverageList(LineList):

@@ -31,7 +31,7 @@ def rebuilt(world: World, *directories: Path) -> RebuildSummary:
         raise AssertionError("content was read")
 
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((hashing, "hash_file"), (hashing, "hash_fd"), (walk, "answer")):
+        for module, name in ((hashing, "hash_file"), (hashing, "hash_fd"), (walk, "apply_hash")):
             patch.setattr(module, name, refuse)
         summary = world.run(rebuild(world.session, [os.fsencode(path) for path in directories]))
     assert isinstance(summary, RebuildSummary)
