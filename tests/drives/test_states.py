@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from faults.crashes import Killed, Killer, watched
 from medback_core import model
 from medback_core.context import sections_in
 from medback_core.contexts.load import add_restore_context
 from medback_core.contexts.write import context_of, write_restore
 from medback_core.drives.open import set_target
 from medback_core.model import Source, Standing, State, Warned
+from medback_core.scanning.sources import add_source
 from medback_core.session import Session, open_session
 from medback_core.session.copies import copies_on
 from medback_core.session.gone import list_gone
@@ -598,3 +600,29 @@ def test_a_context_edited_on_the_drive_is_read_before_it_is_replaced(tmp_path: P
         assert older(session, source) == {(b"added", 7)}
         data = path.read_bytes()
         assert data.count(b"<rc ") == 1 and b'name="added"' in data
+
+
+def test_a_scan_that_is_killed_leaves_a_state_that_descends_from_the_one_before(tmp_path: Path):
+    """Else the next scan takes that for all there was, and tells of a tree that split from what the drives remember."""
+    photos = tmp_path / "photos"
+    write_tree(photos, {"a": 10, "b/c": 20})
+    with open_session(tmp_path / "first.db") as session:
+        run(add_source(session, os.fsencode(photos)))
+    first = parse_source_metadata((photos / ".medback-source.xml").read_bytes())
+    write_tree(photos, {"b/new": 30})
+    announced, number, killed = 0, 20, True
+    while killed:
+        number, killed = number + 2, False
+        shutil.copytree(photos, tmp_path / "w")
+        try:
+            with watched(Killer(number)), open_session(tmp_path / f"{number}.db") as session:
+                run(add_source(session, os.fsencode(tmp_path / "w")))
+        except Killed:
+            killed = True
+        now = parse_source_metadata((tmp_path / "w/.medback-source.xml").read_bytes()).now
+        assert now is not None and first.now is not None
+        if now.stamp != first.now.stamp:
+            announced += killed
+            assert first.now.stamp in now.line, number
+        shutil.rmtree(tmp_path / "w")
+    assert announced

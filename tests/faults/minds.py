@@ -110,7 +110,8 @@ class Life:
         self.operations = 0
         self.told: list[str] = []
         self.minds = [Mind(f"m{number}", base / f"m{number}") for number in range(2)]
-        if seed % 3 == 2:
+        self.clocks_differ = seed % 3 == 2
+        if self.clocks_differ:
             self.minds[1].late = 9 * DAY
         for mind in self.minds:
             for slot in range(SLOTS):
@@ -129,6 +130,7 @@ class Life:
         )  # (source, path) -> content -> when
         self.burnt: dict[Path, dict[bytes, Identity]] = {}  # source root -> what was lost there and is still wanted
         self.kept_in: dict[str, dict[tuple[str, bytes], Tree]] = {}  # drive -> what its context must tell
+        self.may_be_told: dict[bytes, list[Tree]] = defaultdict(list)  # source root -> at each operation that scans
         for number in range(3):
             self.buy(f"d{number}")
         for number, root in enumerate(self.roots()):
@@ -418,6 +420,7 @@ class Life:
         mind.knows(Mind("", mind.home).knowledge())
 
     def clock_goes_wrong(self, step: Step) -> None:
+        self.clocks_differ = True
         self.minds[step.mind].late = (0, 0, 3 * DAY, 40 * DAY, -20 * DAY)[step.a % 5]
 
     # --- medback -----------------------------------------------------------------------------------------------------
@@ -442,6 +445,9 @@ class Life:
             done = Ran()
         self.nothing_of_a_source_went(before)
         self.look(mind.hand)
+        if scans:
+            for root in self.roots():
+                self.may_be_told[os.fsencode(root)].append(Tree(self.ledger.tick, self.tree(root)))
         target = target_at(self.where(looks_at)) if looks_at else ""
         if done:
             if not isinstance(done[-1], Summary):
@@ -465,15 +471,15 @@ class Life:
         for source in sources:
             if source.alias not in refused:
                 root = Path(os.fsdecode(source.path))
-                tree = {
-                    path: identity(data)
-                    for path, data in files_below(root).items()
-                    if b".medback-old/" not in path  # in a drive that was copied there: a gap, and told as one
-                }
+                tree = self.tree(root)
                 mind.scanned[source.id, source.path] = Tree(self.ledger.tick, tree)
                 lost = self.burnt.get(root, {})
                 for path in tree.keys() & lost.keys():
                     del lost[path]
+
+    def tree(self, root: Path) -> dict[bytes, Identity]:
+        """What a scan sees of a source: of a drive that was copied there the older versions are a gap, told as one."""
+        return {path: identity(data) for path, data in files_below(root).items() if b".medback-old/" not in path}
 
     def nothing_of_a_source_went(self, before: dict[Path, dict[bytes, bytes]]) -> None:
         for root in self.roots():
@@ -640,7 +646,7 @@ class Life:
             if self.operations > operations or step.name in ("set_state", "say_it_is_done"):
                 ask(self, self.minds[step.mind])  # the other's words are as they were
             if drill_every and (number % drill_every == 0 or number == len(steps)):
-                drill(self)
+                drill(self, every_order=drill_every == len(steps))
 
 
 WEIGHTS = {
@@ -699,7 +705,8 @@ def steps_of(seed: int, count: int) -> list[Step]:
 def went_wrong(seed: int, steps: Sequence[Step], *, drill_every: int = 40) -> tuple[str, str]:
     """What goes wrong in a life of these steps, in a word and with all that was told; ("", "") when nothing does."""
     base = Path(tempfile.mkdtemp(prefix="medback-minds-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
-    clock = model.now
+    clock, chance = model.now, os.urandom
+    os.urandom = Random(seed).randbytes  # ids and stamps too: a life can be lived again
     life = Life(base / "w", seed)
     try:
         life.live(steps, drill_every=drill_every)
@@ -708,7 +715,7 @@ def went_wrong(seed: int, steps: Sequence[Step], *, drill_every: int = 40) -> tu
     except Exception as error:  # noqa: BLE001  (whatever medback raises that is no refusal is what is looked for)
         return f"{type(error).__name__}", "\n".join([*life.told, traceback.format_exc()])
     finally:
-        model.now = clock
+        model.now, os.urandom = clock, chance
         disk.set_observer(None)
         shutil.rmtree(base, ignore_errors=True)
     return "", ""
@@ -726,7 +733,8 @@ def shortest(seed: int, steps: list[Step]) -> list[Step]:
         start, changed = 0, False
         while start < len(steps):
             fewer = steps[:start] + steps[start + size :]
-            if fewer and went_wrong(seed, fewer, drill_every=drill_every and len(fewer))[0] == kind:
+            now = went_wrong(seed, fewer, drill_every=drill_every and len(fewer))[0] if fewer else ""
+            if now == kind or (now.startswith("drill") and drill_every):
                 steps, changed = fewer, True
             else:
                 start += size

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import permutations
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -139,17 +140,17 @@ def named_by(db: Path, contexts: Iterable[Path]) -> set[Identity]:
 # --- a new machine and all the drives -----------------------------------------------------------------------------------
 
 
-def drill(life: Life) -> None:
+def drill(life: Life, *, every_order: bool = False) -> None:
     """If both machines died now: a fresh session that gets every drive once (and again, while that brings anything)
-    must bring back the newest of everything any of them was told of, as far as a good copy lies on one."""
+    must bring back the newest of everything any of them was told of, as far as a good copy lies on one. In one order
+    of the drives, that depends on the seed, or in every."""
     drives = [drive for drive in life.drives if any(life.where(drive).iterdir())]  # whether or not it says who it is
     Random(life.seed * 1000 + life.ledger.tick).shuffle(drives)
-    _drill(life, drives)
-    if len(drives) == 2:
-        _drill(life, drives[::-1])
+    for order in permutations(drives) if every_order or len(drives) == 2 else (drives,):
+        _drill(life, order)
 
 
-def _drill(life: Life, drives: list[str]) -> None:
+def _drill(life: Life, drives: Sequence[str]) -> None:
     here = life.base / "drill"
     shutil.rmtree(here, ignore_errors=True)
     here.mkdir()
@@ -196,13 +197,20 @@ def _newest_is_back(life: Life, session: Session, back: Path) -> None:
                 for content, tick in life.ever[life.family(root), path].items()
                 if tick > tree.tick
             }
-            if there.get(path) in had | newer or (there.get(path) is None and None in versions):
+            # A scan since that was killed, or an operation that is no backup, may have told of a later tree already.
+            later = {
+                seen.files.get(path)
+                for root, tree in trees.items()
+                for seen in life.may_be_told[root]
+                if seen.tick > tree.tick
+            }
+            is_back = there.get(path) in had | newer
+            # Split under wrong clocks: one of them is the file, and the other can be asked for.
+            if is_back or life.clocks_differ or (path not in there and (versions | later) - on_drives):
                 others = {version for version in had - {there.get(path)} if version is not None}
-                if len(trees) > 1 and there.get(path) in had and any((path, other) not in gone for other in others):
-                    raise Wrong(
-                        "drill: a split is not told",
-                        f"{path!r} of {source}: {others - {g[1] for g in gone}} is not listed",
-                    )
+                untold = {other for other in others - set(there.values()) if (path, other) not in gone}
+                if untold and (len(trees) > 1 or not is_back) and there.get(path) not in newer:
+                    raise Wrong("drill: an older version is not told", f"{path!r} of {source}: {untold} is not listed")
                 continue
             what = "did not come back" if path not in there else f"came back as {there[path]}"
             kind = "drill: an old version" if path in there else "drill: not back"

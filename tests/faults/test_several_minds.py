@@ -71,6 +71,18 @@ ONCE_LOST = {
         *(step("harm_on_drive", 0, 1, 0, 0) for _ in range(4)),
         step("reclaim", 0, 0, SURPLUS),
     ],
+    "a machine that did not look at the source tells of it as it was, over what a newer context says": [
+        step("add", 0, SHARED, ONE),
+        step("add", 1, SHARED, ONE),
+        step("visit", 0, 0, 0),
+        step("visit", 0, 1, 1),
+        step("write_file", 0, 2, 2, 0),
+        step("back_up", 0, 0, 3),
+        step("write_file", 0, 2, 2, 0),
+        step("visit", 1, 1),
+        step("plug", 0, 1, 1),
+        step("reclaim", 0, 1, SURPLUS),
+    ],
     "an old drive copied into a source": [
         step("add", 0, OWN),
         step("visit", 0, 0, 0),

@@ -139,7 +139,7 @@ def back_up(
         finally:
             run.close()
         yield from on_drive.record(run.layout, changed=run.tally.copied > 0)
-        yield from run.finish()
+        yield from run.finish({scan.source.id for scan in scans})
         yield replace(
             run.summary(),
             gone=sum(scan.removed for scan in scans),
@@ -355,12 +355,12 @@ class _Run:
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
-    def finish(self) -> Iterator[Event]:
-        """The sources' sidecars, the drive's identity and its contexts."""
+    def finish(self, scanned: set[str]) -> Iterator[Event]:
+        """The sources' sidecars, the drive's identity and its contexts; the sources with these ids were scanned."""
         yield from flush_sources(self.session)
         try:
             write_identity(self.session, self.drive)
-            write_contexts(self.session, self.drive)
+            write_contexts(self.session, self.drive, scanned)
         except (OSError, Refused) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             where = os.path.join(self.drive.root.path, CONTEXT_NAME)

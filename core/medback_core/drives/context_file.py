@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from itertools import chain
@@ -35,30 +35,32 @@ from medback_core.session.sources import list_sources
 from medback_core.session.states import SOURCE, TARGET, current_state, known_state, note_stamp, was_read
 from medback_core.session.targets import list_targets
 from medback_core.sidecar import Holder, Remembered
-from medback_core.sources.sidecars import flush_sources, mounted_sources
+from medback_core.sources.sidecars import flush_sources
 
 _CHUNK = 1 << 20
 
 
-def write_contexts(session: Session, drive: Drive) -> None:
-    """Write the session's context onto the drive; the last three are kept. Raises OSError; an old context is then still
-    there.
+def write_contexts(session: Session, drive: Drive, scanned: Collection[str] = ()) -> None:
+    """Write the session's context onto the drive; the last three are kept. `scanned` are the ids of the sources that
+    were scanned since the drive was opened. Raises OSError; an old context is then still there.
 
     A source's section is written only by a session that scanned it. What others wrote is read before it is replaced:
-    where the source lies before us, into what is remembered of it; else it is kept, word for word, with the target
-    lines it stood behind, until a section that descends from it takes its place. So a rotation never loses what only
-    one section tells. What the context tells of goes into the drive's identity in short, so that it can be announced.
+    where the source was scanned just now, into what is remembered of it; else it is kept, word for word, with the
+    target lines it stood behind, until a section that descends from it takes its place. So a rotation never loses what
+    only one section tells. What the context tells of goes into the drive's identity in short, so that it can be
+    announced.
     """
     drive.check()
     root = drive.root
     sources = [source for source in list_sources(session) if source.scanned_at is not None]
     with ExitStack() as stack:
         tales = list(_tales(session, root, stack))
-        if _read_and_merge(session, sources, tales):
+        if _read_and_merge(session, [source for source in sources if source.id in scanned], tales):
             for _ in flush_sources(session):
                 pass  # what can't be written now stays dirty
         for source in sources:
-            current_state(session, source.id)  # a new one is made before anything is read for writing
+            # A new one is made before anything is read for writing. What was not looked at is not of today.
+            current_state(session, source.id, None if source.id in scanned else source.scanned_at)
         foreign = _kept(session, {source.id for source in sources}, tales)
         with disk.Group(root, group_sync=False) as group:
             tally = ContextCounts()
@@ -89,7 +91,8 @@ def _remember(
         newest: dict[str, Remembered] = {}  # of a source that has split, the latest word
         for told in sorted(others, key=lambda told: told.at or 0):
             newest[told.source] = told if told.stamp else was.get(told.source, told)
-        remembers += [told for source, told in newest.items() if source not in tally.by_source]
+        ours = {told.source: told for told in remembers}
+        remembers = list((ours | {id: told for id, told in newest.items() if _is_later(told, ours.get(id))}).values())
         holders = {holder.id: holder for holder in on} | holders
     said = (
         tuple(sorted(remembers, key=lambda told: told.source)),
@@ -98,6 +101,10 @@ def _remember(
     if said != (drive.identity.remembers, drive.identity.holders):
         drive.identity = replace(drive.identity, remembers=said[0], holders=said[1])
         write_identity(session, drive)
+
+
+def _is_later(told: Remembered, ours: Remembered | None) -> bool:
+    return ours is None or (told.at or 0) > (ours.at or 0)
 
 
 def _holder(session: Session, drive: Drive, target: Target) -> Holder:
@@ -166,9 +173,9 @@ def _sections(stream: BinaryIO, written_at: int) -> Iterator[_Tale]:
                 yield _Tale(stream, section, state_of(stream, section, written_at))
 
 
-def _read_and_merge(session: Session, sources: list[Source], tales: list[_Tale]) -> bool:
-    """Read what others wrote of the sources that lie before us; whether there was anything."""
-    here = {source.id: source for source in mounted_sources(session) if source in sources and not source.refused}
+def _read_and_merge(session: Session, scanned: list[Source], tales: list[_Tale]) -> bool:
+    """Read what others wrote of the sources that were scanned just now; whether there was anything."""
+    here = {source.id: source for source in scanned}
     found = False
     for tale in tales:
         source = here.get(tale.section.id)

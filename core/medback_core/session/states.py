@@ -106,13 +106,13 @@ def highest_number(session: Session, kind: str, id: str) -> int:
     return row[0] if row else 0
 
 
-def next_state(session: Session, kind: str, id: str) -> State:
-    """A new state for a thing that is about to change, or has. It is not noted yet."""
+def next_state(session: Session, kind: str, id: str, at: int | None = None) -> State:
+    """A new state for a thing that is about to change, or has; dated now unless `at` is given. It is not noted yet."""
     was = known_state(session, kind, id)
     line = (*was.line, was.stamp) if was is not None and kind == SOURCE else ()
     n = highest_number(session, kind, id) + 1
     stamp = os.urandom(STAMP_DIGITS // 2).hex()
-    return State(n, stamp, model.now(), session_id(session), line[-LINE_MAX:])
+    return State(n, stamp, model.now() if at is None else at, session_id(session), line[-LINE_MAX:])
 
 
 def note_there(session: Session, source: str, stamp: str) -> None:
@@ -146,11 +146,12 @@ def is_changed(session: Session, source: str) -> bool:
     return row is None or bool(row[0])
 
 
-def current_state(session: Session, source: str) -> State:
-    """The state of a source's tree to be told now, made anew where the tree changed."""
+def current_state(session: Session, source: str, at: int | None = None) -> State:
+    """The state of a source's tree to be told now, made anew where the tree changed. `at`: as of when the tree is
+    known; by default now."""
     state = known_state(session, SOURCE, source)
     if state is None or is_changed(session, source):
-        state = next_state(session, SOURCE, source)
+        state = next_state(session, SOURCE, source, at)
         note_state(session, SOURCE, source, state)
     return state
 

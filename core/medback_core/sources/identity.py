@@ -24,6 +24,7 @@ from medback_core.session.states import (
     SOURCE,
     TARGET,
     AsOf,
+    absorb,
     current_state,
     note_number,
     note_there,
@@ -169,6 +170,8 @@ def write_metadata(
     old = read_metadata(root)
     now = old.now if old is not None and old.id == source.id else None
     if was_scanned(session, source) and (begins or is_told(session, source, old)):
+        if begins and now is not None and not was_read(session, now.stamp):
+            absorb(session, source.id, now)  # a scan that is killed leaves this file as the only one to say so
         now = current_state(session, source.id)
         mine = told_of(session, source.id, only_told=True) if copies else {}
     else:
