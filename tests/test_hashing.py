@@ -181,9 +181,9 @@ def test_many_small_files_are_hashed_beside_this_process_and_a_changed_one_is_lo
     here: list[bytes] = []
     really = hashing.hash_file_steps
 
-    def hashed_here(directory, name):
+    def hashed_here(directory, name, known):
         here.append(name)
-        return really(directory, name)
+        return really(directory, name, known)
 
     monkeypatch.setattr(hashing, "hash_file_steps", hashed_here)
     results = _hashed(entries)

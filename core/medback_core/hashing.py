@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
-from hashlib import md5
 from stat import S_ISREG
 from time import monotonic
 from typing import NamedTuple, TypeVar
 
+from medback_core.disk.digests import made_of
 from medback_core.disk.portable import open_for_reading
+from medback_core.disk.reading import read_through
 from medback_core.disk.worker_pool import AT_ONCE, TICK, WorkerPool
-from medback_core.model import Identity
+from medback_core.disk.worker_process import UNREAD
+from medback_core.model import Identity, Recorded
 
-CHUNK = 1 << 20
 _LARGE = 1 << 20  # a file of its own batch
 _BATCH_BYTES = 4 << 20
 _BATCH_DIRECTORIES = 100  # their descriptors are under way together: the kernel bounds what a user may have so
@@ -33,36 +35,40 @@ class Hashed(NamedTuple):
 
     identity: Identity
     status: os.stat_result
+    blake3: bytes | None = None  # None: it can't be made here
 
 
 class FileToHash(NamedTuple):
     """A file to hash: its name in an open directory (or a path, with no directory), and what is known of it already:
-    its size, or its status as it was just looked at."""
+    its size, or its status as it was just looked at, and what its content should be. `read_through` says what a reading
+    makes of that."""
 
     directory: int | None
     name: bytes
     size: int = 0
     seen: os.stat_result | None = None
+    known: Recorded | None = None
 
 
 def hash_fd(fd: int, *, on_bytes: Callable[[int], None] | None = None) -> Identity:
     """Hash all of a seekable file from its start. `on_bytes(n)` is told of every n more bytes. Raises OSError."""
-    return _to_the_end(hash_fd_steps(fd), on_bytes)
+    return _to_the_end(_hash_steps(fd), on_bytes)[0]
 
 
-def hash_fd_steps(fd: int) -> Generator[int, None, Identity]:
-    """hash_fd, yielding after each MiB how many more bytes were read."""
-    os.lseek(fd, 0, os.SEEK_SET)
-    digest = md5(usedforsecurity=False)
+def _hash_steps(fd: int, known: Recorded | None = None) -> Generator[int, None, tuple[Identity, bytes | None]]:
+    """read_through, yielding how many more bytes were read, of a second reading none."""
+    steps = read_through(fd, known, sys.maxsize)
     total = 0
-    buffer = bytearray(CHUNK)
-    view = memoryview(buffer)
-    with open(fd, "rb", buffering=0, closefd=False) as file:
-        while got := file.readinto(buffer):
-            digest.update(view[:got])
-            total += got
-            yield got
-    return Identity(total, digest.digest())
+    try:
+        while True:
+            done = next(steps)
+            if done > total:
+                yield done - total
+                total = done
+    except StopIteration as end:
+        return end.value
+    finally:
+        steps.close()
 
 
 def hash_file(place: bytes | tuple[int | None, bytes], *, on_bytes: Callable[[int], None] | None = None) -> Hashed:
@@ -72,7 +78,7 @@ def hash_file(place: bytes | tuple[int | None, bytes], *, on_bytes: Callable[[in
     return _to_the_end(hash_file_steps(directory, name), on_bytes)
 
 
-def hash_file_steps(directory: int | None, name: bytes) -> Generator[int, None, Hashed]:
+def hash_file_steps(directory: int | None, name: bytes, known: Recorded | None = None) -> Generator[int, None, Hashed]:
     """hash_file, yielding after each MiB how many more bytes were read."""
     fd = open_for_reading(directory, name)
     try:
@@ -82,10 +88,10 @@ def hash_file_steps(directory: int | None, name: bytes) -> Generator[int, None, 
         size = before.st_size
         data = os.read(fd, size + 1) if size < _LARGE else None
         if data is not None and len(data) == size:
-            identity = Identity(size, md5(data, usedforsecurity=False).digest())
+            identity, second = _identified(size, made_of(data, known.blake3 if known is not None else None), known)
             yield size
         else:  # large; or it grew, or the file system answers in pieces
-            identity = yield from hash_fd_steps(fd)
+            identity, second = yield from _hash_steps(fd, known)
         after = os.fstat(fd)
     finally:
         os.close(fd)
@@ -96,7 +102,18 @@ def hash_file_steps(directory: int | None, name: bytes) -> Generator[int, None, 
         or after.st_ctime_ns != before.st_ctime_ns
     ):
         raise ChangedWhileRead(name)
-    return Hashed(identity, before)
+    return Hashed(identity, before, second)
+
+
+def _identified(
+    size: int, made: tuple[bytes | None, bytes | None], known: Recorded | None
+) -> tuple[Identity, bytes | None]:
+    """The identity these digests say, and the BLAKE3. With no MD5, BLAKE3 is as known."""
+    first, second = made
+    if first is not None:
+        return Identity(size, first), second
+    assert known is not None
+    return Identity(size, known.identity.md5), second
 
 
 def _to_the_end(steps: Generator[int, None, Result], on_bytes: Callable[[int], None] | None) -> Result:
@@ -173,7 +190,7 @@ class _Reading:
             return
         while len(self._pool) >= self._ahead_max:
             yield from self._oldest()
-        undone = [b""] * len(batch)
+        undone = [UNREAD] * len(batch)
         begun = self._pool.begin(
             "hash", *_request(batch), batch, size=size, here=lambda: iter(undone), undo=lambda: undone
         )
@@ -188,17 +205,18 @@ class _Reading:
                 yield None
                 continue
             batch, digests = done
-            for entry, digest in zip(batch, digests, strict=True):
-                if digest:
+            for entry, made in zip(batch, digests, strict=True):
+                if made != UNREAD:
                     assert entry.seen is not None
                     self._done += entry.size
                     self._tell()
-                    yield Hashed(Identity(entry.size, digest), entry.seen)
+                    identity, second = _identified(entry.size, made, entry.known)
+                    yield Hashed(identity, entry.seen, second)
                 else:
                     yield from self._read(entry)
 
     def _read(self, entry: FileToHash) -> Iterator[Hashed | OSError | None]:
-        steps = hash_file_steps(entry.directory, entry.name)
+        steps = hash_file_steps(entry.directory, entry.name, entry.known)
         turn = monotonic() + TICK
         try:
             while True:
@@ -230,11 +248,12 @@ def _request(entries: list[FileToHash]) -> tuple[list[int], list[list[tuple]]]:
     for, where it could not tell by its status that each file is the one that was looked at."""
     directories: list[int] = []
     parts: list[list[tuple]] = []
-    for directory, name, size, seen in entries:
+    for directory, name, size, seen, known in entries:
         if directory is None or seen is None or seen.st_size != size:
             return [], [[*entries]]
         if not directories or directory != directories[-1]:
             directories.append(directory)
             parts.append([])
-        parts[-1].append((name, size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino))
+        second = known.blake3 if known is not None and known.identity.size == size else None
+        parts[-1].append((name, size, second, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino))
     return directories, parts

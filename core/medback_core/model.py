@@ -71,6 +71,13 @@ class Identity(NamedTuple):
     md5: bytes  # 16 raw bytes
 
 
+class Recorded(NamedTuple):
+    """A content as it is on record."""
+
+    identity: Identity
+    blake3: bytes | None = None  # 32 raw bytes; None: no reading has made it yet
+
+
 class Standing(enum.IntEnum):
     """How well a copy is known. Only WRITTEN and VERIFIED ones count; a higher value is better knowledge."""
 

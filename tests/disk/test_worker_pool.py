@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from hashlib import md5
 from pathlib import Path
 
 import pytest
 
+from medback_core.disk.digests import made_of
 from medback_core.disk import worker_pool, worker_process, workers
 from medback_core.disk.worker_pool import WorkerPool
 from support.processes import children, descriptors
@@ -47,7 +47,7 @@ class Tree:
             wanted = []
             for name in self.files:
                 seen = os.stat(name, dir_fd=directory)
-                wanted.append((name, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino))
+                wanted.append((name, seen.st_size, None, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino))
             yield from pool.begin(
                 "hash",
                 [directory],
@@ -60,9 +60,9 @@ class Tree:
         finally:
             os.close(directory)
 
-    def undo(self, number: int) -> list[bytes]:
+    def undo(self, number: int) -> list[tuple[bytes, None]]:
         self.undone.append(number)
-        return [b""] * len(self.files)
+        return [worker_process.UNREAD] * len(self.files)
 
     def begin_all(self, pool: WorkerPool[int]) -> None:
         for number in range(self.count):
@@ -70,7 +70,7 @@ class Tree:
                 pass
 
     def expected(self) -> list[tuple[int, list[bytes]]]:
-        return [(number, [md5(b"%d " % number + name).digest() for name in self.files]) for number in range(self.count)]
+        return [(number, [made_of(b"%d " % number + name) for name in self.files]) for number in range(self.count)]
 
 
 def finished(pool: WorkerPool[int]) -> list[tuple[int, list[bytes]]]:
@@ -158,7 +158,7 @@ def test_a_worker_that_is_killed_loses_only_what_it_had(tmp_path: Path, pool: Wo
     results = finished(pool)
     assert [number for number, _ in results] == list(range(60))
     for (number, digests), (_, expected) in zip(results, tree.expected(), strict=True):
-        assert digests == ([b"", b""] if number in tree.undone else expected)
+        assert digests == ([worker_process.UNREAD] * 2 if number in tree.undone else expected)
     assert len(tree.undone) < 60, "another one went on"
 
 
@@ -179,7 +179,7 @@ def test_workers_that_die_at_once_are_not_started_for_ever(
     tree = Tree(tmp_path, 40, 2)
     tree.begin_all(pool)
     for (number, digests), (_, expected) in zip(finished(pool), tree.expected(), strict=True):
-        assert digests == ([b"", b""] if number in tree.undone else expected)
+        assert digests == ([worker_process.UNREAD] * 2 if number in tree.undone else expected)
     assert 0 < len(started) <= 4
 
 

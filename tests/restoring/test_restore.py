@@ -689,7 +689,9 @@ def test_a_failed_sync_costs_only_what_can_not_be_written(world):
 
 def test_an_unreadable_file_on_the_drive_is_listed_and_stays_a_copy(world, monkeypatch):
     session, tmp = world
-    monkeypatch.setattr(disk.worker_process, "copy_files", lambda _change, _from, _to, files: [(0, 0)] * len(files))
+    monkeypatch.setattr(
+        disk.worker_process, "copy_files", lambda _change, _from, _to, files: [(0, 0, None)] * len(files)
+    )
     (tmp / "photos/a.txt").unlink()
     really = disk.Root.open_file
 
@@ -716,7 +718,9 @@ def test_a_file_on_the_drive_that_fails_while_it_is_read_is_listed_and_stays_a_c
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(disk.worker_process, "copy_files", lambda _change, _from, _to, files: [(0, 0)] * len(files))
+    monkeypatch.setattr(
+        disk.worker_process, "copy_files", lambda _change, _from, _to, files: [(0, 0, None)] * len(files)
+    )
     monkeypatch.setattr(disk.Group, "stage_small_copy", fail)
     monkeypatch.setattr(hashing, "hash_fd", fail)
     ran = bring_back(session, tmp / "t1")

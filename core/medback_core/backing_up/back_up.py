@@ -45,6 +45,7 @@ from medback_core.pace import Pace, reporting
 from medback_core.scanning.sources import take_up_left_out, update_sources
 from medback_core.session import Session
 from medback_core.session.candidates import Candidate, best_chosen, candidate_extent, chosen, rank_candidates
+from medback_core.session.digests import TWIN, learn
 from medback_core.session.files import join, mark_trouble, paths_of_identity
 from medback_core.session.looking import current_on
 from medback_core.session.sources import find_source, list_sources
@@ -296,31 +297,37 @@ class _Run:
             if status.st_size != candidate.content.size or status.st_mtime_ns != mtime_ns:
                 return Skipped(shown, "changed since it was scanned; the next update takes it up")
             try:
-                yield from self._stage(candidate, source, path, fd, mode, mtime_ns)
+                return (yield from self._stage(candidate, source, path, fd, mode, mtime_ns))
             except ContentDiffers as differs:
                 return self._differs(candidate, source, path, status, os.fstat(fd), differs.actual)
             except OSError as error:
                 return (yield from self._failed(error, shown))
-            return None
         finally:
             os.close(fd)
 
     def _stage(
         self, candidate: Candidate, source: int, path: bytes, fd: int, mode: int, mtime_ns: int
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, Event | None]:
+        """Stage one content, open for reading; returns what was wrong, None when it is done with."""
         place = self.layout.place(source, path)
         found = free_place(self.drive, self.landing.recorder, place, candidate.content, self.landing.promised)
         if found.there is There.THE_SAME:
             self.landing.adopt(candidate, source, path, found)
-            return
+            return None
         where, in_the_way = found.path, found if found.there in (There.OURS, There.ROTTEN) else None
         group = self.landing.open()
-        if candidate.content.size <= _SMALL:
-            staged = group.stage_small_copy(where, fd, expected=candidate.content, mtime_ns=mtime_ns, mode=mode)
+        content, known = candidate.content, candidate.blake3
+        if content.size <= _SMALL:
+            staged = group.stage_small_copy(where, fd, expected=content, mtime_ns=mtime_ns, mode=mode, blake3=known)
         else:
-            steps = group.stage_copy(where, fd, expected=candidate.content, mtime_ns=mtime_ns, mode=mode)
+            steps = group.stage_copy(where, fd, expected=content, mtime_ns=mtime_ns, mode=mode, blake3=known)
             staged = yield from reporting(steps, self._pace, lambda done: self._progress(done, candidate))
+        differs = known is not None and staged.blake3 != known
+        if differs and not learn(self.session, content, staged.blake3, path, source=source):
+            group.discard(staged)
+            return Skipped(os.path.join(self.sources[source], path), TWIN)
         self.landing.add(Going(candidate, staged, where, path, source, mode, mtime_ns, in_the_way))
+        return None
 
     def _differs(
         self,

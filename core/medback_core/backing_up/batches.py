@@ -19,6 +19,7 @@ from medback_core.pace import Pace, reporting
 from medback_core.session import Session
 from medback_core.session.candidates import Candidate
 from medback_core.session.copies import Copy, record_copies
+from medback_core.session.digests import learn_many
 from medback_core.session.files import join
 from medback_core.session.targets import announce_landing, landed, was_landing
 
@@ -95,7 +96,7 @@ class Landing:
         """Begin to copy small contents from their open directory into one of the drive's. Each None is a turn for the
         caller. Raises DriveGone, OSError."""
         files = [
-            disk.SmallCopy(c.name, join(where, c.name), c.content, c.mtime_ns, c.mtime_ns, c.mode, c)
+            disk.SmallCopy(c.name, join(where, c.name), c.content, c.mtime_ns, c.mtime_ns, c.mode, c, c.blake3)
             for c in candidates
         ]
         yield from self.open().begin_copies(where, source, files)
@@ -138,7 +139,7 @@ class Landing:
             found.record.ours or was_landing(self.session, key, found.path),
         )
         record = record_of(self.layout, source, path, found.path, copy, candidate.content, found.record.mode)
-        record.ours = copy.ours
+        record.ours, record.blake3 = copy.ours, found.record.blake3
         self.recorder.put(os.path.dirname(found.path), record)
         self._adopted.append(copy)
         self.tally.already += 1
@@ -301,6 +302,7 @@ class Landing:
                     copy,
                     one.candidate.content,
                     one.mode,
+                    blake3=one.staged.blake3,
                     alone=one.candidate.paths == 1,
                 ),
             )
@@ -310,7 +312,14 @@ class Landing:
             unrecorded = self._commit()
         left = {one.where for one in going}
         copies = [copy for copy in copies if copy.path in left]
-        record_copies(self.session, [copy for copy in copies if os.path.dirname(copy.path or b"") not in unrecorded])
+        with self.session.transaction():
+            learn_many(
+                self.session,
+                [(one.candidate.content, one.staged.blake3) for one in going if one.candidate.blake3 is None],
+            )
+            record_copies(
+                self.session, [copy for copy in copies if os.path.dirname(copy.path or b"") not in unrecorded]
+            )
         waiting: set[bytes] = set()
         for one in going:
             error = unrecorded.get(one.staged.directory)

@@ -19,6 +19,7 @@ from medback_core.model import DamageFound, DiscoverSummary, Event, Identity, Pr
 from medback_core.pace import TICK, Pace
 from medback_core.session import Session
 from medback_core.session.copies import Copy, copies_on, copy_on, identity_key, record_copies, withdraw_copies
+from medback_core.session.digests import TWIN, known_as, learn
 from medback_core.session.expected import begin_asked, is_asked_for
 from medback_core.session.files import join
 from medback_core.session.looking import Believed, believed
@@ -175,7 +176,8 @@ class _Discovery:
                     self._events.append(Skipped(path, error.strerror or "cannot be read"))
                     continue
                 self._asked.append(_Asked(step.rel, name, status, record))
-                yield FileToHash(handle, name, status.st_size, status)
+                known = None if record is None or record.md5 is None else Identity(record.size, record.md5)
+                yield FileToHash(handle, name, status.st_size, status, known and known_as(self.session, known))
 
     def _drop_missing(self, step: DriveDirectory) -> None:
         if self.dry_run:
@@ -247,6 +249,12 @@ class _Discovery:
         ):
             yield DamageFound(path, "its content is not what the drive's own record says, though size and time are")
         belief = believed(self.session, self.target, identity)
+        if not self.dry_run and not learn(self.session, identity, result.blake3, rel, target=self.target):
+            self._tally(identity.size, False)
+            if record is not None and agrees:
+                self._recorder.put(asked.directory, replace(record, blake3=result.blake3))
+            yield Skipped(path, TWIN)
+            return
         wanted = belief is not None and is_asked_for(self.session, belief.identity)
         self._tally(identity.size, wanted)
         if self.dry_run:
@@ -255,7 +263,9 @@ class _Discovery:
                 self.newly_marked += _is_new(belief)
             return
         ours = record is not None and record.trust is Trust.WHOLE and record.ours
-        self._recorder.put(asked.directory, _record(asked.name, identity, status, record if agrees else None, ours))
+        fresh = _record(asked.name, identity, status, record if agrees else None, ours)
+        fresh.blake3 = result.blake3
+        self._recorder.put(asked.directory, fresh)
         self._found(rel, identity, status, belief, wanted, ours)
 
     def _found(

@@ -23,6 +23,7 @@ from medback_core.model import OLD_DIRECTORY, TARGET_IDENTITY_NAME, Identity, So
 from medback_core.session import Session
 from medback_core.session.checking import copies_below
 from medback_core.session.copies import Copy, copy_on, find_identity, record_copies
+from medback_core.session.digests import is_twin, known_as, learn
 from medback_core.session.files import join, paths_of_identity
 from medback_core.session.sources import source_by_key
 from medback_core.session.targets import folders, save_folder
@@ -197,6 +198,9 @@ def occupant(drive: Drive, recorder: Recorder, path: bytes, wanted: Identity) ->
         return Occupant(path, There.FOREIGN)
     record = recorder.lookup(directory, name)
     other = There.FOREIGN
+    session = drive.session
+    if session is not None and is_twin(session, drive.target.key, path):
+        return Occupant(path, There.FOREIGN, record)
     if record is not None and record.ours and same_time(drive, status.st_mtime_ns, record.mtime_ns):
         other = There.ROTTEN
     if record is not None and record.md5 is not None and record.size == status.st_size and record.damaged is None:
@@ -204,10 +208,14 @@ def occupant(drive: Drive, recorder: Recorder, path: bytes, wanted: Identity) ->
             return Occupant(path, There.OURS if record.ours else There.FOREIGN, record)
     elif status.st_size != wanted.size:
         return Occupant(path, other, record)
-    if disk.content_on_drive(drive.root, path) != wanted:
+    read = disk.content_on_drive(drive.root, path, None if session is None else known_as(session, wanted))
+    if read.identity != wanted:
         return Occupant(path, other, record)
+    if session is not None and not learn(session, wanted, read.blake3, path, target=drive.target.key):
+        return Occupant(path, There.FOREIGN, record)
     ours = record is not None and record.ours
     found = FileRecord(name, wanted.size, status.st_mtime_ns, wanted.md5, mode=status.st_mode & 0o777, ours=ours)
+    found.blake3 = read.blake3
     return Occupant(path, There.THE_SAME, found)
 
 
@@ -309,6 +317,7 @@ def record_of(
     identity: Identity,
     mode: int,
     *,
+    blake3: bytes | None = None,
     alone: bool = False,
 ) -> FileRecord:
     """The record for a file just put on the drive: its true place where that is not plain to see, and its twins.
@@ -330,4 +339,5 @@ def record_of(
         path=None if join(folder, path) == where else (source.id, path),
         twins=tuple(sorted(twins)),
         ours=True,
+        blake3=blake3,
     )

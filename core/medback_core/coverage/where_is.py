@@ -12,6 +12,7 @@ from medback_core.errors import Refused
 from medback_core.model import Identity, Source, Standing, Target
 from medback_core.session import Session
 from medback_core.session.copies import Copy, copies_of, copies_of_many
+from medback_core.session.digests import twin_paths
 from medback_core.session.expected import has_expected, wanted_back
 from medback_core.session.files import file_by_key, join
 from medback_core.session.gone import list_gone
@@ -72,8 +73,9 @@ def where_is(
         if not rows and not (relative == b"" or directory_key(session, owner.key, relative) is not None):
             raise _unknown(session, owner, relative, path, deleted=deleted)
         copies = copies_of_many(session, {row[1] for row in rows})
+        twins = set() if deleted else twin_paths(session, owner.key)
         for relative_path, identity, content, mtime_ns, gone_at in rows:
-            views = views_of(copies.get(identity, []), targets)
+            views = () if relative_path in twins else views_of(copies.get(identity, []), targets)
             found.append(
                 FileWhereabouts(owner.alias, relative_path, content, mtime_ns, views, gone=deleted, gone_at=gone_at)
             )

@@ -31,7 +31,7 @@ from medback_core.disk.moving import (
 from medback_core.disk.names_on_drive import collision_name, escape_component, escape_path
 from medback_core.disk.overlap import Lies, is_same_directory, lies, path_inside, share_disk
 from medback_core.disk.primitives import set_observer
-from medback_core.disk.reading import FromDrive, content_on_drive, ended, holds, read_from_drive
+from medback_core.disk.reading import FromDrive, content_on_drive, ended, read_from_drive
 from medback_core.disk.root import Root
 from medback_core.disk.staged import ContentDiffers, SmallCopy, Staged
 from medback_core.disk.staging import SMALL
@@ -63,7 +63,6 @@ __all__ = [
     "escape_path",
     "filesystem",
     "freeing_name",
-    "holds",
     "is_same_directory",
     "lies",
     "lock_drive",

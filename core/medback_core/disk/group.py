@@ -13,6 +13,7 @@ from medback_core.disk.reading import ended, hash_from_drive
 from medback_core.disk.staged import Staged
 from medback_core.disk.staging import Flushing, Staging
 from medback_core.disk.worker_pool import AT_ONCE, WorkerPool
+from medback_core.model import Recorded
 
 BATCH_FILES = 2000
 BATCH_BYTES = 256 << 20
@@ -71,7 +72,8 @@ class Group(Staging):
             raise
 
     def read_back(self, staged: Staged) -> tuple[bytes, bool]:
-        """`(md5, proven)` of a flushed temporary file as the drive holds it. Raises OSError."""
+        """`(md5, proven)` of a flushed temporary file as the drive holds it; the md5 is b"" where it is right, and the
+        content is another all the same. By the BLAKE3 the staging made, where it did. Raises OSError."""
         return ended(self.read_back_steps(staged))
 
     def read_back_steps(self, staged: Staged) -> Generator[int, None, tuple[bytes, bool]]:
@@ -80,10 +82,12 @@ class Group(Staging):
         fd = portable.open_for_reading(self._enter(staged.directory), staged.temporary)
         try:
             proves = self.root.file_system.proves_reads
-            identity, proven = yield from hash_from_drive(fd, staged.identity.size, proves)
+            known = Recorded(staged.identity, staged.blake3)
+            identity, second, proven = yield from hash_from_drive(fd, staged.identity.size, proves, known)
         finally:
             os.close(fd)
-        return identity.md5, proven
+        is_other = staged.blake3 is not None and second != staged.blake3  # than was written just now, whatever its MD5
+        return b"" if is_other and identity == staged.identity else identity.md5, proven
 
     def begin_read_back(self, staged: Iterable[Staged]) -> None:
         """Begin what `read_back_small` does, as far as workers have room for it, if the batch is durable by now:
@@ -126,7 +130,7 @@ class Group(Staging):
             handle = self._enter(some[0].directory)
         except OSError:  # `read_back` says what is wrong
             return
-        files = [(one.temporary, one.identity.size) for one in some]
+        files = [(one.temporary, one.identity.size, one.identity.md5, one.blake3) for one in some]
         yield from pool.begin(
             "read back",
             [handle],

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Generator
 from typing import NamedTuple, TypeVar
 
 from medback_core.disk import portable, worker_process
+from medback_core.disk.digests import Reading
 from medback_core.disk.root import Root
-from medback_core.model import Identity
+from medback_core.model import Identity, Recorded
 
 CHUNK = 1 << 20
 Result = TypeVar("Result")
@@ -22,10 +22,12 @@ class FromDrive(NamedTuple):
     identity: Identity
     status: os.stat_result  # of the descriptor, before reading
     proven: bool  # the bytes came from the medium, not from a cache
+    blake3: bytes | None = None  # None: it can't be made here
 
 
-def read_from_drive(root: Root, rel: bytes) -> Generator[int, None, FromDrive]:
-    """Hash a file as the drive holds it: yields the bytes read so far after each MiB, returns a FromDrive.
+def read_from_drive(root: Root, rel: bytes, known: Recorded | None = None) -> Generator[int, None, FromDrive]:
+    """Hash a file as the drive holds it: yields the bytes read so far after each MiB, returns a FromDrive. With what it
+    is `known` as, BLAKE3 alone is made; only when that says no, MD5 too.
 
     The kernel is told to drop the file's cached pages first; `proven` is true only when none was left and the file
     system reads from a block device with nothing in between (never tmpfs, FUSE, network, or a loop device over a
@@ -34,7 +36,7 @@ def read_from_drive(root: Root, rel: bytes) -> Generator[int, None, FromDrive]:
     """
     fd, before = root.open_file(rel)
     try:
-        identity, proven = yield from hash_from_drive(fd, before.st_size, root.file_system.proves_reads)
+        identity, second, proven = yield from hash_from_drive(fd, before.st_size, root.file_system.proves_reads, known)
         after = os.fstat(fd)
     finally:
         os.close(fd)
@@ -45,20 +47,12 @@ def read_from_drive(root: Root, rel: bytes) -> Generator[int, None, FromDrive]:
     )
     if changed or identity.size != before.st_size:
         raise OSError(errno.ESTALE, "changed while it was being read", rel)
-    return FromDrive(identity, before, proven)
+    return FromDrive(identity, before, proven, second)
 
 
-def content_on_drive(root: Root, rel: bytes) -> Identity:
+def content_on_drive(root: Root, rel: bytes, known: Recorded | None = None) -> FromDrive:
     """read_from_drive for who wants no progress. Raises OSError."""
-    return ended(read_from_drive(root, rel)).identity
-
-
-def holds(root: Root, rel: bytes, identity: Identity) -> bool:
-    """Whether a file on the drive has this content; one that can't be read has not."""
-    try:
-        return content_on_drive(root, rel) == identity
-    except OSError:
-        return False
+    return ended(read_from_drive(root, rel, known))
 
 
 def ended(steps: Generator[object, None, Result]) -> Result:
@@ -70,22 +64,40 @@ def ended(steps: Generator[object, None, Result]) -> Result:
             return end.value
 
 
-def hash_from_drive(fd: int, size: int, proves_reads: bool) -> Generator[int, None, tuple[Identity, bool]]:
-    """The same for an open descriptor; `size` is only what is expected."""
+def hash_from_drive(
+    fd: int, size: int, proves_reads: bool, known: Recorded | None = None
+) -> Generator[int, None, tuple[Identity, bytes | None, bool]]:
+    """The same for an open descriptor: identity, BLAKE3, proven; `size` is only what is expected."""
     dropped = _drop_cache(fd)
     proven = proves_reads and dropped and is_uncached(fd, size)
-    digest = hashlib.md5(usedforsecurity=False)
+    identity, second = yield from read_through(fd, known, size)
+    return identity, second, proven
+
+
+def read_through(
+    fd: int, known: Recorded | None = None, size: int = CHUNK
+) -> Generator[int, None, tuple[Identity, bytes | None]]:
+    """(identity, BLAKE3) of all of a seekable file, from its start; yields the bytes read so far. The one place that
+    says what a reading makes: of what is `known` by its BLAKE3 that alone, and where it says no, MD5 by a second
+    reading. So what is the known content but for its BLAKE3 has the known identity, and the BLAKE3 it really has."""
+    expected = known.blake3 if known is not None else None
     total = 0
     buffer = bytearray(min(CHUNK, max(size + 1, 1)))
     view = memoryview(buffer)
-    with open(fd, "rb", buffering=0, closefd=False) as file:
+    with Reading(expected) as reading, open(fd, "rb", buffering=0, closefd=False) as file:
         file.seek(0)
         while got := file.readinto(buffer):
-            digest.update(view[:got])
+            reading.update(view[:got])
             total += got
             if total < size:
                 yield total
-    return Identity(total, digest.digest()), proven
+        first, second = reading.made()
+    if first is not None:
+        return Identity(total, first), second
+    assert known is not None
+    if (total, second) == (known.identity.size, expected):
+        return known.identity, second
+    return (yield from read_through(fd, None, size))
 
 
 def _drop_cache(fd: int) -> bool:

@@ -34,6 +34,7 @@ class SmallCopy(NamedTuple):
     mtime_ns: int  # the mtime to give
     mode: int
     of: object  # whatever the caller knows it by
+    blake3: bytes | None = None  # of the content, where it is known
 
 
 @dataclass(eq=False, slots=True)
@@ -45,6 +46,7 @@ class Staged:
     identity: Identity
     replace: bool  # whether it may replace what is there
     inode: int
+    blake3: bytes | None = None  # of what was read for it; None: it can't be made here
 
     @property
     def directory(self) -> bytes:
@@ -86,8 +88,9 @@ def _seek_and_read(fd: int, size: int) -> bytes:
     return os.read(fd, size)
 
 
-def hash_rest(fd: int, digest: hashlib._Hash, done: int) -> Identity:
-    """The identity of a file that began with `done` bytes already in `digest`."""
+def hash_rest(fd: int, data: bytes) -> Identity:
+    """The identity of a file that began with these bytes."""
+    digest, done = hashlib.md5(data, usedforsecurity=False), len(data)
     os.lseek(fd, done, os.SEEK_SET)
     while chunk := os.read(fd, CHUNK):
         digest.update(chunk)

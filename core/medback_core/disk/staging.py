@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from medback_core.disk import portable, primitives, worker_process
+from medback_core.disk.digests import Reading, made_of
+from medback_core.disk.reading import ended, read_through
 from medback_core.disk.root import Root
 from medback_core.disk.staged import CHUNK, ContentDiffers, SmallCopy, Staged, hash_rest, read_start, set_attributes
 from medback_core.disk.worker_pool import TICK, WorkerPool
@@ -140,22 +142,30 @@ class Staging:
         return self._keep(fd, staged)
 
     def stage_small_copy(
-        self, rel: bytes, source_fd: int, *, expected: Identity, mtime_ns: int, mode: int = 0o644
+        self,
+        rel: bytes,
+        source_fd: int,
+        *,
+        expected: Identity,
+        mtime_ns: int,
+        mode: int = 0o644,
+        blake3: bytes | None = None,
     ) -> Staged:
-        """Copy a file of at most 1 MiB, read whole from the start of `source_fd` and hashed; published, it never
-        replaces anything. Permission bits and mtime (ns) are given to it. Parents are made.
+        """Copy a file of at most 1 MiB, read whole from the start of `source_fd` and hashed: by the BLAKE3 it is known
+        by, where there is one, and by MD5 where that says no. The Staged has the BLAKE3 that was read. Published, it
+        never replaces anything. Permission bits and mtime (ns) are given to it. Parents are made.
 
-        Raises ContentDiffers when size or hash are not as expected (nothing was written then), OSError.
+        Raises ContentDiffers when size or MD5 are not as expected (nothing was written then), OSError.
         """
         data = read_start(source_fd, expected.size + 1)
-        digest = hashlib.md5(data, usedforsecurity=False)
-        if len(data) != expected.size or digest.digest() != expected.md5:
-            raise ContentDiffers(hash_rest(source_fd, digest, len(data)))
+        first, second = made_of(data, blake3)
+        if len(data) != expected.size or first not in (None, expected.md5):
+            raise ContentDiffers(hash_rest(source_fd, data))
         fd, temporary = self._create(rel, mode)
         try:
             if data:
                 primitives.write(fd, data)
-            staged = Staged(rel, temporary, expected, False, 0)
+            staged = Staged(rel, temporary, expected, False, 0, second)
             set_attributes(fd, staged, mode & 0o777, mtime_ns)
             self._sync_one(fd)
         except BaseException:
@@ -177,7 +187,7 @@ class Staging:
         self._begun += len(files)
         self.staged_bytes += size
         wanted = [
-            (f.name, f.content.size, f.content.md5, f.seen_ns, f.mtime_ns, f.mode & 0o777, temporary)
+            (f.name, f.content.size, f.content.md5, f.blake3, f.seen_ns, f.mtime_ns, f.mode & 0o777, temporary)
             for f, temporary in zip(files, temporaries, strict=True)
         ]
         target = self._fd
@@ -191,7 +201,7 @@ class Staging:
             undo=lambda: self._undo_copies(directory, temporaries),
         )
 
-    def _undo_copies(self, directory: bytes, temporaries: list[bytes]) -> list[tuple[int, int]]:
+    def _undo_copies(self, directory: bytes, temporaries: list[bytes]) -> list[tuple[int, int, bytes | None]]:
         for temporary in temporaries:  # most were never made
             self._remove_temporary(directory, temporary)
         return [worker_process.NOTHING] * len(temporaries)
@@ -207,9 +217,9 @@ class Staging:
             (files, temporaries), results = done
             self._begun -= len(files)
             copied = []
-            for file, temporary, (inode, mtime_ns) in zip(files, temporaries, results, strict=True):
+            for file, temporary, (inode, mtime_ns, second) in zip(files, temporaries, results, strict=True):
                 if inode:
-                    staged = Staged(file.rel, temporary, file.content, False, inode)
+                    staged = Staged(file.rel, temporary, file.content, False, inode, second)
                     self._staged.append(staged)
                     self._flushed = False
                     copied.append((file, staged, mtime_ns))
@@ -219,7 +229,14 @@ class Staging:
             yield from copied
 
     def stage_copy(
-        self, rel: bytes, source_fd: int, *, expected: Identity, mtime_ns: int, mode: int = 0o644
+        self,
+        rel: bytes,
+        source_fd: int,
+        *,
+        expected: Identity,
+        mtime_ns: int,
+        mode: int = 0o644,
+        blake3: bytes | None = None,
     ) -> Generator[int, None, Staged]:
         """Copy a file of any size: yields the bytes done after each chunk, returns the Staged; otherwise like
         stage_small_copy. Every 64 MiB are made durable as they grow, so that progress is honest. Closing the generator
@@ -230,16 +247,16 @@ class Staging:
         fd, temporary = self._create(rel, mode)
         beside = ThreadPoolExecutor(2)
         try:
-            digest = hashlib.md5(usedforsecurity=False)
+            reading = Reading(blake3)
             chunk, other = (memoryview(bytearray(min(CHUNK, expected.size + 1))) for _ in range(2))
             done = unsynced = 0
             # While one chunk is hashed in a thread it is written and the next one read; another waits for the drive.
-            with open(source_fd, "rb", buffering=0, closefd=False) as source:
+            with reading, open(source_fd, "rb", buffering=0, closefd=False) as source:
                 source.seek(0)
-                hashed = synced = beside.submit(digest.update, b"")
+                hashed = synced = beside.submit(_nothing)
                 while got := source.readinto(chunk):
                     hashed.result()
-                    hashed = beside.submit(digest.update, chunk[:got])
+                    hashed = beside.submit(reading.update, chunk[:got])
                     done += got
                     unsynced += got
                     if done <= expected.size:  # beyond, it differs: read on only to know what it is
@@ -257,10 +274,15 @@ class Staging:
                 while wait([hashed, synced], TICK).not_done:
                     yield done
                 synced.result()
-            actual = Identity(done, digest.digest())
-            if actual != expected:
-                raise ContentDiffers(actual)
-            staged = Staged(rel, temporary, expected, False, 0)
+                hashed.result()
+            first, second = reading.made()
+            if first is None and (done != expected.size or second != blake3):
+                # BLAKE3 may only say yes: what was written tells; where it is not all, what it was read from.
+                again = read_through(fd if done <= expected.size else source_fd)
+                (_, first), second = ended(again)
+            if done != expected.size or first not in (None, expected.md5):
+                raise ContentDiffers(Identity(done, first or b""))
+            staged = Staged(rel, temporary, expected, False, 0, second)
             set_attributes(fd, staged, mode & 0o777, mtime_ns)
             self._sync_one(fd)
         except BaseException:
@@ -377,6 +399,10 @@ class Staging:
     def _remove_temporary(self, directory: bytes, temporary: bytes) -> None:
         with suppress(OSError):  # the drive is gone or failing: clean_temporaries takes it on the next sight
             primitives.unlink(self._enter(directory), temporary)
+
+
+def _nothing() -> None:
+    """What is under way before anything is."""
 
 
 def _drawn_prefix() -> bytes:

@@ -1,10 +1,11 @@
 """A worker process: hashes, copies and reads back files by the batch, so that two processors share what one
 interpreter's lock would keep to one, and so that whatever it waits for, its owner can stop at once by killing it.
 
-Run as a script with a socket as its standard input (workers.py starts it); it imports nothing of medback, to start
-fast. A request is a length and a marshalled (what, parts), with the directory descriptors of each part; it ends when
-the other side does. While it reads a large file it says now and then how many more bytes it has read (an int). Anything
-unusual is returned as not done; the other side retries it with full error handling.
+Run as a script with a socket as its standard input (workers.py starts it, and says where `digests` and BLAKE3 lie);
+it imports nothing else of medback, to start fast. A request is a length and a marshalled (what, parts), with the
+directory descriptors of each part; it ends when the other side does. While it reads a large file it says now and then
+how many more bytes it has read (an int). Anything unusual is returned as not done; the other side retries it with full
+error handling.
 """
 
 import _socket  # what `socket` imports would double the time this takes to start
@@ -13,8 +14,14 @@ import os
 import signal
 import stat
 import struct
+import sys
 from contextlib import suppress
-from hashlib import md5
+
+if __name__ == "__main__":
+    sys.path += sys.argv[1:]  # behind all of Python's own
+    import digests  # pyright: ignore[reportMissingImports]
+else:
+    from medback_core.disk import digests
 
 TYPE_CHECKING = False  # `typing` itself would double the time this takes to start
 if TYPE_CHECKING:
@@ -22,7 +29,8 @@ if TYPE_CHECKING:
 
 DESCRIPTORS_MAX = 200  # in one request; the kernel takes 253
 LENGTH = struct.Struct("=I")
-NOTHING = 0, 0
+NOTHING = 0, 0, None
+UNREAD = b"", None
 _CHUNK = 1 << 20
 _PROBE = 64 << 10
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -30,34 +38,44 @@ _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 
 def hash_files(
-    directory: int, files: list[tuple[bytes, int, int, int, int]], tell: "Callable[[int], None]"
-) -> list[bytes]:
-    """The MD5 of each (name, size, mtime_ns, ctime_ns, inode); b"" for one that can't be read or is not, or does not
-    stay while it is read, that very file. `tell` hears of every chunk of a large file: how many more bytes are read."""
-    digests = []
-    for name, size, *expected in files:
-        digest = b""
+    directory: int,
+    files: list[tuple[bytes, int, bytes | None, int, int, int]],
+    tell: "Callable[[int], None]",
+) -> "list[tuple[bytes | None, bytes | None]]":
+    """(MD5, BLAKE3) of each (name, size, BLAKE3 it is known by or None, mtime_ns, ctime_ns, inode), as
+    `digests.made_of` has them. UNREAD for one that can't be read or is not, or does not stay while it is read, that
+    very file, and for a large one that is not as it is known. `tell` hears of every chunk of a large file: how many
+    more bytes are read."""
+    made = []
+    for name, size, known, *expected in files:
+        pair = UNREAD
         with suppress(OSError):
             fd = os.open(name, _READ, dir_fd=directory)
             try:
-                digest = _hash(fd, size, expected, tell)
+                pair = _hash(fd, size, known, expected, tell)
             finally:
                 os.close(fd)
-        digests.append(digest)
-    return digests
+        made.append(pair)
+    return made
 
 
-def _hash(fd: int, size: int, expected: list[int], tell: "Callable[[int], None]") -> bytes:
+def _hash(
+    fd: int, size: int, known: bytes | None, expected: list[int], tell: "Callable[[int], None]"
+) -> "tuple[bytes | None, bytes | None]":
     if size < _CHUNK:
         data = os.read(fd, size + 1)
-        return md5(data, usedforsecurity=False).digest() if len(data) == size and _is(fd, size, expected) else b""
-    digest, done, buffer = md5(usedforsecurity=False), 0, bytearray(_CHUNK)
+        return digests.made_of(data, known) if len(data) == size and _is(fd, size, expected) else UNREAD
+    done, buffer = 0, bytearray(_CHUNK)
     view = memoryview(buffer)
-    while _is(fd, size, expected) and (got := os.readv(fd, [buffer])):
-        digest.update(view[:got])
-        done += got
-        tell(got)
-    return digest.digest() if done == size and _is(fd, size, expected) else b""
+    with digests.Reading(known) as reading:
+        while _is(fd, size, expected) and (got := os.readv(fd, [buffer])):
+            reading.update(view[:got])
+            done += got
+            tell(got)
+        first, second = reading.made()
+    if done != size or not _is(fd, size, expected) or (first is None and second != known):
+        return UNREAD
+    return first, second
 
 
 def _is(fd: int, size: int, expected: list[int]) -> bool:
@@ -66,11 +84,11 @@ def _is(fd: int, size: int, expected: list[int]) -> bool:
 
 
 def copy_files(
-    change, source: int, target: int, files: list[tuple[bytes, int, bytes, int | None, int, int, bytes]]
-) -> "Iterator[tuple[int, int]]":
-    """Copy each (name, size, MD5, mtime_ns it must have or None, mtime_ns to give, mode, temporary name) from one
-    directory into another: (inode of the copy, mtime_ns of the original), or NOTHING where anything was unusual:
-    nothing is left of it then.
+    change, source: int, target: int, files: list[tuple[bytes, int, bytes, bytes | None, int | None, int, int, bytes]]
+) -> "Iterator[tuple[int, int, bytes | None]]":
+    """Copy each (name, size, MD5, BLAKE3 it is known by or None, mtime_ns it must have or None, mtime_ns to give, mode,
+    temporary name) from one directory into another: (inode of the copy, mtime_ns of the original, BLAKE3), or NOTHING
+    where anything was unusual: nothing is left of it then.
 
     `change` has the five changes this makes: `primitives`, or Plain in a process of its own.
     """
@@ -84,11 +102,12 @@ def _copy(
     name: bytes,
     size: int,
     digest: bytes,
+    known: bytes | None,
     seen_ns: int | None,
     mtime_ns: int,
     mode: int,
     temporary: bytes,
-) -> tuple[int, int]:
+) -> "tuple[int, int, bytes | None]":
     try:
         fd = os.open(name, _READ, dir_fd=source)
         try:
@@ -98,7 +117,8 @@ def _copy(
             data = os.read(fd, size + 1)
         finally:
             os.close(fd)
-        if len(data) != size or md5(data, usedforsecurity=False).digest() != digest:
+        first, second = digests.made_of(data, known)
+        if len(data) != size or (first is not None and (first != digest or (known is not None and second is not None))):
             return NOTHING
         out = change.create(target, temporary, mode)
     except OSError:
@@ -117,22 +137,27 @@ def _copy(
         with suppress(OSError):
             change.unlink(target, temporary)
         return NOTHING
-    return status.st_ino, there.st_mtime_ns
+    return status.st_ino, there.st_mtime_ns, second
 
 
-def read_back(directory: int, files: list[tuple[bytes, int]]) -> "Iterator[tuple[bytes, bool]]":
-    """Read each (name, size) as the drive holds it: its MD5, and whether the kernel's memory held none of it; b"" for
-    one that can't be read, or has another size. The drive is told of all of them before the first is waited for."""
-    opened = [_open_uncached(directory, name, size) for name, size in files][::-1]
+def read_back(directory: int, files: list[tuple[bytes, int, bytes, bytes | None]]) -> "Iterator[tuple[bytes, bool]]":
+    """Read each (name, size, MD5, BLAKE3 it is known by or None) as the drive holds it: its MD5, and whether the
+    kernel's memory held none of it; b"" for one that can't be read, has another size or is not as it is known. The
+    drive is told of all of them before the first is waited for."""
+    opened = [_open_uncached(directory, name, size) for name, size, _, _ in files][::-1]
     try:
-        for _, size in files:
+        for _, size, digest, known in files:
             fd, uncached = opened[-1]
             data = b""
             with suppress(OSError):
                 data = os.read(fd, size + 1) if fd >= 0 else b""
             whole = fd >= 0 and len(data) == size
             _close(opened.pop()[0])
-            yield md5(data, usedforsecurity=False).digest() if whole else b"", uncached
+            first, second = digests.made_of(data, known) if whole else (b"", None)
+            if first is None:
+                yield digest, uncached
+            else:
+                yield b"" if known is not None and second is not None else first, uncached
     finally:
         for fd, _ in opened:
             _close(fd)

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
+import blake3
+
 from medback_core.disk import portable, worker_process
 
 HAS_PROCESSES = portable.HAS_DIR_FD and hasattr(os, "posix_spawn") and hasattr(socket, "send_fds")
@@ -23,6 +25,8 @@ _CHUNK = 1 << 16
 _KILLED_MS = 100  # how long to wait for a killed process: only one that hangs in a system call takes longer
 # The kernel takes no more for now: too many descriptors under way for this user, or no memory.
 _NOT_NOW = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
+# Where a worker finds `digests` and BLAKE3: it is started without the ways to other packages.
+_LIE_IN = [os.path.dirname(worker_process.__file__), os.path.dirname(os.path.dirname(blake3.__file__ or ""))]
 
 
 class WorkerGone(Exception):
@@ -42,7 +46,7 @@ class Worker:
             nothing = (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0), (os.POSIX_SPAWN_DUP2, 1, 2)
             self.pid = os.posix_spawn(
                 sys.executable,
-                [sys.executable, "-I", "-S", worker_process.__file__],
+                [sys.executable, "-I", "-S", worker_process.__file__, *_LIE_IN],
                 os.environ,
                 file_actions=[(os.POSIX_SPAWN_DUP2, far.fileno(), 0), *nothing],
             )

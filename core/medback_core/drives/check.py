@@ -35,6 +35,7 @@ from medback_core.model import (
 from medback_core.pace import Pace, reporting
 from medback_core.session import Session
 from medback_core.session.copies import Copy, identity_key, record_copies
+from medback_core.session.digests import TWIN, forget_twin, is_twin, known_as, learn
 from medback_core.session.files import join
 from medback_core.session.gone import add_gone
 from medback_core.session.looking import begin_look, believed, note_seen, note_strays, was_seen
@@ -211,6 +212,10 @@ class _Look:
         if record.md5 is None:
             return
         self.files += 1
+        if is_twin(self.session, self.target, path):
+            if same_time(self.drive, status.st_mtime_ns, record.mtime_ns):
+                return  # no copy of what its record says
+            forget_twin(self.session, self.target, path)
         identity = Identity(record.size, record.md5)
         if path in self._doubted:
             yield from self._prove(directory, record, identity, identity_key(self.session, identity), recorded, seen)
@@ -262,14 +267,21 @@ class _Look:
             return Progress("reading what nobody vouches for", self.files, done, current=self._shown(path))
 
         try:
-            result = yield from reporting(disk.read_from_drive(self.drive.root, path), self._pace, progress)
+            steps = disk.read_from_drive(self.drive.root, path, known_as(self.session, identity))
+            result = yield from reporting(steps, self._pace, progress)
         except OSError as error:
             yield Skipped(self._shown(path), error.strerror or "cannot be read")
             return
         self.hashed += 1
         if result.identity == identity:
+            if not learn(self.session, identity, result.blake3, path, target=self.target):
+                yield Skipped(self._shown(path), TWIN)
+                if self.drive.writable:
+                    self.recorder.put(directory, replace(record, blake3=result.blake3))
+                return
             self.found += 1
             seen.append(key)
+            record = replace(record, blake3=result.blake3 or record.blake3)
             fresh = replace(record, verified=model.now(), trust=Trust.WHOLE, mtime_ns=result.status.st_mtime_ns)
             recorded.append(self._copy(key, Standing.VERIFIED, path, fresh, fresh.verified))
             if self.drive.writable:

@@ -272,6 +272,6 @@ def _is_current(root: disk.Root, size: int, md5: bytes) -> bool:
     if there is None or there.st_size != size:
         return False
     try:
-        return disk.content_on_drive(root, CONTEXT_NAME).md5 == md5
+        return disk.content_on_drive(root, CONTEXT_NAME).identity.md5 == md5
     except OSError:
         return False

@@ -17,6 +17,7 @@ from medback_core.model import CopyGone, Event, Identity, Progress, Skipped, Sta
 from medback_core.pace import Pace
 from medback_core.session import Session
 from medback_core.session.copies import Copy, record_copies, withdraw_copies
+from medback_core.session.digests import learn
 from medback_core.session.files import paths_of_identity
 from medback_core.session.looking import note_seen, strays_like_unseen, unseen_copies
 from medback_core.session.sources import source_by_key
@@ -84,14 +85,15 @@ class MissingCopies:
                 yield Skipped(self._shown(path), error.strerror or "cannot be read")
                 continue
             self.hashed += 1
-            was = gone.pop(result.identity, None)
-            if was is None:
+            was = gone.get(result.identity)
+            if was is None or not learn(self.session, result.identity, result.blake3, path, target=self.target):
                 continue
+            del gone[result.identity]
             mtime_ns = result.status.st_mtime_ns
             copy = replace(was, standing=Standing.VERIFIED, path=path, mtime_ns=mtime_ns, verified_at=model.now())
             found.append(copy)
             if self.drive.writable:
-                self._put(copy, result.identity, result.status.st_mode & 0o777)
+                self._put(copy, result.identity, result.status.st_mode & 0o777, result.blake3)
             if len(found) >= _TOGETHER:
                 self._record(found)
         self._record(found)
@@ -110,7 +112,7 @@ class MissingCopies:
         self.found += len(found)
         found.clear()
 
-    def _put(self, copy: Copy, identity: Identity, mode: int = 0o644) -> None:
+    def _put(self, copy: Copy, identity: Identity, mode: int = 0o644, blake3: bytes | None = None) -> None:
         """A record for a copy that has none: where it truly belongs too, if that is not plain to see."""
         assert copy.path is not None
         directory, name = os.path.split(copy.path)
@@ -118,7 +120,7 @@ class MissingCopies:
         plain = self.drive.true_place(copy.path)
         record = FileRecord(name, identity.size, copy.mtime_ns or 0, identity.md5, mode, verified=copy.verified_at)
         record.path = None if plain in places or not places else places[0]
-        record.ours = copy.ours
+        record.ours, record.blake3 = copy.ours, blake3
         self.recorder.put(directory, record)
 
     def _withdraw(self, gone: dict[Identity, Copy]) -> Iterator[Event]:

@@ -154,6 +154,8 @@ class Recorder:
             if was is not None and not record.extra:
                 record.extra = was.extra
                 record.tags = record.tags or was.tags
+            if was is not None and record.blake3 is None and (was.size, was.md5) == (record.size, record.md5):
+                record.blake3 = was.blake3
             sidecar.files[name] = record
         self._tree(sidecar, changes)
         data = render(sidecar)

@@ -21,6 +21,7 @@ from medback_core.restoring.destinations import Destination
 from medback_core.restoring.record import Placed, record_placed
 from medback_core.session import Session
 from medback_core.session.copies import copy_on, withdraw_copies
+from medback_core.session.digests import TWIN, learn
 from medback_core.session.expected import was_put
 from medback_core.session.missing_files import (
     DIFFERS,
@@ -153,6 +154,7 @@ class CopyBack:
                 missing.mtime_ns,
                 missing.mode,
                 (missing, locations),
+                missing.blake3,
             )
             for missing, locations in bunch
         ]
@@ -214,6 +216,11 @@ class CopyBack:
                     self._not_there(missing, location)
                     continue
                 staged = yield from self._stage(group, missing, rel, fd)
+                if not self._is_it(missing, location, staged):
+                    group.discard(staged)
+                    self._not_now(missing, location)
+                    yield Skipped(path_on(self.drive, location.path), TWIN)
+                    continue
                 return _StagedCopy(missing, location, staged, status.st_mtime_ns)
             except ContentDiffers as error:
                 yield from self._differs(missing, location, error.actual)
@@ -230,10 +237,10 @@ class CopyBack:
         return None
 
     def _stage(self, group: disk.Group, missing: MissingFile, rel: bytes, fd: int) -> Generator[Event, None, Staged]:
-        content, mtime_ns, mode = missing.content, missing.mtime_ns, missing.mode
+        content, mtime_ns, mode, known = missing.content, missing.mtime_ns, missing.mode, missing.blake3
         if content.size <= disk.SMALL:
-            return group.stage_small_copy(rel, fd, expected=content, mtime_ns=mtime_ns, mode=mode)
-        steps = group.stage_copy(rel, fd, expected=content, mtime_ns=mtime_ns, mode=mode)
+            return group.stage_small_copy(rel, fd, expected=content, mtime_ns=mtime_ns, mode=mode, blake3=known)
+        steps = group.stage_copy(rel, fd, expected=content, mtime_ns=mtime_ns, mode=mode, blake3=known)
         return (yield from reporting(steps, self._pace, lambda done: self._progress(missing, done)))
 
     def _progress(self, missing: MissingFile | None = None, done: int = 0) -> Progress:
@@ -252,9 +259,19 @@ class CopyBack:
         self._unread(missing, location)
         yield Skipped(path_on(self.drive, location.path), error.strerror or "cannot be read")
 
+    def _is_it(self, missing: MissingFile, location: PossibleLocation, staged: Staged) -> bool:
+        """Whether what was staged is the content, and no twin of it."""
+        if staged.blake3 == missing.blake3 or missing.blake3 is None:
+            return True
+        return learn(self.session, missing.content, staged.blake3, location.path, target=self.target or 0)
+
     def _unread(self, missing: MissingFile, location: PossibleLocation) -> None:
-        """It can't be read now: that says nothing of what it is, but asking again in this run is of no use."""
+        """It can't be read now: that says nothing of what it is."""
         self.unread = True
+        self._not_now(missing, location)
+
+    def _not_now(self, missing: MissingFile, location: PossibleLocation) -> None:
+        """Asking for it there again in this run is of no use."""
         self._refuted.add((missing.identity, location.path))
         drop_location(self.session, missing.identity, location)
 
@@ -428,7 +445,9 @@ class CopyBack:
     def _record(self, done: list[tuple[_StagedCopy, os.stat_result]]) -> None:
         """What stands in place now is known; so is what was read whole from the drive."""
         given_up, self._given_up = self._given_up, []
-        placed = [Placed(o.missing, o.location, o.staged.rel, status, o.drive_mtime_ns) for o, status in done]
+        placed = [
+            Placed(o.missing, o.location, o.staged.rel, status, o.drive_mtime_ns, o.staged.blake3) for o, status in done
+        ]
         record_placed(self.session, self.destinations, self.target, placed, given_up, deleted=self.deleted)
 
     def _close(self) -> None:

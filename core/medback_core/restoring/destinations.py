@@ -16,6 +16,7 @@ from medback_core.hashing import FileToHash, Hashed, hash_many
 from medback_core.model import Identity, Progress, Source
 from medback_core.pace import Pace
 from medback_core.session import Session
+from medback_core.session.digests import known_as, learn
 from medback_core.session.expected import Expected, is_placed, mark_placed, was_put
 from medback_core.session.files import join
 from medback_core.session.sources import find_source, list_sources
@@ -168,6 +169,13 @@ def _is_outdated(session: Session, destination: Destination, found: Found) -> bo
     return was_put(session, destination.absolute(found.wanted.path), status)
 
 
+def _is_it(session: Session, row: Expected, result: Hashed | OSError) -> bool:
+    """Whether what was read is the content that should be there, and no twin of it."""
+    if not isinstance(result, Hashed) or result.identity != row.content:
+        return False
+    return learn(session, result.identity, result.blake3, row.path)
+
+
 def _is_there(root: disk.Root, directory: bytes) -> bool:
     try:
         return root.stat(directory) is not None
@@ -232,7 +240,7 @@ def _read(
                 found[index] = Found(row, DestinationState.MISSING, reason=error.strerror or "cannot be read")
                 continue
             held.append(directory)
-            entries.append(FileToHash(handle, name, row.content.size, seen))
+            entries.append(FileToHash(handle, name, row.content.size, seen, known_as(session, row.content)))
             asked.append(index)
         results = hash_many(entries)
         for index in asked:
@@ -240,7 +248,8 @@ def _read(
                 yield Progress("reading what is there", looked, current=destination.absolute(found[index].wanted.path))
             row = found[index].wanted
             assert row.identity is not None
-            if isinstance(result, Hashed) and result.identity == row.content:
+            if _is_it(session, row, result):
+                assert isinstance(result, Hashed)
                 found[index] = Found(row, DestinationState.PRESENT, result.status, result.identity)
                 placed.append((destination.absolute(row.path), row.identity, result.status))
             elif isinstance(result, Hashed):

@@ -11,6 +11,7 @@ from medback_core.model import Standing
 from medback_core.restoring.destinations import Destination
 from medback_core.session import Session
 from medback_core.session.copies import Copy, record_copies
+from medback_core.session.digests import learn_many
 from medback_core.session.expected import mark_placed
 from medback_core.session.files import ensure_directory, find_directory, mark_sidecar
 from medback_core.session.gone import forget_gone
@@ -27,6 +28,7 @@ class Placed(NamedTuple):
     rel: bytes  # where it stands, below the root of its destination
     status: os.stat_result
     drive_mtime_ns: int
+    blake3: bytes | None  # of what was read
 
 
 def record_placed(
@@ -53,6 +55,7 @@ def record_placed(
             ],
             put=True,
         )
+        learn_many(session, ((p.missing.content, p.blake3) for p in placed if p.missing.blake3 is None))
         _note_in_source(session, destinations, placed, deleted=deleted)
         if target is not None:
             _note_copies(session, target, placed)

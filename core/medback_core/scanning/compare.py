@@ -85,6 +85,9 @@ class Directory:
     puts: list[Put] = field(default_factory=list)
     changes: list[Put] = field(default_factory=list)  # staged; with an md5 of None: gone
     claims: list[tuple[Identity, str, Standing]] = field(default_factory=list)
+    digests: list[tuple[bytes, int, bytes, bytes]] = field(default_factory=list)  # name, size, MD5, BLAKE3: read now
+    told_digests: list[tuple[bytes, int, bytes, bytes]] = field(default_factory=list)  # the same, from the sidecar
+    doubted: frozenset[bytes] = frozenset()  # names whose records differ in their BLAKE3
     checks: list[Check] = field(default_factory=list)  # what the sidecar says of when files were last read
     back: list[bytes] = field(default_factory=list)  # new names
     waiting: int = 0  # questions not answered
@@ -118,7 +121,7 @@ def reconcile(
         tally.unhashed += len(files)
         directory.reread = True
         return files_to_read
-    quick = parsed is None and not options.rehash
+    quick = parsed is None and not options.rehash and not directory.doubted
     records = parsed.files if parsed is not None else {}
     take = rows.pop
     for name, status in files:
@@ -167,6 +170,7 @@ def _of_row(
                 edited, fresh = record, True  # two records of one file: only its content can tell
             elif record.damaged is not None:
                 fresh = True
+    fresh = fresh or name in directory.doubted
     if fresh or not _same(base, status):
         return FileToRead(name, status, base, edited, fresh)
     inode, mode = signed(status.st_ino), status.st_mode & 0o777
@@ -248,7 +252,8 @@ def apply_hash(
     """Say of a file what its content says. `read` False: its identity is known from its former path."""
     name, status, base, edited, _, renamed = to_read
     if base is None and edited is None and result.__class__ is Hashed:
-        identity, status = result  # type: ignore[misc]
+        identity, status, blake3 = result  # type: ignore[misc]
+        _note(directory, name, identity, blake3)
         if read:
             tally.hashed += 1
             tally.hashed_bytes += identity.size
@@ -262,7 +267,8 @@ def apply_hash(
         if base is None and edited is not None and options.first and edited.md5 is not None:
             _add(directory, known(edited), options)
         return Skipped(path, _reason(result))
-    identity, status = result
+    identity, status, blake3 = result
+    _note(directory, name, identity, blake3)
     if read:
         tally.hashed += 1
         tally.hashed_bytes += identity.size
@@ -302,6 +308,11 @@ def apply_hash(
     trouble = base.trouble or (Trouble.KEPT_TIME if kept_time else Trouble.DAMAGED)
     directory.puts.append(row_of(name, Identity(base.size, base.md5), status, trouble))
     return DamageFound(path, _DAMAGE[Trouble(trouble)])
+
+
+def _note(directory: Directory, name: bytes, identity: Identity, blake3: bytes | None) -> None:
+    if blake3 is not None:
+        directory.digests.append((name, identity.size, identity.md5, blake3))
 
 
 _DAMAGE = {
@@ -366,6 +377,8 @@ def _believe(directory: Directory, record: FileRecord, *, claims: bool = False) 
     file was last read."""
     if record.verified is not None and record.md5 is not None and record.trust is Trust.WHOLE:
         directory.checks.append((record.name, record.verified, record.size, record.md5))
+    if record.blake3 is not None and record.md5 is not None:
+        directory.told_digests.append((record.name, record.size, record.md5, record.blake3))
     if record.md5 is None or not record.bds or (record.trust is Trust.EDITED and not claims):
         return
     identity = Identity(record.size, record.md5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from time import monotonic
 
@@ -18,6 +19,7 @@ from medback_core.session.copies import (
     identity_key,
     withdraw_copies,
 )
+from medback_core.session.digests import learn_scanned, take_up
 from medback_core.session.directories import has_other_directories, put_directories
 from medback_core.session.files import ensure_directory, mark_sidecar, put_links
 from medback_core.session.scanning import (
@@ -81,6 +83,7 @@ class Recording:
         self._directories: list[Directory] = []
         self._targets: dict[str, int] = {}
         self._last = monotonic()
+        self._twins: list[bytes] = []  # found since they were told of
         self._weighed: set[Directory] = set()  # whose sidecars had their say on what is not there
         self._announced = not options.hashing  # the tree has its new state in the metadata
 
@@ -124,6 +127,8 @@ class Recording:
             mark_dirty(self._session, [key for key, _, _ in wanted])
             if changed:
                 mark_changed(self._session, self._source.id)
+        twins, self._twins = self._twins, []
+        events += [_twin(os.path.join(self._source.path, path)) for path in twins]
         self.kept.clear()
         self._directories = [directory for directory in self._directories if directory.waiting]
         for directory in self._directories:
@@ -167,6 +172,13 @@ class Recording:
             mark_known(session, key, (row[0] for row in directory.adopted), self._newest)
         if directory.puts:
             put_files(session, key, directory.puts, new=directory.new)
+        if directory.told_digests:
+            take_up(session, source, [(directory.path(row[0]), *row[1:]) for row in directory.told_digests])
+            directory.told_digests = []
+        if directory.digests:
+            read = [(directory.path(row[0]), *row[1:]) for row in directory.digests]
+            self._twins += learn_scanned(session, source, read)
+            directory.digests = []
         if directory.checks:
             note_checks(session, key, directory.checks)
             directory.checks = []
@@ -287,6 +299,13 @@ class Recording:
             keep_damaged(self._root, path, directory.data)
             events.append(Warned(f"{names.display_name(path)} was damaged ({old.damage}); it was written anew"))
         return old
+
+
+def _twin(path: bytes) -> Warned:
+    return Warned(
+        f"{names.display_name(path)} has the size and MD5 of another file, and other content: "
+        "medback cannot back up both"
+    )
 
 
 def _is_ours(parsed: Sidecar | None) -> bool:

@@ -13,6 +13,7 @@ from medback_core.scanning.compare import ScanCounts, ScanOptions
 from medback_core.scanning.safeguards import check_staged, check_there
 from medback_core.scanning.walk import Walk
 from medback_core.session import Session
+from medback_core.session.digests import settle_twins
 from medback_core.session.directories import facts_of, put_directories
 from medback_core.session.files import mark_sidecar
 from medback_core.session.gaps import save_gaps, save_nested
@@ -213,7 +214,7 @@ def settle_source(
 def keep_gaps(session: Session, walked: Walked) -> None:
     """Note what a walk did not look at, and what it found mounted inside. Call inside a transaction."""
     key = walked.source.key
-    changed = save_gaps(session, key, walked.gaps)
+    changed = save_gaps(session, key, walked.gaps | settle_twins(session, key))
     if save_nested(session, key, walked.taken_in) or changed:
         mark_metadata(session, key, dirty=True)
 

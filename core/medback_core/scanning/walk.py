@@ -34,6 +34,7 @@ from medback_core.pace import TICK, Pace
 from medback_core.scanning.compare import Directory, FileToRead, ScanCounts, ScanOptions, apply_hash, reconcile, vanish
 from medback_core.scanning.record import Recording
 from medback_core.session import Session
+from medback_core.session.digests import doubted
 from medback_core.session.directories import facts_of, subdirectories
 from medback_core.session.files import SidecarStat, find_directory, join, links_in
 from medback_core.session.gaps import nested_mounts
@@ -73,6 +74,7 @@ class Walk:
         self.nested = look_inside(session, source, root.device)
         self.recording = Recording(session, root, source, number, options, newest, self.tally)
         self._own = _session_files(session, source)
+        self._doubted = doubted(session, source.key)
         self._targets = {names.below(t.path, source.path) for t in list_targets(session) if t.path is not None}
         self._stack: list[tuple[bytes, int]] = [(b"", root.device)]  # path, st_dev
         self._mounts: list[bytes] = []  # walked last: what is bound to a second place is found in its own
@@ -299,6 +301,8 @@ class Walk:
         self._judge_damage(directory, listing, rows, known=row is not None and row.sidecar is not None)
         self._directories(directory, listing)
         self._links(directory, listing, skipped)
+        if self._doubted:
+            directory.doubted = frozenset(n for n, _ in listing.files if directory.path(n) in self._doubted)
         files_to_read = reconcile(directory, listing.files, rows, self.options, self.tally)
         if rows or directory.parsed is not None:
             vanish(directory, rows, skipped, listed, self.options)

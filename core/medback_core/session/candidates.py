@@ -31,6 +31,7 @@ class Candidate(NamedTuple):
     mode: int
     inode: int | None
     ctime_ns: int | None
+    blake3: bytes | None  # of the content, where it is known
 
 
 def rank_candidates(
@@ -158,16 +159,16 @@ def choose(session: Session, bands: Iterable[tuple[int, int]] | None) -> Count:
 
 _CANDIDATE = """
 SELECT c.identity_id, i.size, i.md5, d.source_id, d.path, f.name, f.id, c.copies, c.paths, f.mtime_ns, f.mode, f.inode,
-    f.ctime_ns
+    f.ctime_ns, i.blake3
 FROM temp.candidate c JOIN identity i ON i.id = c.identity_id JOIN file f ON f.id = c.file_id
 JOIN directory d ON d.id = f.directory_id
 """
 
 
 def _candidate(row: tuple) -> Candidate:
-    identity, size, md5, source, directory, name, file, copies, paths, mtime_ns, mode, inode, ctime_ns = row
+    identity, size, md5, source, directory, name, file, copies, paths, mtime_ns, mode, inode, ctime_ns, blake3 = row
     content, mtime, ctime = Identity(size, md5), load_ns(mtime_ns), load_ns(ctime_ns)
-    return Candidate(identity, content, source, directory, name, file, copies, paths, mtime, mode, inode, ctime)
+    return Candidate(identity, content, source, directory, name, file, copies, paths, mtime, mode, inode, ctime, blake3)
 
 
 def chosen(session: Session) -> Iterator[Candidate]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from medback_core.model import Count, Identity
 
+from .files import NO_TWIN
 from .store import Session
 from .tree import PlacementCounts, directory_key, totals_of
 from .values import load_ns, signed, store_ns
@@ -140,7 +141,7 @@ def wanted_files(session: Session, source: int, path: bytes | None = None) -> It
         f"UNION ALL SELECT {full_path('f')}, i.id, i.size, i.md5, f.mtime_ns, f.mode, i.placement_id, f.inode, "
         "f.ctime_ns, f.trouble FROM directory d JOIN file f ON f.directory_id = d.id "
         "JOIN identity i ON i.id = f.identity_id "
-        "WHERE d.source_id = ?1 AND NOT EXISTS (SELECT 1 FROM expected x "
+        f"WHERE d.source_id = ?1 AND {NO_TWIN} AND NOT EXISTS (SELECT 1 FROM expected x "
         f"WHERE x.source_id = ?1 AND x.gone_at IS NULL AND x.path = {full_path('f')})"
         f") {scope} ORDER BY p",
         (source, *bounds),
@@ -266,7 +267,8 @@ def all_known(session: Session, source: int) -> Iterator[Known]:
     rows = session.db.execute(
         "SELECT p, size, md5, mtime_ns, mode, placement_id, goal, gone_at FROM ("
         f"SELECT {full_path('f')} AS p, f.identity_id AS id, f.mtime_ns AS mtime_ns, f.mode AS mode, NULL AS goal, "
-        "NULL AS gone_at, 0 AS kind FROM directory d JOIN file f ON f.directory_id = d.id WHERE d.source_id = ?1 "
+        "NULL AS gone_at, 0 AS kind FROM directory d JOIN file f ON f.directory_id = d.id "
+        f"WHERE d.source_id = ?1 AND {NO_TWIN} "
         "UNION ALL SELECT e.path, e.identity_id, e.mtime_ns, e.mode, NULL, NULL, 1 FROM expected e "
         "WHERE e.source_id = ?1 AND e.identity_id IS NOT NULL "
         "UNION ALL SELECT g.path, g.identity_id, g.mtime_ns, g.mode, NULL, COALESCE(g.gone_at, 0), 2 FROM gone g "

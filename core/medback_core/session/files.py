@@ -13,6 +13,12 @@ from .rollup import flush
 from .store import Session
 from .values import load_ns, signed, store_ns
 
+# SQL: the file `f` in the directory `d` is no twin (see `digests`).
+NO_TWIN = (
+    "NOT EXISTS (SELECT 1 FROM twin t WHERE t.identity_id = f.identity_id AND t.source_id = d.source_id "
+    "AND t.blake3 IS NOT NULL AND name_of(t.path) = f.name AND parent_of(t.path) = d.path)"
+)
+
 
 class SidecarStat(NamedTuple):
     """A sidecar file as the DB last read or wrote it: unchanged means no need to parse it."""
@@ -226,12 +232,14 @@ def drop_directories(session: Session, keys: Iterable[int]) -> None:
     session.db.executemany("DELETE FROM directory WHERE id = ?", ((key,) for key in keys))
 
 
-def paths_of_identity(session: Session, identity: int) -> list[tuple[int, bytes, FileRow]]:
-    """(source key, relative path, row) of every current path with this content, in source and path order."""
+def paths_of_identity(session: Session, identity: int, *, twins: bool = False) -> list[tuple[int, bytes, FileRow]]:
+    """(source key, relative path, row) of every current path with this content, in source and path order; its twins
+    are among them only with `twins`."""
     rows = session.db.execute(
         f"SELECT d.source_id, d.path, {_FILE} JOIN directory d ON d.id = f.directory_id WHERE f.identity_id = ? "
+        f"AND (? OR {NO_TWIN}) "
         "ORDER BY d.source_id, d.path, f.name",
-        (identity,),
+        (identity, twins),
     )
     return [(row[0], join(row[1], row[3]), _file(row[2:])) for row in rows]
 

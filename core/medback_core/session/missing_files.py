@@ -36,6 +36,7 @@ class MissingFile(NamedTuple):
     mtime_ns: int
     mode: int
     there: int  # NOTHING_THERE, DIFFERS or GIVES_WAY
+    blake3: bytes | None = None  # of the content, where it is known
 
 
 class PossibleLocation(NamedTuple):
@@ -178,7 +179,7 @@ def missing_page(session: Session, after: int, limit: int) -> list[tuple[Missing
     """The next files not yet in place that have possible locations, each with these, the best first."""
     rows = session.db.execute(
         "SELECT l.id, l.identity_id, i.size, i.md5, l.source_id, l.path, l.mtime_ns, l.mode, l.differs, "
-        "h.rank, h.path, h.ours "
+        "h.rank, h.path, h.ours, i.blake3 "
         "FROM (SELECT * FROM temp.missing_file k WHERE k.id > ? AND NOT k.done AND EXISTS "
         "(SELECT 1 FROM temp.location x WHERE x.identity_id = k.identity_id) ORDER BY k.id LIMIT ?) l "
         "JOIN identity i ON i.id = l.identity_id JOIN temp.location h ON h.identity_id = l.identity_id "
@@ -188,7 +189,8 @@ def missing_page(session: Session, after: int, limit: int) -> list[tuple[Missing
     page: list[tuple[MissingFile, list[PossibleLocation]]] = []
     for r in rows:
         if not page or page[-1][0].row != r[0]:
-            page.append((MissingFile(r[0], r[1], Identity(r[2], r[3]), r[4], r[5], load_ns(r[6]), r[7], r[8]), []))
+            content = Identity(r[2], r[3])
+            page.append((MissingFile(r[0], r[1], content, r[4], r[5], load_ns(r[6]), r[7], r[8], r[12]), []))
         page[-1][1].append(PossibleLocation(r[9], r[10], bool(r[11])))
     return page
 

@@ -105,11 +105,13 @@ def scan_rows(session: Session, directory: int) -> dict[bytes, ScanRow]:
     return {row[0]: row for row in rows}
 
 
-def record_rows(session: Session, directory: int) -> list[tuple[bytes, int, int, bytes, int, int, int, int | None]]:
-    """(name, size, mtime_ns, md5, mode, trouble, placement id, date it was last read) of a directory's files: what its
-    sidecar says."""
+def record_rows(
+    session: Session, directory: int
+) -> list[tuple[bytes, int, int, bytes, int, int, int, int | None, bytes | None]]:
+    """(name, size, mtime_ns, md5, mode, trouble, placement id, date it was last read, BLAKE3) of a directory's files:
+    what its sidecar says."""
     rows = session.db.execute(
-        "SELECT f.name, i.size, f.mtime_ns, i.md5, f.mode, f.trouble, i.placement_id, f.read_at "
+        "SELECT f.name, i.size, f.mtime_ns, i.md5, f.mode, f.trouble, i.placement_id, f.read_at, i.blake3 "
         "FROM file f JOIN identity i ON i.id = f.identity_id WHERE f.directory_id = ?",
         (directory,),
     )

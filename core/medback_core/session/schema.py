@@ -129,6 +129,23 @@ CREATE TABLE rule (
 ) WITHOUT ROWID;
 """
 
+_SECOND_DIGEST = """-- the second digest; what each column says stands in SCHEMA
+ALTER TABLE identity ADD COLUMN blake3 BLOB;
+ALTER TABLE identity ADD COLUMN blake3_read INTEGER NOT NULL DEFAULT 0;
+"""
+_TWINS = """-- paths whose content has the size and MD5 of an identity, and another BLAKE3, made by a reading of this
+-- session. NULL: two records differ, and the file is to be read
+CREATE TABLE twin (
+    source_id INTEGER NOT NULL,  -- 0: on a target
+    target_id INTEGER NOT NULL,  -- 0: in a source
+    path BLOB NOT NULL,
+    identity_id INTEGER NOT NULL REFERENCES identity,
+    blake3 BLOB,
+    PRIMARY KEY (source_id, target_id, path)
+) WITHOUT ROWID;
+CREATE INDEX twin_by_identity ON twin (identity_id);
+"""
+
 SCHEMA = (
     _UNREAD
     + _WITHDRAWN
@@ -138,6 +155,7 @@ SCHEMA = (
     + _HEARD
     + _DIRECTORIES
     + _RULES
+    + _TWINS
     + """
 CREATE TABLE source (
     id INTEGER PRIMARY KEY,
@@ -219,6 +237,8 @@ CREATE TABLE identity (
     md5 BLOB NOT NULL,
     placement_id INTEGER NOT NULL DEFAULT 1,
     checked_at INTEGER,
+    blake3 BLOB,  -- NULL: not known
+    blake3_read INTEGER NOT NULL DEFAULT 0,  -- 1: a reading of this session made it; 0: a record told of it
     UNIQUE (md5, size)
 );
 
@@ -354,5 +374,5 @@ MIGRATIONS = {
     + _SAME_DISK
     + _DIRECTORIES
     + _DIRECTORY_COLUMNS,
-    4: _PLACES + _RULES,
+    4: _PLACES + _RULES + _SECOND_DIGEST + _TWINS,
 }

@@ -148,7 +148,7 @@ def remove_source(session: Session, key: int) -> None:
         db.execute("DELETE FROM link WHERE directory_id IN (SELECT id FROM directory WHERE source_id = ?)", (key,))
         db.execute("DELETE FROM rollup WHERE directory_id IN (SELECT id FROM directory WHERE source_id = ?)", (key,))
         db.execute("UPDATE directory SET parent_id = NULL WHERE source_id = ?", (key,))
-        for table in ("directory", "staged", "gone", "expected", "expected_directory", "gap", "nested", "rule"):
+        for table in ("directory", "staged", "gone", "expected", "expected_directory", "gap", "nested", "rule", "twin"):
             db.execute(f"DELETE FROM {table} WHERE source_id = ?", (key,))
         forget_state(session, SOURCE, source_by_key(session, key).id)
         db.execute("DELETE FROM source WHERE id = ?", (key,))

@@ -202,7 +202,7 @@ def add_alias(session: Session, key: int, tid: str) -> None:
                 "WHERE excluded.standing > standing",
                 (key, other[0]),
             )
-            for table in ("copy", "folder", "pending", "landing", "withdrawn"):
+            for table in ("copy", "folder", "pending", "landing", "withdrawn", "twin"):
                 db.execute(f"DELETE FROM {table} WHERE target_id = ?", other)
             db.execute("DELETE FROM same_disk WHERE one = ?1 OR other = ?1", other)
             db.execute("DELETE FROM target WHERE id = ?", other)

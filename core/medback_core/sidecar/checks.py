@@ -44,6 +44,8 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "remembers": ("alias", "at", "bytes", "files", "n", "source", "stamp"),
     "holder": ("at", "id", "label"),
 }  # fmt: skip
+# Of a file, and sorted among the unknown attributes in the canonical form, as they are to the first version.
+SECOND_DIGEST = ("blake3", "blake3_of")
 CHILDREN = ("bd", "twin", "tag", "holds")  # the order of a record's children; others follow in the document's order
 
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}

@@ -9,10 +9,11 @@ import lxml.etree as etree
 from .. import names
 from ..model import Standing
 from . import values
-from .checks import ATTRIBUTES, exact, is_right
+from .checks import ATTRIBUTES, SECOND_DIGEST, exact, is_right
 from .records import MODE_DEFAULT, NOTHING, Bd, DirRecord, Extra, FileRecord, LinkRecord, Place, Trust, valid_id
 
 by_target = attrgetter("target")  # the order of a record's copies
+_FILE = (*ATTRIBUTES["file"], *SECOND_DIGEST)
 _HOLDS = frozenset(ATTRIBUTES["holds"])
 _STANDINGS = {None: Standing.VERIFIED, "verified": Standing.VERIFIED, "written": Standing.WRITTEN}
 
@@ -54,7 +55,8 @@ def file_record(element: etree._Element, *, unchecked: Trust = Trust.EDITED) -> 
         twins=twins,
         ours=attributes.get("by") == "medback",
         trust=trust,
-        extra=extra_of(element, ATTRIBUTES["file"], extra),
+        extra=extra_of(element, _FILE, extra),
+        blake3=values.parse_blake3(attributes.get("blake3"), attributes.get("blake3_of"), md5) if right else None,
     )
 
 

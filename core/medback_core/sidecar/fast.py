@@ -36,7 +36,7 @@ FILE = re.compile(
     rb"<file" + _NAME + rb' size="([0-9]{1,18}+)" mtime="(-?+[0-9]{1,19}+\.[0-9]{9}+)"(?: mode="(0[0-7]{3})")?+'
     rb'(?: md5="([0-9a-f]{32})")?+(?: verified="(' + _DATE + rb')")?+'
     rb'(?: path="(' + _V + rb')"(?: path64="(' + _B64 + rb')")?+)?+(?: by="(medback)")?+'
-    rb'(?: damaged="(' + _DATE + rb')")?+'
+    rb'(?: damaged="(' + _DATE + rb')")?+(?: blake3="([0-9a-f]{64})" blake3_of="([0-9a-f]{8})")?+'
     + _CRC + rb"(?:/>|>(?!</file>)" + _CHILDREN + rb"</file>)"
 )  # fmt: skip
 LINK = re.compile(
@@ -69,7 +69,7 @@ class Shape:
     def file(self, found: re.Match[bytes]) -> FileRecord | None:
         """The record FILE found; None when its name can't be one."""
         (
-            name, name64, size, mtime, mode, md5, verified, path, _, by, damaged, crc, bds, twins, tags,
+            name, name64, size, mtime, mode, md5, verified, path, _, by, damaged, blake3, of, crc, bds, twins, tags,
         ) = found.groups()  # fmt: skip
         if b"&" in name:
             name = unescape(name)
@@ -81,7 +81,7 @@ class Shape:
             return file_record(parse_untrusted(line, RECORD_LIMIT))
         trust = Trust.EDITED
         if crc:
-            at = found.start(12) - found.start() - 6
+            at = found.start(14) - found.start() - 6
             if zlib.crc32(line[at + 15 :], zlib.crc32(line[:at])) == int(crc, 16):
                 trust = Trust.WHOLE
         copies = ()
@@ -102,6 +102,7 @@ class Shape:
             by is not None,
             trust,
             NOTHING,
+            unhexlify(blake3) if blake3 and md5 and of == md5[:8] and trust is Trust.WHOLE else None,
         )
 
     def link(self, found: re.Match[bytes]) -> LinkRecord | None:

@@ -77,6 +77,7 @@ class FileRecord:
     ours: bool = False  # on a target: medback put it there
     trust: Trust = Trust.WHOLE
     extra: Extra = NOTHING
+    blake3: bytes | None = None  # 32 raw bytes, read only where the check is right and it belongs to this MD5
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ _mtime = re.compile(r"(-?)([0-9]{1,19})(?:\.([0-9]{1,9}))?").fullmatch
 _number = re.compile(r"[0-9]{1,19}").fullmatch
 _mode = re.compile(r"[0-7]{1,6}").fullmatch
 _md5 = re.compile(r"[0-9a-fA-F]{32}").fullmatch
+_blake3 = re.compile(r"[0-9a-f]{64}").fullmatch
 _stamp = re.compile(r"[0-9a-f]{16}").fullmatch
 
 
@@ -55,6 +56,19 @@ def parse_mode(text: str | None) -> int | None:
 def parse_md5(text: str | None) -> bytes | None:
     """The 16 bytes of 32 hex digits of either case, else None."""
     return bytes.fromhex(text or "") if _md5(text or "") else None
+
+
+def parse_blake3(text: str | None, of: str | None, md5: bytes | None) -> bytes | None:
+    """The 32 bytes of 64 hex digits, where `of` is the start of the MD5 they belong to; else None: a program that knows
+    no BLAKE3 carries it over when the MD5 changes."""
+    if md5 is None or of != blake3_of(md5) or not _blake3(text or ""):
+        return None
+    return bytes.fromhex(text or "")
+
+
+def blake3_of(md5: bytes) -> str:
+    """By what a record says which MD5 its BLAKE3 belongs to: the first 8 digits."""
+    return md5[:4].hex()
 
 
 @lru_cache(maxsize=1024)

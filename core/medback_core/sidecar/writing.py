@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from ..model import Standing
 from . import values
-from .checks import escape, legal_text, open_tag
+from .checks import SECOND_DIGEST, escape, legal_text, open_tag
 from .elements import by_target
 from .fast import FOOTER, HEADER
 from .records import MODE_DEFAULT, Bd, DirRecord, Extra, FileRecord, LinkRecord, Place, Sidecar, Trust
@@ -67,8 +67,16 @@ def _file(record: FileRecord) -> bytes:
     if record.twins or record.tags:
         rest += b"".join(b"<twin" + _pair("at", values.place_bytes(place)) + b"/>" for place in sorted(record.twins))
         rest += b"".join(map(_tag, record.tags))
-    if record.extra:
+    if record.blake3 is not None and record.md5 is not None and record.trust is Trust.WHOLE:
+        digest = b2a_hex(record.blake3), b2a_hex(record.md5[:4])
+        if record.extra.attributes:  # sorted among what no version knows yet
+            pairs = zip(SECOND_DIGEST, (text.decode() for text in digest), strict=True)
+            line += _attributes(Extra((*pairs, *record.extra.attributes)))
+        else:
+            line += b' blake3="%b" blake3_of="%b"' % digest
+    elif record.extra.attributes:
         line += _attributes(record.extra)
+    if record.extra:
         rest += "".join(record.extra.elements).encode()
     rest = b">" + rest + b"</file>" if rest else b"/>"
     if record.trust is not Trust.WHOLE:

@@ -11,6 +11,7 @@ from medback_core import disk, model, names
 from medback_core.errors import Refused
 from medback_core.model import FAMILY_SIDECAR_NAME, SIDECAR_NAME, Event, Progress, Source, Standing, Warned
 from medback_core.session import Session
+from medback_core.session.digests import own_digests
 from medback_core.session.directories import subdirectories
 from medback_core.session.files import DirectoryRow, SidecarStat, dirty_directories, join, links_in, mark_sidecar
 from medback_core.session.placements import placement_by_id
@@ -81,8 +82,10 @@ def render_sidecar(
     """
     before = old.files if old is not None else {}
     files: dict[bytes, FileRecord] = {}
-    for name, size, mtime_ns, md5, mode, trouble, placed, read_at in record_rows(session, directory):
+    twins = own_digests(session, directory)
+    for name, size, mtime_ns, md5, mode, trouble, placed, read_at, blake3 in record_rows(session, directory):
         record = FileRecord(name, size, mtime_ns, md5, mode, copies.of(placed), (), None, read_at)
+        record.blake3 = twins.get(name, blake3) if twins else blake3
         if trouble:
             record.damaged = model.now()
         if name in before:
@@ -111,6 +114,8 @@ def _keep(record: FileRecord, old: FileRecord) -> None:
     """Carry over what only the sidecar knows."""
     record.tags = old.tags
     record.extra = old.extra
+    if record.blake3 is None and (old.size, old.md5) == (record.size, record.md5):
+        record.blake3 = old.blake3
     if record.verified is None and (old.size, old.md5) == (record.size, record.md5):
         record.verified = old.verified
     if record.damaged is not None and old.damaged is not None:

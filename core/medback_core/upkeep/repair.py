@@ -33,6 +33,7 @@ from medback_core.model import (
 from medback_core.pace import Pace, reporting
 from medback_core.session import Session
 from medback_core.session.copies import Copy, copies_of, find_identity, has_unplaced, identity_key, record_copies
+from medback_core.session.digests import known_as, learn
 from medback_core.session.files import Seen, ensure_directory, join, mark_trouble, paths_of_identity, put_file, troubled
 from medback_core.session.sources import list_sources, source_by_key
 from medback_core.session.targets import list_targets, target_by_key
@@ -47,6 +48,19 @@ class _Place:
     root: bytes
     path: bytes
     name: str  # of the source or target, for people
+    source: int = 0  # the key of the one it lies in
+    target: int = 0
+
+
+def _holds(
+    session: Session, root: disk.Root, path: bytes, identity: Identity, *, source: int = 0, target: int = 0
+) -> bool:
+    """Whether a file holds this content; one that can't be read does not."""
+    try:
+        read = disk.content_on_drive(root, path, known_as(session, identity))
+    except OSError:
+        return False
+    return read.identity == identity and learn(session, identity, read.blake3, path, source=source, target=target)
 
 
 def repair(session: Session, path: bytes, *, from_target: str | None = None, dry_run: bool = False) -> Iterator[Event]:
@@ -118,10 +132,10 @@ def _repair_source(session: Session, source: Source, only: Target | None, dry_ru
             if dry_run:
                 yield _would(shown, places, session, row.identity)
                 continue
-            if not disk.holds(root, path, identity):
+            if not _holds(session, root, path, identity, source=source.key):
                 yield from _replace(root, path, identity, row.mtime_ns, row.mode, places, session, row.identity)
             status = root.stat(path)
-            if status is not None and disk.holds(root, path, identity):
+            if status is not None and _holds(session, root, path, identity, source=source.key):
                 with session.transaction():
                     directory = ensure_directory(session, source.key, os.path.dirname(path))
                     seen = Seen(
@@ -163,7 +177,9 @@ def _repair_target(session: Session, drive: Drive, only: Target | None, dry_run:
         if dry_run:
             yield _would(shown, places, session, key)
             continue
-        repaired = disk.holds(drive.root, path, identity)  # by a run that was ended before it could record it
+        repaired = _holds(
+            session, drive.root, path, identity, target=drive.target.key
+        )  # by a run that was ended before it could record it
         try:
             if not repaired and places:
                 begin_change(drive)
@@ -211,14 +227,14 @@ def _places(session: Session, identity: int, only: Target | None) -> list[_Place
         for source_key, path, row in paths_of_identity(session, identity):
             if row.trouble == Trouble.NONE:
                 source = source_by_key(session, source_key)
-                found.append(_Place(source.path, path, source.alias))
+                found.append(_Place(source.path, path, source.alias, source=source_key))
     for copy in sorted(copies_of(session, identity), key=lambda c: (-c.standing, -(c.verified_at or 0))):
         target = target_by_key(session, copy.target)
         if copy.path is None or (only is not None and target.key != only.key):
             continue
         where = find_drive(session, target)
         if where is not None:
-            found.append(_Place(where, copy.path, target.name))
+            found.append(_Place(where, copy.path, target.name, target=target.key))
     return found
 
 
@@ -249,7 +265,7 @@ def _replace(
     for place in places:
         try:
             with disk.Root(place.root) as origin, disk.Group(root) as group:
-                staged = yield from _stage(group, origin, place, path, identity, mtime_ns, mode)
+                staged = yield from _stage(session, group, origin, place, path, identity, mtime_ns, mode)
                 problem = _put(group, staged, identity)
         except ContentDiffers:
             problems.append(f"{names.display_name(place.name)} does not hold it whole either")
@@ -279,15 +295,26 @@ def _put(group: disk.Group, staged: Staged, identity: Identity) -> str | None:
 
 
 def _stage(
-    group: disk.Group, origin: disk.Root, place: _Place, path: bytes, identity: Identity, mtime_ns: int, mode: int
+    session: Session,
+    group: disk.Group,
+    origin: disk.Root,
+    place: _Place,
+    path: bytes,
+    identity: Identity,
+    mtime_ns: int,
+    mode: int,
 ) -> Generator[Event, None, Staged]:
     shown = os.path.join(group.root.path, path)
     fd, _ = origin.open_file(place.path)
     try:
-        steps = group.stage_copy(path, fd, expected=identity, mtime_ns=mtime_ns, mode=mode)
-        return (
-            yield from reporting(steps, Pace(), lambda done: Progress("repairing", 0, done, None, identity.size, shown))
+        known = known_as(session, identity).blake3
+        steps = group.stage_copy(path, fd, expected=identity, mtime_ns=mtime_ns, mode=mode, blake3=known)
+        staged = yield from reporting(
+            steps, Pace(), lambda done: Progress("repairing", 0, done, None, identity.size, shown)
         )
+        if not learn(session, identity, staged.blake3, place.path, source=place.source, target=place.target):
+            raise ContentDiffers(identity)
+        return staged
     finally:
         os.close(fd)
 

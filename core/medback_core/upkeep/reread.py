@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from medback_core import disk
 from medback_core.disk import FromDrive
-from medback_core.model import Event, Progress, Warned
+from medback_core.model import Event, Progress, Recorded, Warned
 from medback_core.pace import Pace, reporting
 
 
@@ -30,8 +30,10 @@ class Ticker:
 RESUMED = Warned("this goes on where a verify was stopped; what that one read is not read again now")
 
 
-def read_whole(root: disk.Root, path: bytes, progress: Ticker) -> Generator[Event, None, FromDrive]:
-    """Hash one file from its drive with progress. Raises OSError."""
+def read_whole(
+    root: disk.Root, path: bytes, progress: Ticker, known: Recorded | None = None
+) -> Generator[Event, None, FromDrive]:
+    """Hash one file from its drive with progress, as disk.read_from_drive does. Raises OSError."""
     where = os.path.join(root.path, path)
-    steps = disk.read_from_drive(root, path)
+    steps = disk.read_from_drive(root, path, known)
     return (yield from reporting(steps, progress.pace, lambda done: progress.event(done, where)))

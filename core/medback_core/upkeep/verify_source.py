@@ -11,6 +11,7 @@ from medback_core.errors import Refused
 from medback_core.model import DamageFound, Event, Identity, Skipped, Source, Trouble, VerifySummary, Warned
 from medback_core.session import Session
 from medback_core.session.checking import due_files, note_done, note_read, queue_files
+from medback_core.session.digests import TWIN, known_as, learn
 from medback_core.session.files import file_by_key, files_in, find_directory, join, mark_trouble, path_of_file
 from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import read_metadata, stands
@@ -85,7 +86,8 @@ class _VerifySource:
             yield ticker.event(0, shown)
         ticker.files += 1
         try:
-            result = yield from read_whole(self.root, path, ticker)
+            content = Identity(row.size, row.md5)
+            result = yield from read_whole(self.root, path, ticker, known_as(session, content))
         except FileNotFoundError:
             counts["missing"] += 1
             yield DamageFound(shown, "is missing", "missing")
@@ -98,7 +100,10 @@ class _VerifySource:
         counts["checked"] += 1
         counts["checked_bytes"] += result.identity.size
         counts["unproven"] += not result.proven
-        if result.identity == Identity(row.size, row.md5):
+        if result.identity == content and not learn(session, content, result.blake3, path, source=self.source.key):
+            counts["changed"] += 1
+            yield Skipped(shown, TWIN)
+        elif result.identity == content:
             counts["same"] += 1
             self._good.append(key)
             if row.trouble:

@@ -32,6 +32,7 @@ from medback_core.model import (
 from medback_core.session import Session
 from medback_core.session.checking import due_copies, forget_round, note_done, queue_copies
 from medback_core.session.copies import Copy, copy_on, identity_key, record_copies, withdraw_copies
+from medback_core.session.digests import TWIN, known_as, learn
 from medback_core.session.files import join
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import add_pending, clear_pending, save_target
@@ -99,6 +100,8 @@ class _VerifyTarget:
         self.max_bytes = max_bytes
         self.recorder = Recorder(drive)
         self.good: list[Copy] = []
+        self.digests: dict[bytes, bytes | None] = {}  # place -> BLAKE3 of what was read there
+        self.twins: list[Copy] = []
         self.bad: list[tuple[Copy, bool]] = []  # whether its file is still there
         self.passed: list[int] = []  # identities of which nothing was found out
         self.summary = VerifySummary()
@@ -157,13 +160,18 @@ class _VerifyTarget:
         assert record.md5 is not None
         identity = Identity(record.size, record.md5)
         try:
-            result = disk.ended(disk.read_from_drive(self.drive.root, path))
+            known = known_as(self.session, identity)
+            result = disk.content_on_drive(self.drive.root, path, known)
         except OSError:
             result = None
         if result is None or result.identity != identity:
             self._count(damaged=1)
             yield DamageFound(shown, f"is damaged, as found on {model.iso_date(record.damaged)}")
             return
+        if not learn(self.session, identity, result.blake3, path, target=self.drive.target.key):
+            yield Skipped(shown, TWIN)
+            return
+        self.digests[path] = result.blake3
         self._count(same=1, checked=1, checked_bytes=record.size, unproven=0 if result.proven else 1)
         with self.session.transaction():
             key = identity_key(self.session, identity)
@@ -180,7 +188,7 @@ class _VerifyTarget:
             yield ticker.event(0, shown)
         ticker.files += 1
         try:
-            result = yield from read_whole(self.drive.root, copy.path, ticker)
+            result = yield from read_whole(self.drive.root, copy.path, ticker, known_as(self.session, identity))
         except OSError as error:
             self.drive.check()
             yield from self._unread(shown, copy, error)
@@ -188,6 +196,12 @@ class _VerifyTarget:
         ticker.bytes += result.identity.size
         self._count(checked=1, checked_bytes=result.identity.size, unproven=0 if result.proven else 1)
         if result.identity == identity:
+            self.digests[copy.path] = result.blake3
+            if not learn(self.session, identity, result.blake3, copy.path, target=self.drive.target.key):
+                self._count(changed=1)
+                self.twins.append(copy)
+                yield Skipped(shown, TWIN)
+                return
             self._count(same=1)
             self.good.append(
                 replace(copy, standing=Standing.VERIFIED, verified_at=model.now(), mtime_ns=result.status.st_mtime_ns)
@@ -220,15 +234,17 @@ class _VerifyTarget:
         self._kept = time.monotonic()
         good, self.good = self.good, []
         bad, self.bad = self.bad, []
+        twins, self.twins = self.twins, []
         key = self.drive.target.key
         if bad:
             with self.session.transaction():
                 withdraw_copies(self.session, key, [copy.identity for copy, _ in bad])
                 rows = [(copy.identity, copy.path) for copy, _ in bad if copy.path is not None]
                 add_pending(self.session, key, rows)
-        if self.drive.writable and self._tell(good, bad):
+        if self.drive.writable and self._tell([*good, *twins], bad):
             clear_pending(self.session, key, [(c.identity, c.path) for c, _ in bad if c.path is not None])
-        read = [copy.identity for copy in (*good, *(copy for copy, _ in bad))]
+        self.digests.clear()
+        read = [copy.identity for copy in (*good, *twins, *(copy for copy, _ in bad))]
         with self.session.transaction():
             record_copies(self.session, good)
             note_done(self.session, [*read, *self.passed], target=key)
@@ -257,7 +273,15 @@ class _VerifyTarget:
         if drop:
             self.recorder.drop(directory, name)
         else:
-            self.recorder.put(directory, replace(record, damaged=damaged, verified=verified or record.verified))
+            self.recorder.put(
+                directory,
+                replace(
+                    record,
+                    damaged=damaged,
+                    verified=verified or record.verified,
+                    blake3=self.digests.get(copy.path) or record.blake3,
+                ),
+            )
 
     def _conclude(self) -> Iterator[Event]:
         """A clean verify of all of it, in one go or in several, makes a suspect target active again."""

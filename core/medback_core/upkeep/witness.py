@@ -25,6 +25,7 @@ from medback_core.errors import Refused
 from medback_core.model import OLD_DIRECTORY, DamageFound, Event, Identity, Order, State, Warned
 from medback_core.session import Session
 from medback_core.session.copies import Copy, copies_of, withdraw_copies
+from medback_core.session.digests import TWIN, known_as, learn
 from medback_core.session.targets import add_pending, list_targets
 from medback_core.upkeep.reread import Ticker, read_whole
 
@@ -192,7 +193,7 @@ def prove_witness(
         assert copy.path is not None
         shown = os.path.join(drive.root.path, copy.path)
         try:
-            result = yield from read_whole(drive.root, copy.path, ticker)
+            result = yield from read_whole(drive.root, copy.path, ticker, known_as(session, identity))
         except OSError as error:
             yield Warned(f"{names.display_name(shown)} cannot be read: {error.strerror}")
             continue
@@ -201,6 +202,8 @@ def prove_witness(
                 withdraw_copies(session, copy.target, [copy.identity])
                 add_pending(session, copy.target, [(copy.identity, copy.path)])
             yield DamageFound(shown, "is damaged: its content is not what was recorded; it is no longer counted")
+        elif not learn(session, identity, result.blake3, copy.path, target=copy.target):
+            yield Warned(f"{names.display_name(shown)} {TWIN}")
         elif _which(result.status)[:2] != _which(victim)[:2]:
             return Witness(drive, copy.path, result.status)
     return None
