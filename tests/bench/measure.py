@@ -54,6 +54,12 @@ def median(runs: Sequence[Taken]) -> Taken:
     )
 
 
+def differ(runs: Sequence[Taken]) -> bool:
+    """Whether the slowest of these runs took more than a third longer than the fastest."""
+    seconds = [each.seconds for each in runs]
+    return len(seconds) > 1 and max(seconds) > min(seconds) * 4 / 3
+
+
 def exponent(seconds: Mapping[int, float], base: float) -> float | None:
     """The slope of log(seconds beyond `base`) over log(files), by least squares; None where it hardly grows.
 

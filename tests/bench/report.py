@@ -15,7 +15,7 @@ from .measure import Taken, exponent
 from .rows import Row
 from .world import MOUNTS
 
-EXPONENT_MOST = 1.15  # n·log n between 10,000 and 1,000,000 is 1.09
+EXPONENT_MOST = 1.1  # n·log n between 10,000 and 1,000,000 is 1.09
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Compared:
     ours: Taken
     peer: Taken | None
     note: str = ""
+    noisy: bool = False
 
     @property
     def ratio(self) -> float | None:
@@ -83,7 +84,7 @@ def compared_table(results: Sequence[Compared]) -> list[list[str]]:
                 f"{each.files:,}",
                 seconds(each.ours.seconds),
                 peer,
-                f"{each.ratio:.2f}" if each.ratio else "",
+                (f"{each.ratio:.2f}" if each.ratio else "") + (" (noisy)" if each.noisy else ""),
                 goals,
                 met,
                 seconds(each.ours.cpu_seconds) + (f" : {seconds(each.peer.cpu_seconds)}" if each.peer else ""),

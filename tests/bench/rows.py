@@ -31,6 +31,7 @@ class Row:
     seconds_most: float | None = None
     memory_mb_most: float | None = None
     grows: bool = True  # measured at growing numbers of files too
+    cold: bool = False  # the kernel remembers no file when it begins, on either side
     note: Callable[[World, Taken], str] | None = None
     holds: Callable[[Taken], bool] | None = None  # what else must be true of its output
 
@@ -46,6 +47,11 @@ def _scan(world: World) -> Argv:
 def _rescan(world: World) -> Argv:
     world.be("scanned")
     return world.medback("update")
+
+
+def _verify(world: World) -> Argv:
+    world.be("backed-up")
+    return world.medback("verify", world.drive)
 
 
 def _target(*options: str) -> Callable[[World], Argv]:
@@ -106,6 +112,24 @@ def _hash_all(world: World, directory: Path) -> str:
     return f"find '{directory}' -type f -print0 | xargs -0 -n {each} -P 2 md5sum > /dev/null"
 
 
+def _md5sum_of_drive(world: World) -> Argv:
+    world.be("backed-up")
+    return ["sh", "-c", _hash_all(world, world.drive)]
+
+
+def _md5sum_of_foreign(world: World) -> Argv:
+    return ["sh", "-c", _hash_all(world, world.foreign())]
+
+
+def _cat_drive(world: World) -> Argv:
+    world.be("backed-up")
+    return ["sh", "-c", f"find '{world.drive}' -type f -exec cat {{}} + > /dev/null"]
+
+
+def _find(world: World) -> Argv:
+    return ["sh", "-c", f"find '{world.plain()}' -printf '%s %T@ %i\\n' > /dev/null"]
+
+
 def _walk(world: World) -> Argv:
     return [sys.executable, str(HERE / "probe.py"), "walk", str(world.plain())]
 
@@ -125,6 +149,13 @@ def _cp_read(world: World) -> Argv:
     """As it must be done to learn what the drive holds, not what the kernel remembers."""
     argv = _cp(world)
     argv[2] += " && echo 1 > /proc/sys/vm/drop_caches && " + _hash_all(world, world.copy)
+    return argv
+
+
+def _cp_read_b3sum(world: World) -> Argv:
+    argv = _cp(world)
+    b3sum = f"'{sys.executable}' '{HERE / 'probe.py'}' b3sum '{world.copy}'"
+    argv[2] += f" && echo 1 > /proc/sys/vm/drop_caches && {b3sum}"
     return argv
 
 
@@ -148,28 +179,39 @@ def _plan_exact(taken: Taken) -> bool:
 
 MD5SUM, CP, CP_MD5SUM = "find, md5sum -P2", "cp -a, sync", "cp -a, sync, md5sum of the copy"
 CP_READ = "the same, the copy read from the drive"
+CP_READ_B3SUM = "cp -a, sync, BLAKE3 of the copy read from the drive"
+COLD_MD5SUM = "find, md5sum -P2 of the drive, cold"
 
 ROWS = (
-    Row("hash-large", "add-src of large files", _scan, "large", leaves="scanned", peer=_md5sum, peer_name=MD5SUM, ratio_most=1.05),
+    Row("hash-large", "add-src of large files: both digests", _scan, "large", leaves="scanned", peer=_md5sum, peer_name=MD5SUM,
+        ratio_most=1.25),
+    Row("target-large", "target of large files, --no-verify", _target("--no-verify"), "large", peer=_cp, peer_name=CP,
+        ratio_most=1.15),
+    Row("target-large-read", "the same, read back", _target(), "large", peer=_cp_read_b3sum, peer_name=CP_READ_B3SUM,
+        ratio_most=1.1),
+    Row("verify-large", "verify of large files", _verify, "large", leaves="backed-up", peer=_cat_drive,
+        peer_name="cat of the drive, cold", ratio_most=1.1, cold=True),
+    Row("restore-large", "restore of large files", _restore, "large", leaves="backed-up", peer=_cp, peer_name=CP, ratio_most=1.15),
+    Row("target-slow", "target of large files, --no-verify, a drive of 150 MB/s", _target("--no-verify"), "slow", peer=_cp,
+        peer_name=CP, ratio_most=1.1),
+    Row("target-slow-read", "the same, read back", _target(), "slow", peer=_cp_read, peer_name=CP_READ, ratio_most=1.1),
     Row("scan", "first scan of small files", _scan, leaves="scanned", peer=_md5sum, peer_name=MD5SUM, ratio_most=2.5),
     Row("rescan", "update, nothing changed", _rescan, leaves="scanned", peer=_walk, peer_name="a stat walk in Python",
-        ratio_most=3.0, memory_mb_most=300),
-    Row("rescan-md5sum", "the same", _rescan, leaves="scanned", peer=_md5sum, peer_name=MD5SUM, ratio_most=1.2,
-        grows=False),
+        ratio_most=2.5, memory_mb_most=300),
+    Row("rescan-find", "the same", _rescan, leaves="scanned", peer=_find, peer_name="a stat walk in C (find)", grows=False),
     Row("target-written", "target of small files, --no-verify", _target("--no-verify"), peer=_cp, peer_name=CP,
-        ratio_most=2.0, grows=False),
-    Row("target", "target of small files, read back", _target(), peer=_cp_md5sum, peer_name=CP_MD5SUM, ratio_most=1.0),
-    Row("target-read", "the same", _target(), peer=_cp_read, peer_name=CP_READ, ratio_most=1.0, grows=False),
-    Row("target-large", "target of large files, --no-verify", _target("--no-verify"), "large", peer=_cp, peer_name=CP,
-        ratio_most=1.1),
-    Row("target-slow", "the same, a drive of 150 MB/s", _target("--no-verify"), "slow", peer=_cp, peer_name=CP, ratio_most=1.1),
-    Row("target-slow-read", "the same, read back", _target(), "slow", peer=_cp_read, peer_name=CP_READ, ratio_most=1.1),
-    Row("restore", "restore of small files", _restore, leaves="backed-up", peer=_cp, peer_name=CP, ratio_most=1.5),
+        ratio_most=1.5, grows=False),
+    Row("target", "target of small files, read back", _target(), peer=_cp_md5sum, peer_name=CP_MD5SUM),
+    Row("target-read", "the same", _target(), peer=_cp_read, peer_name=CP_READ, ratio_most=0.7, grows=False),
+    Row("verify", "verify of small files", _verify, leaves="backed-up", peer=_md5sum_of_drive, peer_name=COLD_MD5SUM,
+        ratio_most=2.0, cold=True),
+    Row("restore", "restore of small files", _restore, leaves="backed-up", peer=_cp, peer_name=CP, ratio_most=1.3),
     Row("scan-scattered", "first scan, one small file in each directory", _scan, "scattered", leaves="scanned",
         peer=_md5sum, peer_name=MD5SUM),
     Row("target-scattered", "target of the same, read back", _target(), "scattered", peer=_cp_md5sum, peer_name=CP_MD5SUM),
     Row("restore-scattered", "restore of the same", _restore, "scattered", leaves="backed-up", peer=_cp, peer_name=CP),
-    Row("discover", "discover on a drive somebody filled", _discover),
+    Row("discover", "discover on a drive somebody filled", _discover, peer=_md5sum_of_foreign, peer_name=COLD_MD5SUM,
+        ratio_most=2.0, cold=True),
     Row("rebuild", "rebuild from sidecars", _rebuild, leaves="backed-up"),
     Row("write-context", "write-restore", _write_context, "shelf"),
     Row("read-context", "add-restore-context into an empty session", _read_context, "shelf"),

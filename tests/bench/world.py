@@ -20,8 +20,15 @@ MOUNTS = hasattr(os, "geteuid") and os.geteuid() == 0 and all(map(shutil.which, 
 # A drive made as slow as those people have: the kernel's own limit for one block device.
 THROTTLE = Path("/sys/fs/cgroup/blkio")
 THROTTLES = MOUNTS and (THROTTLE / "blkio.throttle.write_bps_device").exists()
+FORGETS = os.access("/proc/sys/vm/drop_caches", os.W_OK)
 SLOW = 150_000_000  # bytes a second: a large disk that spins, at the end of a USB cable
 DONE = (0, 6)  # more drives are needed: one drive is never two copies
+
+
+def forget_files() -> None:
+    """The kernel remembers no file: what is read next comes from the disk."""
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
 class World:

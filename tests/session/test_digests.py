@@ -21,7 +21,7 @@ from medback_core.sidecar import parse, render
 from medback_core.upkeep.rebuild import rebuild
 from medback_core.upkeep.repair import repair
 from medback_core.upkeep.verify_target import verify
-from support.worlds import add, back, counted, new_session, rescan, run, write_tree
+from support.worlds import MTIME, add, back, counted, new_session, rescan, run, write_tree
 from medback_core.restoring.restore import restore
 
 CONTENT = b"a holiday"
@@ -70,7 +70,8 @@ def test_a_scan_makes_both_and_all_that_reads_afterwards_makes_blake3_alone(tmp_
         assert run(restore(session, str(tmp_path / "t1"))).summary.restored == 2
         with open(tmp_path / "t1/photos/large", "r+b") as stream:
             stream.write(b"y")
-        assert run(verify(session, os.fsencode(tmp_path / "t1"))).summary.changed == 1
+        os.utime(tmp_path / "t1/photos/large", ns=(MTIME, MTIME))
+        assert run(verify(session, os.fsencode(tmp_path / "t1"))).summary.damaged == 1
         assert len(firsts) == 1, "only the reading that BLAKE3 said no of"
 
 
@@ -266,3 +267,13 @@ def test_a_worker_copies_and_reads_back_by_blake3_or_leaves_it_to_more_care(tmp_
         assert [one for one, _ in worker_process.read_back(handle, wanted)] == [first, first, b""]
     finally:
         os.close(handle)
+
+
+def test_the_page_of_formats_has_a_record_that_md5sum_and_b3sum_check() -> None:
+    page = (Path(__file__).parents[2] / "docs/format.md").read_bytes()
+    found = re.search(rb"^<file [^\n]* blake3=[^\n]*/>$", page, re.MULTILINE)
+    assert found is not None
+    record = parse(b'<?xml version="1.0" encoding="UTF-8"?>\n<dr v="1">\n' + found.group() + b"\n</dr>\n").files[
+        b"a.jpg"
+    ]
+    assert (record.md5, record.blake3) == (md5(b"foo").digest(), blake3(b"foo").digest())
