@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from faults.machine_world import DRIVES, SOURCES, STATES, Shelf, Step, identity
 from support.fault_report import FULL, Row
-from medback_core import model
+from medback_core import disk, model
 from medback_core.backing_up.back_up import back_up
 from medback_core.contexts.write import add_restore_context, write_restore
 from medback_core.backing_up.discover import discover
@@ -52,16 +52,20 @@ class LifeWithDrives(RuleBasedStateMachine):
         base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self.base = Path(tempfile.mkdtemp(prefix="medback-life-", dir=base))
         self.shelf = Shelf(self.base / "w")
-        self.clock = model.now
+        self.clock, self.mounts = model.now, disk.removable_mounts
         model.now = lambda: self.shelf.date
+        disk.removable_mounts = self.mounted_drives
         for number, source in enumerate(SOURCES):
             for name in NAMES[number::3]:
                 self.shelf.write(self.shelf.where / source / name, self.shelf.fresh(40 + 660 * number))
 
     def teardown(self) -> None:
         LifeWithDrives.operations += self.shelf.operations
-        model.now = self.clock
+        model.now, disk.removable_mounts = self.clock, self.mounts
         shutil.rmtree(self.base, ignore_errors=True)
+
+    def mounted_drives(self) -> list[disk.Mount]:
+        return [disk.Mount(self.at(name), "", "ext4", True, False, 0, 0) for name in self.shelf.plugged()]
 
     # --- helpers -----------------------------------------------------------------------------------------------------
 

@@ -48,6 +48,7 @@ from medback_core.session.targets import list_targets
 from medback_core.sidecar.source_metadata import SourceMetadata
 from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import metadata_at, take_up, write_metadata
+from medback_core.sources.remembered import remembered_as
 from medback_core.sources.sidecars import flush_sources, mounted_sources
 
 _WAYS = {disk.Lies.SAME: "is", disk.Lies.INSIDE: "lies inside", disk.Lies.AROUND: "contains"}
@@ -130,6 +131,12 @@ def _registered(
             return _changed(
                 session, known, alias=alias, copies=copies, add_excludes=excludes, one_file_system=one_file_system
             )
+    if (metadata is None or not metadata.id) and (told := remembered_as(session, path)) is not None:
+        yield Warned(
+            f"{shown} has lost its .medback-source.xml: by what the drives remember it is the source "
+            f"{names.display_name(told.alias)} again"
+        )
+        metadata = told if metadata is None else replace(told, targets=metadata.targets, siblings=metadata.siblings)
     _refuse_alias(session, alias)
     source = enter_source(
         session,
