@@ -187,6 +187,7 @@ def test_many_small_files_are_restored_beside_and_a_bad_copy_is_no_file(many):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("shape", ["node_modules/p{0}/dist", "Maildir/.folder {1}/{0}/cur"])
 def test_a_tree_of_very_many_directories_with_few_files_comes_and_goes(tmp_path, shape):
     """`make faults` takes 100,000 directories. No more descriptors are open for more directories."""

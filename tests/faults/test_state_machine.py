@@ -411,7 +411,7 @@ class LifeWithDrives(RuleBasedStateMachine):
 
 
 @pytest.mark.xfail(
-    reason="open: after its metadata and the session were lost a source has a new id, and a drive tells of the old one beside it",
+    reason="open: lives in which a source lost its metadata, and the session was lost more than once: see docs/reliability.md",
     strict=False,
 )
 @pytest.mark.long
