@@ -15,6 +15,8 @@ check: $(UV) ## all that CI checks
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) basedpyright
+	$(RUN) basedpyright --pythonplatform Darwin core medback_tui
+	$(RUN) basedpyright --pythonplatform Windows core medback_tui
 	$(RUN) lint-imports
 	$(MAKE) test
 

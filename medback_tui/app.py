@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -129,7 +130,7 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
 
     def _listen_for_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])):
             try:
                 loop.add_signal_handler(number, self._told_to_end)
             except (NotImplementedError, RuntimeError, ValueError):

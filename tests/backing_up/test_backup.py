@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
 import errno
 import os
 from pathlib import Path
@@ -416,7 +417,7 @@ def test_cancelling_keeps_what_is_done_and_leaves_nothing_half_done(tmp_path):
     for event in steps:
         if isinstance(event, FileDone) and event.action == "copied":
             break
-    steps.close()
+    cast("Any", steps).close()
     done = counted(session).get(1, 0)
     assert 0 < done < 4500
     assert not [name for name in tree(tmp_path / "t", metadata=True) if b"tmp-" in name]
@@ -433,7 +434,7 @@ def test_cancelled_with_two_batches_under_way_it_leaves_neither(tmp_path, monkey
     monkeypatch.setattr(Pace, "is_due", lambda _pace: True)
     steps = back_up(session, os.fsencode(tmp_path / "t"), yes=True)
     assert any(len(list((tmp_path / "t").rglob(".medback-tmp-*"))) > 10 for _ in steps)
-    steps.close()
+    cast("Any", steps).close()
     assert not list((tmp_path / "t").rglob(".medback-tmp-*"))
     back(session, tmp_path / "t")
     assert counted(session) == {1: 40}
@@ -458,7 +459,7 @@ def test_a_second_run_at_the_same_time_is_refused_naming_the_first(world):
     with pytest.raises(Refused) as refused:
         run(back_up(session.again(), os.fsencode(tmp / "t1"), yes=True))
     assert refused.value.kind == "locked" and str(os.getpid()) in str(refused.value)
-    steps.close()
+    cast("Any", steps).close()
 
 
 def test_a_copy_a_killed_run_put_under_another_name_is_found_again(world):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import cast
 import os
 import shutil
 import stat
@@ -100,10 +101,10 @@ def test_it_is_so_at_every_instant(world, monkeypatch: pytest.MonkeyPatch):
 def test_the_sources_sidecars_tell_permissions_and_times(world):
     _, tmp = world
     told = parse((tmp / "photos/.medback.xml").read_bytes()).dirs
-    assert {os.fsdecode(name): record.mode for name, record in told.items()} == {
+    assert {os.fsdecode(cast("bytes", name)): record.mode for name, record in told.items()} == {
         path: mode for path, mode in MODES.items() if path and "/" not in path
     }
-    assert {os.fsdecode(name): record.mtime_ns for name, record in told.items()} == {
+    assert {os.fsdecode(cast("bytes", name)): record.mtime_ns for name, record in told.items()} == {
         path: TIMES[path] for path in MODES if path and "/" not in path
     }
 

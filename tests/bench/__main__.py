@@ -65,9 +65,11 @@ def once(row: Row, argv: Callable[[World], Sequence[str]], world: World) -> Take
 def alternating(row: Row, world: World, rounds: int) -> tuple[Taken, Taken | None, bool]:
     """The medians of our runs and of the peer's, taken in turns, and whether they are noisy: the peer's differ by more
     than a third, also when all of it was run again."""
+    ours: list[Taken] = []
+    peers: list[Taken] = []
+    noisy = False
     for _ in range(2):
-        ours: list[Taken] = []
-        peers: list[Taken] = []
+        ours, peers = [], []
         begin = time.monotonic()
         while len(ours) < rounds and (not ours or time.monotonic() - begin < LONG_SECONDS):
             ours.append(once(row, row.ours, world))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 import asyncio
 import hashlib
 import os
@@ -13,6 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 KEYS = 40
+
+
+def top(app: Any) -> Any:
+    """The screen that is shown, of whatever class."""
+    return app.screen
 
 
 def walk(root: str) -> None:
@@ -124,15 +130,15 @@ async def app(path: str) -> None:
         print("first_frame", time.perf_counter() - begin)
         print("from_start", time.time() - psutil.Process().create_time())
         await pilot.press("3")
-        await until(lambda: shown.screen.rows.row_count)
+        await until(lambda: top(shown).rows.row_count)
         for name in ("open_source", "open_directory"):
             await pilot.press("G")  # the last source is the one with the widest directory, and that stands last in it
-            rows, before, begin = shown.screen.rows, shown.screen.rows.listing, time.perf_counter()
+            rows, before, begin = top(shown).rows, top(shown).rows.listing, time.perf_counter()
             shown.post_message(events.Key("enter", "\r"))
             await until(lambda rows=rows, before=before: rows.listing.place != before.place)
             print(name, time.perf_counter() - begin)
-        print("rows", shown.screen.rows.row_count)
-        if shown.screen.rows.row_count <= KEYS:
+        print("rows", top(shown).rows.row_count)
+        if top(shown).rows.row_count <= KEYS:
             return
         shown.submit(Job("target", "medback target", hashing))
         await until(lambda: shown.queue.running is not None and shown.queue.running.progress is not None)
@@ -142,7 +148,7 @@ async def app(path: str) -> None:
             drawn.clear()
             begin = time.perf_counter()
             shown.post_message(events.Key("j", "j"))
-            await until(lambda: drawn)
+            await until(lambda: bool(drawn))
             taken.append(drawn[0] - begin)
         print("key", statistics.median(taken))
         shown.queue.stop_all()
@@ -158,7 +164,7 @@ async def listing(path: str) -> None:
     async with shown.run_test(size=(80, 24)) as pilot:
         await until(lambda: shown.facts is not None)
         await pilot.press("3")
-        rows = shown.screen.rows
+        rows = top(shown).rows
         await until(lambda: rows.row_count > 0)
         for _ in range(2):
             before = rows.listing
@@ -178,7 +184,7 @@ async def listing(path: str) -> None:
         taken.append(time.perf_counter() - begin)
         print("list", max(taken))
         await pilot.press("4")
-        await until(lambda: shown.screen.plan is not None)
+        await until(lambda: top(shown).plan is not None)
 
 
 if __name__ == "__main__":

@@ -240,7 +240,7 @@ def test_a_target_named_twice_keeps_the_better_standing() -> None:
 
 def test_setuid_setgid_and_sticky_are_no_permissions_of_a_file() -> None:
     (file,) = entries_of(inside_source('<file name="a" size="1" mode="7755"/>'))
-    assert file.mode == 0o755
+    assert isinstance(file, FileEntry) and file.mode == 0o755
 
 
 def test_medbacks_own_names_are_never_content() -> None:

@@ -7,14 +7,14 @@ import re
 import shutil
 import tracemalloc
 from pathlib import Path
-from typing import Any
+from typing import cast, Any
 
 import pytest
 
 from medback_core import disk
 from medback_core.contexts.write import add_restore_context, context_of, write_restore
 from medback_core.errors import Refused
-from medback_core.model import Skipped, Standing, TargetState, Warned
+from medback_core.model import Unrestored, Skipped, Standing, TargetState, Warned
 from medback_core.restoring.restore import finish_restore, restore, restore_status
 from medback_core.session import Session, open_session
 from medback_core.session.copies import copies_on
@@ -236,7 +236,7 @@ def test_another_machines_source_at_the_same_path_is_kept_apart(world):
     assert ran.of(Warned)
     first, second = list_sources(session)
     assert (first.path, second.path, second.alias) == (os.fsencode(path), os.fsencode(path + "-2"), "photos-2")
-    missing = {event.path for event in run(restore_status(session)) if hasattr(event, "differs")}
+    missing = {event.path for event in run(restore_status(session)).of(Unrestored)}
     assert missing == {os.fsencode(path + "-2/theirs"), os.fsencode(path + "/ours")}
 
 
@@ -364,7 +364,7 @@ def test_cancelling_an_import_changes_nothing(tmp_path: Path, monkeypatch):
         for event in steps:
             if getattr(event, "phase", "") == "reading the context":
                 break
-        steps.close()
+        cast("Any", steps).close()
         assert dump(session) == before and not list(tmp_path.glob("*.context-*"))
         assert b"/no/where" not in (tmp_path / "session.db.sources").read_bytes()
 

@@ -406,10 +406,10 @@ def test_nothing_is_read_back_before_it_is_durable(drive: Root, source: Callable
         group.begin_read_back(group.staged)
         temporary = Path(os.fsdecode(drive.path)) / os.fsdecode(staged.temporary)
         temporary.write_bytes(b"evil")
-        assert [md5 for _, md5, _ in group.read_back_small(group.staged)] == [b""]
+        assert [one and one[1] for one in group.read_back_small(group.staged)] == [b""]
         temporary.write_bytes(b"good")
         group.begin_read_back(group.staged)
-        assert [md5 for _, md5, _ in group.read_back_small(group.staged)] == [staged.identity.md5]
+        assert [one and one[1] for one in group.read_back_small(group.staged)] == [staged.identity.md5]
         group.begin_read_back(group.staged)  # and never asked for: it ends with the group
     assert _files(drive) == {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
 import os
 import signal
 from collections.abc import Iterator
@@ -69,7 +70,7 @@ class Tree:
             for _ in self.begin(pool, number):
                 pass
 
-    def expected(self) -> list[tuple[int, list[bytes]]]:
+    def expected(self) -> list[tuple[int, list[tuple[bytes | None, bytes | None]]]]:
         return [(number, [made_of(b"%d " % number + name) for name in self.files]) for number in range(self.count)]
 
 
@@ -112,7 +113,7 @@ def test_what_is_under_way_is_bounded_and_holds_no_descriptor(tmp_path: Path, po
     assert len(pool) <= 2 * worker_pool._MESSAGES and begun <= 2 * worker_pool._MESSAGES + 2
     assert descriptors() == before + 1, "only that of the one that waits"
     assert next(waiting) is None, "it waits, and gives a turn again and again"
-    waiting.close()
+    cast("Any", waiting).close()
     for pid in stopped:
         os.kill(pid, signal.SIGCONT)
     assert finished(pool) == tree.expected()[:begun]

@@ -15,7 +15,7 @@ from medback_core.backing_up.back_up import back_up
 from medback_core.contexts.write import add_restore_context, write_restore
 from medback_core.backing_up.discover import discover
 from medback_core.errors import DriveGone, NeedsAnswer
-from medback_core.model import CopyGone, DamageFound, TargetState
+from medback_core.model import Warned, CopyGone, DamageFound, TargetState
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
@@ -210,7 +210,7 @@ def test_making_a_target_where_another_was_seen_says_what_that_means(world: tupl
     (tmp / "t1").mkdir()
     ran = back(session, tmp / "t1", create=True)
     old = list_targets(session)[0]
-    assert any(f"set-target {old.id} --state lost" in event.message for event in ran if hasattr(event, "message"))
+    assert any(f"set-target {old.id} --state lost" in event.message for event in ran.of(Warned))
     assert [target.label for target in list_targets(session)] == ["t1", "t2", "t1-2"]
 
 

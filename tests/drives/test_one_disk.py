@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 import os
 import shutil
 from collections.abc import Iterator
@@ -203,6 +204,7 @@ def test_two_drives_with_one_id_of_the_family_are_asked_about(tmp_path: Path) ->
             write_tree(tmp / drive, {".bkp_id": family, "old/a.txt": (tmp / "photos/a.txt").read_bytes()})
         run(discover(session, at(tmp / "t1"), create=True))
         (tmp / "t2/old/a.txt").unlink()
+        answers: dict[str, Any]
         for answers in ({"create": True}, {"yes": True}):
             with pytest.raises(NeedsAnswer, match="--new-id or --same-drive") as asked:
                 run(discover(session, at(tmp / "t2"), **answers))

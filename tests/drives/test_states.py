@@ -1,4 +1,5 @@
 """Whose word is newer: two sessions on one drive, a session DB that came back from an older copy, a drive or a source
+from typing import Any, Any
 from an old image, a clone, and records of the version before. Nobody's newer knowledge is lost to somebody's older."""
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,7 +106,7 @@ def sections(drive: Path, name: str = CONTEXT) -> dict[str, bytes]:
         return {one.id: data[one.begin : one.end] for one in sections_in(stream) if one.tag == "rc"}
 
 
-def take(session: Session, path: Path, **options: bool) -> Ran:
+def take(session: Session, path: Path, **options: Any) -> Ran:
     return run(add_restore_context(session, os.fsencode(path), **options))
 
 

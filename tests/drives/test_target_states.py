@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from medback_core.errors import Refused
-from medback_core.model import TargetState, Warned
+from medback_core.model import Unrepairable, TargetState, Warned
 from medback_core.restoring.plan import restore_plan, what_if_every
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
@@ -132,7 +132,7 @@ def test_with_no_good_copy_at_hand_nothing_is_touched_and_it_is_said_what_would_
     rot(tmp / "t1/photos/a.txt")
     run(verify(session, os.fsencode(tmp / "t1")))
     (tmp / "t2").rename(tmp / "cellar")
-    (found,) = [event for event in run(repair(session, os.fsencode(tmp / "t1"))) if hasattr(event, "reason")]
+    (found,) = run(repair(session, os.fsencode(tmp / "t1"))).of(Unrepairable)
     assert "plug in t2" in found.reason and not (tmp / "t1/.medback-damaged").exists()
     with pytest.raises(Refused):
         run(repair(session, os.fsencode(tmp / "t1"), from_target="nobody"))

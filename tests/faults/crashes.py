@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lxml import etree
+from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
 from faults.scenarios import CONTEXT, Scenario, session_of, update_all
 from support.fault_report import Row
@@ -71,7 +71,7 @@ def watched(observer: Callable[..., None] | None) -> Iterator[None]:
             yield db
 
     disk.set_observer(observer)
-    Session.transaction = told
+    Session.transaction = told  # pyright: ignore[reportAttributeAccessIssue]
     try:
         yield
     finally:

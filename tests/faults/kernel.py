@@ -36,6 +36,7 @@ def environment(where: Path) -> dict[str, str]:
 
 def medback(where: Path, *words: str, before: tuple[str, ...] = (), **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the installed command in a world; `before` is what it is run under."""
+    how: dict[str, Any] = options if {"stdout", "stderr"} & options.keys() else {"capture_output": True} | options
     return subprocess.run(
         [*before, MEDBACK, *words],
         cwd=where,
@@ -43,7 +44,7 @@ def medback(where: Path, *words: str, before: tuple[str, ...] = (), **options: A
         text=True,
         check=False,
         timeout=120,
-        **({"capture_output": True} | options if not {"stdout", "stderr"} & options.keys() else options),
+        **how,
     )
 
 

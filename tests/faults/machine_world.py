@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from faults.crashes import Killed, Killer
 from medback_core import disk, model
@@ -141,7 +141,7 @@ class Shelf:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         path.write_bytes(data)
-        os.utime(path, ns=(MTIME + self.written * 10**9,) * 2)
+        os.utime(path, ns=(at := MTIME + self.written * 10**9, at))
 
     def rot(self, path: Path) -> None:
         """Other bytes of the same size under the same time."""
@@ -228,7 +228,7 @@ class Shelf:
         self._sidecars_whole()
         return done if finished else Ran()
 
-    def twice(self, step: Step, **what: str) -> None:
+    def twice(self, step: Step, **what: Any) -> None:
         """Run an operation to its end and once more: the second time there is nothing left to do."""
         if not self.do(step, **what) or self.torn:
             return

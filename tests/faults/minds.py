@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from faults.bytes_there import ROT, Ledger, Wrong, files_below, identity, target_at
 from faults.crashes import Killed, Killer, watched
@@ -189,7 +189,7 @@ class Life:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         path.write_bytes(data)
-        os.utime(path, ns=(MTIME + (self.written - earlier) * 10**9,) * 2)
+        os.utime(path, ns=(at := MTIME + (self.written - earlier) * 10**9, at))
 
     def pick(self, root: Path, number: int) -> Path | None:
         found = sorted(files_below(root))
@@ -538,7 +538,7 @@ class Life:
         drive = self.a_drive(step.a, mind)
         if drive is None:
             return
-        options = ({}, {}, {"new_id": True}, {"same_drive": True})[step.b % 4]
+        options: dict[str, Any] = ({}, {}, {"new_id": True}, {"same_drive": True})[step.b % 4]
         rehash = step.c % 3 == 0
         self.do(
             step,

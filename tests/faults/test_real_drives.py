@@ -154,6 +154,7 @@ def test_a_drive_pulled_in_the_middle_of_a_backup(where: Path, away: Path, campa
         files = {name: value for name, value in tree(plugged.point).items() if not name.startswith(b"lost+found")}
         return {key: value for key, value in state.items() if key.startswith(("copies", "records"))}, files
 
+    changes, undisturbed = 0, None
     for plugged in world(0):
         changes = attempt(plugged, None)
         undisturbed = end(plugged)

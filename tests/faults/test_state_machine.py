@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 import os
 import shutil
 import tempfile
@@ -256,7 +257,7 @@ class LifeWithDrives(RuleBasedStateMachine):
     ) -> None:
         if drive in DRIVES and drive not in self.shelf.drives():
             (self.shelf.where / drive).mkdir()
-        options = {answer: True} if answer else {}
+        options: dict[str, Any] = {answer: True} if answer else {}
         self.shelf.do(
             lambda session: back_up(
                 session, self.at(drive), yes=True, limit=limit, capacity=capacity, verify=verified, **options
@@ -272,7 +273,7 @@ class LifeWithDrives(RuleBasedStateMachine):
         answer=st.sampled_from(["", "new_id", "same_drive"]),
     )
     def discover(self, drive: str, kill: int | None, rehash: bool, answer: str) -> None:
-        options = {answer: True} if answer else {}
+        options: dict[str, Any] = {answer: True} if answer else {}
         self.shelf.do(
             lambda session: discover(session, self.at(drive), yes=True, rehash=rehash, **options),
             looks_at=drive,
@@ -427,7 +428,7 @@ def test_a_life_with_drives(campaign: Callable[[str], Row]) -> None:
             deadline=None,
             derandomize=not FULL,
             database=None,
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=list(HealthCheck.__members__.values()),
             print_blob=True,
             phases=(Phase.generate, Phase.shrink),
         ),

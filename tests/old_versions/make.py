@@ -42,10 +42,10 @@ _FAMILY = (
 
 
 def main(out: Path) -> None:
-    from medback_core.disk import filesystem, mounts
+    from medback_core.disk import mounts
 
     mounts.uuid_of = lambda *_: None
-    filesystem._FSID_IS_STABLE = frozenset()
+    mounts.FSID_IS_STABLE = frozenset()
     with tempfile.TemporaryDirectory() as place:
         world = Path(place)
         _live(world)

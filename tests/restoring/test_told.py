@@ -122,11 +122,8 @@ def test_a_drive_of_the_version_before_tells_by_its_newest_readable_context(lost
     assert [holder.label for holder in story.holders] == ["blue", "red", "white"]
     shutil.copy(lost / "red/.medback-context.xml", lost / "red/.medback-context-1.xml")
     (lost / "red/.medback-context.xml").write_bytes(b"<root v='1'><rc")
-    assert (
-        story_at(os.fsencode(lost / "red"))
-        == Story(story.path, story.id, story.label, story.sections, story.holders, story.stamp)
-        or story_at(os.fsencode(lost / "red")).count.files == 4
-    )  # type: ignore[union-attr]
+    again = story_at(os.fsencode(lost / "red"))
+    assert again is not None and again.count.files == 4
 
 
 def test_a_backup_of_nothing_new_leaves_the_identity_as_it_was(tmp_path: Path, clock: Callable[[int], None]):
@@ -481,8 +478,10 @@ def test_where_two_drives_split_the_later_is_live_whatever_comes_last(
             rescan(session, accept_changes=True, accept_deletions=True)
             back(session, tmp_path / drive)
     with open_session(tmp_path / "fresh.db") as session:
-        for drive in [*order.split(), *order.split()]:
-            summary = to(session, tmp_path / drive, tmp_path / "out").summary
+        summaries = [
+            to(session, tmp_path / drive, tmp_path / "out").summary for drive in [*order.split(), *order.split()]
+        ]
+        summary = summaries[-1]
         assert (summary.missing, summary.conflicts) == (0, 0)
     assert (tmp_path / "out/photos/a").read_bytes() == b"of red"
     assert set(os.listdir(tmp_path / "out/photos")) == {"a", "k", "only on blue", "only on red"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 NOWHERE, OLD = -1, -2  # else: at a current path of the source with this number
 Section = tuple[int, bool]  # as of which change of the source it is, and whether it names the content
@@ -202,7 +202,7 @@ def _ranked(world: World) -> World:
 
     ranks = [{stamp: rank for rank, stamp in enumerate(sorted(set(stamps(n))))} for n in range(len(world.sources))]
 
-    def small(one: Mind | Disk) -> Mind | Disk:
+    def small(one: Any) -> Any:
         sections = tuple(None if s is None else (ranks[n][s[0]], s[1]) for n, s in enumerate(one.sections))
         return one._replace(sections=sections, was=None if one.was is None else small(one.was))
 

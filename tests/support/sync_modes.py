@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 
 from medback_core import disk
-from medback_core.disk import filesystem
+from medback_core.disk import group, filesystem
 
 FILE_BY_FILE, TOGETHER = "file by file", "several small batches"
 T = TypeVar("T")
@@ -19,7 +19,7 @@ def go(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if way == FILE_BY_FILE:
         monkeypatch.setattr(filesystem, "_GROUP_SYNC", frozenset())
     else:
-        monkeypatch.setattr(disk.group, "BATCH_FILES", 3)
+        monkeypatch.setattr(group, "BATCH_FILES", 3)
         monkeypatch.setattr(disk, "BATCH_FILES", 3)
 
 

@@ -33,7 +33,7 @@ def run(steps: Iterator[Event]) -> Ran:
     return Ran(steps)
 
 
-def write_tree(root: Path, files: Mapping[str | bytes, bytes | int], *, mtime_ns: int | None = MTIME) -> None:
+def write_tree(root: Path, files: Mapping[Any, bytes | int], *, mtime_ns: int | None = MTIME) -> None:
     """Make files by relative path; an int is a size of repeatable bytes that differ from path to path."""
     for name, content in files.items():
         path = os.path.join(os.fsencode(root), os.fsencode(name))
@@ -82,7 +82,7 @@ def back(session: Session, drive: Path, **options: Any) -> Ran:
 
 @contextmanager
 def photos(
-    where: Path, files: Mapping[str | bytes, bytes | int], *, drives: Sequence[str] = ()
+    where: Path, files: Mapping[Any, bytes | int], *, drives: Sequence[str] = ()
 ) -> Iterator[tuple[Session, Path]]:
     """A session with one source, `photos`, backed up onto these drives; all of it lies in `where`."""
     write_tree(where / "photos", files)

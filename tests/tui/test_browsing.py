@@ -236,6 +236,7 @@ async def test_a_path_is_typed_as_one_writes_it_and_a_lone_slash_chooses_nothing
         dialog.rows.focus()
         await pilot.press("slash", *"~/photos", "enter")
         await jobs_done(pilot)
+        assert app.facts is not None
         assert [row.source.path for row in app.facts.sources] == [os.fsencode(tmp_path / "photos")]
 
 

@@ -181,7 +181,9 @@ async def test_a_session_db_another_medback_puts_in_its_place_is_the_one_that_is
         with rebuilt_session(path) as session, session.transaction():
             add_source(session, "0therone0000", "another", b"/srv/another")
         app.read_facts()
-        await until(pilot, lambda: [row.source.alias for row in app.facts.sources] == ["another"])
+        await until(
+            pilot, lambda: app.facts is not None and [row.source.alias for row in app.facts.sources] == ["another"]
+        )
         assert app.reader is not None and app.reader.is_current
         assert [source.alias for source in list_sources(app.reader)] == ["another"]
 

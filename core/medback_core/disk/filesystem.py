@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import uuid as uuids
 from dataclasses import dataclass
 from functools import cache
@@ -61,7 +62,7 @@ def describe(path: bytes) -> FileSystem:
     status = os.stat(path)
     real = os.path.realpath(path)
     mount = mounts.mount_of(real, status.st_dev)
-    if mount is None:
+    if mount is None or sys.platform == "win32":
         return _described_without_table(path, real, status.st_dev)
     block_device = mounts.block_device(status.st_dev, mount.source)
     room = os.statvfs(path)
@@ -95,7 +96,7 @@ def _described_without_table(path: bytes, real: bytes, device: int) -> FileSyste
         start = os.fsencode(part.mountpoint)
         if real.startswith(start) and (point == real or len(start) > len(point)):
             kind, point, source = part.fstype.lower() or "unknown", start, os.fsencode(part.device)
-    if hasattr(os, "statvfs"):
+    if sys.platform != "win32" and hasattr(os, "statvfs"):
         room = os.statvfs(path)
         total, free, block = room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize, room.f_frsize
         read_only = bool(room.f_flag & _READ_ONLY)
@@ -125,7 +126,7 @@ def _described_without_table(path: bytes, real: bytes, device: int) -> FileSyste
 
 @cache
 def _kernel() -> tuple[int, int]:
-    if not hasattr(os, "uname"):
+    if sys.platform == "win32" or not hasattr(os, "uname"):
         return (0, 0)
     found = re.match(r"(\d+)\.(\d+)", os.uname().release)
     return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -37,7 +37,7 @@ def lock_drive(root: Root) -> Iterator[None]:
     handle = portable.again(root.fd)
     try:
         if not portable.HAS_DIR_FD or not _try_lock(handle, shown, None):
-            user = os.getuid() if hasattr(os, "getuid") else 0
+            user = os.getuid() if sys.platform != "win32" else 0
             status = portable.stat_directory(root.fd)
             name = f"medback-{user}-{status.st_dev:x}-{status.st_ino:x}.lock"
             with _lock_file(os.fsencode(os.path.join(tempfile.gettempdir(), name)), shown):
@@ -95,7 +95,7 @@ def _pid_in(fd: int | None) -> int | None:
 
 def _pid_by_kernel(fd: int) -> int | None:
     """Who holds the flock on this file, from /proc/locks; None when it doesn't say."""
-    if not portable.HAS_DIR_FD:
+    if not portable.HAS_DIR_FD or sys.platform == "win32":
         return None
     try:
         status = os.fstat(fd)

@@ -52,6 +52,8 @@ class Mount:
 
 def mount_table() -> list[MountEntry]:
     """All mounts in the order they were made; empty where there is no /proc."""
+    if sys.platform == "win32":
+        return []
     try:
         with open("/proc/self/mountinfo", "rb") as file:
             lines = file.read().splitlines()
@@ -117,7 +119,7 @@ def file_system_name(entry: MountEntry) -> str:
     known its kind and what is mounted. Looks at the mount only where it is local."""
     block = block_device(entry.device, entry.source)
     uuid = uuid_of(block)
-    if uuid is None and block is not None and entry.kind in FSID_IS_STABLE:
+    if uuid is None and block is not None and entry.kind in FSID_IS_STABLE and sys.platform != "win32":
         try:
             fsid = os.statvfs(entry.point).f_fsid
         except OSError:
@@ -135,11 +137,13 @@ def fsid_name(fsid: int) -> str:
 def is_read_only_subvolume(path: bytes) -> bool | None:
     """Whether the btrfs subvolume whose root is this directory can't be written: a snapshot that is kept. None: it is
     no subvolume."""
-    try:
-        import fcntl
+    if sys.platform == "win32":
+        return None
+    import fcntl
 
+    try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except (ImportError, OSError):
+    except OSError:
         return None
     try:
         flags = fcntl.ioctl(fd, _SUBVOLUME_FLAGS, bytes(8))
@@ -152,7 +156,7 @@ def is_read_only_subvolume(path: bytes) -> bool | None:
 
 def block_device(device: int, source: bytes) -> int | None:
     """The block device a file system lies on: its own st_dev, or the device file it was mounted from (btrfs, FUSE)."""
-    if not hasattr(os, "major"):
+    if sys.platform == "win32":
         return None
     if os.major(device) != 0:
         return device
@@ -168,7 +172,7 @@ def block_device(device: int, source: bytes) -> int | None:
 def whole_disks(device: int | None) -> frozenset[bytes]:
     """The physical disks (their /sys directories) a block device lies on, through partitions, device mapper, RAID and
     loop devices. Empty when it can't be known."""
-    if device is None:
+    if device is None or sys.platform == "win32":
         return frozenset()
     link = b"%s/%d:%d" % (_BLOCK_DEVICES, os.major(device), os.minor(device))
     return frozenset() if not os.path.exists(link) else _disks_below(os.path.realpath(link), 0)
@@ -211,6 +215,8 @@ def loop_file(directory: bytes) -> bytes | None:
 
 def device_number(directory: bytes) -> int | None:
     """The number of the block device a directory of /sys is about."""
+    if sys.platform == "win32":
+        return None
     try:
         with open(directory + b"/dev", "rb") as file:
             major, _, minor = file.read().strip().partition(b":")
@@ -222,7 +228,7 @@ def device_number(directory: bytes) -> int | None:
 def is_cached_below(device: int | None) -> bool:
     """Whether reads of this block device may be answered from a page cache underneath: a loop device without direct
     I/O. True as well when there is no block device to ask about."""
-    if device is None:
+    if device is None or sys.platform == "win32":
         return True
     directory = os.path.realpath(b"%s/%d:%d" % (_BLOCK_DEVICES, os.major(device), os.minor(device)))
     if os.path.exists(directory + b"/partition"):
@@ -238,7 +244,7 @@ def is_cached_below(device: int | None) -> bool:
 
 def uuid_of(device: int | None) -> str | None:
     """A block device's file system UUID as udev linked it; None in a container or where there is no udev."""
-    if device is None:
+    if device is None or sys.platform == "win32":
         return None
     try:
         with os.scandir("/dev/disk/by-uuid") as entries:
@@ -295,6 +301,8 @@ def removable_mounts() -> list[Mount]:
 def _is_removable(device: str, point: str, options: list[str]) -> bool:
     if point.startswith(("/media/", "/run/media/", "/mnt/", "/Volumes/")) or "removable" in options:
         return True
+    if sys.platform == "win32":
+        return False
     try:
         rdev = os.stat(device).st_rdev
     except OSError:
@@ -304,7 +312,7 @@ def _is_removable(device: str, point: str, options: list[str]) -> bool:
 
 def is_on_removable_disk(device: int | None) -> bool:
     """Whether a block device lies on a disk that the kernel calls removable."""
-    if not device or not hasattr(os, "major"):
+    if not device:
         return False
     for disk in whole_disks(device):
         try:

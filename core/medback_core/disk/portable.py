@@ -37,10 +37,10 @@ _CACHESTAT = 451  # the same number on every architecture of Linux but alpha
 
 def file_size_limit() -> int | None:
     """The largest a file this process writes may become, in bytes; None where it is not limited."""
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":
         return None
+    import resource
+
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     return None if limit == resource.RLIM_INFINITY else limit
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Callable
 
 from medback_core.disk import portable
@@ -87,7 +88,7 @@ def fdatasync(fd: int) -> None:
     """Make a file's bytes durable. Never call it again after it failed."""
     if observer is not None:
         observer("fdatasync", fd)
-    if hasattr(os, "fdatasync"):
+    if sys.platform == "linux" and hasattr(os, "fdatasync"):
         os.fdatasync(fd)
     else:
         portable.full_fsync(fd)
@@ -118,7 +119,7 @@ def sync_all() -> None:
     """Ask for all file systems to be synced: what is left where syncfs is not sound. Promises nothing."""
     if observer is not None:
         observer("sync_all")
-    if hasattr(os, "sync"):
+    if sys.platform != "win32" and hasattr(os, "sync"):
         os.sync()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Generator
 from typing import NamedTuple, TypeVar
 
@@ -101,7 +102,7 @@ def read_through(
 
 
 def _drop_cache(fd: int) -> bool:
-    if not hasattr(os, "posix_fadvise"):
+    if sys.platform != "linux" or not hasattr(os, "posix_fadvise"):
         return False
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     return True

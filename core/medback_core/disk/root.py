@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections import OrderedDict
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
@@ -98,17 +99,21 @@ class Root:
 
     def free_bytes(self) -> int | None:
         """Bytes free on its drive now; None where that can't be asked."""
+        if sys.platform == "win32":
+            return None
         try:
             room = os.fstatvfs(self.fd)
-        except (OSError, AttributeError):  # gone, or a system without it
+        except OSError:  # gone
             return None
         return room.f_bavail * room.f_frsize
 
     def lacks_inodes(self) -> bool:
         """Whether its drive has room for bytes and none for another file."""
+        if sys.platform == "win32":
+            return False
         try:
             room = os.fstatvfs(self.fd)
-        except (OSError, AttributeError):
+        except OSError:
             return False
         return bool(room.f_files) and room.f_favail == 0 and room.f_bavail > 0
 

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import stat
+import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -73,7 +74,7 @@ def set_attributes(fd: int, staged: Staged, mode: int, mtime_ns: int) -> None:
 
 def read_start(fd: int, size: int) -> bytes:
     """Up to `size` bytes from the start of a file; fewer only at its end."""
-    data = os.pread(fd, size, 0) if hasattr(os, "pread") else _seek_and_read(fd, size)
+    data = os.pread(fd, size, 0) if sys.platform != "win32" and hasattr(os, "pread") else _seek_and_read(fd, size)
     while len(data) < size - 1:  # short of what is expected: the end, or a file system that answers in pieces
         os.lseek(fd, len(data), os.SEEK_SET)
         more = os.read(fd, size - len(data))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class WorkerPool(Generic[Known]):
     def __init__(self, workers: int | None = None, *, files: int = 0) -> None:
         """At most so many workers; by default one for each processor. `files` is how many there will be, if known."""
         if workers is None:
-            workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+            workers = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 2
         self._jobs: deque[_Job[Known]] = deque()
         self._workers: dict[Worker, _Load] = {}
         self._workers_max = workers
@@ -99,7 +100,7 @@ class WorkerPool(Generic[Known]):
         here: Callable[[], Iterator[Any]],
         undo: Callable[[], list[Any]],
     ) -> Iterator[None]:
-        """Begin one job of `worker_process.answer` on some files of these open directories, which may be closed when
+        """Begin one job of `worker_process.do_part` on some files of these open directories, which may be closed when
         this ends: in a worker, waiting until one has room, or here. Gives the caller a turn every TICK seconds. With no
         directories it is done here.
 
@@ -160,6 +161,7 @@ class WorkerPool(Generic[Known]):
 
     def _wait(self) -> None:
         """Until a worker has something to say or takes more of what it is sent, TICK seconds at most."""
+        assert sys.platform != "win32"  # no worker starts there
         poll = select.poll()
         by_fd = {worker.fileno(): worker for worker, load in self._workers.items() if load.jobs}
         for fd, worker in by_fd.items():

@@ -65,6 +65,7 @@ def _hash(
     if size < _CHUNK:
         data = os.read(fd, size + 1)
         return digests.made_of(data, known) if len(data) == size and _is(fd, size, expected) else UNREAD
+    assert sys.platform != "win32"
     done, buffer = 0, bytearray(_CHUNK)
     view = memoryview(buffer)
     with digests.Reading(known) as reading:
@@ -175,6 +176,8 @@ def _open_uncached(directory: int, name: bytes, size: int) -> tuple[int, bool]:
         fd = os.open(name, _READ, dir_fd=directory)
     except OSError:
         return -1, False
+    if sys.platform != "linux":
+        return fd, False
     try:
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         uncached = is_uncached(fd, size)
@@ -187,7 +190,7 @@ def _open_uncached(directory: int, name: bytes, size: int) -> tuple[int, bool]:
 def is_uncached(fd: int, size: int) -> bool:
     """Whether none of a file lies in the page cache, probed every 64 KiB: it can't be had without waiting. False where
     the system or the file system can't tell."""
-    if not hasattr(os, "preadv") or not hasattr(os, "RWF_NOWAIT"):
+    if sys.platform != "linux" or not hasattr(os, "preadv") or not hasattr(os, "RWF_NOWAIT"):
         return False
     probe = bytearray(1)
     # From the end: a probe may start reading ahead, which must not make the next one look cached.
@@ -241,6 +244,7 @@ def do_part(what: str, descriptors: list[int], parts: list, tell: "Callable[[int
 
 def serve(connection: _socket.socket) -> None:
     """Answer requests until the other side is gone."""
+    assert sys.platform != "win32"
     untold = 0
 
     def tell(size: int) -> None:

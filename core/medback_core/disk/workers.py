@@ -36,8 +36,14 @@ class WorkerGone(Exception):
 class Worker:
     """One worker process. For one thread at a time. It answers every `ask` once, in order."""
 
+    _socket: socket.socket
+    _unsent: memoryview
+    _received: bytearray
+
     def __init__(self) -> None:
         """Raises OSError when no process can be started."""
+        if sys.platform == "win32":
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
         near, far = socket.socketpair()
         with far:
             if SEND_BUFFER is not None:
@@ -65,9 +71,9 @@ class Worker:
         return len(self._unsent) > 0
 
     def ask(self, what: str, parts: Sequence[Any], directories: Sequence[int]) -> bool:
-        """Ask for what `worker_process.answer` does; the directory handles may be closed at once. False: the socket
+        """Ask for what `worker_process.do_part` does; the directory handles may be closed at once. False: the socket
         takes nothing now, and nothing was sent. Raises WorkerGone; ValueError for a number beyond 64 bits."""
-        assert not self._unsent
+        assert not self._unsent and sys.platform != "win32"
         data = marshal.dumps((what, list(parts)))
         message = worker_process.LENGTH.pack(len(data)) + data
         try:
@@ -112,6 +118,7 @@ class Worker:
 
     def kill(self) -> None:
         """End it, whatever it does, also when it was stopped by a signal. Nothing waits longer than 0.1 s."""
+        assert sys.platform != "win32"
         self._socket.close()
         with suppress(ProcessLookupError, ChildProcessError):  # where SIGCHLD is ignored the kernel has forgotten it
             os.kill(self.pid, signal.SIGKILL)
@@ -124,7 +131,7 @@ _lock = threading.Lock()
 
 
 def _reap(pid: int) -> None:
-    if hasattr(os, "pidfd_open"):
+    if sys.platform == "linux" and hasattr(os, "pidfd_open"):
         with suppress(OSError):  # no such call on this kernel: wait below
             fd = os.pidfd_open(pid)
             try:
@@ -140,6 +147,7 @@ def _reap(pid: int) -> None:
 
 
 def _is_reaped(pid: int) -> bool:
+    assert sys.platform != "win32"
     try:
         return os.waitpid(pid, os.WNOHANG) != (0, 0)
     except ChildProcessError:

@@ -7,10 +7,11 @@ before anything is chosen, and every bound here is an upper one: what is chosen,
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from medback_core.disk import BATCH_FILES, Root
+from medback_core.disk import BATCH_FILES, Root, describe
 from medback_core.drives.context_file import CONTEXTS_KEPT
 from medback_core.drives.drive import Drive
 from medback_core.drives.explain import explanation_sizes
@@ -133,9 +134,15 @@ def room_on(
     session: Session, drive: Drive, *, reserve: int | None, limit: int | None, new: Extent | None = None
 ) -> Room:
     """The room for content on a drive now, once the contexts have theirs. `new`: the contents that may go there."""
-    space = os.statvfs(drive.root.fd)
-    block = space.f_frsize or 4096
-    kept = default_reserve(space.f_blocks * block) if reserve is None else reserve
+    if sys.platform == "win32":
+        system = describe(drive.root.path)
+        total, free, block, names_free = system.total, system.free, system.block, None
+    else:
+        space = os.statvfs(drive.root.fd)
+        block = space.f_frsize or 4096
+        total, free = space.f_blocks * block, space.f_bavail * block
+        names_free = space.f_favail if space.f_files else None
+    kept = default_reserve(total) if reserve is None else reserve
     known, targets = known_extent(session, but=drive.target.key)
     contexts, files = _contexts(drive, block, known, targets, new or Extent())
     tree = 2 * (known.directories * _DIRECTORY_BYTES + known.names)  # what the sidecars say of directories and links
@@ -146,8 +153,8 @@ def room_on(
     own = 4 - sum(drive.root.stat(name) is not None for name in (TARGET_IDENTITY_NAME, SIDECAR_NAME))
     explanation = explanation_sizes(drive)
     own += len(explanation) + sum(-(-size // block) for size in explanation)
-    inodes = space.f_favail - files - own if space.f_files else None
-    free = space.f_bavail * block - kept - contexts - tree - own * block
+    inodes = None if names_free is None else names_free - files - own
+    free -= kept + contexts + tree + own * block
     return Room(free, allowed, block, drive.filesystem.max_file, inodes)
 
 

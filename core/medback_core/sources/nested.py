@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -158,7 +159,7 @@ def _question(top: bytes, entry: MountEntry) -> str | None:
         return "an overlay"
     if kind.startswith("fuse") and kind != "fuseblk":
         return f"a FUSE file system ({kind})"
-    local = kind in _LOCAL or entry.source.startswith(b"/dev/") or (hasattr(os, "major") and os.major(entry.device))
+    local = kind in _LOCAL or entry.source.startswith(b"/dev/") or (sys.platform != "win32" and os.major(entry.device))
     if not local:
         return f"a file system of a kind medback does not know ({kind})"
     if any(entry.point.startswith(place) and not top.startswith(place) for place in _REMOVABLE_PLACES):
