@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from medback_core.coverage.countable import NOTHING, CopyCounter
 from medback_core.coverage.totals import Holdings, looked, target_holdings
-from medback_core.model import Count, Looked, Source, Target
+from medback_core.model import Count, Looked, Need, Source, Target, folded
 from medback_core.session import Session
 from medback_core.session.copies import held_by
 from medback_core.session.expected import has_expected
+from medback_core.session.needs import every_part, machine_place, target_places, wants_of
 from medback_core.session.placements import placement_by_id
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import counting_keys, disk_groups, list_targets
@@ -119,11 +120,11 @@ def is_there(path: bytes) -> bool:
     return os.path.isdir(path)
 
 
-def rated_shares(counter: CopyCounter, totals: Mapping[int, Count], wanted: int) -> Shares:
+def rated_shares(counter: CopyCounter, parts: Iterable[tuple[Need, Mapping[int, Count]]]) -> Shares:
     """Sort totals by placement into how safe they are."""
-    whole, by_copies, below = counter.summed(totals, wanted)
-    none = by_copies[0] if wanted > 0 else NOTHING
-    return Shares(none, below - none, whole - below)
+    sums = counter.summed(parts)
+    none = sums.by_copies[0]
+    return Shares(none, sums.below - none, sums.count - sums.below)
 
 
 def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]:
@@ -133,7 +134,7 @@ def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]
     totals = totals_by_source(session)
     sources = []
     for source in list_sources(session):
-        shares = rated_shares(counter, totals.get(source.key, {}), source.wanted)
+        shares = rated_shares(counter, wants_of(session, source).parts(session, b"", totals.get(source.key, {})))
         damaged = trouble_below(session, source.key)
         sources.append(SourceFacts(source, shares, damaged, is_there(source.path), looked(session, source.alias)))
     targets = []
@@ -160,9 +161,12 @@ def unsafe_with(session: Session, target: int) -> Count:
     counting = counting_keys(session) | {target}
     unsafe = NOTHING
     totals = totals_by_source(session)
-    for source in list_sources(session):
-        for number, count in totals.get(source.key, {}).items():
-            solid = placement_by_id(session, number).solid & counting
-            if len(solid | {target}) < source.wanted:
+    where = target_places(session)
+    where.setdefault(target, folded(machine_place(session)))
+    for _, need, part in every_part(session, totals):
+        for number, count in part.items():
+            holders = placement_by_id(session, number).solid & counting | {target}
+            elsewhere = sum(where[key] != need.place for key in holders) if need.elsewhere else 0
+            if len(holders) < need.copies or elsewhere < need.elsewhere:
                 unsafe += count
     return unsafe

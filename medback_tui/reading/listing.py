@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from medback_core.coverage import tree as browsing
 from medback_core.coverage.countable import NOTHING, CopyCounter, total
 from medback_core.coverage.tree import DirectoryView
-from medback_core.model import Count, Source
+from medback_core.model import Count, Need, Source
 from medback_core.session import Session
+from medback_core.session.needs import every_part, target_places, wants_of
 from medback_core.session.placements import all_placements
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import counting_keys
@@ -93,30 +94,35 @@ def read_listing(session: Session, place: Place, view: View) -> Listing:
     shares = _shares(session, place, view.dead)
     alive = _shares(session, place, frozenset()) if view.dead else shares
     if found.here is not None:
-        inside = [(found.here.source, totals_of(session, found.here.key))]
+        here = found.here
+        inside = wants_of(session, here.source).parts(session, here.path, totals_of(session, here.key))
     else:
-        by_source = totals_by_source(session)
-        inside = [(each, by_source[each.key]) for each in list_sources(session)]
+        inside = [(need, part) for _, need, part in every_part(session, totals_by_source(session))]
     return Listing(place, view, found, shares, alive, _gains(session, inside, view.dead))
 
 
-def _gains(
-    session: Session, inside: Iterable[tuple[Source, PlacementCounts]], dead: Collection[int]
-) -> dict[int, Gain]:
-    """What each target that counts could take: all that is not safe but what it holds."""
+def _gains(session: Session, inside: Iterable[tuple[Need, PlacementCounts]], dead: Collection[int]) -> dict[int, Gain]:
+    """What each target that counts could take: all that a copy there brings nearer to safe, but what it holds."""
     counting = counting_keys(session) - frozenset(dead)
-    placements = all_placements(session)
-    every, held = Gain(), dict.fromkeys(counting, Gain())
-    for source, totals in inside:
+    placements, where = all_placements(session), target_places(session)
+    every = {where[key]: Gain() for key in counting}  # by place
+    held = dict.fromkeys(counting, Gain())
+    for need, totals in inside:
         for number, count in totals.items():
-            placement = placements[number]
-            missing = source.wanted - placement.copies(counting)
-            if missing > 0:
-                gain = Gain(count, count if missing == 1 else NOTHING)
-                every += gain
-                for target in placement.solid & counting:
-                    held[target] += gain
-    return {target: every - gain for target, gain in held.items()}
+            holders = placements[number].solid & counting
+            short = need.copies - len(holders)
+            elsewhere = sum(where[key] != need.place for key in holders) if need.elsewhere else 0
+            for place in every:
+                apart = need.elsewhere - elsewhere if place != need.place else 0
+                if short <= 0 and apart <= 0:
+                    continue
+                left = max(short - 1, need.elsewhere - elsewhere - (place != need.place))
+                gain = Gain(count, count if left <= 0 else NOTHING)
+                every[place] += gain
+                for target in holders:
+                    if where[target] == place:
+                        held[target] += gain
+    return {target: every[where[target]] - gain for target, gain in held.items()}
 
 
 def _shares(session: Session, place: Place, dead: frozenset[int]) -> Shares:
@@ -128,7 +134,9 @@ def _shares(session: Session, place: Place, dead: frozenset[int]) -> Shares:
             continue
         key = directory_key(session, source.key, place.path)
         if key is not None:
-            whole += rated_shares(counter, totals_of(session, key), source.wanted)
+            whole += rated_shares(
+                counter, wants_of(session, source).parts(session, place.path, totals_of(session, key))
+            )
     return whole
 
 

@@ -78,6 +78,7 @@ def back_up(
     new_id: bool = False,
     same_drive: bool = False,
     readme: bool | None = None,
+    place: str | None = None,
 ) -> Iterator[Event]:
     """Copy the best files onto the target at `path`; ends with a BackupSummary.
 
@@ -85,6 +86,7 @@ def back_up(
 
     Bounds in bytes: `reserve` to be left free, `limit` for this run, `capacity` for good. `source` is an alias.
     `readme`: whether the two files that explain the drive belong on it, now and later; None: as the drive says.
+    `place`: where the drive is kept, from now on.
     Raises Refused, NeedsAnswer (nothing changed), DriveGone (what was recorded is kept).
     """
     with ExitStack() as stack:
@@ -101,6 +103,7 @@ def back_up(
                 capacity=capacity,
                 new_id=new_id,
                 same_drive=same_drive,
+                place=place,
             )
         )
         if readme is not None:

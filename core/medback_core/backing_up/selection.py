@@ -60,5 +60,6 @@ class Choice:
 
 
 def _band(candidate: Ranked) -> int:
-    # Sizes have at most 63 bits, so 16 bands of size within a number of copies.
-    return (int(candidate.filler) << 20) + (candidate.copies << 5) + 16 - (candidate.size.bit_length() + 3) // 4
+    # Sizes have at most 63 bits, so 16 bands of size within what ranks alike else.
+    band = (int(candidate.filler) << 24) + (candidate.copies << 6) + (int(not candidate.apart) << 5)
+    return band + 16 - (candidate.size.bit_length() + 3) // 4

@@ -49,6 +49,7 @@ SAME_DRIVE = click.option("--same-drive", is_flag=True, help="It is the known dr
     default=None,
     help="Keep medback-README.txt and medback-restore.py on the drive, or not; kept in the drive's identity.",
 )
+@click.option("--place", metavar="PLACE", help="Where the drive is kept: home, office, …; kept in its identity.")
 @NEW_ID
 @SAME_DRIVE
 def target(
@@ -67,6 +68,7 @@ def target(
     new_id: bool,
     same_drive: bool,
     readme: bool | None,
+    place: str | None,
 ) -> None:
     """Copy the best files onto the drive at PATH.
 
@@ -93,6 +95,7 @@ def target(
                 verify=not no_verify,
                 dry_run=dry_run,
                 readme=readme,
+                place=place,
                 **sizes,
                 **answers,  # type: ignore[arg-type]
             ),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from medback_core import names
-from medback_core.errors import Refused
+from medback_core.errors import Refused, UsageError
 from medback_core.model import Count, Target, iso_date
+from medback_core.presenting.places import at, three_two_one_words
 from medback_core.presenting.telling import nothing_missing, story_words
 from medback_core.presenting.units import ago, counted, date, plural, size
 from medback_core.presenting.units import command as command_line
@@ -24,7 +25,9 @@ from .safety import gaps_json, safe_words, say_gaps
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from medback_core.coverage.totals import CopyView, Coverage, FileWhereabouts
+    from medback_core.coverage.places import PlaceShelf, ThreeTwoOne
+    from medback_core.coverage.totals import CopyView, Coverage, FileWhereabouts, UnprotectedFile
+    from medback_core.coverage.what_if import PlaceLoss
     from medback_core.restoring.plan import PlanSummary, TargetsLoss
     from medback_core.session import Session
 
@@ -106,6 +109,7 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
     Files and bytes by number of copies, in all and by directory, and what is below the wanted number.
     """
     from medback_core.coverage import totals as operation
+    from medback_core.coverage.places import has_places, place_shelves, three_two_one
 
     with run.session() as session:
         result = run.outcome.result
@@ -115,20 +119,25 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
                 unprotected.append(file)
                 if not run.settings.json:
                     run.answer_line(
-                        f"{file.copies} of {file.wanted}  {size(file.size):>10}  "
+                        f"{file.copies} of {file.wanted}{_away(file)}  {size(file.size):>10}  "
                         f"{shown(file.source)}/{shown(file.path)}"
                     )
             result["unprotected"] = [
                 {"source": f.source, "path": names.text(f.path), "size": f.size, "copies": f.copies, "wanted": f.wanted}
+                | {"elsewhere": f.elsewhere, "elsewhere_wanted": f.elsewhere_wanted}
                 for f in unprotected
             ]
         found = _coverage(session, source, path or b"", depth)
+        whole = three_two_one(session)
         seen = operation.looked(session, source, path or b"")
         result.update(
             files=found.files,
             bytes=found.bytes,
             by_copies=_by_copies(found.by_copies),
             below_wanted=count_json(found.below_wanted),
+            without_elsewhere=count_json(found.without_elsewhere),
+            three_two_one=_three_two_one_json(whole),
+            places=[_shelf_json(shelf) for shelf in place_shelves(session)],
             damaged_files=found.damaged,
             gaps=gaps_json(seen.gaps),
             directories=[
@@ -139,6 +148,7 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
                     "bytes": d.count.bytes,
                     "by_copies": _by_copies(d.by_copies),
                     "below_wanted": count_json(d.below_wanted),
+                    "without_elsewhere": count_json(d.without_elsewhere),
                     "oldest_check": iso_date(d.oldest) if d.oldest else None,
                 }
                 for d in found.directories
@@ -158,6 +168,30 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
         say_gaps(run, seen.gaps)
         if found.damaged:
             run.say(f"{plural(found.damaged, 'file is', 'files are')} damaged; see `medback repair`")
+        if has_places(session):
+            run.say(three_two_one_words(whole))
+
+
+def _three_two_one_json(found: ThreeTwoOne) -> dict[str, dict[str, int]]:
+    """What of all sources holds 3-2-1."""
+    facts = (found.holds, found.without_elsewhere, found.without_second)
+    return dict(zip(("holds", "without_elsewhere", "without_second"), map(count_json, facts), strict=True))
+
+
+def _shelf_json(shelf: PlaceShelf) -> dict[str, Any]:
+    """A place and its targets."""
+    return {
+        "place": shelf.place,
+        "targets": [target.id for target in shelf.targets],
+        "behind": count_json(shelf.behind),
+        "last_there": iso_date(shelf.last_there),
+        "here": shelf.here,
+    }
+
+
+def _away(file: UnprotectedFile) -> str:
+    """` (0 of 1 elsewhere)`, where copies are wanted elsewhere."""
+    return f" ({file.elsewhere} of {file.elsewhere_wanted} elsewhere)" if file.elsewhere_wanted else ""
 
 
 def _coverage(session: Session, source: str | None, path: bytes, depth: int) -> Coverage:
@@ -301,22 +335,30 @@ def deleted(run: Run, source: str | None, path: bytes | None, since: int | None)
 
 @command("what-if")
 @click.argument("words", metavar="[ID-or-LABEL]...", nargs=-1)
-def what_if(run: Run, words: tuple[str, ...]) -> None:
+@click.option("--place", metavar="PLACE", help="All that is kept there dies: its targets and its sources.")
+def what_if(run: Run, words: tuple[str, ...], place: str | None) -> None:
     """Show what is lost if these targets die.
 
     Lost is what has no copy on any other target, and is gone for good if its source dies too; weakened is what keeps
     one and is below its wanted number. Without a target: every single one and every pair, the worst first.
     """
+    from medback_core.coverage.what_if import what_if_place
     from medback_core.restoring import plan as operation
 
+    if words and place is not None:
+        raise UsageError("name targets or a place, not both")
     with run.session() as session:
         result = run.outcome.result
+        if place is not None:
+            _report_place(run, what_if_place(session, place))
+            return
         if not words:
             every = operation.what_if_every(session)
             result.update(
                 single=[_loss_json(e) for e in every.single],
                 pairs=[_loss_json(e) for e in every.pairs],
                 together=[_loss_json(e) for e in every.together],
+                places=[_place_json(e) for e in every.places],
                 already_bare=count_json(every.already_bare),
             )
             rows = [
@@ -343,6 +385,11 @@ def what_if(run: Run, words: tuple[str, ...]) -> None:
                     rows,
                 )
                 run.say("lost: no copy is left on any drive; weakened: one is left, and too few")
+                for e in every.places:
+                    run.say(
+                        f"if all {at(e.place)} is gone: lost for good: {counted(e.lost)}; "
+                        f"comes back: {counted(e.back)} (`{command_line('what-if', '--place', e.place)}`)"
+                    )
             else:
                 run.answer_line("no targets yet")
             _say_bare(run, every.already_bare)
@@ -361,6 +408,37 @@ def what_if(run: Run, words: tuple[str, ...]) -> None:
         if len(lost_files) > LISTED and not run.settings.verbose:
             run.answer_line(f"  {len(lost_files) - LISTED:,} more (-v lists them)")
         _say_bare(run, found.already_bare)
+
+
+def _report_place(run: Run, found: PlaceLoss) -> None:
+    lost_files = list(found.lost_files)
+    run.outcome.result.update(
+        _place_json(found),
+        lost_files=[{"source": f.source, "path": names.text(f.path), "size": f.size} for f in lost_files],
+    )
+    burnt = [shown(one.alias) for one in found.sources] + [shown(one.name) for one in found.targets]
+    run.answer_line(f"if all {at(found.place)} is gone ({', '.join(burnt)}):")
+    run.answer_line(f"  lost for good: {counted(found.lost)}")
+    for file in lost_files[: None if run.settings.verbose else LISTED]:
+        run.answer_line(f"    {shown(file.source)}/{shown(file.path)}  {size(file.size)}")
+    if len(lost_files) > LISTED and not run.settings.verbose:
+        run.answer_line(f"    {len(lost_files) - LISTED:,} more (-v lists them)")
+    run.answer_line(f"  comes back: {counted(found.back)}")
+    for target, brings in found.by:
+        run.answer_line(f"    from {shown(target.name)}: {counted(brings)}")
+    run.answer_line(f"  then below the wanted copies: {counted(found.weakened)}")
+
+
+def _place_json(found: PlaceLoss) -> dict[str, Any]:
+    return {
+        "place": found.place,
+        "targets": [target.id for target in found.targets],
+        "sources": [source.alias for source in found.sources],
+        "lost": count_json(found.lost),
+        "weakened": count_json(found.weakened),
+        "back": count_json(found.back),
+        "by": [{"target": t.id, "label": t.label, **count_json(brings)} for t, brings in found.by],
+    }
 
 
 def _say_bare(run: Run, bare: Count) -> None:
@@ -386,6 +464,13 @@ def _loss_json(loss: TargetsLoss) -> dict[str, Any]:
 @click.option(
     "--without", multiple=True, metavar="TARGET", help="A target that can't be had. May be given more than once."
 )
+@click.option(
+    "--prefer",
+    type=click.Choice(["trips", "drives"]),
+    default="trips",
+    show_default=True,
+    help="The fewest trips to other places, then the fewest drives; or the other way round.",
+)
 def plan(
     run: Run,
     drives: tuple[bytes, ...],
@@ -394,6 +479,7 @@ def plan(
     path: bytes | None,
     to: bytes | None,
     without: tuple[str, ...],
+    prefer: str,
 ) -> None:
     """Say which targets bring back what is missing.
 
@@ -412,6 +498,7 @@ def plan(
                 path=path,
                 to=to,
                 without=named_targets(session, without),
+                prefer=prefer,
             ),
             PlanSummary,
         )
@@ -438,6 +525,8 @@ def _report_plan(run: Run, found: PlanSummary, scope: str, *, all_of_it: bool) -
                 "remaining_files": step.remaining.files,
                 "remaining_bytes": step.remaining.bytes,
                 "claimed_files": step.claimed.files,
+                "place": step.place,
+                "trip": step.trip,
             }
             for step in found.steps
         ],
@@ -473,6 +562,9 @@ def _report_plan(run: Run, found: PlanSummary, scope: str, *, all_of_it: bool) -
         run.table(
             [("", "right"), "plug in", "state", ("files", "right"), ("bytes", "right"), "then still missing"], rows
         )
+    for place in dict.fromkeys(step.place for step in found.steps if step.trip):
+        fetched = [shown(step.target.name) for step in found.steps if step.trip and step.place == place]
+        run.say(f"{at(place)}: fetch {' and '.join(fetched)}")
     if not found.exact:
         run.say(f"fewer drives might do: {found.why}")
     claimed = sum(step.claimed.files for step in found.steps)

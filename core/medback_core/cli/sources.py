@@ -10,7 +10,8 @@ import click
 
 from medback_core import names
 from medback_core.errors import Refused, UsageError
-from medback_core.model import ScanSummary, Source, iso_date
+from medback_core.model import Rule, ScanSummary, Source, iso_date
+from medback_core.presenting.places import at
 from medback_core.presenting.telling import story_words
 from medback_core.presenting.units import ago, plural, size
 from medback_core.presenting.units import command as command_line
@@ -44,6 +45,10 @@ INCLUDE_MOUNT = click.option(
 )
 WORKERS = click.IntRange(1, 64)
 COPIES = click.IntRange(1, 99)
+ELSEWHERE = click.option(
+    "--elsewhere", type=click.IntRange(0, 99), metavar="N", help="How many of the copies are wanted at another place."
+)
+PLACE = click.option("--place", metavar="PLACE", help="Where it is kept: home, office, …; '': at home.")
 
 
 def scan_json(scan: ScanSummary) -> dict[str, Any]:
@@ -71,6 +76,7 @@ def scan_json(scan: ScanSummary) -> dict[str, Any]:
 def source_json(session: Session, source: Source) -> dict[str, Any]:
     """One source as `sources` lists it."""
     from medback_core.session.gaps import list_gaps, nested_mounts
+    from medback_core.session.needs import places, wants_of
     from medback_core.session.sources import source_totals
 
     count, links, directories = source_totals(session, source.key)
@@ -83,6 +89,9 @@ def source_json(session: Session, source: Source) -> dict[str, Any]:
         "links": links,
         "directories": directories,
         "copies": source.wanted,
+        "elsewhere": source.elsewhere,
+        "place": places(session).called(source),
+        "rules": [_rule_json(session, source, rule) for rule in wants_of(session, source).rules],
         "excludes": list(source.excludes),
         "one_file_system": source.one_file_system is not False,
         "mounts": [names.text(path) for path in nested_mounts(session, source.key)],
@@ -91,6 +100,22 @@ def source_json(session: Session, source: Source) -> dict[str, Any]:
         "mounted": os.path.isdir(source.path),
         "refused": source.refused,
     }
+
+
+def _rule_json(session: Session, source: Source, rule: Rule) -> dict[str, Any]:
+    """What is wanted below a directory; null where it is as above it."""
+    from medback_core.session.tree import directory_key
+
+    missing = directory_key(session, source.key, rule.path) is None
+    return {"path": names.text(rule.path), "copies": rule.copies, "elsewhere": rule.elsewhere, "missing": missing}
+
+
+def _rule_words(source: Source, rule: dict[str, Any]) -> str:
+    """`photos/2019/wedding: 3 copies wanted, 2 elsewhere`."""
+    parts = [] if rule["copies"] is None else [f"{plural(rule['copies'], 'copy', 'copies')} wanted"]
+    parts += [] if rule["elsewhere"] is None else [f"{rule['elsewhere']} elsewhere"]
+    parts += ["this directory is not there now"] if rule["missing"] else []
+    return f"{shown(source.alias)}/{shown(rule['path'])}: {', '.join(parts)}"
 
 
 def _report_gaps(run: Run, session: Session) -> None:
@@ -131,6 +156,8 @@ def report_scans(run: Run) -> None:
     metavar="PATTERN",
     help="Leave out what matches, as in .gitignore. May be given more than once.",
 )
+@ELSEWHERE
+@PLACE
 @ONE_FILE_SYSTEM
 @INCLUDE_MOUNT
 @click.option("--workers", type=WORKERS, default=2, show_default=True, metavar="N", help="Threads that hash.")
@@ -141,6 +168,8 @@ def add_src(
     alias: str | None,
     copies: int | None,
     excludes: tuple[str, ...],
+    elsewhere: int | None,
+    place: str | None,
     one_file_system: bool | None,
     include_mounts: tuple[bytes, ...],
     workers: int,
@@ -166,6 +195,8 @@ def add_src(
                 excludes=excludes,
                 one_file_system=one_file_system,
                 include_mounts=[os.path.abspath(mount) for mount in include_mounts],
+                elsewhere=elsewhere,
+                place=place,
                 workers=workers,
             )
         )
@@ -204,6 +235,9 @@ def sources(run: Run) -> None:
                 for row, source in zip(rows, found, strict=True)
             ],
         )
+        for row, source in zip(rows, found, strict=True):
+            for rule in row["rules"]:
+                run.say(_rule_words(source, rule))
         say_gaps(run, gaps)
 
 
@@ -220,6 +254,17 @@ def _state(row: dict[str, Any]) -> str:
 @click.option("--copies", type=COPIES, metavar="N", help="How many copies are wanted.")
 @click.option("--exclude", "excludes", multiple=True, metavar="PATTERN", help="A further pattern to leave out.")
 @click.option("--no-exclude", "dropped", multiple=True, metavar="PATTERN", help="A pattern not to leave out any more.")
+@ELSEWHERE
+@PLACE
+@click.option(
+    "--below",
+    type=PATH,
+    metavar="DIR",
+    help="--copies and --elsewhere are for the files in DIR, relative to the source.",
+)
+@click.option(
+    "--no-below", "drop_rules", multiple=True, type=PATH, metavar="DIR", help="Drop what --below said of DIR."
+)
 @ONE_FILE_SYSTEM
 @INCLUDE_MOUNT
 @click.option(
@@ -238,14 +283,23 @@ def set_source(
     copies: int | None,
     excludes: tuple[str, ...],
     dropped: tuple[str, ...],
+    elsewhere: int | None,
+    place: str | None,
+    below: bytes | None,
+    drop_rules: tuple[bytes, ...],
     one_file_system: bool | None,
     include_mounts: tuple[bytes, ...],
     drop_mounts: tuple[bytes, ...],
 ) -> None:
-    """Change a source: its name, place, copies, excludes, what is mounted inside."""
+    """Change a source: its name, path, place, copies, excludes, what is mounted inside."""
+    if below is not None and copies is None and elsewhere is None:
+        raise UsageError("--below needs --copies, --elsewhere or both")
+    wants = copies is not None or elsewhere is not None or place is not None or drop_rules
     mounts = one_file_system is not None or include_mounts or drop_mounts
-    if new_alias is None and path is None and copies is None and not excludes and not dropped and not mounts:
-        raise UsageError("say what to change: --alias, --path, --copies, --exclude, --include-mount, … (--help)")
+    if new_alias is None and path is None and not wants and not excludes and not dropped and not mounts:
+        raise UsageError(
+            "say what to change: --alias, --path, --copies, --place, --exclude, --include-mount, … (--help)"
+        )
     from medback_core.scanning.sources import change_source
 
     with run.session() as session:
@@ -260,12 +314,20 @@ def set_source(
             one_file_system=one_file_system,
             include_mounts=[os.path.abspath(mount) for mount in include_mounts],
             drop_mounts=[os.path.abspath(mount) for mount in drop_mounts],
+            elsewhere=elsewhere,
+            place=place,
+            below=below,
+            drop_rules=drop_rules,
         )
         run.outcome.result["source"] = source_json(session, changed)
+        away = f" ({changed.elsewhere} elsewhere)" if changed.elsewhere else ""
+        kept = "" if changed.place is None else f", kept {at(changed.place)}"
         run.say(
-            f"{shown(changed.alias)}: {shown(changed.path)}, {plural(changed.wanted, 'copy', 'copies')} wanted"
+            f"{shown(changed.alias)}: {shown(changed.path)}, {plural(changed.wanted, 'copy', 'copies')} wanted{away}{kept}"
             + (f", leaves out {shown(' '.join(changed.excludes))}" if changed.excludes else "")
         )
+        for rule in run.outcome.result["source"]["rules"]:
+            run.say(_rule_words(changed, rule))
         if excludes or dropped or mounts:
             run.say("next: `medback update` takes that into account")
         else:

@@ -10,6 +10,7 @@ import click
 from medback_core import names
 from medback_core.errors import UsageError
 from medback_core.model import Target, TargetState, iso_date
+from medback_core.presenting.places import at, shelf_words
 from medback_core.presenting.units import ago, size
 from medback_core.presenting.units import name as shown
 
@@ -36,6 +37,7 @@ def listed_target(session: Session, target: Target) -> dict[str, Any]:
     """A target as `targets` lists it."""
     from medback_core.coverage.shelf_room import room_last_seen
     from medback_core.session.copies import held_by
+    from medback_core.session.needs import places
 
     held = held_by(session, target.key)
     return {
@@ -46,6 +48,7 @@ def listed_target(session: Session, target: Target) -> dict[str, Any]:
         "free_bytes": target.free_bytes,
         "room_bytes": None if target.free_bytes is None else max(0, room_last_seen(session, target)),
         "disk": target.disk,
+        "place": places(session).called(target),
         "dies_with": [other.id for other in dies_with(session, target)],
         "last_seen": iso_date(target.seen_at),
         "last_verified": iso_date(target.verified_at),
@@ -66,6 +69,7 @@ def targets(run: Run) -> None:
 
     State, where and when last seen, what they hold, and last verified: when the copy with the oldest check was read.
     """
+    from medback_core.coverage.places import place_shelves
     from medback_core.session.targets import disk_groups, list_targets
 
     with run.session() as session:
@@ -104,6 +108,8 @@ def targets(run: Run) -> None:
         )
         for group in disk_groups(session):
             run.say(f"{' and '.join(shown(one.name) for one in group)} lie on one disk: if it dies, they die together")
+        for shelf in place_shelves(session):
+            run.say(shelf_words(shelf))
 
 
 @command("set-target")
@@ -116,12 +122,19 @@ def targets(run: Run) -> None:
 @click.option("--label", metavar="NAME", help="What people call it.")
 @click.option("--capacity", type=SIZE, metavar="SIZE", help="Fill at most this much of the drive.")
 @click.option("--disk", metavar="NAME", help="The disk it lies on; one NAME, one disk. '': as detected.")
+@click.option("--place", metavar="PLACE", help="Where it is kept: home, office, …; '': where this machine is.")
 def set_target(
-    run: Run, word: str, state: str | None, label: str | None, capacity: Size | None, disk: str | None
+    run: Run,
+    word: str,
+    state: str | None,
+    label: str | None,
+    capacity: Size | None,
+    disk: str | None,
+    place: str | None,
 ) -> None:
-    """Change a target: its state, label, capacity, the disk it lies on."""
-    if state is None and label is None and capacity is None and disk is None:
-        raise UsageError("say what to change: --state, --label, --capacity or --disk")
+    """Change a target: its state, label, capacity, the disk it lies on, where it is kept."""
+    if state is None and label is None and capacity is None and disk is None and place is None:
+        raise UsageError("say what to change: --state, --label, --capacity, --disk or --place")
     from medback_core.drives import open as operation
 
     with run.session() as session:
@@ -138,13 +151,15 @@ def set_target(
             label=label,
             capacity=limit,
             disk_name=disk,
+            place=place,
         )
         run.outcome.result["target"] = listed_target(session, changed)
         run.say(
             f"{shown(changed.name)} ({changed.id}) is {changed.state.value}"
             + (f", fills at most {size(changed.capacity)}" if changed.capacity is not None else "")
+            + (f", kept {at(changed.place)}" if changed.place is not None else "")
         )
-        if state is not None:
+        if state is not None or place is not None:
             say_what_is_unsafe(run, session)
 
 

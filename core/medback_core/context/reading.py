@@ -15,7 +15,7 @@ from xml.parsers import expat
 
 from medback_core import names
 from medback_core.errors import Refused
-from medback_core.model import WANTED_DEFAULT, Standing, is_metadata
+from medback_core.model import WANTED_DEFAULT, Rule, Standing, is_metadata
 from medback_core.xml_safety import DEPTH_MAX
 
 from . import values
@@ -40,7 +40,7 @@ TOKEN_BYTES_MAX = 1024 * 1024  # of one tag, comment or the like
 CONTEXT_BYTES_MAX = 16 * 1024**3  # some hundred million records
 ID_TEXT_MAX = 200  # characters of a bd, spaces around it included
 MANY = 10_000  # excludes of a source, copies of a file, ids remembered: more than anybody has
-_OURS = frozenset({"root", "target", "rc", "dr", "file", "link", "bd", "exclude", "check"})
+_OURS = frozenset({"root", "target", "rc", "dr", "file", "link", "bd", "exclude", "rule", "check"})
 _OUTSIDE, _IN_FILE, _IN_COPY = range(3)
 
 
@@ -106,8 +106,9 @@ class ContextParser:
         self.skipped = 0  # depth inside an element that says nothing to us
         self._open: list[str] = []  # the elements we are in
         self._source = ""
-        self._head: SourceStart | None = None  # held back until its excludes are read
+        self._head: SourceStart | None = None  # held back until its excludes and rules are read
         self._excludes: list[str] = []
+        self._rules: list[Rule] = []
         self._root_fact: list[DirectoryFact] = []
         self._here = b""  # the directory we are in
         self._above: list[int] = []  # for each open dr the length of `_here` outside it
@@ -232,15 +233,16 @@ class ContextParser:
         if self._check is not None:
             self._check = False
         rev, now = values.number(attributes, "rev", 0), values.now(attributes)
-        self._head = SourceStart(id, path, alias, wanted, (), rev, now)
+        elsewhere, place = values.elsewhere(attributes), values.text(attributes, "where")
+        self._head = SourceStart(id, path, alias, wanted, (), rev, now, elsewhere, place)
         self._source = id
         self._root_fact = values.directory_fact(attributes, b"")
-        self._excludes = []
+        self._excludes, self._rules = [], []
         self._empty = False
 
     def _give_head(self) -> None:
         if self._head is not None:
-            self.items.append(self._head._replace(excludes=tuple(self._excludes)))
+            self.items.append(self._head._replace(excludes=tuple(self._excludes), rules=tuple(self._rules)))
             self._head = None
             self.items += self._root_fact
 
@@ -252,6 +254,10 @@ class ContextParser:
             self._excludes.append(values.text(attributes, "pattern"))
             if len(self._excludes) > MANY:
                 self.refuse("it has too many excludes")
+        elif tag == "rule" and inside == "rc" and self._head is not None:
+            self._rules.append(values.rule(attributes))
+            if len(self._rules) > MANY:
+                self.refuse("it has too many rules")
         elif tag == "dr":
             self._give_head()
             self._start_directory(attributes)

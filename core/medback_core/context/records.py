@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeAlias
 
-from medback_core.model import WANTED_DEFAULT, Standing, State, TargetState
+from medback_core.model import WANTED_DEFAULT, Rule, Standing, State, TargetState
 
 BAD_CONTEXT = "bad-context"  # the kind of every refusal to read one
 FORMAT_VERSION = 1
@@ -31,6 +31,7 @@ class TargetLine(NamedTuple):
     rev: int = 0
     now: State | None = None  # what the sections say of copies there is as of this state of the drive
     disk: str = ""  # what people call the disk it lies on
+    place: str = ""  # where people say it is kept
 
 
 class SourceStart(NamedTuple):
@@ -43,6 +44,9 @@ class SourceStart(NamedTuple):
     excludes: tuple[str, ...] = ()
     rev: int = 0
     now: State | None = None  # the state of the source's tree this section tells of
+    elsewhere: int = 0
+    place: str = ""  # where people say it is kept
+    rules: tuple[Rule, ...] = ()
 
 
 class FileEntry(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from medback_core import names
-from medback_core.model import LINE_MAX, Standing, State, TargetState
+from medback_core.model import LINE_MAX, Rule, Standing, State, TargetState
 
 from .records import MODE_DEFAULT, PATH_BYTES_MAX, WANTED_MAX, DirectoryFact, TargetLine
 
@@ -141,7 +141,24 @@ def target_line(attributes: Attributes) -> TargetLine:
     """The values of a `<target>`."""
     id = identifier(attributes.get("id", ""), "target")
     rev, disk = number(attributes, "rev", 0), text(attributes, "disk")
-    return TargetLine(id, text(attributes, "label"), state(attributes), rev, now(attributes), disk)
+    place = text(attributes, "where")
+    return TargetLine(id, text(attributes, "label"), state(attributes), rev, now(attributes), disk, place)
+
+
+def rule(attributes: Attributes) -> Rule:
+    """The values of a `<rule>`."""
+    copies, elsewhere = (number(attributes, key, 0, WANTED_MAX) for key in ("copies", "elsewhere"))
+    return Rule(
+        relative_path(attributes),
+        copies if "copies" in attributes else None,
+        elsewhere if "elsewhere" in attributes else None,
+        number(attributes, "rev", 1),
+    )
+
+
+def elsewhere(attributes: Attributes) -> int:
+    """How many of the wanted copies a source wants at another place."""
+    return number(attributes, "wanted_elsewhere", 0, WANTED_MAX)
 
 
 def now(attributes: Attributes) -> State | None:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from xml.sax.saxutils import escape
 
 from medback_core import names
-from medback_core.model import Standing, State
+from medback_core.model import Rule, Standing, State
 
 from .records import (
     FORMAT_VERSION,
@@ -84,9 +84,12 @@ def _target(target: TargetLine) -> str:
     rev = f' rev="{target.rev}"' if target.rev else ""
     label = _text_attribute("label", target.label)
     disk = f" {_text_attribute('disk', target.disk)}" if target.disk else ""
-    return (
-        f'<target id="{_escaped(target.id)}" {label} state="{target.state.value}"{rev}{_now(target.now, disk=disk)}/>\n'
-    )
+    rest = f"{rev}{_now(target.now, disk=disk)}{_where(target.place)}"
+    return f'<target id="{_escaped(target.id)}" {label} state="{target.state.value}"{rest}/>\n'
+
+
+def _where(place: str) -> str:
+    return f" {_text_attribute('where', place)}" if place else ""
 
 
 def _now(state: State | None, *, disk: str = "", fact: str = "") -> str:
@@ -131,8 +134,16 @@ def _head(head: SourceStart, facts: Facts) -> str:
     rev = f' rev="{head.rev}"' if head.rev else ""
     path, alias = _attribute("src_path", head.src_path), _text_attribute("alias", head.alias)
     excludes = "".join(f"<exclude {_text_attribute('pattern', pattern)}/>\n" for pattern in head.excludes)
-    rest = rev + _now(head.now, fact=_fact(facts, b""))
-    return f'<rc id="{_escaped(head.id)}" {path} {alias} wanted="{head.wanted}"{rest}>\n{excludes}'
+    rules = "".join(map(_rule, head.rules))
+    elsewhere = f' wanted_elsewhere="{head.elsewhere}"' if head.elsewhere else ""
+    rest = rev + _now(head.now, fact=_fact(facts, b"")) + elsewhere + _where(head.place)
+    return f'<rc id="{_escaped(head.id)}" {path} {alias} wanted="{head.wanted}"{rest}>\n{excludes}{rules}'
+
+
+def _rule(rule: Rule) -> str:
+    copies = "" if rule.copies is None else f'copies="{rule.copies}" '
+    elsewhere = "" if rule.elsewhere is None else f'elsewhere="{rule.elsewhere}" '
+    return f'<rule {copies}{elsewhere}{_attribute("path", rule.path)} rev="{rule.rev}"/>\n'
 
 
 def _move(levels: list[bytes], wanted: list[bytes], facts: Facts) -> Iterator[str]:

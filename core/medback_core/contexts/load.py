@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace as changed
 from itertools import zip_longest
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from medback_core import disk, names
 from medback_core.context import (
@@ -54,6 +54,7 @@ from medback_core.session.expected import clear_expected, has_expected, is_all_o
 from medback_core.session.files import join
 from medback_core.session.gone import add_gone
 from medback_core.session.heard import heard_drives
+from medback_core.session.needs import learn_rules
 from medback_core.session.source_list import write_source_list
 from medback_core.session.sources import free_alias, insert_source, list_sources, new_id, save_source, source_by_id
 from medback_core.session.targets import list_targets, merge_fact, target_by_id, target_key
@@ -270,7 +271,7 @@ def _moved(source: Source, head: SourceStart, path: bytes, there: Source | None,
     """A source the session has by its id: it stays where it is here, but for one never scanned and now mapped."""
     source = changed(source, in_place=True)  # who imports a context by hand has answered
     if head.rev > source.rev:
-        source = changed(source, wanted=head.wanted, excludes=head.excludes, rev=head.rev)
+        source = changed(source, **_said(head))
     if path == source.path or not mapped:
         return source, ""
     if source.scanned_at is None and there is None:
@@ -293,10 +294,15 @@ def _new(head: SourceStart, path: bytes, taken: dict[bytes, Source]) -> tuple[So
             f"another source lies at {names.text(path)}: {names.text(alias)} of this context is to be restored to "
             f"{names.text(free)}"
         )
-    excludes = tuple(head.excludes)
-    return Source(
-        _NEW, head.id or new_id(), names.utf8(names.text(alias)), free, head.wanted, excludes, max(head.rev, 1)
-    ), note
+    new = Source(_NEW, head.id or new_id(), names.utf8(names.text(alias)), free)
+    return changed(new, **_said(head) | {"rev": max(head.rev, 1)}), note
+
+
+def _said(head: SourceStart) -> dict[str, Any]:
+    """What a person said of a source, as a section has it."""
+    place = names.utf8(head.place) or None
+    facts = {"wanted": head.wanted, "elsewhere": head.elsewhere, "place": place}
+    return facts | {"excludes": tuple(head.excludes), "rev": head.rev}
 
 
 def _refuse_overlap(session: Session, places: Sequence[Source]) -> None:
@@ -382,7 +388,8 @@ def _add_sources(session: Session, places: Sequence[Source | None]) -> list[Sour
             if place.key == _NEW:  # a second section of a source that is new here: two machines told of it apart
                 newer = place if place.rev > there.rev else there
                 told_at = max(place.told_at or 0, there.told_at or 0) or None
-                place = changed(there, wanted=newer.wanted, excludes=newer.excludes, rev=newer.rev, told_at=told_at)
+                facts = {"wanted": newer.wanted, "elsewhere": newer.elsewhere, "place": newer.place}
+                place = changed(there, **facts, excludes=newer.excludes, rev=newer.rev, told_at=told_at)
             if there != place:
                 save_source(session, place)
             there = place
@@ -451,6 +458,8 @@ def _load(
                 files += item.gone is None
         elif isinstance(item, SourceStart):
             source, here, levels = sources[number], b"", []
+            if source is not None:
+                learn_rules(session, source.key, item.rules)
             incoming = Incoming(session)
             number, directories = number + 1, directories + (source is not None)
         elif isinstance(item, SourceEnd):
@@ -498,6 +507,7 @@ def _meet(session: Session, line: TargetLine) -> None:
         capacity=known.capacity if known is not None else None,  # a context does not say
         fs_uuid=known.fs_uuid if known is not None else None,
         disk=names.utf8(line.disk) or None,
+        place=names.utf8(line.place) or None,
     )
 
 

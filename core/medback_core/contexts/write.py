@@ -27,6 +27,7 @@ from medback_core.model import ContextSummary, Count, Source, Standing, State, i
 from medback_core.session import Session
 from medback_core.session.directories import expected_fact
 from medback_core.session.expected import all_known
+from medback_core.session.needs import list_rules
 from medback_core.session.placements import placement_by_id
 from medback_core.session.sources import list_sources
 from medback_core.session.states import TARGET, AsOf, current_state, known_state, told_of
@@ -62,12 +63,30 @@ def context_of(
     tally = ContextCounts() if tally is None else tally
     sources = list_sources(session) if sources is None else sources
     heads = [
-        SourceStart(s.id, s.path, s.alias, s.wanted, s.excludes, s.rev, current_state(session, s.id)) for s in sources
+        SourceStart(
+            s.id,
+            s.path,
+            s.alias,
+            s.wanted,
+            s.excludes,
+            s.rev,
+            current_state(session, s.id),
+            s.elsewhere,
+            s.place or "",
+            tuple(list_rules(session, s.key)),
+        )
+        for s in sources
     ]
     told = [told_of(session, source.id) for source in sources]
     targets = [
         TargetLine(
-            target.id, target.label, target.state, target.rev, _as_of(session, target.id, told), target.disk or ""
+            target.id,
+            target.label,
+            target.state,
+            target.rev,
+            _as_of(session, target.id, told),
+            target.disk or "",
+            target.place or "",
         )
         for target in list_targets(session)
     ]

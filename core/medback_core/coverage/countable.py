@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from medback_core import names
 from medback_core.errors import Refused
-from medback_core.model import Count
+from medback_core.model import Count, Need
 from medback_core.session import Session
+from medback_core.session.needs import target_places
 from medback_core.session.placements import all_placements, placement_by_id
 from medback_core.session.targets import counting_keys
 
 NOTHING = Count()
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Files and bytes by how safe they are."""
+
+    count: Count = NOTHING
+    by_copies: Mapping[int, Count] = field(default_factory=dict)  # every number from 0 to at least what is wanted
+    below: Count = NOTHING  # with fewer copies than wanted, or fewer of them elsewhere
+    without_elsewhere: Count = NOTHING  # with no countable copy at another place than the source's
 
 
 class CopyCounter:
@@ -20,7 +32,9 @@ class CopyCounter:
     def __init__(self, session: Session, dead: Collection[int] = ()) -> None:
         self._session = session
         self._counting = counting_keys(session) - frozenset(dead)
+        self._places = target_places(session)
         self._copies: dict[int, int] = {}
+        self._elsewhere: dict[tuple[int, str], int] = {}
 
     def copies(self, placement: int) -> int:
         """How many copies of this placement count."""
@@ -29,19 +43,45 @@ class CopyCounter:
             found = self._copies[placement] = placement_by_id(self._session, placement).copies(self._counting)
         return found
 
-    def below(self, wanted: int) -> frozenset[int]:
-        """The placements with fewer countable copies than this."""
-        return frozenset(key for key in all_placements(self._session) if self.copies(key) < wanted)
+    def elsewhere(self, placement: int, place: str) -> int:
+        """How many of them lie at another place than this (folded)."""
+        found = self._elsewhere.get((placement, place))
+        if found is None:
+            holders = placement_by_id(self._session, placement).solid & self._counting
+            found = sum(1 for key in holders if self._places[key] != place)
+            self._elsewhere[placement, place] = found
+        return found
 
-    def summed(self, totals: Mapping[int, Count], wanted: int) -> tuple[Count, dict[int, Count], Count]:
-        """All, by number of copies (every one from 0 to at least `wanted`), and below `wanted`."""
+    def is_safe(self, placement: int, need: Need) -> bool:
+        """Whether a file of this placement has the copies that are wanted, of which so many elsewhere."""
+        return self.copies(placement) >= need.copies and (
+            not need.elsewhere or self.elsewhere(placement, need.place) >= need.elsewhere
+        )
+
+    def below(self, need: Need) -> frozenset[int]:
+        """The placements that are not safe where this is wanted."""
+        return frozenset(key for key in all_placements(self._session) if not self.is_safe(key, need))
+
+    def summed(self, parts: Iterable[tuple[Need, Mapping[int, Count]]]) -> Sums:
+        """The sums of totals by placement, in parts that each want one thing."""
         sums: dict[int, list[int]] = {}
-        for placement, count in totals.items():
-            pair = sums.setdefault(self.copies(placement), [0, 0])
-            pair[0] += count.files
-            pair[1] += count.bytes
-        by_copies = {n: Count(*sums.get(n, ())) for n in range(max([wanted, *sums]) + 1)}
-        return total(by_copies.values()), by_copies, total(c for n, c in by_copies.items() if n < wanted)
+        below, away = [0, 0], [0, 0]
+        most = 0
+        for need, totals in parts:
+            most = max(most, need.copies)
+            for placement, count in totals.items():
+                files, size = count.files, count.bytes
+                pair = sums.setdefault(self.copies(placement), [0, 0])
+                pair[0] += files
+                pair[1] += size
+                if not self.is_safe(placement, need):
+                    below[0] += files
+                    below[1] += size
+                if not self.elsewhere(placement, need.place):
+                    away[0] += files
+                    away[1] += size
+        by_copies = {n: Count(*sums.get(n, ())) for n in range(max([most, *sums]) + 1)}
+        return Sums(total(by_copies.values()), by_copies, Count(*below), Count(*away))
 
 
 def total(counts: Iterable[Count]) -> Count:

@@ -10,6 +10,7 @@ from medback_core.model import Count, Target
 from medback_core.session import Session
 from medback_core.session.candidates import below_wanted_groups, chosen_count
 from medback_core.session.copies import bytes_on
+from medback_core.session.needs import target_places
 from medback_core.session.targets import list_targets
 
 
@@ -33,14 +34,15 @@ def shortage(session: Session, here: Target | None = None, room: int = 0, *, cho
     rooms = {target.key: room_last_seen(session, target) for target in list_targets(session) if target.counts}
     if here is not None:
         rooms[here.key] = room - (chosen_count(session).bytes if chosen else 0)
-    counting = frozenset(rooms)
+    counting, where = frozenset(rooms), target_places(session)
     takes = dict.fromkeys(rooms, 0)  # bytes that are below their wanted copies and not there yet
     below, needed = Count(), 0
     for group in below_wanted_groups(session, counting, chosen_on=here.key if here and chosen else None):
         below += group.contents
         needed += group.lack * group.contents.bytes
         for key in counting - group.holders:
-            takes[key] += group.contents.bytes
+            if where[key] != group.barred:
+                takes[key] += group.contents.bytes
     could_take = {key: min(takes[key], max(0, left)) for key, left in rooms.items()}
     return Shortage(below, max(0, needed - sum(could_take.values())), could_take)
 

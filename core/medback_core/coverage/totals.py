@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medback_core import names
@@ -14,10 +14,12 @@ from medback_core.model import Count, Looked, Source
 from medback_core.session import Session
 from medback_core.session.files import join
 from medback_core.session.gaps import list_gaps
+from medback_core.session.needs import Wants, every_part, wants_of
 from medback_core.session.placements import current_identities, identities_by_placement, placement_by_id
 from medback_core.session.sources import find_source, list_sources
 from medback_core.session.targets import counting_keys, list_targets
 from medback_core.session.tree import (
+    PlacementCounts,
     children,
     directory_key,
     files_below,
@@ -64,6 +66,7 @@ class DirectoryCoverage:
     by_copies: dict[int, Count]  # number of countable copies, every one from 0 up -> files
     below_wanted: Count
     oldest: int | None
+    without_elsewhere: Count = NOTHING  # no countable copy at another place than the source's
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +80,20 @@ class Coverage:
     damaged: int  # files whose content is not what was recorded
     oldest: int | None
     directories: tuple[DirectoryCoverage, ...]
+    without_elsewhere: Count = NOTHING  # as in DirectoryCoverage
 
 
 @dataclass(frozen=True, slots=True)
 class UnprotectedFile:
-    """A file with fewer countable copies than its source wants."""
+    """A file with fewer countable copies than wanted, or with fewer of them elsewhere."""
 
     source: str  # alias
     path: bytes
     size: int
     copies: int
     wanted: int
+    elsewhere: int = 0  # so many of the copies are
+    elsewhere_wanted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +102,8 @@ class Safety:
 
     files: int = 0
     bytes: int = 0
-    safe_files: int = 0  # that have the copies their source wants
-    unsafe: Count = NOTHING  # below the wanted number, those with none included
+    safe_files: int = 0  # that have the copies that are wanted, and so many of them elsewhere
+    unsafe: Count = NOTHING  # all others, those with no copy included
     none: Count = NOTHING  # no countable copy at all
     damaged: int = 0
     looked: Looked = _ALL
@@ -130,10 +136,11 @@ def coverage(session: Session, *, source: str | None = None, path: bytes = b"", 
             if source is None:
                 continue
             raise _no_directory(each, path)
-        start = _rate(counter, each, path, totals_of(session, key), oldest_check(session, key))
+        wants = wants_of(session, each)
+        start = _rate(session, counter, wants, path, totals_of(session, key), oldest_check(session, key))
         starts.append(start)
         listed.append(start)
-        listed += _below(session, counter, each, key, depth)
+        listed += _below(session, counter, wants, key, depth)
         damaged += trouble_below(session, each.key, path)
     if path and not starts:
         raise Refused("no-such-path", f"no source has a directory {names.display_name(path)}")
@@ -142,7 +149,8 @@ def coverage(session: Session, *, source: str | None = None, path: bytes = b"", 
     whole = total(start.count for start in starts)
     oldest = min((start.oldest for start in starts if start.oldest is not None), default=None)
     below = total(start.below_wanted for start in starts)
-    return Coverage(whole.files, whole.bytes, by_copies, below, damaged, oldest, tuple(listed))
+    apart = total(start.without_elsewhere for start in starts)
+    return Coverage(whole.files, whole.bytes, by_copies, below, damaged, oldest, tuple(listed), apart)
 
 
 def _no_directory(source: Source, path: bytes) -> Refused:
@@ -153,37 +161,47 @@ def _no_directory(source: Source, path: bytes) -> Refused:
 
 
 def _rate(
-    counter: CopyCounter, source: Source, path: bytes, totals: Mapping[int, Count], oldest: int | None
+    session: Session, counter: CopyCounter, wants: Wants, path: bytes, totals: PlacementCounts, oldest: int | None
 ) -> DirectoryCoverage:
-    count, by_copies, below = counter.summed(totals, source.wanted)
-    return DirectoryCoverage(source.alias, path, count, by_copies, below, oldest)
+    sums = counter.summed(wants.parts(session, path, totals))
+    return DirectoryCoverage(
+        wants.source.alias, path, sums.count, dict(sums.by_copies), sums.below, oldest, sums.without_elsewhere
+    )
 
 
 def _below(
-    session: Session, counter: CopyCounter, source: Source, directory: int, depth: int
+    session: Session, counter: CopyCounter, wants: Wants, directory: int, depth: int
 ) -> Iterator[DirectoryCoverage]:
     if depth <= 0:
         return
     for child in children(session, directory):
-        yield _rate(counter, source, child.path, child.totals, child.oldest)
-        yield from _below(session, counter, source, child.key, depth - 1)
+        yield _rate(session, counter, wants, child.path, child.totals, child.oldest)
+        yield from _below(session, counter, wants, child.key, depth - 1)
 
 
 def unprotected(session: Session, source: str | None = None, path: bytes = b"") -> Iterator[UnprotectedFile]:
-    """Every file with fewer countable copies than its source wants, directory by directory: of all sources or one (by
-    alias), or only at and below `path` (a directory or a file). Do not write through this session while iterating."""
+    """Every file with fewer countable copies than wanted, or fewer of them elsewhere, directory by directory: of all
+    sources or one (by alias), or only at and below `path` (a directory or a file). Do not write through this session
+    while iterating."""
     sources = list_sources(session) if source is None else [find_source(session, source)]
     path = clean_path(path)
     counter = CopyCounter(session)
     for each in sources:
-        for _, directory, file in files_below(session, each.key, path, placements=counter.below(each.wanted)):
-            yield UnprotectedFile(
-                each.alias,
-                join(directory, file.name),
-                file.content.size,
-                counter.copies(file.placement),
-                each.wanted,
-            )
+        wants = wants_of(session, each)
+        unsafe = {need: counter.below(need) for need in {wants.at(b""), *(wants.at(rule.path) for rule in wants.rules)}}
+        somewhere = frozenset[int]().union(*unsafe.values())
+        for _, directory, file in files_below(session, each.key, path, placements=somewhere):
+            need = wants.at(directory)
+            if file.placement in unsafe[need]:
+                yield UnprotectedFile(
+                    each.alias,
+                    join(directory, file.name),
+                    file.content.size,
+                    counter.copies(file.placement),
+                    need.copies,
+                    counter.elsewhere(file.placement, need.place),
+                    need.elsewhere,
+                )
 
 
 def looked(session: Session, source: str | None = None, path: bytes = b"") -> Looked:
@@ -203,13 +221,10 @@ def looked(session: Session, source: str | None = None, path: bytes = b"") -> Lo
 def safety(session: Session) -> Safety:
     """Whether all sources are safe, read from their roots' totals."""
     counter = CopyCounter(session)
-    whole = unsafe = none = Count()
-    damaged = 0
-    totals = totals_by_source(session)
-    for source in list_sources(session):
-        count, by_copies, below = counter.summed(totals[source.key], source.wanted)
-        whole, unsafe, none = whole + count, unsafe + below, none + by_copies[0]
-        damaged += trouble_below(session, source.key)
+    parts = ((need, part) for _, need, part in every_part(session, totals_by_source(session)))
+    sums = counter.summed(parts)
+    whole, unsafe, none = sums.count, sums.below, sums.by_copies[0]
+    damaged = sum(trouble_below(session, source.key) for source in list_sources(session))
     return Safety(whole.files, whole.bytes, whole.files - unsafe.files, unsafe, none, damaged, looked(session))
 
 

@@ -8,10 +8,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from medback_core import names
-from medback_core.coverage.countable import CopyCounter
-from medback_core.model import Count, Identity, Source
+from medback_core.coverage.countable import NOTHING, CopyCounter
+from medback_core.model import Count, Identity, Need, Source
 from medback_core.session import Session
 from medback_core.session.files import troubled
+from medback_core.session.needs import Wants, wants_of
 from medback_core.session.placements import placement_by_id
 from medback_core.session.sources import list_sources, source_by_key
 from medback_core.session.tree import (
@@ -39,9 +40,10 @@ class DirectoryView:
     path: bytes
     count: Count
     by_copies: dict[int, Count]  # number of countable copies, every one from 0 up -> files
-    unsafe: Count  # below the wanted number
+    unsafe: Count  # with fewer copies than wanted, or fewer of them elsewhere
     oldest: int | None  # oldest check of a countable copy; 0: one was never read back; None: nothing has a copy
     damaged: int = 0  # files whose content changed though their size and time did not
+    without_elsewhere: Count = NOTHING  # no countable copy at another place than the source's
 
     @property
     def name(self) -> bytes:
@@ -62,6 +64,8 @@ class FileCoverage:
     wanted: int
     checked_at: int | None  # as DirectoryView.oldest
     trouble: int
+    elsewhere: int = 0  # of the countable copies, those at another place than the source's
+    elsewhere_wanted: int = 0
 
     @property
     def size(self) -> int:
@@ -69,7 +73,7 @@ class FileCoverage:
 
     @property
     def safe(self) -> bool:
-        return self.copies >= self.wanted
+        return self.copies >= self.wanted and self.elsewhere >= self.elsewhere_wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,15 @@ def browse(
         here, files, files_total = None, array("q"), 0
         views = [
             replace(
-                _view(counter, each, key, b"", totals_of(session, key), oldest_check(session, key)),
+                _view(
+                    session,
+                    counter,
+                    wants_of(session, each),
+                    key,
+                    b"",
+                    totals_of(session, key),
+                    oldest_check(session, key),
+                ),
                 damaged=trouble_below(session, each.key),
             )
             for each in list_sources(session)
@@ -115,13 +127,14 @@ def browse(
         if key is None:
             return None
         owner = source_by_key(session, source)
-        here = _view(counter, owner, key, path, totals_of(session, key), oldest_check(session, key))
+        wants = wants_of(session, owner)
+        here = _view(session, counter, wants, key, path, totals_of(session, key), oldest_check(session, key))
         damaged = _damaged_by_child(session, source, path)
         views = [
-            replace(_view(counter, owner, c.key, c.path, c.totals, c.oldest), damaged=damaged[c.path])
+            replace(_view(session, counter, wants, c.key, c.path, c.totals, c.oldest), damaged=damaged[c.path])
             for c in children(session, key)
         ]
-        below = counter.below(owner.wanted) if unsafe_only or order == "unsafe" else frozenset()
+        below = counter.below(wants.at(path)) if unsafe_only or order == "unsafe" else frozenset()
         files = file_keys(
             session,
             key,
@@ -154,10 +167,25 @@ def _damaged_by_child(session: Session, source: int, path: bytes) -> Counter[byt
 
 
 def _view(
-    counter: CopyCounter, source: Source, key: int, path: bytes, totals: PlacementCounts, oldest: int | None
+    session: Session,
+    counter: CopyCounter,
+    wants: Wants,
+    key: int,
+    path: bytes,
+    totals: PlacementCounts,
+    oldest: int | None,
 ) -> DirectoryView:
-    count, by_copies, unsafe = counter.summed(totals, source.wanted)
-    return DirectoryView(key, source, path, count, by_copies, unsafe, oldest)
+    sums = counter.summed(wants.parts(session, path, totals))
+    return DirectoryView(
+        key,
+        wants.source,
+        path,
+        sums.count,
+        dict(sums.by_copies),
+        sums.below,
+        oldest,
+        without_elsewhere=sums.without_elsewhere,
+    )
 
 
 def _sort(views: list[DirectoryView], order: str) -> None:
@@ -175,14 +203,16 @@ def page(session: Session, keys: Collection[int], *, dead: Collection[int] = fro
     """The files with these row keys, in the order of the keys; one that is gone meanwhile is left out."""
     counter = CopyCounter(session, dead)
     rows = files_by_key(session, keys)
-    wanted: dict[int, int] = {}
+    needs: dict[int, Need] = {}
     for directory in {row.directory for row in rows.values()}:
-        wanted[directory] = source_by_key(session, directory_path(session, directory)[0]).wanted
+        source, path = directory_path(session, directory)
+        needs[directory] = wants_of(session, source_by_key(session, source)).at(path)
     found = []
     for key in keys:
         row = rows.get(key)
         if row is None:
             continue
+        need = needs[row.directory]
         claimed = len(placement_by_id(session, row.placement).claimed)
         found.append(
             FileCoverage(
@@ -192,9 +222,11 @@ def page(session: Session, keys: Collection[int], *, dead: Collection[int] = fro
                 row.mtime_ns,
                 counter.copies(row.placement),
                 claimed,
-                wanted[row.directory],
+                need.copies,
                 row.checked_at,
                 row.trouble,
+                counter.elsewhere(row.placement, need.place),
+                need.elsewhere,
             )
         )
     return found

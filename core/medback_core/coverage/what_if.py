@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from medback_core import names
 from medback_core.coverage.countable import NOTHING
-from medback_core.model import Count, Target, TargetState
+from medback_core.errors import Refused
+from medback_core.model import Count, Source, Target, TargetState, folded
 from medback_core.planning import restore_order as planning
 from medback_core.planning.restore_order import Loss
 from medback_core.session import Session
 from medback_core.session.files import join
+from medback_core.session.needs import every_part, places
 from medback_core.session.placements import all_placements, placement_by_id
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import disk_groups, list_targets
@@ -52,13 +55,34 @@ class TargetsLoss:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceLoss:
+    """What it would cost if a place were gone, with all its targets and all sources at it. Counts are paths.
+
+    `lost`: files of these sources that have no copy on any target at another place (claims don't count): gone for
+    good. `back`: the other files of these sources; `by` are the targets that bring them, and what each brings.
+    `weakened`: files, of any source, that lose a countable copy, are not lost, and then have fewer than are wanted.
+    """
+
+    place: str
+    targets: tuple[Target, ...]
+    sources: tuple[Source, ...]
+    lost: Count
+    weakened: Count
+    back: Count
+    by: tuple[tuple[Target, Count], ...]
+    lost_files: Iterator[NamedFile]  # directory by directory, read as it is asked for
+
+
+@dataclass(frozen=True, slots=True)
 class WhatIfEvery:
-    """Every single target and every pair, the worst first; and those that lie on one disk, which die together."""
+    """Every single target and every pair, the worst first; those that lie on one disk, which die together; and every
+    place with all that is kept there."""
 
     single: tuple[TargetsLoss, ...]
     pairs: tuple[TargetsLoss, ...]
     already_bare: Count
     together: tuple[TargetsLoss, ...] = ()
+    places: tuple[PlaceLoss, ...] = ()
 
 
 _Groups: TypeAlias = dict[tuple[frozenset[int], int], Count]
@@ -81,14 +105,14 @@ def _held(session: Session) -> _Held:
     held = _Held({}, {}, {}, NOTHING)
     bare = NOTHING
     totals = totals_by_source(session)
-    for source in list_sources(session):
-        for key, count in totals[source.key].items():
+    for _, need, part in every_part(session, totals):
+        for key, count in part.items():
             solid = placement_by_id(session, key).solid
             if not solid & usable:
                 bare += count
             _add(held.usable, (solid & usable, 1), count)
             if solid & counting:
-                _add(held.counted, (solid & counting, source.wanted), count)
+                _add(held.counted, (solid & counting, need.copies), count)
                 _add(held.both, (solid & usable, 1), count)
     return _Held(held.usable, held.counted, held.both, bare)
 
@@ -120,14 +144,87 @@ def _lost_files(session: Session, dead: frozenset[int]) -> Iterator[NamedFile]:
 
 
 def what_if_every(session: Session) -> WhatIfEvery:
-    """What would be lost and weakened if any one target died, and any two: those a restore would use, worst first."""
+    """What would be lost and weakened if any one target died, and any two: those a restore would use, worst first; and
+    what each place would take with it, where anybody named one."""
     held = _held(session)
     targets = {t.key: t for t in list_targets(session) if t.state is not TargetState.LOST}
     every = [planning.every_single_and_pair(groups, targets) for groups in (held.usable, held.counted, held.both)]
     single, pairs = ([dict(one[number]) for one in every] for number in (0, 1))
     together = [_lost_with(held, group) for group in disk_groups(session)]
     together.sort(key=lambda one: (-one.lost.bytes, -one.lost.files, -one.weakened.bytes))
-    return WhatIfEvery(_worst_first(targets, *single), _worst_first(targets, *pairs), held.bare, tuple(together))
+    every_place = [_place_loss(session, place) for place in _places_in_use(session)]
+    every_place.sort(key=lambda one: (-one.lost.bytes, -one.lost.files, -one.weakened.bytes, one.place))
+    alone, in_pairs = _worst_first(targets, *single), _worst_first(targets, *pairs)
+    return WhatIfEvery(alone, in_pairs, held.bare, tuple(together), tuple(every_place))
+
+
+# --- places -----------------------------------------------------------------------------------------------------------
+
+
+def _places_in_use(session: Session) -> list[str]:
+    """The places (folded) where a source or a target that is not lost is kept; none where nobody named one."""
+    known = places(session)
+    if not known.named:
+        return []
+    kept = [known.of(source) for source in list_sources(session)]
+    kept += [known.of(target) for target in list_targets(session) if target.state is not TargetState.LOST]
+    return sorted(set(kept))
+
+
+def what_if_place(session: Session, place: str) -> PlaceLoss:
+    """What would be lost, come back and be weakened if all that is kept at a place were gone. Raises Refused for a
+    place nothing is kept at."""
+    there, known = folded(place), places(session)
+    used = _places_in_use(session) or [folded(known.here)]
+    if there not in used:
+        listed = names.display_name(", ".join(map(known.shown, used)))
+        raise Refused("no-such-place", f"nothing is kept at {names.display_name(place)} (there is: {listed})")
+    return _place_loss(session, there)
+
+
+def _place_loss(session: Session, place: str) -> PlaceLoss:
+    known = places(session)
+    targets = {t.key: t for t in list_targets(session) if t.state is not TargetState.LOST}
+    dead = frozenset(key for key, target in targets.items() if known.of(target) == place)
+    usable = targets.keys() - dead
+    counting = frozenset(key for key, target in targets.items() if target.counts)
+    lost = back = weakened = NOTHING
+    groups: dict[frozenset[int], Count] = {}
+    bare: dict[int, set[int]] = {}  # source -> placements of which nothing is left
+    for source, need, part in every_part(session, totals_by_source(session)):
+        gone = known.of(source) == place
+        for key, count in part.items():
+            solid = placement_by_id(session, key).solid
+            left = solid & usable
+            if gone and not left:
+                lost += count
+                bare.setdefault(source.key, set()).add(key)
+                continue
+            if gone:
+                back += count
+                groups[left] = groups.get(left, NOTHING) + count
+            if solid & counting & dead and len(left & counting) < need.copies:
+                weakened += count
+    rank = {key: targets[key].state.badness for key in usable}
+    plan = planning.plan_targets(groups, rank, places={key: known.of(targets[key]) for key in usable})
+    sources = tuple(source for source in list_sources(session) if known.of(source) == place)
+    return PlaceLoss(
+        known.shown(place),
+        tuple(targets[key] for key in sorted(dead)),
+        sources,
+        lost,
+        weakened,
+        back,
+        tuple((targets[step.target], step.brings) for step in plan.steps),
+        _bare_files(session, sources, bare),
+    )
+
+
+def _bare_files(session: Session, sources: Sequence[Source], bare: Mapping[int, set[int]]) -> Iterator[NamedFile]:
+    for source in sources:
+        if source.key in bare:
+            for _, directory, file in files_below(session, source.key, placements=bare[source.key]):
+                yield NamedFile(source.alias, join(directory, file.name), file.content.size)
 
 
 def _lost_with(held: _Held, group: tuple[Target, ...]) -> TargetsLoss:

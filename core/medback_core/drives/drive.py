@@ -169,6 +169,7 @@ def write_identity(session: Session, drive: Drive) -> None:
         state=target.state,
         capacity=target.capacity,
         disk=target.disk,
+        place=target.place,
         rev=target.rev,
         fs_uuid=drive.filesystem.uuid,
         also=tuple(sorted(also)),

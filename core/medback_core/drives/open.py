@@ -20,6 +20,7 @@ from medback_core.drives.drive import (
 from medback_core.errors import NeedsAnswer, Refused, UsageError
 from medback_core.model import TARGET_IDENTITY_NAME, Target, TargetState
 from medback_core.session import Session
+from medback_core.session.needs import machine_place, named_places, spelled
 from medback_core.session.sources import list_sources, new_id
 from medback_core.session.targets import (
     add_alias,
@@ -148,6 +149,7 @@ def open_drive(
     new_id: bool = False,
     same_drive: bool = False,
     as_it_is: bool = False,
+    place: str | None = None,
 ) -> Iterator[Drive]:
     """Open the drive at `path`, identified, and keep its lock while in use.
 
@@ -173,7 +175,7 @@ def open_drive(
         if drive.identity.id and not drive.doubtful:
             compare_state(session, drive)
         if write:
-            _take_up(drive, label, capacity)
+            _take_up(session, drive, label, capacity, place)
         together = _on_one_disk(session, filesystem, drive.target.id)
         shared = shares_disk(session, filesystem) if write else None
         if shared is not None:
@@ -185,7 +187,7 @@ def open_drive(
             _see(session, drive, write)
             _note_disks(session, drive, together)
         if not write:
-            _take_up(drive, label, capacity)  # as it would be: nobody else is told
+            _take_up(session, drive, label, capacity, place)  # as it would be: nobody else is told
         try:
             yield drive
         finally:
@@ -208,13 +210,17 @@ def _check_capacity(capacity: int | None) -> None:
         raise UsageError(f"a capacity is a number of bytes from 0 to {NUMBER_MAX}")
 
 
-def _take_up(drive: Drive, label: str | None, capacity: int | None) -> None:
-    """Take up what a person says of a target, where it is new."""
+def _take_up(session: Session, drive: Drive, label: str | None, capacity: int | None, place: str | None) -> None:
+    """Take up what a person says of a target, where it is new. A new target is kept where this machine is, which is
+    said where anybody ever named a place."""
     target = drive.target
+    if place is None and drive.is_new and named_places(session):
+        place = machine_place(session)
     said = replace(
         target,
         label=target.label if label is None else names.utf8(label),
         capacity=target.capacity if capacity is None else capacity,
+        place=target.place if place is None else spelled(session, place),
     )
     if said != target:
         drive.target = replace(said, rev=target.rev + (0 if drive.is_new else 1))
@@ -275,12 +281,13 @@ def _merged(known: Target | None, identity: TargetIdentity) -> Target:
         identity.capacity,
         created=identity.created,
         disk=identity.disk,
+        place=identity.place,
     )
     if known is None:
         return said
     if not known.known or (said.rev, said.state.badness) > (known.rev, known.state.badness):
         facts = {"label": said.label, "state": said.state, "rev": said.rev, "capacity": said.capacity}
-        return replace(known, known=True, disk=said.disk, **facts)
+        return replace(known, known=True, disk=said.disk, place=said.place, **facts)
     return known
 
 
@@ -499,10 +506,12 @@ def set_target(
     label: str | None = None,
     capacity: int | None = None,
     disk_name: str | None = None,
+    place: str | None = None,
 ) -> Target:
     """Change what people say of a target; kept in the DB, in every mounted source's metadata, and on the drive itself
     when it is plugged in and can be written. `disk_name`: the disk it lies on, whatever the kernel tells of it; "" to
-    go by that again. Raises Refused, UsageError; nothing is changed then."""
+    go by that again. `place`: where it is kept; "" where this machine is. Raises Refused, UsageError; nothing
+    is changed then."""
     _check_capacity(capacity)
     with disk.lock_session(os.fsencode(session.path)):
         target, path = resolve_target(session, word)
@@ -514,6 +523,7 @@ def set_target(
             label=target.label if label is None else names.utf8(label),
             capacity=target.capacity if capacity is None else capacity,
             disk=target.disk if disk_name is None else names.utf8(disk_name) or None,
+            place=target.place if place is None else spelled(session, place),
         )
         if changed != target:
             changed = save_target(session, replace(changed, rev=target.rev + 1))

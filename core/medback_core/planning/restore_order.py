@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from medback_core.model import Count
 from medback_core.planning.hitting_set import Search, cheapest, members
+from medback_core.planning.trips import TRIPS, cheapest_trip
 
 Groups: TypeAlias = Mapping[frozenset[int], Count]
 GroupsByWanted: TypeAlias = Mapping[tuple[frozenset[int], int], Count]
@@ -33,9 +34,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The fewest targets, in the order to plug them in. `missing` is all of it, `unreachable` the part no step brings.
+    """The fewest trips and targets, in the order to plug them in. `missing` is all of it, `unreachable` the part no
+    step brings.
 
-    When not `exact`, there may be a plan with fewer targets; `why` says why that is not known.
+    When not `exact`, there may be a plan with fewer; `why` says why that is not known.
     """
 
     steps: tuple[Step, ...]
@@ -53,14 +55,24 @@ class Loss:
     weakened: Count
 
 
-def plan_targets(groups: Groups, rank: Mapping[int, int], *, time_limit: float = 1.0) -> Plan:
-    """The exact minimum number of targets that hold all that can be brought back.
+def plan_targets(
+    groups: Groups,
+    rank: Mapping[int, int],
+    *,
+    places: Mapping[int, str] | None = None,
+    prefer: str = TRIPS,
+    time_limit: float = 1.0,
+) -> Plan:
+    """The exact minimum of trips, and with it of targets, that brings all that can be brought back; with `prefer`
+    DRIVES the minimum of targets, and with it of trips.
 
     `groups`: what is missing, by the targets that hold it. `rank`: the usable targets only, 0 the best to read from.
-    Among the smallest sets the one with the fewest of the worst rank, then of the next. Steps go by rank, the best
-    first, and within a rank by most bytes soonest. After `time_limit` seconds of processor time (a machine that is busy
-    makes the same plan) a good set, with `exact` False.
+    `places`: the place of each target that has to be fetched from elsewhere; one trip fetches any number from a place.
+    Among the smallest sets the one with the fewest of the worst rank, then of the next. Steps go place by place, what
+    is here first; there by rank, the best first, and within a rank by most bytes soonest. After `time_limit` seconds of
+    processor time (a machine that is busy makes the same plan) a good set, with `exact` False.
     """
+    places = {} if places is None else {key: place for key, place in places.items() if key in rank}
     keys = sorted(rank)
     number_of = {key: number for number, key in enumerate(keys)}
     by_mask: dict[int, Count] = {}
@@ -75,8 +87,16 @@ def plan_targets(groups: Groups, rank: Mapping[int, int], *, time_limit: float =
     ranks = [rank[key] for key in keys]  # by number of target, as in all that follows
     weights = _weights(ranks)
     deadline = time.thread_time() + time_limit
-    found = cheapest(by_mask.keys(), weights, time_limit=time_limit)
-    order = _order(by_mask, found.chosen, ranks, weights if found.exact else None, deadline)
+    if places:
+        where = [places.get(key, "") for key in keys]
+        found, allowed = cheapest_trip(by_mask.keys(), weights, where, prefer=prefer, time_limit=time_limit)
+        by_mask = _restricted(by_mask, allowed)
+        ranks = _place_by_place(by_mask, found.chosen, ranks, where)
+        order = _order(by_mask, found.chosen, ranks, weights if found.exact else None, deadline)
+        order = _together(by_mask, [number for number, _ in order], where)
+    else:
+        found = cheapest(by_mask.keys(), weights, time_limit=time_limit)
+        order = _order(by_mask, found.chosen, ranks, weights if found.exact else None, deadline)
     steps: list[Step] = []
     remaining = missing
     for number, brings in order:
@@ -86,6 +106,7 @@ def plan_targets(groups: Groups, rank: Mapping[int, int], *, time_limit: float =
     if not found.exact:
         least = found.cost_least // min(weights)  # the cheapest weight is that of one target and nothing else
         why = f"the search was stopped after {time_limit:g} s: at least {least} targets are needed, {len(steps)} found"
+        why += " with the fewest trips" if places and prefer == TRIPS else ""
     return Plan(tuple(steps), missing, unreachable, found.exact, why)
 
 
@@ -164,6 +185,37 @@ def _weights(ranks: Sequence[int]) -> list[int]:
     levels = sorted(set(ranks))
     one = base ** len(levels)
     return [one + (base ** (levels.index(rank) - 1) if rank != levels[0] else 0) for rank in ranks]
+
+
+def _restricted(by_mask: Mapping[int, Count], allowed: int) -> dict[int, Count]:
+    """The groups with no targets but those that are allowed."""
+    found: dict[int, Count] = {}
+    for mask, count in by_mask.items():
+        found[mask & allowed] = found.get(mask & allowed, Count()) + count
+    return found
+
+
+def _place_by_place(by_mask: Mapping[int, Count], chosen: int, ranks: Sequence[int], where: Sequence[str]) -> list[int]:
+    """Ranks that keep the targets of a place together: what is here first, then the place that brings the most bytes,
+    and so on."""
+    brings = dict.fromkeys(where, 0)
+    for mask, count in by_mask.items():
+        for place in {where[number] for number in members(mask & chosen)}:
+            brings[place] += count.bytes
+    order = sorted(brings, key=lambda place: (place != "", -brings[place], place))
+    levels = max(ranks, default=0) + 1
+    return [order.index(place) * levels + rank for place, rank in zip(where, ranks, strict=True)]
+
+
+def _together(by_mask: Mapping[int, Count], numbers: Sequence[int], where: Sequence[str]) -> list[tuple[int, Count]]:
+    """These targets in their order, but for those of a place already met, which come with it; what each brings."""
+    met = list(dict.fromkeys(where[number] for number in numbers))
+    left = dict(by_mask)
+    order: list[tuple[int, Count]] = []
+    for number in sorted(numbers, key=lambda number: met.index(where[number])):
+        here = [mask for mask in left if mask >> number & 1]
+        order.append((number, sum((left.pop(mask) for mask in here), Count())))
+    return order
 
 
 def _order(

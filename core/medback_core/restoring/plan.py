@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from medback_core import names
 from medback_core.coverage.countable import NOTHING
 from medback_core.coverage.what_if import NamedFile, TargetsLoss, WhatIf, WhatIfEvery, what_if, what_if_every
 from medback_core.errors import Refused
-from medback_core.model import Count, Event, NextTarget, Progress, Source, Summary, Target, TargetState
+from medback_core.model import HOME, Count, Event, NextTarget, Progress, Source, Summary, Target, TargetState, folded
 from medback_core.planning import restore_order as planning
+from medback_core.planning.trips import TRIPS
 from medback_core.restoring import destinations, told
 from medback_core.session import Session
 from medback_core.session.expected import empty_directories, has_expected, wanted_back, wanted_totals
 from medback_core.session.files import join
 from medback_core.session.gone import list_gone
+from medback_core.session.needs import places as kept_at
+from medback_core.session.needs import target_places
 from medback_core.session.placements import placement_by_id
 from medback_core.session.targets import list_targets
 from medback_core.session.tree import PlacementCounts, directory_key, files_below
@@ -51,13 +54,16 @@ class PlannedStep:
     brings: Count
     remaining: Count
     claimed: Count = NOTHING  # the part of `brings` that only somebody's word says is there
+    place: str = HOME  # where the target is kept
+    trip: bool = False  # it has to be fetched from there
 
 
 @dataclass(frozen=True, slots=True)
 class PlanSummary(Summary):
-    """The fewest targets that bring back all that is missing, in the order to plug them in. Counts are paths.
+    """The fewest trips and targets that bring back all that is missing, in the order to plug them in, place by place.
+    Counts are paths.
 
-    When not `exact`, fewer targets might do; `why` says why that is not known. `differing`: another file stands at the
+    When not `exact`, fewer might do; `why` says why that is not known. `differing`: another file stands at the
     destination, which a restore leaves alone; they are not among the missing.
     """
 
@@ -70,6 +76,7 @@ class PlanSummary(Summary):
     differing: int = 0
     as_of: int | None = None  # the date of what is known to be missing or not
     unheard: tuple[Target, ...] = ()  # drives that were not plugged in and may know something newer
+    has_places: bool = False  # somebody named a place
 
 
 def restore_plan(
@@ -81,13 +88,15 @@ def restore_plan(
     to: bytes | None = None,
     without: Collection[Target] = (),
     here: Collection[int] = (),
+    prefer: str = TRIPS,
 ) -> Iterator[Event]:
     """Which targets to plug in, in which order, to get back what is missing at its destination; with `all_of_it`, what
     it would take if nothing stood there. Ends with a PlanSummary. Raises Refused.
 
     Only of `source` (alias), only at and below `path`; `to`: another place to restore to. Claims serve as well as
     copies we know; lost targets and those `without` are left out. Looking at destinations may read files. Among plans
-    that are equally good, the one with more of the targets that are `here` (row keys), those first.
+    that are equally good, the one with more of the targets that are `here` (row keys), those first; these, and what is
+    kept where this machine is, take no trip. `prefer`: the fewest TRIPS, or the fewest DRIVES.
     """
     places = destinations.destinations(session, source=source, to=to)
     scope = destinations.scope(path)
@@ -110,19 +119,34 @@ def restore_plan(
             missing = _Missing(session, place.source, usable, unreachable, groups)
             yield from missing.look(place, scope)
             differing += missing.differing
-    plan = planning.plan_targets(_by_holders(session, groups), {key: rank for key, (_, rank) in usable.items()})
+    trips = _trips(session, usable, here)
+    rank = {key: rank for key, (_, rank) in usable.items()}
+    plan = planning.plan_targets(_by_holders(session, groups), rank, places=trips, prefer=prefer)
     targets = {key: target for key, (target, _) in usable.items()}
+    kept = kept_at(session)
+    steps = (
+        replace(step, place=kept.called(step.target), trip=step.target.key in trips)
+        for step in _with_claims(session, groups, targets, plan.steps)
+    )
     yield PlanSummary(
         plan.missing,
         plan.unreachable,
         plan.exact,
         plan.why,
-        tuple(_with_claims(session, groups, targets, plan.steps)),
+        tuple(steps),
         tuple(unreachable),
         differing,
         told.known_as_of(place.source for place in places),
         told.unheard(session, [place.source for place in places]),
+        bool(kept.named),
     )
+
+
+def _trips(session: Session, usable: Collection[int], here: Collection[int] = ()) -> dict[int, str]:
+    """The place of each usable target that has to be fetched from another one than this machine's."""
+    kept = kept_at(session)
+    away = {key: place for key, place in target_places(session).items() if place != folded(kept.here)}
+    return {key: place for key, place in away.items() if key in usable and key not in here}
 
 
 def refuse_unknown(
@@ -244,7 +268,8 @@ def next_target(
 ) -> NextTarget | None:
     """The target to plug in next for what is missing, given by placement id; None where no usable target has any."""
     usable = _usable(session, without)
-    plan = planning.plan_targets(_by_holders(session, groups), {key: rank for key, (_, rank) in usable.items()})
+    rank = {key: rank for key, (_, rank) in usable.items()}
+    plan = planning.plan_targets(_by_holders(session, groups), rank, places=_trips(session, usable))
     if not plan.steps:
         return None
     first = plan.steps[0]

@@ -17,6 +17,7 @@ from medback_core.session.digests import settle_twins
 from medback_core.session.directories import facts_of, put_directories
 from medback_core.session.files import mark_sidecar
 from medback_core.session.gaps import save_gaps, save_nested
+from medback_core.session.needs import follow_rules, moved_rules
 from medback_core.session.scanning import (
     apply_staged,
     begin_run,
@@ -189,6 +190,7 @@ def settle_source(
         if staged.removals or staged.changes or loses_links(session, source.key):
             mark_changed(session, source.id)
         now = model.now()  # what went is dated by the scan that found it gone
+        follow_rules(session, source.key, moved_rules(session, source.key, walked.number, run.newest))
         apply_staged(session, source.key, walked.number, now)
         save_source(session, replace(source, scanned_at=now, device=walked.device, refused=""))
         keep_gaps(session, walked)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from medback_core import disk, names
 from medback_core.context.records import WANTED_MAX
 from medback_core.errors import Refused, UsageError
 from medback_core.model import (
+    HOME,
     TARGET_IDENTITY_NAME,
     WANTED_DEFAULT,
     Event,
+    Rule,
     ScanSummary,
     Source,
     SourceRefused,
     UpdateSummary,
     Warned,
+    folded,
     is_metadata,
 )
 from medback_core.scanning.scan_source import (
@@ -31,6 +34,7 @@ from medback_core.scanning.scan_source import (
 )
 from medback_core.session import Session
 from medback_core.session.gaps import nested_mounts, save_nested
+from medback_core.session.needs import list_rules, machine_place, named_places, save_rules, spelled, wants_of
 from medback_core.session.source_list import left_out, write_source_list
 from medback_core.session.sources import (
     find_source,
@@ -44,13 +48,28 @@ from medback_core.session.sources import (
     source_by_id,
     source_by_key,
 )
-from medback_core.session.targets import list_targets
+from medback_core.session.targets import list_targets, save_target
+from medback_core.session.tree import directory_key
 from medback_core.sidecar.source_metadata import SourceMetadata
 from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import metadata_at, take_up, write_metadata
 from medback_core.sources.remembered import remembered_as
 from medback_core.sources.sidecars import flush_sources, mounted_sources
 
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a person says of a source; None where nothing is said."""
+
+    alias: str | None = None
+    copies: int | None = None
+    excludes: tuple[str, ...] = ()  # to be left out as well
+    one_file_system: bool | None = None
+    elsewhere: int | None = None  # so many of the copies
+    place: str | None = None  # "": at home
+
+
+_NOTHING = Said()
 _WAYS = {disk.Lies.SAME: "is", disk.Lies.INSIDE: "lies inside", disk.Lies.AROUND: "contains"}
 _ALIAS_MAX = 200  # bytes: it becomes the name of a folder on every target
 
@@ -64,21 +83,24 @@ def add_source(
     excludes: Sequence[str] = (),
     one_file_system: bool | None = None,
     include_mounts: Sequence[bytes] = (),
+    elsewhere: int | None = None,
+    place: str | None = None,
     workers: int = 2,
 ) -> Iterator[Event]:
     """Register a directory as a source and scan it; one that is known is scanned again. Ends with a ScanSummary.
 
     `one_file_system` (None: as it was; a new source: no): nothing that is mounted inside is read, but for
-    `include_mounts`, absolute paths.
+    `include_mounts`, absolute paths. `place`: where it is kept; `elsewhere`: so many of the copies at another place.
 
     What its `.medback-source.xml` says is taken up: id, alias, wanted copies, excludes, targets. Raises Refused for a
     path that is missing, no directory, or overlaps a source or a target, and for what `scan_source` refuses;
     UsageError for an alias, a number or a pattern that can't be one, or a mount that lies elsewhere.
     """
-    _check(alias, copies, excludes)
+    _check(alias, copies, excludes, elsewhere)
     path = os.path.abspath(path)
     with disk.lock_session(os.fsencode(session.path)):
-        source = yield from _registered(session, path, alias, copies, tuple(excludes), one_file_system)
+        said = Said(alias, copies, tuple(excludes), one_file_system, elsewhere, place)
+        source = yield from _registered(session, path, said)
         source = _with_mounts(session, source, include_mounts)
         summary: Event | None = None
         for event in scan_source(session, source, workers=workers):
@@ -91,14 +113,7 @@ def add_source(
         yield summary
 
 
-def _registered(
-    session: Session,
-    path: bytes,
-    alias: str | None,
-    copies: int | None,
-    excludes: tuple[str, ...],
-    one_file_system: bool | None,
-) -> Generator[Event, None, Source]:
+def _registered(session: Session, path: bytes, said: Said) -> Generator[Event, None, Source]:
     """The row of the source at a path, made where it is new."""
     real = _real_directory(path)
     for source in list_sources(session):
@@ -106,9 +121,7 @@ def _registered(
             if os.path.realpath(source.path) != real:
                 where = names.display_name(source.path)
                 yield Warned(f"{names.display_name(path)} is the source {names.display_name(source.alias)}, at {where}")
-            return _changed(
-                session, source, alias=alias, copies=copies, add_excludes=excludes, one_file_system=one_file_system
-            )
+            return _changed(session, source, said)
     refuse_overlap(session, path)
     metadata = metadata_at(path)
     shown = names.display_name(path)
@@ -121,32 +134,22 @@ def _registered(
             )
             metadata = replace(metadata, id="")
         elif known is not None:
-            _refuse_alias(session, alias, but=known.key)
+            _refuse_alias(session, said.alias, but=known.key)
             yield Warned(
                 f"the source {names.display_name(known.alias)} has moved from {names.display_name(known.path)} "
                 f"to {shown}"
             )
             save_source(session, replace(known, path=path))
             known = source_by_key(session, known.key)
-            return _changed(
-                session, known, alias=alias, copies=copies, add_excludes=excludes, one_file_system=one_file_system
-            )
+            return _changed(session, known, said)
     if (metadata is None or not metadata.id) and (told := remembered_as(session, path)) is not None:
         yield Warned(
             f"{shown} has lost its .medback-source.xml: by what the drives remember it is the source "
             f"{names.display_name(told.alias)} again"
         )
         metadata = told if metadata is None else replace(told, targets=metadata.targets, siblings=metadata.siblings)
-    _refuse_alias(session, alias)
-    source = enter_source(
-        session,
-        path,
-        alias=alias,
-        copies=copies,
-        excludes=excludes,
-        one_file_system=one_file_system,
-        metadata=metadata,
-    )
+    _refuse_alias(session, said.alias)
+    source = enter_source(session, path, said, metadata=metadata)
     if metadata is not None:
         take_up(session, source, metadata)
         for sibling in metadata.siblings:
@@ -160,33 +163,28 @@ def _registered(
 
 
 def enter_source(
-    session: Session,
-    path: bytes,
-    *,
-    alias: str | None = None,
-    copies: int | None = None,
-    excludes: tuple[str, ...] = (),
-    one_file_system: bool | None = None,
-    metadata: SourceMetadata | None = None,
+    session: Session, path: bytes, said: Said = _NOTHING, *, metadata: SourceMetadata | None = None
 ) -> Source:
-    """The row of a new source: what is given, else what its metadata file says (without an id there: a fresh one)."""
+    """The row of a new source: what is said, else what its metadata file says (without an id there: a fresh one), else
+    where this machine is, if anybody ever named a place."""
     own = metadata is not None and metadata.id != ""
-    base = alias or (metadata.alias if metadata is not None and own else "") or default_alias(path)
-    wanted = metadata.wanted if metadata is not None else WANTED_DEFAULT
-    kept = metadata.excludes if metadata is not None else ()
-    rev = metadata.rev if metadata is not None and own else 1
-    one = metadata.one_file_system if metadata is not None and own else False
-    one = one if one_file_system is None else one_file_system
-    facts = (base, wanted if copies is None else copies, _union(kept, excludes), one)
-    if (
-        metadata is not None
-        and own
-        and facts != (metadata.alias, metadata.wanted, metadata.excludes, metadata.one_file_system)
-    ):
-        rev += 1
-    identifier = metadata.id if metadata is not None and own else new_id()
-    row = Source(0, identifier, free_alias(session, base), path, facts[1], facts[2], max(rev, 1))
-    row = replace(row, one_file_system=one)
+    was = Source(0, new_id(), default_alias(path), path, WANTED_DEFAULT, one_file_system=False)
+    if metadata is not None:
+        was = replace(was, wanted=metadata.wanted, excludes=metadata.excludes, elsewhere=metadata.elsewhere)
+    if metadata is not None and own:
+        was = replace(
+            was,
+            id=metadata.id,
+            alias=metadata.alias or was.alias,
+            rev=max(metadata.rev, 1),
+            one_file_system=metadata.one_file_system,
+            place=metadata.place,
+        )
+    elif named_places(session):
+        was = replace(was, place=spelled(session, machine_place(session)))
+    row = _with(session, was, said)
+    row = replace(row, alias=free_alias(session, row.alias), rev=was.rev + int(own and row != was))
+    _check_numbers(row.wanted, row.elsewhere)
     source = insert_source(session, row)
     mark_metadata(session, None, dirty=True)  # the others learn of a new sibling
     return source
@@ -212,14 +210,19 @@ def change_source(
     one_file_system: bool | None = None,
     include_mounts: Sequence[bytes] = (),
     drop_mounts: Sequence[bytes] = (),
+    elsewhere: int | None = None,
+    place: str | None = None,
+    below: bytes | None = None,
+    drop_rules: Sequence[bytes] = (),
 ) -> Source:
     """Change what is set of a source; its files are looked at by the next update. Raises Refused (no such source, an
     alias that is taken, a path that is not this source), UsageError.
 
     Mounts are absolute paths. One that is included belongs to the source, whichever file system is there next; of one
-    that is dropped only what lies there then is believed.
+    that is dropped only what lies there then is believed. With `below` (a path inside, relative to the source)
+    `copies` and `elsewhere` are a rule for all files there; `drop_rules` are paths whose rule is dropped.
     """
-    _check(new_alias, copies, add_excludes)
+    _check(new_alias, copies, add_excludes, elsewhere)
     with disk.lock_session(os.fsencode(session.path)):
         source = find_source(session, alias)
         if path is not None:
@@ -235,15 +238,11 @@ def change_source(
                 )
             save_source(session, replace(source, path=path))
             source = source_by_key(session, source.key)
-        source = _changed(
-            session,
-            source,
-            alias=new_alias,
-            copies=copies,
-            add_excludes=add_excludes,
-            drop_excludes=drop_excludes,
-            one_file_system=one_file_system,
-        )
+        said = Said(new_alias, copies, tuple(add_excludes), one_file_system, elsewhere, place)
+        if below is not None:
+            said = replace(said, copies=None, elsewhere=None)
+        source = _changed(session, source, said, drop_excludes=drop_excludes)
+        _rule(session, source, below, copies, elsewhere, drop_rules)
         source = _with_mounts(session, source, include_mounts, drop_mounts)
         for _ in flush_sources(session):
             pass  # what can't be written now stays dirty, and the next operation says so
@@ -303,7 +302,7 @@ def take_up_left_out(session: Session) -> Iterator[Event]:
             write_source_list(session, dropped=[path])  # it was taken up under another path
             continue
         try:
-            source = yield from _registered(session, path, None, None, (), None)
+            source = yield from _registered(session, path, _NOTHING)
         except Refused as refusal:
             yield Warned(f"{names.display_name(path)} is left out: {refusal}")
             continue
@@ -366,7 +365,7 @@ def update_sources(
 # --- what is checked -----------------------------------------------------------------------------------------------
 
 
-def _check(alias: str | None, copies: int | None, excludes: Collection[str]) -> None:
+def _check(alias: str | None, copies: int | None, excludes: Collection[str], elsewhere: int | None = None) -> None:
     if alias is not None:
         reason = names.check_component(alias.encode("utf-8", "replace"))
         if reason is None and (names.display_name(alias) != alias or is_metadata(alias.encode("utf-8", "replace"))):
@@ -377,7 +376,14 @@ def _check(alias: str | None, copies: int | None, excludes: Collection[str]) -> 
             raise UsageError(f"“{names.display_name(alias)}” can't be an alias: {reason}")
     if copies is not None and not 1 <= copies <= WANTED_MAX:
         raise UsageError(f"a source wants from 1 to {WANTED_MAX:,} copies")
+    if elsewhere is not None and not 0 <= elsewhere <= WANTED_MAX:
+        raise UsageError(f"from 0 to {WANTED_MAX:,} copies can be wanted elsewhere")
     Patterns(excludes)
+
+
+def _check_numbers(copies: int, elsewhere: int) -> None:
+    if elsewhere > copies:
+        raise UsageError(f"of {copies} wanted copies, {elsewhere} can't be elsewhere")
 
 
 def _real_directory(path: bytes) -> bytes:
@@ -428,31 +434,86 @@ def _union(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*first, *second)))
 
 
-def _changed(
-    session: Session,
-    source: Source,
-    *,
-    alias: str | None = None,
-    copies: int | None = None,
-    add_excludes: Sequence[str] = (),
-    drop_excludes: Sequence[str] = (),
-    one_file_system: bool | None = None,
-) -> Source:
-    """The source with these facts, saved with a higher `rev` if any of them is new."""
-    _refuse_alias(session, alias, but=source.key)
-    excludes = _union([pattern for pattern in source.excludes if pattern not in drop_excludes], add_excludes)
-    now = replace(
+def _with(session: Session, source: Source, said: Said, drop_excludes: Sequence[str] = ()) -> Source:
+    """The source as a person says it is."""
+    one, kept = said.one_file_system, [pattern for pattern in source.excludes if pattern not in drop_excludes]
+    return replace(
         source,
-        alias=source.alias if alias is None else alias,
-        wanted=source.wanted if copies is None else copies,
-        excludes=excludes,
-        one_file_system=source.one_file_system if one_file_system is None else one_file_system,
+        alias=source.alias if said.alias is None else said.alias,
+        wanted=source.wanted if said.copies is None else said.copies,
+        excludes=_union(kept, said.excludes),
+        one_file_system=source.one_file_system if one is None else one,
+        elsewhere=source.elsewhere if said.elsewhere is None else said.elsewhere,
+        place=source.place if said.place is None else spelled(session, said.place),
     )
+
+
+def _changed(session: Session, source: Source, said: Said, *, drop_excludes: Sequence[str] = ()) -> Source:
+    """The source with these facts, saved with a higher `rev` if any of them is new."""
+    _refuse_alias(session, said.alias, but=source.key)
+    now = _with(session, source, said, drop_excludes)
+    _check_numbers(now.wanted, now.elsewhere)
+    here = machine_place(session)
     if now != source:
         save_source(session, replace(now, rev=source.rev + 1))
-    if one_file_system and not source.one_file_system:
+    if folded(machine_place(session)) == folded(HOME) != folded(here):
+        # The sources are at several places now, which does not move the drives that were where this machine was.
+        for target in list_targets(session):
+            if target.place is None:
+                save_target(session, replace(target, place=here, rev=target.rev + 1))
+    if said.one_file_system and not source.one_file_system:
         save_nested(session, source.key, {})
     return source_by_key(session, source.key)
+
+
+def _rule(
+    session: Session,
+    source: Source,
+    below: bytes | None,
+    copies: int | None,
+    elsewhere: int | None,
+    dropped: Sequence[bytes],
+) -> None:
+    """Make, change or drop what is wanted at and below directories of a source."""
+    rules = {rule.path: rule for rule in list_rules(session, source.key)}
+    news: list[Rule] = []
+    for path in map(_relative, dropped):
+        if path not in rules or rules[path].dropped:
+            called = names.display_name(source.alias)
+            raise Refused("no-such-rule", f"{called} has no rule for {names.display_name(path)}")
+        news.append(Rule(path, rev=rules[path].rev + 1))
+    if below is not None:
+        path = _relative(below)
+        if not path:
+            raise UsageError("a rule is for a directory inside the source")
+        if directory_key(session, source.key, path) is None and not os.path.isdir(os.path.join(source.path, path)):
+            shown, called = names.display_name(path), names.display_name(source.alias)
+            raise Refused("no-such-path", f"{called} has no directory {shown}")
+        was = rules.get(path, Rule(path, rev=0))
+        rule = Rule(
+            path,
+            was.copies if copies is None else copies,
+            was.elsewhere if elsewhere is None else elsewhere,
+            was.rev + 1,
+        )
+        need = replace(wants_of(session, source), rules=_sorted(rules | {path: rule})).at(path)
+        _check_numbers(need.copies, need.elsewhere)
+        if replace(rule, rev=was.rev) != was:
+            news.append(rule)
+    if news:
+        save_rules(session, source.key, news)
+
+
+def _relative(path: bytes) -> bytes:
+    """A path inside a source as the session knows it: no `./`, no `//`, none at an end. Raises UsageError."""
+    parts = [part for part in path.split(b"/") if part not in (b"", b".")]
+    if path.startswith(b"/") or b".." in parts:
+        raise UsageError(f"{names.display_name(path)} is not a path relative to the source")
+    return b"/".join(parts)
+
+
+def _sorted(rules: Mapping[bytes, Rule]) -> tuple[Rule, ...]:
+    return tuple(rules[path] for path in sorted(rules))
 
 
 def _with_mounts(

@@ -1,16 +1,18 @@
 """Which contents would gain from a copy on a target, best first: the ranking of a backup, as temporary tables.
 
-Rank: fewest countable copies, then largest, then path; contents that have their wanted copies come after all others.
+Rank: fewest countable copies, then what lacks one elsewhere where the target is elsewhere, then largest, then path.
+What the target would bring no nearer to safe comes after all others.
 A million candidates stay in SQLite's temporary store, never in Python objects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from medback_core.model import Count, Identity
+from medback_core.model import Count, Identity, Need
 
+from .needs import begin_asking, target_places
 from .placements import all_placements
 from .store import Session
 from .values import load_ns
@@ -39,43 +41,65 @@ def rank_candidates(
 ) -> Count:
     """Fill the temporary table of candidates for a target from these mounted sources; returns how many and how large.
 
-    Wanted is the maximum over all the paths of a content, in any source. A content with a solid copy on the target is
-    no candidate; one that has its wanted copies is one only with `fill`. Files in trouble are never copied.
+    What is wanted of a content is what any of its paths wants, in any source. A content with a solid copy on the target
+    is no candidate; one that a copy there would bring no nearer to what is wanted is one only with `fill`. Files in
+    trouble are never copied.
     """
     db = session.db
+    needs = begin_asking(session)
+    _rate_placements(session, needs, counting, target)
     db.execute("DROP TABLE IF EXISTS temp.candidate")
-    db.execute("DROP TABLE IF EXISTS temp.placed_copies")
-    db.execute("CREATE TEMP TABLE placed_copies (placement_id INTEGER PRIMARY KEY, copies INTEGER)")
-    db.executemany(
-        "INSERT INTO temp.placed_copies VALUES (?, ?)",
-        [(key, p.copies(counting)) for key, p in all_placements(session).items() if target not in p.solid],
-    )
     db.execute(
         "CREATE TEMP TABLE candidate (rank INTEGER PRIMARY KEY, identity_id INTEGER, size INTEGER, copies INTEGER, "
-        "file_id INTEGER, filler INTEGER, paths INTEGER, band INTEGER)"
+        "file_id INTEGER, filler INTEGER, paths INTEGER, band INTEGER, apart INTEGER)"
     )
     mounted = ",".join(str(int(key)) for key in sources) or "NULL"
     # CROSS JOIN fixes the order of the loops: one pass over the identities, never one per placement.
     db.execute(
         f"""
-        INSERT INTO temp.candidate (identity_id, size, copies, file_id, filler, paths)
-        SELECT best.identity_id, best.size, best.copies, f.id, best.copies >= best.wanted, best.paths FROM (
-            SELECT i.id AS identity_id, i.size AS size, p.copies AS copies, MAX(s.wanted) AS wanted, COUNT(*) AS paths,
+        INSERT INTO temp.candidate (identity_id, size, copies, file_id, filler, paths, apart)
+        SELECT best.identity_id, best.size, best.copies, f.id, NOT best.helps, best.paths, best.apart FROM (
+            SELECT i.id AS identity_id, i.size AS size, k.copies AS copies, MAX(k.helps) AS helps,
+                MAX(k.apart) AS apart, COUNT(*) AS paths,
                 MIN(CASE WHEN d.source_id IN ({mounted}) AND f.trouble = 0 THEN f.id END) AS file_id
             FROM identity i
-            CROSS JOIN temp.placed_copies p ON p.placement_id = i.placement_id
+            CROSS JOIN temp.free_of_it p ON p.placement_id = i.placement_id
             CROSS JOIN file f ON f.identity_id = i.id
             CROSS JOIN directory d ON d.id = f.directory_id
-            CROSS JOIN source s ON s.id = d.source_id
+            CROSS JOIN temp.asks a ON a.directory_id = d.id
+            CROSS JOIN temp.rated k ON k.placement_id = i.placement_id AND k.need = a.need
             GROUP BY i.id
         ) best JOIN file f ON f.id = best.file_id JOIN directory d ON d.id = f.directory_id
-        WHERE best.copies < best.wanted OR ?
-        ORDER BY best.copies >= best.wanted, best.copies, best.size DESC, d.source_id, d.path, f.name
+        WHERE best.helps OR ?
+        ORDER BY NOT best.helps, best.copies, NOT best.apart, best.size DESC, d.source_id, d.path, f.name
         """,
         (fill,),
     )
     count, size = db.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM temp.candidate").fetchone()
     return Count(count, size)
+
+
+def _rate_placements(session: Session, needs: Sequence[Need], counting: frozenset[int], target: int) -> None:
+    """Fill temp.free_of_it with the placements without a solid copy on the target, and temp.rated with what a copy
+    there would do for each where each thing is wanted."""
+    db, where = session.db, target_places(session)
+    for table in ("free_of_it", "rated"):
+        db.execute(f"DROP TABLE IF EXISTS temp.{table}")
+    db.execute("CREATE TEMP TABLE free_of_it (placement_id INTEGER PRIMARY KEY)")
+    db.execute(
+        "CREATE TEMP TABLE rated (placement_id INTEGER, need INTEGER, copies INTEGER, helps INTEGER, apart INTEGER, "
+        "PRIMARY KEY (placement_id, need)) WITHOUT ROWID"
+    )
+    free = {key: each.solid & counting for key, each in all_placements(session).items() if target not in each.solid}
+    db.executemany("INSERT INTO temp.free_of_it VALUES (?)", [(key,) for key in free])
+    rows: list[tuple[int, int, int, bool, bool]] = []
+    for number, need in enumerate(needs):
+        is_apart = where.get(target) != need.place
+        for key, holders in free.items():
+            elsewhere = sum(1 for holder in holders if where[holder] != need.place) if need.elsewhere else 0
+            apart = is_apart and elsewhere < need.elsewhere
+            rows.append((key, number, len(holders), apart or len(holders) < need.copies, apart))
+    db.executemany("INSERT INTO temp.rated VALUES (?,?,?,?,?)", rows)
 
 
 class Ranked(NamedTuple):
@@ -84,21 +108,24 @@ class Ranked(NamedTuple):
     rank: int
     size: int
     copies: int
-    filler: bool  # has its wanted copies already
+    filler: bool  # a copy more brings it no nearer to what is wanted
     source: int
     directory: bytes
     name: bytes
     paths: int
+    apart: bool  # it lacks a copy elsewhere, and the target is elsewhere
 
 
 def ranked(session: Session) -> Iterator[Ranked]:
     """Every candidate, best first."""
     rows = session.db.execute(
-        "SELECT c.rank, c.size, c.copies, c.filler, d.source_id, d.path, f.name, c.paths FROM temp.candidate c "
+        "SELECT c.rank, c.size, c.copies, c.filler, d.source_id, d.path, f.name, c.paths, c.apart "
+        "FROM temp.candidate c "
         "CROSS JOIN file f ON f.id = c.file_id CROSS JOIN directory d ON d.id = f.directory_id ORDER BY c.rank"
     )
     for row in rows:
-        yield Ranked(row[0], row[1], row[2], bool(row[3]), *row[4:])
+        rank, size, copies, filler, source, directory, name, paths, apart = row
+        yield Ranked(rank, size, copies, bool(filler), source, directory, name, paths, bool(apart))
 
 
 class Extent(NamedTuple):
@@ -202,40 +229,66 @@ def chosen_count(session: Session) -> Count:
 
 
 class Below(NamedTuple):
-    """Contents below their wanted copies that have the same holders and lack the same number."""
+    """Contents below what is wanted that have the same holders and lack the same."""
 
     holders: frozenset[int]  # targets with a solid copy, counting or not
-    lack: int
+    lack: int  # so many copies at least
     contents: Count
+    barred: str | None = None  # the place where a copy more would not do (folded): only copies elsewhere are lacking
+
+
+_BELOW = """
+SELECT placement, chosen, lack, COUNT(*), SUM(size),
+    CASE WHEN NOT short AND least = most THEN least END AS barred FROM (
+    SELECT i.placement_id AS placement, i.size AS size, {chosen} AS chosen, MAX(k.lack) AS lack, MAX(k.short) AS short,
+        MIN(k.barred) AS least, MAX(k.barred) AS most
+    FROM identity i CROSS JOIN temp.short_of p ON p.placement_id = i.placement_id
+    CROSS JOIN file f ON f.identity_id = i.id CROSS JOIN temp.asks a ON a.directory_id = f.directory_id
+    CROSS JOIN temp.lacks k ON k.placement_id = i.placement_id AND k.need = a.need AND k.chosen = {chosen}
+    GROUP BY i.id
+) GROUP BY placement, chosen, lack, barred
+"""
 
 
 def below_wanted_groups(session: Session, counting: frozenset[int], *, chosen_on: int | None = None) -> list[Below]:
-    """What has fewer copies on the targets that count than some source wants of it; with `chosen_on` as it will be once
-    the chosen candidates have a copy more, on that target."""
-    db = session.db
+    """What has fewer copies on the targets that count than some path wants of it, or fewer of them elsewhere; with
+    `chosen_on` as it will be once the chosen candidates have a copy more, on that target."""
+    db, where = session.db, target_places(session)
     placements = all_placements(session)
-    db.execute("DROP TABLE IF EXISTS temp.placed_copies")
-    db.execute("CREATE TEMP TABLE placed_copies (placement_id INTEGER PRIMARY KEY, copies INTEGER)")
-    most = db.execute("SELECT COALESCE(MAX(wanted), 0) FROM source").fetchone()[0]
-    copies = {key: p.copies(counting) for key, p in placements.items()}
-    db.executemany("INSERT INTO temp.placed_copies VALUES (?, ?)", [row for row in copies.items() if row[1] < most])
-    chosen = "0" if chosen_on is None else "i.id IN (SELECT identity_id FROM temp.candidate WHERE band IS NOT NULL)"
-    rows = db.execute(
-        f"""
-        SELECT placement, chosen, wanted - copies - chosen AS lack, COUNT(*), SUM(size) FROM (
-            SELECT i.placement_id AS placement, i.size AS size, p.copies AS copies, MAX(s.wanted) AS wanted,
-                {chosen} AS chosen
-            FROM identity i CROSS JOIN temp.placed_copies p ON p.placement_id = i.placement_id
-            CROSS JOIN file f ON f.identity_id = i.id CROSS JOIN directory d ON d.id = f.directory_id
-            CROSS JOIN source s ON s.id = d.source_id
-            GROUP BY i.id
-        ) WHERE lack > 0 GROUP BY placement, chosen, lack
-        """
-    )
+    needs = begin_asking(session)
+    places = sorted({need.place for need in needs})
     more = frozenset[int]() if chosen_on is None else frozenset({chosen_on})
+    for table in ("short_of", "lacks"):
+        db.execute(f"DROP TABLE IF EXISTS temp.{table}")
+    db.execute("CREATE TEMP TABLE short_of (placement_id INTEGER PRIMARY KEY)")
+    db.execute(
+        "CREATE TEMP TABLE lacks (placement_id INTEGER, need INTEGER, chosen INTEGER, lack INTEGER, short INTEGER, "
+        "barred INTEGER, PRIMARY KEY (placement_id, need, chosen)) WITHOUT ROWID"
+    )
+    rows: list[tuple[int, int, int, int, bool, int | None]] = []
+    for number, need in enumerate(needs):
+        for key, each in placements.items():
+            for chosen in (0, 1) if more else (0,):
+                holders = (each.solid | more if chosen else each.solid) & counting
+                elsewhere = sum(1 for holder in holders if where[holder] != need.place) if need.elsewhere else 0
+                lack = max(need.copies - len(holders), need.elsewhere - elsewhere)
+                if lack > 0:
+                    barred = places.index(need.place) if elsewhere < need.elsewhere else None
+                    rows.append((key, number, chosen, lack, len(holders) < need.copies, barred))
+    db.executemany("INSERT INTO temp.lacks VALUES (?,?,?,?,?,?)", rows)
+    db.execute("INSERT INTO temp.short_of SELECT DISTINCT placement_id FROM temp.lacks")
+    is_chosen = (
+        "0" if chosen_on is None else "(i.id IN (SELECT identity_id FROM temp.candidate WHERE band IS NOT NULL))"
+    )
+    found = db.execute(_BELOW.format(chosen=is_chosen)).fetchall()
     return [
-        Below(placements[key].solid | (more if is_chosen else frozenset()), lack, Count(files, size))
-        for key, is_chosen, lack, files, size in rows
+        Below(
+            placements[key].solid | (more if chosen else frozenset()),
+            lack,
+            Count(files, size),
+            None if barred is None else places[barred],
+        )
+        for key, chosen, lack, files, size, barred in found
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from medback_core.model import OLD_DIRECTORY, Identity
+from medback_core.model import Identity
 
 from .copies import Copy, copies_where
 from .store import Session
@@ -151,36 +151,6 @@ def copies_below(session: Session, target: int, directory: bytes) -> list[tuple[
     )
 
 
-_SURPLUS = (
-    "c.target_id = ? AND c.path IS NOT NULL AND c.ours "
-    "AND (SELECT COUNT(*) FROM copy o WHERE o.identity_id = c.identity_id AND o.standing = 2 "
-    "AND o.target_id IN ({others})) >= (SELECT MAX(s.wanted) FROM file f "
-    "JOIN directory d ON d.id = f.directory_id JOIN source s ON s.id = d.source_id "
-    "WHERE f.identity_id = c.identity_id)"
-)
-
-
-def _surplus(target: int, counting: frozenset[int]) -> str:
-    return _SURPLUS.format(others=",".join(str(key) for key in counting if key != target) or "NULL")
-
-
-def surplus_copies(session: Session, target: int, counting: frozenset[int]) -> list[tuple[Identity, Copy]]:
-    """Copies of ours on the target whose content has its wanted number of verified copies on other counting targets,
-    largest first."""
-    condition = _surplus(target, counting) + " ORDER BY i.size DESC, c.path"
-    return list(copies_where(session, condition, (target,)))
-
-
-def surplus_bytes(session: Session, target: int, counting: frozenset[int]) -> int:
-    """How much `surplus_copies` would free, but for what lies below `.medback-old/`."""
-    row = session.db.execute(
-        "SELECT COALESCE(SUM(i.size), 0) FROM copy c JOIN identity i ON i.id = c.identity_id "
-        f"WHERE {_surplus(target, counting)} AND NOT (c.path > ? AND c.path < ?)",
-        (target, OLD_DIRECTORY + b"/", OLD_DIRECTORY + b"0"),
-    ).fetchone()
-    return row[0]
-
-
 def is_named(session: Session, identity: int) -> bool:
     """Whether a current path of a source, or an imported context, names this content."""
     row = session.db.execute(
@@ -200,13 +170,3 @@ def namers(session: Session, identity: int) -> set[str]:
         (identity,),
     )
     return {row[0] for row in rows}
-
-
-def wanted_of(session: Session, identity: int) -> int:
-    """The wanted number of copies of a content: the maximum over its current paths, 0 without any."""
-    row = session.db.execute(
-        "SELECT COALESCE(MAX(s.wanted), 0) FROM file f JOIN directory d ON d.id = f.directory_id "
-        "JOIN source s ON s.id = d.source_id WHERE f.identity_id = ?",
-        (identity,),
-    ).fetchone()
-    return row[0]

@@ -6,6 +6,7 @@ parts, each of which wants one thing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -126,6 +127,39 @@ def follow_rules(session: Session, source: int, moved: Iterable[tuple[bytes, byt
         news[new] = Rule(new, rule.copies, rule.elsewhere, rev)
     if news:
         save_rules(session, source, news.values())
+
+
+def moved_rules(session: Session, source: int, number: int, newest: int) -> list[tuple[bytes, bytes]]:
+    """(old path, new path) of each rule whose directory a scan (its `number`) did not see, while more than half of the
+    files it had turned up in another, under the same names: files with a key above `newest` are new. To be called
+    while what went is still staged."""
+    found: list[tuple[bytes, bytes]] = []
+    for rule in list_rules(session, source):
+        row = session.db.execute(
+            "SELECT seen FROM directory WHERE source_id = ? AND path = ?", (source, rule.path)
+        ).fetchone()
+        if rule.dropped or row is None or row[0] == number:
+            continue
+        bounds = (source, rule.path, rule.path + b"/", rule.path + b"0")
+        gone = (
+            "FROM staged s JOIN file f ON f.id = s.file_id JOIN directory d ON d.id = f.directory_id {} "
+            "WHERE s.source_id = ?1 AND s.md5 IS NULL AND (d.path = ?2 OR (d.path > ?3 AND d.path < ?4))"
+        )
+        total = session.db.execute(f"SELECT COUNT(*) {gone.format('')}", bounds).fetchone()[0]
+        arrived = (
+            "JOIN file o ON o.identity_id = f.identity_id AND o.name = f.name AND o.id > ?5 "
+            "JOIN directory n ON n.id = o.directory_id AND n.source_id = ?1"
+        )
+        votes: Counter[bytes] = Counter()
+        rows = session.db.execute(f"SELECT DISTINCT f.id, d.path, n.path {gone.format(arrived)}", (*bounds, newest))
+        for _, old, new in rows:
+            inside = old[len(rule.path) :]
+            if new.endswith(inside) and len(new) > len(inside):
+                votes[new[: len(new) - len(inside)]] += 1
+        for new, count in votes.most_common(1):
+            if 2 * count > total:
+                found.append((rule.path, new))
+    return found
 
 
 # --- what is wanted ---------------------------------------------------------------------------------------------------

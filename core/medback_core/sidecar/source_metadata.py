@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..model import WANTED_DEFAULT, State, TargetState
+from ..model import WANTED_DEFAULT, Rule, State, TargetState
 from ..names import check_relative
 from . import values
 from .checks import ATTRIBUTES
@@ -12,7 +12,7 @@ from .metadata import Elements, document, element_line, optional, parse_state, s
 from .records import NOTHING, Extra, valid_id
 
 _ROOT = "medback-source"
-_KNOWN = ("identity", "source", "exclude", "target", "sibling", "state", "mount", "gap")
+_KNOWN = ("identity", "source", "exclude", "target", "sibling", "state", "mount", "rule", "gap")
 _GAPS_MAX = 1000  # so many are written; the rest is counted
 
 
@@ -31,6 +31,7 @@ class TargetFact:
     n: int = 0  # what the sidecars of this source say of copies there is as of this state of the drive; 0: not said
     stamp: str = ""
     disk: str | None = None  # what people call the disk it lies on
+    place: str | None = None  # where people say it is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,14 @@ class MountFact:
 
     path: bytes  # relative
     fs_uuid: str = ""  # "" where any will do
+    extra: Extra = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFact:
+    """What is wanted at and below a directory of the source, and what a later version says of it."""
+
+    rule: Rule
     extra: Extra = NOTHING
 
 
@@ -80,6 +89,9 @@ class SourceMetadata:
     one_file_system: bool | None = None  # None: from before medback asked
     mounts: tuple[MountFact, ...] = ()
     gaps: tuple[GapFact, ...] = ()
+    elsewhere: int = 0
+    place: str | None = None  # where people say it is kept
+    rules: tuple[RuleFact, ...] = ()
 
 
 def parse_source_metadata(data: bytes) -> SourceMetadata:
@@ -90,13 +102,15 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
     elements = Elements(data, _ROOT, _KNOWN)
     identifier = elements.identifier("source")
     alias, wanted, rev, source_extra = "", None, None, NOTHING
-    one_file_system = None
+    one_file_system = place = None
+    elsewhere = 0
     source = elements.one("source")
     if source is not None:
         alias = source.get("alias", "")
         wanted = values.parse_number(source.get("wanted"))
         rev = values.parse_number(source.get("rev"))
         one_file_system = {"yes": True, "no": False}.get(source.get("one_file_system", ""))
+        elsewhere, place = values.parse_number(source.get("wanted_elsewhere")) or 0, source.get("where")
         source_extra = unknown_of(source, ATTRIBUTES["source"])
     if wanted is None or rev is None or not alias:
         elements.unreadable("source")
@@ -115,6 +129,7 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
             values.parse_count(element.get("n")),
             values.parse_stamp(element.get("stamp")),
             element.get("disk"),
+            element.get("where"),
         )
         if valid_id(fact.id):
             targets.append(fact)
@@ -135,6 +150,15 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
             mounts.append(MountFact(path, element.get("fs_uuid", ""), unknown_of(element, ATTRIBUTES["mount"])))
         else:
             elements.unreadable("mount")
+    rules: list[RuleFact] = []
+    for element in elements.all("rule"):
+        path = values.exact_bytes(element.get("path"), element.get("path64"))
+        copies, away = values.parse_number(element.get("copies")), values.parse_number(element.get("elsewhere"))
+        number = values.parse_number(element.get("rev"))
+        if path and check_relative(path) is None and number is not None:
+            rules.append(RuleFact(Rule(path, copies, away, number), unknown_of(element, ATTRIBUTES["rule"])))
+        else:
+            elements.unreadable("rule")
     for element in elements.all("gap"):
         path = values.exact_bytes(element.get("path"), element.get("path64"))
         since = values.parse_date(element.get("since"))
@@ -158,6 +182,9 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
         one_file_system=one_file_system,
         mounts=tuple(mounts),
         gaps=tuple(gaps),
+        elsewhere=elsewhere,
+        place=place,
+        rules=tuple(rules),
     )
 
 
@@ -167,6 +194,7 @@ def render_source_metadata(metadata: SourceMetadata) -> bytes:
     facts += [("wanted", str(metadata.wanted)), ("rev", str(metadata.rev))]
     if metadata.one_file_system is not None:
         facts.append(("one_file_system", "yes" if metadata.one_file_system else "no"))
+    facts += [*optional("wanted_elsewhere", metadata.elsewhere or None), *optional("where", metadata.place)]
     lines = [element_line("identity", (("id", metadata.id),)), element_line("source", facts, metadata.source_extra)]
     lines += [element_line("exclude", (("pattern", pattern),)) for pattern in metadata.excludes]
     for fact in sorted(metadata.targets, key=lambda fact: fact.id):
@@ -175,11 +203,17 @@ def render_source_metadata(metadata: SourceMetadata) -> bytes:
         attributes += values.pair("path", fact.path) if fact.path is not None else []
         attributes += optional("disk", fact.disk)
         attributes += [("n", str(fact.n)), ("stamp", fact.stamp)] if fact.n and fact.stamp else []
+        attributes += optional("where", fact.place)
         lines.append(element_line("target", attributes, fact.extra))
     for sibling in sorted(metadata.siblings, key=lambda sibling: sibling.id):
         attributes = [("id", sibling.id), ("alias", sibling.alias), *values.pair("path", sibling.path)]
         lines.append(element_line("sibling", attributes, sibling.extra))
     lines += state_line(metadata.now, metadata.state_extra)
+    for told in sorted(metadata.rules, key=lambda told: told.rule.path):
+        rule = told.rule
+        numbers = [*optional("copies", rule.copies), *optional("elsewhere", rule.elsewhere)]
+        attributes = [*numbers, *values.pair("path", rule.path), ("rev", str(rule.rev))]
+        lines.append(element_line("rule", attributes, told.extra))
     for mount in sorted(metadata.mounts, key=lambda mount: mount.path):
         attributes = [*values.pair("path", mount.path), ("fs_uuid", mount.fs_uuid)]
         lines.append(element_line("mount", attributes, mount.extra))

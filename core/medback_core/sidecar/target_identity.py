@@ -66,6 +66,7 @@ class TargetIdentity:
     now: State | None = None  # of what the drive holds; None: only the versions before wrote there
     state_extra: Extra = NOTHING  # of the <state> element
     disk: str | None = None  # what people call the disk it lies on
+    place: str | None = None  # where people say it is kept
     readme: bool = True  # whether the files that explain the drive belong on it
     damage: tuple[str, ...] = field(default=(), compare=False)
 
@@ -129,6 +130,7 @@ def parse_target_identity(data: bytes) -> TargetIdentity:
         now=elements.state(),
         state_extra=elements.extra_of("state"),
         disk=attributes.get("disk"),
+        place=attributes.get("where"),
         readme=attributes.get("readme") != "no",
         damage=tuple(elements.damage),
     )
@@ -145,7 +147,7 @@ def render_target_identity(identity: TargetIdentity) -> bytes:
         ("rev", str(identity.rev)),
     ]
     attributes += [*optional("fs_uuid", identity.fs_uuid), *optional("disk", identity.disk)]
-    attributes += optional("readme", None if identity.readme else "no")
+    attributes += [*optional("readme", None if identity.readme else "no"), *optional("where", identity.place)]
     lines = [element_line("identity", (("id", identity.id),))]
     lines.append(element_line("target", attributes, identity.target_extra))
     lines += [element_line("also", (("id", also),)) for also in sorted(identity.also)]

@@ -10,6 +10,7 @@ from medback_core import disk, model, names
 from medback_core.model import SOURCE_METADATA_NAME, DamageFound, Event, Source, Warned
 from medback_core.session import Session
 from medback_core.session.gaps import learn_gaps, list_gaps, nested_mounts, save_nested
+from medback_core.session.needs import learn_rules, list_rules
 from medback_core.session.scanning import has_files
 from medback_core.session.sources import (
     free_alias,
@@ -37,6 +38,7 @@ from medback_core.sidecar.records import NOTHING
 from medback_core.sidecar.source_metadata import (
     GapFact,
     MountFact,
+    RuleFact,
     Sibling,
     SourceMetadata,
     TargetFact,
@@ -112,6 +114,7 @@ def take_up(session: Session, source: Source, metadata: SourceMetadata) -> Sourc
                 fs_uuid=fact.fs_uuid,
                 path=fact.path,
                 disk=fact.disk,
+                place=fact.place,
             )
         if metadata.id == source.id:
             mounts = nested_mounts(session, source.key)
@@ -122,6 +125,8 @@ def take_up(session: Session, source: Source, metadata: SourceMetadata) -> Sourc
                     source,
                     alias=free_alias(session, metadata.alias or source.alias, but=source.key),
                     wanted=metadata.wanted,
+                    elsewhere=metadata.elsewhere,
+                    place=metadata.place,
                     excludes=metadata.excludes,
                     rev=metadata.rev,
                     one_file_system=metadata.one_file_system,
@@ -130,6 +135,7 @@ def take_up(session: Session, source: Source, metadata: SourceMetadata) -> Sourc
             elif metadata.rev == source.rev:
                 mounts = told | mounts
             save_nested(session, source.key, mounts)
+            learn_rules(session, source.key, (told.rule for told in metadata.rules))
             gaps = ((gap.path, gap.reason, gap.since) for gap in metadata.gaps)
             learn_gaps(session, source.key, gaps, source.scanned_at)
     return source_by_key(session, source.key)
@@ -187,6 +193,7 @@ def write_metadata(
             *(t.id, t.label, t.state, t.capacity, t.rev, t.fs_uuid, facts.get(t.id, NOTHING), t.path),
             *as_of.get(t.id, AsOf()),
             disk=t.disk,
+            place=t.place,
         )
         for t in list_targets(session)
     )
@@ -199,6 +206,7 @@ def write_metadata(
     named = {sibling.id for sibling in siblings} | {source.id, forgotten}
     siblings += tuple(sibling for sibling in kept.siblings if sibling.id not in named)
     mounts = {mount.path: mount.extra for mount in kept.mounts}
+    rules = {told.rule.path: told.extra for told in kept.rules}
     metadata = SourceMetadata(
         source.id,
         source.alias,
@@ -217,6 +225,9 @@ def write_metadata(
             for path, uuid in nested_mounts(session, source.key).items()
         ),
         gaps=tuple(GapFact(gap.path, gap.reason, gap.since) for gap in list_gaps(session, source.key)),
+        elsewhere=source.elsewhere,
+        place=source.place,
+        rules=tuple(RuleFact(rule, rules.get(rule.path, NOTHING)) for rule in list_rules(session, source.key)),
     )
     disk.write_whole(root, SOURCE_METADATA_NAME, render_source_metadata(metadata))
     mark_metadata(session, source.key, dirty=False)

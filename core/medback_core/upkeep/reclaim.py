@@ -34,9 +34,10 @@ from medback_core.model import (
     Warned,
 )
 from medback_core.session import Session
-from medback_core.session.checking import copies_below, namers, surplus_bytes, surplus_copies, wanted_of
+from medback_core.session.checking import copies_below, namers
 from medback_core.session.copies import Copy, copies_of, withdraw_copies
 from medback_core.session.sources import list_sources
+from medback_core.session.surplus import are_enough, surplus_bytes, surplus_copies
 from medback_core.session.targets import counting_keys, target_by_key
 from medback_core.sources.sidecars import flush_sources
 from medback_core.upkeep.reread import Ticker
@@ -49,7 +50,7 @@ _TOGETHER = 1000  # so many copies are read elsewhere, then withdrawn, then remo
 def reclaim(
     session: Session, target: str, *, old: bool = False, surplus: bool = False, dry_run: bool = False
 ) -> Iterator[Event]:
-    """Free what `.medback-old/` holds (`old`), and copies whose content has its wanted number of verified copies on
+    """Free what `.medback-old/` holds (`old`), and copies whose content has what is wanted of it, verified, on
     other counting targets (`surplus`); ends with a ReclaimSummary, which says too what a second drive would let go.
 
     Each file is looked at again immediately before it goes. Files medback did not put there stay. Nothing is freed on
@@ -90,20 +91,20 @@ def reclaimable(session: Session, drive: Drive, *, surplus: bool) -> tuple[int, 
     free = 0
     for identity, copy in old:
         mine = namers(session, copy.identity)
-        elsewhere = _elsewhere(session, copy)
-        if elsewhere >= max(1, wanted_of(session, copy.identity)) or not (mine or foreign.namers(identity, ())):
+        others = _others(session, copy)
+        if (others and are_enough(session, copy.identity, others)) or not (mine or foreign.namers(identity, ())):
             free += identity.size
     return free, surplus_bytes(session, drive.target.key, counting_keys(session)) if surplus else 0
 
 
-def _elsewhere(session: Session, copy: Copy) -> int:
-    """How many verified copies count on other targets, here or away."""
+def _others(session: Session, copy: Copy) -> set[int]:
+    """The other targets, here or away, on which a verified copy counts."""
     counting = counting_keys(session)
-    return sum(
-        1
+    return {
+        other.target
         for other in copies_of(session, copy.identity)
         if other.target != copy.target and other.target in counting and other.standing is Standing.VERIFIED
-    )
+    }
 
 
 class _Reclaim:
@@ -132,7 +133,7 @@ class _Reclaim:
             named = self.shelf.namers(identity, namers(self.session, copy.identity))
             if not named:
                 going.append((identity, copy, None))
-            elif _elsewhere(self.session, copy) < wanted_of(self.session, copy.identity):
+            elif not are_enough(self.session, copy.identity, _others(self.session, copy)):
                 self.kept += 1
             elif witnesses := self.shelf.witnesses(self.session, copy, identity, named):
                 going.append((identity, copy, witnesses))
