@@ -297,9 +297,7 @@ def set_source(
     wants = copies is not None or elsewhere is not None or place is not None or drop_rules
     mounts = one_file_system is not None or include_mounts or drop_mounts
     if new_alias is None and path is None and not wants and not excludes and not dropped and not mounts:
-        raise UsageError(
-            "say what to change: --alias, --path, --copies, --place, --exclude, --include-mount, … (--help)"
-        )
+        raise UsageError("say what to change: --alias, --path, --copies, --place, --exclude, … (--help)")
     from medback_core.scanning.sources import change_source
 
     with run.session() as session:
@@ -323,7 +321,8 @@ def set_source(
         away = f" ({changed.elsewhere} elsewhere)" if changed.elsewhere else ""
         kept = "" if changed.place is None else f", kept {at(changed.place)}"
         run.say(
-            f"{shown(changed.alias)}: {shown(changed.path)}, {plural(changed.wanted, 'copy', 'copies')} wanted{away}{kept}"
+            f"{shown(changed.alias)}: {shown(changed.path)}, {plural(changed.wanted, 'copy', 'copies')} wanted"
+            + f"{away}{kept}"
             + (f", leaves out {shown(' '.join(changed.excludes))}" if changed.excludes else "")
         )
         for rule in run.outcome.result["source"]["rules"]:

@@ -94,7 +94,7 @@ def _rate_placements(session: Session, needs: Sequence[Need], counting: frozense
     db.executemany("INSERT INTO temp.free_of_it VALUES (?)", [(key,) for key in free])
     rows: list[tuple[int, int, int, bool, bool]] = []
     for number, need in enumerate(needs):
-        is_apart = where.get(target) != need.place
+        is_apart = where[target] != need.place
         for key, holders in free.items():
             elsewhere = sum(1 for holder in holders if where[holder] != need.place) if need.elsewhere else 0
             apart = is_apart and elsewhere < need.elsewhere

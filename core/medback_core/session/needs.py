@@ -6,7 +6,7 @@ parts, each of which wants one thing.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -72,9 +72,11 @@ def places(session: Session) -> Places:
 
 
 def target_places(session: Session) -> dict[int, str]:
-    """The key of each target, known or not, -> its place, folded."""
+    """The key of each target, known or not, -> its place, folded; a drive that is none yet is where this machine is."""
     known = places(session)
-    return {target.key: known.of(target) for target in list_targets(session, unknown=True)}
+    found = defaultdict(lambda: folded(known.here))
+    found.update((target.key, known.of(target)) for target in list_targets(session, unknown=True))
+    return found
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,109 @@
+"""Places on the command line: a drive goes to the office, the house burns, and all with a copy elsewhere comes back."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from support.shell import Shell
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    shell = Shell(tmp_path)
+    for path, text in (("photos/2019/wedding/a.jpg", "aaa"), ("photos/2020/b.jpg", "bbbbb")):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    for drive in ("blue", "red"):
+        (tmp_path / drive).mkdir()
+    return shell
+
+
+def ok(shell: Shell, *words: str, code: int = 0) -> dict:
+    found, answer = shell.json(*words)
+    assert found == code, (words, answer)
+    return answer
+
+
+def test_nothing_is_new_for_who_never_names_a_place(shell: Shell, tmp_path: Path):
+    ok(shell, "add-src", "photos")
+    ok(shell, "target", "blue", "--init", code=6)
+    ok(shell, "target", "red", "--init")
+    for file in (tmp_path / "photos/.medback-source.xml", tmp_path / "blue/.medback-target.xml"):
+        assert b"where=" not in file.read_bytes() and b"elsewhere" not in file.read_bytes()
+    assert b"where=" not in (tmp_path / "blue/.medback-context.xml").read_bytes()
+    told = ok(shell, "stats")
+    assert told["places"] == [] and told["below_wanted"]["files"] == 0
+
+
+def test_the_house_burns(shell: Shell, tmp_path: Path):
+    ok(shell, "add-src", "photos", "--elsewhere", "1")
+    ok(shell, "target", "blue", "--init", "--label", "Blue", code=6)
+    ok(shell, "target", "red", "--init", "--label", "Red", code=6)  # two copies, and none elsewhere
+    told = ok(shell, "stats")
+    assert told["without_elsewhere"]["files"] == 2 and told["below_wanted"]["files"] == 2
+    moved = ok(shell, "set-target", "Red", "--place", "Office")["target"]
+    assert moved["place"] == "Office"
+    for written in ("red/.medback-target.xml", "photos/.medback-source.xml"):
+        assert b'where="Office"' in (tmp_path / written).read_bytes(), written
+    (tmp_path / "photos/new.jpg").write_text("new")
+    ok(shell, "target", "blue", code=6)
+    told = ok(shell, "stats")
+    assert told["without_elsewhere"] == {"files": 1, "bytes": 3}
+    assert told["three_two_one"]["holds"]["files"] == 0  # both are directories on one disk, which is one medium
+    for label in ("Blue", "Red"):
+        ok(shell, "set-target", label, "--disk", label)
+    told = ok(shell, "stats")
+    assert told["three_two_one"]["holds"]["files"] == 2
+    assert [(one["place"], one["behind"]["files"], one["here"]) for one in told["places"]] == [
+        ("home", 0, True),
+        ("Office", 1, False),
+    ]
+    assert "3-2-1: 2 files hold it" in shell.run("stats")[1]
+    burnt = ok(shell, "what-if", "--place", " HOME ")
+    assert burnt["lost"]["files"] == 1 and burnt["back"]["files"] == 2 and burnt["by"][0]["label"] == "Red"
+    plan = ok(shell, "plan", "--all", "--without", "Blue")
+    assert [(step["place"], step["trip"]) for step in plan["steps"]] == [("Office", True)]
+    assert "at Office: fetch Red" in shell.run("plan", "--all", "--without", "Blue")[1]
+    # Really: the house with its session, its source and its drive is gone; the drive from the office tells all.
+    for path in ("photos", "blue"):
+        shutil.rmtree(tmp_path / path)
+    for path in tmp_path.glob("session.db*"):
+        path.unlink()
+    ok(shell, "restore", "red", "--to", "back", code=6)
+    assert sorted(p.name for p in (tmp_path / "back").rglob("*.jpg")) == ["a.jpg", "b.jpg"]
+
+
+def test_rules_of_a_directory_follow_it_and_outlive_the_session(shell: Shell, tmp_path: Path):
+    ok(shell, "add-src", "photos")
+    ok(shell, "target", "blue", "--init", "--label", "Blue", "--place", "office", code=6)
+    ok(shell, "target", "red", "--init", "--label", "Red", "--no-fill")
+    assert ok(shell, "stats")["below_wanted"]["files"] == 0
+    told = ok(shell, "set-source", "photos", "--below", "2019/wedding", "--copies", "3", "--elsewhere", "2")["source"]
+    assert told["rules"] == [{"path": "2019/wedding", "copies": 3, "elsewhere": 2, "missing": False}]
+    assert told["copies"] == 2 and ok(shell, "stats")["below_wanted"]["files"] == 1
+    code, answer = shell.json("set-source", "photos", "--below", "nowhere", "--copies", "3")
+    assert code == 4 and answer["error"]["kind"] == "no-such-path"
+    assert shell.json("set-source", "photos", "--below", "2020", "--copies", "1", "--elsewhere", "2")[0] == 2
+    (tmp_path / "photos/2019").rename(tmp_path / "photos/2018")
+    ok(shell, "update")
+    assert [rule["path"] for rule in ok(shell, "sources")["sources"][0]["rules"]] == ["2018/wedding"]
+    assert ok(shell, "stats", "--path", "2018/wedding")["below_wanted"]["files"] == 1
+    ok(shell, "target", "blue", code=6)  # the context tells of it too
+    assert (
+        b'<rule copies="3" elsewhere="2" path="2018/wedding"' in (tmp_path / "blue/.medback-context.xml").read_bytes()
+    )
+    for path in tmp_path.glob("session.db*"):
+        if not path.name.endswith(".sources"):
+            path.unlink()
+    ok(shell, "rebuild", "photos", "blue", "red")
+    rules = ok(shell, "sources")["sources"][0]["rules"]
+    assert rules == [{"path": "2018/wedding", "copies": 3, "elsewhere": 2, "missing": False}]
+    assert {one["label"]: one["place"] for one in ok(shell, "targets")["targets"]}["Blue"] == "office"
+    shutil.rmtree(tmp_path / "photos/2018")
+    ok(shell, "update", "--accept-deletions")
+    assert ok(shell, "sources")["sources"][0]["rules"][0]["missing"]  # kept, and shown
+    ok(shell, "set-source", "photos", "--no-below", "2018/wedding")
+    assert ok(shell, "sources")["sources"][0]["rules"] == []
