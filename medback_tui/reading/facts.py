@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from medback_core.coverage.countable import NOTHING, CopyCounter
+from medback_core.coverage.places import PlaceShelf, ThreeTwoOne, has_places, place_shelves, three_two_one
 from medback_core.coverage.totals import Holdings, looked, target_holdings
 from medback_core.model import Count, Looked, Need, Source, Target, folded
 from medback_core.session import Session
@@ -89,6 +90,8 @@ class Facts:
     shares: Shares = NO_SHARES
     expected: bool = False  # an imported context is in force
     looked: Looked = _ALL
+    three_two_one: ThreeTwoOne | None = None  # None where nobody named a place
+    places: tuple[PlaceShelf, ...] = ()  # the shelf place by place; empty where nobody named one
 
     @property
     def wanted(self) -> int | None:
@@ -148,6 +151,9 @@ def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]
         targets.append(TargetFacts(target, held, claimed, was.only if was is not None else NOTHING, with_it))
     shares = sum((row.shares for row in sources), Shares())
     quick = Facts(tuple(sources), tuple(targets), shares, has_expected(session), looked(session))
+    shelves = tuple(place_shelves(session))
+    if shelves or has_places(session):
+        quick = replace(quick, three_two_one=three_two_one(session), places=shelves)
     yield quick
     holdings = target_holdings(session)
     exact = tuple(replace(row, only=holdings.get(row.target.key, Holdings()).only_copy) for row in targets)

@@ -15,6 +15,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from medback_core.presenting.looked import as_of, but_for
+from medback_core.presenting.places import three_two_one_words
 from medback_core.presenting.units import number, size
 from medback_tui.reading.facts import Facts
 
@@ -108,7 +109,13 @@ class SafetyHeader(Widget):
         ends = [[*damaged, (" · ", "tab"), short], damaged] if damaged else [[short], *shorter]
         small: list[Span] = [*bar(facts.shares, 5), (" ", "tab")]
         starts: list[list[Span]] = [[*drawn, blank, long], [*drawn, blank], small, []]
-        return [[*start, *end] for end in ends for start in starts]
+        said = [[*start, *end] for end in ends for start in starts]
+        if facts.three_two_one is not None:
+            words: Span = (f" · {three_two_one_words(facts.three_two_one)}", "tab")
+            apart = facts.three_two_one.without_elsewhere
+            few: Span = (f" · {size(apart.bytes)} not elsewhere" if apart.files else " · 3-2-1", "tab")
+            said = [[*one, more] for more in (words, few) for one in said] + said
+        return said
 
     def on_click(self, event: events.Click) -> None:
         left = len(" medback ")

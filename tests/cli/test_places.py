@@ -61,12 +61,12 @@ def test_the_house_burns(shell: Shell, tmp_path: Path):
         ("home", 0, True),
         ("Office", 1, False),
     ]
-    assert "3-2-1: 2 files hold it" in shell.run("stats")[1]
+    assert "3-2-1: 2 files hold it" in shell("stats").words
     burnt = ok(shell, "what-if", "--place", " HOME ")
     assert burnt["lost"]["files"] == 1 and burnt["back"]["files"] == 2 and burnt["by"][0]["label"] == "Red"
     plan = ok(shell, "plan", "--all", "--without", "Blue")
     assert [(step["place"], step["trip"]) for step in plan["steps"]] == [("Office", True)]
-    assert "at Office: fetch Red" in shell.run("plan", "--all", "--without", "Blue")[1]
+    assert "at Office: fetch Red" in shell("plan", "--all", "--without", "Blue").words
     # Really: the house with its session, its source and its drive is gone; the drive from the office tells all.
     for path in ("photos", "blue"):
         shutil.rmtree(tmp_path / path)

@@ -11,10 +11,13 @@ from typing import TypeVar
 
 from medback_core import disk, names
 from medback_core.backing_up.back_up import back_up
+from medback_core.coverage.places import three_two_one
 from medback_core.coverage.totals import coverage
+from medback_core.coverage.what_if import what_if_place
 from medback_core.demo.world import SESSION_NAME, DemoTarget, DemoWorld, is_demo, open_place, write_world
 from medback_core.drives.open import open_drive, set_target
 from medback_core.model import BackupSummary, Count, Event, RestoreSummary, ScanSummary, Summary, TargetState, Warned
+from medback_core.presenting.places import three_two_one_words
 from medback_core.presenting.units import counted, size
 from medback_core.restoring.plan import PlanSummary, restore_plan, what_if
 from medback_core.restoring.restore import restore
@@ -54,6 +57,7 @@ def demo_story(directory: Path) -> Iterator[str | Event]:
         yield from _life_goes_on(session, root)
         yield from _third_drive(session, world)
         yield from _a_drive_dies(session, root, world)
+        yield from _the_house_burns(session, world)
         yield from _restore_elsewhere(session, root)
         yield from _restore_in_place(session, root)
 
@@ -129,6 +133,21 @@ def _a_drive_dies(session: Session, root: disk.Root, world: DemoWorld) -> Story:
     yield f"$ medback set-target '{first.label}' --state lost"
     set_target(session, first.label, state=TargetState.LOST)
     yield from _stats(session)
+
+
+def _the_house_burns(session: Session, world: DemoWorld) -> Story:
+    """One drive goes to the office: what a fire at home would take, and what comes back."""
+    away = world.targets[2]
+    yield f"{away.label} goes to the office. What if the house burns?"
+    yield f"$ medback set-target '{away.label}' --place office"
+    set_target(session, away.label, place="office")
+    yield "$ medback stats"
+    yield f"  {three_two_one_words(three_two_one(session))}"
+    yield "$ medback what-if --place home"
+    loss = what_if_place(session, "home")
+    yield f"  lost for good: {counted(loss.lost)}"
+    for target, brings in loss.by:
+        yield f"  comes back from {target.name}: {counted(brings)}"
 
 
 def _restore_elsewhere(session: Session, root: disk.Root) -> Story:
