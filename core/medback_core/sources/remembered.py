@@ -13,7 +13,7 @@ from medback_core.model import CONTEXT_NAME, FAMILY_SIDECAR_NAME, SIDECAR_NAME
 from medback_core.session import Session
 from medback_core.session.sources import source_by_id
 from medback_core.session.targets import list_targets
-from medback_core.sidecar.source_metadata import SourceMetadata
+from medback_core.sidecar.source_metadata import RuleFact, SourceMetadata
 
 
 @dataclass(slots=True)
@@ -42,7 +42,17 @@ def remembered_as(session: Session, path: bytes) -> SourceMetadata | None:
     if best is None:
         return None
     head = best.head
-    return SourceMetadata(head.id, head.alias, head.wanted, head.excludes, max(head.rev, 1), now=head.now)
+    return SourceMetadata(
+        head.id,
+        head.alias,
+        head.wanted,
+        head.excludes,
+        max(head.rev, 1),
+        now=head.now,
+        elsewhere=head.elsewhere,
+        place=head.place or None,
+        rules=tuple(RuleFact(rule) for rule in head.rules),
+    )
 
 
 def _date(section: _Section) -> int:
