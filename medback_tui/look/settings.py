@@ -10,9 +10,9 @@ from pathlib import Path
 import platformdirs
 
 from medback_core import disk
+from medback_core.coverage.tree import ORDERS
 
 SCREENS = ("sources", "targets", "coverage", "restore")
-ORDERS = ("name", "bytes", "unsafe", "checked")
 
 
 @dataclass(frozen=True, slots=True)
