@@ -22,3 +22,9 @@ def no_idle_workers() -> Iterator[None]:
 def no_other_drives(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is mounted on the machine the tests run on says nothing here: a drive in a test is a directory."""
     monkeypatch.setattr(disk, "removable_mounts", list)
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the person who runs the tests prefers says nothing here."""
+    monkeypatch.setenv("MEDBACK_SETTINGS", "/nowhere/settings.toml")

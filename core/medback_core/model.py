@@ -100,6 +100,14 @@ class TargetState(enum.StrEnum):
         return ("active", "retired", "suspect", "lost").index(self.value)
 
 
+class OnPlug(enum.StrEnum):
+    """What `medback watch` does with a target that is plugged in."""
+
+    BACKUP = "backup"
+    VERIFY = "verify"
+    NOTHING = "nothing"
+
+
 class Order(enum.Enum):
     """How two states of one thing stand to each other."""
 
@@ -210,6 +218,10 @@ class Target:
     total_bytes: int | None = None
     disk: str | None = None  # the disk it lies on, as people call it; None: as the kernel tells
     place: str | None = None  # where it is kept, as people call it; None: where this machine is
+    on_plug: OnPlug | None = None  # what `watch` does when it is plugged in; None: as the settings say
+    luks: str | None = None  # uuid of the encrypted container it was last seen in
+    health: str | None = None  # what its disk said of itself: "passed" or "failing"; None: nothing was heard
+    health_at: int | None = None
 
     @property
     def counts(self) -> bool:
@@ -307,6 +319,50 @@ class DamageFound(Event):
     path: bytes
     reason: str
     state: str = "damaged"  # or, where a verify says so, "missing", "changed", "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(Event):
+    """All that could be done is done; it waits for a drive."""
+
+
+@dataclass(frozen=True, slots=True)
+class PluggedIn(Event):
+    """A target is here. `action` is what is done with it now, `known` whether it is one of this session's, `waiting`
+    what is below its wanted copies."""
+
+    label: str
+    path: bytes
+    action: OnPlug
+    known: bool
+    waiting: Count
+
+
+@dataclass(frozen=True, slots=True)
+class LockedHere(Event):
+    """The encrypted container a target lies in is plugged in and not open."""
+
+    label: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unplugged(Event):
+    """A target that was here is not any more."""
+
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlugDone(Event):
+    """What a target was to do when it was plugged in is over: `finished`, and it may be unplugged; or the reason why
+    not."""
+
+    label: str
+    path: bytes
+    action: OnPlug
+    finished: bool
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -505,6 +561,15 @@ class ContextSummary(Summary):
     directories: int = 0
     files: int = 0
     targets: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EjectSummary(Summary):
+    """A drive was unmounted."""
+
+    label: str
+    path: bytes
+    powered_off: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ OPTIONS = {
     "target": "--init --label --capacity --reserve --limit --source --no-update --no-fill --no-verify --dry-run "
     "--new-id --same-drive --readme --no-readme",
     "targets": "",
-    "set-target": "--state --label --capacity",
+    "set-target": "--on-plug --state --label --capacity",
     "discover": "--init --label --dry-run --rehash",
     "stats": "--source --path --depth --unprotected",
     "whereis": "--source --deleted",
@@ -43,6 +43,10 @@ OPTIONS = {
     "reclaim": "--old --surplus --dry-run",
     "prove": "--source",
     "export": "--format --output -o",
+    "watch": "--once --verify-bytes",
+    "eject": "",
+    "config": "--example",
+    "completion": "",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ import click
 from medback_core import names
 from medback_core.errors import MedbackError, UsageError
 
-from . import app, backup, demo, plans, reporting, restore, sources, targets, upkeep
+from . import app, backup, demo, devices, plans, reporting, restore, sources, targets, upkeep
 from .interrupts import Interrupted, Interrupts
 from .log import keep_traceback
 from .options import SIZE_HELP, Commands, Settings, common_options
@@ -36,6 +37,7 @@ DRIVE_FAILS = frozenset(
         "EFBIG",
     )
 )
+COMPLETE = "_MEDBACK_COMPLETE"  # set by the scripts of `medback completion`
 EXIT_CODES = (
     "Exit codes: 0 done; 2 usage; 3 done, but for entries that are listed; 4 refused, nothing changed; 5 damage found; "
     "6 done as far as it goes, more targets are needed; 130 interrupted, run it again to go on."
@@ -74,18 +76,23 @@ def medback(ctx: click.Context, no_mouse: bool) -> None:
 for _title, *_modules in (
     ("To begin with", app, demo),
     ("Sources", sources),
-    ("Targets", backup, targets),
+    ("Targets", backup, targets, devices),
     ("What is safe", plans),
     ("Getting it back", restore),
     ("Over the years", upkeep),
 ):
     for _module in _modules:
         medback.add_section(_title, *_module.COMMANDS)
+medback.add_section("medback itself", *devices.ABOUT)
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command line (default: the process's own); returns the exit code, never raises for what can go wrong."""
     words = list(sys.argv[1:] if args is None else args)
+    if args is None and COMPLETE in os.environ:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(medback, {"obj": Settings()}, "medback", COMPLETE, os.environ[COMPLETE])
     reporting.open_streams()
     # Names may hold any byte, and any locale may lie: nothing printed may end the work.
     for stream in (sys.stdout, sys.stderr):

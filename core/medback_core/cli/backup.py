@@ -11,9 +11,10 @@ from medback_core.model import BackupSummary, Count, DiscoverSummary
 from medback_core.presenting.looked import as_of, but_for
 from medback_core.presenting.units import counted, plural, size
 from medback_core.presenting.units import name as shown
+from medback_core.settings.sizes import Size
 
 from .commands import command
-from .options import PATH, SIZE, SIZE_HELP, Size
+from .options import PATH, SIZE, SIZE_HELP
 from .running import LISTED, Run
 from .safety import say_what_is_gone, say_what_is_unsafe
 from .targets import plugged_in, target_json
@@ -80,7 +81,7 @@ def target(
     where = run.directory(path)
     sizes = {
         name: None if given is None else given.bytes_on(where)
-        for name, given in (("capacity", capacity), ("reserve", reserve), ("limit", limit))
+        for name, given in (("capacity", capacity), ("reserve", reserve or run.preferences.reserve), ("limit", limit))
     }
     with run.session() as session:
         summary = run.follow_asking(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,15 +10,14 @@ from typing import Any, ClassVar
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from medback_core import __version__, model, names
-from medback_core.errors import Refused
+from medback_core.settings.sizes import Size, parse_size
 from medback_core.sidecar.values import parse_date
 
 SIZE_HELP = "SIZE is bytes, 500M or 2GiB (powers of 1024), 500MB (powers of 1000), or 10% of the drive."
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:(%)|([kmgtp]?)(i?b)?)\s*", re.IGNORECASE)
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhdwy])\s*", re.IGNORECASE)
-_MOST = 2**63 - 1  # what the session DB and the sidecars can hold
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _OLDEST = 1000 * _SECONDS["y"]
 
@@ -35,25 +35,6 @@ class Settings:
     words: list[str] = field(default_factory=list)  # the command line, for the log
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """An amount of bytes, or a share of a drive."""
-
-    amount: float
-    of_drive: bool = False
-
-    def bytes_on(self, path: bytes) -> int:
-        """The bytes it means for the drive at `path`. Raises Refused when a share is asked of a drive not there."""
-        if not self.of_drive:
-            return int(self.amount)
-        from medback_core import disk
-
-        try:
-            return int(disk.describe(path).total * self.amount / 100)
-        except OSError as error:
-            raise Refused("no-such-path", f"{names.display_name(path)}: {error.strerror}") from error
-
-
 class SizeType(click.ParamType):
     """`500M`, `2GiB`, `1.5TB`, `10%`."""
 
@@ -62,20 +43,10 @@ class SizeType(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Size:
         if isinstance(value, Size):
             return value
-        match = _SIZE.fullmatch(value)
-        if match is None:
-            self.fail(f"{value!r} is no size; write 500M, 2GiB or 10%", param, ctx)
-        amount = float(match[1])
-        if match[2]:
-            if amount > 100:
-                self.fail("a drive has no more than 100%", param, ctx)
-            return Size(amount, of_drive=True)
-        # What dd, rsync and du users expect: M and MiB are powers of 1024, MB is what drives are sold by.
-        base = 1000 if (match[4] or "").lower() == "b" else 1024
-        size = Size(amount * base ** " kmgtp".index((match[3] or " ").lower()))
-        if size.amount > _MOST:
-            self.fail(f"{value!r} is larger than any drive", param, ctx)
-        return size
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class DurationType(click.ParamType):
@@ -117,6 +88,9 @@ class NameType(click.ParamType):
     def __init__(self, name: str = "path") -> None:
         self.name = name
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="file")]
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
         if isinstance(value, bytes):
             return value
@@ -136,6 +110,32 @@ DURATION = DurationType()
 MOMENT = MomentType()
 PATH = NameType("path")
 DIRECTORY = NameType("dir")
+
+
+def complete_targets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The labels and ids of the session's targets that begin so; nothing where the session can't be read."""
+    return _complete(ctx, incomplete, sources=False)
+
+
+def complete_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Like `complete_targets`, and the aliases of sources."""
+    return _complete(ctx, incomplete, sources=True)
+
+
+def _complete(ctx: click.Context, incomplete: str, *, sources: bool) -> list[CompletionItem]:
+    from medback_core.session import open_session
+    from medback_core.session.sources import list_sources
+    from medback_core.session.targets import list_targets
+    from medback_core.settings.preferences import read_preferences
+
+    try:
+        path = settings_of(ctx).session_db or os.environ.get("MEDBACK_SESSION_DB") or read_preferences().session
+        with open_session(path) as session:
+            words = [target.name for target in list_targets(session)]
+            words += [source.alias for source in list_sources(session)] if sources else []
+    except Exception:  # noqa: BLE001  (a shell that waits for a word is no place for any error)
+        return []
+    return [CompletionItem(word) for word in words if word.startswith(incomplete) and word.isprintable()]
 
 
 def settings_of(ctx: click.Context) -> Settings:

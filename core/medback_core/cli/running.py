@@ -7,11 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from medback_core import names
 from medback_core.errors import DriveGone, NeedsAnswer, Refused
 from medback_core.model import Event, Progress, Summary
+from medback_core.settings.preferences import Preferences, read_preferences
 
 from .interrupts import Interrupts
 from .options import Settings
@@ -44,8 +46,13 @@ class Run:
 
     @property
     def session_path(self) -> str | None:
-        """The path given for the session DB, None for the default."""
-        return self.settings.session_db
+        """The path given for the session DB, here or in the settings file; None for the default."""
+        return self.settings.session_db or self.preferences.session
+
+    @cached_property
+    def preferences(self) -> Preferences:
+        """What the settings file says. Raises Refused where that can't be read."""
+        return read_preferences()
 
     @contextmanager
     def session(self, *, rebuild: bool = True) -> Iterator[Session]:

@@ -192,6 +192,7 @@ def add_src(
                 path,
                 alias=alias,
                 copies=copies,
+                default_copies=run.preferences.copies,
                 excludes=excludes,
                 one_file_system=one_file_system,
                 include_mounts=[os.path.abspath(mount) for mount in include_mounts],

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from medback_core import names
+from medback_core import disk, names
 from medback_core.errors import UsageError
-from medback_core.model import Target, TargetState, iso_date
+from medback_core.model import OnPlug, Target, TargetState, iso_date
 from medback_core.presenting.places import at, shelf_words
 from medback_core.presenting.units import ago, size
 from medback_core.presenting.units import name as shown
+from medback_core.settings.sizes import Size
 
 from .commands import command
-from .options import SIZE, Size
+from .options import SIZE, complete_targets
 from .running import Run
 from .safety import say_what_is_unsafe
 
@@ -50,6 +51,11 @@ def listed_target(session: Session, target: Target) -> dict[str, Any]:
         "disk": target.disk,
         "place": places(session).called(target),
         "dies_with": [other.id for other in dies_with(session, target)],
+        "on_plug": target.on_plug,
+        "luks": target.luks,
+        "locked": target.luks is not None and target.luks in {one.uuid for one in disk.locked_containers()},
+        "health": target.health or "unknown",
+        "health_at": iso_date(target.health_at),
         "last_seen": iso_date(target.seen_at),
         "last_verified": iso_date(target.verified_at),
     }
@@ -106,6 +112,11 @@ def targets(run: Run) -> None:
                 for row, target in zip(rows, found, strict=True)
             ],
         )
+        for row, target in zip(rows, found, strict=True):
+            if row["locked"]:
+                run.say(f"{shown(target.name)} is here, locked: unlock it first")
+            if target.health == disk.FAILING:
+                run.say(f"the disk of {shown(target.name)} reported that it is failing ({ago(target.health_at)})")
         for group in disk_groups(session):
             run.say(f"{' and '.join(shown(one.name) for one in group)} lie on one disk: if it dies, they die together")
         for shelf in place_shelves(session):
@@ -113,7 +124,7 @@ def targets(run: Run) -> None:
 
 
 @command("set-target")
-@click.argument("word", metavar="ID-or-LABEL")
+@click.argument("word", metavar="ID-or-LABEL", shell_complete=complete_targets)
 @click.option(
     "--state",
     type=click.Choice([state.value for state in TargetState]),
@@ -121,6 +132,11 @@ def targets(run: Run) -> None:
 )
 @click.option("--label", metavar="NAME", help="What people call it.")
 @click.option("--capacity", type=SIZE, metavar="SIZE", help="Fill at most this much of the drive.")
+@click.option(
+    "--on-plug",
+    type=click.Choice([one.value for one in OnPlug]),
+    help="What `medback watch` does when it is plugged in: back up onto it, verify it, or nothing.",
+)
 @click.option("--disk", metavar="NAME", help="The disk it lies on; one NAME, one disk. '': as detected.")
 @click.option("--place", metavar="PLACE", help="Where it is kept: home, office, …; '': where this machine is.")
 def set_target(
@@ -129,12 +145,13 @@ def set_target(
     state: str | None,
     label: str | None,
     capacity: Size | None,
+    on_plug: str | None,
     disk: str | None,
     place: str | None,
 ) -> None:
-    """Change a target: its state, label, capacity, the disk it lies on, where it is kept."""
-    if state is None and label is None and capacity is None and disk is None and place is None:
-        raise UsageError("say what to change: --state, --label, --capacity, --disk or --place")
+    """Change a target: state, label, capacity, the disk it lies on, where it is kept, what it does when plugged in."""
+    if all(one is None for one in (state, label, capacity, on_plug, disk, place)):
+        raise UsageError("say what to change: --state, --label, --capacity, --on-plug, --disk or --place")
     from medback_core.drives import open as operation
 
     with run.session() as session:
@@ -152,6 +169,7 @@ def set_target(
             capacity=limit,
             disk_name=disk,
             place=place,
+            on_plug=None if on_plug is None else OnPlug(on_plug),
         )
         run.outcome.result["target"] = listed_target(session, changed)
         run.say(

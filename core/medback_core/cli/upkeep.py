@@ -22,9 +22,10 @@ from medback_core.model import (
 )
 from medback_core.presenting.units import counted, plural, size
 from medback_core.presenting.units import name as shown
+from medback_core.settings.sizes import Size
 
 from .commands import command
-from .options import DURATION, PATH, SIZE, SIZE_HELP, Size
+from .options import DURATION, PATH, SIZE, SIZE_HELP, complete_names, complete_targets
 from .outcome import DAMAGED, count_json, entry_json
 from .running import LISTED, Run
 from .targets import target_json
@@ -127,7 +128,7 @@ def repair(run: Run, path: bytes, from_target: str | None, dry_run: bool) -> Non
 
 
 @command("reclaim")
-@click.argument("target", metavar="TARGET")
+@click.argument("target", metavar="TARGET", shell_complete=complete_targets)
 @click.option("--old", is_flag=True, help="Older versions, in .medback-old/ there.")
 @click.option("--surplus", is_flag=True, help="Copies beyond the wanted number of verified ones on other targets.")
 @click.option("--dry-run", is_flag=True, help="Show what would be freed, free nothing.")
@@ -239,7 +240,7 @@ def prove(run: Run, source: str | None) -> None:
 
 
 @command("export")
-@click.argument("what", metavar="SOURCE-or-TARGET")
+@click.argument("what", metavar="SOURCE-or-TARGET", shell_complete=complete_names)
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), required=True, help="The program it is for.")
 @click.option("-o", "--output", type=PATH, metavar="FILE", help="Write it to this file, not to standard output.")
 def export(run: Run, what: str, form: str, output: bytes | None) -> None:

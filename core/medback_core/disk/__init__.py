@@ -8,6 +8,17 @@
 from __future__ import annotations
 
 from medback_core.disk import filesystem, locks, names_on_drive, portable, primitives
+from medback_core.disk.devices import (
+    FAILING,
+    PASSED,
+    Busy,
+    Locked,
+    container_of,
+    health_of,
+    locked_containers,
+    mount_changes,
+    take_out,
+)
 from medback_core.disk.filesystem import FileSystem, Mount, birth_ns, describe, removable_mounts, same_uuid
 from medback_core.disk.group import BATCH_BYTES, BATCH_FILES, Group
 from medback_core.disk.locks import lock_drive, lock_session
@@ -41,14 +52,18 @@ __all__ = [
     "AT_ONCE",
     "BATCH_BYTES",
     "BATCH_FILES",
+    "FAILING",
+    "PASSED",
     "SMALL",
     "TEMPORARY",
+    "Busy",
     "Cleaned",
     "ContentDiffers",
     "FileSystem",
     "FromDrive",
     "Group",
     "Lies",
+    "Locked",
     "Mount",
     "Root",
     "SmallCopy",
@@ -56,6 +71,7 @@ __all__ = [
     "birth_ns",
     "clean_temporaries",
     "collision_name",
+    "container_of",
     "content_on_drive",
     "describe",
     "ended",
@@ -63,12 +79,15 @@ __all__ = [
     "escape_path",
     "filesystem",
     "freeing_name",
+    "health_of",
     "is_same_directory",
     "lies",
     "lock_drive",
     "lock_session",
+    "locked_containers",
     "locks",
     "make_symlink",
+    "mount_changes",
     "move",
     "names_on_drive",
     "path_inside",
@@ -87,5 +106,6 @@ __all__ = [
     "set_observer",
     "share_disk",
     "sync_drive",
+    "take_out",
     "write_whole",
 ]

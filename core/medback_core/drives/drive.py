@@ -170,6 +170,8 @@ def write_identity(session: Session, drive: Drive) -> None:
         capacity=target.capacity,
         disk=target.disk,
         place=target.place,
+        on_plug=target.on_plug,
+        luks=target.luks,
         rev=target.rev,
         fs_uuid=drive.filesystem.uuid,
         also=tuple(sorted(also)),

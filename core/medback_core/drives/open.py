@@ -18,7 +18,7 @@ from medback_core.drives.drive import (
     write_identity,
 )
 from medback_core.errors import NeedsAnswer, Refused, UsageError
-from medback_core.model import TARGET_IDENTITY_NAME, Target, TargetState
+from medback_core.model import TARGET_IDENTITY_NAME, OnPlug, Target, TargetState
 from medback_core.session import Session
 from medback_core.session.needs import machine_place, named_places, spelled
 from medback_core.session.sources import list_sources, new_id
@@ -39,6 +39,8 @@ from medback_core.session.targets import (
 from medback_core.sidecar import TargetIdentity
 from medback_core.sidecar.values import NUMBER_MAX
 from medback_core.sources.sidecars import flush_sources
+
+_HEALTH_EVERY = 86_400  # seconds between two questions to a disk
 
 
 def _open_root(path: bytes) -> disk.Root:
@@ -282,12 +284,14 @@ def _merged(known: Target | None, identity: TargetIdentity) -> Target:
         created=identity.created,
         disk=identity.disk,
         place=identity.place,
+        on_plug=identity.on_plug,
+        luks=identity.luks,
     )
     if known is None:
         return said
     if not known.known or (said.rev, said.state.badness) > (known.rev, known.state.badness):
         facts = {"label": said.label, "state": said.state, "rev": said.rev, "capacity": said.capacity}
-        return replace(known, known=True, disk=said.disk, place=said.place, **facts)
+        return replace(known, known=True, disk=said.disk, place=said.place, on_plug=said.on_plug, **facts)
     return known
 
 
@@ -428,7 +432,10 @@ def _see(session: Session, drive: Drive, write: bool) -> None:
         seen_at=model.now(),
         free_bytes=drive.filesystem.free,
         total_bytes=drive.filesystem.total,
+        luks=disk.container_of(drive.filesystem),
+        on_plug=target.on_plug or drive.identity.on_plug,
     )
+    target = _ask_health(drive, target)
     drive.target = replace(target, key=-1)
     if write:
         write_identity(session, drive)  # on the drive first: a target nobody can find again is none
@@ -440,6 +447,22 @@ def _see(session: Session, drive: Drive, write: bool) -> None:
         add_alias(session, drive.target.key, tid)
     for folder, source_id in drive.identity.folders:
         save_folder(session, drive.target.key, source_id, folder)
+
+
+def _ask_health(drive: Drive, target: Target) -> Target:
+    """What its disk says of itself, asked once a day at most; a disk that says it fails is told of. That is advice: its
+    state stays what people said."""
+    if target.health_at is None or model.now() - target.health_at > _HEALTH_EVERY:
+        found = disk.health_of(drive.filesystem)
+        if found is not None:
+            target = replace(target, health=found, health_at=model.now())
+    if target.health == disk.FAILING and target.counts:
+        name = names.display_name(target.name)
+        drive.notes.append(
+            f"the disk of {name} reports that it is failing: copy what is only there, and set it aside "
+            f"(`medback set-target {names.shell_quoted(target.name)} --state suspect`)"
+        )
+    return target
 
 
 def is_no_target(session: Session, path: bytes) -> bool:
@@ -507,11 +530,12 @@ def set_target(
     capacity: int | None = None,
     disk_name: str | None = None,
     place: str | None = None,
+    on_plug: OnPlug | None = None,
 ) -> Target:
     """Change what people say of a target; kept in the DB, in every mounted source's metadata, and on the drive itself
     when it is plugged in and can be written. `disk_name`: the disk it lies on, whatever the kernel tells of it; "" to
-    go by that again. `place`: where it is kept; "" where this machine is. Raises Refused, UsageError; nothing
-    is changed then."""
+    go by that again. `place`: where it is kept; "" where this machine is. `on_plug`: what `watch` does with
+    it. Raises Refused, UsageError; nothing is changed then."""
     _check_capacity(capacity)
     with disk.lock_session(os.fsencode(session.path)):
         target, path = resolve_target(session, word)
@@ -524,6 +548,7 @@ def set_target(
             capacity=target.capacity if capacity is None else capacity,
             disk=target.disk if disk_name is None else names.utf8(disk_name) or None,
             place=target.place if place is None else spelled(session, place),
+            on_plug=on_plug or target.on_plug,
         )
         if changed != target:
             changed = save_target(session, replace(changed, rev=target.rev + 1))

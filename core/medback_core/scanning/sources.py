@@ -67,6 +67,7 @@ class Said:
     one_file_system: bool | None = None
     elsewhere: int | None = None  # so many of the copies
     place: str | None = None  # "": at home
+    default_copies: int = WANTED_DEFAULT  # of a new source of which nobody said anything, nor its metadata
 
 
 _NOTHING = Said()
@@ -80,6 +81,7 @@ def add_source(
     *,
     alias: str | None = None,
     copies: int | None = None,
+    default_copies: int = WANTED_DEFAULT,
     excludes: Sequence[str] = (),
     one_file_system: bool | None = None,
     include_mounts: Sequence[bytes] = (),
@@ -99,7 +101,7 @@ def add_source(
     _check(alias, copies, excludes, elsewhere)
     path = os.path.abspath(path)
     with disk.lock_session(os.fsencode(session.path)):
-        said = Said(alias, copies, tuple(excludes), one_file_system, elsewhere, place)
+        said = Said(alias, copies, tuple(excludes), one_file_system, elsewhere, place, default_copies)
         source = yield from _registered(session, path, said)
         source = _with_mounts(session, source, include_mounts)
         summary: Event | None = None
@@ -168,7 +170,7 @@ def enter_source(
     """The row of a new source: what is said, else what its metadata file says (without an id there: a fresh one), else
     where this machine is, if anybody ever named a place."""
     own = metadata is not None and metadata.id != ""
-    was = Source(0, new_id(), default_alias(path), path, WANTED_DEFAULT, one_file_system=False)
+    was = Source(0, new_id(), default_alias(path), path, said.default_copies, one_file_system=False)
     if metadata is not None:
         was = replace(was, wanted=metadata.wanted, excludes=metadata.excludes, elsewhere=metadata.elsewhere)
     if metadata is not None and own:

@@ -145,6 +145,12 @@ CREATE TABLE twin (
 ) WITHOUT ROWID;
 CREATE INDEX twin_by_identity ON twin (identity_id);
 """
+_PLUGGED = """-- what `watch` does with a target, the encrypted container it was seen in, what its disk said of itself
+ALTER TABLE target ADD COLUMN on_plug TEXT;
+ALTER TABLE target ADD COLUMN luks TEXT;
+ALTER TABLE target ADD COLUMN health TEXT;
+ALTER TABLE target ADD COLUMN health_at INTEGER;
+"""
 
 SCHEMA = (
     _UNREAD
@@ -194,7 +200,11 @@ CREATE TABLE target (
     free_bytes INTEGER,
     total_bytes INTEGER,
     disk TEXT,  -- what people call the disk it lies on; NULL: as the kernel tells
-    place TEXT  -- where it is kept, as people call it; NULL: where this machine is
+    place TEXT,  -- where it is kept, as people call it; NULL: where this machine is
+    on_plug TEXT,  -- what `watch` does with it; NULL: as the settings say
+    luks TEXT,  -- uuid of the encrypted container it was last seen in
+    health TEXT,  -- what its disk said of itself, and when
+    health_at INTEGER
 );
 CREATE TABLE target_alias (tid TEXT PRIMARY KEY, target_id INTEGER NOT NULL REFERENCES target) WITHOUT ROWID;
 CREATE TABLE folder (
@@ -374,5 +384,5 @@ MIGRATIONS = {
     + _SAME_DISK
     + _DIRECTORIES
     + _DIRECTORY_COLUMNS,
-    4: _PLACES + _RULES + _SECOND_DIGEST + _TWINS,
+    4: _PLACES + _RULES + _SECOND_DIGEST + _TWINS + _PLUGGED,
 }

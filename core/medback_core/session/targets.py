@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from medback_core import names
 from medback_core.errors import Refused
-from medback_core.model import Target, TargetState
+from medback_core.model import OnPlug, Target, TargetState
 
 from .checking import forget_round
 from .copies import redate, settle
@@ -15,12 +15,14 @@ from .store import Session
 
 _COLUMNS = (
     "id, tid, label, state, known, rev, capacity, path, device, fs_uuid, fs_type, created, seen_at, verified_at, "
-    "free_bytes, total_bytes, disk, place"
+    "free_bytes, total_bytes, disk, place, on_plug, luks, health, health_at"
 )
 
 
 def _target(row: tuple) -> Target:
-    return Target(row[0], row[1], row[2], TargetState(row[3]), bool(row[4]), *row[5:])
+    on_plug = None if row[18] is None else OnPlug(row[18])
+    found = Target(row[0], row[1], row[2], TargetState(row[3]), bool(row[4]), *row[5:18])
+    return replace(found, on_plug=on_plug, luks=row[19], health=row[20], health_at=row[21])
 
 
 def list_targets(session: Session, *, unknown: bool = False) -> list[Target]:
@@ -105,7 +107,7 @@ def save_target(session: Session, target: Target) -> Target:
         db.execute(
             "UPDATE target SET label = ?, state = ?, known = ?, rev = ?, capacity = ?, path = ?, device = ?, "
             "fs_uuid = ?, fs_type = ?, created = ?, seen_at = ?, verified_at = ?, free_bytes = ?, "
-            "total_bytes = ?, disk = ?, place = ? WHERE id = ?",
+            "total_bytes = ?, disk = ?, place = ?, on_plug = ?, luks = ?, health = ?, health_at = ? WHERE id = ?",
             (
                 target.label,
                 str(target.state),
@@ -123,6 +125,10 @@ def save_target(session: Session, target: Target) -> Target:
                 target.total_bytes,
                 target.disk,
                 target.place,
+                target.on_plug,
+                target.luks,
+                target.health,
+                target.health_at,
                 key,
             ),
         )

@@ -32,8 +32,8 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "source": ("id", "alias", "wanted", "rev", "one_file_system", "wanted_elsewhere", "where"),
     "exclude": ("pattern",),
     "target": (
-        "id", "label", "created", "state", "capacity", "rev", "fs_uuid", "path", "path64", "disk", "n", "readme",
-        "stamp", "where",
+        "id", "label", "created", "state", "capacity", "rev", "fs_uuid", "path", "path64", "disk", "luks", "n",
+        "on_plug", "readme", "stamp", "where",
     ),
     "state": ("at", "by", "line", "n", "stamp"),
     "sibling": ("id", "alias", "path", "path64"),

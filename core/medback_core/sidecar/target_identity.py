@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .. import names
-from ..model import State, TargetState
+from ..model import OnPlug, State, TargetState
 from ..xml_safety import UnsafeXml, parse_untrusted
 from . import values
 from .checks import ATTRIBUTES
@@ -67,6 +67,8 @@ class TargetIdentity:
     state_extra: Extra = NOTHING  # of the <state> element
     disk: str | None = None  # what people call the disk it lies on
     place: str | None = None  # where people say it is kept
+    on_plug: OnPlug | None = None  # what `watch` does when it is plugged in
+    luks: str | None = None  # uuid of the encrypted container around it
     readme: bool = True  # whether the files that explain the drive belong on it
     damage: tuple[str, ...] = field(default=(), compare=False)
 
@@ -131,6 +133,8 @@ def parse_target_identity(data: bytes) -> TargetIdentity:
         state_extra=elements.extra_of("state"),
         disk=attributes.get("disk"),
         place=attributes.get("where"),
+        on_plug=OnPlug(said) if (said := attributes.get("on_plug")) in list(OnPlug) else None,
+        luks=attributes.get("luks"),
         readme=attributes.get("readme") != "no",
         damage=tuple(elements.damage),
     )
@@ -147,6 +151,7 @@ def render_target_identity(identity: TargetIdentity) -> bytes:
         ("rev", str(identity.rev)),
     ]
     attributes += [*optional("fs_uuid", identity.fs_uuid), *optional("disk", identity.disk)]
+    attributes += [*optional("luks", identity.luks), *optional("on_plug", identity.on_plug)]
     attributes += [*optional("readme", None if identity.readme else "no"), *optional("where", identity.place)]
     lines = [element_line("identity", (("id", identity.id),))]
     lines.append(element_line("target", attributes, identity.target_extra))

@@ -1,0 +1,168 @@
+"""The commands about drives as things one plugs in, and about medback itself: watch, eject, config, completion."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from medback_core import names
+from medback_core.model import EjectSummary, Event, PlugDone, Progress, Waiting
+from medback_core.presenting.plugging import plug_words
+from medback_core.presenting.units import name as shown
+from medback_core.settings.preferences import EXAMPLE, NAMES, Preferences, settings_path
+from medback_core.settings.sizes import Size
+
+from .commands import command
+from .options import SIZE, complete_targets
+from .progress import Display
+from .running import Run
+
+_NOTIFY_SECONDS = 5
+
+
+@dataclass(slots=True)
+class _Desktop:
+    """One notification that is updated, where there is a desktop and notify-send; else nothing."""
+
+    number: str = ""
+
+    def tell(self, words: str) -> None:
+        command_line = ["notify-send", "--app-name=medback", "--print-id"]
+        command_line += [f"--replace-id={self.number}"] if self.number else []
+        try:
+            ran = subprocess.run(
+                [*command_line, "medback", words], capture_output=True, timeout=_NOTIFY_SECONDS, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return
+        if ran.returncode == 0 and ran.stdout.strip().isdigit():
+            self.number = ran.stdout.strip().decode()
+
+
+@command("watch")
+@click.option("--once", is_flag=True, help="Do what is to be done for the drives that are here, and end.")
+@click.option(
+    "--verify-bytes", type=SIZE, metavar="SIZE", default="50G", help="How much a verify reads at most (default: 50G)."
+)
+def watch(run: Run, once: bool, verify_bytes: Size) -> None:
+    """Notice drives as they are plugged in, and do what they are set to.
+
+    `medback set-target TARGET --on-plug backup` makes a target do its part by itself; each drive is told of, and when
+    it may be unplugged. Runs until it is stopped.
+    """
+    from medback_core.watching.watch import watch as operation
+
+    preferences = run.preferences
+    desktop = _Desktop()
+    display = Display(live=False, lines=run.settings.verbose)
+    done: list[dict[str, Any]] = []
+    path = Path(run.session_path) if run.session_path else None
+    events = operation(
+        path,
+        on_plug=preferences.on_plug,
+        reserve=preferences.reserve,
+        verify_bytes=int(verify_bytes.amount),
+        changes=() if once else None,
+    )
+    try:
+        run.interrupts.deferred = True
+        for event in events:
+            _tell(run, event, desktop, display, done)
+            if run.interrupts.exit_code:
+                break
+            run.interrupts.deferred = not isinstance(event, Waiting)  # a stop need not wait for a drive
+    finally:
+        run.interrupts.deferred = True
+        events.close()  # type: ignore[attr-defined]
+        display.stop()
+    run.outcome.interrupted = run.interrupts.exit_code
+    run.outcome.result["done"] = done
+
+
+def _tell(run: Run, event: Event, desktop: _Desktop, display: Display, done: list[dict[str, Any]]) -> None:
+    if isinstance(event, Progress):
+        display.show(event)
+        return
+    words = plug_words(event)
+    if words is None:
+        run.outcome.take(event)
+        return
+    run.say(words)
+    desktop.tell(words)
+    if isinstance(event, PlugDone):
+        done.append({"target": event.label, "action": event.action, "finished": event.finished, "reason": event.reason})
+
+
+@command("eject")
+@click.argument("target", metavar="TARGET", shell_complete=complete_targets)
+def eject(run: Run, target: str) -> None:
+    """Write what is still to be written, unmount TARGET, and power it off where that can be done."""
+    from medback_core.drives.eject import eject as operation
+
+    with run.session() as session:
+        found = run.follow(operation(session, target), EjectSummary)
+    if found is not None:
+        run.outcome.result.update(label=found.label, path=names.text(found.path), powered_off=found.powered_off)
+        run.say(f"{shown(found.label)} is unmounted{' and powered off' if found.powered_off else ''}: take it out")
+
+
+@command("config")
+@click.option("--example", is_flag=True, help="Print a settings file with every setting, to begin with.")
+def config(run: Run, example: bool) -> None:
+    """Show the settings: the file, each value, and where it comes from."""
+    if example:
+        run.answer_line(EXAMPLE.rstrip())
+        run.outcome.result["example"] = EXAMPLE
+        return
+    where, preferences = settings_path(), run.preferences
+    values = {name: _value(preferences, name) for name in NAMES}
+    origin = {name: "file" if name in preferences.given else "default" for name in NAMES}
+    if run.settings.session_db:
+        values["session"], origin["session"] = run.settings.session_db, "option or MEDBACK_SESSION_DB"
+    run.outcome.result.update(
+        file=str(where),
+        exists=where.exists(),
+        values={name: {"value": values[name], "from": origin[name]} for name in NAMES},
+    )
+    run.say(f"{names.display_name(str(where))}{'' if where.exists() else ' (not there: `medback config --example`)'}")
+    run.table(["setting", "value", "from"], [[name, values[name], origin[name]] for name in NAMES])
+
+
+def _value(preferences: Preferences, name: str) -> Any:
+    value = getattr(preferences, name)
+    if name == "session":
+        return value or "~/.bkup_dest"
+    if name == "reserve":
+        if value is None:
+            return "1 %, at least 64 MiB"
+        return f"{value.amount:g}%" if value.of_drive else int(value.amount)
+    if name == "theme":
+        return value or "the one chosen last"
+    return dict(value) if name == "keys" else value
+
+
+@command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(run: Run, shell: str) -> None:
+    """Print the completion for a shell.
+
+    bash: `medback completion bash > ~/.local/share/bash-completion/completions/medback`. zsh: to a file `_medback` on
+    your fpath. fish: `~/.config/fish/completions/medback.fish`.
+    """
+    from click.shell_completion import get_completion_class
+
+    from . import medback
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    source = kind(medback, {}, "medback", "_MEDBACK_COMPLETE").source()
+    run.answer_line(source.rstrip())
+    run.outcome.result["script"] = source
+
+
+COMMANDS = [watch, eject]
+ABOUT = [config, completion]

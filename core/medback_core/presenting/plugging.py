@@ -1,0 +1,36 @@
+"""What is said of drives that come and go."""
+
+from __future__ import annotations
+
+from medback_core.model import Event, LockedHere, OnPlug, PlugDone, PluggedIn, Unplugged
+from medback_core.names import display_name
+from medback_core.presenting.units import counted, name
+
+_DOES = {
+    OnPlug.BACKUP: "backing up onto it now",
+    OnPlug.VERIFY: "verifying it now",
+    OnPlug.NOTHING: "",
+}
+_DONE = {OnPlug.BACKUP: "backed up", OnPlug.VERIFY: "verified"}
+
+
+def plug_words(event: Event) -> str | None:
+    """One line for an event of `watch`, None for an event that is not about plugging."""
+    match event:
+        case PluggedIn(label, path, action, known, waiting):
+            words = f"{name(label)} is here ({display_name(path)})"
+            if not known:
+                return f"{words}: no target of this session"
+            if action is not OnPlug.NOTHING:
+                return f"{words}: {_DOES[action]}"
+            return f"{words}: {counted(waiting)} need a drive" if waiting.files else f"{words}: all has its copies"
+        case LockedHere(label, device):
+            return f"{name(label)} is here, locked ({device}): unlock it first"
+        case Unplugged(label):
+            return f"{name(label)} was unplugged"
+        case PlugDone(label, _, action, True):
+            return f"{name(label)} is {_DONE[action]}: safe to unplug"
+        case PlugDone(label, _, _, False, reason):
+            return f"{name(label)}: {reason}"
+        case _:
+            return None

@@ -1,0 +1,121 @@
+"""`medback watch`: drives are noticed as they are mounted; a target does its part by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medback_core import disk
+from medback_core.backing_up.back_up import back_up
+from medback_core.drives.drive import identity_at
+from medback_core.errors import MedbackError, NeedsAnswer
+from medback_core.model import Event, LockedHere, OnPlug, PlugDone, PluggedIn, Target, Unplugged, Waiting
+from medback_core.session import open_session
+from medback_core.session.candidates import below_wanted
+from medback_core.session.targets import counting_keys, list_targets, target_by_id
+from medback_core.settings.sizes import Size
+from medback_core.upkeep.verify_target import verify
+
+LOOK_AGAIN = 60.0  # seconds until it looks again where nothing was mounted: a session may have been in use
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What is plugged in."""
+
+    labels: dict[str, str] = field(default_factory=dict)  # target id -> label
+    locked: set[str] = field(default_factory=set)  # uuids of containers that were told of
+    pending: set[str] = field(default_factory=set)  # targets whose turn could not come: another medback was at work
+
+
+def watch(
+    session_path: Path | None,
+    *,
+    on_plug: OnPlug = OnPlug.NOTHING,
+    reserve: Size | None = None,
+    verify_bytes: int | None = None,
+    changes: Iterable[bool] | None = None,
+) -> Iterator[Event]:
+    """Tell of every target that is plugged in, and do what it is set to (`on_plug` for those with no word of their
+    own): a backup, or a verify of at most `verify_bytes`. Runs until it is closed, or `changes` end (by default the
+    kernel's word on mounts).
+
+    Yields Waiting before it waits, PluggedIn, LockedHere and Unplugged as they happen, all events of what it does, and
+    PlugDone at its end. A drive that is pulled out in the middle ends its own turn alone.
+    """
+    seen = _Seen()
+    yield from _look(session_path, seen, on_plug, reserve, verify_bytes)
+    yield Waiting()
+    for _ in disk.mount_changes(LOOK_AGAIN) if changes is None else changes:
+        yield from _look(session_path, seen, on_plug, reserve, verify_bytes)
+        yield Waiting()
+
+
+def _look(
+    session_path: Path | None, seen: _Seen, on_plug: OnPlug, reserve: Size | None, verify_bytes: int | None
+) -> Iterator[Event]:
+    here: dict[str, bytes] = {}
+    for mount in disk.removable_mounts():
+        identity = identity_at(mount.path)
+        if identity is not None and identity.id:
+            here.setdefault(identity.id, mount.path)
+    for gone in sorted(seen.labels.keys() - here.keys()):
+        seen.pending.discard(gone)
+        yield Unplugged(seen.labels.pop(gone))
+    with open_session(session_path) as session:
+        known = {target.id: target for target in list_targets(session)}
+        waiting = below_wanted(session, counting_keys(session))[0]
+    yield from _locked(seen, known.values())
+    for identifier, path in sorted(here.items()):
+        if identifier in seen.labels and identifier not in seen.pending:
+            continue
+        target = known.get(identifier)
+        first = identifier not in seen.labels
+        identity = identity_at(path)
+        label = target.name if target is not None else identity.label if identity is not None else identifier
+        action = OnPlug.NOTHING
+        if target is not None and identity is not None:
+            action = target.on_plug or identity.on_plug or on_plug
+        if target is not None and action is OnPlug.BACKUP and not target.counts:
+            action = OnPlug.NOTHING  # nothing is written to a drive that is not trusted
+        seen.labels[identifier] = label
+        seen.pending.discard(identifier)
+        if first:
+            yield PluggedIn(label, path, action, target is not None, waiting)
+        if action is not OnPlug.NOTHING:
+            yield from _act(session_path, seen, identifier, label, path, action, reserve, verify_bytes)
+
+
+def _locked(seen: _Seen, targets: Iterable[Target]) -> Iterator[Event]:
+    labels = {target.luks: target.name for target in targets if target.luks}
+    now = {one.uuid: one for one in disk.locked_containers() if one.uuid in labels}
+    for uuid in sorted(now.keys() - seen.locked):
+        yield LockedHere(labels[uuid], now[uuid].device)
+    seen.locked = set(now)
+
+
+def _act(
+    session_path: Path | None,
+    seen: _Seen,
+    identifier: str,
+    label: str,
+    path: bytes,
+    action: OnPlug,
+    reserve: Size | None,
+    verify_bytes: int | None,
+) -> Iterator[Event]:
+    try:
+        with open_session(session_path) as session:
+            if action is OnPlug.BACKUP:
+                yield from back_up(session, path, reserve=None if reserve is None else reserve.bytes_on(path))
+            else:
+                yield from verify(session, path, max_bytes=verify_bytes)
+            target = target_by_id(session, identifier)
+    except (MedbackError, OSError) as error:
+        if isinstance(error, MedbackError) and error.kind == "locked" and not isinstance(error, NeedsAnswer):
+            seen.pending.add(identifier)  # another medback is at work: its turn comes at the next look
+        reason = str(error) if isinstance(error, MedbackError) else error.strerror or str(error)
+        yield PlugDone(label, path, action, False, reason)
+        return
+    yield PlugDone(target.name if target is not None else label, path, action, True)

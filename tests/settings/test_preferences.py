@@ -1,0 +1,76 @@
+"""The settings file: what it says holds, what is wrong in it is named, and without it all is as ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.shell import Shell
+from support.worlds import photos
+
+from medback_core.errors import Refused
+from medback_core.model import OnPlug
+from medback_core.settings.preferences import EXAMPLE, Preferences, read_preferences
+from medback_core.settings.sizes import Size
+
+
+def test_without_a_file_all_is_as_ever(tmp_path: Path) -> None:
+    assert read_preferences(tmp_path / "none") == Preferences()
+
+
+def test_the_example_says_what_holds_without_it(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(EXAMPLE)
+    assert read_preferences(file) == Preferences()
+    lines = [line.removeprefix("# ") for line in EXAMPLE.splitlines() if "=" in line and '"B"' not in line][1:]
+    file.write_text("\n".join(lines))
+    found = read_preferences(file)
+    assert (found.copies, found.on_plug, found.theme) == (2, OnPlug.NOTHING, "medback-dark")
+
+
+def test_what_it_says_holds(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('session = "/x/y"\ncopies = 3\nreserve = "5%"\non_plug = "backup"\n[keys]\nback-up = "B"\n')
+    found = read_preferences(file)
+    assert (found.session, found.copies, found.reserve) == ("/x/y", 3, Size(5.0, of_drive=True))
+    assert (found.on_plug, found.keys) == (OnPlug.BACKUP, {"back-up": "B"})
+    assert found.given == {"session", "copies", "reserve", "on_plug", "keys"}
+
+
+@pytest.mark.parametrize("text", [
+    "copies = 0", "copies = true", 'copies = "2"', 'reserve = "much"', 'on_plug = "format"', "keys = 3", "sesion = 'x'",
+    "session = ''", "not toml", "[keys]\na = 3", 'theme = "a\\u0000b"',
+])  # fmt: skip
+def test_what_is_wrong_is_refused_and_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(Refused) as refused:
+        read_preferences(file)
+    assert "settings.toml" in str(refused.value)
+
+
+def test_the_command_shows_each_value_and_where_it_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(f'session = "{tmp_path}/session.db"\ncopies = 3\n')
+    monkeypatch.setenv("MEDBACK_SETTINGS", str(file))
+    with photos(tmp_path, {"a": b"a"}):
+        pass
+    shell = Shell(tmp_path)
+    monkeypatch.delenv("MEDBACK_SESSION_DB", raising=False)
+    code, found = shell.json("config")
+    assert code == 0
+    assert found["values"]["copies"] == {"value": 3, "from": "file"}
+    assert found["values"]["on_plug"]["from"] == "default"
+
+
+def test_a_source_that_is_new_wants_as_many_copies_as_the_file_says(tmp_path: Path, monkeypatch) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("copies = 3\n")
+    monkeypatch.setenv("MEDBACK_SETTINGS", str(file))
+    (tmp_path / "photos").mkdir()
+    shell = Shell(tmp_path)
+    assert shell("add-src", "photos").code == 0
+    assert shell.json("sources")[1]["sources"][0]["copies"] == 3
+    assert shell("set-source", "photos", "--copies", "1").code == 0
+    assert shell("add-src", "photos").code == 0  # known: it stays as it was set
+    assert shell.json("sources")[1]["sources"][0]["copies"] == 1
