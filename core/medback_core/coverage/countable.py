@@ -33,24 +33,27 @@ class CopyCounter:
         self._session = session
         self._counting = counting_keys(session) - frozenset(dead)
         self._places = target_places(session)
-        self._copies: dict[int, int] = {}
-        self._elsewhere: dict[tuple[int, str], int] = {}
+        self._holders: dict[int, frozenset[int]] = {}
+        self._away: dict[str, frozenset[int]] = {}  # place -> the targets that count and are at another
+
+    def _holding(self, placement: int) -> frozenset[int]:
+        found = self._holders.get(placement)
+        if found is None:
+            each = placement_by_id(self._session, placement)
+            held = each.verified | each.written if each.written else each.verified
+            found = self._holders[placement] = held & self._counting
+        return found
 
     def copies(self, placement: int) -> int:
         """How many copies of this placement count."""
-        found = self._copies.get(placement)
-        if found is None:
-            found = self._copies[placement] = placement_by_id(self._session, placement).copies(self._counting)
-        return found
+        return len(self._holding(placement))
 
     def elsewhere(self, placement: int, place: str) -> int:
         """How many of them lie at another place than this (folded)."""
-        found = self._elsewhere.get((placement, place))
-        if found is None:
-            holders = placement_by_id(self._session, placement).solid & self._counting
-            found = sum(1 for key in holders if self._places[key] != place)
-            self._elsewhere[placement, place] = found
-        return found
+        away = self._away.get(place)
+        if away is None:
+            away = self._away[place] = frozenset(key for key in self._counting if self._places[key] != place)
+        return len(self._holding(placement) & away)
 
     def is_safe(self, placement: int, need: Need) -> bool:
         """Whether a file of this placement has the copies that are wanted, of which so many elsewhere."""
@@ -71,13 +74,14 @@ class CopyCounter:
             most = max(most, need.copies)
             for placement, count in totals.items():
                 files, size = count.files, count.bytes
-                pair = sums.setdefault(self.copies(placement), [0, 0])
+                copies, elsewhere = self.copies(placement), self.elsewhere(placement, need.place)
+                pair = sums.setdefault(copies, [0, 0])
                 pair[0] += files
                 pair[1] += size
-                if not self.is_safe(placement, need):
+                if copies < need.copies or elsewhere < need.elsewhere:
                     below[0] += files
                     below[1] += size
-                if not self.elsewhere(placement, need.place):
+                if not elsewhere:
                     away[0] += files
                     away[1] += size
         by_copies = {n: Count(*sums.get(n, ())) for n in range(max([most, *sums]) + 1)}

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from medback_core import names
-from medback_core.model import HOME, Count, Need, Rule, Source, Target, folded
+from medback_core.model import HOME, Need, Rule, Source, Target, folded
 
 from .sources import list_sources
 from .store import Session
@@ -199,8 +199,12 @@ class Wants:
             mine = totals_of(session, key)
             number = max(n for n, (outer, _) in enumerate(parts) if _lies_in(path, outer))
             outer, rest = parts[number]
-            left = {placement: count - mine.get(placement, Count()) for placement, count in rest.items()}
-            parts[number] = outer, {placement: count for placement, count in left.items() if count.files}
+            left = dict(rest)
+            for placement, count in mine.items():
+                left[placement] -= count
+                if not left[placement].files:
+                    del left[placement]
+            parts[number] = outer, left
             parts.append((path, mine))
         return [(self.at(path), part) for path, part in parts]
 
