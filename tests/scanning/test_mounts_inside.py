@@ -17,12 +17,13 @@ from medback_core.coverage.totals import looked
 from medback_core.disk import mounts
 from medback_core.disk.mounts import MountEntry
 from medback_core.errors import UsageError
-from medback_core.model import Excluded, Skipped
+from medback_core.model import Excluded, Skipped, VerifySummary
 from medback_core.restoring.restore import restore
 from medback_core.presenting.looked import as_of, but_for
 from medback_core.scanning import sources
 from medback_core.session.gaps import list_gaps, nested_mounts
 from medback_core.sources.identity import metadata_at
+from medback_core.upkeep.verify_target import verify
 from support.mounting import Mounter, image, mount_fixture, unmount  # noqa: F401
 from support.scan_world import World
 
@@ -86,6 +87,26 @@ def test_dirty_records_are_not_written_under_a_mount_that_is_away(world: World, 
     world.back_up("disk/b", "t1")
     world.flush()
     assert list(point.iterdir()) == []
+
+
+def test_a_verify_does_not_look_below_a_mount_that_is_away(world: World, mount: Mounter, tmp_path: Path) -> None:
+    """Its files are not missing: they are not looked at, and stay due. What lies there now is not read for them."""
+    disk_image = image(tmp_path / "image")
+    point = world.src / "disk"
+    mount("-o", "loop", disk_image, point=point)
+    world.fill(["a", "disk/b", "disk/sub/c"])
+    world.add()
+    unmount(point)
+    (point / "b").write_text("of another drive")
+    summary = world.run(verify(world.session, os.fsencode(world.src)))
+    assert isinstance(summary, VerifySummary)
+    assert (summary.checked, summary.missing, summary.changed, summary.left) == (1, 0, 0, 2)
+    (skipped,) = [event for event in world.events if isinstance(event, Skipped)]
+    assert os.fsdecode(skipped.path) == str(point) and "nothing is mounted there" in skipped.reason
+    (point / "b").unlink()
+    mount("-o", "loop", disk_image, point=point)
+    summary = world.run(verify(world.session, os.fsencode(world.src)))
+    assert isinstance(summary, VerifySummary) and summary.checked == 2
 
 
 def test_after_the_db_was_lost_a_mount_that_is_away_is_still_known(

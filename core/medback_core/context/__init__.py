@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .foreign import Pieces, Section, foreign_sections, read_section, section_bytes, sections_in, state_of
+from .foreign import Pieces, Section, read_section, section_bytes, sections_in, state_of
 from .mapping import apply_map
 from .reading import ContextItem, Readable, read_context
 from .records import (
@@ -39,7 +39,6 @@ __all__ = [
     "SourceStart",
     "TargetLine",
     "apply_map",
-    "foreign_sections",
     "read_context",
     "read_section",
     "section_bytes",

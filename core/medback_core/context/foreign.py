@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
 from typing import BinaryIO, NamedTuple
@@ -29,20 +29,13 @@ class Section(NamedTuple):
     line: TargetLine | None = None  # of a `<target>`
 
 
-def nothing(_: Section) -> bool:
-    """No section is wanted."""
-    return False
-
-
-def sections_in(stream: BinaryIO, wanted: Callable[[Section], bool] = nothing) -> list[Section]:
+def sections_in(stream: BinaryIO) -> list[Section]:
     """Every section of a context, in its order, from one pass over a seekable stream.
 
-    What is inside an `<rc>` is read and checked only where the section (its end not known yet) is `wanted`; all else is
-    passed over, which takes half the time. Where the check over the whole is wrong no section has a state: it is no
-    more what that stands for. Raises Refused("bad-context") for what is no context, or where something wanted could not
-    be read in another.
+    What is inside an `<rc>` is passed over: `read_section` reads and checks it. Where the check over the whole is wrong
+    no section has a state: it is no more what that stands for. Raises Refused("bad-context") for what is no context.
     """
-    parser = _SectionParser(wanted)
+    parser = _SectionParser()
     stream.seek(0)
     whole = True
     for _ in feed(parser, stream):
@@ -90,28 +83,13 @@ class Pieces:
         return next(self._pieces, b"")
 
 
-def foreign_sections(stream: BinaryIO, known_ids: Collection[str]) -> Iterator[bytes]:
-    """Yield, as raw pieces, each `<target>` and `<rc>` whose id is not among `known_ids` (of sources and targets).
-
-    The stream is read and checked to its end first, so that nothing is yielded from a context that would make the next
-    one unreadable: Refused("bad-context") then. A section with no id is nobody's we know: kept.
-    """
-
-    def is_foreign(section: Section) -> bool:
-        return section.id not in known_ids
-
-    for section in filter(is_foreign, sections_in(stream, is_foreign)):
-        yield from section_bytes(stream, section)
-
-
 class _SectionParser(ContextParser):
-    """Notes where sections begin and end; checks those that are wanted, passes over the others."""
+    """Notes where sections begin and end; passes over what is inside."""
 
-    def __init__(self, wanted: Callable[[Section], bool]) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.expat.buffer_text = False  # text would be told of late, and with it where a section ends
         self.found: list[Section] = []
-        self._wanted = wanted
         self._depth = 0
         self._begun: Section | None = None
         self._targets: dict[str, TargetLine] = {}
@@ -120,15 +98,16 @@ class _SectionParser(ContextParser):
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if self._depth == 1:
             self._close_section()
-            if tag in ("rc", "target") and not self._begin(tag, attributes):
+            if tag in ("rc", "target"):
+                self._begin(tag, attributes)
                 self.skipped = 1
                 self._depth += 1
                 return
         self._depth += 1
         super().start(tag, attributes)
 
-    def _begin(self, tag: str, attributes: dict[str, str]) -> bool:
-        """Note where a section begins; whether it is wanted."""
+    def _begin(self, tag: str, attributes: dict[str, str]) -> None:
+        """Note where a section begins."""
         begin = self.expat.CurrentByteIndex
         section = Section(tag, attributes.get("id", ""), values.now(attributes), begin, begin)
         if tag == "rc":
@@ -137,11 +116,10 @@ class _SectionParser(ContextParser):
         else:
             if self._in_section:
                 self._targets, self._in_section = {}, False
-            with suppress(values.BadValue):  # where it is wanted, reading it says what is wrong
+            with suppress(values.BadValue):  # where it is read, that says what is wrong
                 line = self._targets[section.id] = values.target_line(attributes)
                 section = section._replace(line=line)
         self._begun = section
-        return self._wanted(section)
 
     def end(self, tag: str) -> None:
         self._depth -= 1

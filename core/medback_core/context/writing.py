@@ -39,7 +39,7 @@ def write_context(
 ) -> Iterator[bytes]:
     """Yield the context in chunks of at least 64 KiB (the last may be shorter).
 
-    `foreign` are raw pieces from `foreign_sections`, which come last, word for word. Equal arguments give equal bytes.
+    `foreign` are raw pieces from `section_bytes`, which come last, word for word. Equal arguments give equal bytes.
     Behind all else stands a check over all that is before it.
     """
     check = 0

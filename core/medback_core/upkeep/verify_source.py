@@ -15,7 +15,7 @@ from medback_core.session.digests import TWIN, known_as, learn
 from medback_core.session.files import file_by_key, files_in, find_directory, join, mark_trouble, path_of_file
 from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import read_metadata, stands
-from medback_core.sources.nested import look_inside
+from medback_core.sources.nested import Fate, look_inside
 from medback_core.sources.sidecars import flush_sources
 from medback_core.upkeep.reread import RESUMED, Ticker, read_whole
 
@@ -52,6 +52,9 @@ class _VerifySource:
         self.counts = dict.fromkeys(
             ("checked", "checked_bytes", "same", "changed", "missing", "damaged", "unreadable", "unproven", "left"), 0
         )
+        self._nested = look_inside(session, source, root.device)
+        self._elsewhere = {path: place for path, place in self._nested.places.items() if place.fate is not Fate.READ}
+        self._told: set[bytes] = set()  # those of them that were said
         self._read: list[int] = []
         self._good: list[int] = []
 
@@ -66,6 +69,13 @@ class _VerifySource:
                 row = file_by_key(self.session, key)
                 if row is None:
                     continue
+                place = self._not_looked_at(path_of_file(self.session, key)[1])
+                if place is not None:
+                    if place not in self._told:
+                        self._told.add(place)
+                        shown = os.path.join(self.source.path, place)
+                        yield Skipped(shown, f"not looked at: {self._elsewhere[place].reason}")
+                    continue
                 if self.max_bytes is not None and ticker.bytes + row.size > self.max_bytes and ticker.files:
                     break
                 yield from self._one(key, ticker)
@@ -75,6 +85,10 @@ class _VerifySource:
         finally:
             self._keep()
         self.counts["left"] = due.files - ticker.files
+
+    def _not_looked_at(self, path: bytes) -> bytes | None:
+        """The place a file lies below where something is mounted, or was, that is not read now."""
+        return next((place for place in self._elsewhere if names.below(path, place) is not None), None)
 
     def _one(self, key: int, ticker: Ticker) -> Iterator[Event]:
         session, counts = self.session, self.counts
@@ -129,7 +143,7 @@ class _VerifySource:
     def new_files(self, below: bytes) -> int:
         """Files on disk that the session does not know: the next update takes them up."""
         patterns = Patterns(self.source.excludes)
-        nested = look_inside(self.session, self.source, self.root.device)
+        nested = self._nested
         new = 0
         waiting = [below]
         while waiting:
