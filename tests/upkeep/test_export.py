@@ -72,6 +72,19 @@ def test_md5sum_finds_every_file_right_and_one_that_changed(shell: Shell, what: 
     assert subprocess.run(check, cwd=shell.where / what, capture_output=True, check=False).returncode == 1
 
 
+@pytest.mark.parametrize("what", ["photos", "red"])
+def test_b3sum_finds_every_file_right_and_one_that_changed(shell: Shell, what: str) -> None:
+    goal = manifest(shell, "b3sum", what, (3,))  # what b3sum can't write was told
+    check = [need("b3sum"), "--check", "--quiet", str(goal)]
+    assert subprocess.run(check, cwd=shell.where / what, check=False).returncode == 0
+    assert len(goal.read_bytes().splitlines()) == len(NAMES) - 2
+    answer = shell("verify", str(shell.where / what), "--against", str(goal), "--json")
+    assert (answer.code, answer.json["same"]) == (0, len(NAMES) - 2)
+    victim = next(path for path in sorted(names_in(shell.where / what)) if path.endswith(b"line\nbreak"))
+    (shell.where / what / os.fsdecode(victim)).write_bytes(b"2wo")
+    assert subprocess.run(check, cwd=shell.where / what, capture_output=True, check=False).returncode == 1
+
+
 def test_hashdeep_audits_it(shell: Shell) -> None:
     goal = manifest(shell, "hashdeep", codes=(3,))
     source = shell.where / "photos"

@@ -62,7 +62,8 @@ class _Tally:
         for row in rows:
             self.files += 1
             self.bytes += row.size
-            yield Entry(row.path, row.size, row.mtime_ns, {"md5": row.md5}, row.verified)
+            digests = {"md5": row.md5} if row.blake3 is None else {"md5": row.md5, "blake3": row.blake3}
+            yield Entry(row.path, row.size, row.mtime_ns, digests, row.verified)
 
 
 def _named(session: Session, word: str) -> Source | Target:
