@@ -7,17 +7,19 @@ import signal
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
 from textual import on
 from textual.app import SystemCommand
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.color import Color
 from textual.content import Content
 from textual.screen import Screen
 
 from medback_core import model
+from medback_core.presenting.refusals import message
 from medback_core.presenting.units import plural
 from medback_core.session import Session, open_session
 from medback_core.session.source_list import listed_sources
@@ -90,7 +92,7 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         kept = settings_file.with_name("unfinished.json") if settings_file is not None else None
         self.unfinished = Unfinished(kept, str(self.session_path))
         self.log_lines: list[LogLine] = []
-        self.notes: list[str] = []  # what a person should know about how the session was opened
+        self.notes: list[model.Warned] = []  # what a person should know about how the session was opened
         self.dismissed = 0
         self.next_drive: int | None = None
         self._watch, self.quitting = watch, False
@@ -108,6 +110,10 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
     def _usable_theme(self) -> str:
         return self.settings.theme if self.settings.theme in self.available_themes else themes.DARK
 
+    def key_of(self, binding: str) -> str:
+        key = self._keymap.get(binding) or key_of_binding(binding)
+        return self.get_key_display(Binding(key.partition(",")[0], ""))
+
     # --- opening and closing -----------------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
@@ -119,7 +125,8 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         if self._watch:
             self.watch_drives()
         self.set_interval(0.2, self.tick)
-        for words in self.notes:
+        for note in self.notes:
+            words = message(note, self.key_of)
             self.log_line(model.now(), "warning", "", words)
             self.notify(words, severity="warning", timeout=10, markup=False)
         lost = self.reader is None or self.reader.needs_rebuild
@@ -246,6 +253,18 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
             words = binding.tooltip or binding.description
             yield SystemCommand(f"{words}  ({key})", binding.description, run)
         yield SystemCommand("Theme: choose another", "Dark, light, ansi and others", self.action_change_theme)
+
+
+@cache
+def _keys() -> dict[str, str]:
+    screens = (SourcesScreen, TargetsScreen, CoverageScreen, RestoreScreen)
+    bindings = [one for where in (MedbackApp, *screens) for one in where.BINDINGS if isinstance(one, Binding)]
+    return {one.id: one.key for one in bindings if one.id}
+
+
+def key_of_binding(binding: str) -> str:
+    """The key of a binding, by its id, as it is without a keymap. Raises KeyError."""
+    return _keys()[binding]
 
 
 def run(session_db: Path | None = None, mouse: bool = True) -> int:

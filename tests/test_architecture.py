@@ -16,7 +16,7 @@ TUI = ROOT / "medback_tui"
 
 # What the operations stand on, and what each of these may import of the core. All that is not named is an operation.
 FOUNDATIONS = {
-    "model": set[str](),
+    "model": {"errors"},
     "errors": set[str](),
     "names": set[str](),
     "xml_safety": {"names"},

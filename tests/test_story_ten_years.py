@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from medback_core.presenting.refusals import message
 from medback_core.contexts.write import add_restore_context
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import TargetState, Warned
@@ -205,7 +206,7 @@ def eighth_year_a_drive_is_reformatted(shelf: Shelf) -> None:
         assert asked.value.kind == "not-plugged-in" and set(os.listdir(shelf.mnt / "Elm")) == {"games"}
         shelf.rename("Elm", "old Elm")
         ran = shelf.back_up("Elm", create=True)
-    assert any(f"set-target {elm} --state lost" in warning.message for warning in ran.of(Warned))
+    assert any(f"set-target {elm} --state lost" in message(warning) for warning in ran.of(Warned))
     shelf.set_state("old Elm", TargetState.LOST)
     shelf.check()
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 import enum
 import time
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from medback_core.errors import Refused
 
 WANTED_DEFAULT = 2
 HOME = "home"  # the place of what nobody named a place for
@@ -395,11 +398,16 @@ class CopyGone(Event):
     state: str = "missing"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Warned(Event):
-    """Something a person should know, that is no failure."""
+    """Something a person should know, that is no failure: which (`same-disk`), and its facts (`errors.Fact`)."""
 
-    message: str
+    what: str
+    facts: Mapping[str, object] = field(hash=False)
+
+    def __init__(self, what: str, **facts: object) -> None:
+        object.__setattr__(self, "what", what)
+        object.__setattr__(self, "facts", facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,8 +415,12 @@ class SourceRefused(Event):
     """One source of several was refused for safety; nothing changed for it, the others go on: exit code 4."""
 
     alias: str
-    kind: str
-    message: str
+    refusal: Refused
+
+    @property
+    def kind(self) -> str:
+        """A short stable word for scripts."""
+        return self.refusal.kind
 
 
 @dataclass(frozen=True, slots=True)

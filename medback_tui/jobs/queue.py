@@ -17,6 +17,8 @@ from textual.worker import Worker, get_current_worker
 
 from medback_core import model
 from medback_core.errors import MedbackError, NeedsAnswer, Refused
+from medback_core.presenting.outcomes import Ended
+from medback_core.presenting.refusals import sentence
 from medback_core.presenting.units import name
 from medback_core.session import Session, open_session
 
@@ -49,6 +51,7 @@ class Note:
     date: int
     level: str
     words: str
+    about: MedbackError | model.Warned | None = None  # has a way out, perhaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,12 @@ class Job:
         return (progress.bytes_total - progress.bytes) / rate
 
     @property
+    def ending(self) -> Ended:
+        """How it ended, for `presenting` to say."""
+        stopped, rescan = self.state is JobState.STOPPED, bool(self.details.get("rescan"))
+        return Ended(self.title, self.kind, self.summary, self.counts, self.error, bool(self.crash), stopped, rescan)
+
+    @property
     def question(self) -> NeedsAnswer | None:
         """The question it could not go on without."""
         return self.error if isinstance(self.error, NeedsAnswer) else None
@@ -148,10 +157,10 @@ def note_of(event: model.Event) -> Note | None:
             return Note(now, "error", f"damage: {name(path)}: {name(reason)}")
         case model.CopyGone(path, state):
             return Note(now, "error", f"{state}: {name(path)}: it does not count as a copy any more")
-        case model.Warned(message):
-            return Note(now, "warning", name(message))
-        case model.SourceRefused(alias, _, message):
-            return Note(now, "error", f"{name(alias)}: {name(message)}")
+        case model.Warned():
+            return Note(now, "warning", sentence(event), event)
+        case model.SourceRefused(alias, refusal):
+            return Note(now, "error", f"{name(alias)}: {sentence(refusal)}", refusal)
         case model.Conflict(path, reason):
             return Note(now, "warning", f"conflict: {name(path)}: {name(reason)}")
         case model.Unrepairable(path, reason):
@@ -266,8 +275,7 @@ class JobQueue:
         state = JobState.DONE
         try:
             with open_session(self.session_path) as session:
-                for words in session.notes:
-                    job.notes.append(Note(model.now(), "warning", words))
+                job.notes += [note for warned in session.notes if (note := note_of(warned)) is not None]
                 if not self._drive(job, session, stop.is_set):
                     state = JobState.STOPPED
         except Refused as error:
@@ -275,7 +283,10 @@ class JobQueue:
         except MedbackError as error:
             job.error, state = error, JobState.FAILED
         except Exception as error:  # noqa: BLE001 - a bug in an operation is told and logged, the app goes on
-            job.error, job.crash = MedbackError(f"{type(error).__name__}: {error}"), traceback.format_exc()
+            job.error, job.crash = (
+                MedbackError("unexpected", name=type(error).__name__, words=str(error)),
+                traceback.format_exc(),
+            )
             state = JobState.FAILED
         self.app.call_later(self._over, job, state)
 

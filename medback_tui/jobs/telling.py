@@ -7,8 +7,9 @@ from textual.notifications import SeverityLevel
 
 from medback_core import model
 from medback_core.errors import MedbackError
-from medback_tui.jobs.outcomes import outcome
-from medback_tui.jobs.queue import NOTES_MAX, Job, JobMoved, JobsChanged, JobState
+from medback_core.presenting.outcomes import outcome
+from medback_core.presenting.refusals import message, sentence, way_out
+from medback_tui.jobs.queue import NOTES_MAX, Job, JobMoved, JobsChanged, JobState, Note
 from medback_tui.reading.state import LogLine, SharedApp
 from medback_tui.screens.base import MainScreen
 
@@ -46,27 +47,31 @@ class TellingApp(SharedApp):
 
     def _job_ended(self, job: Job) -> None:
         for note in job.notes:
-            self.log_line(note.date, note.level, job.title, note.words)
+            self.log_line(note.date, note.level, job.title, self._words_of(note))
         hidden = sum(job.counts.values()) - len(job.notes)
         if hidden > 0 and len(job.notes) >= NOTES_MAX:
             self.log_line(job.ended_at, "warning", job.title, f"and {hidden:,} more lines like these")
         if job.crash:
-            self.log_line(job.ended_at, "error", job.title, f"{job.error}\n{job.crash}")
+            self.log_line(job.ended_at, "error", job.title, f"{sentence(job.error)}\n{job.crash}")
         self.read_facts()
         if not job.quiet:
-            level, headline, _ = outcome(job)
+            level, headline, _ = outcome(job.ending, self.key_of)
             self.log_line(job.ended_at, LEVEL[level], job.title, headline)
             if not isinstance(self.screen, MainScreen):  # there the job bar says it, and stays
                 self.notify(headline, severity=SEVERITY[level], timeout=6, markup=False)
         if job.ended is not None and not self.quitting:
             job.ended(job)
 
+    def _words_of(self, note: Note) -> str:
+        way = "" if note.about is None else way_out(note.about, self.key_of)
+        return f"{note.words}. {way}" if way else note.words
+
     def log_line(self, date: int, level: str, about: str, words: str) -> None:
         self.log_lines.append(LogLine(date, level, about, words))
         del self.log_lines[:-LOG_MAX]
 
-    def show_problem(self, error: MedbackError, way_out: str = "") -> None:
-        words = f"{error}{'; ' + way_out if way_out else ''}"
+    def show_problem(self, error: MedbackError) -> None:
+        words = message(error, self.key_of)
         self.log_line(model.now(), "error", "", words)
         self.notify(words, severity="error", timeout=8, markup=False)
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from medback_core.coverage import tree as browsing
-from medback_core.coverage.countable import NOTHING, CopyCounter, total
+from medback_core.coverage.countable import CopyCounter, total
 from medback_core.coverage.tree import DirectoryView
-from medback_core.model import Count, Need, Source
+from medback_core.model import Count, Source
+from medback_core.presenting.next_drive import ALL_SAFE, NextDrive, next_drive
 from medback_core.session import Session
-from medback_core.session.needs import every_part, target_places, wants_of
-from medback_core.session.placements import all_placements
+from medback_core.session.needs import wants_of
 from medback_core.session.sources import list_sources
-from medback_core.session.targets import counting_keys
-from medback_core.session.tree import PlacementCounts, directory_key, totals_by_source, totals_of
+from medback_core.session.tree import directory_key, totals_of
 from medback_tui.reading.facts import NO_SHARES, Shares, rated_shares
 
 
@@ -37,20 +35,6 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Gain:
-    """What a drive could take of what is not safe in a place, and how much of it would be safe then."""
-
-    takes: Count = NOTHING
-    saves: Count = NOTHING
-
-    def __add__(self, other: Gain) -> Gain:
-        return Gain(self.takes + other.takes, self.saves + other.saves)
-
-    def __sub__(self, other: Gain) -> Gain:
-        return Gain(self.takes - other.takes, self.saves - other.saves)
-
-
-@dataclass(frozen=True, slots=True)
 class Listing:
     """A place as it is seen. `alive`: how safe it is with no drive dead."""
 
@@ -59,7 +43,7 @@ class Listing:
     found: browsing.DirectoryContents | None = None  # None: there is no such directory any more
     shares: Shares = NO_SHARES
     alive: Shares = NO_SHARES
-    gains: Mapping[int, Gain] = field(default_factory=dict)  # by the key of each target that counts
+    next: NextDrive = ALL_SAFE  # what would make the place safer, whichever drives are plugged in
 
     @property
     def source(self) -> Source | None:
@@ -93,36 +77,7 @@ def read_listing(session: Session, place: Place, view: View) -> Listing:
         return Listing(place, view)
     shares = _shares(session, place, view.dead)
     alive = _shares(session, place, frozenset()) if view.dead else shares
-    if found.here is not None:
-        here = found.here
-        inside = wants_of(session, here.source).parts(session, here.path, totals_of(session, here.key))
-    else:
-        inside = [(need, part) for _, need, part in every_part(session, totals_by_source(session))]
-    return Listing(place, view, found, shares, alive, _gains(session, inside, view.dead))
-
-
-def _gains(session: Session, inside: Iterable[tuple[Need, PlacementCounts]], dead: Collection[int]) -> dict[int, Gain]:
-    """What each target that counts could take: all that a copy there brings nearer to safe, but what it holds."""
-    counting = counting_keys(session) - frozenset(dead)
-    placements, where = all_placements(session), target_places(session)
-    every = {where[key]: Gain() for key in counting}  # by place
-    held = dict.fromkeys(counting, Gain())
-    for need, totals in inside:
-        for number, count in totals.items():
-            holders = placements[number].solid & counting
-            short = need.copies - len(holders)
-            elsewhere = sum(where[key] != need.place for key in holders) if need.elsewhere else 0
-            for place in every:
-                apart = need.elsewhere - elsewhere if place != need.place else 0
-                if short <= 0 and apart <= 0:
-                    continue
-                left = max(short - 1, need.elsewhere - elsewhere - (place != need.place))
-                gain = Gain(count, count if left <= 0 else NOTHING)
-                every[place] += gain
-                for target in holders:
-                    if where[target] == place:
-                        held[target] += gain
-    return {target: every[where[target]] - gain for target, gain in held.items()}
+    return Listing(place, view, found, shares, alive, next_drive(session, place.source, place.path, dead=view.dead))
 
 
 def _shares(session: Session, place: Place, dead: frozenset[int]) -> Shares:

@@ -61,10 +61,14 @@ class SharedApp(App[int]):
         """Put a line in the log."""
         raise NotImplementedError
 
+    def key_of(self, binding: str) -> str:
+        """The key a person presses for a binding, by its id: `sources.update`."""
+        raise NotImplementedError
+
     def queue_moved(self) -> None:
         """A job was queued, began or ended."""
 
-    def show_problem(self, error: MedbackError, way_out: str = "") -> None:
+    def show_problem(self, error: MedbackError) -> None:
         """Tell of an error that stands in nobody's way any more."""
         raise NotImplementedError
 

@@ -64,7 +64,7 @@ class WatchingApp(SharedApp):
             try:
                 self.reader = open_session(self.session_path, create=False, cache_mib=READING_MIB)
             except MedbackError as error:
-                self.show_problem(error, "name another one with --session-db")
+                self.show_problem(error)
 
     def _reopen(self) -> None:
         """In a thread, since it is looked through: open a session DB that is new, or stands in the place of another."""

@@ -6,10 +6,10 @@ from textual.content import Content
 
 from medback_core import model
 from medback_core.presenting.looked import as_of, but_for
-from medback_core.presenting.units import files, name, size
+from medback_core.presenting.refusals import sentence
+from medback_core.presenting.units import counted, files, name, size
 from medback_tui.jobs import operations
 from medback_tui.jobs.queue import Job
-from medback_tui.look.words import counted
 from medback_tui.reading.state import SharedApp
 
 from . import previewing
@@ -95,7 +95,11 @@ def _previewed(app: SharedApp, job: Job) -> None:
     if not summary.copied:
         safe = f"everything has its wanted copies{as_of(summary.looked)}{but_for(summary.looked)}"
         why = _afterwards(summary) if summary.remaining else safe
-        previewing.tell(app, "Nothing to do", f"Nothing to copy onto {shown}: {why}")
+        previewing.tell(
+            app,
+            "Nothing to do",
+            f"{shown} can take nothing more. {why}" if summary.remaining else f"There is nothing to copy: {why}.",
+        )
         return
 
     def answered(answer: str | None) -> None:
@@ -129,10 +133,8 @@ def _afterwards(summary: model.BackupSummary) -> str:
     left = model.Count(summary.remaining, summary.remaining_bytes)
     if not left.files:
         return f"everything then has its wanted copies{but_for(summary.looked)}"
-    words = f"still not safe then: {counted(left)}; they want a further copy, on another drive"
-    if summary.lacking_bytes:
-        words += f"; the wanted copies of all need {size(summary.lacking_bytes)} more than the drives have room for"
-    return words
+    words = f"{counted(left)} still need another drive."
+    return f"{words} You are {size(summary.lacking_bytes)} short." if summary.lacking_bytes else words
 
 
 def _answer(app: SharedApp, job: Job, path: bytes, called: str, kind: str) -> None:
@@ -157,4 +159,4 @@ def _answer(app: SharedApp, job: Job, path: bytes, called: str, kind: str) -> No
         elif answer in changes:
             preview(app, path, called, **_again(job, **changes[answer]))
 
-    app.push_screen(Question("One question first", Content(name(str(job.error))), choices, danger=True), answered)
+    app.push_screen(Question("One question first", Content(sentence(job.error)), choices, danger=True), answered)

@@ -98,7 +98,7 @@ class Conflicts(Dialog[list[Pair]]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = "Conflicts"
-            words = "These files differ from what should be restored. Nothing was changed."
+            words = "These files differ from the backup. Nothing was changed."
             yield Static(Content(words), classes="label")
             yield RowList[Pair](COLUMNS, _draw, lambda pair: pair[1].path)
             yield Static(id="sides", classes="pane")

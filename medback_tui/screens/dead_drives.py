@@ -49,12 +49,10 @@ class DeadDrives(Dialog[frozenset[int]]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = Content("What if these drives died?")
-            words = (
-                "Mark with space; Enter shows the tree as it would be without them, or without the one you stand on."
-            )
+            words = "Mark with space. Enter shows the tree without them, or without the one under the cursor."
             for group in self.facts.disk_groups:
                 together = " and ".join(name(row.target.name) for row in group)
-                words += f"\n{together} lie on one disk: they die together."
+                words += f"\n{together} are on one disk: they fail together."
             yield Static(Content(words), id="words")
             yield RowList[TargetFacts](COLUMNS, _draw, lambda row: row.target.key, id="drives")
             yield Static(Content("space mark · enter show · esc back"), classes="keys")

@@ -7,6 +7,7 @@ import os
 from medback_core import names
 from medback_core.errors import UsageError
 from medback_core.model import Source
+from medback_core.presenting.refusals import sentence
 from medback_core.presenting.units import name
 from medback_tui.jobs import operations
 from medback_tui.reading.state import SharedApp
@@ -50,7 +51,7 @@ def check(values: Values) -> str | None:
     try:
         Patterns(_patterns(values))
     except UsageError as error:
-        return str(error)
+        return sentence(error)
     return None
 
 

@@ -6,11 +6,10 @@ from textual.content import Content
 
 from medback_core import model
 from medback_core.model import Count
-from medback_core.presenting.units import files, name, plural, size
+from medback_core.presenting.units import counted, files, name, plural, size
 from medback_tui.jobs import upkeep
 from medback_tui.jobs.queue import Job
 from medback_tui.look.sizes import not_a_size, parse_size
-from medback_tui.look.words import counted
 from medback_tui.reading.state import SharedApp
 
 from .dialogs import Ask, Choice, Question, confirm
@@ -24,7 +23,7 @@ def verify(app: SharedApp, path: bytes, called: str, holds: Count) -> None:
     """Ask how much to read, then read it again."""
     words = Content(
         f"{name(called)} holds {counted(holds)}. Each file read is compared with its record, the longest unchecked "
-        "first. Stop when you like (X): what is read is kept, and the next verify goes on from there."
+        "first. You can stop it (X): what was read is kept, and the next verify continues there."
     )
     choices = [
         Choice("no", "Cancel"),
@@ -46,7 +45,9 @@ def verify(app: SharedApp, path: bytes, called: str, holds: Count) -> None:
         elif answer == "old":
             app.submit(upkeep.verify(path, called, older_than=OLD_DAYS * upkeep.DAY))
         elif answer == "some":
-            app.push_screen(Ask("How much to read", "At most so much, the longest unchecked first:", "100G", bad), some)
+            app.push_screen(
+                Ask("How much to read", "At most this much, the longest unchecked first:", "100G", bad), some
+            )
 
     same_as = upkeep.verify(path, called).command
     app.push_screen(Question(f"Verify {name(called)}", words, choices, focus="all", same_as=same_as), answered)
@@ -63,15 +64,17 @@ def repair(app: SharedApp, path: bytes, called: str) -> None:
         if len(job.notes) > SHOWN_MAX:
             lines.append(Content.styled(f"and {len(job.notes) - SHOWN_MAX:,} more", "$text-muted"))
         if not summary.repaired:
-            head = "Nothing is known to be damaged there. A verify (v) reads all of it and finds out."
+            head = "No damage is known there. Verify it (v) to read all of it."
             if summary.unrepairable:
-                head = f"{plural(summary.unrepairable, 'file is', 'files are')} damaged, and no good copy is at hand:"
+                head = (
+                    f"{plural(summary.unrepairable, 'file is', 'files are')} damaged, and no good copy is plugged in:"
+                )
             tell(app, f"Repair {name(called)}", Content("\n").join([Content(head), *lines]))
             return
-        left = f"; for {summary.unrepairable:,} no good copy is at hand" if summary.unrepairable else ""
+        left = f"; for {summary.unrepairable:,} no good copy is plugged in" if summary.unrepairable else ""
         head = Content.assemble(
             (f"{files(summary.repaired)} can be repaired", "bold"),
-            f"{left}. A good copy is proven, then put in place; the damaged file is kept in .medback-damaged/.",
+            f"{left}. A good copy is checked, then put in place. The damaged file is kept in .medback-damaged/.",
         )
         words = Content("\n").join([head, Content(""), *lines])
         question = confirm(f"Repair {name(called)}?", words, "Repair", same_as=real.command, danger=False)
@@ -85,8 +88,8 @@ def reclaim(app: SharedApp, path: bytes, called: str) -> None:
     words = Content(
         "Older versions: what was replaced or deleted in your sources since, kept in .medback-old/.\n"
         "Surplus: copies of what has its wanted number of verified copies on other drives.\n\n"
-        "What a source still has goes only while another drive that holds it is plugged in too; it is read there "
-        "first. What medback did not put there stays. You see first what would go."
+        "A file that is still in a source is removed only while another drive with it is plugged in; "
+        "that copy is read first. Files medback did not put there stay. You see first what would be removed."
     )
     choices = [
         Choice("no", "Cancel"), Choice("old", "Older versions"), Choice("surplus", "Surplus"), Choice("both", "Both")

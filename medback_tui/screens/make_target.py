@@ -17,13 +17,12 @@ from textual.widgets import Button, Input, Static
 from medback_core import disk
 from medback_core.disk import FileSystem
 from medback_core.model import Count
-from medback_core.presenting.units import name, size
+from medback_core.presenting.units import counted, name, size
 from medback_core.session import Session
 from medback_core.session.candidates import below_wanted
 from medback_core.session.targets import counting_keys
 from medback_tui.look.keys import shown
 from medback_tui.look.sizes import not_a_size, parse_size
-from medback_tui.look.words import counted
 from medback_tui.reading.facts import unsafe_with
 
 from .dialogs import Dialog
@@ -157,17 +156,17 @@ def prospect_words(path: bytes, prospect: Prospect) -> Content:
     if found.read_only:
         lines.append(Content.styled("it is mounted read-only: nothing can be copied there", "$text-error"))
     if prospect.shared is not None:
-        words = f"it is on the same disk as the source {name(prospect.shared)}: no protection if that disk dies"
+        words = f"it is on the same disk as the source {name(prospect.shared)}: no protection if that disk fails"
         lines.append(Content.styled(words, "$text-warning"))
     if found.max_file is not None:
         lines.append(Content.styled("files of 4 GiB and more do not fit on this file system", "$text-warning"))
     lacking = prospect.lacking
     if not lacking.files:
-        lines.append(Content("nothing lacks a copy now: it would stay empty for the time being"))
+        lines.append(Content("every file has its wanted copies: nothing would be copied now"))
     elif lacking.bytes > found.free:
-        lines.append(Content(f"it would be filled; {size(lacking.bytes)} lack a copy, the rest needs another drive"))
+        lines.append(Content(f"it would be full: {size(lacking.bytes)} need a copy, and the rest needs another drive"))
     else:
-        lines.append(Content.assemble("it would take ", (counted(lacking), "bold"), ": all that lacks a copy"))
-        left = f"still not safe then: {counted(prospect.unsafe)}; they want a further copy, on another drive"
-        lines.append(Content(left if prospect.unsafe.files else "all that was read then has its wanted copies"))
+        lines.append(Content.assemble("it would take ", (counted(lacking), "bold"), ": all files that need a copy"))
+        left = f"{counted(prospect.unsafe)} would still need another drive"
+        lines.append(Content(left if prospect.unsafe.files else "everything would then have its wanted copies"))
     return Content("\n").join(lines)

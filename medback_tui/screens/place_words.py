@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from textual.content import Content
 
 from medback_core.model import Count
-from medback_core.presenting.units import name, number
-from medback_tui.look.words import counted
+from medback_core.presenting.units import counted, name, number
 from medback_tui.reading.facts import Facts
 from medback_tui.reading.listing import Listing
 
@@ -20,11 +19,11 @@ def status_words(listing: Listing, facts: Facts | None, marked: Mapping[tuple[in
     if view.dead and facts is not None:
         drives = [name(row.target.name) for row in facts.targets if row.target.key in view.dead]
         lost = listing.shares.none - listing.alive.none
-        words = f"{counted(lost)} lose their last copy" if lost.files else "nothing loses its last copy"
+        words = f"{counted(lost)} would be lost." if lost.files else "Nothing would be lost."
         weaker = listing.shares.below - listing.alive.below
         if weaker.files > 0:
-            words += f", {counted(weaker)} more are below the wanted copies"
-        parts.append(Content.assemble((f" what if {', '.join(drives)} died: ", "bold $text-error"), words))
+            words += f" {counted(weaker)} would have too few copies left."
+        parts.append(Content.assemble((f" If {', '.join(drives)} died: ", "bold $text-error"), words))
     if marked:
         total = sum(marked.values(), Count())
         parts.append(Content.assemble((f" {len(marked)} marked: ", "bold $accent"), counted(total)))

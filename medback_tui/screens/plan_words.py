@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from textual.content import Content
 
 from medback_core.presenting.telling import nothing_missing
-from medback_core.presenting.units import files, name, percent, plural, size
-from medback_tui.look.words import counted
+from medback_core.presenting.units import counted, files, name, percent, plural, size
 from medback_tui.reading.plan_facts import PlanFacts, RestoreRequest
 from medback_tui.widgets.curve import curve
 from medback_tui.widgets.plan_list import PlanRow
@@ -35,7 +34,7 @@ def headline(plan: PlanFacts, looked_at: int = 0, conflicts: int = 0) -> Content
     if plan.looking:
         words = f"Looking at what is missing, {files(looked_at)} so far. "
     if not summary.steps:
-        lost = f"nothing would come back of {counted(summary.missing)}"
+        lost = f"none of {counted(summary.missing)} would come back"
         return Content.assemble((f"{words}If this machine died now, ", "bold"), (lost, "bold $text-error"))
     one = len(summary.steps) == 1
     order = "this one drive brings" if one else f"these {drives}, in this order, bring"
@@ -81,7 +80,7 @@ def detail_words(plan: PlanFacts | None, row: PlanRow | None, here: Mapping[int,
         else:
             lines.append(Content.assemble("plug in ", (name(target.name), "bold"), f" ({name(target.id)})"))
         if row.step.claimed.files:
-            lines.append(Content(f"{counted(row.step.claimed)} of it by hearsay: nobody has looked yet"))
+            lines.append(Content(f"{counted(row.step.claimed)} of it listed in the record, not checked yet"))
     if plan is not None and plan.summary.unreachable.files:
         words = f"{counted(plan.summary.unreachable)} would not come back: no drive has them (m)"
         lines.append(Content.styled(words, "$text-error"))

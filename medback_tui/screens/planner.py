@@ -11,6 +11,7 @@ from textual.worker import get_current_worker
 
 from medback_core import disk, model
 from medback_core.errors import MedbackError
+from medback_core.presenting.refusals import sentence
 from medback_core.session import Session, open_session
 from medback_tui.reading.plan_facts import PlanFacts, RestoreRequest, make_plans
 
@@ -61,5 +62,5 @@ class Planner(MainScreen):
                 with disk.portable.scratch_directory() as where, open_session(where / "session.db") as session:
                     make(session)  # a new machine: there is no session DB before something is restored
         except MedbackError as error:
-            self.post_message(PlanMade(None, str(error)))
+            self.post_message(PlanMade(None, sentence(error)))
         self.seconds = monotonic() - started

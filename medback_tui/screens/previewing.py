@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from textual.content import Content
 
-from medback_tui.jobs.outcomes import outcome
+from medback_core.presenting.outcomes import outcome
 from medback_tui.jobs.queue import Job, JobState
 from medback_tui.reading.state import SharedApp
 
@@ -25,7 +25,7 @@ def preview(app: SharedApp, job: Job, found: Callable[[Job], None]) -> None:
         if job.state is JobState.DONE or job.question is not None:
             found(job)
         elif job.state is not JobState.STOPPED:
-            _, headline, way_out = outcome(job)
+            _, headline, way_out = outcome(job.ending, app.key_of)
             tell(app, "That can't be done", f"{headline}\n\n{way_out}")
 
     job.ended = ended

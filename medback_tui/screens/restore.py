@@ -42,7 +42,7 @@ class RestoreScreen(Planner):
     MODE = "restore"
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("enter", "restore", "restore.restore", "restore", "Bring back what this drive holds, once it is here"),
-        shown("x", "exclude", "restore.exclude", "can't have", "This drive can't be had: plan without it, or with it"),
+        shown("x", "exclude", "restore.exclude", "can't have", "Plan without this drive, or with it again"),
         shown("o", "what", "restore.what", "what", "What to bring back: all, a source, a directory or a file"),
         shown("t", "to", "restore.to", "where to", "Where to: in place, or under another directory"),
         shown("i", "load", "restore.load", "load", "Load a restore context: on a new machine, or from a drive"),
@@ -53,7 +53,7 @@ class RestoreScreen(Planner):
         quiet("m", "unreachable", "restore.unreachable", "not coming back", "List the files no drive can bring back"),
         quiet("u", "unrestored", "restore.unrestored", "not restored", "List what is not restored yet, or differs"),
         quiet("W", "write", "restore.write", "write context", "Write a restore context: names, hashes and places"),
-        quiet("E", "end", "restore.end", "end restore", "Drop what a loaded context expects"),
+        quiet("E", "end", "restore.end", "end restore", "End the restore: stop expecting the files of a context"),
         quiet("f5,ctrl+r", "again", "restore.again", "look again", "Look at what is missing again"),
         quiet("escape", "back", "restore.back", "back", "Everything again, in place, with all drives"),
     ]
@@ -105,7 +105,7 @@ class RestoreScreen(Planner):
         if not has:
             self.empty.say(
                 "Nothing to restore is known to this session.",
-                ("", "Everything is gone, and you have your drives? Plug one in: it tells what it remembers."),
+                ("", "Lost everything, but you have your drives? Plug one in: it lists what was on the old machine."),
                 ("i", "load a restore context from a file, or from a drive: .medback-context.xml"),
             )
             return
@@ -236,7 +236,9 @@ class RestoreScreen(Planner):
         here = self.here.get(target.key)
         if here is None:
             self.notify(
-                f"{name(target.name)} is not plugged in yet; it lights up when it is", severity="warning", markup=False
+                f"{name(target.name)} is not plugged in yet; the line lights up when it is",
+                severity="warning",
+                markup=False,
             )
         elif self.plan.imagined and not self.plan.differing:
             self.notify("there is nothing to bring back", markup=False)
@@ -330,11 +332,11 @@ class RestoreScreen(Planner):
         preview(self.app, job, lambda ended: restoring.show_unrestored(self.app, ended))
 
     def action_end(self) -> None:
-        """Drop what a loaded context expects."""
+        """End the restore: stop expecting the files of a context."""
         job = operations.finish_restore()
         words = Content(
-            "What the loaded context expects and is not restored yet is no longer planned for or counted. No file and "
-            "no copy is touched; the context can be loaded again."
+            "Files of the context that are not restored yet are no longer expected. No file and no copy is "
+            "changed. You can load the context again."
         )
 
         def answered(answer: str | None) -> None:

@@ -9,11 +9,11 @@ from textual.content import Content
 
 from medback_core import names
 from medback_core.model import CONTEXT_NAME, Count, RestoreStatus
-from medback_core.presenting.units import files, name, number
+from medback_core.presenting.refusals import sentence
+from medback_core.presenting.units import counted, files, name, number
 from medback_core.restoring.plan import PlanSummary
 from medback_tui.jobs import operations
 from medback_tui.jobs.queue import Job
-from medback_tui.look.words import counted
 from medback_tui.reading.plan_facts import Scope
 from medback_tui.reading.state import SharedApp
 
@@ -79,7 +79,7 @@ def ask_in_place(app: SharedApp, job: Job, ended: Callable[[Job], None]) -> None
         Choice("place", "To their original places", "error"),
         Choice("other", "Elsewhere …", "primary"),
     ]
-    words = Content(name(str(job.error)))
+    words = Content(sentence(job.error))
     app.push_screen(Question("These were never on this machine", words, choices, danger=True), answered)
 
 

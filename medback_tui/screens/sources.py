@@ -13,10 +13,10 @@ from textual.widgets import Static
 
 from medback_core import names
 from medback_core.presenting.looked import as_of, but_for
-from medback_core.presenting.units import age, ago, name, number, percent, plural, size
+from medback_core.presenting.refusals import kept
+from medback_core.presenting.units import age, ago, counted, name, number, percent, plural, size
 from medback_tui.jobs import operations, upkeep
 from medback_tui.look.keys import quiet, shown
-from medback_tui.look.words import counted
 from medback_tui.reading.facts import Facts, SourceFacts
 from medback_tui.widgets.columns import Cell, Column, Span
 from medback_tui.widgets.coverage_bar import bar
@@ -92,12 +92,12 @@ class SourcesScreen(MainScreen):
         shown("u", "update", "sources.update", "update", "Scan this source again"),
         shown("U", "update_all", "sources.update-all", "all", "Scan all sources again"),
         shown("c", "copies", "sources.copies", "copies", "How many copies this source wants"),
-        quiet("A", "accept", "sources.accept", "accept", "Believe the deletions or changes a refused update saw"),
+        quiet("A", "accept", "sources.accept", "accept", "Accept the deletions or changes of a refused update"),
         quiet("e", "edit", "sources.edit", "edit", "Name, path (when it moved), wanted copies, what is left out"),
         quiet("g", "gaps", "sources.gaps", "not read", "List the places of this source that were not read"),
         quiet("v", "verify", "sources.verify", "verify", "Read this source again and look for damage"),
         quiet("p", "repair", "sources.repair", "repair", "Put good copies where this source is damaged"),
-        quiet("P", "prove", "sources.prove", "prove", "Compare byte by byte what goes by one size and MD5"),
+        quiet("P", "prove", "sources.prove", "prove", "Compare byte by byte the files of one size and MD5"),
         shown("d", "forget", "sources.forget", "forget", "Forget this source; no file is touched"),
     ]
 
@@ -152,14 +152,13 @@ class SourcesScreen(MainScreen):
             words = plural(row.source.wanted, "copy", "copies")
             lines.append(Content(f"safe{as_of(row.looked)}{but_for(row.looked)}: {words}"))
         if row.source.refused:
-            way = "A believes it, 4 brings back what is gone" if row.mounted else "e tells where it is now"
-            words = f"{name(row.source.refused)}; {way}"
+            words = kept(row.source.refused, self.app.key_of)
             lines.append(Content.assemble(("last update refused: ", "$text-warning"), words))
         elif not row.mounted:
             words = "mount it, then u updates it; e tells where it is now, if it moved"
             lines.append(Content.assemble(("not mounted: ", "$text-warning"), words))
         elif row.damaged:
-            words = "content changed though size and time did not; p repairs, 3 shows where"
+            words = "the content changed, size and time did not; p repairs, 3 shows where"
             lines.append(Content.assemble((f"{plural(row.damaged, 'file')} damaged: ", "$text-error"), words))
         if row.looked.gaps:
             gap, more = row.looked.gaps[0], len(row.looked.gaps) - 1
@@ -188,7 +187,7 @@ class SourcesScreen(MainScreen):
                 self.app.submit(operations.add_source(path))
 
         words = (
-            "Every file is read once, and what medback knows of it goes into a small .medback.xml in its directory. "
+            "Every file is read once. Its record is kept in a small .medback.xml in its directory. "
             "Nothing else is changed."
         )
         self.app.push_screen(PickDirectory("Add a source", "back up this directory", words=words), chosen)
@@ -235,8 +234,9 @@ class SourcesScreen(MainScreen):
             return
         alias = row.source.alias
         words = Content(
-            f"{name(row.source.refused)}\n\nAccepting takes what is there now as what you want. What vanished stays on "
-            "the drives that hold it; it is no longer backed up or counted."
+            f"{kept(row.source.refused, self.app.key_of)}\n\nAccepting takes what is there now as what you want. "
+            "Files that are gone "
+            "stay on the drives that have them. They are no longer backed up or counted."
         )
         choices = [
             Choice("no", "No"),

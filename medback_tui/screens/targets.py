@@ -12,11 +12,11 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from medback_core.model import Target, TargetState
-from medback_core.presenting.units import age, ago, name, number, plural, size
+from medback_core.presenting.units import age, ago, counted, name, number, plural, size
 from medback_tui.jobs import operations
 from medback_tui.look.keys import quiet, shown
 from medback_tui.look.sizes import not_a_size, parse_size
-from medback_tui.look.words import STATES, counted
+from medback_tui.look.words import STATES
 from medback_tui.reading.facts import Facts, TargetFacts
 from medback_tui.widgets.columns import Cell, Column, Span
 from medback_tui.widgets.coverage_bar import room_bar
@@ -161,20 +161,20 @@ class TargetsScreen(MainScreen):
         lines = [Content.assemble((name(target.name), "bold"), f"   {target.id}   {place}")]
         damaged = self.app.queue.damage_at(here)
         if damaged:
-            words = "does not count as a copy any more; p repairs it from where a good copy is"
+            words = "no longer counts as a copy; p repairs it from a good copy"
             lines.append(Content.assemble((f"{plural(damaged, 'damaged file')}: ", "bold $text-error"), words))
         lines.append(Content(STATES[target.state]))
         holds = f"holds {counted(row.held)}"
         if row.claimed.files:
-            holds += f", and by hearsay {counted(row.claimed)}"
+            holds += f"; {counted(row.claimed)} listed in the record, not checked yet"
         lines.append(Content(f"{holds}; {_checked(target)}"))
         if row.only.files:
-            words = f"{counted(row.only)} would be lost with it: nothing else holds them"
+            words = f"{counted(row.only)} would be lost with it: no other drive has them"
             lines.append(Content.styled(words, "$text-warning"))
         if row.dies_with:
             others = ", ".join(name(one.name) for one in row.dies_with)
             lines.append(
-                Content.styled(f"lies on one disk with {others}: if it dies, they die together", "$text-warning")
+                Content.styled(f"on one disk with {others}: if that disk fails, all of them are lost", "$text-warning")
             )
         if target.capacity is not None:
             lines.append(Content(f"medback may use {size(target.capacity)} of its {size(target.total_bytes or 0)}"))

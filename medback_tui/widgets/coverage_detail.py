@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import time
 
+from textual import getters
 from textual.content import Content
 from textual.widgets import Static
 
 from medback_core.coverage import where_is as whereabouts
 from medback_core.coverage.tree import DirectoryView, FileCoverage
 from medback_core.model import Standing
-from medback_core.presenting.units import ago, name, plural, size
+from medback_core.presenting.next_drive import next_words
+from medback_core.presenting.units import ago, counted, name, plural, size
 from medback_core.session import Session
-from medback_tui.look.words import counted
-from medback_tui.reading.advice import next_step
 from medback_tui.reading.facts import Facts
 from medback_tui.reading.listing import Listing, shares_of
+from medback_tui.reading.state import SharedApp
 
 from .coverage_list import Row
 
-STANDINGS = {Standing.VERIFIED: "verified", Standing.WRITTEN: "written, not read back", Standing.CLAIMED: "by hearsay"}
+STANDINGS = {
+    Standing.VERIFIED: "verified",
+    Standing.WRITTEN: "written, not read back",
+    Standing.CLAIMED: "listed in the record, not checked yet",
+}
 
 
 class CoverageDetail(Static):
     """Reads the copies of one file: a few rows by key."""
+
+    app = getters.app(SharedApp)
 
     def show(
         self, row: Row | None, listing: Listing, facts: Facts, here: dict[int, bytes], reader: Session | None
@@ -36,9 +43,10 @@ class CoverageDetail(Static):
             lines = self._directory(row)
         else:
             lines = [Content("nothing here" + (" that matches" if listing.of else ""))]
-        advice = next_step(facts, listing, here)
+        new = f"back it up onto a new drive ({self.app.key_of('go.targets')}, then {self.app.key_of('targets.new')})"
+        advice = next_words(listing.next.with_here(here), otherwise=new)
         if advice:
-            lines.append(Content.styled(advice, "$accent"))
+            lines.append(Content.styled(f"next: {advice}", "$accent"))
         self.update(Content("\n").join(lines))
 
     @staticmethod
@@ -68,7 +76,7 @@ class CoverageDetail(Static):
         ]
         if row.trouble:
             words = "✘ damaged: its content changed though its size and time did not" if row.trouble == 1 else (
-                "✘ its content changed and somebody put its time back"
+                "✘ its content changed, but its time did not"
             )  # fmt: skip
             lines.append(Content.styled(f"{words}; p on screen 1 repairs it", "$text-error"))
         copies = whereabouts.detail(reader, row.key) if reader is not None else []
@@ -93,10 +101,10 @@ class CoverageDetail(Static):
         if dead:
             words += ", dead in this what-if"
         elif not target.known:
-            words += ", a drive nobody knows"
+            words += ", an unknown drive"
         elif not target.counts:
             words += f", does not count: {target.state}"
-        where = name(copy.path) if copy.path else "where on it is known when the drive is next seen"
+        where = name(copy.path) if copy.path else "its place there is known when the drive is next plugged in"
         return [
             Content.assemble(sign, (name(target.name), "bold"), "  ▶ here" if target.key in here else "", words),
             Content.styled(f"    {where}", "$text-muted"),

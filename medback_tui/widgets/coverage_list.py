@@ -167,7 +167,7 @@ def _of_file(row: FileCoverage) -> list[Cell]:
     if row.trouble:
         shown.append(("  ✘ damaged" if row.trouble == 1 else "  ✘ changed keeping its time", "none"))
     if row.claimed and not row.copies:
-        shown.append((f"  {plural(row.claimed, 'copy', 'copies')} by hearsay", "dim"))
+        shown.append((f"  {plural(row.claimed, 'copy', 'copies')} not checked yet", "dim"))
     return [
         shown,
         [(f"{row.copies} of {row.wanted}", "dim")],

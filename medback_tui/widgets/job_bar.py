@@ -7,13 +7,15 @@ from typing import ClassVar
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
+from textual import getters
 from textual.strip import Strip
 from textual.widget import Widget
 
+from medback_core.presenting.outcomes import outcome
 from medback_core.presenting.units import lasting, name, number, percent, plural, short_path, size
 from medback_tui.jobs import queue as jobs
-from medback_tui.jobs.outcomes import outcome
 from medback_tui.jobs.queue import Job, JobQueue, JobState
+from medback_tui.reading.state import SharedApp
 
 from .columns import Span, fit
 
@@ -24,6 +26,7 @@ SIGNS = {"done": "✔", "partly": "▲", "failed": "✘"}
 class JobBar(Widget):
     """Two lines while there is something to say, none otherwise."""
 
+    app = getters.app(SharedApp)
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "jobs--text", "jobs--dim", "jobs--strong", "jobs--done", "jobs--partly", "jobs--failed", "jobs--bar",
@@ -76,7 +79,7 @@ class JobBar(Widget):
         return first, second
 
     def _of_ended(self, job: Job) -> tuple[list[Span], list[Span]]:
-        level, headline, advice = outcome(job)
+        level, headline, advice = outcome(job.ending, self.app.key_of)
         first: list[Span] = [(f"{SIGNS[level]} ", level), (headline, "strong")]
         second: list[Span] = [
             ("  ", "text"),

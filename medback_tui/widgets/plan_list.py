@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from medback_core.presenting.units import age, name, number, size
+from medback_core.presenting.units import age, counted, name, number, size
 from medback_core.restoring.plan import PlannedStep
-from medback_tui.look.words import counted
 from medback_tui.reading.plan_facts import PlanFacts
 
 from .columns import Cell, Column

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from medback_core.presenting.refusals import message
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.errors import DriveGone, NeedsAnswer, Refused
@@ -306,7 +307,7 @@ def test_making_a_target_is_a_question(world):
     (tmp / "t1").mkdir()
     with pytest.raises(NeedsAnswer) as asked:
         run(back_up(session, os.fsencode(tmp / "t1")))
-    assert asked.value.option == "--init" and list((tmp / "t1").iterdir()) == []
+    assert "--init" in message(asked.value) and list((tmp / "t1").iterdir()) == []
 
 
 def test_an_unplugged_drives_mount_point_is_not_made_a_target(world):
@@ -458,7 +459,7 @@ def test_a_second_run_at_the_same_time_is_refused_naming_the_first(world):
     next(steps)
     with pytest.raises(Refused) as refused:
         run(back_up(session.again(), os.fsencode(tmp / "t1"), yes=True))
-    assert refused.value.kind == "locked" and str(os.getpid()) in str(refused.value)
+    assert refused.value.kind == "locked" and str(os.getpid()) in message(refused.value)
     cast("Any", steps).close()
 
 

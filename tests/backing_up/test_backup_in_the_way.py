@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from medback_core.presenting.refusals import message
 from medback_core import disk
 from medback_core.upkeep import reclaim as reclaiming
 from medback_core.backing_up import back_up as backing_up
@@ -110,7 +111,7 @@ def test_what_was_freed_is_told_as_freed_though_the_drives_records_cant_be_writt
     with failing(lambda what, arguments: what == "create" and arguments[1].endswith(b".medback.xml")):
         ran = run(reclaim(session, str(tmp / "t1"), surplus=True))
     assert (ran.summary.freed, len(list(ran.of(FileDone))), list(ran.of(Skipped))) == (4, 4, [])
-    assert [event for event in ran.of(Warned) if "could not be brought up to date" in event.message]
+    assert [event for event in ran.of(Warned) if "could not be updated" in message(event)]
     first = list_targets(session)[0]
     assert not [copy for _, copy in copies_on(session, first.key)]
     assert run(back_up(session, os.fsencode(tmp / "t2"))).summary.remaining == 0

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from faults.kernel import drive
+from medback_core.presenting.refusals import message
 from medback_core import disk
 from medback_core.backing_up import tree as on_drive
 from medback_core.backing_up.back_up import back_up
@@ -143,8 +144,8 @@ def test_a_drive_of_before_is_tightened_and_says_so(world):
     for here, _, _ in os.walk(tmp / "t1"):
         os.chmod(here, 0o755)
     (tmp / "t1/.medback-old").mkdir(mode=0o755)
-    said = [warned.message for warned in run(back_up(session, os.fsencode(tmp / "t1"))).of(Warned)]
-    assert any("3 places were readable to more people" in message for message in said)
+    said = [message(warned) for warned in run(back_up(session, os.fsencode(tmp / "t1"))).of(Warned)]
+    assert any("3 places on t1 could be read by more people" in message for message in said)
     assert modes(tmp / "t1/photos") == {path: mode for path, mode in MODES.items() if path != "hollow"}
     assert stat.S_IMODE(os.stat(tmp / "t1/.medback-old").st_mode) == 0o700
 
@@ -266,5 +267,5 @@ def test_the_drive_tells_of_links_and_of_what_is_not_there(world):
 def test_a_drive_without_permissions_says_how_many_private_files_lie_there(world):
     session, tmp = world
     with drive(tmp / "drives", "vfat", 8 << 20) as stick:
-        said = [warned.message for warned in run(back_up(session, os.fsencode(stick.point), yes=True)).of(Warned)]
-    assert any("3 private files are readable by anyone who holds" in message for message in said), said
+        said = [message(warned) for warned in run(back_up(session, os.fsencode(stick.point), yes=True)).of(Warned)]
+    assert any("3 private files can be read by anyone who has" in message for message in said), said

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from faults.kernel import drive
+from medback_core.presenting.refusals import message
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.model import CONTEXT_NAME, SIDECAR_NAME, BackupSummary, Skipped, Warned
@@ -86,7 +87,7 @@ def test_a_preview_promises_what_then_happens(tmp_path: Path, shape: str, reserv
         assert (summary.full, summary.no_inodes) == (promised.full, promised.no_inodes)
         assert summary.copied > 0
         assert not done.of(Skipped)
-        assert all("on the same disk" in warned.message for warned in done.of(Warned))
+        assert all("on the same disk" in message(warned) for warned in done.of(Warned))
         assert_all_told(session, small.point, summary)
         again = run(back_up(session, os.fsencode(small.point), reserve=reserve)).summary
         assert again.full == summary.full, "the next run is not silent about it"

@@ -222,7 +222,7 @@ def test_quiet_still_answers_what_was_asked(shelf: Shell):
 
 def test_a_plan_begins_with_what_can_not_come_back(shelf: Shell):
     lines = shelf("plan", "--all", "--without", "Blue 1").out.splitlines()
-    assert lines[0].startswith("CAN'T COME BACK") and "photos/" in lines[1]
+    assert lines[0].startswith("CAN'T BE RESTORED") and "photos/" in lines[1]
     assert any("to bring back" in line for line in lines[2:])
     assert "CAN'T" not in shelf("plan", "--all").out
 

@@ -43,7 +43,7 @@ def test_a_plan_says_what_a_plugged_in_drive_remembers_and_the_next_command_work
     assert f"next: run `medback restore {shell.where}/blue`" in answer.out
     assert "add-restore-context" not in answer.words
     status = shell("restore-status", "--to", "out")
-    assert status.code == 6 and "0 of 2 files stand where they should" in status.out
+    assert status.code == 6 and "0 of 2 files are in place" in status.out
     back = shell("restore", "Blue", "--to", "out")  # by the label it gives itself
     assert back.code == 0 and "All 2 files known as of " in back.out and " are back." in back.out
     assert tree(shell.where / "out/photos") == tree(shell.where / "as it was")
@@ -63,8 +63,8 @@ def test_nothing_is_missing_is_never_said_without_a_date(shell: Shell):
 
 def test_to_the_original_places_yes_is_no_answer(shell: Shell, monkeypatch):
     answer = shell("restore", "blue", "-y")
-    assert answer.code == 4 and "--in-place answers it" in answer.err
-    assert f"{shell.where}/blue" in answer.err and "2 files would be put at" in answer.err
+    assert answer.code == 4 and "--in-place answers yes" in answer.err
+    assert f"{shell.where}/blue" in answer.err and "They would be put at" in answer.err
     assert f"{shell.where}/photos" in answer.err and not (shell.where / "photos").exists()
     monkeypatch.setattr(running.Run, "can_ask", lambda _: True)
     monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
@@ -90,7 +90,7 @@ def test_what_is_only_offered_is_told_with_the_command_that_takes_it_in(shell: S
     code, found = shell.json("plan")
     assert code == 0 and found["missing"]["files"] == 0
     assert [(told["drive"], told["taken"], told["files"]) for told in found["told"]] == [("Blue", False, 2)]
-    assert f"`medback plan {shell.where}/blue` takes it in" in shell("plan").out
+    assert f"`medback plan {shell.where}/blue` uses it" in shell("plan").out
     assert shell.json("plan", "blue")[1]["missing"]["files"] == 2
     assert [source["alias"] for source in shell.json("sources")[1]["sources"]] == ["mine"]
 

@@ -17,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.fault_report import Row
+from support.saying import says
+from medback_core.presenting.refusals import message
 from medback_core.context import (
     ContextItem,
     DirectoryEntry,
@@ -108,7 +110,7 @@ def refusal(data: bytes) -> str:
     with pytest.raises(Refused) as caught:
         items(data)
     assert caught.value.kind == "bad-context"
-    return str(caught.value)
+    return message(caught.value)
 
 
 def inside_source(xml: str) -> bytes:
@@ -431,8 +433,8 @@ def test_random_damage_gives_entries_or_a_refusal_and_nothing_else(campaign: Cal
             except Refused as error:
                 refused += 1
                 assert error.kind == "bad-context"
-                assert re.search(r"line \d+:", str(error))
-                assert str(error).isprintable()
+                assert re.search(r"line \d+:", message(error))
+                assert message(error).isprintable()
     assert refused > 2000
 
 
@@ -500,7 +502,7 @@ def test_what_is_endless_is_refused_in_bounded_memory(head: bytes, filler: bytes
     stream = Endless(head, filler, 10_000)
     tracemalloc.start()
     try:
-        with pytest.raises(Refused, match=words):
+        with pytest.raises(Refused, check=says(words)):
             list(read_context(stream))  # pyright: ignore[reportArgumentType]
         assert tracemalloc.get_traced_memory()[1] < 30_000_000
     finally:
@@ -511,7 +513,7 @@ def test_what_is_endless_is_refused_in_bounded_memory(head: bytes, filler: bytes
 def test_one_that_is_longer_than_a_context_can_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("medback_core.context.reading.CONTEXT_BYTES_MAX", 1_000_000)
     stream = Endless(b'<root><rc src_path="/x">', b"words \n" * 5000, 1000, b"</rc></root>")
-    with pytest.raises(Refused, match="longer than a context can be"):
+    with pytest.raises(Refused, check=says("longer than a context can be")):
         list(read_context(stream))  # pyright: ignore[reportArgumentType]
     assert stream.given < 2_000_000
 
@@ -538,7 +540,7 @@ def test_text_that_says_nothing_takes_no_memory() -> None:
 
 def test_deep_nesting_inside_a_known_section_is_refused_too() -> None:
     data = b'<root><rc id="known" src_path="/x">' + b"<dr>" * 1_000_000
-    with pytest.raises(Refused, match="nested too deep"):
+    with pytest.raises(Refused, check=says("nested too deep")):
         list(foreign_sections(io.BytesIO(data), {"known"}))
 
 
@@ -611,7 +613,7 @@ def test_where_a_section_ends_is_exact(theirs: bytes, after: bytes) -> None:
 
 def test_sections_without_end_are_refused() -> None:
     data = b"<root>" + b'<rc src_path="/a"/>' * 20_000 + b"</root>"
-    with pytest.raises(Refused, match="too many sections"):
+    with pytest.raises(Refused, check=says("too many sections")):
         next(foreign_sections(io.BytesIO(data), set()))
 
 

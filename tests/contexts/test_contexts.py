@@ -11,6 +11,7 @@ from typing import cast, Any
 
 import pytest
 
+from support.saying import says
 from medback_core import disk
 from medback_core.contexts.write import add_restore_context, context_of, write_restore
 from medback_core.errors import Refused
@@ -160,7 +161,7 @@ def test_equal_sessions_write_equal_bytes_and_an_old_file_is_replaced_whole(worl
 
     disk.set_observer(fail)
     try:
-        with pytest.raises(Refused, match="No space"):
+        with pytest.raises(Refused, check=says("No space")):
             write_restore(session, os.fsencode(tmp / "out.xml"))
     finally:
         disk.set_observer(None)
@@ -244,9 +245,9 @@ def test_overlapping_sources_are_refused_and_nothing_changed(world):
     session, tmp = world
     before = dump(session)
     for path in (tmp / "photos/sub", tmp):
-        with pytest.raises(Refused, match="--map"):
+        with pytest.raises(Refused, check=says("--map")):
             take(session, context(tmp, section(str(path), "x", id="other")))
-    with pytest.raises(Refused, match="--map"):
+    with pytest.raises(Refused, check=says("--map")):
         take(session, context(tmp, section(str(tmp / "t1/inside"), "x", id="other")))
     assert dump(session) == before
 
@@ -319,7 +320,7 @@ def test_what_is_no_context_is_refused_whole_and_changes_nothing(tmp_path: Path,
     good = "\n".join(section(f"/no/where{number}", "x") for number in range(3))
     with new_session(tmp_path) as session:
         before = dump(session)
-        with pytest.raises(Refused, match=r"line [0-9]+") as refused:
+        with pytest.raises(Refused, check=says(r"line [0-9]+")) as refused:
             take(session, context(tmp_path, good, bad.replace("{md5}", MD5)))
         assert refused.value.exit_code == 4
         assert dump(session) == before
@@ -334,7 +335,7 @@ def test_bombs_and_entities_are_refused(tmp_path: Path):
         for dtd in (bomb, f'<!ENTITY l11 SYSTEM "file://{secret}">'):
             path = tmp_path / "bomb.xml"
             path.write_text(f'<!DOCTYPE root [{dtd}]><root v="1"><rc src_path="/x" alias="&l11;"/></root>')
-            with pytest.raises(Refused, match="DTD"):
+            with pytest.raises(Refused, check=says("DTD")):
                 take(session, path)
         assert not list_sources(session)
 

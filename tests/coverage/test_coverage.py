@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from support import session_builder as rows
 from support import worlds
+from support.saying import says
 from medback_core.coverage import totals as operation
 from medback_core.session import open_session
 from medback_core.session.copies import copies_of, identity_key, identity_of
@@ -393,7 +394,7 @@ def test_a_deleted_file_is_found_when_asked_for(session: Session, photos: Source
         key = identity_key(session, rows.content("x", 10))
     rows.copy(session, key, one)
     add_gone(session, [(photos.key, b"a/f", key, 1, 0o644, 77)])
-    with pytest.raises(Refused, match="--deleted"):
+    with pytest.raises(Refused, check=says("--deleted")):
         operation.where_is(session, [b"a/f"], source="photos")
     (found,) = operation.where_is(session, [b"a"], source="photos", deleted=True)
     assert (found.path, found.gone, found.gone_at, len(found.copies)) == (b"a/f", True, 77, 1)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from support.saying import says
+from medback_core.presenting.refusals import message
 from medback_core import disk
 from medback_core.disk import Root, locks
 from medback_core.errors import Refused
@@ -44,7 +46,7 @@ def test_a_second_process_is_refused_with_the_pid_of_the_first_and_a_kill_frees_
             with pytest.raises(Refused) as caught, _lock(kind, path, root):
                 pass
             assert caught.value.kind == "locked"
-            assert f"pid {process.pid}" in str(caught.value)
+            assert f"pid {process.pid}" in message(caught.value)
             process.send_signal(signal.SIGKILL)
             process.wait()
             with _lock(kind, path, root):
@@ -64,7 +66,7 @@ def test_the_lock_is_given_back_at_the_end_of_the_with_and_after_an_error(tmp_pa
             for _ in range(2):
                 with pytest.raises(ZeroDivisionError), _lock(kind, tmp_path / "db", root):
                     raise ZeroDivisionError
-            with _lock(kind, tmp_path / "db", root), pytest.raises(Refused, match=f"pid {os.getpid()}"):
+            with _lock(kind, tmp_path / "db", root), pytest.raises(Refused, check=says(f"pid {os.getpid()}")):
                 _lock(kind, tmp_path / "db", root).__enter__()
 
 
@@ -105,6 +107,6 @@ def test_a_drive_whose_directory_cannot_be_locked_is_locked_for_this_machine(
 
     monkeypatch.setattr(fcntl, "flock", flock)
     with Root(bytes(tmp_path / "drive")) as root, disk.lock_drive(root):
-        with pytest.raises(Refused, match=f"pid {os.getpid()}"), disk.lock_drive(root):
+        with pytest.raises(Refused, check=says(f"pid {os.getpid()}")), disk.lock_drive(root):
             pass
         assert list((tmp_path / "drive").iterdir()) == []

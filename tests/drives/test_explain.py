@@ -14,6 +14,7 @@ import pytest
 from sidecar.test_hostile_xml import ATTACKS
 from support.worlds import add, back, new_session, photos, rescan, run, tree, write_tree
 
+from medback_core.presenting.refusals import message
 from medback_core.backing_up.discover import discover
 from medback_core.model import EXPLANATION, Warned
 from medback_core.session.targets import list_targets
@@ -250,4 +251,4 @@ def test_an_older_one_is_replaced_and_a_drive_that_refuses_says_so(tmp_path: Pat
         (tmp_path / "red" / README).mkdir()
         ran = back(session, tmp_path / "red")
         assert (tmp_path / "red" / PROGRAM).read_bytes() == good
-        assert any(README in event.message for event in ran.of(Warned))
+        assert any(README in message(event) for event in ran.of(Warned))

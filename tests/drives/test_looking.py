@@ -15,7 +15,7 @@ from medback_core.backing_up.back_up import back_up
 from medback_core.contexts.write import add_restore_context, write_restore
 from medback_core.backing_up.discover import discover
 from medback_core.errors import DriveGone, NeedsAnswer
-from medback_core.model import Warned, CopyGone, DamageFound, TargetState
+from medback_core.model import CopyGone, DamageFound, TargetState
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
@@ -27,6 +27,7 @@ from medback_core.sidecar import Trust, parse, render
 from medback_core.drives.open import resolve_target, set_target
 from medback_core.upkeep.verify_target import verify
 from medback_core.coverage.where_is import where_is
+from support.saying import told
 from support.worlds import MTIME, add, back, counted, photos, run, tree, write_tree
 
 
@@ -210,7 +211,7 @@ def test_making_a_target_where_another_was_seen_says_what_that_means(world: tupl
     (tmp / "t1").mkdir()
     ran = back(session, tmp / "t1", create=True)
     old = list_targets(session)[0]
-    assert any(f"set-target {old.id} --state lost" in event.message for event in ran.of(Warned))
+    assert any(f"set-target {old.id} --state lost" in words for words in told(ran))
     assert [target.label for target in list_targets(session)] == ["t1", "t2", "t1-2"]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from faults.crashes import Killed, Killer, watched
+from medback_core.presenting.refusals import message
 from medback_core import model
 from medback_core.context import sections_in
 from medback_core.contexts.load import add_restore_context
@@ -75,7 +76,7 @@ def tree_state(source: Path) -> State:
 
 
 def said(ran: Ran) -> str:
-    return "\n".join(event.message for event in ran.of(Warned))
+    return "\n".join(message(event) for event in ran.of(Warned))
 
 
 def held(session: Session, label: str) -> set[int]:
@@ -339,7 +340,7 @@ def test_a_number_read_anywhere_is_never_given_again(tmp_path: Path, photos: Pat
     (tmp_path / "image").rename(tmp_path / "t1")
     os.replace(tmp_path / "older.db", tmp_path / "a.db")
     with open_session(tmp_path / "a.db") as session:
-        assert "t1 is as it was before somebody changed it" in said(back(session, tmp_path / "t1", limit=0))
+        assert "t1 is older than its last known state" in said(back(session, tmp_path / "t1", limit=0))
         assert drive_state(tmp_path / "t1").n == 5
         assert held(session, "t1") == {100, 200, 300}
 
@@ -453,7 +454,7 @@ def test_what_split_is_united_and_both_versions_are_kept(
     told = [tmp_path / "t1" / CONTEXT, tmp_path / "t2" / CONTEXT]
     with open_session(tmp_path / "new.db") as fresh:
         take(fresh, told[order[0]])
-        assert "split: 1 file differs, both versions are kept" in said(take(fresh, told[order[1]]))
+        assert "differ in 1 file. Both versions are kept" in said(take(fresh, told[order[1]]))
         (source,) = list_sources(fresh)
         assert wanted(fresh, source) == {b"a": 122, b"ada": 500, b"b": 200, b"bob": 600, b"sub/c": 300}
         assert (b"a", 111) in older(fresh, source)
@@ -486,7 +487,7 @@ def stateless(data: bytes) -> bytes:
 def test_an_edited_context_is_told_and_taken(tmp_path: Path, tales: tuple[Path, Path]) -> None:
     tales[1].write_bytes(tales[1].read_bytes().replace(b'name="new"', b'name="neu"'))
     with open_session(tmp_path / "new.db") as fresh:
-        assert "somebody edited it, or a piece is missing" in said(take(fresh, tales[1]))
+        assert "it was edited, or a part of it is missing" in said(take(fresh, tales[1]))
         (source,) = list_sources(fresh)
         assert b"neu" in wanted(fresh, source)
 

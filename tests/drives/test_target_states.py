@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from medback_core.presenting.refusals import message
 from medback_core.errors import Refused
 from medback_core.model import Unrepairable, TargetState, Warned
 from medback_core.restoring.plan import restore_plan, what_if_every
@@ -67,7 +68,7 @@ def test_a_found_drive_is_announced_and_restored_from_last(world: tuple[Session,
     set_target(session, "t1", state=TargetState.LOST)
     (tmp / "photos/a.txt").unlink()
     ran = run(restore(session, str(tmp / "t1")))
-    assert any("was lost and is found again" in warning.message for warning in ran.of(Warned))
+    assert any("was lost and is found again" in message(warning) for warning in ran.of(Warned))
     assert ran.summary.restored == 1 and find_target(session, "t1").state is TargetState.SUSPECT
     assert set_target(session, "t1", state=TargetState.ACTIVE).counts and counted(session) == {2: 2}
 
@@ -92,7 +93,7 @@ def test_a_label_two_drives_have_is_not_guessed(world: tuple[Session, Path]) -> 
     with pytest.raises(Refused) as refused:
         set_target(session, "t1", state=TargetState.LOST)
     assert refused.value.kind == "ambiguous" and all(
-        target.id in str(refused.value) for target in list_targets(session)
+        target.id in message(refused.value) for target in list_targets(session)
     )
     assert set_target(session, list_targets(session)[1].id, label="Red").label == "Red"
 

@@ -20,6 +20,7 @@ import pytest
 
 from sidecar.test_hostile_xml import ATTACKS
 from support.fault_report import Row, sampled
+from support.saying import says
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.cli import main
@@ -210,7 +211,7 @@ def test_a_context_with_a_way_out_is_refused_with_its_line(world: tuple[Session,
         way = "sub/victim/"  # without the slash a flat directory is written just so
     text = line.format(way.replace("\0", "&#0;"))
     (tmp / "c.xml").write_text(f'<root v="1">\n<rc id="s1" src_path="/nowhere/s" alias="s">\n{text}\n</rc></root>')
-    with pytest.raises(Refused, match="line 3"):
+    with pytest.raises(Refused, check=says("line 3")):
         run(add_restore_context(session, os.fsencode(tmp / "c.xml")))
 
 
@@ -558,11 +559,11 @@ def test_whatever_went_wrong_is_told_harmlessly_though_nobody_thought_of_it() ->
     text = os.fsdecode(name)
     outcome = Outcome()
     for event in (
-        Warned(text), Skipped(name, text), Excluded(name, text), DamageFound(name, text), Conflict(name, text),
-        Unrepairable(name, text), SourceRefused(text, "kind", text),
+        Warned("source-away", source=text), Skipped(name, text), Excluded(name, text), DamageFound(name, text), Conflict(name, text),
+        Unrepairable(name, text), SourceRefused(text, Refused("missing", path=name)),
     ):  # fmt: skip
         outcome.take(event)
-    outcome.fail(Refused("kind", text + "."))
+    outcome.fail(Refused("alias-taken", alias=text))
     lines = _closing_words(outcome, quiet=False, whole=True)
     assert len(lines) == 8
     assert all("owned" in line and "\n" not in line and is_harmless(line) for line in lines)

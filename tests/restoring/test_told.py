@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from medback_core.presenting.refusals import message
 from medback_core import model
 from medback_core.contexts.write import add_restore_context
 from medback_core.coverage.totals import coverage
@@ -255,8 +256,8 @@ def test_a_dry_run_tells_what_would_come_back_and_the_session_learns_nothing(fre
 def test_to_the_places_of_sources_never_on_this_machine_is_a_question(fresh: Session, lost: Path):
     with pytest.raises(NeedsAnswer) as asked:
         run(restore(fresh, str(lost / "red")))
-    assert (asked.value.kind, asked.value.option) == ("in-place", "--in-place")
-    words = str(asked.value)
+    assert asked.value.kind == "in-place" and "--in-place" in message(asked.value)
+    words = message(asked.value)
     assert str(lost / "red") in words and str(lost / "home/photos") in words and "4 files" in words
     assert knows_nothing(fresh) and not (lost / "home").exists()
     assert not list(lost.glob("session.db.context*")) and not (lost / "session.db.sources").read_text().strip()
@@ -301,7 +302,7 @@ def test_a_restore_of_our_own_leaves_alone_what_the_drive_remembers_of_others(lo
         os.unlink(tmp_path / "mine/x")
         ran = run(restore(session, str(lost / "blue")))
         assert ran.summary.restored == 1 and len(list_sources(session)) == 1
-        assert any("also remembers" in warned.message for warned in ran.of(Warned))
+        assert any("also knows" in message(warned) for warned in ran.of(Warned))
         with pytest.raises(NeedsAnswer):
             run(restore(session, str(lost / "blue"), source="docs"))
 
@@ -333,7 +334,7 @@ def test_a_drive_that_does_not_say_who_it_is_is_restored_from_and_verified(fresh
     before = tree(lost / "red", metadata=True)
     ran = to(fresh, lost / "red", lost / "out")
     if spoil is not _missing:
-        assert any("does not say which drive it is" in warned.message for warned in ran.of(Warned))
+        assert any("does not say which drive it is" in message(warned) for warned in ran.of(Warned))
     to(fresh, lost / "blue", lost / "out")
     assert tree(lost / "out") == newest(lost)
     read = run(verify(fresh, os.fsencode(lost / "red")))
@@ -369,7 +370,7 @@ def test_an_empty_place_of_a_drive_is_a_drive_not_plugged_in(tmp_path: Path):
         (tmp_path / "blue").mkdir()
         with pytest.raises(Refused) as refused:
             run(restore(session, str(tmp_path / "blue")))
-        assert refused.value.kind == "not-plugged-in" and "--" not in str(refused.value)
+        assert refused.value.kind == "not-plugged-in" and "--" not in message(refused.value)
 
 
 def test_what_gives_way_is_missing_to_a_plan_and_a_status(fresh: Session, lost: Path):
@@ -427,7 +428,7 @@ def test_into_another_source_nothing_goes(fresh: Session, lost: Path):
     write_tree(lost / "home", {"mine": 5})
     add(fresh, lost / "home")
     refused = run(restore(fresh, str(lost / "red"), source="photos", in_place=True)).of(SourceRefused)
-    assert [one.kind for one in refused] == ["overlap"] and "--to" in refused[0].message
+    assert [one.kind for one in refused] == ["overlap"] and "--to" in message(refused[0].refusal)
     assert os.listdir(lost / "home") != [] and not (lost / "home/photos").exists()
 
 

@@ -15,6 +15,7 @@ from typing import cast
 
 import pytest
 
+from medback_core.presenting.refusals import message
 from medback_core import disk, hashing, model, pace
 from medback_core.scanning import sources, walk
 from medback_core.sources import entries as listing
@@ -468,7 +469,7 @@ def test_many_deletions_are_refused_until_accepted(world: World) -> None:
         (world.src / name).unlink()
     refusal = world.refusal()
     assert refusal.kind == "too-many-deletions"
-    assert "--accept-deletions" in refusal.message
+    assert "--accept-deletions" in message(refusal.refusal)
     assert world.files() == before
     assert (world.src / ".medback.xml").read_bytes() == sidecar
     summary = world.update(accept_deletions=True)
@@ -936,7 +937,7 @@ def test_a_read_only_source_is_kept_in_the_db_alone(world: World) -> None:
     finally:
         disk.set_observer(None)
     assert summary.files == 2
-    assert len([w for w in world.of(Warned) if "Read-only" in w.message]) == 2
+    assert len([w for w in world.of(Warned) if "Read-only" in message(w)]) == 2
     assert not list(world.src.rglob(".medback*"))
     (world.src / ".medback-source.xml").write_bytes(b"")  # as if it could be written again
     world.update()

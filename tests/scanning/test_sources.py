@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from medback_core.presenting.refusals import message
 from medback_core import disk, model
 from medback_core.scanning import sources
 from medback_core.session import open_session
@@ -118,7 +119,7 @@ def test_a_moved_source_is_recognised(world: World) -> None:
     summary = world.add(world.base / "elsewhere")
     assert (summary.hashed, summary.reused) == (0, 2)
     assert (world.source.key, world.source.id, world.source.alias) == (key, identifier, "photos")
-    assert any("moved" in warning.message for warning in world.of(Warned))
+    assert any("moved" in message(warning) for warning in world.of(Warned))
 
 
 def test_a_copied_source_becomes_one_of_its_own(world: World) -> None:
@@ -130,7 +131,7 @@ def test_a_copied_source_becomes_one_of_its_own(world: World) -> None:
     assert first.id != second.id
     assert second.alias == "copy"
     assert summary.hashed == 0
-    assert any("copy of the source" in warning.message for warning in world.of(Warned))
+    assert any("copy of the source" in message(warning) for warning in world.of(Warned))
     found = metadata_at(second.path)
     assert found is not None
     assert found.id == second.id
@@ -162,7 +163,7 @@ def test_a_sibling_this_session_does_not_know_stays_named(world: World) -> None:
     world.add(world.base / "music")
     world.lose_db()
     world.add()
-    assert any("music" in warning.message for warning in world.of(Warned))
+    assert any("music" in message(warning) for warning in world.of(Warned))
     found = metadata_at(world.source.path)
     assert found is not None
     assert [sibling.alias for sibling in found.siblings] == ["music"]
@@ -228,7 +229,7 @@ def test_two_medbacks_at_once_are_refused(world: World) -> None:
         with pytest.raises(Refused) as caught:
             world.update_all()
         assert caught.value.kind == "locked"
-        assert str(os.getpid()) in str(caught.value)
+        assert str(os.getpid()) in message(caught.value)
     with disk.Root(world.source.path) as root, disk.lock_drive(root):
         assert world.refusal().kind == "locked"
         assert world.source.refused == ""

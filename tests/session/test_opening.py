@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from support import session_builder as rows
+from medback_core.presenting.refusals import message
 from medback_core import disk
 from medback_core.session import open_session
 from medback_core.session.files import ensure_directory, put_file
@@ -146,7 +147,7 @@ def test_one_of_ours_that_broke_is_set_aside(used: Path, damage: Callable[[bytes
     used.write_bytes(broken)
     with open_session(used) as session:
         assert session.needs_rebuild
-        assert "kept as session.aside-" in session.notes[0]
+        assert "kept as session.aside-" in message(session.notes[0])
         assert list_sources(session) == []
     kept = [one for one in used.parent.glob("session.aside-*") if not one.name.endswith(("-wal", "-shm"))]
     assert [one.read_bytes() for one in kept] == [broken]
@@ -184,7 +185,7 @@ def test_one_flipped_bit_anywhere_is_seen_when_it_is_opened(settled: Path):
     for at in range(101, len(data), 20011):
         strike(settled, at, bytes([data[at] ^ 4]))
         with open_session(settled) as session:
-            assert session.needs_rebuild and "was damaged" in session.notes[0], at
+            assert session.needs_rebuild and "was damaged" in message(session.notes[0]), at
         settled.write_bytes(data)
         os.utime(settled, ns=(status.st_atime_ns, status.st_mtime_ns))
         intact.note_path(settled).write_bytes(note)
@@ -241,7 +242,7 @@ def test_what_breaks_while_it_is_open_is_told_when_it_is_met(settled: Path):
         strike(settled, at, os.urandom(40960))
         with pytest.raises(store.SessionDamaged) as caught, session.transaction():
             session.db.execute("UPDATE file SET mode = 7")
-    assert "rebuild" in str(caught.value) and caught.value.exit_code == 4
+    assert "rebuild" in message(caught.value) and caught.value.exit_code == 4
 
 
 def test_one_of_a_later_version_is_refused_untouched(used: Path):
@@ -273,7 +274,7 @@ def test_the_familys_database_is_set_aside_and_kept(path: Path):
         raw.execute("INSERT INTO src_dirs VALUES (1, '/home/ada')")
         raw.commit()
     with open_session(path) as session:
-        assert "Python medback" in session.notes[0]
+        assert "Python medback" in message(session.notes[0])
     (aside,) = path.parent.glob("session.aside-*")
     with contextlib.closing(sqlite3.connect(aside)) as raw:
         assert raw.execute("SELECT path FROM src_dirs").fetchall() == [("/home/ada",)]

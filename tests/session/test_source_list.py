@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from medback_core.presenting.refusals import message
 from medback_core import disk
 from medback_core.scanning.sources import forget_left_out
 from medback_core.session import Session
@@ -68,7 +69,7 @@ def test_a_source_that_is_away_when_the_db_is_lost_is_told_until_it_is_back(unpl
     music = os.fsencode(unplugged / "mnt/music")
     for _ in range(2):
         with new_session(unplugged) as session:
-            assert [note for note in session.notes if str(unplugged / "mnt/music") in note]
+            assert [note for note in session.notes if str(unplugged / "mnt/music") in message(note)]
             rescan(session)
             assert [source.alias for source in list_sources(session)] == ["photos"]
     (unplugged / "mnt/music").rmdir()

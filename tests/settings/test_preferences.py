@@ -8,6 +8,7 @@ import pytest
 from support.shell import Shell
 from support.worlds import photos
 
+from medback_core.presenting.refusals import message
 from medback_core.errors import Refused
 from medback_core.model import OnPlug
 from medback_core.settings.preferences import EXAMPLE, Preferences, read_preferences
@@ -46,7 +47,7 @@ def test_what_is_wrong_is_refused_and_named(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(Refused) as refused:
         read_preferences(file)
-    assert "settings.toml" in str(refused.value)
+    assert "settings.toml" in message(refused.value)
 
 
 def test_the_command_shows_each_value_and_where_it_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

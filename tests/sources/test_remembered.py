@@ -11,6 +11,7 @@ from medback_core import disk
 from medback_core.disk import Mount
 from medback_core.drives.story import story_at
 from medback_core.model import Warned
+from medback_core.presenting.refusals import message
 from medback_core.restoring.told import news_of
 from medback_core.scanning.sources import add_source
 from medback_core.session import open_session
@@ -41,7 +42,7 @@ def test_it_is_that_source_again_and_nothing_is_planned_twice(tmp_path: Path, ph
     write_tree(photos, {"new": 10})
     with open_session(tmp_path / "new.db") as session:
         warned = Ran(add_source(session, os.fsencode(photos))).of(Warned)
-        assert any("it is the source photos again" in str(one) for one in warned)
+        assert any("it is the source photos again" in message(one) for one in warned)
         (source,) = list_sources(session)
         assert (source.id, source.wanted) == (id_in(tmp_path / "old.db"), 3)
         story = story_at(os.fsencode(tmp_path / "blue"))

@@ -101,7 +101,7 @@ async def test_a_source_is_added_with_the_picker(open_app: OpenApp, photos: Path
         assert "photos" in text_of(pilot)
         assert app.facts is not None
         assert app.facts.shares.none.files == 14
-        assert "14 new" in text_of(pilot)
+        assert "14 added" in text_of(pilot)
 
 
 async def test_a_new_drive_is_a_step_of_its_own(
@@ -122,7 +122,7 @@ async def test_a_new_drive_is_a_step_of_its_own(
         )
         assert not (drives[0] / ".medback-target.xml").exists()
         assert "it would take 13 files" in text_of(pilot)  # contents: the doubled one goes once
-        assert "still not safe then: 14 files" in text_of(pilot)
+        assert "would still need another drive" in text_of(pilot)
         assert not list(drives[0].iterdir())
         app.screen.query_one("#label", Input).value = "Blue"
         await pilot.press("enter", "enter", "enter")
@@ -194,7 +194,7 @@ async def test_what_if_shows_the_tree_without_a_drive(
         await pilot.press("2", "w")
         await until(pilot, lambda: isinstance(app.screen, CoverageScreen))
         await settle(pilot)
-        assert "what if blue died" in text_of(pilot)
+        assert "If blue died" in text_of(pilot)
         assert "◐ photos/" in text_of(pilot)
         await press(pilot, "escape")
         assert "● photos/" in text_of(pilot)
@@ -344,7 +344,7 @@ async def test_a_target_inside_a_source_is_refused_with_a_way_out(open_app: Open
         app.submit(operations.back_up(os.fsencode(photos / "2000"), "2000", create=True, label="2000"))
         await jobs_done(pilot)
         assert app.queue.jobs[-1].state is JobState.REFUSED
-        assert "choose a directory that lies in no source" in text_of(pilot)
+        assert "Choose a directory that lies in no source" in text_of(pilot)
         assert not (photos / "2000" / ".medback-target.xml").exists()
 
 

@@ -249,10 +249,10 @@ async def test_without_any_copy_the_plan_says_that_nothing_would_come_back(open_
         app.submit(operations.add_source(os.fsencode(tmp_path / "photos")))
         await jobs_done(pilot)
         await press(pilot, "4")
-        assert "If this machine died now, nothing would come back of 1 file" in " ".join(text_of(pilot).split())
+        assert "If this machine died now, none of 1 file" in " ".join(text_of(pilot).split())
         (tmp_path / "photos" / "a.jpg").unlink()
         await press(pilot, "f5")
-        assert "1 file, 1 B missing; no drive brings any of it back" in text_of(pilot)
+        assert "1 file (1 B) missing; no drive brings any of it back" in text_of(pilot)
 
 
 async def test_a_cursor_moved_while_the_place_is_read_again_stays_where_it_went(open_app: OpenApp, tmp_path: Path):

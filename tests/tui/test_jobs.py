@@ -120,7 +120,7 @@ async def test_a_bug_in_an_operation_is_told_and_the_app_goes_on(open_app: OpenA
 
 async def test_a_refusal_carries_its_words_and_a_way_out(open_app: OpenApp):
     def refused(session: object):
-        raise Refused("locked", "/tmp/s.db is in use by medback with pid 7")
+        raise Refused("locked/pid", path=b"/tmp/s.db", pid="7")
         yield
 
     app = open_app()
@@ -129,7 +129,7 @@ async def test_a_refusal_carries_its_words_and_a_way_out(open_app: OpenApp):
         app.submit(job(refused))
         await jobs_done(pilot)
         assert "is in use by medback with pid 7" in text_of(pilot)
-        assert "wait until the other medback" in text_of(pilot)
+        assert "Wait until it has finished" in text_of(pilot)
 
 
 async def test_the_outcome_stays_until_it_is_taken_note_of(open_app: OpenApp, script: Callable):
@@ -139,7 +139,7 @@ async def test_the_outcome_stays_until_it_is_taken_note_of(open_app: OpenApp, sc
         blue = model.Target(1, "k3v9q2x8ab7m", "Blue")
         app.submit(job(script([STEP, model.BackupSummary(blue, 3, 3000)], then_wait=False)))
         await jobs_done(pilot)
-        assert "3 files copied" in text_of(pilot)
+        assert "3 files (2.9 KiB) copied" in text_of(pilot)
         assert "everything has its wanted copies" in text_of(pilot)
         await press(pilot, "escape")
         assert "everything has its wanted copies" not in text_of(pilot)

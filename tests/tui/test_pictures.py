@@ -201,7 +201,7 @@ def test_a_job_that_skipped_files_says_so(snap_compare: Snap, open_app: OpenApp,
     troubles = [
         model.Skipped(b"photos/2019/a[/b].jpg", "Permission denied"),
         model.DamageFound(b"photos/2019/\x1b[31m.CR2", "content differs though size and time are the same"),
-        model.Warned("the drive is on the same disk as a source"),
+        model.Warned("same-disk", path=b"/run/media/ada/blue", source="photos"),
     ]
     app, run = _ended(
         open_app, worlds.small(tmp_path / "s.db"), script, [*troubles, model.BackupSummary(blue, 3, 3_000)]
@@ -220,7 +220,7 @@ def test_a_refused_job_names_the_way_out(snap_compare: Snap, open_app: OpenApp, 
     app = open_app(worlds.small(tmp_path / "s.db"))
 
     def refuse(session: object):
-        raise Refused("overlap", "/home/ada/photos/2024 lies inside the source photos")
+        raise Refused("overlap/inside-source", path=b"/home/ada/photos/2024", source="photos")
         yield
 
     async def run(pilot: Pilot[int]) -> None:

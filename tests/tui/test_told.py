@@ -76,7 +76,7 @@ async def test_all_comes_back_by_keys_on_a_new_machine(open_app: OpenApp, blue: 
         assert "Nothing to restore is known" not in shown
         assert "blue remembers 1 source, 2 files" in shown and "plan to bring it back" in shown
         await press(pilot, "a")
-        await until(pilot, lambda: "2 files, 73.2 KiB missing" in text_of(pilot), "the plan")
+        await until(pilot, lambda: "2 files (73.2 KiB) missing" in text_of(pilot), "the plan")
         assert not (tmp_path / "s.db").exists(), "nothing is made before the first change"
         await press(pilot, "enter")
         await until(pilot, lambda: isinstance(app.screen, Question), "the question")
@@ -137,5 +137,5 @@ async def test_beside_sources_of_ones_own_it_is_a_line_and_enters_nothing(
         await press(pilot, "4")
         assert "a: bring it back   N: not wanted" in text_of(pilot)
         await press(pilot, "a")
-        await until(pilot, lambda: "2 files, 73.2 KiB missing" in text_of(pilot), "the plan")
+        await until(pilot, lambda: "2 files (73.2 KiB) missing" in text_of(pilot), "the plan")
         assert app.facts is not None and [row.source.alias for row in app.facts.sources] == ["mine"]

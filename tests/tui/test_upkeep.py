@@ -101,7 +101,7 @@ async def test_a_part_can_be_verified(open_app: OpenApp, photos: Path, drives: t
         app.screen.query_one(Input).value = "50K"
         await pilot.press("enter")
         await jobs_done(pilot)
-        assert "files to go" in text_of(pilot)
+        assert "not read yet" in text_of(pilot)
         assert app.queue.jobs[-1].command == f"medback verify {drives[0]} --max-bytes 51200"
 
 
@@ -154,10 +154,10 @@ async def test_drives_on_one_disk_are_told_and_marked_together(
         await two_copies(pilot, app, photos, drives)
         await see_drives(pilot, app)
         await pilot.press("2")
-        await until(pilot, lambda: "if it dies, they die together" in text_of(pilot), "the word on the drive")
+        await until(pilot, lambda: "if that disk fails" in text_of(pilot), "the word on the drive")
         await pilot.press("3", "w")
         await until(pilot, lambda: isinstance(app.screen, DeadDrives), "the what-if")
-        assert "lie on one disk: they die together" in text_of(pilot)
+        assert "are on one disk: they fail together" in text_of(pilot)
         await pilot.press("space")
         assert len(app.screen.query_one(RowList).marked) == 2
 
@@ -168,7 +168,7 @@ async def test_a_source_is_proved(open_app: OpenApp, photos: Path, drives: tuple
         await two_copies(pilot, app, photos, drives)
         await pilot.press("1", "P")
         await jobs_done(pilot)
-        assert "compared byte by byte, all the same" in text_of(pilot)
+        assert "in more than one place" in text_of(pilot)
 
 
 async def test_a_source_that_moved_is_renamed_and_leaves_files_out(open_app: OpenApp, photos: Path, tmp_path: Path):

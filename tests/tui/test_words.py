@@ -11,7 +11,7 @@ from medback_core.errors import Refused
 from medback_tui.jobs import operations, upkeep
 from medback_core.presenting import units as words
 from medback_tui.jobs.queue import JobState, note_of
-from medback_tui.jobs.outcomes import outcome
+from medback_core.presenting.outcomes import outcome
 from medback_tui.look.sizes import not_a_size, parse_size
 
 
@@ -93,8 +93,8 @@ def test_no_job_says_a_name_as_it_is():
     for job in jobs:
         assert job.title.isprintable() and job.command.isprintable(), job
     for state in (JobState.REFUSED, JobState.FAILED):
-        jobs[0].state, jobs[0].error = state, Refused("kind", shown)
-        assert all(words.isprintable() for words in outcome(jobs[0]))
+        jobs[0].state, jobs[0].error = state, Refused("missing", path=EVIL)
+        assert all(words.isprintable() for words in outcome(jobs[0].ending, lambda _: "x"))
 
 
 def test_no_line_of_the_log_says_a_name_as_it_is():
@@ -103,8 +103,8 @@ def test_no_line_of_the_log_says_a_name_as_it_is():
         model.Skipped(EVIL, shown),
         model.DamageFound(EVIL, shown),
         model.CopyGone(EVIL, "missing"),
-        model.Warned(shown),
-        model.SourceRefused(shown, "kind", shown),
+        model.Warned("source-away", source=shown),
+        model.SourceRefused(shown, Refused("alias-taken", alias=shown)),
         model.Conflict(EVIL, shown),
         model.Unrepairable(EVIL, shown),
         model.Repaired(EVIL, shown),

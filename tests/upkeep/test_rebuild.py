@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from medback_core.presenting.refusals import message
 from medback_core import hashing, model
 from medback_core.scanning import walk
 from medback_core.session.copies import copies_of
@@ -77,7 +78,7 @@ def test_the_old_db_is_set_aside_and_kept(world: World) -> None:
     two_sources(world)
     rebuilt(world)
     assert len(list(world.base.glob("db.aside-*"))) >= 1
-    assert any("aside" in note for note in world.session.notes)
+    assert any("aside" in message(note) for note in world.session.notes)
 
 
 def test_siblings_are_taken_along(world: World) -> None:
@@ -94,7 +95,7 @@ def test_a_source_that_is_away_is_named_and_left_out(world: World) -> None:
     music.mkdir()
     summary = rebuilt(world)
     assert [scan.source.alias for scan in summary.scans] == ["photos"]
-    assert any("music" in warning.message for warning in world.of(Warned))
+    assert any("music" in message(warning) for warning in world.of(Warned))
     assert list(music.iterdir()) == []
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from medback_core.presenting.refusals import message
 from medback_core import model
 from medback_core.contexts.write import add_restore_context, write_restore
 from medback_core.backing_up.discover import discover
@@ -288,7 +289,7 @@ def test_a_failing_drive_that_takes_no_marks_still_loses_its_copies(
     with monkeypatch.context() as patch:
         patch.setattr(Recorder, "commit", refusing)
         ran = run(verify(session, os.fsencode(tmp / "t1")))
-    assert ran.summary.damaged == 1 and any("can't take all" in warning.message for warning in ran.of(Warned))
+    assert ran.summary.damaged == 1 and any("can't take all" in message(warning) for warning in ran.of(Warned))
     assert counted(session) == {1: 1, 2: 1}
     assert run(repair(session, os.fsencode(tmp / "t1"))).summary.repaired == 1
     assert counted(session) == {2: 2}

@@ -13,6 +13,7 @@ import pytest
 from support.shell import Shell
 from support.worlds import new_session, photos, run, tree, write_tree
 
+from medback_core.presenting.refusals import message
 from medback_core import disk
 from medback_core.disk import devices
 from medback_core.drives.eject import eject
@@ -181,7 +182,7 @@ def test_a_drive_is_ejected_and_who_keeps_it_open_is_named(tmp_path: Path, stick
         keeper.stdout.readline()  # it is there, with its working directory
         with pytest.raises(Refused) as refused:
             run(eject(session, "stick"))
-        assert f"({keeper.pid})" in str(refused.value)
+        assert f"({keeper.pid})" in message(refused.value)
         assert os.path.ismount(stick)
         keeper.communicate(b"x\n")
         assert run(eject(session, "stick")).summary.label == "stick"

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TypeVar
 
-from medback_core import disk, model, names
+from medback_core import disk, model
 from medback_core.backing_up.batches import Going, Landing
 from medback_core.backing_up.layout import Layout, There, bring_current, free_place
 from medback_core.backing_up.selection import Choice
@@ -108,21 +108,16 @@ def back_up(
         )
         if readme is not None:
             drive.identity = replace(drive.identity, readme=readme)
-        for note in drive.notes:
-            yield Warned(note)
+        yield from drive.notes
         if drive.identity.id and not drive.target.counts and not drive.is_new:
-            raise Refused(
-                "not-active",
-                f"the target {names.display_name(drive.target.name)} is {drive.target.state}: no copy there counts. "
-                "A clean `verify` makes a suspect one active again, `set-target --state active` any",
-            )
+            raise Refused("not-active", target=drive.target.name, state=drive.target.state.value)
         refused: set[str] = set()
         scans: list[ScanSummary] = []
         if update_first:
             yield from take_up_left_out(session)
             here = mounted_sources(session)
             for away in set(list_sources(session)) - set(here):
-                yield Warned(f"the source {names.display_name(away.alias)} is not there; its files are not copied now")
+                yield Warned("source-away", source=away.alias)
             for event in update_sources(session, here):
                 if isinstance(event, SourceRefused):
                     refused.add(event.alias)
@@ -211,8 +206,7 @@ class _Run:
             bring_current(self.layout, self.landing.recorder)
         except OSError as error:
             if not self.landing.is_out_of_room(error):
-                where = names.display_name(self.drive.root.path)
-                yield Warned(f"older versions on {where} that are wanted again stay in .medback-old: {error.strerror}")
+                yield Warned("older-versions-stay", path=self.drive.root.path, error=error.strerror)
         self.total = self.choose()
         if self.total.files:
             yield Progress("copying", 0, 0, self.total.files, self.total.bytes)

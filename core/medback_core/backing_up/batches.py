@@ -167,9 +167,7 @@ class Landing:
             self.tally.no_inodes = self.tally.no_inodes or self.drive.root.lacks_inodes()
             return True
         if error.errno in _GONE or not self.drive.root.is_same_drive():
-            raise DriveGone(
-                f"{names.display_name(self.drive.root.path)}: {error.strerror}; what was recorded is kept"
-            ) from error
+            raise DriveGone("drive-gone/error", path=self.drive.root.path, error=error.strerror) from error
         return False
 
     def make_ready(self) -> None:
@@ -381,7 +379,7 @@ class Landing:
     def _failed(self, error: OSError, going: list[Going]) -> Iterator[Event]:
         """The batch is not durable: it is thrown away, never synced again; nothing of it was recorded."""
         if self.is_out_of_room(error):
-            yield Warned("the drive was full before a batch was durable; that batch was taken back")
+            yield Warned("full-before-durable")
             return
         for one in going:
             yield Skipped(self._shown(one), f"could not be made durable: {error.strerror}")

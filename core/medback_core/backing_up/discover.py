@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from medback_core import disk, model, names
+from medback_core import disk, model
 from medback_core.drives.matching import lies_there, same_time
 from medback_core.drives.open import Drive, open_drive
 from medback_core.drives.sidecars import Recorder
@@ -61,7 +61,7 @@ def discover(
             new_id=new_id,
             same_drive=same_drive,
         ) as drive:
-            yield from (Warned(note) for note in drive.notes)
+            yield from drive.notes
             run = _Discovery(session, drive, dry_run, rehash)
             yield from run.discover()
         if not dry_run:
@@ -134,9 +134,7 @@ class _Discovery:
         try:
             disk.sync_drive(self.drive.root)
         except OSError as error:
-            raise DriveGone(
-                f"{names.display_name(self.drive.root.path)} can't be made durable: {error.strerror}"
-            ) from error
+            raise DriveGone("drive-gone/not-durable", path=self.drive.root.path, error=error.strerror) from error
 
     def _count_bytes(self, count: int) -> None:
         self._bytes += count
@@ -231,7 +229,7 @@ class _Discovery:
         path = path_on(self.drive, rel)
         if isinstance(result, OSError):
             if not self.drive.root.is_same_drive():
-                raise DriveGone(f"{names.display_name(self.drive.root.path)} stopped answering")
+                raise DriveGone("drive-gone/stopped", path=self.drive.root.path)
             self._unread.add(path)
             self._fall_back(rel, None)
             yield Skipped(path, result.strerror or "cannot be read")
@@ -335,11 +333,7 @@ class _Discovery:
             self._recorder = Recorder(self.drive)
             if not self._warned:
                 self._warned = True
-                name = names.display_name(self.drive.target.name)
-                yield Warned(
-                    f"{name} can't take all records of what lies on it ({error.strerror}): they are in this session "
-                    "alone, and have to be discovered again if it is lost"
-                )
+                yield Warned("records-in-session-only", target=self.drive.target.name, error=error.strerror)
         record_copies(self.session, self._fresh.values())
         self._fresh.clear()
 
@@ -356,8 +350,7 @@ class _Discovery:
         for start in range(0, len(withdrawn), _WITHDRAWN_TOGETHER):
             withdraw_copies(self.session, self.target, withdrawn[start : start + _WITHDRAWN_TOGETHER])
         if withdrawn:
-            name = names.display_name(self.drive.target.name)
-            yield Warned(f"{len(withdrawn):,} copies said to be on {name} are not there and do not count")
+            yield Warned("copies-not-there", copies=len(withdrawn), target=self.drive.target.name)
         if not self._warned and not self._unread:
             clear_pending(self.session, self.target, pending_for(self.session, self.target))
 

@@ -103,9 +103,8 @@ class Tree:
             self._set_file(path, record, mode)
         if self._tightened:
             disk.sync_drive(self.drive.root)
-            what = "1 place was" if self._tightened == 1 else f"{self._tightened:,} places were"
             name = names.display_name(self.drive.target.name)
-            yield Warned(f"{what} readable to more people on {name} than the original: that is put right")
+            yield Warned("too-readable", places=self._tightened, target=self.drive.target.name)
 
     def _set(self, where: bytes, mode: int) -> None:
         try:
@@ -150,8 +149,7 @@ class Tree:
         if opened:
             disk.sync_drive(self.drive.root)
         if error is not None:
-            name = names.display_name(self.drive.target.name)
-            yield Warned(f"{name} can't be told all of its directories now: {error.strerror or error}")
+            yield Warned("directories-not-recorded", target=self.drive.target.name, error=error.strerror or str(error))
         if not self.drive.filesystem.has_modes and changed:
             yield from self._tell_private()
 
@@ -225,11 +223,8 @@ class Tree:
         shut = [source.key for source in self.sources if is_shut_away(source.path)]
         count = private_files_on(self.session, self.drive.target.key, shut)
         if count:
-            files = "1 private file is" if count == 1 else f"{count:,} private files are"
-            name = names.display_name(self.drive.target.name)
             yield Warned(
-                f"{files} readable by anyone who holds {name}: its file system ({self.drive.filesystem.kind}) keeps "
-                "no permissions"
+                "private-files-readable", files=count, target=self.drive.target.name, kind=self.drive.filesystem.kind
             )
 
 

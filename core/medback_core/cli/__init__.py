@@ -40,7 +40,7 @@ DRIVE_FAILS = frozenset(
 COMPLETE = "_MEDBACK_COMPLETE"  # set by the scripts of `medback completion`
 EXIT_CODES = (
     "Exit codes: 0 done; 2 usage; 3 done, but for entries that are listed; 4 refused, nothing changed; 5 damage found; "
-    "6 done as far as it goes, more targets are needed; 130 interrupted, run it again to go on."
+    "6 done as far as it goes, more targets are needed; 130 interrupted, run it again to continue."
 )
 
 
@@ -70,7 +70,7 @@ def medback(ctx: click.Context, no_mouse: bool) -> None:
     if ctx.invoked_subcommand is None:
         app.open_app(ctx.meta["medback.run"], mouse=not no_mouse)
     elif no_mouse:
-        raise UsageError("--no-mouse is for the app: medback --no-mouse, or medback tui --no-mouse")
+        raise UsageError("usage/no-mouse")
 
 
 for _title, *_modules in (
@@ -124,7 +124,7 @@ def _run(run: Run, words: list[str]) -> None:
     except click.Abort:
         if not run.interrupts.exit_code:
             outcome.codes.add(REFUSED)
-            outcome.error = ("not-answered", "nobody answered: nothing was changed")
+            outcome.error = ("not-answered", "there was no answer; nothing was changed")
     except Interrupted:
         pass  # the exit code is already kept
     except MedbackError as error:
@@ -135,7 +135,10 @@ def _run(run: Run, words: list[str]) -> None:
         if error.errno in DRIVE_FAILS:
             outcome.codes.add(SKIPPED)
             what = names.display_name(error.filename) + ": " if error.filename is not None else ""
-            outcome.error = ("drive-fails", f"{what}{error.strerror}; what was recorded is kept, run it again to go on")
+            outcome.error = (
+                "drive-fails",
+                f"{what}{error.strerror}; what was recorded is kept, run it again to continue",
+            )
         else:
             _unexpected(run, error)
     except Exception as error:  # noqa: BLE001 - the one place where a bug ends: logged, told in one line, exit code 1

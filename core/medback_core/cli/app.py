@@ -17,7 +17,7 @@ from .running import Run
 def open_app(run: Run, *, mouse: bool = True, session_db: Path | None = None) -> None:
     """Open the app and stay until it is left. Raises UsageError without a terminal."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout and sys.stdout.isatty()) or run.settings.json:
-        raise UsageError("the app needs a terminal; `medback --help` lists what can be done without one")
+        raise UsageError("usage/needs-terminal")
     # By name: the core imports and runs without the app and without textual.
     application = importlib.import_module("medback_tui.app")
     run.interrupts.release()  # the app closes its jobs itself

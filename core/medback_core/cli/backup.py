@@ -9,6 +9,7 @@ import click
 from medback_core import names
 from medback_core.model import BackupSummary, Count, DiscoverSummary
 from medback_core.presenting.looked import as_of, but_for
+from medback_core.presenting.outcomes import backed_up, discovered
 from medback_core.presenting.units import counted, plural, size
 from medback_core.presenting.units import name as shown
 from medback_core.settings.sizes import Size
@@ -16,7 +17,7 @@ from medback_core.settings.sizes import Size
 from .commands import command
 from .options import PATH, SIZE, SIZE_HELP
 from .running import LISTED, Run
-from .safety import say_what_is_gone, say_what_is_unsafe
+from .safety import say_next, say_what_is_gone, say_what_is_unsafe
 from .targets import plugged_in, target_json
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 INIT = click.option("--init", is_flag=True, help="Make PATH a target without asking.")
 LABEL = click.option("--label", metavar="NAME", help="What people call the drive.")
 NEW_ID = click.option("--new-id", is_flag=True, help="It is a clone: make it a target of its own.")
-SAME_DRIVE = click.option("--same-drive", is_flag=True, help="It is the known drive, wherever it lies now.")
+SAME_DRIVE = click.option("--same-drive", is_flag=True, help="It is the known drive, at a new place.")
 
 
 @command("target")
@@ -44,7 +45,7 @@ SAME_DRIVE = click.option("--same-drive", is_flag=True, help="It is the known dr
 @click.option("--no-update", is_flag=True, help="Do not scan the sources first.")
 @click.option("--no-fill", is_flag=True, help="Stop when everything has its wanted copies.")
 @click.option("--no-verify", is_flag=True, help="Do not read back what was written.")
-@click.option("--dry-run", is_flag=True, help="Scan the sources, say what would be copied, copy nothing.")
+@click.option("--dry-run", is_flag=True, help="Scan the sources and show what would be copied; copy nothing.")
 @click.option(
     "--readme/--no-readme",
     default=None,
@@ -164,38 +165,28 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
             run.say(f"would copy {shown(path)}")
         run.say(f"would copy {counted(done)} onto {name}")
     else:
-        parts = [f"{name}: {counted(done)} copied"]
-        if summary.already_there:
-            parts.append(f"{summary.already_there:,} already there")
-        if summary.superseded:
-            parts.append(f"{plural(summary.superseded, 'older version')} kept aside")
-        parts.append(f"{size(summary.free_bytes)} free")
-        limit = summary.target.capacity
-        full = "" if not summary.full else " (full)" if limit is None else f" (full: it may hold {size(limit)})"
-        run.say(", ".join(parts) + full)
+        run.say(f"{name}: {backed_up(summary)}")
     if summary.no_inodes:
         run.say(
-            f"{name} has room but no inodes left: its file system can hold no more files, however small. Larger files "
-            "in their place, or a file system made with more inodes, would use the rest"
+            f"{name} has room but no inodes left: its file system can take no more files. A file system made with "
+            "more inodes could use the rest"
         )
     if summary.unproven:
-        run.say(
-            f"{plural(summary.unproven, 'copy', 'copies')} read back equal, but not provably from the medium itself"
-        )
+        run.say(f"{plural(summary.unproven, 'copy', 'copies')} read back equal, perhaps from a cache, not the drive")
     if summary.remaining:
         left = Count(summary.remaining, summary.remaining_bytes)
         then = " then" if dry_run else ""
-        run.say(
-            f"{counted(left)} still need{'s' if left.files == 1 else ''} a drive{then}{_where_to(session, summary)}"
-        )
+        run.say(f"{counted(left)} still need{'s' if left.files == 1 else ''} another drive{then}")
         if summary.lacking_bytes:
-            run.say(f"the wanted copies of all need {size(summary.lacking_bytes)} more than the drives have room for")
+            run.say(f"You are {size(summary.lacking_bytes)} short")
+        if not dry_run:
+            say_next(run, session, but=summary.target.key)
     elif not list_sources(session):
         run.say("no sources yet; `medback add-src DIR` adds one")
     elif dry_run:
-        run.say(f"all files then have the copies they should{as_of(summary.looked)}{but_for(summary.looked)}")
+        run.say(f"all files then have their wanted copies{as_of(summary.looked)}{but_for(summary.looked)}")
     elif whole:
-        run.say(f"all files have the copies they should{as_of(summary.looked)}{but_for(summary.looked)}")
+        run.say(f"all files have their wanted copies{as_of(summary.looked)}{but_for(summary.looked)}")
     _offer_room(run, summary)
 
 
@@ -211,24 +202,11 @@ def _offer_room(run: Run, summary: BackupSummary) -> None:
         run.say(f"{' and '.join(parts)} can be freed there{also}: `medback reclaim {where}{flags}`")
 
 
-def _where_to(session: Session, summary: BackupSummary) -> str:
-    """The known drive that can take most of it, to be plugged in next."""
-    from medback_core.coverage.shelf_room import shortage
-    from medback_core.session.targets import list_targets
-
-    could_take = shortage(session).could_take
-    others = [t for t in list_targets(session) if t.key != summary.target.key and could_take.get(t.key)]
-    best = max(others, key=lambda t: could_take[t.key], default=None)
-    if best is None:
-        return ": plug in another one and run `medback target PATH`"
-    return f": plug in {shown(best.name)} (room for {size(could_take[best.key])} of it when last seen), or a new one"
-
-
 @command("discover")
 @click.argument("path", type=PATH)
 @INIT
 @LABEL
-@click.option("--dry-run", is_flag=True, help="Say what would be found, record nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be found; record nothing.")
 @click.option("--rehash", is_flag=True, help="Read every file again, trusting no record.")
 @NEW_ID
 @SAME_DRIVE
@@ -273,11 +251,7 @@ def discover(
         if summary is None or run.outcome.interrupted:
             return
         would = "would be " if dry_run else ""
-        run.say(
-            f"{shown(summary.target.name)}: {plural(summary.files, 'file')}, {summary.matched:,} of them yours "
-            f"({size(summary.matched_bytes)}), {summary.newly_marked:,} {would}newly marked, "
-            f"{summary.unknown:,} unknown"
-        )
+        run.say(f"{shown(summary.target.name)}: {discovered(summary, would=would)}")
         if not dry_run:
             say_what_is_unsafe(run, session)
 

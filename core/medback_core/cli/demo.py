@@ -22,7 +22,7 @@ from .running import Run
 
 @command("demo")
 @click.argument("directory", metavar="[DIR]", type=DIRECTORY, required=False)
-@click.option("--headless", is_flag=True, help="No app: tell the whole story and compare what was restored.")
+@click.option("--headless", is_flag=True, help="No app: run the whole story and compare what was restored.")
 @click.option("--keep", is_flag=True, help="Keep the temporary directory (a DIR that is given is always kept).")
 def demo(run: Run, directory: bytes | None, headless: bool, keep: bool) -> None:
     """Build a small real world to try medback on.

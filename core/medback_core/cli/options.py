@@ -59,7 +59,7 @@ class DurationType(click.ParamType):
             return value
         match = _DURATION.fullmatch(value)
         if match is None:
-            self.fail(f"{value!r} is no duration; write 90d, 12h or 3w", param, ctx)
+            self.fail(f"{value!r} is not a duration; write 90d, 12h or 3w", param, ctx)
         seconds = float(match[1]) * _SECONDS[match[2].lower()]
         if seconds > _OLDEST:
             self.fail(f"{value!r} is longer than a thousand years", param, ctx)
@@ -78,7 +78,7 @@ class MomentType(click.ParamType):
             return model.now() - DURATION.convert(value, param, ctx)
         moment = parse_date(value)
         if moment is None:
-            self.fail(f"{value!r} is no date; write 2026-11-24, 2026-11-24T03:00:00Z or 3d", param, ctx)
+            self.fail(f"{value!r} is not a date; write 2026-11-24, 2026-11-24T03:00:00Z or 3d", param, ctx)
         return moment
 
 
@@ -172,8 +172,8 @@ _COMMON = (
         help="The session DB (default: ~/.bkup_dest).",
     ),
     _common("--json", "json", help="One JSON object on standard output when the command ends; words go to stderr."),
-    _common("-q", "--quiet", "quiet", help="Say only what went wrong."),
-    _common("-v", "--verbose", "verbose", help="Say more: progress without a terminal, full lists, tracebacks."),
+    _common("-q", "--quiet", "quiet", help="Show errors only."),
+    _common("-v", "--verbose", "verbose", help="Show more: progress without a terminal, full lists, tracebacks."),
     _common("--no-progress", "progress", set_to="off", help="No progress display."),
     _common(
         "-y",

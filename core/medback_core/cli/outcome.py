@@ -27,6 +27,7 @@ from medback_core.model import (
     Warned,
     iso_date,
 )
+from medback_core.presenting.refusals import message
 
 DONE, BUG, USAGE, SKIPPED, REFUSED, DAMAGED, MORE_NEEDED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
 # Where several apply; a bug and a wrong command line come before all that was found on the way.
@@ -70,12 +71,12 @@ class Outcome:
                 self.damage.append(event)
                 self.codes.add(DAMAGED)
             case Warned():
-                self.warnings.append(event.message)
+                self.warnings.append(message(event))
             case SourceRefused():
                 self.refused.append(event)
                 self.codes.add(REFUSED)
                 if self.error is None:
-                    self.error = (event.kind, event.message)
+                    self.error = (event.refusal.kind, message(event.refusal))
             case Remembers():
                 self.remembered.append(event)
             case DeletedSince():
@@ -98,7 +99,7 @@ class Outcome:
     def fail(self, error: MedbackError) -> None:
         """The command ended, or a part of it, with one of medback's own errors."""
         self.codes.add(error.exit_code)
-        self.error = (error.kind, str(error))
+        self.error = (error.kind, message(error))
 
     def needs_more(self, count: int) -> None:
         """So many files still wait for another target."""
@@ -123,7 +124,9 @@ class Outcome:
         if self.damage and "damaged" not in found:
             found["damaged"] = [entry_json(entry) for entry in self.damage if entry.state == "damaged"]
         if self.refused:
-            found["refused"] = [{"alias": r.alias, "kind": r.kind, "message": r.message} for r in self.refused]
+            found["refused"] = [
+                {"alias": r.alias, "kind": r.refusal.kind, "message": message(r.refusal)} for r in self.refused
+            ]
         if self.error is not None:
             found["error"] = {"kind": self.error[0], "message": self.error[1]}
         return json.dumps(found)

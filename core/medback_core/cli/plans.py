@@ -20,7 +20,7 @@ from .commands import command
 from .options import DIRECTORY, MOMENT, PATH
 from .outcome import count_json, told_json
 from .running import LISTED, Run
-from .safety import gaps_json, safe_words, say_gaps
+from .safety import gaps_json, safe_words, say_gaps, say_next
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -44,7 +44,7 @@ def named_targets(session: Session, words: Iterable[str]) -> list[Target]:
     for word in words:
         target = resolve_target(session, word)[0]
         if target is None:
-            raise Refused("not-a-target", f"{shown(word)} is no target of this session")
+            raise Refused("not-a-target/unknown", target=word)
         found.append(target)
     return found
 
@@ -64,7 +64,7 @@ def told_by_drives(run: Run, session: Session, drives: Sequence[bytes], word: st
             run.say(story_words(one))
         for story in told.offered:
             way = command_line(word, story.path)
-            run.say(f"{story_words(story.told)} This session does not know that: `{way}` takes it in.")
+            run.say(f"{story_words(story.told)} This session does not know that: `{way}` uses it.")
         yield told.session
 
 
@@ -162,7 +162,7 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
             run.say(
                 f"too few copies: {counted(found.below_wanted)}" + ("" if list_files else " (--unprotected lists them)")
             )
-            run.say("next: plug in a drive and run `medback target PATH`")
+            say_next(run, session)
         else:
             run.say(safe_words(Count(found.files, found.bytes), seen))
         say_gaps(run, seen.gaps)
@@ -346,7 +346,7 @@ def what_if(run: Run, words: tuple[str, ...], place: str | None) -> None:
     from medback_core.restoring import plan as operation
 
     if words and place is not None:
-        raise UsageError("name targets or a place, not both")
+        raise UsageError("usage/targets-or-place")
     with run.session() as session:
         result = run.outcome.result
         if place is not None:
@@ -372,7 +372,7 @@ def what_if(run: Run, words: tuple[str, ...], place: str | None) -> None:
                 for e in (*every.together, *every.single, *every.pairs[: None if run.settings.verbose else LISTED])
             ]
             for e in every.together:
-                run.say(f"{' and '.join(shown(t.name) for t in e.targets)} lie on one disk: they die together")
+                run.say(f"{' and '.join(shown(t.name) for t in e.targets)} are on one disk: they fail together")
             if rows:
                 run.table(
                     [
@@ -384,7 +384,7 @@ def what_if(run: Run, words: tuple[str, ...], place: str | None) -> None:
                     ],
                     rows,
                 )
-                run.say("lost: no copy is left on any drive; weakened: one is left, and too few")
+                run.say("lost: no copy would be left on any drive. weakened: fewer copies than wanted would be left")
                 for e in every.places:
                     run.say(
                         f"if all {at(e.place)} is gone: lost for good: {counted(e.lost)}; "
@@ -457,12 +457,12 @@ def _loss_json(loss: TargetsLoss) -> dict[str, Any]:
 
 @command("plan")
 @DRIVES
-@click.option("--all", "all_of_it", is_flag=True, help="What it would take if all of it were gone.")
+@click.option("--all", "all_of_it", is_flag=True, help="Plan to restore everything, as if all of it were gone.")
 @SOURCE
 @BELOW
 @click.option("--to", type=DIRECTORY, metavar="DIR", help="Restore to DIR/ALIAS/path instead of the sources' places.")
 @click.option(
-    "--without", multiple=True, metavar="TARGET", help="A target that can't be had. May be given more than once."
+    "--without", multiple=True, metavar="TARGET", help="Plan without this target. May be given more than once."
 )
 @click.option(
     "--prefer",
@@ -539,7 +539,7 @@ def _report_plan(run: Run, found: PlanSummary, scope: str, *, all_of_it: bool) -
         run.answer_line(words if all_of_it or found.as_of is None else f"{words} (--all: if all of it were gone)")
         return
     if found.unreachable.files:
-        run.answer_line(f"CAN'T COME BACK: no target that can be used has {counted(found.unreachable)}:")
+        run.answer_line(f"CAN'T BE RESTORED: no target that can be used has {counted(found.unreachable)}:")
         files = found.unreachable_files[: None if run.settings.verbose else LISTED]
         for file in files:
             run.answer_line(f"  {shown(file.source)}/{shown(file.path)}  {size(file.size)}")
@@ -569,7 +569,7 @@ def _report_plan(run: Run, found: PlanSummary, scope: str, *, all_of_it: bool) -
         run.say(f"fewer drives might do: {found.why}")
     claimed = sum(step.claimed.files for step in found.steps)
     if claimed:
-        run.say(f"{plural(claimed, 'file')} of these only by somebody's word")
+        run.say(f"{plural(claimed, 'file')} of these are listed in the record and not checked yet")
     if found.differing:
         run.say(
             f"{plural(found.differing, 'file')} at the destination differ{'s' if found.differing == 1 else ''}"

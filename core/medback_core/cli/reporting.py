@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from medback_core.model import Conflict, DamageFound, Excluded, Skipped, Unrepairable
+from medback_core.presenting.refusals import message
 from medback_core.presenting.units import name as shown
 from medback_core.presenting.units import plural
 
@@ -78,12 +79,13 @@ def _closing_words(outcome: Outcome, *, quiet: bool, whole: bool) -> list[str]:
     lines += _listed("not repaired", outcome.unrepairable, whole)
     told = set()
     for refusal in outcome.refused:
-        told.add(refusal.message)
-        lines.append(f"refused: {shown(refusal.alias)}: {shown(refusal.message)}")
+        words = message(refusal.refusal)
+        told.add(words)
+        lines.append(f"refused: {shown(refusal.alias)}: {words}")
     if outcome.error is not None and outcome.error[1] not in told:
         lines.append(f"medback: {shown(outcome.error[1])}")
     if outcome.interrupted:
-        lines.append("interrupted: what was done is kept; run it again to go on")
+        lines.append("interrupted: what was done is kept; run it again to continue")
     return lines
 
 

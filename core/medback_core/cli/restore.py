@@ -11,6 +11,7 @@ import click
 from medback_core import names
 from medback_core.errors import Refused
 from medback_core.model import ContextSummary, Count, Event, NextTarget, RestoreStatus, RestoreSummary, iso_date
+from medback_core.presenting.outcomes import in_context, restored
 from medback_core.presenting.telling import all_back, nothing_missing, story_words
 from medback_core.presenting.units import counted, plural, size
 from medback_core.presenting.units import name as shown
@@ -71,7 +72,7 @@ def write_restore(run: Run, path: bytes) -> None:
     where = os.path.abspath(path)
     parent = os.path.dirname(where)
     if not os.path.isdir(parent):
-        raise Refused("no-such-path", f"there is no directory {shown(parent)}")
+        raise Refused("no-such-path/directory", path=parent)
     with run.session() as session:
         _report_context(run, operation(session, where), "written to")
 
@@ -86,7 +87,7 @@ def write_restore(run: Run, path: bytes) -> None:
     metavar="OLD=NEW",
     help="Sources at OLD are to be restored to NEW. May be given more than once.",
 )
-@click.option("--replace", is_flag=True, help="Drop what an earlier context said should exist.")
+@click.option("--replace", is_flag=True, help="Stop expecting what an earlier context listed.")
 def add_restore_context(run: Run, path: bytes, maps: tuple[tuple[bytes, bytes], ...], replace: bool) -> None:
     """Read a restore context from the file PATH.
 
@@ -95,7 +96,7 @@ def add_restore_context(run: Run, path: bytes, maps: tuple[tuple[bytes, bytes], 
     from medback_core.contexts.write import add_restore_context as operation
 
     if not os.path.lexists(path):
-        raise Refused("no-such-path", f"{shown(path)} does not exist")
+        raise Refused("no-such-path", path=path)
     with run.session() as session:
         found = run.follow(operation(session, os.path.abspath(path), maps=maps, replace=replace), ContextSummary)
         if found is not None:
@@ -111,10 +112,7 @@ def _report_context(run: Run, found: ContextSummary, how: str) -> None:
         files=found.files,
         targets=found.targets,
     )
-    run.say(
-        f"{plural(found.files, 'file')} in {plural(found.directories, 'directory', 'directories')} of "
-        f"{plural(found.sources, 'source')}, {plural(found.targets, 'target')}: {how} {shown(found.path)}"
-    )
+    run.say(f"{in_context(found)}: {how} {shown(found.path)}")
 
 
 @command("restore-status")
@@ -123,7 +121,7 @@ def _report_context(run: Run, found: ContextSummary, how: str) -> None:
 @SOURCE
 @BELOW
 @click.option("--unrestored", is_flag=True, help="List the files that are not restored yet.")
-@click.option("--done", is_flag=True, help="The restore is over: drop what the imported context says should exist.")
+@click.option("--done", is_flag=True, help="End the restore: stop expecting the files that are not restored yet.")
 def restore_status(
     run: Run,
     drives: tuple[bytes, ...],
@@ -146,7 +144,9 @@ def restore_status(
         if done:
             operation.finish_restore(known)
             refuse(known)
-            run.say("what was expected is dropped, and what plugged-in drives tell is not asked for; the context stays")
+            run.say(
+                "nothing is expected any more, and what these drives remember is not offered again; the context is kept"
+            )
         session = stack.enter_context(told_by_drives(run, known, drives, "restore-status"))
         listed: list[Unrestored] = []
 
@@ -187,15 +187,15 @@ def restore_status(
             run.answer_line(whole)
             return
         run.answer_line(
-            f"{found.present:,} of {plural(found.expected, 'file')} stand where they should"
+            f"{found.present:,} of {plural(found.expected, 'file')} are in place"
             + (f", {counted(missing)} missing" if found.missing else "")
             + (f", {found.differing:,} differ" if found.differing else "")
         )
         if found.unreachable.files and found.next is not None:
-            run.answer_line(f"CAN'T COME BACK: no target has {counted(found.unreachable)} of these (`medback plan`)")
+            run.answer_line(f"CAN'T BE RESTORED: no target has {counted(found.unreachable)} of these (`medback plan`)")
         _say_next(run, found.next, missing, scope_words(source, path, to))
         if missing.files and found.next is None and to is None and not done:
-            run.say("`medback restore-status --done` waits for it no more")
+            run.say("run `medback restore-status --done` to stop expecting these files")
 
 
 @command("restore")
@@ -209,12 +209,12 @@ def restore_status(
     type=click.Choice(["skip", "rename", "overwrite"]),
     default="skip",
     show_default=True,
-    help="Where another file stands: leave it; restore under another name beside it; or move it aside first.",
+    help="Where another file is in the way: leave it, restore under another name beside it, or move it aside first.",
 )
 @click.option(
-    "--in-place", is_flag=True, help="Yes: to the original places of sources that were never on this machine."
+    "--in-place", is_flag=True, help="Restore to the original places, also of sources that were never on this machine."
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be restored, restore nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be restored; restore nothing.")
 def restore(
     run: Run,
     target: str,
@@ -294,20 +294,12 @@ def _report_restore(
         return
     outcome.needs_more(found.missing)
     would = "would be " if dry_run else ""
-    parts = [
-        f"{counted(Count(found.restored, found.restored_bytes))} {would}restored",
-        f"{found.already_right:,} already right",
-    ]
-    if found.links:
-        parts.append(f"{plural(found.links, 'link')} {would}made")
-    if found.conflicts:
-        parts.append(f"{plural(found.conflicts, 'conflict')} left alone (--conflict rename or overwrite)")
     missing = Count(found.missing, found.missing_bytes)
-    if missing.files:
-        parts.append(f"{counted(missing)} still missing")
-    run.say(f"{shown(found.target.name)}: {', '.join(parts)}")
+    run.say(f"{shown(found.target.name)}: {restored(found, would=would)}")
+    if found.conflicts:
+        run.say("--conflict rename or --conflict overwrite settles the conflicts")
     if outcome.deleted_since:
-        run.say(f"restored earlier, deleted by now, and left there: {plural(len(outcome.deleted_since), 'file')}")
+        run.say(f"deleted since they were restored, and left there: {plural(len(outcome.deleted_since), 'file')}")
         for gone in outcome.deleted_since[: None if run.settings.verbose else LISTED]:
             run.say(f"  {shown(gone.path)}")
     if not (deleted or dry_run or missing.files or found.conflicts or outcome.skipped or outcome.refused):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from medback_core import names
 from medback_core.errors import DriveGone, NeedsAnswer, Refused
-from medback_core.model import Event, Progress, Summary
+from medback_core.model import Event, Progress, Summary, Warned
+from medback_core.presenting.refusals import answered_no, message, sentence
 from medback_core.settings.preferences import Preferences, read_preferences
 
 from .interrupts import Interrupts
@@ -62,11 +63,11 @@ class Run:
         session = open_session(self.session_path)
         try:
             for note in session.notes:
-                self.warn(note)
+                self.warn(message(note))
             if rebuild and session.needs_rebuild:
                 from medback_core.upkeep.rebuild import rebuild as rebuild_from_sidecars
 
-                self.warn("there was no session DB: it is built anew from the sidecars of the sources")
+                self.warn(message(Warned("session-rebuilt")))
                 scans, error = self.outcome.scans, self.outcome.error
                 self.outcome.scans = []
                 self.follow(rebuild_from_sidecars(session, ()))
@@ -127,19 +128,15 @@ class Run:
                 answers.update(self.answer(question))
 
     def answer(self, question: NeedsAnswer) -> dict[str, bool | None]:
-        """Ask; the arguments that carry the answer. Raises a refusal that names the option where it can't be asked."""
+        """Ask; the arguments that carry the answer. Raises the question where there is nobody to ask."""
         if not self.can_ask():
-            raise NeedsAnswer(
-                question.kind,
-                f"{question} (no terminal to ask on; {question.option} answers it)",
-                option=question.option,
-            )
-        no = NeedsAnswer(question.kind, "answered no: nothing was changed", option=question.option)
+            raise question
+        no = answered_no(question)
         if question.kind == "clone":
             import click
 
             choice = click.prompt(
-                f"{question}\nn = another drive now, s = the same drive, anything else leaves it alone",
+                f"{sentence(question)}\nn = another drive now, s = the same drive, anything else leaves it alone",
                 default="no",
                 show_default=True,
                 err=True,
@@ -151,7 +148,7 @@ class Run:
         answer = ANSWERS.get(question.kind)
         if answer is None:
             raise question
-        if not self.confirm(str(question)):
+        if not self.confirm(sentence(question)):
             raise no
         return dict(answer)
 
@@ -173,11 +170,10 @@ class Run:
 
     def directory(self, path: bytes) -> bytes:
         """The absolute path of a directory that must be there. Raises Refused."""
-        shown = names.display_name(path)
         if not os.path.lexists(path):
-            raise Refused("no-such-path", f"{shown} does not exist")
+            raise Refused("no-such-path", path=path)
         if not os.path.isdir(path):
-            raise Refused("not-a-directory", f"{shown} is not a directory")
+            raise Refused("not-a-directory", path=path)
         return os.path.abspath(path)
 
     # --- words -----------------------------------------------------------------------------------------------------

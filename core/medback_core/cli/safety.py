@@ -37,14 +37,26 @@ def say_what_is_unsafe(run: Run, session: Session) -> None:
     if safe.unsafe.files:
         whole = counted(Count(safe.files, safe.bytes))
         if safe.none.files == safe.files:
-            run.say(f"nothing of {whole} has a copy yet")
+            run.say(f"none of {whole} has a copy yet")
         else:
             none = f", no copy at all: {counted(safe.none)}" if safe.none.files else ""
             run.say(f"too few copies: {counted(safe.unsafe)} of {whole}{none}")
-        run.say("next: plug in a drive and run `medback target PATH`")
+        say_next(run, session)
     elif safe.files:
         run.say(safe_words(Count(safe.files, safe.bytes), safe.looked))
     say_gaps(run, safe.looked.gaps)
+
+
+def say_next(run: Run, session: Session, *, but: int | None = None, then: str = "") -> None:
+    """One line on the drive to pick up next. `but`: the key of the one that just took all it can."""
+    from medback_core.drives.open import find_drive
+    from medback_core.presenting.next_drive import next_drive, next_words
+    from medback_core.session.targets import list_targets
+
+    here = [target.key for target in list_targets(session) if find_drive(session, target) is not None]
+    answer = next_drive(session, but=but).with_here(here)
+    if answer.unsafe.files:
+        run.say(f"next{then}: {next_words(answer, otherwise='plug in a new drive')}; then `medback target PATH`")
 
 
 def safe_words(count: Count, looked: Looked) -> str:
@@ -61,8 +73,8 @@ def say_gaps(run: Run, gaps: Sequence[Gap]) -> None:
         run.say(f"not read: {len(gaps) - LISTED:,} more (-v lists them)")
     if gaps:
         run.say(
-            "`medback set-source ALIAS --include-mount DIR` takes in what is mounted there, `--exclude PATTERN` leaves "
-            "a place out"
+            "`medback set-source ALIAS --include-mount DIR` includes what is mounted there, `--exclude PATTERN` "
+            "leaves a place out"
         )
 
 

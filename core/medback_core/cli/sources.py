@@ -11,7 +11,9 @@ import click
 from medback_core import names
 from medback_core.errors import Refused, UsageError
 from medback_core.model import Rule, ScanSummary, Source, iso_date
+from medback_core.presenting.outcomes import scanned
 from medback_core.presenting.places import at
+from medback_core.presenting.refusals import kept, message
 from medback_core.presenting.telling import story_words
 from medback_core.presenting.units import ago, plural, size
 from medback_core.presenting.units import command as command_line
@@ -98,7 +100,7 @@ def source_json(session: Session, source: Source) -> dict[str, Any]:
         "not_read": len(list_gaps(session, source.key)),
         "last_scanned": iso_date(source.scanned_at),
         "mounted": os.path.isdir(source.path),
-        "refused": source.refused,
+        "refused": kept(source.refused),
     }
 
 
@@ -129,16 +131,7 @@ def report_scans(run: Run) -> None:
     """The scans of this run, in the JSON and in words."""
     run.outcome.result["sources"] = [scan_json(scan) for scan in run.outcome.scans]
     for scan in run.outcome.scans:
-        where = plural(scan.directories, "directory", "directories")
-        parts = [f"{plural(scan.files, 'file')} ({size(scan.bytes)}) in {where}"]
-        parts += [
-            f"{getattr(scan, what):,} {what}"
-            for what in ("added", "changed", "moved", "removed", "damaged", "unhashed")
-            if getattr(scan, what)
-        ]
-        if scan.hashed:
-            parts.append(f"hashed {size(scan.hashed_bytes)}")
-        run.say(f"{shown(scan.source.alias)}: {', '.join(parts)}")
+        run.say(f"{shown(scan.source.alias)}: {scanned(scan)}")
     gone = [scan for scan in run.outcome.scans if scan.removed]
     since = min((scan.source.scanned_at or 0 for scan in gone), default=None)
     say_what_is_gone(run, sum(scan.removed for scan in gone), since)
@@ -181,7 +174,7 @@ def add_src(
     its files.
     """
     if (directory is None) == (srd_dir is None):
-        raise UsageError("give the directory once: `medback add-src DIR` or `--srd-dir DIR`")
+        raise UsageError("usage/one-directory")
     from medback_core.scanning.sources import add_source
 
     path = run.directory(directory or srd_dir or b"")
@@ -254,7 +247,13 @@ def _state(row: dict[str, Any]) -> str:
 @click.option("--path", type=DIRECTORY, metavar="DIR", help="Where it is mounted now.")
 @click.option("--copies", type=COPIES, metavar="N", help="How many copies are wanted.")
 @click.option("--exclude", "excludes", multiple=True, metavar="PATTERN", help="A further pattern to leave out.")
-@click.option("--no-exclude", "dropped", multiple=True, metavar="PATTERN", help="A pattern not to leave out any more.")
+@click.option(
+    "--no-exclude",
+    "dropped",
+    multiple=True,
+    metavar="PATTERN",
+    help="Drop a pattern: what matches it is backed up again.",
+)
 @ELSEWHERE
 @PLACE
 @click.option(
@@ -274,7 +273,7 @@ def _state(row: dict[str, Any]) -> str:
     multiple=True,
     type=PATH,
     metavar="DIR",
-    help="What was mounted at DIR is not waited for any more.",
+    help="Stop expecting what was mounted at DIR.",
 )
 def set_source(
     run: Run,
@@ -294,11 +293,11 @@ def set_source(
 ) -> None:
     """Change a source: its name, path, place, copies, excludes, what is mounted inside."""
     if below is not None and copies is None and elsewhere is None:
-        raise UsageError("--below needs --copies, --elsewhere or both")
+        raise UsageError("usage/below-needs-numbers")
     wants = copies is not None or elsewhere is not None or place is not None or drop_rules
     mounts = one_file_system is not None or include_mounts or drop_mounts
     if new_alias is None and path is None and not wants and not excludes and not dropped and not mounts:
-        raise UsageError("say what to change: --alias, --path, --copies, --place, --exclude, … (--help)")
+        raise UsageError("usage/nothing-to-set-source")
     from medback_core.scanning.sources import change_source
 
     with run.session() as session:
@@ -329,7 +328,7 @@ def set_source(
         for rule in run.outcome.result["source"]["rules"]:
             run.say(_rule_words(changed, rule))
         if excludes or dropped or mounts:
-            run.say("next: `medback update` takes that into account")
+            run.say("next: run `medback update`")
         else:
             say_what_is_unsafe(run, session)
 
@@ -346,26 +345,24 @@ def remove_src(run: Run, alias: str) -> None:
 
     with run.session() as session:
         if "/" in alias and forget_left_out(session, os.path.abspath(names.from_text(alias))):
-            run.say(f"{shown(alias)} is forgotten; nothing there was changed. `medback add-src` takes it up again.")
+            run.say(f"{shown(alias)} is forgotten; nothing there was changed. `medback add-src` adds it again.")
             return
         before = source_json(session, find_source(session, alias))
         gone = forget_source(session, alias)
         run.outcome.result["source"] = before
-        run.say(
-            f"{shown(gone.alias)} is forgotten; its files and their copies stay. `medback add-src` takes it up again."
-        )
+        run.say(f"{shown(gone.alias)} is forgotten; its files and their copies stay. `medback add-src` adds it again.")
 
 
 @command("update")
 @click.argument("aliases", metavar="[ALIAS]...", nargs=-1)
 @click.option("--rehash", is_flag=True, help="Read every file again, trusting no record.")
-@click.option("--accept-deletions", is_flag=True, help="Much is gone, and that is right.")
-@click.option("--accept-changes", is_flag=True, help="Much has changed, and that is right.")
+@click.option("--accept-deletions", is_flag=True, help="Accept that many files are gone.")
+@click.option("--accept-changes", is_flag=True, help="Accept that many files have changed.")
 @click.option(
     "--accept",
     multiple=True,
     metavar="PATTERN",
-    help="Files that are reported as damaged, whose new content is right. May be given more than once.",
+    help="Accept the new content of these files, which are reported as damaged. May be given more than once.",
 )
 @click.option("--workers", type=WORKERS, default=2, show_default=True, metavar="N", help="Threads that hash.")
 def update(
@@ -417,10 +414,10 @@ def rebuild(run: Run, directories: tuple[bytes, ...]) -> None:
     paths = [run.directory(path) for path in directories]
     where = Path(run.session_path or default_path()).expanduser().absolute()
     if not paths and not listed_sources(where):
-        raise Refused("nothing-to-rebuild", f"no list of sources lies beside {shown(str(where))}; name them")
+        raise Refused("nothing-to-rebuild", path=str(where))
     with rebuilt_session(where) as session:
         for note in session.notes:
-            run.warn(note)
+            run.warn(message(note))
         summary = run.follow(operation(session, paths))
         report_scans(run)
         unhashed = sum(scan.unhashed for scan in run.outcome.scans)

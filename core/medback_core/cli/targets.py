@@ -11,7 +11,7 @@ from medback_core import disk, names
 from medback_core.errors import UsageError
 from medback_core.model import OnPlug, Target, TargetState, iso_date
 from medback_core.presenting.places import at, shelf_words
-from medback_core.presenting.units import ago, size
+from medback_core.presenting.units import ago, listed, size
 from medback_core.presenting.units import name as shown
 from medback_core.settings.sizes import Size
 
@@ -118,7 +118,7 @@ def targets(run: Run) -> None:
             if target.health == disk.FAILING:
                 run.say(f"the disk of {shown(target.name)} reported that it is failing ({ago(target.health_at)})")
         for group in disk_groups(session):
-            run.say(f"{' and '.join(shown(one.name) for one in group)} lie on one disk: if it dies, they die together")
+            run.say(f"{listed([one.name for one in group])} are on one disk: if that disk fails, all of them are lost")
         for shelf in place_shelves(session):
             run.say(shelf_words(shelf))
 
@@ -151,7 +151,7 @@ def set_target(
 ) -> None:
     """Change a target: state, label, capacity, the disk it lies on, where it is kept, what it does when plugged in."""
     if all(one is None for one in (state, label, capacity, on_plug, disk, place)):
-        raise UsageError("say what to change: --state, --label, --capacity, --on-plug, --disk or --place")
+        raise UsageError("usage/nothing-to-set-target")
     from medback_core.drives import open as operation
 
     with run.session() as session:
@@ -159,7 +159,7 @@ def set_target(
         if capacity is not None:
             path = operation.resolve_target(session, word)[1] if capacity.of_drive else None
             if capacity.of_drive and path is None:
-                raise UsageError("a share of a drive can be given only while it is plugged in; give a size")
+                raise UsageError("usage/share-of-absent-drive")
             limit = capacity.bytes_on(path or b"")
         changed = operation.set_target(
             session,

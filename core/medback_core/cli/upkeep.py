@@ -20,6 +20,8 @@ from medback_core.model import (
     RepairSummary,
     VerifySummary,
 )
+from medback_core.presenting.outcomes import proved, reclaimed, repaired, verified
+from medback_core.presenting.refusals import sentence
 from medback_core.presenting.units import counted, plural, size
 from medback_core.presenting.units import name as shown
 from medback_core.settings.sizes import Size
@@ -33,7 +35,9 @@ from .targets import target_json
 
 @command("verify")
 @click.argument("path", type=PATH)
-@click.option("--older-than", type=DURATION, metavar="AGE", help="Only what was not checked for so long: 90d, 12h, 3w.")
+@click.option(
+    "--older-than", type=DURATION, metavar="AGE", help="Only files that were not checked for this long: 90d, 12h, 3w."
+)
 @click.option("--max-bytes", type=SIZE, metavar="SIZE", help="Read at most this much, the oldest checked first.")
 @click.option(
     "--against",
@@ -46,8 +50,8 @@ def verify(run: Run, path: bytes, older_than: int | None, max_bytes: Size | None
     """Read a source or target again and report.
 
     Each file is same, changed, missing, new or damaged. A copy that is damaged or missing stops counting at once.
-    Stopped, or bounded by --max-bytes, the next verify goes on where it was; when all is read, the next one begins
-    anew. A suspect target that is clean is active again.
+    After a stop, or with --max-bytes, the next verify continues where this one ended. When all is read, the next one
+    starts again. A suspect target that is clean is active again.
     """
     from medback_core.upkeep.verify_target import verify as operation
 
@@ -56,7 +60,7 @@ def verify(run: Run, path: bytes, older_than: int | None, max_bytes: Size | None
         from medback_core.upkeep.verify_against import verify_against
 
         if older_than is not None or max_bytes is not None:
-            raise UsageError("--against reads all that the manifest names: no --older-than or --max-bytes with it")
+            raise UsageError("usage/against-reads-all")
         _report_verify(run, run.follow(verify_against(where, os.path.abspath(against)), VerifySummary))
         return
     with run.session() as session:
@@ -85,23 +89,17 @@ def _report_verify(run: Run, found: VerifySummary | None) -> None:
     )
     if summary.changed or summary.missing or summary.damaged or summary.unreadable:
         run.outcome.codes.add(DAMAGED)
-    parts = [f"{counted(Count(summary.checked, summary.checked_bytes))} read, {summary.same:,} as recorded"]
-    parts += [
-        f"{getattr(summary, what):,} {what}"
-        for what in ("changed", "missing", "new", "damaged", "unreadable")
-        if getattr(summary, what)
-    ]
-    run.answer_line(", ".join(parts))
+    run.answer_line(verified(summary))
     if summary.unproven:
-        run.say(f"{plural(summary.unproven, 'file')} read equal, but not provably from the medium itself")
+        run.say(f"{plural(summary.unproven, 'file')} read equal, but perhaps from a cache, not from the drive")
     if summary.left:
-        run.say(f"{plural(summary.left, 'file')} not read yet; run it again to go on")
+        run.say(f"{plural(summary.left, 'file')} not read yet; run it again to continue")
 
 
 @command("repair")
 @click.argument("path", type=PATH)
-@click.option("--from", "from_target", metavar="TARGET", help="Take good copies from this target alone.")
-@click.option("--dry-run", is_flag=True, help="Say what would be repaired, change nothing.")
+@click.option("--from", "from_target", metavar="TARGET", help="Take good copies from this target only.")
+@click.option("--dry-run", is_flag=True, help="Show what would be repaired; change nothing.")
 def repair(run: Run, path: bytes, from_target: str | None, dry_run: bool) -> None:
     """Put good copies where bad ones are.
 
@@ -124,14 +122,14 @@ def repair(run: Run, path: bytes, from_target: str | None, dry_run: bool) -> Non
         if found is not None and not outcome.repaired and not outcome.unrepairable:
             run.say("nothing is known to be damaged there; `medback verify` looks")
         elif found is not None:
-            run.say(f"{len(outcome.repaired):,} {would}repaired, {len(outcome.unrepairable):,} not")
+            run.say(repaired(found, would=would))
 
 
 @command("reclaim")
 @click.argument("target", metavar="TARGET", shell_complete=complete_targets)
 @click.option("--old", is_flag=True, help="Older versions, in .medback-old/ there.")
 @click.option("--surplus", is_flag=True, help="Copies beyond the wanted number of verified ones on other targets.")
-@click.option("--dry-run", is_flag=True, help="Show what would be freed, free nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be freed; free nothing.")
 def reclaim(run: Run, target: str, old: bool, surplus: bool, dry_run: bool) -> None:
     """Free room on TARGET, after showing what goes.
 
@@ -141,7 +139,7 @@ def reclaim(run: Run, target: str, old: bool, surplus: bool, dry_run: bool) -> N
     from medback_core.upkeep.reclaim import reclaim as operation
 
     if not (old or surplus):
-        raise UsageError("say what to free: --old, --surplus or both")
+        raise UsageError("usage/nothing-to-free")
     with run.session() as session:
         found = run.follow(operation(session, target, old=old, surplus=surplus, dry_run=True), ReclaimSummary)
         if found is not None:
@@ -149,16 +147,16 @@ def reclaim(run: Run, target: str, old: bool, surplus: bool, dry_run: bool) -> N
         if found is not None and found.freed and not dry_run:
             count = Count(found.freed, found.freed_bytes)
             if not run.settings.yes:
-                question = f"delete these {counted(count)} from {shown(found.target.name)}?"
-                if not run.can_ask() or not run.confirm(question):
-                    raise NeedsAnswer("reclaim", f"{question} nothing was deleted (-y answers it)", option="-y")
+                question = NeedsAnswer("reclaim", files=count.files, bytes=count.bytes, target=found.target.name)
+                if not run.can_ask() or not run.confirm(sentence(question)):
+                    raise question
             # What was told by the look beforehand is told again by the run itself.
             for told in (run.outcome.warnings, run.outcome.skipped, run.outcome.damage):
                 told.clear()
             found = run.follow(operation(session, target, old=old, surplus=surplus), ReclaimSummary)
             done = run.outcome.done["freed"]
             if found is not None:
-                run.say(f"{counted(Count(found.freed, found.freed_bytes))} freed on {shown(found.target.name)}")
+                run.say(f"{reclaimed(found)} on {shown(found.target.name)}")
                 _say_what_a_second_drive_would_do(run, found)
             else:
                 run.outcome.result.update(freed=done.files, freed_bytes=done.bytes)
@@ -190,7 +188,7 @@ def _show_disposable(run: Run, found: ReclaimSummary) -> None:
         run.say(f"{len(found.paths) - LISTED:,} more (-v lists them)")
     run.say(
         f"{counted(Count(found.freed, found.freed_bytes))} can go"
-        + (f"; {found.kept:,} stay, being still needed" if found.kept else "")
+        + (f"; {found.kept:,} stay: they are still needed" if found.kept else "")
     )
     _say_what_a_second_drive_would_do(run, found)
 
@@ -204,7 +202,7 @@ def _say_what_a_second_drive_would_do(run: Run, found: ReclaimSummary) -> None:
     )
     if found.serving:
         drives = ", ".join(f"{shown(one.target.name)} ({size(one.bytes)})" for one in found.serving)
-        run.say(f"one of these would do: {drives}")
+        run.say(f"one of these is enough: {drives}")
     for one in found.after_backup:
         what = counted(Count(one.files, one.bytes))
         run.say(
@@ -233,10 +231,7 @@ def prove(run: Run, source: str | None) -> None:
             differing_files=[entry_json(entry) for entry in run.outcome.damage],
         )
         if found is not None:
-            run.answer_line(
-                f"{plural(found.identities, 'content')} in more than one place: {plural(found.compared, 'file')} "
-                f"({size(found.compared_bytes)}) compared, {found.differing:,} differ"
-            )
+            run.answer_line(proved(found))
 
 
 @command("export")
@@ -252,7 +247,7 @@ def export(run: Run, what: str, form: str, output: bytes | None) -> None:
     from medback_core.upkeep.export import export as operation
 
     if output is None and run.settings.json:
-        raise UsageError("standard output has the JSON: give a file with -o")
+        raise UsageError("usage/json-and-output")
     with run.session() as session:
         write = None if output is not None else sys.stdout.buffer.write
         found = run.follow(operation(session, what, form, to=output, write=write), ExportSummary)

@@ -20,7 +20,6 @@ from medback_core.xml_safety import DEPTH_MAX
 
 from . import values
 from .records import (
-    BAD_CONTEXT,
     FORMAT_VERSION,
     PATH_BYTES_MAX,
     Bds,
@@ -136,7 +135,7 @@ class ContextParser:
     def refuse(self, reason: str, line: int | None = None) -> NoReturn:
         """Raise the one error of this reader."""
         number = self.expat.CurrentLineNumber if line is None else line
-        raise Refused(BAD_CONTEXT, f"not a readable restore context: line {number}: {reason}")
+        raise Refused("bad-context/line", line=number, reason=reason)
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """An element begins."""

@@ -45,7 +45,6 @@ from medback_core.model import (
     Standing,
     State,
     Warned,
-    day,
 )
 from medback_core.pace import Pace
 from medback_core.session import Session
@@ -73,7 +72,7 @@ def add_restore_context(
     with disk.lock_session(os.fsencode(session.path)), _opened(path) as stream:
         heads = yield from _checked(stream)
         places, notes = _places(session, heads, maps)
-        yield from (Warned(note) for note in notes)
+        yield from notes
         earlier = context_kept.waiting(session.path) if replace else []
         states = [head.now for head in heads]
         summary = yield from _take_up(session, stream, path, places, states, replace=replace, keep=True)
@@ -102,10 +101,9 @@ def expect_again(session: Session) -> Iterator[Event]:
                 places, _ = _places(session, heads, (), kept)
                 yield from _take_up(session, stream, path, places, states, again=taken)
         except Refused as error:
-            yield Warned(f"a restore was not finished, and what it still expects can't be read: {error}")
+            yield Warned("unfinished-restore-unreadable", because=error)
             continue
-        shown = names.display_name(path)
-        yield Warned(f"what {shown} says is expected again: the restore it was read for is not finished")
+        yield Warned("expected-again", path=path)
 
 
 def take_up_told(
@@ -181,21 +179,20 @@ def finish_expected(session: Session, *, only_if_observed: bool = False) -> bool
 @contextmanager
 def _opened(path: bytes) -> Iterator[BinaryIO]:
     """The file at `path`; what is wrong with its content is told with its name."""
-    shown = names.display_name(path)
     try:
         fd = disk.portable.open_for_reading(None, os.path.realpath(path))
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise Refused(BAD_CONTEXT, f"{shown} is no file")
+            raise Refused("bad-context/no-file", path=path)
     except OSError as error:
-        raise Refused(BAD_CONTEXT, f"{shown} cannot be read: {error.strerror}") from error
+        raise Refused("bad-context/unreadable", path=path, error=error.strerror) from error
     with os.fdopen(fd, "rb") as stream:
         try:
             yield stream
         except Refused as error:
             if error.kind != BAD_CONTEXT:
                 raise
-            raise Refused(BAD_CONTEXT, f"{shown}: {error}") from error
+            raise Refused("bad-context/in-file", path=path, because=error) from error
 
 
 def _checked(stream: BinaryIO) -> Generator[Event, None, list[SourceStart]]:
@@ -212,7 +209,7 @@ def _checked(stream: BinaryIO) -> Generator[Event, None, list[SourceStart]]:
             heads.append(item)
         elif isinstance(item, NotWhole):
             whole = False
-            yield Warned("the context is not as medback wrote it: somebody edited it, or a piece is missing")
+            yield Warned("context-changed")
     if not whole or any(head.now is None for head in heads):
         written_at = int(os.fstat(stream.fileno()).st_mtime)
         sections = [section for section in sections_in(stream) if section.tag == "rc"]
@@ -230,35 +227,34 @@ def _places(
     heads: Sequence[SourceStart],
     maps: Sequence[tuple[bytes, bytes]],
     kept: Sequence[context_kept.LoadedSection] = (),
-) -> tuple[list[Source], list[str]]:
+) -> tuple[list[Source], list[Warned]]:
     """For each section the source it belongs to, with the key `_NEW` where that is still to be added, and what a
     person should know of it. `kept` are the (id, alias, path) an earlier taking up came to."""
     named = {source.id for head in heads if head.id and (source := source_by_id(session, head.id))}
     by_path = {source.path: source for source in list_sources(session)}
     by_id: dict[str, Source] = {}
     places: list[Source] = []
-    notes: list[str] = []
+    notes: list[Warned] = []
     for number, head in enumerate(heads):
         if number < len(kept):
             identifier, alias, path = kept[number][:3]
             head = head._replace(id=identifier, alias=alias, src_path=path)
         path = apply_map(head.src_path, maps)
         if not os.path.isabs(path):
-            shown = names.display_name(path)
-            raise Refused("bad-context", f"the source path {shown} is none on this machine; use --map {shown}=NEW")
+            raise Refused("bad-context/source-path", path=path)
         path = b"/" + os.path.normpath(path).lstrip(b"/") if os.sep == "/" else os.path.normpath(path)
         source = by_id.get(head.id) or (source_by_id(session, head.id) if head.id else None)
         there = by_path.get(path)
         if source is not None:
             source, note = _moved(source, head, path, there, mapped=path != os.path.normpath(head.src_path))
         elif there is not None and there.id not in named and (not head.id or there.id not in by_id):
-            source, note = there, ""
+            source, note = there, None
             if head.id and head.id != there.id:
-                note = f"the context's source {head.alias} is taken to be {there.alias}, which lies at the same path"
+                note = Warned("taken-to-be", source=head.alias, other=there.alias)
         else:
             source, note = _new(head, path, by_path)
-        if note:
-            notes.append(names.display_name(note))
+        if note is not None:
+            notes.append(note)
         by_id[source.id] = by_path[source.path] = source
         if head.id:
             by_id[head.id] = source
@@ -267,19 +263,21 @@ def _places(
     return places, notes
 
 
-def _moved(source: Source, head: SourceStart, path: bytes, there: Source | None, *, mapped: bool) -> tuple[Source, str]:
+def _moved(
+    source: Source, head: SourceStart, path: bytes, there: Source | None, *, mapped: bool
+) -> tuple[Source, Warned | None]:
     """A source the session has by its id: it stays where it is here, but for one never scanned and now mapped."""
     source = changed(source, in_place=True)  # who imports a context by hand has answered
     if head.rev > source.rev:
         source = changed(source, **_said(head))
     if path == source.path or not mapped:
-        return source, ""
+        return source, None
     if source.scanned_at is None and there is None:
-        return changed(source, path=path), ""
-    return source, f"{source.alias} stays at {names.text(source.path)}; set-source --path moves it"
+        return changed(source, path=path), None
+    return source, Warned("source-stays", source=source.alias, path=source.path)
 
 
-def _new(head: SourceStart, path: bytes, taken: dict[bytes, Source]) -> tuple[Source, str]:
+def _new(head: SourceStart, path: bytes, taken: dict[bytes, Source]) -> tuple[Source, Warned | None]:
     """A source this session never had. Another machine's at the same path gets a path of its own beside it."""
     free, number = path, 1
     while free in taken:
@@ -288,12 +286,7 @@ def _new(head: SourceStart, path: bytes, taken: dict[bytes, Source]) -> tuple[So
     alias = names.from_text(head.alias)
     if names.check_component(alias) is not None:
         alias = os.path.basename(path) or b"root"
-    note = ""
-    if free != path:
-        note = (
-            f"another source lies at {names.text(path)}: {names.text(alias)} of this context is to be restored to "
-            f"{names.text(free)}"
-        )
+    note = None if free == path else Warned("restored-beside", path=path, source=alias, where=free)
     new = Source(_NEW, head.id or new_id(), names.utf8(names.text(alias)), free)
     return changed(new, **_said(head) | {"rev": max(head.rev, 1)}), note
 
@@ -314,16 +307,14 @@ def _refuse_overlap(session: Session, places: Sequence[Source]) -> None:
         while above and not stem.startswith(above[-1][0]):
             above.pop()
         if above and (path in new or above[-1][1] in new):
-            inner, outer = names.display_name(path), names.display_name(above[-1][1])
-            raise Refused("overlap", f"the source {inner} would lie inside {outer}; use --map {inner}=NEW")
+            raise Refused("overlap/context-inside", path=path, other=above[-1][1])
         above.append((stem, path))
     for target in list_targets(session):
         if target.path is None:
             continue
         for path in new:
             if names.below(path, target.path) is not None:
-                inner, outer = names.display_name(path), names.display_name(target.name)
-                raise Refused("overlap", f"the source {inner} would lie on the target {outer}; use --map {inner}=NEW")
+                raise Refused("overlap/context-on-target", path=path, target=target.name)
 
 
 # --- taking it up ---------------------------------------------------------------------------------------------------
@@ -513,20 +504,15 @@ def _meet(session: Session, line: TargetLine) -> None:
 
 def _tell(session: Session, source: Source, merged: Merged, teller: str) -> Iterator[Event]:
     """Say what a person should know of a section that was not simply taken."""
-    shown, mine = names.display_name(source.alias), merged.mine
+    mine = merged.mine
     if mine is None:
         return
     if merged.order is Order.SPLIT and merged.differing:
         two = sorted([(mine.at, _known_from(session, source)), (merged.theirs.at, teller)], key=lambda one: one[0])
-        first, second = (f"{names.display_name(name)} ({day(at)})" for at, name in two)
-        files = "1 file differs" if merged.differing == 1 else f"{merged.differing:,} files differ"
-        yield Warned(f"{shown}: {first} and {second} split: {files}, both versions are kept")
+        first, second = (Warned("known-from", who=who, at=at) for at, who in two)
+        yield Warned("split-known", source=source.alias, first=first, second=second, files=merged.differing)
     elif merged.order is Order.NEWER and merged.older:
-        files = "1 file" if merged.older == 1 else f"{merged.older:,} files"
-        yield Warned(
-            f"this context has {shown} of {day(merged.theirs.at)}, and newer is known, of {day(mine.at)}: {files} "
-            "changed or went since, and can be had as older versions (restore --deleted; --replace expects them)"
-        )
+        yield Warned("older-context", source=source.alias, theirs=merged.theirs.at, ours=mine.at, files=merged.older)
 
 
 def _known_from(session: Session, source: Source) -> str:

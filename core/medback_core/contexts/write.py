@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from medback_core import disk, names
+from medback_core import disk
 from medback_core.context import (
     Bds,
     DirectoryEntry,
@@ -156,16 +156,15 @@ def write_restore(session: Session, path: bytes) -> ContextSummary:
     can't be written; the file is then as it was.
     """
     where = os.path.realpath(path)
-    shown = names.display_name(path)
     parent, name = os.path.split(where)
     if is_metadata(name):
-        raise Refused("bad-path", f"{shown} is a name of medback's own files; choose another")
+        raise Refused("bad-path/own-name", path=path)
     try:
         there = os.stat(where)
     except OSError:
         there = None
     if there is not None and not stat.S_ISREG(there.st_mode):
-        raise Refused("bad-path", f"{shown} is {'a directory' if stat.S_ISDIR(there.st_mode) else 'no ordinary file'}")
+        raise Refused("bad-path/directory" if stat.S_ISDIR(there.st_mode) else "bad-path/no-ordinary-file", path=path)
     tally = ContextCounts()
     try:
         with disk.Root(parent) as root, ExitStack() as stack:
@@ -173,14 +172,14 @@ def write_restore(session: Session, path: bytes) -> ContextSummary:
                 stack.enter_context(disk.lock_drive(root))
                 disk.clean_temporaries(root, b"", [name for name, _ in root.scan(b"")], is_whole)
             if there is not None and there.st_size and not _looks_like_context(root, name):
-                raise Refused("bad-path", f"{shown} is there and is no restore context; choose another name")
+                raise Refused("bad-path/no-context", path=path)
             with disk.Group(root, group_sync=False) as group:
                 group.stage_stream(name, context_of(session, tally=tally))
                 for _, error in group.publish():
                     if error is not None:
                         raise error
     except OSError as error:
-        raise Refused("not-writable", f"{shown} cannot be written: {error.strerror}") from error
+        raise Refused("not-writable", path=path, error=error.strerror) from error
     return ContextSummary(where, tally.sources, tally.directories, tally.files, len(list_targets(session)))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from medback_core import names
 from medback_core.errors import Refused
 from medback_core.model import Count, Need
 from medback_core.session import Session
@@ -97,5 +96,5 @@ def clean_path(path: bytes) -> bytes:
     """A path relative to a source as the session knows it: no `./`, no `//`, none at an end. Raises Refused."""
     parts = [part for part in path.split(b"/") if part not in (b"", b".")]
     if path.startswith(b"/") or b".." in parts:
-        raise Refused("no-such-path", f"{names.display_name(path)} is not a path relative to a source")
+        raise Refused("no-such-path/not-relative", path=path)
     return b"/".join(parts)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from medback_core.drives.room import default_reserve
+from medback_core.disk.filesystem import largest_file
+from medback_core.drives.room import Room, default_reserve
 from medback_core.model import Count, Target
 from medback_core.session import Session
 from medback_core.session.candidates import below_wanted_groups, chosen_count
@@ -45,6 +46,17 @@ def shortage(session: Session, here: Target | None = None, room: int = 0, *, cho
                 takes[key] += group.contents.bytes
     could_take = {key: min(takes[key], max(0, left)) for key, left in rooms.items()}
     return Shortage(below, max(0, needed - sum(could_take.values())), could_take)
+
+
+def room_seen(session: Session, target: Target, *, empty: bool = False) -> Room:
+    """The room of a target when it was last seen, or, where it is known, of all of it (`empty`)."""
+    total = target.total_bytes or 0
+    free = total if empty else target.free_bytes or 0
+    held = 0 if empty else bytes_on(session, target.key)
+    allowed = None if target.capacity is None else target.capacity - held
+    if empty and not total:
+        free = target.capacity or 0
+    return Room(free - default_reserve(total), allowed, 4096, largest_file(target.fs_type or ""))
 
 
 def room_last_seen(session: Session, target: Target) -> int:

@@ -143,7 +143,7 @@ def coverage(session: Session, *, source: str | None = None, path: bytes = b"", 
         listed += _below(session, counter, wants, key, depth)
         damaged += trouble_below(session, each.key, path)
     if path and not starts:
-        raise Refused("no-such-path", f"no source has a directory {names.display_name(path)}")
+        raise Refused("no-such-path/in-no-source", path=path)
     most = max((max(start.by_copies) for start in starts), default=0)
     by_copies = {n: total(start.by_copies.get(n, Count()) for start in starts) for n in range(most + 1)}
     whole = total(start.count for start in starts)
@@ -154,10 +154,7 @@ def coverage(session: Session, *, source: str | None = None, path: bytes = b"", 
 
 
 def _no_directory(source: Source, path: bytes) -> Refused:
-    return Refused(
-        "no-such-path",
-        f"{names.display_name(source.alias)} has no directory {names.display_name(path)} as last scanned",
-    )
+    return Refused("no-such-path/directory-of-source", path=path, source=source.alias)
 
 
 def _rate(

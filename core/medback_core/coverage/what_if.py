@@ -178,7 +178,7 @@ def what_if_place(session: Session, place: str) -> PlaceLoss:
     used = _places_in_use(session) or [folded(known.here)]
     if there not in used:
         listed = names.display_name(", ".join(map(known.shown, used)))
-        raise Refused("no-such-place", f"nothing is kept at {names.display_name(place)} (there is: {listed})")
+        raise Refused("no-such-place", place=place, known=listed)
     return _place_loss(session, there)
 
 

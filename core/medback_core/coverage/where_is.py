@@ -111,19 +111,17 @@ def _locate(sources: list[Source], within: Source | None, path: bytes) -> tuple[
             inside = names.below(candidate, each.path)
             if inside is not None:
                 return each, inside
-    shown = names.display_name(path)
     if within is not None:
-        raise Refused("no-such-path", f"{shown} is not in {names.display_name(within.alias)}")
-    raise Refused("no-such-path", f"{shown} is in no source; name the source with --source for a path relative to it")
+        raise Refused("no-such-path/outside-source", path=path, source=within.alias)
+    raise Refused("no-such-path/outside-all", path=path)
 
 
 def _unknown(session: Session, source: Source, relative: bytes, path: bytes, *, deleted: bool) -> Refused:
-    shown, alias = names.display_name(path), names.display_name(source.alias)
     if deleted:
-        return Refused("no-such-path", f"no copy of a deleted {shown} of {alias} is known")
+        return Refused("no-such-path/no-deleted", path=path, source=source.alias)
     if next(list_gone(session, source.key, relative), None) is not None:
-        return Refused("no-such-path", f"{shown} is no longer in {alias}; --deleted shows its copies")
-    return Refused("no-such-path", f"{shown} is not in {alias} as last scanned")
+        return Refused("no-such-path/deleted", path=path, source=source.alias)
+    return Refused("no-such-path/not-scanned", path=path, source=source.alias)
 
 
 def detail(session: Session, file_key: int) -> list[CopyView]:

@@ -17,6 +17,7 @@ from medback_core.coverage.what_if import what_if_place
 from medback_core.demo.world import SESSION_NAME, DemoTarget, DemoWorld, is_demo, open_place, write_world
 from medback_core.drives.open import open_drive, set_target
 from medback_core.model import BackupSummary, Count, Event, RestoreSummary, ScanSummary, Summary, TargetState, Warned
+from medback_core.presenting.next_drive import next_drive, next_words
 from medback_core.presenting.places import three_two_one_words
 from medback_core.presenting.units import counted, size
 from medback_core.restoring.plan import PlanSummary, restore_plan, what_if
@@ -161,7 +162,7 @@ def _restore_elsewhere(session: Session, root: disk.Root) -> Story:
 
 
 def _restore_in_place(session: Session, root: disk.Root) -> Story:
-    yield "The whole of home/pictures is deleted, what medback wrote there too."
+    yield "All of home/pictures is deleted, with what medback wrote there."
     _remove_tree(root, b"home/pictures")
     plan = yield from _plan(session, [], all_of_it=False)
     for step in plan.steps:
@@ -185,7 +186,7 @@ def _follow(events: Iterator[Event], kind: type[S]) -> Generator[Event, None, S]
 
 def _passed_on(event: Event) -> Iterator[Event]:
     # All drives of a demo lie on one disk, which is said once.
-    if not isinstance(event, Summary) and not (isinstance(event, Warned) and "same disk" in event.message):
+    if not isinstance(event, Summary) and not (isinstance(event, Warned) and event.what in ("same-disk", "one-disk")):
         yield event
 
 
@@ -198,6 +199,14 @@ def _back_up(session: Session, target: DemoTarget, limit: int | None = None) -> 
         + (f"; {counted(Count(done.remaining, done.remaining_bytes))} still need a drive" if done.remaining else "")
         + ("; nothing is left to do" if not done.remaining else "")
     )
+    yield from advice(session, but=done.target.key)
+
+
+def advice(session: Session, *, but: int | None = None) -> Iterator[str]:
+    """Which drive is next, while something is not safe."""
+    answer = next_drive(session, but=but)
+    if answer.unsafe.files:
+        yield f"  next: {next_words(answer, otherwise='plug in a new drive')}"
 
 
 def _stats(session: Session) -> Iterator[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from medback_core import disk, names
+from medback_core import disk
 from medback_core.errors import Refused
 
 SESSION_NAME = "session"
@@ -58,14 +58,13 @@ def is_demo(directory: Path) -> bool:
 def open_place(directory: Path) -> disk.Root:
     """Make the directory a demo is built in, and open it. Raises Refused where it holds anything."""
     path = os.path.abspath(os.fsencode(directory))
-    shown = names.display_name(path)
     try:
         root = disk.Root.made(path)
         if next(root.scan(b""), None) is not None:
             root.close()
-            raise Refused("not-empty", f"{shown} is not empty; the demo wants a directory of its own")
+            raise Refused("not-empty", path=path)
     except OSError as error:
-        raise Refused("bad-path", f"{shown} can't be used for the demo: {error.strerror}") from error
+        raise Refused("bad-path/demo", path=path, error=error.strerror) from error
     return root
 
 

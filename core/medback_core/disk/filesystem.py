@@ -57,6 +57,11 @@ class FileSystem:
         return self.kind in mounts.NETWORK or (self.kind.startswith("fuse.") and self.kind not in _LOCAL_FUSE)
 
 
+def largest_file(kind: str) -> int | None:
+    """How many bytes a file may have on a file system of this kind; None: more than any drive has."""
+    return 0xFFFFFFFF if kind in _FOUR_GIB or kind == "fat32" else None
+
+
 def describe(path: bytes) -> FileSystem:
     """Look at the file system an existing path lies on. Raises OSError when the path can't be looked at."""
     status = os.stat(path)
@@ -80,7 +85,7 @@ def describe(path: bytes) -> FileSystem:
         read_only=bool(room.f_flag & _READ_ONLY),
         group_sync=kind in _GROUP_SYNC and portable.HAS_SYNCFS and _kernel() >= (5, 8),
         coarse_times=kind in _COARSE,
-        max_file=0xFFFFFFFF if kind in _FOUR_GIB else None,
+        max_file=largest_file(kind),
         restricted_names=kind in _RESTRICTED,
         mount_point=mount.point,
         source=mount.source,
@@ -115,7 +120,7 @@ def _described_without_table(path: bytes, real: bytes, device: int) -> FileSyste
         read_only=read_only,
         group_sync=False,
         coarse_times=kind in _COARSE or kind == "fat32",
-        max_file=0xFFFFFFFF if kind in _FOUR_GIB or kind == "fat32" else None,
+        max_file=largest_file(kind),
         restricted_names=kind in _RESTRICTED or kind == "fat32" or os.name == "nt",
         mount_point=point,
         source=source,

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from medback_core.disk import portable, primitives
 from medback_core.disk.root import Root
 from medback_core.errors import Refused
-from medback_core.names import display_name
 
 _HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK})
 
@@ -24,7 +23,7 @@ def lock_session(db_path: bytes) -> Iterator[None]:
     Raises Refused("locked") naming the holder's pid when another process, or this one, holds it; OSError when the lock
     file can't be made. The kernel gives the lock back when the process ends, however it ends.
     """
-    with _lock_file(db_path + b".lock", display_name(db_path)):
+    with _lock_file(db_path + b".lock", db_path):
         yield
 
 
@@ -33,14 +32,13 @@ def lock_drive(root: Root) -> Iterator[None]:
     """Hold the lock of a drive: of the root directory's own descriptor, so nothing is written and a read-only mount is
     enough. Raises Refused("locked") like lock_session. Where directories can't be locked (network, Windows), a file in
     the machine's temporary directory stands in, which keeps off the medbacks of this machine."""
-    shown = display_name(root.path)
     handle = portable.again(root.fd)
     try:
-        if not portable.HAS_DIR_FD or not _try_lock(handle, shown, None):
+        if not portable.HAS_DIR_FD or not _try_lock(handle, root.path, None):
             user = os.getuid() if sys.platform != "win32" else 0
             status = portable.stat_directory(root.fd)
             name = f"medback-{user}-{status.st_dev:x}-{status.st_ino:x}.lock"
-            with _lock_file(os.fsencode(os.path.join(tempfile.gettempdir(), name)), shown):
+            with _lock_file(os.fsencode(os.path.join(tempfile.gettempdir(), name)), root.path):
                 yield
         else:
             yield
@@ -49,11 +47,11 @@ def lock_drive(root: Root) -> Iterator[None]:
 
 
 @contextmanager
-def _lock_file(path: bytes, shown: str) -> Iterator[None]:
+def _lock_file(path: bytes, called: bytes) -> Iterator[None]:
     fd = primitives.open_lock_file(path)
     try:
-        if not _try_lock(fd, shown, fd):
-            raise Refused("locked", f"{shown} is on a file system that can't be locked")
+        if not _try_lock(fd, called, fd):
+            raise Refused("locked/no-locks", path=called)
         primitives.truncate(fd, 0)
         os.lseek(fd, 0, os.SEEK_SET)
         primitives.write(fd, b"%d\n" % os.getpid())
@@ -62,7 +60,7 @@ def _lock_file(path: bytes, shown: str) -> Iterator[None]:
         os.close(fd)
 
 
-def _try_lock(fd: int, shown: str, pid_file: int | None) -> bool:
+def _try_lock(fd: int, called: bytes, pid_file: int | None) -> bool:
     """Take the lock; False when this file system knows no locks. Raises Refused when it is held."""
     try:
         if sys.platform == "win32":
@@ -78,8 +76,8 @@ def _try_lock(fd: int, shown: str, pid_file: int | None) -> bool:
         if error.errno not in _HELD:
             return False
         pid = _pid_in(pid_file) or _pid_by_kernel(fd)
-        holder = f"with pid {pid}" if pid else "in another process"
-        raise Refused("locked", f"{shown} is in use by medback {holder}; wait until it has finished") from None
+        refusal = Refused("locked/pid", path=called, pid=str(pid)) if pid else Refused("locked", path=called)
+        raise refusal from None
     return True
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from medback_core import disk, model, names
+from medback_core import disk, model
 from medback_core.drives.drive import Drive, begin_change, end_look
 from medback_core.drives.matching import lies_there, same_time
 from medback_core.drives.missing import MissingCopies
@@ -103,7 +103,7 @@ class _Look:
                 entries = dict(self.drive.root.scan(directory))
             except OSError as error:
                 if not self.drive.root.is_same_drive():
-                    raise DriveGone(f"{names.display_name(self.drive.root.path)} stopped answering") from error
+                    raise DriveGone("drive-gone/stopped", path=self.drive.root.path) from error
                 yield cannot_read(directory, self._shown(directory), error)
                 continue
             if directory and TARGET_IDENTITY_NAME in entries:
@@ -337,12 +337,9 @@ class _Look:
             self._write_pending()
         note = end_look(self.drive)
         if note:
-            yield Warned(note)
+            yield note
         if self._unwritten is not None:
-            name = names.display_name(self.drive.target.name)
-            yield Warned(
-                f"{name} can't take its records ({self._unwritten.strerror}): this session alone has what was found"
-            )
+            yield Warned("records-in-session-only", target=self.drive.target.name, error=self._unwritten.strerror)
 
     def _write_pending(self) -> None:
         """What was withdrawn while the drive was away or read-only: tell its sidecars."""

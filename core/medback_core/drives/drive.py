@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from medback_core import disk, model, names
+from medback_core import disk
 from medback_core.errors import DriveGone, Refused
-from medback_core.model import TARGET_IDENTITY_NAME, Target
+from medback_core.model import TARGET_IDENTITY_NAME, Target, Warned
 from medback_core.session import Session
 from medback_core.session.states import TARGET, highest_number, known_state, next_state, note_looked, note_number
 from medback_core.session.targets import aliases_of, folders, target_by_id
@@ -34,7 +34,7 @@ class Drive:
     is_new: bool = False
     writable: bool = True
     doubtful: bool = False  # a clone that is only read: nothing of what lies there says anything of the target
-    notes: list[str] = field(default_factory=list)  # what a person should be told about it
+    notes: list[Warned] = field(default_factory=list)  # what a person should be told about it
     session: Session | None = None  # that works on it, and makes its new state when it changes something
     current: bool = False  # the session knows all that it holds: it looked, or was the last to change it
     older: bool = False  # it is in a state from before one that is known: restored from an image, or cloned
@@ -51,8 +51,7 @@ class Drive:
     def check(self) -> None:
         """Raise DriveGone when the path no longer leads to this drive: asked before every batch."""
         if not self.root.is_same_drive():
-            shown = names.display_name(self.root.path)
-            raise DriveGone(f"{shown} is no longer the drive it was; nothing more was written")
+            raise DriveGone("drive-gone/other-drive", path=self.root.path)
 
 
 def read_identity(root: disk.Root) -> TargetIdentity | None:
@@ -62,8 +61,7 @@ def read_identity(root: disk.Root) -> TargetIdentity | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        shown = names.display_name(root.path)
-        raise Refused("identity-unreadable", f"the identity of {shown}: {error.strerror}") from error
+        raise Refused("identity-unreadable", path=root.path, error=error.strerror) from error
     return parse_target_identity(data)
 
 
@@ -79,22 +77,20 @@ def compare_state(session: Session, drive: Drive) -> None:
         note_number(session, TARGET, drive.target.id, found.n)
 
 
-def _note_if_older(session: Session, drive: Drive) -> str:
-    """What to say of a drive that is in a state from before one that is known; "" where it is not."""
+def _note_if_older(session: Session, drive: Drive) -> Warned | None:
+    """What to say of a drive that is in a state from before one that is known; None where it is not."""
     if drive.is_new or drive.older or drive.changed or drive.identity.damage:
-        return ""
+        return None
     found, known = drive.identity.now, known_state(session, TARGET, drive.target.id)
     number, highest = 0 if found is None else found.n, highest_number(session, TARGET, drive.target.id)
     split = found is not None and known is not None and found.n == known.n and found.stamp != known.stamp
     drive.older = number < highest or (split and number == highest)
     if not drive.older:
-        return ""
+        return None
     dated = known is not None and known.n == highest
-    when = f"before {model.day(known.at)}" if known is not None and dated else "before somebody changed it"
-    return (
-        f"{names.display_name(drive.target.name)} is as it was {when}: restored from an image, or cloned? What is not "
-        "there now is not counted"
-    )
+    if known is None or not dated:
+        return Warned("drive-older", target=drive.target.name)
+    return Warned("drive-older/dated", target=drive.target.name, at=known.at)
 
 
 def begin_change(drive: Drive) -> None:
@@ -118,11 +114,11 @@ def begin_change(drive: Drive) -> None:
         note_number(session, TARGET, drive.target.id, state.n)
 
 
-def end_look(drive: Drive) -> str:
+def end_look(drive: Drive) -> Warned | None:
     """A look at all of the drive ended: the session knows what it holds. One that was found older than it was known to
     be gets a state higher than any that is known. Returns what is to be said of one that is found so only now: the
     records of a source told of it since the drive was opened."""
-    note = "" if drive.session is None else _note_if_older(drive.session, drive)
+    note = None if drive.session is None else _note_if_older(drive.session, drive)
     drive.current = True
     if drive.older and drive.writable:
         with suppress(OSError):  # it is told again next time
@@ -180,6 +176,4 @@ def write_identity(session: Session, drive: Drive) -> None:
     try:
         disk.write_whole(drive.root, TARGET_IDENTITY_NAME, render_target_identity(drive.identity))
     except OSError as error:
-        raise Refused(
-            "not-writable", f"{names.display_name(drive.root.path)} cannot be written: {error.strerror}"
-        ) from error
+        raise Refused("not-writable", path=drive.root.path, error=error.strerror) from error

@@ -21,23 +21,18 @@ def eject(session: Session, word: str) -> Iterator[Event]:
     """
     target, path = resolve_target(session, word)
     if path is None:
-        called = names.display_name(word if target is None else target.name)
-        raise Refused("not-plugged-in", f"{called} is not plugged in")
+        raise Refused("not-plugged-in", target=word if target is None else target.name)
     identity = identity_at(path)
     label = identity.label if target is None and identity is not None else "" if target is None else target.name
-    shown = names.display_name(label or names.text(path))
+    called = label or names.text(path)
     filesystem = disk.describe(path)
     if os.path.realpath(path) != filesystem.mount_point or filesystem.mount_point == b"/":
-        raise Refused(
-            "not-a-drive",
-            f"{shown} is a directory on the file system mounted at {names.display_name(filesystem.mount_point)}: there "
-            "is nothing to eject",
-        )
+        raise Refused("not-a-drive", name=called, mount=filesystem.mount_point)
     with disk.Root(path) as root, disk.lock_drive(root):
         disk.sync_drive(root)
     try:
         powered_off = disk.take_out(filesystem)
     except disk.Busy as busy:
-        users = f"; in use by {', '.join(map(names.display_name, busy.users))}" if busy.users else ""
-        raise Refused("busy", f"{shown} stays mounted: {names.display_name(busy.reason)}{users}") from busy
+        what = "busy/users" if busy.users else "busy"
+        raise Refused(what, name=called, reason=busy.reason, users=tuple(busy.users)) from busy
     yield EjectSummary(label, path, powered_off)

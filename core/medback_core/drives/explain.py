@@ -12,7 +12,7 @@ from importlib import resources
 from medback_core import disk
 from medback_core.drives.drive import Drive
 from medback_core.model import README_NAME, RESTORE_PROGRAM_NAME, Event, Warned
-from medback_core.names import display_name, within
+from medback_core.names import within
 
 _MARK = b"Written by medback"  # in the first lines of both
 _MARK_WITHIN = 200
@@ -34,8 +34,7 @@ def explain(drive: Drive) -> Iterator[Event]:
             elif (status := drive.root.stat(name)) is not None:
                 disk.remove(drive.root, name, expect=status)
         except OSError as error:
-            where = display_name(within(drive.root.path, name))
-            yield Warned(f"{where} could not be written: {error.strerror}")
+            yield Warned("not-written", path=within(drive.root.path, name), error=error.strerror)
 
 
 def explanation_sizes(drive: Drive) -> list[int]:

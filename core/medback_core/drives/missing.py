@@ -98,9 +98,7 @@ class MissingCopies:
                 self._record(found)
         self._record(found)
         if self.found:
-            where = names.display_name(self.drive.target.name)
-            copies = "1 copy was" if self.found == 1 else f"{self.found:,} copies were"
-            yield Warned(f"{copies} moved by somebody on {where}: found again, and counted")
+            yield Warned("moved-on-drive", copies=self.found, target=self.drive.target.name)
 
     def _record(self, found: list[Copy]) -> None:
         """The drive's sidecars first, as always when a copy is recorded."""
@@ -135,8 +133,7 @@ class MissingCopies:
             state = "missing" if copy.path is None else self.condition.get(copy.path, "missing")
             if copy.path is not None and state:
                 yield CopyGone(self._shown(copy.path), state)
-        copies = "1 copy is" if len(gone) == 1 else f"{len(gone):,} copies are"
-        yield Warned(f"{copies} no longer on {names.display_name(self.drive.target.name)}: not counted any more")
+        yield Warned("copies-gone", copies=len(gone), target=self.drive.target.name)
 
     def _shown(self, path: bytes) -> bytes:
         return os.path.join(self.drive.root.path, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from medback_core.drives.drive import (
     write_identity,
 )
 from medback_core.errors import NeedsAnswer, Refused, UsageError
-from medback_core.model import TARGET_IDENTITY_NAME, OnPlug, Target, TargetState
+from medback_core.model import TARGET_IDENTITY_NAME, OnPlug, Target, TargetState, Warned
 from medback_core.session import Session
 from medback_core.session.needs import machine_place, named_places, spelled
 from medback_core.session.sources import list_sources, new_id
@@ -44,34 +44,30 @@ _HEALTH_EVERY = 86_400  # seconds between two questions to a disk
 
 
 def _open_root(path: bytes) -> disk.Root:
-    shown = names.display_name(path)
     try:
         return disk.Root(os.path.abspath(path))
     except FileNotFoundError as error:
-        raise Refused("no-such-path", f"{shown} does not exist") from error
+        raise Refused("no-such-path", path=path) from error
     except NotADirectoryError as error:
-        raise Refused("not-a-directory", f"{shown} is not a directory") from error
+        raise Refused("not-a-directory", path=path) from error
     except OSError as error:
-        raise Refused("unreadable", f"{shown} cannot be opened: {error.strerror}") from error
+        raise Refused("unreadable", path=path, error=error.strerror) from error
 
 
 def _refuse_overlap(session: Session, path: bytes) -> None:
-    shown = names.display_name(path)
     for source in list_sources(session):
-        called = names.display_name(source.alias)
         way = disk.lies(path, source.path)
         if way is disk.Lies.SAME:
-            raise Refused("overlap", f"{shown} is the source {called}")
+            raise Refused("overlap/is-source", path=path, source=source.alias)
         if way is disk.Lies.INSIDE:
-            raise Refused("overlap", f"{shown} lies inside the source {called}")
+            raise Refused("overlap/inside-source", path=path, source=source.alias)
         if way is disk.Lies.AROUND:
-            raise Refused("overlap", f"the source {called} lies inside {shown}")
+            raise Refused("overlap/around-source", path=path, source=source.alias)
 
 
-def nested_target(session: Session, path: bytes) -> str | None:
+def nested_target(session: Session, path: bytes) -> Refused | None:
     """Why a target at this place would share files with another one: it lies in that, or that in it. None where it
     doesn't. One file would count as two copies then."""
-    shown = names.display_name(path)
     for target in list_targets(session):
         if target.path is None:
             continue
@@ -80,13 +76,13 @@ def nested_target(session: Session, path: bytes) -> str | None:
             continue
         there = identity_at(target.path)
         if there is not None and there.id == target.id:
-            other = f"the target {names.display_name(target.name)} ({names.display_name(target.path)})"
-            return f"{shown} lies inside {other}" if way is disk.Lies.INSIDE else f"{other} lies inside {shown}"
+            what = "overlap/inside-target" if way is disk.Lies.INSIDE else "overlap/around-target"
+            return Refused(what, path=path, target=target.name, where=target.path)
     above = os.path.realpath(path)
     device = os.stat(above).st_dev
     while (above := os.path.dirname(above)) and os.stat(above).st_dev == device:
         if os.path.lexists(os.path.join(above, TARGET_IDENTITY_NAME)):
-            return f"{shown} lies inside a target ({names.display_name(above)})"
+            return Refused("overlap/on-a-target", path=path, where=above)
         if above == os.path.dirname(above):
             break
     return None
@@ -130,12 +126,7 @@ def _note_disks(session: Session, drive: Drive, seen: list[tuple[Target, bool]])
     news = [target for target, same in seen if note_disk(session, key, target.key, same) and same]
     group = next((group for group in disk_groups(session) if any(one.key == key for one in group)), ())
     if any(target.key == one.key for target in news for one in group):
-        drive.notes.append(f"{_listed(group)} lie on one disk: if it dies, they die together")
-
-
-def _listed(targets: Sequence[Target]) -> str:
-    called = [names.display_name(target.name) for target in targets]
-    return f"{', '.join(called[:-1])} and {called[-1]}" if len(called) > 1 else called[0]
+        drive.notes.append(Warned("one-disk", targets=tuple(target.name for target in group)))
 
 
 @contextmanager
@@ -167,7 +158,7 @@ def open_drive(
         if write:
             _refuse_overlap(session, root.path)
             if filesystem.read_only:
-                raise Refused("read-only", f"{names.display_name(path)} is mounted read-only")
+                raise Refused("read-only", path=path)
         nested = nested_target(session, root.path) if write else None
         if nested is not None and root.stat(TARGET_IDENTITY_NAME) is None:
             _refuse_nested(nested, is_new=True)  # before anybody is asked
@@ -181,10 +172,7 @@ def open_drive(
         together = _on_one_disk(session, filesystem, drive.target.id)
         shared = shares_disk(session, filesystem) if write else None
         if shared is not None:
-            drive.notes.append(
-                f"{names.display_name(path)} is on the same disk as the source {names.display_name(shared)}: "
-                "no protection if that disk dies"
-            )
+            drive.notes.append(Warned("same-disk", path=path, source=shared))
         if drive.identity.id and not drive.doubtful:
             _see(session, drive, write)
             _note_disks(session, drive, together)
@@ -197,19 +185,15 @@ def open_drive(
                 note_used(session, drive.target.key, free=root.free_bytes())
 
 
-def _refuse_nested(nested: str, *, is_new: bool) -> None:
+def _refuse_nested(nested: Refused, *, is_new: bool) -> None:
     if is_new:
-        raise Refused("overlap", f"{nested}: one file would count as two copies")
-    raise Refused(
-        "nested",
-        f"{nested}: one file would count as two copies. What lies there can be verified and restored, but nothing is "
-        "written to it. Move one of the two elsewhere",
-    )
+        raise Refused("overlap/nested", because=nested)
+    raise Refused("nested", because=nested)
 
 
 def _check_capacity(capacity: int | None) -> None:
     if capacity is not None and not 0 <= capacity <= NUMBER_MAX:
-        raise UsageError(f"a capacity is a number of bytes from 0 to {NUMBER_MAX}")
+        raise UsageError("usage/capacity", most=NUMBER_MAX)
 
 
 def _take_up(session: Session, drive: Drive, label: str | None, capacity: int | None, place: str | None) -> None:
@@ -244,10 +228,10 @@ def _identify(
     except Refused as refusal:
         if not as_it_is:
             raise
-        return _as_it_is(session, root, filesystem, str(refusal))
+        return _as_it_is(session, root, filesystem, refusal)
     if identity is None or not identity.id:
         if as_it_is:
-            return _as_it_is(session, root, filesystem, "its identity file is damaged" if identity is not None else "")
+            return _as_it_is(session, root, filesystem, None if identity is None else Warned("identity-damaged"))
         return _without_identity(session, root, filesystem, identity, write, create, yes, same_drive, fresh_id)
     known = target_by_id(session, identity.id)
     drive = Drive(root, _merged(known, identity), filesystem, identity, writable=write)
@@ -259,12 +243,7 @@ def _identify(
             drive.notes.append(reason)
             drive.doubtful = True
             return drive
-        raise NeedsAnswer(
-            "clone",
-            f"{reason}. Is it another drive now, or is it the same one? (`target` and `discover` take the answer: "
-            "--new-id or --same-drive)",
-            option="--new-id or --same-drive",
-        )
+        raise NeedsAnswer("clone", because=reason)
     label = free_label(session, drive.target.label)
     target = Target(-1, new_id(), label, capacity=drive.target.capacity, created=model.now())
     identity = replace(identity, id=target.id, also=(), now=None)  # the state is that of the other one
@@ -297,37 +276,31 @@ def _merged(known: Target | None, identity: TargetIdentity) -> Target:
 
 def _clone_reason(
     known: Target | None, identity: TargetIdentity, root: disk.Root, filesystem: disk.FileSystem
-) -> str | None:
-    shown = names.display_name(identity.label or identity.id)
+) -> Warned | None:
+    called = identity.label or identity.id
     if known is not None and known.path is not None and known.path != root.path:
         there = identity_at(known.path)
         if there is not None and there.id == identity.id:
             mine, theirs = os.stat(root.fd), os.stat(known.path)
             if (mine.st_dev, mine.st_ino) != (theirs.st_dev, theirs.st_ino):
-                return (
-                    f"{names.display_name(root.path)} and {names.display_name(known.path)} both say they are the "
-                    f"target {shown}"
-                )
+                return Warned("two-of-one", path=root.path, other=known.path, target=called)
     if disk.same_uuid(identity.fs_uuid, filesystem.uuid) is False:
-        return f"{names.display_name(root.path)} says it is the target {shown}, but it lies on another file system"
+        return Warned("other-file-system", path=root.path, target=called)
     return None
 
 
-def _as_it_is(session: Session, root: disk.Root, filesystem: disk.FileSystem, reason: str) -> Drive:
-    """A drive that does not say who it is, to be read by what lies there: `reason` is why it doesn't, "" where there is
-    no identity file. Raises Refused for an empty place a target was last seen at: no drive is mounted there."""
+def _as_it_is(session: Session, root: disk.Root, filesystem: disk.FileSystem, reason: Refused | Warned | None) -> Drive:
+    """A drive that does not say who it is, to be read by what lies there: `reason` is why it doesn't, None where there
+    is no identity file. Raises Refused for an empty place a target was last seen at: no drive is mounted there."""
     target = Target(-1, "", os.path.basename(os.fsdecode(root.path)), known=False)
     drive = Drive(root, target, filesystem, TargetIdentity(id="", label=target.label), writable=False)
-    shown = names.display_name(root.path)
     last = [target for target in targets_at(session, root.path) if target.known]
     if last and not any(True for _ in root.scan(b"")):
-        called = names.display_name(last[0].name)
-        raise Refused("not-plugged-in", f"{shown} is empty, and was the target {called}: is the drive plugged in?")
+        raise Refused("not-plugged-in/empty", path=root.path, target=last[0].name)
     if reason:
-        drive.notes.append(f"{shown} does not say which drive it is ({reason}): it is read as it is, by its records")
+        drive.notes.append(Warned("unnamed-drive", path=root.path, because=reason))
     elif last:
-        called = names.display_name(last[0].name)
-        drive.notes.append(f"{shown} was the target {called} and has no identity file: it is read as it is")
+        drive.notes.append(Warned("identity-lost", path=root.path, target=last[0].name))
     return drive
 
 
@@ -342,7 +315,6 @@ def _without_identity(
     same_drive: bool,
     fresh_id: bool,
 ) -> Drive:
-    shown = names.display_name(root.path)
     last = [target for target in targets_at(session, root.path) if target.known]
     notes = []
     if last:
@@ -351,25 +323,15 @@ def _without_identity(
             identity = TargetIdentity(id=was.id, label=was.label, created=was.created, fs_uuid=filesystem.uuid)
             return Drive(root, was, filesystem, identity, writable=write)
         if create is not True:
-            what = "its identity file is damaged" if damaged is not None else "there is no identity file there now"
             raise NeedsAnswer(
-                "not-plugged-in",
-                f"{shown} was the target {names.display_name(was.name)}, but {what}: is the drive plugged in? "
-                "(`medback target` takes the answer: --same-drive: it is that drive; --init: make it a new target)",
-                option="--init or --same-drive",
+                "not-plugged-in/damaged-identity" if damaged is not None else "not-plugged-in/no-identity",
+                path=root.path,
+                target=was.name,
             )
         if was.state is not TargetState.LOST:
-            called = names.display_name(was.name)
-            notes.append(
-                f"the target {called} was last seen there. If this is that drive, emptied, its copies are gone: "
-                f"`medback set-target {was.id} --state lost` says so"
-            )
+            notes.append(Warned("another-was-there", target=was.name, id=was.id))
     if damaged is not None and create is not True:
-        raise NeedsAnswer(
-            "damaged-identity",
-            f"the identity file of {shown} is damaged; `medback target` makes it a new target (--init)",
-            option="--init",
-        )
+        raise NeedsAnswer("damaged-identity", path=root.path)
     family = [] if fresh_id else family_ids(root)
     if not write:
         target = Target(-1, "", os.path.basename(os.fsdecode(root.path)), known=False)
@@ -378,18 +340,12 @@ def _without_identity(
     if known is not None and known.known:
         # A target has an identity file of medback's: this is another drive with the same file of the family, or that
         # target after it lost its own.
-        called = names.display_name(known.name)
         if not same_drive:
-            raise NeedsAnswer(
-                "clone",
-                f"{shown} carries the id of the target {called}, but not its identity file. Is it another drive, or is "
-                "it the same one? (`target` and `discover` take the answer: --new-id or --same-drive)",
-                option="--new-id or --same-drive",
-            )
+            raise NeedsAnswer("clone/no-identity", path=root.path, target=known.name)
         identity = TargetIdentity(id=known.id, label=known.label, created=known.created, fs_uuid=filesystem.uuid)
         return Drive(root, known, filesystem, identity, writable=write)
     if create is not True and not yes:
-        raise NeedsAnswer("new-target", _question(session, root, filesystem), option="--init")
+        raise _question(session, root, filesystem)
     identifier = family[0] if family else new_id()
     label = free_label(session, names.utf8(names.text(os.path.basename(root.path))) or identifier)
     target = Target(-1 if known is None else known.key, identifier, label, created=model.now())
@@ -397,19 +353,20 @@ def _without_identity(
     return Drive(root, target, filesystem, identity, is_new=True, notes=notes)
 
 
-def _question(session: Session, root: disk.Root, filesystem: disk.FileSystem) -> str:
+def _question(session: Session, root: disk.Root, filesystem: disk.FileSystem) -> NeedsAnswer:
     shared = shares_disk(session, filesystem)
-    where = f"mounted at {names.display_name(filesystem.mount_point)}"
-    words = (
-        f"{names.display_name(root.path)} is no target yet ({filesystem.kind}, {where}, "
-        f"{filesystem.total / 1e9:.1f} GB in all, {filesystem.free / 1e9:.1f} GB free"
+    others = tuple(target.name for target, same in _on_one_disk(session, filesystem, "") if same)
+    notes = [Warned("dies-with", targets=others)] if others else []
+    notes += [Warned("same-disk", path=root.path, source=shared)] if shared is not None else []
+    return NeedsAnswer(
+        "new-target",
+        path=root.path,
+        kind=filesystem.kind,
+        mount=filesystem.mount_point,
+        total=filesystem.total,
+        free=filesystem.free,
+        notes=tuple(notes),
     )
-    others = [target for target, same in _on_one_disk(session, filesystem, "") if same]
-    if others:
-        words += f"; on the same disk as {_listed(others)}: if it dies, they die together"
-    if shared is not None:
-        words += f"; on the same disk as the source {names.display_name(shared)}: no protection if that disk dies"
-    return words + "). Make it a target?"
 
 
 def _see(session: Session, drive: Drive, write: bool) -> None:
@@ -418,9 +375,7 @@ def _see(session: Session, drive: Drive, write: bool) -> None:
     found = target.state is TargetState.LOST
     if found:
         target = replace(target, state=TargetState.SUSPECT, rev=target.rev + 1)
-        drive.notes.append(
-            f"the target {names.display_name(target.name)} was lost and is found again: it is suspect until verified"
-        )
+        drive.notes.append(Warned("found-again", target=target.name))
     target = replace(
         target,
         known=True,
@@ -501,7 +456,7 @@ def resolve_target(session: Session, word: str) -> tuple[Target | None, bytes | 
         if known is not None or b"/" in path or not is_target_name(session, word):
             return known, there
     elif b"/" in path:
-        raise Refused("no-such-path", f"{names.display_name(word)} does not exist")
+        raise Refused("no-such-path", path=word)
     try:
         target = find_target(session, word)
     except Refused:
@@ -540,7 +495,7 @@ def set_target(
     with disk.lock_session(os.fsencode(session.path)):
         target, path = resolve_target(session, word)
         if target is None:
-            raise Refused("no-such-target", f"{names.display_name(word)} is no target of this session")
+            raise Refused("no-such-target/unknown", target=word)
         changed = replace(
             target,
             state=target.state if state is None else state,

@@ -87,12 +87,9 @@ def retold(
     return os.path.join(where, _NAME), tuple(section.head.id for section in sections)
 
 
-def words_on(label: str) -> str:
+def words_on(label: str) -> Warned:
     """What a person is told of it."""
-    return (
-        f"no context on {names.display_name(label)} tells of all that lies there: what its sidecars tell of is "
-        "expected, under the names it had when it was put there; files deleted since then may come back with it"
-    )
+    return Warned("told-by-sidecars", drive=label)
 
 
 def _take(

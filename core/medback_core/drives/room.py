@@ -22,6 +22,7 @@ from medback_core.session.copies import bytes_on
 from medback_core.session.files import join
 
 _RESERVE_MIN = 64 << 20
+_NAME_BYTES = 255  # the longest name
 _RECORD_BYTES = 260  # of a sidecar, beside the name, which may be written twice
 _ENTRY_BYTES = 140  # of a directory for one file, its temporary name included; blocks may be half full
 _CONTEXT_RECORD_BYTES = 150  # of a context, beside name and copies
@@ -55,6 +56,19 @@ class Room:
             and (self.allowed is None or size <= self.allowed)
             and (self.inodes is None or inodes <= self.inodes)
         )
+
+    @property
+    def content(self) -> int:
+        """Bytes of content that may go, at most."""
+        return max(0, self.free if self.allowed is None else min(self.free, self.allowed))
+
+    @property
+    def largest(self) -> int:
+        """The size of the largest file that may go, into a new directory; -1 where not even an empty one may."""
+        free = self.free - self.cost(0, _NAME_BYTES) - 4 * self.block  # the directory, its sidecar, what is rounded up
+        free -= free >> 12  # what says where the parts of a large file lie
+        bounds = (free, self.allowed, self.max_file)
+        return max(-1, min(bound for bound in bounds if bound is not None))
 
     def less(self, size: int, cost: int, inodes: int) -> Room:
         """What is left after one more file."""

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from medback_core import disk, names
+from medback_core import disk
 from medback_core.drives.drive import Drive, begin_change
 from medback_core.drives.sidecars import read_target_sidecar
 from medback_core.errors import DriveGone
@@ -85,7 +85,7 @@ def walk_drive(root: disk.Root, *, family: bool, clean: Drive | None = None) -> 
                     yield Excluded(path_on(root, join(here, name)), "no ordinary file")
         except OSError as error:
             if not root.is_same_drive():
-                raise DriveGone(f"{names.display_name(root.path)} stopped answering") from error
+                raise DriveGone("drive-gone/stopped", path=root.path) from error
             yield cannot_read(here, path_on(root, here), error)
         if nested:
             yield Excluded(path_on(root, here), "a target of its own")
@@ -108,9 +108,6 @@ def walk_drive(root: disk.Root, *, family: bool, clean: Drive | None = None) -> 
         except OSError as error:
             yield Skipped(path_on(root, join(here, SIDECAR_NAME)), error.strerror or "cannot be read")
         if sidecar.damage:
-            where = names.display_name(path_on(root, join(here, SIDECAR_NAME)))
-            yield Warned(
-                f"the sidecar {where} is damaged ({sidecar.damage}); what it does not say is read from the files"
-            )
+            yield Warned("sidecar-damaged", path=path_on(root, join(here, SIDECAR_NAME)), damage=sidecar.damage)
         files.sort(key=lambda entry: entry[0])
         yield DriveDirectory(here, files, sidecar)

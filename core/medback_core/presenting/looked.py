@@ -13,7 +13,7 @@ def as_of(looked: Looked) -> str:
     """` as of 24 November 22:49`; nothing where all was looked at, and less than a day ago."""
     if looked.at is not None and not looked.gaps and not looked.refused and model.now() - looked.at <= _DAY:
         return ""
-    return f" as of {moment(looked.at)}" if looked.at else " as far as was scanned"
+    return f" as of {moment(looked.at)}" if looked.at else " as far as it was scanned"
 
 
 def but_for(looked: Looked) -> str:

@@ -28,7 +28,7 @@ def all_back(count: int, as_of: int | None, unheard: Sequence[Target]) -> str:
 def nothing_missing(as_of: int | None, unheard: Sequence[Target] = ()) -> str:
     """`Nothing is missing of what is known as of 26 November 21:03.`, and which drives may know more."""
     if as_of is None:
-        return "Nothing is known of any file; plug in a drive, or name the directory it is mounted at."
+        return "Nothing is known of any file. Plug in a drive, or name the directory it is mounted at."
     return " ".join([f"Nothing is missing of what is known as of {moment(as_of)}.", *not_plugged_in(unheard)])
 
 

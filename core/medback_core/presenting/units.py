@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from medback_core import model, names
 from medback_core.model import Count
@@ -108,6 +109,12 @@ def moment(seconds: int | None, *, never: str = "never") -> str:
 def name(value: bytes | str) -> str:
     """A file name, a label or any text from a drive, harmless on every terminal."""
     return names.display_name(value)
+
+
+def listed(values: Sequence[bytes | str], *, none: str = "none yet") -> str:
+    """`Blue, Red and Tin`; `none` where there are none."""
+    called = [name(value) for value in values]
+    return f"{', '.join(called[:-1])} and {called[-1]}" if len(called) > 1 else called[0] if called else none
 
 
 def short_path(path: bytes | str, width: int) -> str:

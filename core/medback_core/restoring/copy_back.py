@@ -277,7 +277,7 @@ class CopyBack:
 
     def _check_drive(self) -> None:
         if not self.drive.root.is_same_drive():
-            raise DriveGone(f"{names.display_name(self.drive.root.path)} stopped answering; what was restored is kept")
+            raise DriveGone("drive-gone/stopped", path=self.drive.root.path)
 
     def _not_there(self, missing: MissingFile, location: PossibleLocation) -> None:
         """That content does not lie there: neither the session nor the drive's sidecar may say so any longer."""
@@ -303,7 +303,7 @@ class CopyBack:
         destination = self.destinations[missing.source]
         root = self.roots[destination.directory]
         if not root.is_same_drive():
-            raise DriveGone(f"{names.display_name(root.path)} stopped answering; what was restored is kept") from error
+            raise DriveGone("drive-gone/stopped", path=root.path) from error
         self._given_up.append(missing.row)
         reason = error.strerror or "cannot be written"
         if error.errno in _NO_ROOM:
@@ -344,7 +344,7 @@ class CopyBack:
             return
         if not group.root.is_same_drive():
             group.abandon()
-            raise DriveGone(f"{names.display_name(group.root.path)} is not the drive it was; what was restored is kept")
+            raise DriveGone("drive-gone/other-drive", path=group.root.path)
         try:
             for _ in group.flush_steps():
                 if self._pace.is_due():

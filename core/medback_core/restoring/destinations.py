@@ -86,9 +86,7 @@ def scope(path: bytes | None) -> bytes | None:
         return None
     reason = names.check_relative(plain)
     if reason is not None or path.startswith(b"/"):
-        raise Refused(
-            "bad-path", f"{names.display_name(path)} is no path relative to a source ({reason or 'absolute'})"
-        )
+        raise Refused("bad-path/not-relative", path=path, reason=reason or "it is absolute")
     return plain
 
 
@@ -99,7 +97,7 @@ def open_root(directory: bytes) -> disk.Root | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise Refused("bad-path", f"{names.display_name(directory)} cannot be opened: {error.strerror}") from error
+        raise Refused("bad-path/cannot-open", path=directory, error=error.strerror) from error
 
 
 def make_root(directory: bytes, *, private: bool) -> disk.Root:
@@ -108,7 +106,7 @@ def make_root(directory: bytes, *, private: bool) -> disk.Root:
     try:
         return disk.Root.made(directory, 0o700 if private else 0o755, across=True)
     except OSError as error:
-        raise Refused("bad-path", f"{names.display_name(directory)} cannot be made: {error.strerror}") from error
+        raise Refused("bad-path/cannot-make", path=directory, error=error.strerror) from error
 
 
 def look(

@@ -68,8 +68,9 @@ def finish_directories(session: Session, destinations: Iterable[Destination], *,
         forget_making(session, [*done, *failed])
     if failed:
         path, error = next(iter(failed.items()))
-        more = f" and {len(failed) - 1:,} more" if len(failed) > 1 else ""
         yield Warned(
-            f"{names.display_name(os.path.normpath(path))}{more} could not be given permissions and time: "
-            f"{error.strerror or error}"
+            "permissions-not-set",
+            path=os.path.normpath(path),
+            directories=len(failed),
+            error=error.strerror or str(error),
         )

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from medback_core import names
 from medback_core.coverage.countable import NOTHING
 from medback_core.coverage.what_if import NamedFile, TargetsLoss, WhatIf, WhatIfEvery, what_if, what_if_every
 from medback_core.errors import Refused
@@ -155,8 +154,9 @@ def refuse_unknown(
     """Raise Refused where nothing (with `deleted`: nothing that is gone) is known at or below a path in any source."""
     if scope is None or any(_knows(session, place.source, scope, deleted=deleted) for place in places):
         return
-    where = names.display_name(places[0].source.alias) if len(places) == 1 else "any source"
-    raise Refused("no-such-path", f"nothing is known of {names.display_name(scope)} in {where}")
+    if len(places) != 1:
+        raise Refused("no-such-path/nothing-known", path=scope)
+    raise Refused("no-such-path/nothing-known-of-source", path=scope, source=places[0].source.alias)
 
 
 def _knows(session: Session, source: Source, scope: bytes, *, deleted: bool) -> bool:

@@ -120,18 +120,18 @@ def restore(
     never written to. Raises Refused, NeedsAnswer, DriveGone (what was restored is kept).
     """
     if conflict not in CONFLICTS:
-        raise UsageError(f"conflict is one of {', '.join(CONFLICTS)}")
+        raise UsageError("usage/conflict", known=CONFLICTS)
     only = scope(path)
     with disk.lock_session(os.fsencode(session.path)):
         if not dry_run:
             yield from expect_again(session)
         _, where = resolve_target(session, target_word_or_path)
         if where is None:
-            raise Refused("not-plugged-in", f"{names.display_name(target_word_or_path)} is not plugged in")
+            raise Refused("not-plugged-in", target=target_word_or_path)
         with ExitStack() as stack:
             session = yield from _told(session, stack, where, source, to, dry_run=dry_run, in_place=in_place)
             drive = stack.enter_context(open_drive(session, where, write=False, as_it_is=True))
-            yield from (Warned(note) for note in drive.notes)
+            yield from drive.notes
             places = destinations(session, source=source, to=to)
             refuse_unknown(session, places, only, deleted=deleted)
             run = _Run(session, drive, conflict, deleted, dry_run)
@@ -187,7 +187,7 @@ def _told(
             t for t in news.sections if wanted == t.source or (not wanted and source in (t.alias, t.source))
         )
     elif news is not None and to is None and not is_new_here(session):
-        yield from (Warned(not_asked_for(news)) for _ in news.sections[:1])
+        yield from (not_asked_for(news) for _ in news.sections[:1])
         news = None
     if news is not None and news.sections and dry_run:
         scratch = stack.enter_context(disk.portable.scratch_directory())
@@ -248,7 +248,7 @@ class _Run:
         """Take a source's destination into this restore, if it may be written to."""
         reason = self._unfit(destination)
         if reason is not None:
-            yield SourceRefused(destination.source.alias, "overlap", f"{reason}; use --to")
+            yield SourceRefused(destination.source.alias, reason)
             return
         self._refuse_overlap(destination.directory)
         root = self.roots.get(destination.directory)
@@ -264,19 +264,13 @@ class _Run:
         if destination.own and root is not None:
             metadata = read_metadata(root)
             if metadata is not None and metadata.id not in ("", destination.source.id):
-                shown_path = names.display_name(destination.directory)
                 yield SourceRefused(
                     destination.source.alias,
-                    "another-source",
-                    f"{shown_path} is another source now ({names.display_name(metadata.alias)}); "
-                    "use --to, or set-source --path",
+                    Refused("another-source", path=destination.directory, source=metadata.alias),
                 )
                 return
             if destination.source.device not in (None, signed(root.device), root.device):
-                yield Warned(
-                    f"{names.display_name(destination.directory)} is on another disk than when "
-                    f"{names.display_name(destination.source.alias)} was last scanned"
-                )
+                yield Warned("other-disk", path=destination.directory, source=destination.source.alias)
         self.destinations[destination.source.key] = destination
 
     def _left_out(self, destination: Destination, refusal: Refused) -> SourceRefused:
@@ -284,27 +278,22 @@ class _Run:
         if not destination.own or self.alone:
             raise refusal
         self.left_out.add(destination.source.key)
-        return SourceRefused(destination.source.alias, refusal.kind, str(refusal))
+        return SourceRefused(destination.source.alias, refusal)
 
-    def _unfit(self, destination: Destination) -> str | None:
+    def _unfit(self, destination: Destination) -> Refused | None:
         """Why a source that drives told of can't go to the path it had there; None where it can."""
         if not destination.own or destination.source.scanned_at is not None:
             return None
-        where = names.display_name(destination.directory)
         if not os.path.isabs(destination.directory):
-            return f"{where} is no path on this machine"
+            return Refused("overlap/not-on-this-machine", path=destination.directory)
         for other in list_sources(self.session):
             if other.key != destination.source.key and disk.lies(other.path, destination.directory) is not None:
-                return f"{where} and the source {names.display_name(other.path)} overlap"
+                return Refused("overlap/restore-on-source", path=destination.directory, other=other.path)
         return None
 
     def _refuse_overlap(self, directory: bytes) -> None:
         if disk.lies(directory, self.drive.root.path) is not None:
-            raise Refused(
-                "overlap",
-                f"{names.display_name(directory)} and the target {names.display_name(self.drive.root.path)} overlap: "
-                "a restore never writes to its target",
-            )
+            raise Refused("overlap/restore-on-target", path=directory, target=self.drive.root.path)
 
     # --- what is lacking -------------------------------------------------------------------------------------------
 
@@ -477,15 +466,14 @@ class _Run:
                     give_up_source(self.session, destination.source.key)
                     continue
                 self.roots[destination.directory] = root
-                yield Warned(f"{names.display_name(destination.directory)} was not there and is made anew")
+                yield Warned("made-anew", path=destination.directory)
             if not destination.own:
                 continue
             if read_metadata(root) is None:
                 try:
                     write_metadata(self.session, root, destination.source)
                 except OSError as error:
-                    where = names.display_name(destination.directory)
-                    yield Warned(f"{where} cannot be marked as a source: {error.strerror}")
+                    yield Warned("source-not-marked", path=destination.directory, error=error.strerror)
             device = signed(root.device)
             if destination.source.device not in (None, device):
                 save_source(self.session, replace(destination.source, device=device))

@@ -10,7 +10,6 @@ from medback_core.drives.open import Drive
 from medback_core.drives.walk import DriveDirectory, path_on, walk_drive
 from medback_core.hashing import FileToHash, Hashed, hash_many
 from medback_core.model import Event, Excluded, Identity, Progress, Skipped, Warned
-from medback_core.names import display_name
 from medback_core.pace import Pace
 from medback_core.session import Session
 from medback_core.session.copies import copies_on, withdraw_copies
@@ -113,8 +112,7 @@ class Finding:
         if not self.drive.root.is_same_drive():
             return  # a drive that just went away has lost nothing
         self._withdraw(target, gone)
-        name = display_name(self.drive.target.name)
-        yield Warned(f"{len(gone):,} copies are no longer on {name} and do not count any more")
+        yield Warned("copies-gone", copies=len(gone), target=self.drive.target.name)
 
     def _withdraw(self, target: int, gone: list[tuple[int, bytes]]) -> None:
         for start in range(0, len(gone), _WITHDRAWN_TOGETHER):

@@ -144,7 +144,7 @@ def take_up_story(
                 return  # it went away just now
             scratch = stack.enter_context(disk.portable.scratch_directory())
             path, _ = yield from retold(root, identity, told, scratch)
-            yield Warned(words_on(news.label))
+            yield words_on(news.label)
         yield from take_up_told(session, path, told, teller=news.label, keep=keep, check=check)
     note_heard(session, drive_key(news), news.stamp, taken=True)
     for holder in news.holders:
@@ -162,13 +162,10 @@ def refuse(session: Session, told: Iterable[Story] | None = None) -> None:
             note_heard(session, drive_key(story), story.stamp, taken=False)
 
 
-def not_asked_for(news: Story) -> str:
+def not_asked_for(news: Story) -> Warned:
     """What a drive tells beside what a restore was asked for, and how to ask for it."""
-    aliases = ", ".join(names.display_name(told.alias or told.source) for told in news.sections)
-    return (
-        f"{names.display_name(news.label)} also remembers what this session does not know: {news.count.files:,} files "
-        f"of {aliases}; --source names one of them"
-    )
+    sources = tuple(told.alias or told.source for told in news.sections)
+    return Warned("also-remembers", drive=news.label, files=news.count.files, sources=sources)
 
 
 def ask_in_place(session: Session, places: Iterable[Destination], drive: bytes) -> None:
@@ -177,14 +174,8 @@ def ask_in_place(session: Session, places: Iterable[Destination], drive: bytes) 
     if not asked:
         return
     files = sum(expected_count(session, source.key).files for source in asked)
-    where = names.display_name(drive)
-    sources = "a source that was" if len(asked) == 1 else f"{len(asked):,} sources that were"
-    paths = ", ".join(names.display_name(source.path) for source in asked)
     raise NeedsAnswer(
-        "in-place",
-        f"{where} tells of {sources} never on this machine: {files:,} files would be put at {paths}. Is that right? "
-        "(--to DIR puts them elsewhere)",
-        option="--in-place",
+        "in-place", drive=drive, sources=len(asked), files=files, paths=tuple(source.path for source in asked)
     )
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from medback_core.hashing import ChangedWhileRead, Hashed
 from medback_core.model import DamageFound, Event, Identity, Skipped, Standing, Trouble, Warned
-from medback_core.names import display_name
 from medback_core.session.files import SidecarStat, join
 from medback_core.session.scanning import Check, Put, ScanRow
 from medback_core.session.values import load_ns, signed, store_ns
@@ -295,7 +294,7 @@ def apply_hash(
         directory.puts.append(row_of(name, identity, status))
         if edited is None or edited.trust is Trust.WHOLE:
             return None
-        return Warned(f"the record of {display_name(path)} in its sidecar was damaged; it is right again")
+        return Warned("record-mended", path=path)
     if not _same(base, status) or identity in renamed:
         directory.changes.append(row_of(name, identity, status))
         return None

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from time import monotonic
 
-from medback_core import disk, names
+from medback_core import disk
 from medback_core.model import SIDECAR_NAME, Event, Identity, Source, Standing, Warned
 from medback_core.scanning.compare import Directory, ScanCounts, ScanOptions
 from medback_core.session import Session
@@ -297,15 +297,12 @@ class Recording:
         old = parse(directory.data)
         if old.damage:
             keep_damaged(self._root, path, directory.data)
-            events.append(Warned(f"{names.display_name(path)} was damaged ({old.damage}); it was written anew"))
+            events.append(Warned("sidecar-rewritten", path=path, damage=old.damage))
         return old
 
 
 def _twin(path: bytes) -> Warned:
-    return Warned(
-        f"{names.display_name(path)} has the size and MD5 of another file, and other content: "
-        "medback cannot back up both"
-    )
+    return Warned("twin", path=path)
 
 
 def _is_ours(parsed: Sidecar | None) -> bool:

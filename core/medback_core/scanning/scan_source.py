@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass, field, replace
 
-from medback_core import disk, model, names
+from medback_core import disk, model
 from medback_core.errors import Refused
 from medback_core.model import DamageFound, Event, Excluded, ScanSummary, Skipped, Source, Warned
 from medback_core.scanning.compare import ScanCounts, ScanOptions
@@ -27,7 +27,14 @@ from medback_core.session.scanning import (
     loses_links,
     stage_unseen,
 )
-from medback_core.session.sources import mark_metadata, metadata_is_dirty, save_source, source_by_key, source_totals
+from medback_core.session.sources import (
+    kept_text,
+    mark_metadata,
+    metadata_is_dirty,
+    save_source,
+    source_by_key,
+    source_totals,
+)
 from medback_core.session.states import mark_changed
 from medback_core.sources.accounts import settle_accounts, tell_older, weigh_accounts
 from medback_core.sources.excludes import Patterns
@@ -121,10 +128,7 @@ def walk_source(
             try:
                 write_metadata(session, root, source)
             except OSError as error:
-                yield Warned(
-                    f"{names.display_name(source.path)} cannot be written ({error.strerror}): what is found out about "
-                    "it is kept in the session DB alone"
-                )
+                yield Warned("source-not-writable", path=source.path, error=error.strerror)
             source = source_by_key(session, source.key)
         accounts = weigh_accounts(session, source, metadata)
         yield from tell_older(session, source, accounts)
@@ -135,7 +139,7 @@ def walk_source(
         for event in walk.go(workers):
             yield _absolute(source, event)
         if not root.is_same_drive():
-            gone = Refused("not-mounted", f"{names.display_name(source.path)} went away while it was being scanned")
+            gone = Refused("not-mounted/went-away", path=source.path)
             raise refused(session, source, gone)
         settle_accounts(session, source, accounts)
     run.sources.append(source.key)
@@ -227,21 +231,13 @@ def refused(session: Session, source: Source, refusal: Refused, reread: Collecti
         forget_staged(session, source.key)
         for key in reread:
             mark_sidecar(session, key, None, dirty=True)
-        save_source(session, replace(source_by_key(session, source.key), refused=str(refusal)))
+        save_source(session, replace(source_by_key(session, source.key), refused=kept_text(refusal)))
     return refusal
 
 
 def _missing(source: Source, error: OSError) -> Refused:
-    shown = names.display_name(source.path)
     if isinstance(error, FileNotFoundError):
-        why = f"{shown} does not exist"
-    elif isinstance(error, NotADirectoryError):
-        why = f"{shown} is not a directory"
-    else:
-        why = f"{shown} cannot be opened ({error.strerror})"
-    alias = names.display_name(source.alias)
-    return Refused(
-        "missing",
-        f"{why}: is the drive of {alias} not plugged in? Nothing was changed. If it moved: medback set-source {alias} "
-        "--path NEW",
-    )
+        return Refused("missing/source-away", path=source.path, source=source.alias)
+    if isinstance(error, NotADirectoryError):
+        return Refused("missing/no-directory", path=source.path, source=source.alias)
+    return Refused("missing/unreadable", path=source.path, source=source.alias, error=error.strerror)

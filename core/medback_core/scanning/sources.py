@@ -71,7 +71,7 @@ class Said:
 
 
 _NOTHING = Said()
-_WAYS = {disk.Lies.SAME: "is", disk.Lies.INSIDE: "lies inside", disk.Lies.AROUND: "contains"}
+_WAYS = {disk.Lies.SAME: "is", disk.Lies.INSIDE: "inside", disk.Lies.AROUND: "around"}
 _ALIAS_MAX = 200  # bytes: it becomes the name of a folder on every target
 
 
@@ -121,34 +121,23 @@ def _registered(session: Session, path: bytes, said: Said) -> Generator[Event, N
     for source in list_sources(session):
         if disk.is_same_directory(source.path, path):
             if os.path.realpath(source.path) != real:
-                where = names.display_name(source.path)
-                yield Warned(f"{names.display_name(path)} is the source {names.display_name(source.alias)}, at {where}")
+                yield Warned("is-source", path=path, source=source.alias, where=source.path)
             return _changed(session, source, said)
     refuse_overlap(session, path)
     metadata = metadata_at(path)
-    shown = names.display_name(path)
     if metadata is not None and metadata.id:
         known = source_by_id(session, metadata.id)
         if known is not None and _stands_at(known):
-            yield Warned(
-                f"{shown} is a copy of the source {names.display_name(known.alias)}, which is still at "
-                f"{names.display_name(known.path)}: it is added as a source of its own"
-            )
+            yield Warned("copy-of-source", path=path, source=known.alias, where=known.path)
             metadata = replace(metadata, id="")
         elif known is not None:
             _refuse_alias(session, said.alias, but=known.key)
-            yield Warned(
-                f"the source {names.display_name(known.alias)} has moved from {names.display_name(known.path)} "
-                f"to {shown}"
-            )
+            yield Warned("source-moved", source=known.alias, old=known.path, path=path)
             save_source(session, replace(known, path=path))
             known = source_by_key(session, known.key)
             return _changed(session, known, said)
     if (metadata is None or not metadata.id) and (told := remembered_as(session, path)) is not None:
-        yield Warned(
-            f"{shown} has lost its .medback-source.xml: by what the drives remember it is the source "
-            f"{names.display_name(told.alias)} again"
-        )
+        yield Warned("source-remembered", path=path, source=told.alias)
         metadata = told if metadata is None else replace(told, targets=metadata.targets, siblings=metadata.siblings)
     _refuse_alias(session, said.alias)
     source = enter_source(session, path, said, metadata=metadata)
@@ -156,11 +145,7 @@ def _registered(session: Session, path: bytes, said: Said) -> Generator[Event, N
         take_up(session, source, metadata)
         for sibling in metadata.siblings:
             if source_by_id(session, sibling.id) is None and os.path.isdir(sibling.path):
-                yield Warned(
-                    f"{names.display_name(source.alias)} used to be backed up together with "
-                    f"{names.display_name(sibling.alias or sibling.id)} at {names.display_name(sibling.path)}: "
-                    "add it with add-src, or all of them with rebuild"
-                )
+                yield Warned("sibling", source=source.alias, sibling=sibling.alias or sibling.id, path=sibling.path)
     return source
 
 
@@ -233,11 +218,7 @@ def change_source(
             refuse_overlap(session, path, but=source.key)
             metadata = metadata_at(path)
             if source.scanned_at is not None and (metadata is None or metadata.id != source.id):
-                raise Refused(
-                    "not-this-source",
-                    f"{names.display_name(path)} is not the source {names.display_name(source.alias)}: its "
-                    ".medback-source.xml is not there",
-                )
+                raise Refused("not-this-source", path=path, source=source.alias)
             save_source(session, replace(source, path=path))
             source = source_by_key(session, source.key)
         said = Said(new_alias, copies, tuple(add_excludes), one_file_system, elsewhere, place)
@@ -306,9 +287,9 @@ def take_up_left_out(session: Session) -> Iterator[Event]:
         try:
             source = yield from _registered(session, path, _NOTHING)
         except Refused as refusal:
-            yield Warned(f"{names.display_name(path)} is left out: {refusal}")
+            yield Warned("left-out", path=path, because=refusal)
             continue
-        yield Warned(f"the source {names.display_name(source.alias)} is back and is in the session again")
+        yield Warned("source-back", source=source.alias)
 
 
 def forget_left_out(session: Session, path: bytes) -> bool:
@@ -350,7 +331,7 @@ def update_sources(
             walked.append(one)
         except Refused as refusal:
             refused.append(source.alias)
-            yield SourceRefused(source.alias, refusal.kind, str(refusal))
+            yield SourceRefused(source.alias, refusal)
     yield from before_settling(session, walked)
     for one in walked:
         try:
@@ -359,7 +340,7 @@ def update_sources(
             yield summary
         except Refused as refusal:
             refused.append(one.source.alias)
-            yield SourceRefused(one.source.alias, refusal.kind, str(refusal))
+            yield SourceRefused(one.source.alias, refusal)
     yield from flush_sources(session)
     yield UpdateSummary(tuple(scans), tuple(refused))
 
@@ -371,50 +352,47 @@ def _check(alias: str | None, copies: int | None, excludes: Collection[str], els
     if alias is not None:
         reason = names.check_component(alias.encode("utf-8", "replace"))
         if reason is None and (names.display_name(alias) != alias or is_metadata(alias.encode("utf-8", "replace"))):
-            reason = "it holds characters that can't be shown, or begins like a name of medback's own"
+            reason = "it has characters that can't be shown, or begins like a name of medback's own files"
         if reason is None and len(alias.encode()) > _ALIAS_MAX:
             reason = f"it is longer than {_ALIAS_MAX} bytes"
         if reason is not None:
-            raise UsageError(f"“{names.display_name(alias)}” can't be an alias: {reason}")
+            raise UsageError("usage/alias", alias=alias, reason=reason)
     if copies is not None and not 1 <= copies <= WANTED_MAX:
-        raise UsageError(f"a source wants from 1 to {WANTED_MAX:,} copies")
+        raise UsageError("usage/copies", most=WANTED_MAX)
     if elsewhere is not None and not 0 <= elsewhere <= WANTED_MAX:
-        raise UsageError(f"from 0 to {WANTED_MAX:,} copies can be wanted elsewhere")
+        raise UsageError("usage/elsewhere", most=WANTED_MAX)
     Patterns(excludes)
 
 
 def _check_numbers(copies: int, elsewhere: int) -> None:
     if elsewhere > copies:
-        raise UsageError(f"of {copies} wanted copies, {elsewhere} can't be elsewhere")
+        raise UsageError("usage/too-many-elsewhere", copies=copies, elsewhere=elsewhere)
 
 
 def _real_directory(path: bytes) -> bytes:
-    shown = names.display_name(path)
     if not os.path.lexists(path):
-        raise Refused("missing", f"{shown} does not exist")
+        raise Refused("missing", path=path)
     if not os.path.isdir(path):
-        raise Refused("not-a-directory", f"{shown} is not a directory")
+        raise Refused("not-a-directory", path=path)
     return os.path.realpath(path)
 
 
 def refuse_overlap(session: Session, path: bytes, *, but: int | None = None) -> None:
     """Raise Refused when a directory lies in, around or at a source or a target, by whatever path."""
-    shown = names.display_name(path)
     for source in list_sources(session):
         way = disk.lies(path, source.path) if source.key != but else None
         if way in _WAYS:
-            raise Refused("overlap", f"{shown} {_WAYS[way]} the source {names.display_name(source.alias)}")
+            raise Refused(f"overlap/{_WAYS[way]}-source", path=path, source=source.alias)
     for target in list_targets(session):
         if target.path is None or not os.path.lexists(target.path):
             continue
         way = disk.lies(path, target.path)
         if way in _WAYS:
-            where, called = names.display_name(target.path), names.display_name(target.name)
-            raise Refused("overlap", f"{shown} {_WAYS[way]} {where}, the target {called}")
+            raise Refused(f"overlap/{_WAYS[way]}-target", path=path, where=target.path, target=target.name)
     here = os.path.realpath(path)
     while True:
         if os.path.lexists(os.path.join(here, TARGET_IDENTITY_NAME)):
-            raise Refused("overlap", f"{shown} lies on a backup target ({names.display_name(here)})")
+            raise Refused("overlap/on-a-target", path=path, where=here)
         above = os.path.dirname(here)
         if above == here:
             return
@@ -429,7 +407,7 @@ def _stands_at(source: Source) -> bool:
 
 def _refuse_alias(session: Session, alias: str | None, *, but: int | None = None) -> None:
     if alias is not None and free_alias(session, alias, but=but) != alias:
-        raise Refused("alias-taken", f"another source is called {names.display_name(alias)} already")
+        raise Refused("alias-taken", alias=alias)
 
 
 def _union(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
@@ -481,16 +459,14 @@ def _rule(
     news: list[Rule] = []
     for path in map(_relative, dropped):
         if path not in rules or rules[path].dropped:
-            called = names.display_name(source.alias)
-            raise Refused("no-such-rule", f"{called} has no rule for {names.display_name(path)}")
+            raise Refused("no-such-rule", path=path, source=source.alias)
         news.append(Rule(path, rev=rules[path].rev + 1))
     if below is not None:
         path = _relative(below)
         if not path:
-            raise UsageError("a rule is for a directory inside the source")
+            raise UsageError("usage/rule-for-directory")
         if directory_key(session, source.key, path) is None and not os.path.isdir(os.path.join(source.path, path)):
-            shown, called = names.display_name(path), names.display_name(source.alias)
-            raise Refused("no-such-path", f"{called} has no directory {shown}")
+            raise Refused("no-such-path/directory-of-source", path=path, source=source.alias)
         was = rules.get(path, Rule(path, rev=0))
         rule = Rule(
             path,
@@ -510,7 +486,7 @@ def _relative(path: bytes) -> bytes:
     """A path inside a source as the session knows it: no `./`, no `//`, none at an end. Raises UsageError."""
     parts = [part for part in path.split(b"/") if part not in (b"", b".")]
     if path.startswith(b"/") or b".." in parts:
-        raise UsageError(f"{names.display_name(path)} is not a path relative to the source")
+        raise UsageError("usage/not-relative", path=path)
     return b"/".join(parts)
 
 
@@ -527,11 +503,7 @@ def _with_mounts(
     mounts = nested_mounts(session, source.key)
     for path in dropped:
         if mounts.pop(_inside(source, path), None) is None:
-            raise Refused(
-                "no-such-mount",
-                f"nothing mounted at {names.display_name(path)} belongs to the source "
-                f"{names.display_name(source.alias)}",
-            )
+            raise Refused("no-such-mount", path=path, source=source.alias)
     for path in included:
         mounts[_inside(source, path)] = ""
     save_nested(session, source.key, mounts)
@@ -545,4 +517,4 @@ def _inside(source: Source, path: bytes) -> bytes:
     for top in (source.path, os.path.realpath(source.path)):
         if rel := names.below(path, top):
             return rel
-    raise UsageError(f"{names.display_name(path)} does not lie inside {names.display_name(source.path)}")
+    raise UsageError("usage/not-inside", path=path, source=source.path)

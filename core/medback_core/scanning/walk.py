@@ -267,8 +267,7 @@ class Walk:
             listing = list_directory(self.root, rel, self.nested.unasked(rel))
         except OSError as error:
             if not rel:
-                shown = names.display_name(self.source.path)
-                raise Refused("unreadable", f"{shown} cannot be read: {error.strerror}") from error
+                raise Refused("unreadable", path=self.source.path, error=error.strerror) from error
             if isinstance(error, FileNotFoundError):
                 self._skip(rel, error)
             else:
@@ -313,8 +312,8 @@ class Walk:
         files_to_read.sort(key=lambda to_read: to_read.status.st_ino)  # near the order they lie in on a disk that spins
         return directory, files_to_read
 
-    def _shown(self, path: bytes) -> str:
-        return names.display_name(os.path.join(self.source.path, path))
+    def _absolute(self, path: bytes) -> bytes:
+        return os.path.join(self.source.path, path)
 
     def _skip(self, path: bytes, error: OSError) -> None:
         reason = "vanished while it was being scanned" if isinstance(error, FileNotFoundError) else error.strerror
@@ -450,8 +449,7 @@ class Walk:
             if SIDECAR_NAME in cleaned.adopted and (status := self.root.stat(directory.path(SIDECAR_NAME))) is not None:
                 listing.metadata[SIDECAR_NAME] = status
         except OSError as error:
-            shown = self._shown(directory.path(left[0]))
-            self._events.append(Warned(f"{shown} is left from an earlier run and can't be removed: {error.strerror}"))
+            self._events.append(Warned("left-over", path=self._absolute(directory.path(left[0])), error=error.strerror))
 
     def _read_sidecar(self, directory: Directory, listing: Entries) -> None:
         """Read the sidecar if the DB has not read it as it is now."""
@@ -491,8 +489,7 @@ class Walk:
                 self._keep_aside(directory, listing, directory.data)
             except OSError as error:
                 directory.frozen = True
-                shown = self._shown(path)
-                self._events.append(Warned(f"{shown} is damaged and cannot be kept aside: {error.strerror}"))
+                self._events.append(Warned("sidecar-not-kept", path=self._absolute(path), error=error.strerror))
         missing = any(name not in parsed.files and name not in rows for name, _ in listing.files)
         if not known and (parsed.lost or missing or struck):
             what = parsed.damage or f"{struck} of its records"
@@ -504,8 +501,8 @@ class Walk:
             reason = f"a damaged sidecar ({parsed.damage}): its files are known, tags in the damaged records are lost"
             self._events.append(DamageFound(path, reason))
         else:
-            lost = "the session knows its files" if parsed.lost or missing else "nothing was lost"
-            self._events.append(Warned(f"{self._shown(path)} was damaged ({parsed.damage}); {lost}"))
+            lost = "sidecar-was-damaged/known" if parsed.lost or missing else "sidecar-was-damaged"
+            self._events.append(Warned(lost, path=self._absolute(path), damage=parsed.damage))
 
     def _keep_aside(self, directory: Directory, listing: Entries, data: bytes) -> None:
         for name, status in listing.metadata.items():

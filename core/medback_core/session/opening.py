@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from medback_core import disk, model, names
+from medback_core import disk, model
 from medback_core.errors import Refused
+from medback_core.model import Warned
 
 from . import schema
 from .intact import has_wal, is_intact
@@ -47,7 +48,7 @@ def open_session(
     """
     path = Path(path) if path is not None else default_path()
     path = Path(os.path.realpath(path.expanduser()))  # its lock and its list lie beside the file itself
-    notes: list[str] = []
+    notes: list[Warned] = []
     give_up = time.monotonic() + WAIT
     while afresh or _usable(path, create) != "ours":
         try:
@@ -72,44 +73,37 @@ def open_session(
             with suppress(Refused, OSError), _locked(path):  # in use: then that other medback writes it
                 mend_source_list(session)
         for missing in left_out(session):
-            shown = names.display_name(missing)
-            session.notes.append(
-                f"the source at {shown} is not in this session since its DB was lost: the next `medback update` takes "
-                f"it up when it is there (`medback remove-src {names.shell_quoted(missing)}` forgets it)"
-            )
+            session.notes.append(Warned("source-left-out", path=missing))
     return session
 
 
 def _usable(path: Path, create: bool) -> str:
     """The condition of what lies at `path`. Raises Refused where neither it nor a new one can be used."""
-    shown = names.display_name(str(path))
     condition = _condition(path)
     if condition == "too-new":
-        raise Refused(
-            "too-new", f"{shown} was written by a later medback; use that one, or name another with --session-db"
-        )
+        raise Refused("too-new", path=str(path))
     if condition == "foreign":
-        raise Refused("not-a-session", f"{shown} is not a medback session DB; name another with --session-db")
+        raise Refused("not-a-session", path=str(path))
     if condition == "missing" and not create:
-        raise Refused("no-session", f"there is no session DB at {shown}")
+        raise Refused("no-session", path=str(path))
     return condition
 
 
 def _condition(path: Path) -> str:
     """`missing`, `empty` (nothing was ever written into it), `ours`, `damaged` (was ours), `family`, `foreign` or
     `too-new`. Changes nothing."""
-    shown = names.display_name(str(path))
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "no ordinary file"
-            raise Refused("not-a-session", f"{shown} is {kind}, not a session DB")
+            is_directory = stat.S_ISDIR(status.st_mode)
+            what = "not-a-session/directory" if is_directory else "not-a-session/no-ordinary-file"
+            raise Refused(what, path=str(path))
         with open(path, "rb") as stream:
             head = stream.read(100)
     except FileNotFoundError:
         return "missing"
     except OSError as error:
-        raise Refused("session-unreadable", f"{shown} cannot be read: {error.strerror}") from error
+        raise Refused("session-unreadable", path=str(path), error=error.strerror) from error
     was_ours = list_path(path).exists()
     if not head:
         return "empty"
@@ -158,30 +152,24 @@ def _look_inside(db: sqlite3.Connection, path: Path) -> str:
 def _locked(path: Path) -> Iterator[None]:
     """Nobody else makes, or works with, the session of this path meanwhile. Raises Refused, also where none can be."""
     if not path.parent.is_dir():
-        raise Refused("no-session", f"there is no directory {names.display_name(str(path.parent))} for the session DB")
+        raise Refused("no-session/no-directory", path=str(path.parent))
     try:
         with disk.lock_session(os.fsencode(path)):
             yield
     except OSError as error:
-        kind = "session-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "session-read-only"
-        raise Refused(kind, f"cannot create {names.display_name(str(path))}: {error.strerror}") from error
+        what = "session-full/make" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "session-read-only/make"
+        raise Refused(what, path=str(path), error=error.strerror) from error
 
 
-def _make(path: Path, create: bool, afresh: bool) -> list[str]:
+def _make(path: Path, create: bool, afresh: bool) -> list[Warned]:
     """Put a new DB at `path`, whole from the moment it has that name; returns what a person should know. Call under
     the lock."""
     condition = "" if afresh else _usable(path, create)
     if condition == "ours":  # another medback was quicker
         return []
-    notes: list[str] = []
+    notes: list[Warned] = []
     if condition in ("damaged", "family") or (afresh and path.exists()):
-        aside = names.display_name(set_session_aside(path).name)
-        words = {"damaged": "was damaged and", "family": "belonged to the older Python medback and"}
-        notes.append(
-            f"the session DB {words[condition]} is kept as {aside}; a new one is built from the sidecars"
-            if condition
-            else f"the session DB that was there is kept as {aside}"
-        )
+        notes.append(Warned(f"set-aside/{condition or 'afresh'}", name=set_session_aside(path).name))
     new = path.with_name(path.name + ".new")
     with disk.Root(os.fsencode(path.parent)) as root:
         # What a killed one left; and a `-wal` whose DB is gone would be taken for the new one's.

@@ -60,8 +60,7 @@ def find_source(session: Session, alias: str) -> Source:
     alias = names.utf8(alias)
     row = session.db.execute(f"SELECT {_COLUMNS} FROM source WHERE alias = ? OR sid = ?", (alias, alias)).fetchone()
     if row is None:
-        known = ", ".join(source.alias for source in list_sources(session)) or "none yet"
-        raise Refused("no-such-source", f"no source is called {names.display_name(alias)} (there are: {known})")
+        raise Refused("no-such-source", source=alias, known=tuple(source.alias for source in list_sources(session)))
     return _source(row)
 
 
@@ -193,3 +192,20 @@ def source_totals(session: Session, key: int) -> tuple[Count, int, int]:
     ).fetchone()[0]
     directories = session.db.execute("SELECT COUNT(*) FROM directory WHERE source_id = ?", (key,)).fetchone()[0]
     return Count(files, size), links, directories
+
+
+def kept_text(refusal: Refused) -> str:
+    """A refusal as text, to be kept with its source (`Source.refused`); `kept_refusal` reads it."""
+    facts = {name: {"bytes": names.text(v)} if isinstance(v, bytes) else v for name, v in refusal.facts.items()}
+    return json.dumps([refusal.what, facts], default=str)
+
+
+def kept_refusal(text: str) -> Refused:
+    """What `kept_text` kept. Earlier versions kept a sentence: that is a refusal (`as-kept`) with these words."""
+    try:
+        what, facts = json.loads(text)
+        return Refused(
+            what, **{name: names.from_text(v["bytes"]) if isinstance(v, dict) else v for name, v in facts.items()}
+        )
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return Refused("as-kept", words=text)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from medback_core import disk, names
 from medback_core.errors import MedbackError, Refused
+from medback_core.model import Warned
 
 from . import rollup
 from .intact import note_left
@@ -23,7 +24,6 @@ class SessionDamaged(MedbackError):
     """The DB broke in the middle of an operation; the sidecars have all of it."""
 
     exit_code = 4
-    kind = "damaged-db"
 
 
 class Session:
@@ -35,7 +35,7 @@ class Session:
         self.cache_mib = cache_mib
         self.placements: dict[int, Placement] = {}
         self.placement_ids: dict[tuple[tuple[int, int], ...], int] = {}
-        self.notes: list[str] = []  # what a person should know about how this DB was opened
+        self.notes: list[Warned] = []  # what a person should know about how this DB was opened
         self.needs_rebuild = False
         self._depth = 0
         self._notes_what_it_leaves = True
@@ -120,27 +120,21 @@ def cannot_be_written(error: sqlite3.Error) -> bool:
 
 def explained(path: Path, error: sqlite3.Error) -> MedbackError:
     """An error of SQLite's on the session DB at `path` as one of ours, with the words a person needs."""
-    shown = names.display_name(str(path))
     words = str(error)
     if "readonly" in words or "read-only" in words or "unable to open" in words:
-        return Refused("session-read-only", f"the session DB {shown} cannot be written")
+        return Refused("session-read-only", path=str(path))
     if "full" in words:
-        return Refused("session-full", f"no room left for the session DB {shown}")
+        return Refused("session-full", path=str(path))
     if "locked" in words:
-        return Refused("locked", f"the session DB {shown} is in use by another program")
+        return Refused("locked/session", path=str(path))
     if cannot_be_written(error):
         limit = disk.portable.file_size_limit()
         if limit is not None:
-            return Refused(
-                "session-full",
-                f"the session DB {shown} can't grow: no file may be larger than {limit} bytes here (`ulimit -f`)",
-            )
-        return Refused("session-read-only", f"the session DB {shown} cannot be written ({words})")
+            return Refused("session-full/file-size", path=str(path), limit=limit)
+        return Refused("session-read-only/error", path=str(path), error=words)
     if isinstance(error, sqlite3.OperationalError) and "disk I/O" not in words:
-        return SessionDamaged(f"the session DB {shown}: {words}")
-    return SessionDamaged(
-        f"the session DB {shown} is damaged ({words}); `medback rebuild` makes a new one from the sidecars"
-    )
+        return SessionDamaged("damaged-db/error", path=str(path), error=words)
+    return SessionDamaged("damaged-db", path=str(path), error=words)
 
 
 def _name_contains(name: bytes, text: bytes) -> bool:

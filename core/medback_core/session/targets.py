@@ -62,13 +62,9 @@ def find_target(session: Session, word: str) -> Target:
     found = [target for target in list_targets(session) if target.label == label]
     if len(found) == 1:
         return found[0]
-    shown = names.display_name(word)
     if found:
-        raise Refused(
-            "ambiguous", f"{len(found)} targets are labelled {shown}; use an id: {', '.join(t.id for t in found)}"
-        )
-    known = ", ".join(target.name for target in list_targets(session)) or "none yet"
-    raise Refused("no-such-target", f"no target is called {shown} (there are: {names.display_name(known)})")
+        raise Refused("ambiguous/label", label=word, targets=tuple(target.id for target in found))
+    raise Refused("no-such-target", target=word, known=tuple(target.name for target in list_targets(session)))
 
 
 def is_target_name(session: Session, word: str) -> bool:

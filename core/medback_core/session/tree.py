@@ -198,6 +198,24 @@ def files_below(
             yield row[0], row[1], _listed(row[2:])
 
 
+def sizes_within(
+    session: Session, source: int, path: bytes, placements: Collection[int], bounds: tuple[int, int]
+) -> Iterator[int]:
+    """The size of each content within the bounds, with one of these placements, that a file of a source at and below a
+    directory has. In no order; all contents of the session are looked through, so ask only where it must be known."""
+    scope, values = "", [*bounds, source]
+    if path:
+        scope = "AND (d.path = ? OR (d.path > ? AND d.path < ?))"
+        values += [path, path + b"/", path + b"0"]
+    rows = session.db.execute(
+        f"SELECT i.size FROM identity i WHERE i.size BETWEEN ? AND ? AND i.placement_id IN ({_numbers(placements)}) "
+        "AND EXISTS (SELECT 1 FROM file f JOIN directory d ON d.id = f.directory_id "
+        f"WHERE f.identity_id = i.id AND d.source_id = ? {scope})",
+        values,
+    )
+    return (size for (size,) in rows)
+
+
 def trouble_below(session: Session, source: int, path: bytes = b"") -> int:
     """How many files at and below a directory are damaged or changed keeping their time."""
     where, values = "", [source]

@@ -13,7 +13,6 @@ import platformdirs
 
 from medback_core.errors import Refused
 from medback_core.model import WANTED_DEFAULT, OnPlug
-from medback_core.names import display_name
 from medback_core.settings.sizes import Size, parse_size
 
 ENVIRONMENT = "MEDBACK_SETTINGS"  # names another file
@@ -80,7 +79,7 @@ def read_preferences(path: Path | None = None) -> Preferences:
 
 
 def _refused(path: Path, reason: str) -> Refused:
-    return Refused("settings", f"the settings file {display_name(str(path))}: {display_name(reason)}")
+    return Refused("settings", path=str(path), reason=reason)
 
 
 def _text(value: Any) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from medback_core import disk
 from medback_core.errors import Refused
-from medback_core.names import display_name
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:(%)|([kmgtp]?)(i?b)?)\s*", re.IGNORECASE)
 _MOST = 2**63 - 1  # what the session DB and the sidecars can hold
@@ -27,7 +26,7 @@ class Size:
         try:
             return int(disk.describe(path).total * self.amount / 100)
         except OSError as error:
-            raise Refused("no-such-path", f"{display_name(path)}: {error.strerror}") from error
+            raise Refused("no-such-path/error", path=path, error=error.strerror) from error
 
 
 def parse_size(text: str) -> Size:

@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from medback_core import model, names
 from medback_core.model import STAMP_DIGITS, Event, Order, Source, State, Warned
 from medback_core.session import Session
 from medback_core.session.copies import has_copies
@@ -88,8 +87,7 @@ def tell_older(session: Session, source: Source, accounts: Accounts) -> Iterator
     """Say so where a source's records are from before a state that is known: it was restored from an image, say."""
     known = known_state(session, SOURCE, source.id)
     if known is not None and accounts.is_older:
-        shown = names.display_name(source.alias)
-        yield Warned(f"{shown} is as it was before {model.day(known.at)}: restored from an image, or cloned?")
+        yield Warned("source-older", source=source.alias, at=known.at)
 
 
 def settle_accounts(session: Session, source: Source, accounts: Accounts) -> None:

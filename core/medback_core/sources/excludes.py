@@ -20,7 +20,7 @@ class Patterns:
             try:
                 pathspec.GitIgnoreSpec.from_lines([pattern])
             except ValueError as error:
-                raise UsageError(f"{names.display_name(pattern)} is no pattern: {error}") from error
+                raise UsageError("usage/pattern", pattern=pattern, error=str(error)) from error
         self._spec = pathspec.GitIgnoreSpec.from_lines(self.patterns)
 
     def __bool__(self) -> bool:

@@ -261,16 +261,17 @@ def heal_metadata(
         return
     shown = names.display_name(source.alias)
     what = "; ".join(metadata.damage)
-    kept = ""
+    ending, facts, kept = "", {}, ""
     if write:
         try:
             aside = keep_damaged(root, SOURCE_METADATA_NAME, root.read_whole(SOURCE_METADATA_NAME, METADATA_LIMIT))
-            kept = f"; it is kept as {names.display_name(aside)}"
+            ending, facts, kept = "/kept", {"aside": aside}, f"; it is kept as {names.display_name(aside)}"
             mark_metadata(session, source.key, dirty=True)
         except OSError as error:
+            ending, facts = "/not-kept", {"error": error.strerror}
             kept = f"; it cannot be kept aside: {error.strerror}"
     if was_scanned(session, source):
-        yield Warned(f"the metadata of {shown} was damaged ({what}){kept}")
+        yield Warned(f"metadata-was-damaged{ending}", source=source.alias, damage=what, **facts)
         return
     yield DamageFound(
         os.path.join(source.path, SOURCE_METADATA_NAME),

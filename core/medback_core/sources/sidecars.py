@@ -232,7 +232,7 @@ def flush_source(session: Session, source: Source) -> Iterator[Event]:
                     dirty = [row for row in dirty if names.below(row.path, place) is None]
                 yield from _flush(session, root, source, dirty)
         except Refused as refusal:
-            yield Warned(f"the records of {names.display_name(source.alias)} were not written: {refusal}")
+            yield Warned("records-not-written", source=source.alias, because=refusal)
 
 
 def _flush(session: Session, root: disk.Root, source: Source, dirty: list[DirectoryRow]) -> Iterator[Event]:
@@ -279,11 +279,7 @@ def _flush(session: Session, root: disk.Root, source: Source, dirty: list[Direct
 def unwritten_warning(source: Source, failed: list[Unwritten]) -> Warned:
     """What to say of sidecars that could not be written."""
     error = failed[0].error
-    count = f"{len(failed)} records" if len(failed) > 1 else "a record"
-    return Warned(
-        f"{count} of {names.display_name(source.alias)} could not be written now ({error.strerror or error}); "
-        "they are kept in the session DB"
-    )
+    return Warned("records-in-session", records=len(failed), source=source.alias, error=error.strerror or str(error))
 
 
 def flush_sources(session: Session) -> Iterator[Event]:

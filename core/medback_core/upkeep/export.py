@@ -79,36 +79,28 @@ def _named(session: Session, word: str) -> Source | Target:
     except Refused as refusal:
         if sources:
             return sources[0]
-        raise Refused(
-            "no-such-source-or-target", f"no source and no target is called {names.display_name(word)}"
-        ) from refusal
+        raise Refused("no-such-source-or-target", name=word) from refusal
     if sources and (target is None or there == path):
         return sources[0]
     if sources and target is not None:
-        raise Refused(
-            "ambiguous", f"{names.display_name(word)} is a source and a target: give the path of the one you mean"
-        )
+        raise Refused("ambiguous/source-and-target", name=word)
     if target is None:
-        raise Refused(
-            "unknown-target",
-            f"{names.display_name(word)} is not known to this session; `medback discover` reads what lies there",
-        )
+        raise Refused("unknown-target", name=word)
     return target
 
 
 def _write_file(path: bytes, chunks: Iterator[bytes]) -> None:
     where = os.path.realpath(path)
-    shown = names.display_name(path)
     parent, name = os.path.split(where)
     if model.is_metadata(name):
-        raise Refused("bad-path", f"{shown} is a name of medback's own files; choose another")
+        raise Refused("bad-path/own-name", path=path)
     try:
         if os.path.lexists(where) and not stat.S_ISREG(os.stat(where).st_mode):
-            raise Refused("bad-path", f"{shown} is no ordinary file")
+            raise Refused("bad-path/no-ordinary-file", path=path)
         with disk.Root(parent) as root, disk.Group(root, group_sync=False) as group:
             group.stage_stream(name, chunks)
             for _, error in group.publish():
                 if error is not None:
                     raise error
     except OSError as error:
-        raise Refused("not-writable", f"{shown} cannot be written: {error.strerror}") from error
+        raise Refused("not-writable", path=path, error=error.strerror) from error

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from medback_core import disk, model, names
+from medback_core import disk, model
 from medback_core.contexts.load import expect_again, take_up_gone, take_up_told
 from medback_core.drives.check import look_at
 from medback_core.drives.context_file import CONTEXTS_KEPT
@@ -44,7 +44,7 @@ def rebuild(session: Session, directories: Sequence[bytes] = ()) -> Iterator[Eve
     """
     with disk.lock_session(os.fsencode(session.path)):
         if list_sources(session):
-            raise Refused("not-new", "a rebuild fills a new session, and this one knows sources already")
+            raise Refused("not-new")
         listed = listed_sources(session.path)  # before the first new source rewrites the list
         sources, targets = _sorted(directories)
         given = set(sources)
@@ -65,7 +65,7 @@ def rebuild(session: Session, directories: Sequence[bytes] = ()) -> Iterator[Eve
                 source = _entered(session, path, metadata, given=path in given)
                 summary = yield from _filled(session, source, run)
             except Refused as refusal:
-                yield Warned(f"{names.display_name(path)} is left out: {refusal}")
+                yield Warned("left-out", path=path, because=refusal)
                 if metadata is None:
                     away.append(path)
                 continue
@@ -94,18 +94,18 @@ def _sorted(directories: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
     targets: list[bytes] = []
     for path in dict.fromkeys(map(os.path.abspath, directories)):
         if not os.path.isdir(path):
-            raise Refused("missing", f"{names.display_name(path)} is not there, or is no directory")
+            raise Refused("missing/directory", path=path)
         (targets if identity_at(path) is not None else sources).append(path)
     return sources, targets
 
 
 def _entered(session: Session, path: bytes, metadata: SourceMetadata | None, *, given: bool) -> Source:
     if not os.path.isdir(path):
-        raise Refused("missing", "it is not there now; add it with add-src when it is")
+        raise Refused("missing/source", path=path)
     if metadata is None and not given:
-        raise Refused("not-mounted", "it has no .medback-source.xml: is its drive not plugged in?")
+        raise Refused("not-mounted/no-metadata-yet", path=path)
     if metadata is not None and (known := source_by_id(session, metadata.id)) is not None:
-        raise Refused("copy", f"it is a copy of the source {names.display_name(known.alias)}")
+        raise Refused("copy", path=path, source=known.alias)
     refuse_overlap(session, path)
     return enter_source(session, path, metadata=metadata)
 
@@ -156,21 +156,21 @@ def _take_up_untold(session: Session, drive: Drive) -> Iterator[Event]:
         if sources:
             told = {source: state_retold(drive.identity, source).at or None for source in sources}
             yield from take_up_told(session, path, told, teller=drive.target.name, keep=True)
-            yield Warned(words_on(drive.target.name))
+            yield words_on(drive.target.name)
 
 
 def _introduced(session: Session, path: bytes) -> Generator[Event, None, Target | None]:
     """Make a target known and fill in where its copies lie; returns it, or None when it was left out."""
     try:
         with open_drive(session, path, write=False) as drive:
-            yield from (Warned(note) for note in drive.notes)
+            yield from drive.notes
             if not drive.identity.id:
-                yield Warned(f"{names.display_name(path)} is left out: its identity file is damaged")
+                yield Warned("left-out/damaged-identity", path=path)
                 return None
             yield from look_at(session, drive)
             _take_up_gone(session, drive)
             yield from _take_up_untold(session, drive)
             return target_by_key(session, drive.target.key)
     except NeedsAnswer as question:
-        yield Warned(f"{names.display_name(path)} is left out: {question}")
+        yield Warned("left-out", path=path, because=question)
         return None

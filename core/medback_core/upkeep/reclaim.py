@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 
-from medback_core import disk, names
+from medback_core import disk
 from medback_core.drives.check import look_at
 from medback_core.drives.context_file import write_contexts
 from medback_core.drives.drive import Drive, begin_change
@@ -59,19 +59,13 @@ def reclaim(
     with disk.lock_session(os.fsencode(session.path)):
         path = resolve_target(session, target)[1]
         if path is None:
-            raise Refused("not-plugged-in", f"the target {names.display_name(target)} is not plugged in")
+            raise Refused("not-plugged-in", target=target)
         if is_no_target(session, path):
-            raise Refused("not-a-target", f"{names.display_name(path)} is no target")
+            raise Refused("not-a-target", path=path)
         with open_drive(session, path, write=not dry_run) as drive:
             if drive.filesystem.is_network:
-                kind = drive.filesystem.kind
-                raise Refused(
-                    "network-file-system",
-                    f"{names.display_name(path)} is on a network file system ({kind}): nothing is freed there, since "
-                    "medback cannot keep other machines from changing it",
-                )
-            for note in drive.notes:
-                yield Warned(note)
+                raise Refused("network-file-system", path=path, kind=drive.filesystem.kind)
+            yield from drive.notes
             yield from look_at(session, drive)
             with ExitStack() as stack:
                 summary = yield from _Reclaim(session, drive, dry_run).free(old, surplus, stack)
@@ -158,7 +152,7 @@ class _Reclaim:
                 where = os.path.join(self.drive.root.path, CONTEXT_NAME)
                 yield Skipped(where, f"the restore context could not be written: {error.strerror or error}")
         if self.untold is not None:
-            yield Warned(f"the drive's records could not be brought up to date: {self.untold.strerror}")
+            yield Warned("drive-records-old", target=self.drive.target.name, error=self.untold.strerror)
         return self._summary()
 
     def _candidates(self, old: bool, surplus: bool) -> list[tuple[Identity, Copy]]:

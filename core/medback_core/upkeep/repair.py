@@ -73,14 +73,14 @@ def repair(session: Session, path: bytes, *, from_target: str | None = None, dry
         stack.enter_context(disk.lock_session(os.fsencode(session.path)))
         only, only_at = resolve_target(session, from_target) if from_target is not None else (None, None)
         if from_target is not None and only is None:
-            raise Refused("no-such-target", f"{names.display_name(from_target)} is no target of this session")
+            raise Refused("no-such-target/unknown", target=from_target)
         source = next((s for s in list_sources(session) if disk.is_same_directory(s.path, path)), None)
         if source is not None:
             yield from _look_for_places(session, only, only_at)
             steps = _repair_source(session, source, only, dry_run)
         else:
             if is_no_target(session, path):
-                raise Refused("not-a-target", f"{names.display_name(path)} is neither a source nor a target")
+                raise Refused("not-a-target/neither", path=path)
             drive = stack.enter_context(open_drive(session, path, write=not dry_run))
             yield from _look_for_places(session, only, only_at, but=drive.target)
             steps = _repair_target(session, drive, only, dry_run)
@@ -109,7 +109,7 @@ def _look_for_places(
             with open_drive(session, where, write=False) as drive:
                 yield from look_at(session, drive)
         except (Refused, NeedsAnswer) as refusal:
-            yield Warned(f"{names.display_name(target.name)} could not be looked at: {refusal}")
+            yield Warned("drive-not-read", target=target.name, because=refusal)
 
 
 # --- a source ------------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def _repair_target(session: Session, drive: Drive, only: Target | None, dry_run:
         key = find_identity(session, identity) or identity_key(session, identity)
         there = next((c for c in copies_of(session, key) if c.target == drive.target.key and c.standing), None)
         if there is not None and there.path != path:
-            yield Warned(f"{names.display_name(shown)}: the same content lies sound elsewhere on this drive already")
+            yield Warned("sound-elsewhere", path=shown)
             if not dry_run:
                 yield from _put_away(drive, recorder, path, record)
             continue
@@ -323,4 +323,4 @@ def _opened(path: bytes) -> disk.Root:
     try:
         return disk.Root(path, across=True)
     except OSError as error:
-        raise Refused("no-such-path", f"{names.display_name(path)}: {error.strerror}") from error
+        raise Refused("no-such-path/error", path=path, error=error.strerror) from error

@@ -27,7 +27,7 @@ class Ticker:
         return Progress(self.phase, self.files, self.bytes + more, self.files_total, self.bytes_total, current)
 
 
-RESUMED = Warned("this goes on where a verify was stopped; what that one read is not read again now")
+RESUMED = Warned("verify-goes-on")
 
 
 def read_whole(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
-from medback_core import disk, names
+from medback_core import disk
 from medback_core.errors import Refused
 from medback_core.manifests.entry import Entry
 from medback_core.manifests.reading import EITHER, LIMIT, NotAManifest, read_manifest
@@ -37,20 +37,18 @@ def verify_against(path: bytes, manifest: bytes) -> Iterator[Event]:
 
 
 def _read(manifest: bytes) -> list[Entry]:
-    shown = names.display_name(manifest)
     try:
         if os.stat(manifest).st_size > LIMIT:
-            raise Refused("no-manifest", f"{shown} is larger than a manifest can be")
+            raise Refused("no-manifest/too-large", path=manifest)
         with open(manifest, "rb") as stream:
             entries = read_manifest(stream.read(LIMIT))
     except OSError as error:
-        raise Refused("no-such-path", f"{shown} cannot be read: {error.strerror}") from error
+        raise Refused("no-such-path/unreadable", path=manifest, error=error.strerror) from error
     except NotAManifest as error:
-        raise Refused("no-manifest", f"{shown} is no manifest medback can read: {error}") from error
+        raise Refused("no-manifest", path=manifest, error=str(error)) from error
     for entry in entries:
         if not any(name in _MAKERS for name in entry.digests):
-            path = names.display_name(entry.path)
-            raise Refused("no-manifest", f"{shown} has no digest of {path} that medback can make")
+            raise Refused("no-manifest/digest", path=manifest, entry=entry.path)
     return entries
 
 

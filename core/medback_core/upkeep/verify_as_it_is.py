@@ -10,7 +10,6 @@ from medback_core.drives.matching import same_time
 from medback_core.drives.walk import DriveDirectory, path_on, walk_drive
 from medback_core.errors import DriveGone
 from medback_core.model import DamageFound, Event, FileDone, Identity, VerifySummary
-from medback_core.names import display_name
 from medback_core.session.files import join
 from medback_core.sidecar import FileRecord
 from medback_core.upkeep.reread import Ticker, read_whole
@@ -52,7 +51,7 @@ def _read(
         found = yield from read_whole(drive.root, path, ticker)
     except OSError as error:
         if not drive.root.is_same_drive():
-            raise DriveGone(f"{display_name(drive.root.path)} stopped answering") from error
+            raise DriveGone("drive-gone/stopped", path=drive.root.path) from error
         yield DamageFound(where, error.strerror or "cannot be read", "unreadable")
         return replace(summary, unreadable=summary.unreadable + 1)
     ticker.files, ticker.bytes = ticker.files + 1, ticker.bytes + found.identity.size

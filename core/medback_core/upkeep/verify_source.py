@@ -27,15 +27,13 @@ def verify_source(
 ) -> Iterator[Event]:
     """Verify the files of a source at and below a directory, those checked before a date (all with None); ends with a
     VerifySummary. The caller holds the session's lock. Raises Refused for a source that does not stand there."""
-    shown_source = names.display_name(source.path)
     try:
         root = disk.Root(source.path)
     except OSError as error:
-        raise Refused("unreadable", f"{shown_source}: {error.strerror}") from error
+        raise Refused("unreadable", path=source.path, error=error.strerror) from error
     with root:
         if not stands(session, source, root, read_metadata(root)):
-            alias = names.display_name(source.alias)
-            raise Refused("not-mounted", f"{shown_source} is not {alias} now: is its drive plugged in?")
+            raise Refused("not-mounted", path=source.path, source=source.alias)
         run = _VerifySource(session, source, root, max_bytes)
         yield from run.read(below, before)
         new = run.new_files(below)
@@ -124,7 +122,7 @@ class _VerifySource:
                 mark_trouble(session, self.source.key, path, Trouble.NONE)
         elif (result.status.st_size, result.status.st_mtime_ns) != (row.size, row.mtime_ns):
             counts["changed"] += 1
-            yield Warned(f"{names.display_name(shown)} changed since the last update")
+            yield Warned("changed-since", path=shown)
         else:
             counts["damaged"] += 1
             kept = row.ctime_ns is not None and row.ctime_ns != result.status.st_ctime_ns

@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 
-from medback_core import disk, model, names
+from medback_core import disk, model
 from medback_core.drives.check import CheckResult, look_at
 from medback_core.drives.matching import same_time
 from medback_core.drives.open import Drive, nested_target, open_drive, write_identity
@@ -66,16 +66,15 @@ def verify(
         writable = os.path.isdir(path) and not disk.describe(path).read_only
         nested = nested_target(session, path) if writable else None
         if nested is not None:
-            yield Warned(f"{nested}: one file counts as two copies there; it is read, and nothing is written to it")
+            yield Warned("nested", because=nested)
             writable = False
         with open_drive(session, path, write=writable, as_it_is=True) as drive:
-            for note in drive.notes:
-                yield Warned(note)
+            yield from drive.notes
             if drive.doubtful:
-                raise Refused("clone", f"{drive.notes[-1]}; `medback target` and `medback discover` take the answer")
+                raise Refused("clone/verify", because=drive.notes[-1])
             if not drive.identity.id:
                 if drive.root.stat(TARGET_IDENTITY_NAME) is None and readable_context(drive.root) is None:
-                    raise Refused("not-a-target", f"{names.display_name(path)} is neither a source nor a target")
+                    raise Refused("not-a-target/neither", path=path)
                 yield from verify_as_it_is(drive, before, max_bytes)
                 return
             yield from _VerifyTarget(session, drive, before, max_bytes).run()
@@ -130,10 +129,7 @@ class _VerifyTarget:
         finally:
             self._keep()
         if self._unwritten is not None:
-            name = names.display_name(self.drive.target.name)
-            yield Warned(
-                f"{name} can't take all dates and marks ({self._unwritten.strerror}); they are kept in the session DB"
-            )
+            yield Warned("dates-in-session", target=self.drive.target.name, error=self._unwritten.strerror)
         self._count(left=due.files - ticker.files)
         yield from self._conclude()
         yield self.summary
@@ -179,7 +175,7 @@ class _VerifyTarget:
             mtime_ns = result.status.st_mtime_ns
             target = self.drive.target.key
             self.good.append(Copy(key, target, Standing.VERIFIED, path, mtime_ns, model.now(), record.ours))
-        yield Warned(f"{names.display_name(shown)} was damaged and is right again: it counts")
+        yield Warned("right-again", path=shown)
 
     def _one(self, identity: Identity, copy: Copy, ticker: Ticker) -> Iterator[Event]:
         assert copy.path is not None
@@ -293,7 +289,7 @@ class _VerifyTarget:
                 forget_round(self.session, target=target.key)
         elif not found.left and self.before is None:
             self.drive.target = save_target(self.session, replace(target, state=TargetState.ACTIVE, rev=target.rev + 1))
-            yield Warned(f"{names.display_name(target.name)} is clean and active again: its copies count")
+            yield Warned("active-again", target=target.name)
             if self.drive.writable:
                 write_identity(self.session, self.drive)
 

@@ -14,7 +14,6 @@ from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
-from medback_core import names
 from medback_core.context import FileEntry, SourceEnd, SourceStart, read_context
 from medback_core.drives.check import look_at
 from medback_core.drives.context_file import CONTEXTS_KEPT
@@ -25,7 +24,7 @@ from medback_core.errors import Refused
 from medback_core.model import OLD_DIRECTORY, DamageFound, Event, Identity, Order, State, Warned
 from medback_core.session import Session
 from medback_core.session.copies import Copy, copies_of, withdraw_copies
-from medback_core.session.digests import TWIN, known_as, learn
+from medback_core.session.digests import known_as, learn
 from medback_core.session.targets import add_pending, list_targets
 from medback_core.upkeep.reread import Ticker, read_whole
 
@@ -136,7 +135,7 @@ def open_shelf(
                 continue
             yield from look_at(session, other)
         except Refused as refusal:
-            yield Warned(f"{names.display_name(target.name)} is plugged in, but cannot be read now: {refusal}")
+            yield Warned("drive-not-read", target=target.name, because=refusal)
             continue
         shelf.opened.append(OpenDrive(other, sections(other, identities)))
     return shelf
@@ -195,7 +194,7 @@ def prove_witness(
         try:
             result = yield from read_whole(drive.root, copy.path, ticker, known_as(session, identity))
         except OSError as error:
-            yield Warned(f"{names.display_name(shown)} cannot be read: {error.strerror}")
+            yield Warned("cannot-read", path=shown, error=error.strerror)
             continue
         if result.identity != identity:
             with session.transaction():
@@ -203,7 +202,7 @@ def prove_witness(
                 add_pending(session, copy.target, [(copy.identity, copy.path)])
             yield DamageFound(shown, "is damaged: its content is not what was recorded; it is no longer counted")
         elif not learn(session, identity, result.blake3, copy.path, target=copy.target):
-            yield Warned(f"{names.display_name(shown)} {TWIN}")
+            yield Warned("twin", path=shown)
         elif _which(result.status)[:2] != _which(victim)[:2]:
             return Witness(drive, copy.path, result.status)
     return None

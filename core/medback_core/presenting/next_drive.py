@@ -1,0 +1,174 @@
+"""Which drive should be picked up next, and what will it make safe: the one answer every front end gives."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from medback_core.coverage.countable import NOTHING
+from medback_core.coverage.shelf_room import room_seen
+from medback_core.model import Count, Need, Target
+from medback_core.presenting.units import counted, name, size
+from medback_core.session import Session
+from medback_core.session.needs import target_places, wants_of
+from medback_core.session.placements import all_placements
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import counting_keys, list_targets
+from medback_core.session.tree import directory_key, sizes_within, totals_by_source, totals_of
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a drive could do for what is not safe. Counts are paths: all that it does not hold yet (`takes`), and the
+    part of it that has all its copies then (`saves`). `room`: bytes that could go there, when it was last seen."""
+
+    target: Target
+    takes: Count
+    saves: Count
+    room: int
+    here: bool = False
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Sorts the best first: one that is here and takes half of it or more, one that takes all, the one that takes
+        most."""
+        fits = min(self.room, self.takes.bytes)
+        rank = 0 if self.here and 2 * fits >= self.takes.bytes else 1 if fits == self.takes.bytes else 2
+        return rank, -fits, self.target.key
+
+
+@dataclass(frozen=True, slots=True)
+class NextDrive:
+    """The answer. `offers`: drives that take at least one file, the best first. `too_large`: the size of the largest
+    file where it is larger than every drive, else 0."""
+
+    unsafe: Count = NOTHING
+    offers: tuple[Offer, ...] = ()
+    too_large: int = 0
+
+    @property
+    def best(self) -> Offer | None:
+        """The drive to pick up next."""
+        return next(iter(self.offers), None)
+
+    def with_here(self, here: Collection[int]) -> NextDrive:
+        """The answer where the drives with these keys are plugged in."""
+        offers = [replace(offer, here=offer.target.key in here) for offer in self.offers]
+        return replace(self, offers=tuple(sorted(offers, key=lambda offer: offer.order)))
+
+
+ALL_SAFE = NextDrive()
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Files of one source that lie on the same drives (`solid`) and need the same."""
+
+    source: int
+    placement: int
+    solid: frozenset[int]
+    count: Count
+    need: Need
+    short: int  # copies
+    apart: int  # copies at another place
+
+    def gains(self, target: int, place: str) -> bool:
+        """Whether a copy on this drive, at this place, brings the files nearer to safe."""
+        return target not in self.solid and (self.short > 0 or (self.apart > 0 and place != self.need.place))
+
+    def is_safe_with(self, place: str) -> bool:
+        """Whether one copy more, at this place, is the last they need."""
+        return self.short <= 1 and self.apart - (place != self.need.place) <= 0
+
+
+def next_drive(
+    session: Session,
+    source: int | None = None,
+    path: bytes = b"",
+    *,
+    dead: Collection[int] = (),
+    but: int | None = None,
+) -> NextDrive:
+    """The answer for all sources, or for a directory of one. `dead`: keys of drives that do not count; `but`: the key
+    of one that is not to be named, since it just took all it can. Of a million files in a few milliseconds, and in a
+    tenth of a second where it must be known how large single files are."""
+    counting = counting_keys(session) - frozenset(dead)
+    groups = list(_groups(session, source, path, counting))
+    unsafe = sum((group.count for group in groups), NOTHING)
+    if not unsafe.files:
+        return ALL_SAFE
+    targets = [target for target in list_targets(session) if target.key in counting]
+    offers, where = [], target_places(session)
+    for target in targets:
+        lacking = [group for group in groups if group.gains(target.key, where[target.key])]
+        takes = sum((group.count for group in lacking), NOTHING)
+        room = room_seen(session, target)
+        if target.key != but and takes.files and _takes_one(session, lacking, path, takes, room.largest):
+            saves = sum((group.count for group in lacking if group.is_safe_with(where[target.key])), NOTHING)
+            offers.append(Offer(target, takes, saves, room.content))
+    return NextDrive(unsafe, tuple(offers), _too_large(session, groups, path, targets)).with_here(())
+
+
+def _groups(session: Session, source: int | None, path: bytes, counting: frozenset[int]) -> Iterator[_Group]:
+    """What is not safe, by source, placement and what is wanted."""
+    placements, where = all_placements(session), target_places(session)
+    whole = {} if path else totals_by_source(session)
+    for one in list_sources(session):
+        if source is not None and one.key != source:
+            continue
+        key = directory_key(session, one.key, path) if path else None
+        totals = whole.get(one.key, {}) if key is None else totals_of(session, key)
+        for need, part in wants_of(session, one).parts(session, path, totals):
+            for number, count in part.items():
+                solid = placements[number].solid & counting
+                short = need.copies - len(solid)
+                apart = need.elsewhere - sum(where[holder] != need.place for holder in solid) if need.elsewhere else 0
+                if count.files and (short > 0 or apart > 0):
+                    yield _Group(one.key, number, solid, count, need, short, apart)
+
+
+def _takes_one(session: Session, groups: Sequence[_Group], path: bytes, takes: Count, largest: int) -> bool:
+    """Whether at least one of these files is no larger than this. None of them is looked up where one of average size
+    is not: the smallest is no larger."""
+    return largest >= takes.bytes // takes.files or any(True for _ in _sizes(session, groups, path, (0, largest)))
+
+
+def _too_large(session: Session, groups: Sequence[_Group], path: bytes, targets: Sequence[Target]) -> int:
+    """The size of the largest file that no drive could take when it is empty; 0 where there is none."""
+    if not targets or any(target.total_bytes is None and target.capacity is None for target in targets):
+        return 0
+    most = max(room_seen(session, target, empty=True).largest for target in targets)
+    if sum(group.count.bytes for group in groups) <= most:
+        return 0
+    return max(_sizes(session, groups, path, (most + 1, (1 << 63) - 1)), default=0)
+
+
+def _sizes(session: Session, groups: Sequence[_Group], path: bytes, bounds: tuple[int, int]) -> Iterator[int]:
+    if bounds[0] > bounds[1]:
+        return
+    for source in {group.source: None for group in groups}:
+        numbers = [group.placement for group in groups if group.source == source]
+        yield from sizes_within(session, source, path, numbers, bounds)
+
+
+def next_words(answer: NextDrive, *, otherwise: str) -> str:
+    """`plug in Blue (42 GiB free): it makes all of this safe`; "" where all is safe. `otherwise`: what to do where no
+    drive takes anything more, as the front end says it."""
+    if not answer.unsafe.files:
+        return ""
+    best = answer.best
+    if best is None:
+        words = otherwise
+    else:
+        label = f"{'back up onto' if best.here else 'plug in'} {name(best.target.name)} ({size(best.room)} free)"
+        if best.takes.bytes > best.room:
+            words = f"{label}: it takes some of the {size(best.takes.bytes)}"
+        elif best.saves == answer.unsafe:
+            words = f"{label}: it makes all of this safe"
+        elif best.takes == answer.unsafe:
+            words = f"{label}: one more copy of all of it"
+        else:
+            words = f"{label}: it takes {counted(best.takes)}"
+    if answer.too_large:
+        words += f"; bigger than every drive you own: {size(answer.too_large)}"
+    return words

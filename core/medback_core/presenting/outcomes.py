@@ -1,0 +1,220 @@
+"""What is said of a Summary, and how a job ended: one line, and what to do next. Both front ends say it like this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from medback_core import model
+from medback_core.errors import MedbackError, Refused
+from medback_core.model import Count
+from medback_core.presenting.looked import as_of, but_for
+from medback_core.presenting.refusals import sentence, way_out
+from medback_core.presenting.sentences import Key
+from medback_core.presenting.telling import all_back
+from medback_core.presenting.units import counted, files, name, number, plural, size
+
+_STATES = ("changed", "missing", "new", "damaged", "unreadable")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a job of the app ended. `kind` is the command's name, `counts` the number of its events by their class."""
+
+    title: str
+    kind: str
+    summary: model.Summary | None
+    counts: Mapping[str, int]
+    error: MedbackError | None = None
+    is_bug: bool = False
+    stopped: bool = False
+    rescan: bool = False  # what is left out changed
+
+
+# --- a headline for each Summary -----------------------------------------------------------------------------------
+
+
+def backed_up(done: model.BackupSummary) -> str:
+    """`412 files (8.1 GiB) copied, 3 already there, 1.2 GiB free`."""
+    parts = [f"{counted(Count(done.copied, done.copied_bytes))} copied"]
+    if done.already_there:
+        parts.append(f"{number(done.already_there)} already there")
+    if done.superseded:
+        parts.append(f"{plural(done.superseded, 'older version')} kept")
+    parts.append(f"{size(done.free_bytes)} free")
+    limit = done.target.capacity
+    full = "" if not done.full else " (full)" if limit is None else f" (full: it may hold {size(limit)})"
+    return ", ".join(parts) + full
+
+
+def discovered(found: model.DiscoverSummary, *, would: str = "") -> str:
+    """`50 files, 48 of them yours (38.2 GiB), 12 newly counted, 2 unknown`."""
+    return (
+        f"{files(found.files)}, {number(found.matched)} of them yours ({size(found.matched_bytes)}), "
+        f"{number(found.newly_marked)} {would}newly marked, {number(found.unknown)} unknown"
+    )
+
+
+def restored(back: model.RestoreSummary, *, would: str = "") -> str:
+    """`412 files (8.1 GiB) restored, 3 already right`."""
+    parts = [
+        f"{counted(Count(back.restored, back.restored_bytes))} {would}restored",
+        f"{number(back.already_right)} already right",
+    ]
+    if back.links:
+        parts.append(f"{plural(back.links, 'link')} {would}made")
+    if back.conflicts:
+        parts.append(f"{plural(back.conflicts, 'conflict')} left alone")
+    if back.missing:
+        parts.append(f"{counted(Count(back.missing, back.missing_bytes))} still missing")
+    return ", ".join(parts)
+
+
+def verified(read: model.VerifySummary) -> str:
+    """`412 files (8.1 GiB) read, 411 as recorded, 1 damaged`."""
+    parts = [f"{counted(Count(read.checked, read.checked_bytes))} read, {number(read.same)} as recorded"]
+    parts += [f"{number(getattr(read, state))} {state}" for state in _STATES if getattr(read, state)]
+    return ", ".join(parts)
+
+
+def repaired(done: model.RepairSummary, *, would: str = "") -> str:
+    """`3 repaired, 1 not`."""
+    return f"{number(done.repaired)} {would}repaired, {number(done.unrepairable)} not"
+
+
+def reclaimed(freed: model.ReclaimSummary) -> str:
+    """`412 files (8.1 GiB) freed`."""
+    return f"{counted(Count(freed.freed, freed.freed_bytes))} freed"
+
+
+def proved(proof: model.ProveSummary) -> str:
+    """`3 contents in more than one place: 7 files (38.2 MiB) compared, 0 differ`."""
+    return (
+        f"{plural(proof.identities, 'content')} in more than one place: "
+        f"{counted(Count(proof.compared, proof.compared_bytes))} compared, {number(proof.differing)} differ"
+    )
+
+
+def scanned(scan: model.ScanSummary) -> str:
+    """`412 files (8.1 GiB) in 30 directories, 12 added, hashed 38.2 MiB`."""
+    where = plural(scan.directories, "directory", "directories")
+    parts = [f"{counted(Count(scan.files, scan.bytes))} in {where}"]
+    parts += [
+        f"{number(getattr(scan, what))} {what}"
+        for what in ("added", "changed", "moved", "removed", "damaged", "unhashed")
+        if getattr(scan, what)
+    ]
+    return ", ".join([*parts, f"hashed {size(scan.hashed_bytes)}"] if scan.hashed else parts)
+
+
+def in_context(context: model.ContextSummary) -> str:
+    """`412 files in 30 directories of 2 sources, 3 targets`."""
+    return (
+        f"{files(context.files)} in {plural(context.directories, 'directory', 'directories')} of "
+        f"{plural(context.sources, 'source')}, {plural(context.targets, 'target')}"
+    )
+
+
+# --- how a job of the app ended --------------------------------------------------------------------------------------
+
+
+def outcome(ended: Ended, key: Key) -> tuple[str, str, str]:
+    """(level, headline, what next). Level is `done`, `partly` or `failed`."""
+    log = f"the log ({key('app.log')})"
+    if ended.stopped:
+        return "partly", f"{ended.title}: stopped; what was done is kept", "run it again to continue"
+    if ended.error is not None:
+        words = f"{ended.title}: {'a bug in medback: ' if ended.is_bug else ''}{sentence(ended.error)}"
+        if isinstance(ended.error, Refused):
+            return "failed", words, way_out(ended.error, key) or "nothing was changed"
+        return "failed", words, f"{log} says more"
+    words, advice = _of_summary(ended, key)
+    headline, troubles = f"{ended.title}: {words}", _troubles(ended)
+    if ended.counts.get("DamageFound"):
+        words = headline if isinstance(ended.summary, model.VerifySummary) else f"{headline}; {troubles}"
+        return "failed", words, advice or f"{log} lists them"
+    if ended.counts.get("SourceRefused"):
+        advice = f"a refused source is kept as it was; screen {key('go.sources')} says why, and what to do"
+    if troubles:
+        return "partly", f"{headline}; {troubles}", advice or f"{log} lists them"
+    return "done", headline, advice
+
+
+def _troubles(ended: Ended) -> str:
+    said = (
+        ("DamageFound", "damaged file", "damaged files"),
+        ("Skipped", "skipped", "skipped"),
+        ("SourceRefused", "source refused", "sources refused"),
+        ("Conflict", "conflict", "conflicts"),
+    )
+    return ", ".join(plural(count, one, many) for kind, one, many in said if (count := ended.counts.get(kind, 0)))
+
+
+def _of_summary(ended: Ended, key: Key) -> tuple[str, str]:
+    match ended.summary:
+        case model.BackupSummary() as backup:
+            return backed_up(backup), _after_backup(backup)
+        case model.ScanSummary() as scan:
+            return _updated(ended, [scan], key)
+        case model.UpdateSummary(scans):
+            return _updated(ended, scans, key)
+        case model.DiscoverSummary() as found:
+            return discovered(found), f"verify it ({key('targets.verify')}) to be sure" if found.newly_marked else ""
+        case model.RestoreSummary() as back:
+            return restored(back), _after_restore(back, key)
+        case model.VerifySummary() as read:
+            return verified(read), _after_verify(read, key)
+        case model.RepairSummary() as done:
+            log = f"the log ({key('app.log')}) says which drive would help"
+            return repaired(done), log if done.unrepairable else "the damaged files are kept in .medback-damaged"
+        case model.ReclaimSummary() as freed:
+            return reclaimed(freed), ""
+        case model.ProveSummary() as proof:
+            return proved(proof), ""
+        case model.RebuildSummary(scans):
+            words, _ = _updated(ended, scans, key)
+            unhashed = sum(scan.unhashed for scan in scans)
+            update = f"{files(unhashed)} have no hash yet: update them ({key('sources.update-all')})"
+            return words, update if unhashed else "plug in your drives one by one"
+        case model.ContextSummary() as context:
+            plan = f"screen {key('go.restore')} says which drives bring them back"
+            return in_context(context), plan if ended.kind == "add-restore-context" else ""
+    return "done", f"update it ({key('sources.update')}): other files are left out now" if ended.rescan else ""
+
+
+def _updated(ended: Ended, scans: Sequence[model.ScanSummary], key: Key) -> tuple[str, str]:
+    if not scans:
+        return "nothing was updated", f"a refused source is kept as it was; screen {key('go.sources')} says why"
+    total = Count(sum(scan.files for scan in scans), sum(scan.bytes for scan in scans))
+    changes = [
+        f"{number(count)} {word}"
+        for word in ("added", "changed", "moved", "removed")
+        if (count := sum(getattr(scan, word) for scan in scans))
+    ]
+    new = f"next: choose a drive to back it up onto (screen {key('go.targets')})"
+    return f"{counted(total)}; {', '.join(changes) or 'nothing changed'}", new if ended.kind == "add-src" else ""
+
+
+def _after_backup(backup: model.BackupSummary) -> str:
+    if not backup.remaining:
+        return f"everything has its wanted copies{as_of(backup.looked)}{but_for(backup.looked)}"
+    left = f"{counted(Count(backup.remaining, backup.remaining_bytes))} still not safe"
+    return f"{left}: this drive is full, plug in another" if backup.full else f"{left}: back up onto another drive"
+
+
+def _after_restore(back: model.RestoreSummary, key: Key) -> str:
+    if back.conflicts:
+        return f"decide the conflicts ({key('restore.conflicts')} on screen {key('go.restore')})"
+    if back.next is not None:
+        return f"next: plug in {name(back.next.target.name)} ({counted(Count(back.next.files, back.next.bytes))})"
+    if back.missing:
+        return "no drive has what is missing"
+    return all_back(back.restored + back.already_right, back.as_of, back.unheard)
+
+
+def _after_verify(read: model.VerifySummary, key: Key) -> str:
+    if read.damaged or read.unreadable:
+        return f"next: repair it ({key('targets.repair')})"
+    if read.missing or read.changed or read.new:
+        return f"next: update the sources ({key('sources.update')}), or back up onto it ({key('targets.back-up')})"
+    return f"{files(read.left)} not read yet; run it again to continue" if read.left else ""

@@ -1,0 +1,62 @@
+"""Every sentence the program can say, read for turns that nobody in the trade would use."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from medback_core.presenting.refusals import COMMANDS, KEYS, REFUSALS, WARNINGS
+
+ROOT = Path(__file__).parents[2]
+SPEAKING = ("medback_tui", "core/medback_core/cli", "core/medback_core/presenting", "core/medback_core/demo")
+BANNED = re.compile(
+    r"hearsay|vouch|\bwhoever\b|\bnobody\b|\bsomebody\b|stand where they should|stands? in the way|\bjust so\b|"
+    r"\b(it|them) no more\b|loses? (its|their) last copy|die together|\bcan't be had\b|\banew\b|wanted copies of all|"
+    r"\bclaim(s|ed)\b|\bnot un\w+|\bgo on from there\b|\bat hand\b",
+    re.IGNORECASE,
+)
+
+
+def literals(path: Path) -> Iterator[str]:
+    """The words in a module: its strings but for docstrings, and the docstrings of commands, which are their help."""
+    tree = ast.parse(path.read_text())
+    quiet: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            is_help = isinstance(node, ast.FunctionDef) and any(
+                "command(" in ast.unparse(d) for d in node.decorator_list
+            )
+            if isinstance(first, ast.Expr) and not is_help:
+                quiet.add(id(first.value))
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in quiet:
+            yield node.value
+
+
+def sentences() -> dict[str, str]:
+    """What is said, and where."""
+    found = {
+        text: name
+        for name, table in (("REFUSALS", REFUSALS), ("WARNINGS", WARNINGS), ("COMMANDS", COMMANDS), ("KEYS", KEYS))
+        for text in table.values()
+    }
+    for room in SPEAKING:
+        for path in (ROOT / room).rglob("*.py"):
+            found |= {text: path.name for text in literals(path) if len(re.findall(r"[A-Za-z]{2,}", text)) > 2}
+    return found
+
+
+def test_nothing_that_is_said_has_a_banned_turn() -> None:
+    found = sentences()
+    assert len(found) > 600
+    wrong = [f"{where}: {text}" for text, where in found.items() if BANNED.search(text)]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("words", ["4 files by hearsay", "if it dies, they die together", "waits for it no more"])
+def test_a_banned_turn_is_seen(words: str) -> None:
+    assert BANNED.search(words)
