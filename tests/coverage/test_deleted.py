@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from medback_core import model
+from medback_core.errors import UsageError
 from medback_core.coverage.deleted import DeletedPage, deleted_count, deleted_page
 from medback_core.restoring.restore import restore
 from medback_core.session import gone
@@ -146,3 +147,29 @@ def test_what_was_deleted_and_when_is_known_after_the_db_is_lost(world: tuple[Se
                 (f.source, f.path, f.content, f.gone_at, f.replaced) for f in before
             ]
             assert all("t1" in [copy.target.label for copy in file.copies] for file in found)
+
+
+def test_a_restore_as_of_a_date_brings_what_was_there_then_and_is_no_more(world: tuple[Session, Path]) -> None:
+    """Of each path the version of that date; neither what went before, nor what is there or was moved, nor what was
+    written later."""
+    session, tmp = world
+    back(session, tmp / "t1")
+    (tmp / "photos/a/9").unlink()  # "another", since the second day
+    write_tree(tmp / "photos", {"later": b"later"}, mtime_ns=1_900_000_000 * 10**9)
+    rescan(session)
+    back(session, tmp / "t1")
+    (tmp / "photos/later").unlink()
+    rescan(session, accept_deletions=True)
+    for days, expected in {
+        0.5: {"photos/a/0", "photos/a/1", "photos/a/2", "photos/a/9", "photos/b/0", "photos/b/1", "photos/b/2",
+              "music/song"},
+        2.5: {"photos/a/2", "photos/a/9", "photos/b/2"},
+    }.items():  # fmt: skip
+        goal = tmp / f"as of day {days}"
+        at = 1_800_000_000 + int(days * DAY)
+        run(restore(session, str(tmp / "t1"), deleted=True, at=at, to=os.fsencode(goal)))
+        assert {os.path.relpath(file, goal) for file in goal.rglob("*") if file.is_file()} == expected
+        content = (goal / "photos/a/9").read_bytes()
+        assert content == (b"another" if days > 1 else b"a/9|a/9|a/")
+    with pytest.raises(UsageError):
+        run(restore(session, str(tmp / "t1"), at=1, to=os.fsencode(tmp / "x")))

@@ -166,6 +166,20 @@ def nested(session: Session, tmp: Path) -> Path:
     return inner
 
 
+def test_a_new_target_may_not_lie_around_one_that_another_session_made(
+    world: tuple[Session, Path], tmp_path: Path
+) -> None:
+    (session, tmp), inner = world, tmp_path / "disk/some/where"
+    write_tree(tmp_path / "docs", {"d": 10})
+    with open_session(tmp_path / "other.db") as other:
+        add(other, tmp_path / "docs")
+        back(other, inner)
+    with pytest.raises(Refused, match="lies inside"):
+        back(session, tmp_path / "disk")
+    assert not (tmp_path / "disk/.medback-target.xml").exists()
+    back(session, tmp / "elsewhere")
+
+
 def test_nested_targets_of_before_are_read_and_not_written(world: tuple[Session, Path]) -> None:
     session, tmp = world
     inner = nested(session, tmp)

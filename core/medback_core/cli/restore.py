@@ -17,7 +17,7 @@ from medback_core.presenting.units import counted, plural, size
 from medback_core.presenting.units import name as shown
 
 from .commands import command
-from .options import DIRECTORY, PATH
+from .options import DIRECTORY, MOMENT, PATH
 from .outcome import count_json, entry_json, told_json
 from .plans import BELOW, DRIVES, SOURCE, plug_in, restore_word, scope_words, told_by_drives
 from .running import LISTED, Run
@@ -203,6 +203,12 @@ def restore_status(
 @SOURCE
 @BELOW
 @click.option("--deleted", is_flag=True, help="What is gone from the sources, instead of what should be there.")
+@click.option(
+    "--at",
+    type=MOMENT,
+    metavar="DATE",
+    help="With --deleted: as it was then, 2026-11-24 or 3d ago, older versions too.",
+)
 @click.option("--to", type=DIRECTORY, metavar="DIR", help="Restore to DIR/ALIAS/path instead of the sources' places.")
 @click.option(
     "--conflict",
@@ -221,6 +227,7 @@ def restore(
     source: str | None,
     path: bytes | None,
     deleted: bool,
+    at: int | None,
     to: bytes | None,
     conflict: str,
     in_place: bool,
@@ -241,6 +248,7 @@ def restore(
                 source=source,
                 path=path,
                 deleted=deleted,
+                at=at,
                 to=None if to is None else os.path.abspath(to),
                 conflict=conflict,
                 dry_run=dry_run,
@@ -251,6 +259,7 @@ def restore(
         )
         whole = found is not None
         scope = scope_words(source, path, to) + (" --deleted" if deleted else "")
+        scope += f" --at {iso_date(at)}" if at is not None else ""
         _report_restore(
             run, found or _so_far(run, session, target), whole=whole, dry_run=dry_run, deleted=deleted, scope=scope
         )

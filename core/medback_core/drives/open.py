@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from medback_core import disk, model, names
@@ -88,6 +88,23 @@ def nested_target(session: Session, path: bytes) -> Refused | None:
     return None
 
 
+def _target_inside(root: disk.Root) -> Refused | None:
+    """Why a place would lie around a target that this session may not know; None where it doesn't. Looks at every
+    directory there, as the first look at a new target does anyway."""
+    waiting = [b""]
+    while waiting:
+        here = waiting.pop()
+        with suppress(OSError):  # what can't be read is told by the look
+            for name, status in root.scan(here):
+                if isinstance(status, OSError):
+                    continue
+                if name == TARGET_IDENTITY_NAME and here:
+                    return Refused("overlap/around-a-target", path=root.path, where=os.path.join(root.path, here))
+                if stat.S_ISDIR(status.st_mode) and status.st_dev == root.device:
+                    waiting.append(here + b"/" + name if here else name)
+    return None
+
+
 def shares_disk(session: Session, filesystem: disk.FileSystem) -> str | None:
     """The alias of a source on the same physical disk, None when there is none that is known to be."""
     for source in list_sources(session):
@@ -160,8 +177,10 @@ def open_drive(
             if filesystem.read_only:
                 raise Refused("read-only", path=path)
         nested = nested_target(session, root.path) if write else None
-        if nested is not None and root.stat(TARGET_IDENTITY_NAME) is None:
-            _refuse_nested(nested, is_new=True)  # before anybody is asked
+        if write and root.stat(TARGET_IDENTITY_NAME) is None:  # before anybody is asked
+            nested = nested or _target_inside(root)
+            if nested is not None:
+                _refuse_nested(nested, is_new=True)
         drive = _identify(session, root, filesystem, write, create, yes, new_id, same_drive, as_it_is)
         if nested is not None and drive.writable:
             _refuse_nested(nested, is_new=drive.is_new)

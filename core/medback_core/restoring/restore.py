@@ -62,7 +62,7 @@ from medback_core.session import Session
 from medback_core.session.directories import take_over_facts
 from medback_core.session.expected import Expected, end_expected, is_placed, mark_placed, wanted_files
 from medback_core.session.files import find_file, join
-from medback_core.session.gone import list_gone, told_gone
+from medback_core.session.gone import gone_as_of, list_gone, told_gone
 from medback_core.session.missing_files import (
     DIFFERS,
     GIVES_WAY,
@@ -102,6 +102,7 @@ def restore(
     source: str | None = None,
     path: bytes | None = None,
     deleted: bool = False,
+    at: int | None = None,
     to: bytes | None = None,
     conflict: str = "skip",
     dry_run: bool = False,
@@ -115,10 +116,13 @@ def restore(
 
     `source` is an alias, `path` relative to the source(s), `to` a directory in which each source gets a folder instead
     of its own place, `deleted` asks for what is gone from the sources instead of what should be there (and with `path`
-    naming a file, for its latest older version). A file that differs from what is restored is left alone (`skip`), or
-    what is restored gets another name (`rename`), or what is there is moved aside first (`overwrite`). The target is
-    never written to. Raises Refused, NeedsAnswer, DriveGone (what was restored is kept).
+    naming a file, for its latest older version), `at` with it for what the source had at that date: of each path the
+    version that went first after it, unless it was written later. A file that differs from what is restored is left
+    alone (`skip`), or what is restored gets another name (`rename`), or what is there is moved aside first
+    (`overwrite`). The target is never written to. Raises Refused, NeedsAnswer, DriveGone (what was restored is kept).
     """
+    if at is not None and not deleted:
+        raise UsageError("usage/at")
     if conflict not in CONFLICTS:
         raise UsageError("usage/conflict", known=CONFLICTS)
     only = scope(path)
@@ -134,7 +138,7 @@ def restore(
             yield from drive.notes
             places = destinations(session, source=source, to=to)
             refuse_unknown(session, places, only, deleted=deleted)
-            run = _Run(session, drive, conflict, deleted, dry_run)
+            run = _Run(session, drive, conflict, deleted, dry_run, at)
             run.alone = len(places) == 1
             for destination in places:
                 yield from run.add(destination, stack)
@@ -222,11 +226,14 @@ class _Tally:
 class _Run:
     """One restore under way."""
 
-    def __init__(self, session: Session, drive: Drive, conflict: str, deleted: bool, dry_run: bool) -> None:
+    def __init__(
+        self, session: Session, drive: Drive, conflict: str, deleted: bool, dry_run: bool, at: int | None = None
+    ) -> None:
         self.session = session
         self.drive = drive
         self.conflict = conflict
         self.deleted = deleted
+        self.at = at
         self.dry_run = dry_run
         self.destinations: dict[int, Destination] = {}
         self.roots: dict[bytes, disk.Root] = {}
@@ -353,6 +360,10 @@ class _Run:
     def _asked(self, reader: Session, destination: Destination, only: bytes | None) -> Iterator[Expected]:
         if not self.deleted:
             yield from wanted_files(reader, destination.source.key, only)
+            return
+        if self.at is not None:
+            for gone in gone_as_of(reader, destination.source.key, only, self.at):
+                yield Expected(gone.source, gone.path, gone.identity, gone.content, gone.mtime_ns, gone.mode)
             return
         last: bytes | None = None
         for gone in list_gone(reader, destination.source.key, only):

@@ -60,6 +60,20 @@ def list_gone(session: Session, source: int, path: bytes | None = None) -> Itera
         yield GoneFile(row[0], row[1], row[2], Identity(row[3], row[4]), load_ns(row[5]), row[6], row[7])
 
 
+def gone_as_of(session: Session, source: int, path: bytes | None, at: int) -> Iterator[GoneFile]:
+    """What a source had at a date and has no more, of those `list_gone` gives: of each path the version that went first
+    after it. One written after the date, or gone nobody knows when, is none."""
+    latest: GoneFile | None = None
+    for gone in list_gone(session, source, path):  # the latest first
+        if latest is not None and gone.path != latest.path:
+            yield latest
+            latest = None
+        if gone.gone_at and gone.gone_at > at and gone.mtime_ns < (at + 1) * 10**9:
+            latest = gone
+    if latest is not None:
+        yield latest
+
+
 def gone_page(
     session: Session,
     *,
