@@ -174,7 +174,7 @@ def test_a_new_target_may_not_lie_around_one_that_another_session_made(
     with open_session(tmp_path / "other.db") as other:
         add(other, tmp_path / "docs")
         back(other, inner)
-    with pytest.raises(Refused, match="lies inside"):
+    with pytest.raises(Refused, match="overlap/around-a-target"):
         back(session, tmp_path / "disk")
     assert not (tmp_path / "disk/.medback-target.xml").exists()
     back(session, tmp / "elsewhere")
