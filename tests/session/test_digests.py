@@ -278,3 +278,14 @@ def test_the_page_of_formats_has_a_record_that_md5sum_and_b3sum_check() -> None:
         b"a.jpg"
     ]
     assert (record.md5, record.blake3) == (md5(b"foo").digest(), blake3(b"foo").digest())
+
+
+def test_a_large_file_that_is_not_what_blake3_says_is_no_copy(tmp_path: Path) -> None:
+    write_tree(tmp_path / "photos", {"large": LARGE})
+    with new_session(tmp_path) as session:
+        add(session, tmp_path / "photos")
+        write_tree(tmp_path / "photos", {"large": b"y" + LARGE[1:]})
+        ran = back(session, tmp_path / "t1", update_first=False)
+        assert ran.of(DamageFound) and ran.summary.copied == 0
+        assert not (tmp_path / "t1/photos/large").exists()
+        assert known(session, LARGE) == blake3(LARGE).digest()

@@ -15,8 +15,9 @@ from medback_core.model import DamageFound, Skipped, Warned
 from medback_core.restoring.restore import restore
 from medback_core.session import Session, open_session
 from medback_core.session.gaps import list_gaps
-from medback_core.sidecar import parse
+from medback_core.sidecar import parse, render
 from medback_core.upkeep.rebuild import rebuild
+from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair
 from medback_core.upkeep.verify_target import verify
 from support.collision import ONE, TWO
@@ -41,7 +42,7 @@ def scanned(session: Session, tmp_path: Path, files: dict[str, bytes] | None = N
 def test_a_scan_tells_them_apart_and_one_of_them_is_a_gap_until_it_changes(session: Session, tmp_path: Path) -> None:
     write_tree(tmp_path / "photos", {"one": ONE, "two": TWO})
     ran = add(session, tmp_path / "photos")
-    assert any("other content" in warned.message for warned in ran.of(Warned))
+    assert [warned for warned in ran.of(Warned) if warned.what == "twin"]
     (gap,) = list_gaps(session)
     assert gap.path in (b"one", b"two") and "twin of photos/" in gap.reason
     sidecar = parse((tmp_path / "photos/.medback.xml").read_bytes())
@@ -121,8 +122,8 @@ def test_a_source_file_that_is_swapped_for_its_twin_is_not_copied_in_its_name(se
     scanned(session, tmp_path)
     back(session, tmp_path / "t1")
     write_tree(tmp_path / "photos", {"one": TWO})
-    ran = back(session, tmp_path / "t2")
-    assert ran.of(DamageFound) == []
+    ran = back(session, tmp_path / "t2", update_first=False)
+    assert ran.of(DamageFound) == [] and ran.of(Skipped)
     assert not (tmp_path / "t2/photos/one").exists() and gaps(session) == [b"one"]
     assert counted(session) == {1: 1}
 
@@ -197,3 +198,48 @@ def test_only_what_this_session_read_is_told_to_be_a_twin(session: Session, tmp_
         db.execute("UPDATE identity SET blake3 = ?, blake3_read = 0", (blake3(TWO).digest(),))
     assert run(verify(session, os.fsencode(tmp_path / "t1"))).summary.same == 1
     assert counted(session) == {1: 1} and gaps(session) == []
+
+
+def test_a_twin_that_stands_where_the_content_should_go_is_not_adopted(session: Session, tmp_path: Path) -> None:
+    scanned(session, tmp_path)
+    write_tree(tmp_path / "t1", {"photos/one": TWO})
+    back(session, tmp_path / "t1")
+    assert counted(session) == {1: 1} and (tmp_path / "t1/photos/one").read_bytes() == TWO
+    assert {path.read_bytes() for path in (tmp_path / "t1/photos").glob("one*")} == {ONE, TWO}
+
+
+def test_a_look_that_reads_a_twin_counts_it_not_and_says_so_once(session: Session, tmp_path: Path) -> None:
+    scanned(session, tmp_path)
+    back(session, tmp_path / "t1")
+    write_tree(tmp_path / "t1", {"photos/one": TWO}, mtime_ns=MTIME + 10**9)
+    sidecar = tmp_path / "t1/photos/.medback.xml"
+    there = parse(sidecar.read_bytes())
+    there.files[b"one"].mtime_ns = MTIME + 10**9
+    sidecar.write_bytes(render(there))
+    ran = back(session, tmp_path / "t1")
+    assert ran.of(Skipped) and ran.of(DamageFound) == []
+    assert (tmp_path / "t1/photos/one").read_bytes() == TWO
+    assert {path.read_bytes() for path in (tmp_path / "t1/photos").glob("one*")} == {ONE, TWO}
+    assert back(session, tmp_path / "t1").of(Skipped) == []
+
+
+def test_a_copy_that_was_moved_is_not_found_again_in_its_twin(session: Session, tmp_path: Path) -> None:
+    scanned(session, tmp_path)
+    back(session, tmp_path / "t1")
+    os.unlink(tmp_path / "t1/photos/one")
+    write_tree(tmp_path / "t1", {"elsewhere": TWO})
+    run(verify(session, os.fsencode(tmp_path / "t1")))
+    assert counted(session) == {0: 1}
+
+
+def test_no_twin_is_a_witness(session: Session, tmp_path: Path) -> None:
+    scanned(session, tmp_path)
+    for drive in ("t1", "t2", "t3"):
+        back(session, tmp_path / drive, **({"fill": True} if drive == "t3" else {}))
+    rescan(session)
+    write_tree(tmp_path / "t2", {"photos/one": TWO})
+    os.rename(tmp_path / "t3", tmp_path / "away")
+    with session.transaction() as db:
+        db.execute("UPDATE source SET wanted = 1")
+    assert run(reclaim(session, "t1", surplus=True)).summary.freed == 0
+    assert (tmp_path / "t1/photos/one").read_bytes() == ONE
