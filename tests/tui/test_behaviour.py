@@ -23,6 +23,8 @@ from medback_tui.screens.pick import PickDirectory
 from medback_tui.screens.pick_target import PickTarget
 from medback_tui.screens.restore import RestoreScreen
 from medback_tui.screens.targets import TargetsScreen
+from support.collision import ONE, TWO
+from support.worlds import write_tree
 from support.waiting import jobs_done, press, settle, text_of, until
 
 OpenApp = Callable[..., MedbackApp]
@@ -173,16 +175,18 @@ async def test_what_was_not_read_is_in_the_header_and_in_a_list(
     open_app: OpenApp, photos: Path, drives: tuple[Path, Path], tmp_path: Path
 ):
     (photos / "old drive" / ".medback-old").mkdir(parents=True)
+    write_tree(photos, {"pair/one": ONE, "pair/two": TWO})
     app = open_app(tmp_path / "s.db")
     async with app.run_test(size=(140, 30)) as pilot:
         await two_copies(pilot, app, photos, drives)
         await pilot.press("1")
-        await until(pilot, lambda: "except 1 place medback did not read" in text_of(pilot), "the header")
+        await until(pilot, lambda: "except 2 places medback did not read" in text_of(pilot), "the header")
         assert "all safe" not in text_of(pilot)
-        assert "1 not read" in text_of(pilot)
+        assert "2 not read" in text_of(pilot)
         await pilot.press("g")
         await until(pilot, lambda: isinstance(app.screen, Question), "the list")
         assert "old drive/.medback-old" in text_of(pilot)
+        assert "a twin of photos/pair/" in text_of(pilot)
 
 
 async def test_what_if_shows_the_tree_without_a_drive(
