@@ -133,7 +133,7 @@ def _afterwards(summary: model.BackupSummary) -> str:
     left = model.Count(summary.remaining, summary.remaining_bytes)
     if not left.files:
         return f"everything then has its wanted copies{but_for(summary.looked)}"
-    words = f"{counted(left)} still need another drive."
+    words = f"{counted(left)} still {'needs' if left.files == 1 else 'need'} another drive."
     return f"{words} You are {size(summary.lacking_bytes)} short." if summary.lacking_bytes else words
 
 
