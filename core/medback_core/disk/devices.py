@@ -9,7 +9,8 @@ import re
 import select
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from medback_core.disk import mounts
@@ -27,9 +28,12 @@ _POLL_SECONDS = 2.0
 # --- being plugged in ------------------------------------------------------------------------------------------------
 
 
-def mount_changes(seconds: float) -> Iterator[bool]:
+def mount_changes(seconds: float) -> Generator[bool, None, None]:
     """Wait until something is mounted or unmounted: True when it was, False when `seconds` passed without. The kernel
     tells; where it doesn't (no /proc), the list of mounts is compared every two seconds."""
+    if sys.platform == "win32":
+        yield from _compared(seconds)
+        return
     try:
         file = open("/proc/self/mountinfo", "rb")  # noqa: SIM115  (closed with the generator)
     except OSError:
@@ -76,6 +80,7 @@ def container_of(filesystem: FileSystem) -> str | None:
 
 
 def _device_directory(device: int) -> bytes:
+    assert sys.platform != "win32"  # no block device is known there
     return b"%s/%d:%d" % (_SYS, os.major(device), os.minor(device))
 
 
