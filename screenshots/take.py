@@ -28,6 +28,7 @@ PICTURES: dict[str, tuple[str, tuple[str, ...]]] = {
     "coverage": ("narrow", ("3", "enter", "j", "enter", "enter")),
     "restore": ("narrow", ("4",)),
     "what-if": ("narrow", ("3", "enter", "w", "space", "enter")),
+    "map": ("wide", ("3", "enter", "j", "enter", "enter", "m")),
     "file": ("wide", ("3", "enter", "j", "enter", "enter", "j", "j", "enter", "j")),
     "help": ("narrow", ("3", "question_mark")),
 }

@@ -26,6 +26,7 @@ from medback_tui.widgets.coverage_detail import CoverageDetail
 from medback_tui.widgets.coverage_list import CoverageList, ListingRead
 from medback_tui.widgets.empty import EmptyState
 from medback_tui.widgets.line_list import LineList
+from medback_tui.widgets.risk_map import RiskMap
 
 from .base import MainScreen
 from .dead_drives import DeadDrives
@@ -45,6 +46,7 @@ class CoverageScreen(MainScreen):
         shown("f", "unsafe_only", "coverage.unsafe", "not safe", "Show only what is not safe, or all again"),
         shown("s", "sort", "coverage.sort", "sort", "Sort by name, bytes, what is not safe, or oldest check"),
         shown("w", "what_if", "coverage.what-if", "what if", "What if drives died: mark them, see the tree without"),
+        shown("m", "map", "coverage.map", "map", "This directory as a map: area is bytes, and how safe each part is"),
         quiet("space", "mark", "coverage.mark", "mark", "Mark this; shows the total of all marks"),
         quiet("r", "restore", "coverage.restore", "restore", "Bring this (or what is marked) back: opens Restore"),
         quiet("escape", "back", "coverage.back", "back", "End the filter, the what-if, the marks, one after the other"),
@@ -55,6 +57,7 @@ class CoverageScreen(MainScreen):
 
     empty = getters.query_one(EmptyState)
     rows = getters.query_one(CoverageList)
+    map = getters.query_one(RiskMap)
     crumbs = getters.query_one(Breadcrumb)
     detail = getters.query_one(CoverageDetail)
     split = getters.query_one(".split", Container)
@@ -73,11 +76,12 @@ class CoverageScreen(MainScreen):
         yield Static(id="status", classes="line")
         with Container(classes="split"):
             yield CoverageList(self._fetch)
+            yield RiskMap(self._fetch)
             yield CoverageDetail(classes="pane")
         yield Input(placeholder="part of a name; Enter keeps the filter, Esc ends it", id="filter")
 
     def on_mount(self) -> None:
-        self.filter_line.display = self.status.display = False
+        self.filter_line.display = self.status.display = self.map.display = False
 
     # --- what is shown -----------------------------------------------------------------------------------------------
 
@@ -141,6 +145,8 @@ class CoverageScreen(MainScreen):
         if under is not None:
             cursor = self._index_of(listing, under, cursor)
         self.rows.show_listing(listing, cursor)
+        if self.map.display:
+            self.map.show_listing(listing, self.rows.cursor)
         self.crumbs.show(listing, self._facts)
         self._show_status()
 
@@ -164,8 +170,16 @@ class CoverageScreen(MainScreen):
     def moved(self) -> None:
         self._show_detail()
 
+    @on(RiskMap.Moved)
+    def map_moved(self, message: RiskMap.Moved) -> None:
+        self.rows.cursor = message.tile.index
+        self._show_detail()
+
     def _show_detail(self) -> None:
-        if self._facts is not None and self.view is not None:
+        tile = self.map.current if self.map.display else None
+        if tile is not None and tile.several:
+            self.detail.show_shares(tile.label, tile.shares)
+        elif self._facts is not None and self.view is not None:
             self.detail.show(self.rows.current, self.rows.listing, self._facts, self.app.drives.here, self.app.reader)
 
     # --- keys --------------------------------------------------------------------------------------------------------
@@ -174,13 +188,18 @@ class CoverageScreen(MainScreen):
         del parameters
         if action == "filter" and self.focused is self.filter_line:
             return False
-        if action in ("open", "filter", "unsafe_only", "sort", "what_if", "mark", "restore"):
+        if self.is_mounted and self.map.display and action in ("filter", "unsafe_only", "sort", "mark"):
+            return False  # the map shows all of a directory, by size
+        if action in ("open", "filter", "unsafe_only", "sort", "what_if", "map", "mark", "restore"):
             return self._facts is not None and bool(self._facts.sources)
         return True
 
     @on(LineList.Opened)
     def action_open(self) -> None:
-        """Go into the directory under the cursor."""
+        """Go into the directory under the cursor; several entries in one tile of the map are shown in the list."""
+        if self.map.display and self.map.current is not None and self.map.current.several:
+            self.action_map()
+            return
         row = self.rows.current
         if isinstance(row, DirectoryView) and self.view is not None:
             self._go(Place(row.source.key, row.path))
@@ -204,6 +223,22 @@ class CoverageScreen(MainScreen):
     @on(Breadcrumb.Clicked)
     def crumb_clicked(self, message: Breadcrumb.Clicked) -> None:
         self._go(message.place)
+
+    def action_map(self) -> None:
+        """The map instead of the list, or the list again, with the cursor where it was."""
+        if self.view is None:
+            return
+        self.map.display = not self.map.display
+        self.rows.display = not self.map.display
+        if self.map.display:
+            self.view = replace(self.view, filter_text="", unsafe_only=False)
+            self._hide_filter()
+            self.map.focus()
+            self.read()
+        else:
+            self.rows.focus()
+            self._show_detail()
+        self.refresh_bindings()
 
     def action_unsafe_only(self) -> None:
         """Only what is not safe, or all again."""
@@ -264,6 +299,8 @@ class CoverageScreen(MainScreen):
         elif self.view is not None and self.view.dead:
             self.view = replace(self.view, dead=frozenset())
             self.read()
+        elif self.map.display:
+            self.action_map()
         elif self.rows.marked:
             self.rows.marked.clear()
             self.rows.refresh()

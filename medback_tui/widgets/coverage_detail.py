@@ -14,7 +14,7 @@ from medback_core.model import Standing
 from medback_core.presenting.next_drive import next_words
 from medback_core.presenting.units import ago, counted, name, plural, size
 from medback_core.session import Session
-from medback_tui.reading.facts import Facts
+from medback_tui.reading.facts import Facts, Shares
 from medback_tui.reading.listing import Listing, shares_of
 from medback_tui.reading.state import SharedApp
 
@@ -49,13 +49,22 @@ class CoverageDetail(Static):
             lines.append(Content.styled(f"next: {advice}", "$accent"))
         self.update(Content("\n").join(lines))
 
-    @staticmethod
-    def _directory(row: DirectoryView) -> list[Content]:
+    def show_shares(self, label: str, shares: Shares) -> None:
+        """Say how safe several entries are that are seen as one."""
+        lines = [Content.assemble((label, "bold"), f"   {counted(shares.total)}"), *self._shares(shares)]
+        self.update(Content("\n").join([*lines, Content.styled("Enter shows them in the list", "$text-muted")]))
+
+    def _directory(self, row: DirectoryView) -> list[Content]:
         shares = shares_of(row)
         lines = [Content.assemble((f"{name(row.name)}/", "bold"), f"   {counted(shares.total)}")]
         if row.damaged:
             words = "their content changed though size and time did not; p on screen 1 repairs them"
             lines.append(Content.assemble((f"✘ {row.damaged:,} damaged: ", "bold $text-error"), words))
+        return [*lines, *self._shares(shares)]
+
+    @staticmethod
+    def _shares(shares: Shares) -> list[Content]:
+        lines = []
         if shares.none.files:
             lines.append(Content.assemble(("○ ", "$text-error"), f"{counted(shares.none)} with no copy anywhere"))
         if shares.below.files:

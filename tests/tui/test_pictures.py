@@ -78,6 +78,12 @@ def test_a_what_if_recolours_the_tree(snap_compare: Snap, open_app: OpenApp, tmp
     assert snap_compare(app, run_before=pressing("3", "enter", "w", "space", "enter"))
 
 
+@pytest.mark.parametrize("size", [(60, 20), NARROW, (120, 30), WIDE], ids=str)
+def test_the_map_of_risk(snap_compare: Snap, open_app: OpenApp, tmp_path: Path, size: tuple[int, int]):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    assert snap_compare(app, terminal_size=size, run_before=pressing("3", "enter", "m"))
+
+
 def test_the_drives_of_a_what_if(snap_compare: Snap, open_app: OpenApp, tmp_path: Path):
     app = open_app(worlds.small(tmp_path / "s.db"))
     assert snap_compare(app, run_before=pressing("3", "w", "space"))
