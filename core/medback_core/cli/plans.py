@@ -1,4 +1,4 @@
-"""The commands that answer questions: stats, whereis, deleted, what-if, plan."""
+"""The commands that answer questions: stats, whereis, find, deleted, what-if, plan."""
 
 from __future__ import annotations
 
@@ -260,6 +260,31 @@ def whereis(run: Run, paths: tuple[bytes, ...], source: str | None, deleted: boo
                 run.answer_line(f"  {_copy_words(copy)}")
             if not file.copies:
                 run.answer_line("  no copy anywhere")
+
+
+@command("find")
+@click.argument("patterns", metavar="PATTERN...", nargs=-1, required=True, type=PATH)
+@SOURCE
+def find(run: Run, patterns: tuple[bytes, ...], source: str | None) -> None:
+    """Find files by name, deleted ones too.
+
+    PATTERN is a part of the name or of the path, in any case: lisbon, 2024/lis. With *, ? or [ it is the whole name:
+    '*.cr2', or the end of the path: 'lisbon/*.cr2'. Looks through all sources, deleted files and older versions.
+    """
+    from medback_core.coverage.find import find as operation
+
+    with run.session() as session:
+        found = operation(session, patterns, source=source).files
+        run.outcome.result["files"] = [_file_json(file) for file in found]
+        for file in found:
+            gone = ""
+            if file.gone:
+                what = "older version" if file.replaced else "deleted"
+                gone = f"{what} {date(file.gone_at, never='at an unknown date')}, "
+            on = ", ".join(shown(copy.target.name) for copy in file.copies) or "no drive"
+            run.answer_line(f"{shown(file.source)}/{shown(file.path)}  {size(file.size)}  {gone}on {on}")
+        if not found:
+            run.answer_line("nothing found")
 
 
 def _file_json(file: FileWhereabouts) -> dict[str, Any]:
@@ -580,4 +605,4 @@ def _report_plan(run: Run, found: PlanSummary, scope: str, *, all_of_it: bool) -
         run.say(f"next: {plug_in(run, first)}run `medback restore {restore_word(run, first)}{scope}`")
 
 
-COMMANDS = [stats, whereis, deleted, what_if, plan]
+COMMANDS = [stats, whereis, find, deleted, what_if, plan]

@@ -36,7 +36,7 @@ def add_gone(session: Session, rows: Iterable[tuple[int, bytes, int, int, int, i
 
 
 # SQL: a copy of a row `g` of `gone` exists, and neither a file nor an expected one is that content at that path.
-_CAN_BE_ASKED_FOR = (
+CAN_BE_ASKED_FOR = (
     "EXISTS (SELECT 1 FROM copy c WHERE c.identity_id = g.identity_id) "
     "AND NOT EXISTS (SELECT 1 FROM expected e WHERE e.source_id = g.source_id AND e.path = g.path "
     "AND e.identity_id = g.identity_id) "
@@ -52,7 +52,7 @@ def list_gone(session: Session, source: int, path: bytes | None = None) -> Itera
         "SELECT g.source_id, g.path, g.identity_id, i.size, i.md5, g.mtime_ns, g.mode, g.gone_at FROM gone g "
         "JOIN identity i ON i.id = g.identity_id WHERE g.source_id = ?1 "
         "AND (?2 IS NULL OR g.path = ?2 OR (g.path > ?3 AND g.path < ?4)) "
-        f"AND {_CAN_BE_ASKED_FOR} "
+        f"AND {CAN_BE_ASKED_FOR} "
         "ORDER BY g.path, g.gone_at DESC, g.mtime_ns DESC",
         (source, *bounds),
     )
@@ -126,7 +126,7 @@ _DATE = "COALESCE(g.gone_at, 0)"
 
 
 def _where(source: int | None, path: bytes | None, since: int | None) -> tuple[str, list[object]]:
-    where, values = [_CAN_BE_ASKED_FOR], []
+    where, values = [CAN_BE_ASKED_FOR], []
     if source is not None:
         where.append("g.source_id = ?")
         values.append(source)
