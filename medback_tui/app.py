@@ -19,6 +19,7 @@ from textual.content import Content
 from textual.screen import Screen
 
 from medback_core import model
+from medback_core.coverage.where_is import FileWhereabouts
 from medback_core.presenting.refusals import message
 from medback_core.presenting.units import plural
 from medback_core.session import Session, open_session
@@ -39,6 +40,7 @@ from medback_tui.reading.facts import Facts
 from medback_tui.reading.state import READING_MIB, LogLine, session_file
 from medback_tui.reading.watching import WatchingApp
 
+from .palette import FoundFiles
 from .screens.base import MainScreen
 from .screens.coverage import CoverageScreen
 from .screens.dialogs import Choice, Question, confirm
@@ -63,11 +65,13 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         "restore": RestoreScreen,
     }
     ENABLE_COMMAND_PALETTE = True
+    COMMANDS = App.COMMANDS | {FoundFiles}
     BINDINGS: ClassVar[list[BindingType]] = [
         quiet("1", "go('sources')", "go.sources", "sources", "Sources: what is backed up"),
         quiet("2", "go('targets')", "go.targets", "targets", "Targets: the drives it goes to"),
         quiet("3", "go('coverage')", "go.coverage", "coverage", "Coverage: what is safe, what is not"),
         quiet("4", "go('restore')", "go.restore", "restore", "Restore: get it back, and from which drives"),
+        quiet("F,ctrl+f", "find", "app.find", "find", "Find a file: in all sources, deleted, or an older version"),
         quiet("X", "stop_job", "job.stop", "stop job", "Stop the running job; what is done is kept"),
         quiet("y", "copy_command", "job.copy", "copy command", "Copy the command line of the running (or last) job"),
         quiet("L", "log", "app.log", "log", "What happened: every job and how it ended"),
@@ -218,6 +222,35 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         about = self.screen.MODE.capitalize() if isinstance(self.screen, MainScreen) else "Here"
         self.push_screen(Help(about, self.screen.active_bindings.values()))
 
+    def action_find(self) -> None:
+        """Search everything."""
+        self.find()
+
+    def find(self, text: str = "") -> None:
+        from .screens.find import Find
+
+        self.push_screen(Find(text), self.go_to)
+
+    def go_to(self, file: FileWhereabouts | None) -> None:
+        """Show a file where it is in Coverage."""
+        source = next((row.source for row in self.facts.sources if row.source.alias == file.source), None) if (
+            file is not None and self.facts is not None
+        ) else None  # fmt: skip
+        if file is None or source is None:
+            return
+        CoverageScreen.start_at = (source.key, file.path.rpartition(b"/")[0])
+        CoverageScreen.start_under = (source.key, file.path)
+        if isinstance(self.screen, CoverageScreen):
+            self.screen.told()
+        else:
+            self.action_go("coverage")
+
+    def action_deleted(self) -> None:
+        """Deleted files and older versions of all sources."""
+        from .screens.find import Deleted
+
+        self.push_screen(Deleted())
+
     def action_log(self) -> None:
         """What happened since the app was opened."""
         from .screens.log import Log
@@ -241,10 +274,12 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action of the screen in sight, of the app, and the themes."""
+        seen: set[str] = set()  # an action with three keys is one line
         for active in screen.active_bindings.values():
             binding = active.binding
-            if binding.id is None or not active.enabled or binding.id.startswith("list."):
+            if binding.id is None or not active.enabled or binding.id.startswith("list.") or binding.id in seen:
                 continue
+            seen.add(binding.id)
             key = self.get_key_display(binding)
 
             async def run(action: str = binding.action, node: object = active.node) -> None:

@@ -216,15 +216,18 @@ def restore(
     to: bytes | None = None,
     conflict: str = "skip",
     in_place: bool = False,
+    deleted: bool = False,
 ) -> Job:
-    """Copy back from a drive what is missing: all, of one source, or at and below one path."""
+    """Copy back from a drive what is missing: all, of one source, or at and below one path; with `deleted` what is gone
+    from there instead."""
 
     def start(session: Session) -> Iterator[model.Event]:
         from medback_core.restoring import restore as core
 
         return core.restore(
-            session, name_of_path(drive), source=source, path=path, to=to, conflict=conflict, in_place=in_place
-        )
+            session, name_of_path(drive), source=source, path=path, to=to, conflict=conflict, in_place=in_place,
+            deleted=deleted,
+        )  # fmt: skip
 
     words: list[bytes | str] = []
     if source is not None:
@@ -237,8 +240,11 @@ def restore(
         words += ["--conflict", conflict]
     if in_place:
         words.append("--in-place")
+    if deleted:
+        words.append("--deleted")
     details: dict[str, object] = {
-        "drive": drive, "called": called, "source": source, "path": path, "to": to, "conflict": conflict
+        "drive": drive, "called": called, "source": source, "path": path, "to": to, "conflict": conflict,
+        "deleted": deleted,
     }  # fmt: skip
     what = f" ({name(path)})" if path else f" ({name(source)})" if source else ""
     title = f"restore from {name(called)}{what}"

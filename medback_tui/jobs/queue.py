@@ -233,6 +233,10 @@ class JobQueue:
                         return repaired.unrepairable
         return 0
 
+    def is_queued(self, command: str) -> bool:
+        """Whether a job that does just this waits or runs."""
+        return any(job.command == command and not job.state.over for job in self.jobs)
+
     def submit(self, job: Job) -> Job:
         """Queue a job; it begins at once when nothing else runs."""
         job.number = len(self.jobs) + 1

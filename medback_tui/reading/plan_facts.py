@@ -38,7 +38,13 @@ class RestoreRequest:
     without: tuple[str, ...] = ()
     everything: bool = False
     here: frozenset[int] = frozenset()
+    more: tuple[Scope, ...] = ()  # and these, when several were marked
     told: tuple[bytes, ...] = ()  # the places of drives that tell what this session does not know
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """All that is to come back."""
+        return self.scope, *self.more
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,7 @@ def _make(
         to=request.to,
         without=without,
         here=request.here,
+        more=[(scope.source, scope.path or None) for scope in request.more],
     )
     for event in events:
         if stopped():

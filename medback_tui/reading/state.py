@@ -65,6 +65,10 @@ class SharedApp(App[int]):
         """The key a person presses for a binding, by its id: `sources.update`."""
         raise NotImplementedError
 
+    def find(self, text: str = "") -> None:
+        """Open the search with this text."""
+        raise NotImplementedError
+
     def queue_moved(self) -> None:
         """A job was queued, began or ended."""
 

@@ -16,6 +16,7 @@ from textual.worker import get_current_worker
 from medback_core.coverage import tree as browsing
 from medback_core.coverage.tree import DirectoryView, FileCoverage
 from medback_core.errors import MedbackError
+from medback_core.session.files import find_file
 from medback_tui.look import settings
 from medback_tui.look.keys import quiet, shown, typing
 from medback_tui.reading.facts import Facts
@@ -42,17 +43,26 @@ class CoverageScreen(MainScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("enter,right,l", "open", "coverage.open", "open", "Go into the directory under the cursor"),
         quiet("left,h,backspace", "out", "coverage.out", "out", "Back out to the directory above"),
-        typing("slash", "filter", "coverage.filter", "filter", "Show only names that contain what you type"),
+        typing(
+            "slash",
+            "filter",
+            "coverage.filter",
+            "filter",
+            "Show only names with what you type; / again finds everywhere",
+        ),
         shown("f", "unsafe_only", "coverage.unsafe", "not safe", "Show only what is not safe, or all again"),
         shown("s", "sort", "coverage.sort", "sort", "Sort by name, bytes, what is not safe, or oldest check"),
         shown("w", "what_if", "coverage.what-if", "what if", "What if drives died: mark them, see the tree without"),
         shown("m", "map", "coverage.map", "map", "This directory as a map: area is bytes, and how safe each part is"),
         quiet("space", "mark", "coverage.mark", "mark", "Mark this; shows the total of all marks"),
+        quiet("asterisk", "mark_all", "coverage.mark-all", "mark all", "Mark all that is listed, or nothing"),
+        quiet("D", "deleted", "coverage.deleted", "deleted", "Deleted files and older versions of this directory"),
         quiet("r", "restore", "coverage.restore", "restore", "Bring this (or what is marked) back: opens Restore"),
         quiet("escape", "back", "coverage.back", "back", "End the filter, the what-if, the marks, one after the other"),
     ]
 
     start_at: ClassVar[tuple[int, bytes] | None] = None  # another screen wants this place shown
+    start_under: ClassVar[tuple[int, bytes] | None] = None  # … with the cursor on this
     start_dead: ClassVar[frozenset[int] | None] = None  # … or these drives dead
 
     empty = getters.query_one(EmptyState)
@@ -78,7 +88,7 @@ class CoverageScreen(MainScreen):
             yield CoverageList(self._fetch)
             yield RiskMap(self._fetch)
             yield CoverageDetail(classes="pane")
-        yield Input(placeholder="part of a name; Enter keeps the filter, Esc ends it", id="filter")
+        yield Input(placeholder="part of a name; Enter keeps the filter, Esc ends it, / looks everywhere", id="filter")
 
     def on_mount(self) -> None:
         self.filter_line.display = self.status.display = self.map.display = False
@@ -108,7 +118,8 @@ class CoverageScreen(MainScreen):
         if self.place.source is not None and all(row.source.key != self.place.source for row in facts.sources):
             self.place = Place()
         if changed:
-            self.read()
+            under, CoverageScreen.start_under = CoverageScreen.start_under, None
+            self.read(under)
         else:
             self._show_detail()
 
@@ -150,11 +161,15 @@ class CoverageScreen(MainScreen):
         self.crumbs.show(listing, self._facts)
         self._show_status()
 
-    @staticmethod
-    def _index_of(listing: Listing, under: tuple[int, bytes], otherwise: int) -> int:
-        for index, row in enumerate(listing.found.directories if listing.found is not None else ()):
+    def _index_of(self, listing: Listing, under: tuple[int, bytes], otherwise: int) -> int:
+        if listing.found is None:
+            return otherwise
+        for index, row in enumerate(listing.found.directories):
             if (row.source.key, row.path) == under:
                 return index
+        file = find_file(self.app.reader, *under) if self.app.reader is not None else None
+        if file is not None and file.key in listing.found.files:
+            return len(listing.found.directories) + listing.found.files.index(file.key)
         return otherwise
 
     def _fetch(self, keys: Sequence[int]) -> list[FileCoverage]:
@@ -267,6 +282,18 @@ class CoverageScreen(MainScreen):
         self.rows.toggle_mark()
         self._show_status()
 
+    def action_mark_all(self) -> None:
+        """Mark all that is listed, or nothing."""
+        self.rows.mark_all()
+        self._show_status()
+
+    def action_deleted(self) -> None:
+        """What is gone from this place."""
+        source = self.rows.listing.source
+        from .find import Deleted
+
+        self.app.push_screen(Deleted(source.alias if source is not None else None, self.place.path))
+
     def action_what_if(self) -> None:
         """Choose the drives that are dead in this what-if."""
         if self._facts is None or self.view is None:
@@ -323,7 +350,14 @@ class CoverageScreen(MainScreen):
 
     @on(Input.Changed, "#filter")
     def filter_typed(self, event: Input.Changed) -> None:
-        if self.view is not None and event.value != self.view.filter_text:
+        if "/" in event.value:  # no name has one: a second slash looks everywhere
+            text = event.value.replace("/", "", 1)
+            self._hide_filter()
+            if self.view is not None and self.view.filter_text:
+                self.view = replace(self.view, filter_text="")
+                self.read()
+            self.app.find(text)
+        elif self.view is not None and event.value != self.view.filter_text:
             self.view = replace(self.view, filter_text=event.value)
             self.read()
 

@@ -75,7 +75,9 @@ class PickDirectory(Dialog[bytes]):
         shown("left,h,backspace", "up", "pick.up", "up", "The directory above"),
         shown("right,l,enter", "open", "pick.open", "open", "Go in, or choose the line under the cursor"),
         shown("space", "take", "pick.take", "choose", "Choose the directory under the cursor"),
-        typing("slash", "type", "pick.type", "type a path", "Type or paste a path"),
+        typing("slash", "type('/')", "pick.type", "type a path", "Type or paste a path"),
+        typing("tilde", "type('~')", "pick.type-home", "home", "Type a path in your home directory"),
+        typing("tab", "complete", "pick.complete", "complete", "Complete what you type as far as it is clear"),
     ]
 
     rows = getters.query_one("#entries", RowList)
@@ -95,21 +97,24 @@ class PickDirectory(Dialog[bytes]):
         super().__init__(classes="-large")
         self.title_words, self.verb, self.words, self.files, self.new = title, verb, words, files, new
         self.path = start or os.path.expanduser(b"~")
+        self._wanted = self.path  # the directory to be listed
         self._came_from: bytes | None = None
+        self._entries: list[PickEntry] = []  # of the directory that is listed
+        self._beginning = b""  # of the names that are shown: what is typed behind the last slash
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = Content(self.title_words)
             if self.words:
                 yield Static(Content(self.words), classes="label")
-            yield Input(name(self.path), placeholder="a path; Enter takes it", select_on_focus=True)
+            yield Input(name(self.path), placeholder="a path; Tab completes it, Enter takes it", select_on_focus=True)
             yield Static(id="problem")
             yield RowList[PickEntry](COLUMNS, self._draw, lambda entry: (entry.does, entry.path), id="entries")
             yield Static(Content(self._keys()), classes="keys")
 
     def _keys(self) -> str:
         take = "" if self.files else "space choose it · "
-        return f"enter open · ← up · {take}/ type a path · esc back"
+        return f"enter open · ← up · {take}/ or ~ type a path, tab completes it · esc back"
 
     def _draw(self, entry: PickEntry) -> list[Cell]:
         if entry.does == "take":
@@ -123,7 +128,12 @@ class PickDirectory(Dialog[bytes]):
         return [f"  {shown}/", ""]
 
     def on_mount(self) -> None:
-        self._read(self.path)
+        self._list(self.path)
+
+    def _list(self, path: bytes) -> None:
+        """Read a directory and list it; what is read of any other by then is not wanted any more."""
+        self._wanted = path
+        self._read(path)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="pick")
     def _read(self, path: bytes) -> None:
@@ -136,6 +146,8 @@ class PickDirectory(Dialog[bytes]):
 
     @on(DirectoryRead)
     def listed(self, message: DirectoryRead) -> None:
+        if message.path != self._wanted:
+            return
         self.problem.update(Content(message.problem))
         if message.problem and message.path != self.path:
             return
@@ -143,12 +155,70 @@ class PickDirectory(Dialog[bytes]):
         head = [] if self.files else [PickEntry("take", self.path, message.others)]
         if self.path != b"/":
             head.append(PickEntry("up", os.path.dirname(self.path)))
-        entries = head + message.entries
-        self.rows.rows = entries
-        at = next((i for i, entry in enumerate(entries) if entry.path == self._came_from and entry.does == "into"), 0)
-        self.rows.rows_changed(at)
+        self._entries = head + message.entries
+        if self.focused is self.typed:
+            self._show_entries()
+            return
+        self._beginning = b""
+        self._show_entries()
         with self.typed.prevent(Input.Changed):
             self.typed.value = name(self.path)
+
+    def _show_entries(self) -> None:
+        """The entries whose names begin as what is typed does, in any case."""
+        begins = self._beginning.lower()
+        self.rows.rows = [entry for entry in self._entries if self._fits(entry, begins)]
+        came_from = (i for i, entry in enumerate(self.rows.rows) if entry == PickEntry("into", self._came_from or b""))
+        self.rows.rows_changed(next(came_from, 0))
+
+    @staticmethod
+    def _fits(entry: PickEntry, begins: bytes) -> bool:
+        if not begins or entry.does in ("take", "up"):
+            return not begins
+        return os.path.basename(entry.path).lower().startswith(begins)
+
+    @on(Input.Changed)
+    def typed_on(self, event: Input.Changed) -> None:
+        """What is typed names a directory and how a name in it begins: list that."""
+        self.problem.update("")
+        if self.focused is not self.typed:
+            return
+        path = self._typed_path(event.value)
+        ends = event.value.endswith("/") or path == b"/"
+        directory, self._beginning = (path, b"") if ends else os.path.split(path)
+        if directory == self._wanted:
+            if directory == self.path:
+                self._show_entries()
+        elif os.path.isabs(directory):
+            self._list(directory)
+
+    def _typed_path(self, value: str) -> bytes:
+        text = value.strip()
+        text = text[1:] if text.startswith("/~") else text  # the slash that began it
+        typed = os.path.expanduser(names.from_text(text))
+        return b"/" + os.path.normpath(os.path.join(self.path, typed)).lstrip(b"/")  # never //
+
+    def action_complete(self) -> None:
+        """Complete what is typed as far as all names that fit agree; anywhere else, go on to the next field."""
+        if self.focused is not self.typed:
+            self.focus_next()
+            return
+        fitting = [entry for entry in self._entries if self._fits(entry, self._beginning.lower()) and self._beginning]
+        if not fitting:
+            return
+        found = [os.path.basename(entry.path) for entry in fitting]
+        common = found[0]
+        for other in found[1:]:
+            while not other.startswith(common):
+                common = common[:-1]
+        if len(common) < len(self._beginning):
+            return  # they agree in another case only
+        whole = os.path.join(self.path, common)
+        if len(fitting) == 1 and fitting[0].does == "into":
+            whole += b"/"
+        if names.from_text(name(whole)) == whole:  # one that can be typed
+            self.typed.value = name(whole)
+            self.typed.cursor_position = len(self.typed.value)
 
     @on(LineList.Opened)
     def action_open(self) -> None:
@@ -162,12 +232,12 @@ class PickDirectory(Dialog[bytes]):
             self.action_up()
         else:
             self._came_from = None
-            self._read(entry.path)
+            self._list(entry.path)
 
     def action_up(self) -> None:
         """The directory above."""
         self._came_from = self.path
-        self._read(os.path.dirname(self.path))
+        self._list(os.path.dirname(self.path))
 
     def action_take(self) -> None:
         """Choose the directory under the cursor; on the first two lines the one that is listed."""
@@ -175,12 +245,12 @@ class PickDirectory(Dialog[bytes]):
         if not self.files:
             self.dismiss(entry.path if entry is not None and entry.does == "into" else self.path)
 
-    def action_type(self) -> None:
-        """Type a path: the slash is its first character."""
+    def action_type(self, first: str) -> None:
+        """Type a path, from its first character on."""
         self.typed.select_on_focus = False
-        self.typed.value = "/"
-        self.typed.cursor_position = 1
         self.set_focus(self.typed)
+        self.typed.value = first
+        self.typed.cursor_position = 1
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         del parameters
@@ -191,14 +261,11 @@ class PickDirectory(Dialog[bytes]):
         if event.value == name(self.path):
             path = self.path  # untouched: the exact bytes, whatever the name looks like
         else:
-            text = event.value.strip()
-            text = text[1:] if text.startswith("/~") else text  # the slash that began it
-            typed = os.path.expanduser(names.from_text(text))
-            path = b"/" + os.path.normpath(os.path.join(self.path, typed)).lstrip(b"/")  # never //
+            path = self._typed_path(event.value)
         if os.path.isdir(path):
             if self.files or path == b"/":  # nobody chooses a whole machine by pressing / and Enter
-                self._read(path)
                 self.rows.focus()
+                self._list(path)
             else:
                 self.dismiss(path)
         elif os.path.exists(path) if self.files else self.new and os.path.isdir(os.path.dirname(path)):

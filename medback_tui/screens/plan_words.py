@@ -49,14 +49,14 @@ def _differ(count: int) -> str:
     return f"{files(count)} {'differs' if count == 1 else 'differ'} from what should be there"
 
 
-def request_words(request: RestoreRequest, marks: int, conflicts: int, *, stale: bool = False) -> Content:
+def request_words(request: RestoreRequest, conflicts: int, *, stale: bool = False) -> Content:
     """What is to come back and where to."""
     scope = request.scope
     what = "everything" if scope.source is None else name(scope.source)
     if scope.path:
         what += f"/{name(scope.path)}"
-    if marks > 1:
-        what += f" and {plural(marks - 1, 'more mark')}"
+    if request.more:
+        what += f" and {plural(len(request.more), 'more mark')}"
     where = "where it was" if request.to is None else name(request.to)
     parts = [("bring back ", ""), (what, "bold $foreground"), ("   to ", ""), (where, "bold $foreground")]
     if conflicts:

@@ -21,7 +21,7 @@ from medback_tui.jobs import operations
 from medback_tui.jobs.queue import Job
 from medback_tui.look.keys import quiet, shown
 from medback_tui.reading.facts import Facts
-from medback_tui.reading.plan_facts import EVERYTHING, PlanFacts, RestoreRequest, Scope
+from medback_tui.reading.plan_facts import PlanFacts, RestoreRequest, Scope
 from medback_tui.widgets.empty import EmptyState
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.plan_list import PlanList, PlanRow
@@ -51,6 +51,7 @@ class RestoreScreen(Planner):
         quiet("N", "refuse", "restore.refuse", "not wanted", "What the drives here remember is not wanted here"),
         quiet("e", "everything", "restore.everything", "if all was lost", "What it would take if all of it was lost"),
         quiet("m", "unreachable", "restore.unreachable", "not coming back", "List the files no drive can bring back"),
+        quiet("D", "app.deleted", "restore.deleted", "deleted", "Deleted files and older versions: bring them back"),
         quiet("u", "unrestored", "restore.unrestored", "not restored", "List what is not restored yet, or differs"),
         quiet("W", "write", "restore.write", "write context", "Write a restore context: names, hashes and places"),
         quiet("E", "end", "restore.end", "end restore", "End the restore: stop expecting the files of a context"),
@@ -69,7 +70,6 @@ class RestoreScreen(Planner):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scopes: tuple[Scope, ...] = (EVERYTHING,)
         self.request = RestoreRequest()
         self.plan: PlanFacts | None = None
         self.conflicts: list[tuple[Job, model.Conflict]] = []
@@ -110,8 +110,8 @@ class RestoreScreen(Planner):
             )
             return
         if RestoreScreen.start_with is not None:
-            self.scopes, RestoreScreen.start_with = RestoreScreen.start_with, None
-            self.request = replace(self.request, scope=self.scopes[0], everything=False)
+            scopes, RestoreScreen.start_with = RestoreScreen.start_with, None
+            self.request = replace(self.request, scope=scopes[0], more=scopes[1:], everything=False)
             changed = self._asked = True
         changed |= self.request.here != self.app.drives.here.keys()
         if changed and self.seconds > SLOW and not self._asked:
@@ -193,7 +193,7 @@ class RestoreScreen(Planner):
         return [PlanRow(0, PlannedStep(target, NOTHING, NOTHING), excluded=True) for target in out]
 
     def _show_request(self) -> None:
-        self.request_line.update(request_words(self.request, len(self.scopes), len(self.conflicts), stale=self._stale))
+        self.request_line.update(request_words(self.request, len(self.conflicts), stale=self._stale))
 
     @property
     def current(self) -> PlanRow | None:
@@ -243,10 +243,13 @@ class RestoreScreen(Planner):
         elif self.plan.imagined and not self.plan.differing:
             self.notify("there is nothing to bring back", markup=False)
         else:
-            for scope in self.scopes:
+            for scope in self.request.scopes:
                 job = operations.restore(
                     here, target.name, source=scope.source, path=scope.path or None, to=self.request.to
                 )
+                if self.app.queue.is_queued(job.command):
+                    self.notify("this restore is under way already", markup=False)
+                    continue
                 job.ended = self._restored
                 self.app.submit(job)
 
@@ -286,8 +289,7 @@ class RestoreScreen(Planner):
 
         def chosen(scope: Scope | None) -> None:
             if scope is not None:
-                self.scopes = (scope,)
-                self._set_request(replace(self.request, scope=scope))
+                self._set_request(replace(self.request, scope=scope, more=()))
 
         restoring.choose_scope(self.app, chosen)
 
@@ -349,7 +351,6 @@ class RestoreScreen(Planner):
         """Everything, in place, with all drives; else take note of the last job."""
         plain = RestoreRequest(here=self.request.here, told=self.request.told)
         if self.request != plain:
-            self.scopes = (EVERYTHING,)
             self._set_request(plain)
         else:
             self.app.call_later(self.app.run_action, "dismiss_job")

@@ -55,7 +55,7 @@ def choose_destination(app: SharedApp, now: bytes | None, chosen: Callable[[tupl
 def ask_in_place(app: SharedApp, job: Job, ended: Callable[[Job], None]) -> None:
     """Sources that were never on this machine would go to their original places: the person says whether that is right,
     or where else."""
-    options = {key: job.details[key] for key in ("source", "path", "to", "conflict")}
+    options = {key: job.details[key] for key in ("source", "path", "to", "conflict", "deleted")}
     drive, called = job.details["drive"], str(job.details["called"])
     assert isinstance(drive, bytes)
 

@@ -122,6 +122,13 @@ class CoverageList(LineList):
         self.refresh()
         self.action_cursor(1)
 
+    def mark_all(self) -> None:
+        """Mark every row, or take all marks away when every row has one. Rows that are read page by page are read."""
+        rows = [row for row in map(self.row_at, range(self.row_count)) if row is not None]
+        every = {self.path_of(row): row.count if isinstance(row, DirectoryView) else Count(1, row.size) for row in rows}
+        self.marked = {} if every.keys() <= self.marked.keys() else self.marked | every
+        self.refresh()
+
     def cells(self, index: int) -> Sequence[Cell]:
         row = self.row_at(index)
         if row is None:

@@ -88,33 +88,39 @@ def restore_plan(
     without: Collection[Target] = (),
     here: Collection[int] = (),
     prefer: str = TRIPS,
+    more: Sequence[tuple[str | None, bytes | None]] = (),
 ) -> Iterator[Event]:
     """Which targets to plug in, in which order, to get back what is missing at its destination; with `all_of_it`, what
     it would take if nothing stood there. Ends with a PlanSummary. Raises Refused.
 
-    Only of `source` (alias), only at and below `path`; `to`: another place to restore to. Claims serve as well as
-    copies we know; lost targets and those `without` are left out. Looking at destinations may read files. Among plans
-    that are equally good, the one with more of the targets that are `here` (row keys), those first; these, and what is
-    kept where this machine is, take no trip. `prefer`: the fewest TRIPS, or the fewest DRIVES.
+    Only of `source` (alias), only at and below `path`, and what `more` names so; `to`: another place to restore to.
+    Claims serve as well as copies we know; lost targets and those `without` are left out. Looking at destinations may
+    read files. Among plans that are equally good, the one with more of the targets that are `here` (row keys), those
+    first; these, and what is kept where this machine is, take no trip. `prefer`: the fewest TRIPS, or the fewest DRIVES.
     """
-    places = destinations.destinations(session, source=source, to=to)
-    scope = destinations.scope(path)
-    refuse_unknown(session, places, scope)
+    asked: list[tuple[destinations.Destination, bytes | None]] = []
+    for alias, below in _outermost(
+        [(source, destinations.scope(path)), *((a, destinations.scope(p)) for a, p in more)]
+    ):
+        found = destinations.destinations(session, source=alias, to=to)
+        refuse_unknown(session, found, below)
+        asked += [(place, below) for place in found]
+    places = list({place.source.key: place for place, _ in asked}.values())
     usable = _usable(session, without, here)
     unreachable: list[NamedFile] = []
     groups: PlacementCounts = {}
     differing = 0
     if all_of_it:
-        for place in places:
+        for place, scope in asked:
             for key, count in wanted_totals(session, place.source.key, scope).items():
                 groups[key] = groups.get(key, NOTHING) + count
         bare = {key for key in groups if not placement_by_id(session, key).anywhere & usable.keys()}
         if bare:
-            for place in places:
+            for place, scope in asked:
                 files = _bare_files(session, place.source, scope, bare)
                 unreachable += islice(files, UNREACHABLE_SHOWN - len(unreachable))
     else:
-        for place in places:
+        for place, scope in asked:
             missing = _Missing(session, place.source, usable, unreachable, groups)
             yield from missing.look(place, scope)
             differing += missing.differing
@@ -146,6 +152,22 @@ def _trips(session: Session, usable: Collection[int], here: Collection[int] = ()
     kept = kept_at(session)
     away = {key: place for key, place in target_places(session).items() if place != folded(kept.here)}
     return {key: place for key, place in away.items() if key in usable and key not in here}
+
+
+def _outermost(scopes: Sequence[tuple[str | None, bytes | None]]) -> list[tuple[str | None, bytes | None]]:
+    """The scopes that lie in no other one: nothing is counted twice."""
+
+    def inside(one: tuple[str | None, bytes | None], other: tuple[str | None, bytes | None]) -> bool:
+        if other[0] is not None and other[0] != one[0]:
+            return False
+        return other[1] is None or (one[1] is not None and names.below(one[1], other[1]) is not None)
+
+    found: list[tuple[str | None, bytes | None]] = []
+    for one in dict.fromkeys(scopes):
+        if not any(inside(one, other) for other in found):
+            found = [other for other in found if not inside(other, one)]
+            found.append(one)
+    return found
 
 
 def refuse_unknown(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
-from itertools import product
 from typing import NamedTuple
 
 from medback_core import names
@@ -68,8 +67,8 @@ def _like(text: str, *, before: str = "%", behind: str = "%") -> _Condition:
     """`{}` is like the text. LIKE folds the case of ASCII alone: other letters are given in each of their cases."""
     spelled = {text}
     if not text.isascii():
-        cases, forms = (str.lower, str.upper, str.title, str), ("NFC", "NFD")
-        spelled |= {unicodedata.normalize(form, case(text)) for case, form in product(cases, forms)}
+        for case in (str, str.lower, str.upper, str.title):
+            spelled |= {unicodedata.normalize("NFC", case(text)), unicodedata.normalize("NFD", case(text))}
     values = tuple(names.from_text(f"{before}{_escaped(word)}{behind}") for word in sorted(spelled))
     return _Condition("(" + " OR ".join(["{} LIKE CAST(? AS TEXT) ESCAPE '\\'"] * len(values)) + ")", values)
 

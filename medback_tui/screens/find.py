@@ -1,0 +1,298 @@
+"""Search everything as one types: files of all sources, deleted ones, older versions; and the list of what is gone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import getters, on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, Static
+from textual.worker import get_current_worker
+
+from medback_core import names
+from medback_core.coverage.deleted import deleted_count, deleted_page
+from medback_core.coverage.find import Found, find
+from medback_core.coverage.where_is import FileWhereabouts
+from medback_core.errors import MedbackError
+from medback_core.model import Count
+from medback_core.presenting.units import ago, name, number, size
+from medback_core.session import Session
+from medback_core.session.gone import GoneFile
+from medback_tui.look.keys import quiet, shown, typing
+from medback_tui.look.words import counted
+from medback_tui.widgets.columns import Cell, Column
+from medback_tui.widgets.line_list import LineList
+from medback_tui.widgets.row_list import RowList
+
+from .dialogs import Dialog
+from .finding_back import bring_back
+
+SHOWN = 500  # of what is found; one types on rather than reading more
+
+COLUMNS = (
+    Column("path", "path", 0, middle=True),
+    Column("what", "", 24),
+    Column("copies", "on", 18, from_width=100),
+    Column("size", "bytes", 9, right=True),
+)
+
+
+def draw(file: FileWhereabouts) -> list[Cell]:
+    """One file: where it is, whether it is gone, on which drives it lies."""
+    what: Cell = ""
+    if file.gone:
+        what = [(f"{'older version' if file.replaced else 'deleted'} {ago(file.gone_at)}", "dim")]
+    on = ", ".join(name(copy.target.name) for copy in file.copies)
+    return [f"{name(file.source)}/{name(file.path)}", what, [(on or "no copy", "" if on else "none")], size(file.size)]
+
+
+def detail(file: FileWhereabouts | None, here: dict[int, bytes]) -> Content:
+    """Where each copy of a file lies."""
+    if file is None:
+        return Content("")
+    lines = [Content.styled(f"{name(file.source)}/{name(file.path)}", "bold")]
+    for copy in file.copies[:3]:
+        where = name(copy.path) if copy.path else "where on it is known when the drive is next seen"
+        plugged = "  ▶ here" if copy.target.key in here else ""
+        lines.append(Content.assemble((name(copy.target.name), "bold"), f"{plugged}  {where}"))
+    if not file.copies:
+        lines.append(Content.styled("no copy anywhere", "$text-error"))
+    return Content("\n").join(lines)
+
+
+class Hits(Dialog[FileWhereabouts]):
+    """A list of files; Enter and r act on the one under the cursor, or bring back all that are marked."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        shown("r", "restore", "find.restore", "bring back", "Bring this file back, or all that are marked"),
+        quiet("space", "mark", "find.mark", "mark", "Mark this file"),
+        quiet("asterisk", "mark_all", "find.mark-all", "mark all", "Mark all files listed, or none"),
+    ]
+
+    rows = getters.query_one("#hits", RowList)
+    copies = getters.query_one("#copies", Static)
+
+    @staticmethod
+    def hits() -> RowList[FileWhereabouts]:
+        return RowList[FileWhereabouts](COLUMNS, draw, lambda file: (file.source, file.path, file.content), id="hits")
+
+    @property
+    def current(self) -> FileWhereabouts | None:
+        """The file under the cursor."""
+        return self.rows.current
+
+    @on(LineList.Moved, "#hits")
+    def moved(self) -> None:
+        self.copies.update(detail(self.current, self.app.drives.here))
+
+    def action_mark(self) -> None:
+        """Mark the file under the cursor."""
+        self.rows.toggle_mark()
+
+    def action_mark_all(self) -> None:
+        """Mark all, or none when all are marked."""
+        keys = {(file.source, file.path, file.content) for file in self.rows.rows}
+        self.rows.marked = set() if self.rows.marked == keys else set(keys)
+        self.rows.refresh()
+
+    def action_restore(self) -> None:
+        """Bring back what is marked, or what is under the cursor."""
+        marked = self.rows.marked
+        files = [f for f in self.rows.rows if (f.source, f.path, f.content) in marked]
+        if not files and self.current is not None:
+            files = [self.current]
+        if bring_back(self.app, files):
+            self.dismiss(None)
+
+
+@dataclass
+class Searched(Message):
+    """What was found for a text."""
+
+    text: str
+    found: Found
+
+
+class Find(Hits):
+    """The search. Returns the file to go to."""
+
+    AUTO_FOCUS = "Input"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        shown("enter", "open", "find.open", "go there", "Go to the file in Coverage; a deleted one is brought back"),
+        typing("down", "to_list", "find.list", "list", "To the list"),
+        quiet("slash", "type", "find.type", "type", "Type on"),
+    ]
+
+    typed = getters.query_one(Input)
+    words = getters.query_one("#found", Static)
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(classes="-large")
+        self.text = text
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box") as box:
+            box.border_title = Content("Find in all sources, deleted files and older versions")
+            yield Input(self.text, placeholder="part of a name or path, or *.cr2", select_on_focus=False)
+            yield Static(id="found", classes="label")
+            yield self.hits()
+            yield Static(id="copies", classes="pane -always")
+            yield Static(Content("enter go there · ↓ list · r bring back · space, * mark · esc back"), classes="keys")
+
+    def on_mount(self) -> None:
+        self._search(self.text)
+
+    @on(Input.Changed)
+    def text_changed(self, event: Input.Changed) -> None:
+        self._search(event.value)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="listing")
+    def _search(self, text: str) -> None:
+        worker = get_current_worker()
+        pattern = names.from_text(text.strip())
+
+        def read(session: Session) -> Found:
+            return find(session, [pattern], limit=SHOWN)
+
+        try:
+            found = self.app.in_session(read) if pattern else None
+        except MedbackError as error:
+            self.app.call_later(self.app.show_problem, error)
+            return
+        if not worker.is_cancelled:
+            self.post_message(Searched(text, found or Found(())))
+
+    @on(Searched)
+    def searched(self, message: Searched) -> None:
+        if message.text != self.typed.value:
+            return  # one has typed on meanwhile
+        found = message.found
+        self.rows.marked = set()
+        self.rows.rows = found.files
+        self.rows.rows_changed(0)
+        if not message.text.strip():
+            words = "Type a part of a name (lisbon), a part of a path (2024/lis), or a pattern (*.cr2)."
+        elif not found.files:
+            words = "Nothing found."
+        else:
+            words = f"the first {number(len(found.files))}" if found.more else f"{number(len(found.files))} found"
+        self.words.update(Content(words))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        del parameters
+        return action != "to_list" or self.focused is self.typed
+
+    def action_to_list(self) -> None:
+        """From the text to the list."""
+        if self.rows.row_count:
+            self.rows.focus()
+
+    def action_type(self) -> None:
+        """Back to the text."""
+        self.typed.focus()
+
+    @on(Input.Submitted)
+    @on(LineList.Opened)
+    def action_open(self) -> None:
+        """Go to the file; one that is gone is brought back."""
+        file = self.current
+        if file is None:
+            return
+        if file.gone:
+            self.rows.marked = set()
+            self.action_restore()
+        else:
+            self.dismiss(file)
+
+
+@dataclass
+class GoneRead(Message):
+    """A page of what is gone was read."""
+
+    files: tuple[FileWhereabouts, ...]
+    last: GoneFile | None
+    count: Count
+    by_path: bool
+    first: bool
+
+
+class Deleted(Hits):
+    """Deleted files and older versions: the latest first, or by directory."""
+
+    AUTO_FOCUS = "RowList"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        shown("enter", "restore", "deleted.restore", "bring back", "Bring this file back, or all that are marked"),
+        shown("s", "sort", "deleted.sort", "by date or directory", "The latest first, or by directory"),
+    ]
+
+    words = getters.query_one("#found", Static)
+
+    def __init__(self, source: str | None = None, path: bytes = b"") -> None:
+        super().__init__(classes="-large")
+        self.source, self.path, self.by_path = source, path, False
+        self.last: GoneFile | None = None
+        self.reading = False
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box") as box:
+            where = name(self.source) + (f"/{name(self.path)}" if self.path else "") if self.source else ""
+            box.border_title = Content("Deleted files and older versions" + (f" of {where}" if where else ""))
+            yield Static(id="found", classes="label")
+            yield self.hits()
+            yield Static(id="copies", classes="pane -always")
+            keys = "enter bring back · space, * mark · s by date or directory · esc back"
+            yield Static(Content(keys), classes="keys")
+
+    def on_mount(self) -> None:
+        self._read(None, self.by_path)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="listing")
+    def _read(self, after: GoneFile | None, by_path: bool) -> None:
+        self.reading = True
+        worker = get_current_worker()
+        scope = {"source": self.source, "path": self.path or None}
+
+        def read(session: Session) -> GoneRead:
+            page = deleted_page(session, by_path=by_path, after=after, limit=SHOWN, **scope)  # type: ignore[arg-type]
+            count = deleted_count(session, **scope)  # type: ignore[arg-type]
+            return GoneRead(page.files, page.last, count, by_path, after is None)
+
+        try:
+            page = self.app.in_session(read)
+        except MedbackError as error:
+            self.app.call_later(self.app.show_problem, error)
+            return
+        if not worker.is_cancelled:
+            self.post_message(page or GoneRead((), None, Count(), by_path, first=True))
+
+    @on(GoneRead)
+    def gone_read(self, page: GoneRead) -> None:
+        if page.by_path != self.by_path:
+            return
+        self.last, self.reading = page.last, False
+        self.rows.rows = page.files if page.first else (*self.rows.rows, *page.files)
+        self.rows.rows_changed(0 if page.first else None)
+        if not page.count.files:
+            self.words.update(Content("No deleted file and no older version of which a copy exists is known here."))
+            return
+        order = "by directory" if self.by_path else "the latest first"
+        self.words.update(Content(f"{counted(page.count)} can be brought back; {order}"))
+
+    @on(LineList.Moved, "#hits")
+    def near_the_end(self) -> None:
+        if self.last is not None and not self.reading and self.rows.cursor > self.rows.row_count - 100:
+            self._read(self.last, self.by_path)
+
+    def action_sort(self) -> None:
+        """The other order."""
+        self.by_path = not self.by_path
+        self._read(None, self.by_path)
+
+    @on(LineList.Opened)
+    def opened(self) -> None:
+        self.action_restore()
