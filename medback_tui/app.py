@@ -24,6 +24,7 @@ from medback_core.presenting.refusals import message
 from medback_core.presenting.units import plural
 from medback_core.session import Session, open_session
 from medback_core.session.source_list import listed_sources
+from medback_core.settings.preferences import Preferences, read_preferences
 from medback_tui.jobs import operations
 from medback_tui.jobs.queue import JobQueue
 from medback_tui.jobs.resuming import ResumingApp
@@ -82,9 +83,15 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
     ]
 
     def __init__(
-        self, session_db: Path | None = None, *, settings_file: Path | None = None, watch: bool = True
+        self,
+        session_db: Path | None = None,
+        *,
+        settings_file: Path | None = None,
+        preferences: Preferences | None = None,
+        watch: bool = True,
     ) -> None:
         super().__init__()
+        self.preferences = preferences or Preferences()
         for theme in themes.THEMES:
             self.register_theme(theme)
         self.session_path = session_file(session_db)
@@ -112,7 +119,9 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         return {**variables, "dim": background.blend(foreground, 0.6, 1.0).hex}
 
     def _usable_theme(self) -> str:
-        return self.settings.theme if self.settings.theme in self.available_themes else themes.DARK
+        """The one the settings file names, else the one chosen last."""
+        wanted = self.preferences.theme or self.settings.theme
+        return wanted if wanted in self.available_themes else themes.DARK
 
     def key_of(self, binding: str) -> str:
         key = self._keymap.get(binding) or key_of_binding(binding)
@@ -122,6 +131,7 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
 
     def on_mount(self) -> None:
         self._listen_for_signals()
+        self.set_keymap({**self.preferences.keys})
         self.open_reader()
         self.switch_mode(self.settings.screen)
         self.theme_changed_signal.subscribe(self, self._theme_changed)
@@ -305,10 +315,11 @@ def key_of_binding(binding: str) -> str:
 def run(session_db: Path | None = None, mouse: bool = True) -> int:
     """Open the app on a session DB (the default one with None; it need not exist yet) and return its exit code.
 
-    Raises Refused for a DB that is not ours or of a later version: before anything is drawn.
+    Raises Refused for a DB that is not ours or of a later version, and for a settings file that can't be read: before
+    anything is drawn.
     """
     path = session_file(session_db)
-    app = MedbackApp(path, settings_file=settings_path())
+    app = MedbackApp(path, settings_file=settings_path(), preferences=read_preferences())
     if path.exists():
         app.reader = open_session(path, create=False, cache_mib=READING_MIB)
         app.notes = app.reader.notes

@@ -114,7 +114,7 @@ class PickDirectory(Dialog[bytes]):
 
     def _keys(self) -> str:
         take = "" if self.files else "space choose it · "
-        return f"enter open · ← up · {take}/ or ~ type a path, tab completes it · esc back"
+        return f"enter open · ← up · {take}/ ~ type a path · esc back"
 
     def _draw(self, entry: PickEntry) -> list[Cell]:
         if entry.does == "take":

@@ -39,7 +39,7 @@ def world(tmp_path: Path) -> Path:
 
 def plugged_in(app: MedbackApp, tmp_path: Path) -> None:
     assert app.facts is not None
-    app.drives = Drives({app.facts.targets[0].target.key: os.fsencode(tmp_path / "t1")}, [])
+    app.drives = Drives({app.facts.targets[0].target.key: os.fsencode(tmp_path / "t1")})
 
 
 @pytest.mark.parametrize("keys", [("F",), ("3", "ctrl+f"), ("3", "slash", "slash")])
@@ -98,7 +98,7 @@ async def test_what_no_drive_here_has_names_the_drive_to_plug_in(open_app: OpenA
     app.notify = lambda message, **_: said.append(str(message))  # type: ignore[method-assign,assignment]
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        app.drives = Drives({}, [])
+        app.drives = Drives()
         await press(pilot, "F", *"deleted", "enter")
         assert said == ["2024/deleted.jpg: plug in t1 first."]
         assert isinstance(app.screen, Find) and not app.queue.busy
