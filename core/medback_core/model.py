@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from medback_core.errors import Refused
+from medback_core.errors import MedbackError, Refused
 
 WANTED_DEFAULT = 2
 HOME = "home"  # the place of what nobody named a place for
@@ -365,7 +365,7 @@ class PlugDone(Event):
     path: bytes
     action: OnPlug
     finished: bool
-    reason: str = ""
+    reason: MedbackError | str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -431,11 +431,7 @@ def _ask_health(drive: Drive, target: Target) -> Target:
         if found is not None:
             target = replace(target, health=found, health_at=model.now())
     if target.health == disk.FAILING and target.counts:
-        name = names.display_name(target.name)
-        drive.notes.append(
-            f"the disk of {name} reports that it is failing: copy what is only there, and set it aside "
-            f"(`medback set-target {names.shell_quoted(target.name)} --state suspect`)"
-        )
+        drive.notes.append(Warned("disk-failing", target=target.name))
     return target
 
 

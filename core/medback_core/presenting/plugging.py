@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from medback_core.model import Event, LockedHere, OnPlug, PlugDone, PluggedIn, Unplugged
 from medback_core.names import display_name
+from medback_core.presenting.refusals import sentence
 from medback_core.presenting.units import counted, name
 
 _DOES = {
@@ -31,6 +32,6 @@ def plug_words(event: Event) -> str | None:
         case PlugDone(label, _, action, True):
             return f"{name(label)} is {_DONE[action]}: safe to unplug"
         case PlugDone(label, _, _, False, reason):
-            return f"{name(label)}: {reason}"
+            return f"{name(label)}: {sentence(reason)}"
         case _:
             return None

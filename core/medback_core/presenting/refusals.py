@@ -194,6 +194,7 @@ WARNINGS = {
     "dates-in-session": "{target} can't take all dates and marks ({error}); they are kept in the session DB",
     "dies-with": "on the same disk as {targets}: if that disk fails, all of them are lost",
     "directories-not-recorded": "{target} can't take the records of all its directories now: {error}",
+    "disk-failing": "the disk of {target} reports that it is failing: copy what is only there",
     "drive-not-read": "{target} is plugged in, but cannot be read now: {because}",
     "drive-older": "{target} is older than its last known state. Was it restored from an image, or cloned? What is "
     "missing there is not counted",
@@ -285,6 +286,7 @@ COMMANDS = {
     "clone": "`medback target` and `medback discover` take the answer (--new-id or --same-drive)",
     "damaged-db": "`medback rebuild` makes a new one from the sidecars",
     "damaged-identity": "`medback target` makes it a new target (--init)",
+    "disk-failing": "`medback set-target {target:quoted} --state suspect` stops counting its copies",
     "in-place": "--in-place answers yes; --to DIR puts them elsewhere",
     "locked": "Wait until it has finished",
     "missing/no-directory": "If it moved, run `medback set-source {source:quoted} --path NEW`",

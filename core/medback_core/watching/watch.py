@@ -11,7 +11,6 @@ from medback_core.backing_up.back_up import back_up
 from medback_core.drives.drive import identity_at
 from medback_core.errors import MedbackError, NeedsAnswer
 from medback_core.model import Event, LockedHere, OnPlug, PlugDone, PluggedIn, Target, Unplugged, Waiting
-from medback_core.presenting.refusals import sentence
 from medback_core.session import open_session
 from medback_core.session.candidates import below_wanted
 from medback_core.session.targets import counting_keys, list_targets, target_by_id
@@ -116,7 +115,7 @@ def _act(
     except (MedbackError, OSError) as error:
         if isinstance(error, MedbackError) and error.kind == "locked" and not isinstance(error, NeedsAnswer):
             seen.pending.add(identifier)  # another medback is at work: its turn comes at the next look
-        reason = sentence(error) if isinstance(error, MedbackError) else error.strerror or str(error)
+        reason = error if isinstance(error, MedbackError) else error.strerror or str(error)
         yield PlugDone(label, path, action, False, reason)
         return
     yield PlugDone(target.name if target is not None else label, path, action, True)
