@@ -66,7 +66,7 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         "restore": RestoreScreen,
     }
     ENABLE_COMMAND_PALETTE = True
-    COMMANDS = SharedApp.COMMANDS | {FoundFiles}
+    COMMANDS = ResumingApp.COMMANDS | {FoundFiles}
     BINDINGS: ClassVar[list[BindingType]] = [
         quiet("1", "go('sources')", "go.sources", "sources", "Sources: what is backed up"),
         quiet("2", "go('targets')", "go.targets", "targets", "Targets: the drives it goes to"),

@@ -20,11 +20,10 @@ from medback_core.coverage.find import Found, find
 from medback_core.coverage.where_is import FileWhereabouts
 from medback_core.errors import MedbackError
 from medback_core.model import Count
-from medback_core.presenting.units import ago, name, number, size
+from medback_core.presenting.units import ago, counted, name, number, size
 from medback_core.session import Session
 from medback_core.session.gone import GoneFile
 from medback_tui.look.keys import quiet, shown, typing
-from medback_tui.look.words import counted
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
