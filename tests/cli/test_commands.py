@@ -42,7 +42,7 @@ OPTIONS = {
     "repair": "--from --dry-run",
     "reclaim": "--old --surplus --dry-run",
     "prove": "--source",
-    "export": "--format --output -o",
+    "export", "find": "--format --output -o",
     "watch": "--once --verify-bytes",
     "eject": "",
     "config": "--example",
