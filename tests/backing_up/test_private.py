@@ -245,6 +245,40 @@ def test_a_restore_that_was_killed_gives_them_when_it_goes_on(world):
     assert times(tmp / "back/photos") == TIMES
 
 
+def test_a_directory_its_owner_may_not_write_to_takes_copies_all_the_same(world):
+    """On the drive the owner keeps the right to put more there, or the next backup could not."""
+    session, tmp = world
+    os.chmod(tmp / "photos/open", 0o555)
+    rescan(session)
+    back(session, tmp / "t1")
+    assert modes(tmp / "t1/photos")["open"] == 0o755
+
+
+def test_until_all_is_back_the_owner_may_write_there(world):
+    """An ordinary user could put nothing more into a directory that was given its permissions too early."""
+    session, tmp = world
+    os.chmod(tmp / "photos/open", 0o555)
+    write_tree(tmp / "photos", {"open/a2": 500})
+    os.chmod(tmp / "photos/open", 0o555)
+    rescan(session)
+    back(session, tmp / "t1", limit=400)
+    back(session, tmp / "t2")
+    run(restore(session, str(tmp / "t1"), to=os.fsencode(tmp / "back")))
+    assert modes(tmp / "back/photos")["open"] == 0o755
+    run(restore(session, str(tmp / "t2"), to=os.fsencode(tmp / "back")))
+    assert modes(tmp / "back/photos")["open"] == 0o555
+
+
+def test_what_a_person_changes_after_a_restore_stays(world):
+    session, tmp = world
+    back(session, tmp / "t1")
+    run(restore(session, str(tmp / "t1"), to=os.fsencode(tmp / "back")))
+    os.chmod(tmp / "back/photos/secret", 0o750)
+    (tmp / "back/photos/open/a").unlink()
+    run(restore(session, str(tmp / "t1"), to=os.fsencode(tmp / "back")))
+    assert modes(tmp / "back/photos")["secret"] == 0o750
+
+
 def test_the_drive_tells_of_links_and_of_what_is_not_there(world):
     session, tmp = world
     (tmp / "photos/links only/deep").mkdir(parents=True)
@@ -264,8 +298,9 @@ def test_the_drive_tells_of_links_and_of_what_is_not_there(world):
     assert parse((tmp / "t1/photos/links only/deep/.medback.xml").read_bytes()).links[b"x"].to == b"../../open/a"
 
 
-def test_a_drive_without_permissions_says_how_many_private_files_lie_there(world):
+@pytest.mark.parametrize("kind", ["vfat", "exfat"])
+def test_a_drive_without_permissions_says_how_many_private_files_lie_there(world, kind: str):
     session, tmp = world
-    with drive(tmp / "drives", "vfat", 8 << 20) as stick:
+    with drive(tmp / "drives", kind, 16 << 20) as stick:
         said = [message(warned) for warned in run(back_up(session, os.fsencode(stick.point), yes=True)).of(Warned)]
     assert any("3 private files can be read by anyone who has" in message for message in said), said
