@@ -62,9 +62,9 @@ def back_up_onto(terminal: Terminal, drive: Path) -> None:
     choose_path(terminal, drive)
     terminal.wait_for("it would take 5 files")
     terminal.press("C-s")
-    terminal.wait_for(f"target {drive.name}: 5 files copied")
+    terminal.wait_for(f"target {drive.name}: 5 files (146 KiB) copied")
     terminal.press("Escape")
-    terminal.wait_until_gone(f"target {drive.name}: 5 files copied")
+    terminal.wait_until_gone(f"target {drive.name}: 5 files (146 KiB) copied")
 
 
 def test_from_an_empty_session_to_restored_files(terminal: Terminal, photos: Path, tmp_path: Path):
@@ -99,10 +99,10 @@ def test_from_an_empty_session_to_restored_files(terminal: Terminal, photos: Pat
     terminal.run(PROGRAM, "--session-db", session)
     terminal.wait_for("1 Sources")
     terminal.press("4")
-    terminal.wait_for("5 files, 146 KiB missing")
+    terminal.wait_for("5 files (146 KiB) missing")
     terminal.wait_for("red is plugged in: Enter restores from it")  # blue, which is not, would serve as well
     terminal.press("Enter")
-    terminal.wait_for("5 files restored")
+    terminal.wait_for("5 files (146 KiB) restored")
     terminal.wait_for("Nothing is missing")
     terminal.press("q")
     terminal.wait_for("exit=0")
