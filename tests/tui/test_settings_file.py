@@ -16,7 +16,7 @@ async def test_keys_and_theme_of_the_settings_file_hold_and_the_hints_follow(tmp
     file = tmp_path / "settings.toml"
     file.write_text('theme = "medback-light"\n[keys]\n"coverage.unsafe" = "n"\n"app.find" = "ctrl+o"\n')
     app = MedbackApp(pictures.small(tmp_path / "s.db"), preferences=read_preferences(file), watch=False)
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=(120, 30)) as pilot:
         await settle(pilot)
         assert app.theme == "medback-light"
         await press(pilot, "3")
