@@ -65,9 +65,7 @@ def keep(session_path: Path, stream: BinaryIO, places: Sequence[LoadedSection]) 
     parent = os.fsencode(session_path.parent)
     with disk.Root(parent) as root, disk.Group(root, group_sync=False) as group:
         group.stage_stream(name, pieces(), mode=0o600)
-        for _, error in group.publish():
-            if error is not None:
-                raise error
+        group.publish_all()
     return os.path.join(parent, name)
 
 

@@ -175,9 +175,7 @@ def write_restore(session: Session, path: bytes) -> ContextSummary:
                 raise Refused("bad-path/no-context", path=path)
             with disk.Group(root, group_sync=False) as group:
                 group.stage_stream(name, context_of(session, tally=tally))
-                for _, error in group.publish():
-                    if error is not None:
-                        raise error
+                group.publish_all()
     except OSError as error:
         raise Refused("not-writable", path=path, error=error.strerror) from error
     return ContextSummary(where, tally.sources, tally.directories, tally.files, len(list_targets(session)))

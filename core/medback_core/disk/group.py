@@ -182,6 +182,12 @@ class Group(Staging):
         self._sync_names()
         return results
 
+    def publish_all(self) -> None:
+        """`publish` where the first file that can't get its name ends it: raises its OSError."""
+        for _, error in self.publish():
+            if error is not None:
+                raise error
+
     def _sync_names(self) -> None:
         if self._sync_fd is not None:
             if self._to_sync:

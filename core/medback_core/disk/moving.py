@@ -32,9 +32,7 @@ def write_whole(root: Root, rel: bytes, data: bytes, *, mode: int = 0o666) -> bo
         pass  # missing, longer, unreadable or no file: all are reasons to write it, and that will say what is wrong
     with Group(root, group_sync=False) as group:
         group.stage_bytes(rel, data, mode=mode)
-        for _, error in group.publish():
-            if error is not None:
-                raise error
+        group.publish_all()
     return True
 
 

@@ -69,9 +69,7 @@ def write_contexts(session: Session, drive: Drive, scanned: Collection[str] = ()
             group.flush()
             if not _is_current(root, staged.identity.size, staged.identity.md5):
                 _keep_older(root)
-                for _, error in group.publish():
-                    if error is not None:
-                        raise error
+                group.publish_all()
             note_stamp(session, _stamp(staged.identity.md5))
         _remember(session, drive, sources, tally, foreign)
 
@@ -262,9 +260,7 @@ def _keep_older(root: disk.Root) -> None:
                 disk.remove(root, CONTEXTS_KEPT[2], expect=oldest)
             disk.move(root, CONTEXTS_KEPT[1], CONTEXTS_KEPT[2])
         group.stage_stream(CONTEXTS_KEPT[1], iter(lambda: stream.read(_CHUNK), b""))
-        for _, error in group.publish():
-            if error is not None:
-                raise error
+        group.publish_all()
 
 
 def _is_current(root: disk.Root, size: int, md5: bytes) -> bool:

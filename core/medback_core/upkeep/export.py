@@ -99,8 +99,6 @@ def _write_file(path: bytes, chunks: Iterator[bytes]) -> None:
             raise Refused("bad-path/no-ordinary-file", path=path)
         with disk.Root(parent) as root, disk.Group(root, group_sync=False) as group:
             group.stage_stream(name, chunks)
-            for _, error in group.publish():
-                if error is not None:
-                    raise error
+            group.publish_all()
     except OSError as error:
         raise Refused("not-writable", path=path, error=error.strerror) from error

@@ -286,9 +286,7 @@ def _put(group: disk.Group, staged: Staged, identity: Identity) -> str | None:
         if group.read_back(staged)[0] != identity.md5:
             return "read back with other content than was written"
         keep_damaged_file(group.root, staged.rel)
-        for _, error in group.publish():
-            if error is not None:
-                raise error
+        group.publish_all()
     except OSError as error:
         return f"could not be written: {error.strerror}"
     return None

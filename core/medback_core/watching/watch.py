@@ -15,6 +15,7 @@ from medback_core.session import open_session
 from medback_core.session.candidates import below_wanted
 from medback_core.session.targets import counting_keys, list_targets, target_by_id
 from medback_core.settings.sizes import Size
+from medback_core.sidecar import TargetIdentity
 from medback_core.upkeep.verify_target import verify
 
 LOOK_AGAIN = 60.0  # seconds until it looks again where nothing was mounted: a session may have been in use
@@ -55,11 +56,11 @@ def watch(
 def _look(
     session_path: Path | None, seen: _Seen, on_plug: OnPlug, reserve: Size | None, verify_bytes: int | None
 ) -> Iterator[Event]:
-    here: dict[str, bytes] = {}
+    here: dict[str, tuple[bytes, TargetIdentity]] = {}
     for mount in disk.removable_mounts():
         identity = identity_at(mount.path)
         if identity is not None and identity.id:
-            here.setdefault(identity.id, mount.path)
+            here.setdefault(identity.id, (mount.path, identity))
     for gone in sorted(seen.labels.keys() - here.keys()):
         seen.pending.discard(gone)
         yield Unplugged(seen.labels.pop(gone))
@@ -67,15 +68,14 @@ def _look(
         known = {target.id: target for target in list_targets(session)}
         waiting = below_wanted(session, counting_keys(session))[0]
     yield from _locked(seen, known.values())
-    for identifier, path in sorted(here.items()):
+    for identifier, (path, identity) in sorted(here.items(), key=lambda item: item[0]):
         if identifier in seen.labels and identifier not in seen.pending:
             continue
         target = known.get(identifier)
         first = identifier not in seen.labels
-        identity = identity_at(path)
-        label = target.name if target is not None else identity.label if identity is not None else identifier
+        label = identity.label if target is None else target.name
         action = OnPlug.NOTHING
-        if target is not None and identity is not None:
+        if target is not None:
             action = target.on_plug or identity.on_plug or on_plug
         if target is not None and action is OnPlug.BACKUP and not target.counts:
             action = OnPlug.NOTHING  # nothing is written to a drive that is not trusted
