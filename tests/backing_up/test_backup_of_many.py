@@ -14,6 +14,7 @@ import pytest
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.disk import group, worker_pool, workers
+from medback_core.drives import sidecars
 from medback_core.model import DamageFound, FileDone, Progress, ScanSummary, Skipped
 from medback_core.scanning.sources import add_source, update
 from medback_core.session.copies import copies_on
@@ -211,3 +212,22 @@ def test_a_tree_of_very_many_directories_with_few_files_comes_and_goes(tmp_path,
                     most = max(most, descriptors())
     assert most < before + 500
     assert tree(tmp_path / "out/photos") == tree(tmp_path / "photos")
+
+
+def test_the_sidecar_of_a_directory_is_not_written_once_for_each_file_that_moves_aside(tmp_path, monkeypatch):
+    """A directory of a hundred thousand files, of which a sixth changed, took hours: its sidecar was written for each."""
+    write_tree(tmp_path / "photos", {f"one/f{number}": b"%d" % number for number in range(100)})
+    with closing(new_session(tmp_path)) as session:
+        add(session, tmp_path / "photos")
+        back(session, tmp_path / "t")
+        write_tree(tmp_path / "photos", {f"one/f{number}": b"%d, changed" % number for number in range(20)})
+        rescan(session)
+        written: list[bytes] = []
+        render = sidecars.render
+        monkeypatch.setattr(sidecars, "render", lambda sidecar: written.append(b"") or render(sidecar))
+        ran = back(session, tmp_path / "t")
+    assert (ran.summary.copied, ran.summary.superseded) == (20, 20)
+    assert len(written) < 10
+    old = {path.name: path.read_bytes() for path in (tmp_path / "t/.medback-old/photos/one").glob("f*")}
+    assert old == {f"f{number}": b"%d" % number for number in range(20)}
+    assert (tmp_path / "t/photos/one/f7").read_bytes() == b"7, changed"

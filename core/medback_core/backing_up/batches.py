@@ -268,16 +268,17 @@ class Landing:
 
     def _make_way(self, group: disk.Group, going: list[Going]) -> Generator[Event, None, list[Going]]:
         """Those of a durable batch whose place is free now. What can't be moved aside costs nobody else the batch."""
+        in_the_way = [one.in_the_way for one in going if one.in_the_way is not None]
+        moved = iter(displace(self.layout, self.recorder, in_the_way))
         free = []
         for one in going:
-            try:
-                if one.in_the_way is not None:
-                    self.tally.superseded += displace(self.layout, self.recorder, one.in_the_way)
-            except OSError as error:
+            outcome = next(moved) if one.in_the_way is not None else False
+            if isinstance(outcome, OSError):
                 group.discard(one.staged)
-                if not self.is_out_of_room(error):
-                    yield Skipped(self._shown(one), f"what stands there could not be moved aside: {error.strerror}")
+                if not self.is_out_of_room(outcome):
+                    yield Skipped(self._shown(one), f"what stands there could not be moved aside: {outcome.strerror}")
                 continue
+            self.tally.superseded += outcome
             free.append(one)
         return free
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -18,7 +18,7 @@ from medback_core import disk, names
 from medback_core.drives.aside import keep_damaged_file
 from medback_core.drives.matching import same_time
 from medback_core.drives.open import Drive, write_identity
-from medback_core.drives.sidecars import Recorder
+from medback_core.drives.sidecars import Recorder, Unrecorded
 from medback_core.model import OLD_DIRECTORY, TARGET_IDENTITY_NAME, Identity, Source, is_metadata
 from medback_core.session import Session
 from medback_core.session.checking import copies_below
@@ -248,20 +248,69 @@ def another_name(drive: Drive, path: bytes, taken: Collection[bytes] = ()) -> by
     return goal
 
 
-def displace(layout: Layout, recorder: Recorder, found: Occupant) -> bool:
-    """Move a file of ours away, to where a current path wants it or into `.medback-old/`; True for the latter. One that
-    rotted goes into `.medback-damaged/`: it is nobody's copy.
+def displace(layout: Layout, recorder: Recorder, occupants: Iterable[Occupant]) -> list[bool | OSError]:
+    """Move files of ours away, to where a current path wants them or into `.medback-old/`. One that rotted goes into
+    `.medback-damaged/`: it is nobody's copy. Returns for each, in order: True for one that went into `.medback-old/`,
+    False for one that went elsewhere, or why it could not be moved.
 
-    Its new place is on record, durably, before it moves; then the DB is told. Call when its successor is durable.
-    Raises OSError.
+    All new places are on record, durably, before the first file moves, with one writing of each sidecar: a directory
+    may have a hundred thousand files. The DB is told after each move. Call when the successors are durable. Raises
+    DriveGone.
     """
+    drive = layout.drive
+    outcome: list[bool | OSError] = []
+    moves: list[_Move] = []
+    taken: set[bytes] = set()
+    for found in occupants:
+        outcome.append(False)
+        try:
+            if found.there is There.ROTTEN:
+                keep_damaged_file(drive.root, found.path)
+            else:
+                moves.append(_planned_move(layout, recorder, found, taken, len(outcome) - 1))
+        except OSError as error:
+            outcome[-1] = error
+    unrecorded: dict[bytes, OSError] = {}
+    if moves:
+        try:
+            recorder.commit()
+        except Unrecorded as error:
+            unrecorded = error.directories
+        except OSError as error:
+            unrecorded = {os.path.dirname(move.goal): error for move in moves}
+    for move in moves:
+        directory, name = os.path.split(move.goal)
+        try:
+            if directory in unrecorded:
+                raise unrecorded[directory]
+            disk.move(drive.root, move.found.path, move.goal)
+        except OSError as error:
+            outcome[move.index] = error
+            with suppress(OSError):  # can't be told now: the next look tells
+                if drive.root.stat(move.goal) is None:
+                    recorder.drop(directory, name)
+            continue
+        outcome[move.index] = move.old
+        _moved(layout, recorder, move)
+    return outcome
+
+
+@dataclass(frozen=True)
+class _Move:
+    """A file of ours and where it goes; `old`: no current path wants it. `index`: the place in what was asked."""
+
+    found: Occupant
+    goal: bytes
+    identity: int | None
+    old: bool
+    index: int
+
+
+def _planned_move(layout: Layout, recorder: Recorder, found: Occupant, taken: set[bytes], index: int) -> _Move:
+    """Where it goes, put on record; `taken` are the names promised so far. Raises OSError."""
     session, drive, record = layout.session, layout.drive, found.record
-    if found.there is There.ROTTEN:
-        keep_damaged_file(drive.root, found.path)
-        return False
     assert record is not None and record.md5 is not None
-    identity = Identity(record.size, record.md5)
-    key = find_identity(session, identity)
+    key = find_identity(session, Identity(record.size, record.md5))
     goal, place, old = None, record.path or drive.true_place(found.path), False
     for source_key, path, _ in paths_of_identity(session, key) if key is not None else ():
         candidate = layout.place(source_key, path)
@@ -271,30 +320,29 @@ def displace(layout: Layout, recorder: Recorder, found: Occupant) -> bool:
     if goal is None:
         old = True
         goal = join(OLD_DIRECTORY, found.path)
-    if drive.root.stat(goal) is not None:
-        goal = another_name(drive, goal)
+    if goal in taken or drive.root.stat(goal) is not None:
+        goal = another_name(drive, goal, taken)
+    taken.add(goal)
     goal_directory, goal_name = os.path.split(goal)
     recorder.put(goal_directory, replace(record, name=goal_name, path=place))
-    try:
-        recorder.commit_for(goal_directory)
-        disk.move(drive.root, found.path, goal)
-    except OSError:
-        with suppress(OSError):  # can't be told now: the next look tells
-            if drive.root.stat(goal) is None:
-                recorder.drop(goal_directory, goal_name)
-        raise
-    recorder.drop(*os.path.split(found.path))
-    if key is not None:
-        copy = copy_on(session, key, drive.target.key)
-        if copy is not None and copy.path in (None, found.path):
-            record_copies(session, [replace(copy, path=goal, mtime_ns=record.mtime_ns)])
-    return old
+    return _Move(found, goal, key, old, index)
+
+
+def _moved(layout: Layout, recorder: Recorder, move: _Move) -> None:
+    recorder.drop(*os.path.split(move.found.path))
+    if move.identity is None:
+        return
+    session, target = layout.session, layout.drive.target.key
+    copy, record = copy_on(session, move.identity, target), move.found.record
+    if record is not None and copy is not None and copy.path in (None, move.found.path):
+        record_copies(session, [replace(copy, path=move.goal, mtime_ns=record.mtime_ns)])
 
 
 def bring_current(layout: Layout, recorder: Recorder) -> None:
     """Move what lies in `.medback-old/` and is wanted again to where a current path wants it: there no reclaim takes it
     for an older version, whoever runs it. Raises OSError."""
     session, drive = layout.session, layout.drive
+    wanted: list[Occupant] = []
     for identity, copy in copies_below(session, drive.target.key, OLD_DIRECTORY):
         assert copy.path is not None
         if not any(True for _ in paths_of_identity(session, copy.identity)):
@@ -304,7 +352,10 @@ def bring_current(layout: Layout, recorder: Recorder) -> None:
         if record is None or record.damaged is not None or status is None or status.st_size != identity.size:
             continue
         if (record.size, record.md5) == identity and same_time(drive, status.st_mtime_ns, record.mtime_ns):
-            displace(layout, recorder, Occupant(copy.path, There.OURS, record))
+            wanted.append(Occupant(copy.path, There.OURS, record))
+    for outcome in displace(layout, recorder, wanted):
+        if isinstance(outcome, OSError):
+            raise outcome
     recorder.commit()
 
 

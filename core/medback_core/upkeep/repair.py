@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from medback_core import disk, model, names
 from medback_core.disk import ContentDiffers, Staged
@@ -39,6 +39,8 @@ from medback_core.session.sources import list_sources, source_by_key
 from medback_core.session.targets import list_targets, target_by_key
 from medback_core.sidecar import FileRecord, Trust
 from medback_core.sources.sidecars import flush_sources
+
+_AT_ONCE = 1000  # files of one directory whose records are written at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,7 @@ def _repair_source(session: Session, source: Source, only: Target | None, dry_ru
 def _repair_target(session: Session, drive: Drive, only: Target | None, dry_run: bool) -> Iterator[Event]:
     looked = yield from look_at(session, drive)
     recorder = Recorder(drive)
+    mended = _Mended(b"")
     for directory, record in looked.spoilt:
         if record.md5 is None:
             continue
@@ -192,15 +195,39 @@ def _repair_target(session: Session, drive: Drive, only: Target | None, dry_run:
             repaired |= isinstance(event, Repaired)
             yield event
         if repaired:
+            if mended.directory != directory or len(mended.copies) >= _AT_ONCE:
+                yield from _record(session, recorder, mended)
+                mended = _Mended(directory)
             fresh = replace(record, damaged=None, verified=model.now(), trust=Trust.WHOLE)
             recorder.put(directory, fresh)
-            try:
-                recorder.commit_for(directory)
-            except OSError as error:
-                yield Skipped(shown, f"is whole again, but could not be recorded: {error.strerror or error}")
-                continue
-            copy = Copy(key, drive.target.key, Standing.VERIFIED, path, record.mtime_ns, fresh.verified, True)
-            record_copies(session, [copy])
+            mended.paths.append(shown)
+            mended.copies.append(
+                Copy(key, drive.target.key, Standing.VERIFIED, path, record.mtime_ns, fresh.verified, True)
+            )
+    yield from _record(session, recorder, mended)
+    recorder.try_commit()  # of what was put away
+
+
+@dataclass
+class _Mended:
+    """Files of one directory that are whole again and not on record yet: its sidecar is written once for many of them.
+    After a kill before that, the next repair finds them whole."""
+
+    directory: bytes
+    paths: list[bytes] = field(default_factory=list)
+    copies: list[Copy] = field(default_factory=list)
+
+
+def _record(session: Session, recorder: Recorder, mended: _Mended) -> Iterator[Event]:
+    if not mended.copies:
+        return
+    try:
+        recorder.commit_for(mended.directory)
+    except OSError as error:
+        for shown in mended.paths:
+            yield Skipped(shown, f"is whole again, but could not be recorded: {error.strerror or error}")
+        return
+    record_copies(session, mended.copies)
 
 
 def _put_away(drive: Drive, recorder: Recorder, path: bytes, record: FileRecord) -> Iterator[Event]:
@@ -210,9 +237,7 @@ def _put_away(drive: Drive, recorder: Recorder, path: bytes, record: FileRecord)
         if status is not None and record.ours and same_time(drive, status.st_mtime_ns, record.mtime_ns):
             begin_change(drive)
             keep_damaged_file(drive.root, path)
-        directory, name = os.path.split(path)
-        recorder.drop(directory, name)
-        recorder.commit_for(directory)
+        recorder.drop(*os.path.split(path))
     except OSError as error:
         yield Unrepairable(os.path.join(drive.root.path, path), f"could not be kept aside: {error.strerror}")
 
