@@ -12,7 +12,8 @@ import pytest
 
 from medback_core import hashing
 from medback_core.disk import worker_pool, workers
-from medback_core.hashing import ChangedWhileRead, FileToHash, Hashed, hash_fd, hash_file, hash_many
+from medback_core.disk import Changed
+from medback_core.hashing import FileToHash, Hashed, hash_fd, hash_file, hash_many
 from medback_core.model import Identity
 from support.processes import children
 
@@ -73,7 +74,7 @@ def test_a_file_that_changes_while_read_is_told(
         return real(fd)
 
     monkeypatch.setattr(hashing.os, "fstat", fstat)
-    with pytest.raises(ChangedWhileRead):
+    with pytest.raises(Changed):
         hash_file(bytes(path))
 
 

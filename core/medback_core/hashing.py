@@ -10,6 +10,7 @@ from stat import S_ISREG
 from time import monotonic
 from typing import NamedTuple, TypeVar
 
+from medback_core.disk.causes import Changed
 from medback_core.disk.digests import made_of
 from medback_core.disk.portable import open_for_reading
 from medback_core.disk.reading import read_through
@@ -21,13 +22,6 @@ _LARGE = 1 << 20  # a file of its own batch
 _BATCH_BYTES = 4 << 20
 _BATCH_DIRECTORIES = 100  # their descriptors are under way together: the kernel bounds what a user may have so
 Result = TypeVar("Result")
-
-
-class ChangedWhileRead(OSError):
-    """Size, mtime or ctime moved while a file was being read: what was read is no content it ever had for sure."""
-
-    def __init__(self, name: bytes) -> None:
-        super().__init__(errno.ESTALE, "changed while it was being read", name)
 
 
 class Hashed(NamedTuple):
@@ -73,7 +67,7 @@ def _hash_steps(fd: int, known: Recorded | None = None) -> Generator[int, None, 
 
 def hash_file(place: bytes | tuple[int | None, bytes], *, on_bytes: Callable[[int], None] | None = None) -> Hashed:
     """Hash a regular file given by a path or by `(directory, name)`; a link at its end is not followed, a FIFO not
-    waited for. Raises ChangedWhileRead, OSError (ELOOP for a link, EINVAL for what is no regular file)."""
+    waited for. Raises Changed, OSError (ELOOP for a link, EINVAL for what is no regular file)."""
     directory, name = place if isinstance(place, tuple) else (None, place)
     return _to_the_end(hash_file_steps(directory, name), on_bytes)
 
@@ -101,7 +95,7 @@ def hash_file_steps(directory: int | None, name: bytes, known: Recorded | None =
         or after.st_mtime_ns != before.st_mtime_ns
         or after.st_ctime_ns != before.st_ctime_ns
     ):
-        raise ChangedWhileRead(name)
+        raise Changed(name)
     return Hashed(identity, before, second)
 
 

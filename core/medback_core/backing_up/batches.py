@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
@@ -22,9 +21,6 @@ from medback_core.session.copies import Copy, record_copies
 from medback_core.session.digests import learn_many
 from medback_core.session.files import join
 from medback_core.session.targets import announce_landing, landed, was_landing
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_GONE = {errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.EROFS, errno.ENOTCONN, errno.ESHUTDOWN}
 
 
 @dataclass(slots=True)
@@ -162,11 +158,12 @@ class Landing:
     def is_out_of_room(self, error: OSError) -> bool:
         """Whether an error means that the drive is full (noted then). Raises DriveGone where it means that the drive
         is there no more."""
-        if error.errno in _NO_ROOM:
+        cause = disk.cause_of(error)
+        if cause is disk.Cause.NO_ROOM:
             self.tally.full = True
             self.tally.no_inodes = self.tally.no_inodes or self.drive.root.lacks_inodes()
             return True
-        if error.errno in _GONE or not self.drive.root.is_same_drive():
+        if cause in (disk.Cause.GONE, disk.Cause.READ_ONLY) or not self.drive.root.is_same_drive():
             raise DriveGone("drive-gone/error", path=self.drive.root.path, error=error.strerror) from error
         return False
 
@@ -306,7 +303,7 @@ class Landing:
                 ),
             )
         unrecorded = self._commit()
-        while going and any(error.errno in _NO_ROOM for error in unrecorded.values()):
+        while going and any(disk.cause_of(error) is disk.Cause.NO_ROOM for error in unrecorded.values()):
             going = self._take_back(going, len(unrecorded))
             unrecorded = self._commit()
         left = {one.where for one in going}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import sys
@@ -20,23 +19,6 @@ from .options import SIZE_HELP, Commands, Settings, common_options
 from .outcome import BUG, REFUSED, SKIPPED, USAGE
 from .running import Run
 
-# What a drive that fails, or is full or gone, answers at any call: no bug.
-DRIVE_FAILS = frozenset(
-    getattr(errno, name, errno.EIO)
-    for name in (
-        "EIO",
-        "ENOSPC",
-        "EDQUOT",
-        "EROFS",
-        "ENODEV",
-        "ENXIO",
-        "ESTALE",
-        "ENOTCONN",
-        "ESHUTDOWN",
-        "EINTR",
-        "EFBIG",
-    )
-)
 COMPLETE = "_MEDBACK_COMPLETE"  # set by the scripts of `medback completion`
 EXIT_CODES = (
     "Exit codes: 0 done; 2 usage; 3 done, but for entries that are listed; 4 refused, nothing changed; 5 damage found; "
@@ -132,7 +114,10 @@ def _run(run: Run, words: list[str]) -> None:
     except BrokenPipeError:
         reporting.silence()  # the reader has seen enough; what was done is kept
     except OSError as error:
-        if error.errno in DRIVE_FAILS:
+        from medback_core.disk.causes import OF_THE_DRIVE, Cause, cause_of
+
+        # What a drive that fails, or is full or gone, answers at any call: no bug.
+        if cause_of(error) in (*OF_THE_DRIVE, Cause.CHANGED, Cause.TOO_LARGE):
             outcome.codes.add(SKIPPED)
             what = names.display_name(error.filename) + ": " if error.filename is not None else ""
             outcome.error = (

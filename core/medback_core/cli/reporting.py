@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -39,7 +38,9 @@ def finish(run: Run) -> int:
             print(run.outcome.as_json())
             _flush(sys.stdout)
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        from medback_core.disk.causes import Cause, cause_of
+
+        if isinstance(error, OSError) and cause_of(error) in (Cause.NO_ROOM, Cause.TOO_LARGE):
             run.outcome.codes.add(SKIPPED)
             print(f"medback: the answer could not be written: {error.strerror}", file=sys.stderr)
         silence()

@@ -1,13 +1,15 @@
 """The only package that changes anything on a drive.
 
 `Root` reaches what is there without following links, `Group` puts files there in durable batches, the functions of
-`moving` make single changes, `filesystem` tells what a drive can do, `locks` keeps others off. All of it goes through
+`moving` make single changes, `filesystem` tells what a drive can do, `locks` keeps others off, `causes` what an
+error says. All of it goes through
 `primitives`, whose observer lets a test fail or end the process at any change.
 """
 
 from __future__ import annotations
 
 from medback_core.disk import filesystem, locks, names_on_drive, portable, primitives
+from medback_core.disk.causes import OF_THE_DRIVE, Cause, Changed, cause_of
 from medback_core.disk.devices import (
     FAILING,
     PASSED,
@@ -53,10 +55,13 @@ __all__ = [
     "BATCH_BYTES",
     "BATCH_FILES",
     "FAILING",
+    "OF_THE_DRIVE",
     "PASSED",
     "SMALL",
     "TEMPORARY",
     "Busy",
+    "Cause",
+    "Changed",
     "Cleaned",
     "ContentDiffers",
     "FileSystem",
@@ -69,6 +74,7 @@ __all__ = [
     "SmallCopy",
     "Staged",
     "birth_ns",
+    "cause_of",
     "clean_temporaries",
     "collision_name",
     "container_of",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from medback_core.disk import portable, primitives
+from medback_core.disk.causes import Changed
 from medback_core.disk.group import Group
 from medback_core.disk.root import Root
 from medback_core.model import FREEING_PREFIX, TEMPORARY_PREFIX
@@ -54,7 +55,7 @@ def move(root: Root, old_rel: bytes, new_rel: bytes) -> None:
 
 def remove(root: Root, rel: bytes, *, expect: os.stat_result) -> None:
     """Unlink a file (or link) that is still the very one the caller looked at: inode, size and mtime are compared
-    immediately before. Raises OSError: ESTALE when it is another one now, EISDIR for a directory, FileNotFoundError.
+    immediately before. Raises OSError: Changed when it is another one now, EISDIR for a directory, FileNotFoundError.
     Not synced: a name that comes back after a power cut does no harm."""
     directory, name = root.split(rel)
     with root.directory(directory) as handle:
@@ -64,7 +65,7 @@ def remove(root: Root, rel: bytes, *, expect: os.stat_result) -> None:
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), rel)
         if _sight(found) != _sight(expect):
-            raise OSError(errno.ESTALE, "changed since it was looked at", rel)
+            raise Changed(rel, "changed since it was looked at")
         primitives.unlink(handle, name)
 
 
@@ -73,7 +74,7 @@ def remove_before(root: Root, rel: bytes, *, expect: os.stat_result, is_there: C
     file under two paths, the other would be gone then.
 
     A kill in between leaves the file whole under `freeing_name`, for `put_back`; nothing ever removes such a file but
-    this function. Raises OSError like `remove`, and ESTALE when the other copy is gone; this one has its name then.
+    this function. Raises OSError like `remove`, and Changed when the other copy is gone; this one has its name then.
     """
     directory, name = root.split(rel)
     with root.directory(directory) as handle:
@@ -81,7 +82,7 @@ def remove_before(root: Root, rel: bytes, *, expect: os.stat_result, is_there: C
         if found is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), rel)
         if _sight(found) != _sight(expect):
-            raise OSError(errno.ESTALE, "changed since it was looked at", rel)
+            raise Changed(rel, "changed since it was looked at")
         freeing = freeing_name(name)
         primitives.rename_noreplace(handle, name, handle, freeing)
         gone = False
@@ -91,7 +92,7 @@ def remove_before(root: Root, rel: bytes, *, expect: os.stat_result, is_there: C
             if not gone:
                 primitives.rename_noreplace(handle, freeing, handle, name)
         if not gone:
-            raise OSError(errno.ESTALE, "the other copy is gone, or is this very file", rel)
+            raise Changed(rel, "the other copy is gone, or is this very file")
         primitives.unlink(handle, freeing)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Generator
 from typing import NamedTuple, TypeVar
 
 from medback_core.disk import portable, worker_process
+from medback_core.disk.causes import Changed
 from medback_core.disk.digests import Reading
 from medback_core.disk.root import Root
 from medback_core.model import Identity, Recorded
@@ -33,7 +33,7 @@ def read_from_drive(root: Root, rel: bytes, known: Recorded | None = None) -> Ge
     The kernel is told to drop the file's cached pages first; `proven` is true only when none was left and the file
     system reads from a block device with nothing in between (never tmpfs, FUSE, network, or a loop device over a
     cached file). Durable bytes only: sync first, dirty pages can't be dropped. Regular files only, links not followed.
-    Raises OSError; ESTALE when the file changed while being read.
+    Raises OSError; Changed when the file changed while being read.
     """
     fd, before = root.open_file(rel)
     try:
@@ -47,7 +47,7 @@ def read_from_drive(root: Root, rel: bytes, known: Recorded | None = None) -> Ge
         before.st_ctime_ns,
     )
     if changed or identity.size != before.st_size:
-        raise OSError(errno.ESTALE, "changed while it was being read", rel)
+        raise Changed(rel)
     return FromDrive(identity, before, proven, second)
 
 

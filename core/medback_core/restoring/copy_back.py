@@ -35,9 +35,8 @@ from medback_core.session.missing_files import (
 from medback_core.session.targets import add_pending
 
 _BUNCH_BYTES = 8 << 20
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
-_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.EISDIR})
-_EITHER_SIDE = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN})
+_NOT_THERE = (disk.Cause.NOT_THERE, disk.Cause.BLOCKED)
+_EITHER_SIDE = (disk.Cause.FAULTY, disk.Cause.GONE)  # of the drive that is read, or of the one that is written
 
 
 @dataclass(slots=True, eq=False)
@@ -225,7 +224,7 @@ class CopyBack:
             except ContentDiffers as error:
                 yield from self._differs(missing, location, error.actual)
             except OSError as error:
-                if error.errno in _EITHER_SIDE and (reason := _unreadable(fd)) is not None:
+                if disk.cause_of(error) in _EITHER_SIDE and (reason := _unreadable(fd)) is not None:
                     self._check_drive()
                     self._unread(missing, location)
                     yield Skipped(path_on(self.drive, location.path), reason)
@@ -253,7 +252,7 @@ class CopyBack:
 
     def _unopened(self, missing: MissingFile, location: PossibleLocation, error: OSError) -> Iterator[Event]:
         self._check_drive()
-        if error.errno in _NOT_THERE:
+        if disk.cause_of(error) in _NOT_THERE:
             self._not_there(missing, location)
             return
         self._unread(missing, location)
@@ -306,10 +305,11 @@ class CopyBack:
             raise DriveGone("drive-gone/stopped", path=root.path) from error
         self._given_up.append(missing.row)
         reason = error.strerror or "cannot be written"
-        if error.errno in _NO_ROOM:
+        cause = disk.cause_of(error)
+        if cause is disk.Cause.NO_ROOM:
             self._no_room[destination.directory] = missing.content.size
             reason = "no room left for it"
-        elif error.errno in (errno.ENOTDIR, errno.ELOOP):
+        elif cause is disk.Cause.BLOCKED:
             reason = "a link or a file stands where a directory should be"
         return Skipped(destination.absolute(missing.path), reason)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from medback_core.hashing import ChangedWhileRead, Hashed
+from medback_core.hashing import Hashed
 from medback_core.model import DamageFound, Event, Identity, Skipped, Standing, Trouble, Warned
 from medback_core.session.files import SidecarStat, join
 from medback_core.session.scanning import Check, Put, ScanRow
@@ -387,8 +387,6 @@ def _believe(directory: Directory, record: FileRecord, *, claims: bool = False) 
 
 
 def _reason(error: OSError) -> str:
-    if isinstance(error, ChangedWhileRead):
-        return "changed while it was being read"
     if isinstance(error, FileNotFoundError):
         return "vanished while it was being scanned"
     return error.strerror or str(error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from time import monotonic
@@ -52,7 +51,6 @@ from medback_core.sources.sidecars import (
 _FILES = 4000  # rows to a transaction
 _DIRECTORIES = 1000
 _SECONDS = 1.5
-_HOPELESS = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
 class Recording:
@@ -142,7 +140,7 @@ class Recording:
         if wanted:
             failed = put_sidecars(self._session, self._root, wanted)
             self.failed += failed
-            if any(failure.error.errno in _HOPELESS for failure in failed):
+            if any(disk.cause_of(failure.error) in disk.OF_THE_DRIVE for failure in failed):
                 self._writes = False  # and spare the rest of the walk the attempt
         return events
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -467,7 +466,7 @@ class Walk:
         try:
             data = self.root.read_whole(path, SIDECAR_LIMIT)
         except OSError as error:
-            if error.errno == errno.EFBIG:
+            if disk.cause_of(error) is disk.Cause.TOO_LARGE:
                 directory.parsed = Sidecar(damage="larger than a sidecar can be")
                 directory.frozen = not self._move_aside(directory, path)
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 import stat
@@ -157,7 +156,7 @@ def _locked(path: Path) -> Iterator[None]:
         with disk.lock_session(os.fsencode(path)):
             yield
     except OSError as error:
-        what = "session-full/make" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "session-read-only/make"
+        what = "session-full/make" if disk.cause_of(error) is disk.Cause.NO_ROOM else "session-read-only/make"
         raise Refused(what, path=str(path), error=error.strerror) from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Generator, Iterator
@@ -218,7 +217,7 @@ class _VerifyTarget:
             yield DamageFound(shown, f"{_STATES['missing']}; {_NO_MORE}", "missing")
             return
         self._count(unreadable=1)
-        if isinstance(error, PermissionError) or error.errno == errno.ESTALE:
+        if isinstance(error, PermissionError) or disk.cause_of(error) in (disk.Cause.CHANGED, disk.Cause.GONE):
             self.passed.append(copy.identity)
             yield Skipped(shown, error.strerror or "cannot be read now")
             return
