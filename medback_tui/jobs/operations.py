@@ -323,3 +323,14 @@ def finish_restore() -> Job:
         return _once(lambda: restoring_status.finish_restore(session))
 
     return Job("end the restore", command("restore-status", "--done"), start, kind="restore-status")
+
+
+def eject(path: bytes, called: str) -> Job:
+    """Unmount a drive, and power it off where that can be done."""
+
+    def start(session: Session) -> Iterator[model.Event]:
+        from medback_core.drives import eject as core
+
+        return core.eject(session, name_of_path(path))
+
+    return Job(f"eject {name(called)}", command("eject", path), start, kind="eject")

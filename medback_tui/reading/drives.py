@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from medback_core import disk
 from medback_core.disk import Mount
+from medback_core.drives.drive import locked_here
 from medback_core.model import CONTEXT_NAME, TARGET_IDENTITY_NAME, Target
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Drives:
     here: dict[int, bytes] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
     looked: bool = True  # False: nobody has looked yet
+    locked: dict[int, str] = field(default_factory=dict)  # device of the encrypted container that is here and not open
     offers: tuple[Story, ...] = ()  # what drives that are here remember, and this session does not know
 
 
@@ -34,6 +36,7 @@ class DriveWatch:
 
     def look(self, targets: Iterable[Target]) -> Drives:
         """The drives that are here now. Never raises: what can't be read is not here."""
+        targets = list(targets)
         mounts = tuple(disk.removable_mounts())
         by_id: dict[str, Target] = {target.id: target for target in targets}
         places = [target.path for target in by_id.values() if target.path] + [mount.path for mount in mounts]
@@ -42,7 +45,7 @@ class DriveWatch:
             target = by_id.get(self._id_at(path) or "")
             if target is not None:
                 here.setdefault(target.key, path)
-        return Drives(here, mounts)
+        return Drives(here, mounts, locked=locked_here(target for target in targets if target.key not in here))
 
     def stories(self, drives: Drives) -> list[Story]:
         """What the drives that are here remember, each drive once. A context is read only where the identity does not

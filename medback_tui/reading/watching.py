@@ -13,6 +13,7 @@ from textual.worker import get_current_worker
 
 from medback_core import model
 from medback_core.errors import MedbackError
+from medback_core.presenting.plugging import locked_words
 from medback_core.presenting.telling import story_words
 from medback_core.presenting.units import name, size
 from medback_core.session import Session, open_session
@@ -148,6 +149,12 @@ class WatchingApp(SharedApp):
                 offer = self._offer(row)
                 self.notify(f"{name(row.target.name)} is plugged in{offer}", timeout=6, markup=False)
                 self.log_line(model.now(), "info", row.target.name, f"plugged in at {name(message.drives.here[key])}")
+        for key in message.drives.locked.keys() - before.locked.keys():
+            row = self.facts.target(key) if self.facts else None
+            if row is not None:
+                words = locked_words(row.target.name, message.drives.locked[key])
+                self.notify(words, timeout=8, markup=False)
+                self.log_line(model.now(), "info", row.target.name, words)
         told = {story.stamp for story in before.offers}
         for story in message.drives.offers:
             if story.stamp not in told:

@@ -11,7 +11,9 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from medback_core.disk import FAILING
 from medback_core.model import Target, TargetState
+from medback_core.presenting.plugging import health_words, locked_words
 from medback_core.presenting.units import age, ago, counted, name, number, plural, size
 from medback_tui.jobs import operations
 from medback_tui.look.keys import quiet, shown
@@ -72,6 +74,7 @@ class TargetsScreen(MainScreen):
         quiet("l,e", "label", "targets.label", "label", "What you call this drive, and how much of it medback may use"),
         quiet("D", "discover", "targets.discover", "discover", "Recognise what already lies on this drive"),
         quiet("p", "repair", "targets.repair", "repair", "Put good copies back where damage was found"),
+        quiet("E", "eject", "targets.eject", "eject", "Unmount this drive, so that it can be taken out"),
         quiet(
             "R", "reclaim", "targets.reclaim", "free room", "Free older versions, or copies beyond the wanted number"
         ),
@@ -98,6 +101,8 @@ class TargetsScreen(MainScreen):
         here = self.app.drives.here.get(target.key)
         total, free = row.whole or 0, row.room or 0
         where: list[Span] = [("▶ here", "safe")] if here is not None else [(age(target.seen_at), "dim")]
+        if target.key in self.app.drives.locked:
+            where = [("▷ locked", "below")]
         return [
             name(target.name),
             [(target.id, "dim")],
@@ -144,7 +149,7 @@ class TargetsScreen(MainScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         del parameters
-        if action in ("back_up", "what_if", "state", "label", "verify", "discover", "repair", "reclaim"):
+        if action in ("back_up", "what_if", "state", "label", "verify", "discover", "repair", "reclaim", "eject"):
             return self.is_mounted and self.current is not None
         return True
 
@@ -155,7 +160,10 @@ class TargetsScreen(MainScreen):
             return
         target = row.target
         here = self.here
+        locked = self.app.drives.locked.get(target.key)
         place = f"plugged in at {name(here)}" if here else f"last seen {ago(target.seen_at)}"
+        if locked is not None:
+            place = f"here, locked ({name(locked)}): unlock it first; {place}"
         if not here and target.path:
             place += f" at {name(target.path)}"
         lines = [Content.assemble((name(target.name), "bold"), f"   {target.id}   {place}")]
@@ -164,10 +172,16 @@ class TargetsScreen(MainScreen):
             words = "no longer counts as a copy; p repairs it from a good copy"
             lines.append(Content.assemble((f"{plural(damaged, 'damaged file')}: ", "bold $text-error"), words))
         lines.append(Content(STATES[target.state]))
+        if target.health == FAILING:
+            words = f"{health_words(target)}: copy what is only here"
+            if target.counts:
+                words += f", then set it suspect ({self.app.key_of('targets.state')}): its copies do not count then"
+            lines.append(Content.styled(words, "$text-error"))
+        health = health_words(target) if target.health != FAILING else ""
         holds = f"holds {counted(row.held)}"
         if row.claimed.files:
             holds += f"; {counted(row.claimed)} listed in the record, not checked yet"
-        lines.append(Content(f"{holds}; {_checked(target)}"))
+        lines.append(Content(f"{holds}; {_checked(target)}" + (f"; {health}" if health else "")))
         if row.only.files:
             words = f"{counted(row.only)} would be lost with it: no other drive has them"
             lines.append(Content.styled(words, "$text-warning"))
@@ -192,6 +206,9 @@ class TargetsScreen(MainScreen):
         here = self.here
         if here is None and not self.app.drives.looked:
             self.notify("still looking at what is plugged in; try again in a moment", markup=False)
+        elif here is None and row.target.key in self.app.drives.locked:
+            locked = self.app.drives.locked[row.target.key]
+            self.notify(locked_words(row.target.name, locked), severity="warning", markup=False)
         elif here is None:
             seen = f"; it was last seen at {name(row.target.path)}" if row.target.path else ""
             self.notify(f"{name(row.target.name)} is not plugged in{seen}", severity="warning", markup=False)
@@ -224,6 +241,12 @@ class TargetsScreen(MainScreen):
         row = self.current
         if row is not None and (path := self._path_of(row)) is not None:
             keeping.reclaim(self.app, path, row.target.name)
+
+    def action_eject(self) -> None:
+        """Unmount this drive; what keeps it open is named."""
+        row = self.current
+        if row is not None and (path := self._path_of(row)) is not None:
+            self.app.submit(operations.eject(path, row.target.name))
 
     def action_what_if(self) -> None:
         """The coverage tree as it would be without this drive."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, TextArea
 
+from medback_core import disk, model
+from medback_core.session import open_session
 from medback_tui.jobs import operations
 from medback_tui.app import MedbackApp
 from medback_tui.jobs.queue import JobState
@@ -17,10 +20,12 @@ from medback_tui.screens.dialogs import Question
 from medback_tui.screens.file_list import FileList
 from medback_tui.screens.form import Form
 from medback_tui.widgets.row_list import RowList
+from made_up_shelf import DAY, NOW, add_target
+from watching.test_watch import stick
 from tui.test_behaviour import drives, photos, see_drives, two_copies
 from support.waiting import jobs_done, press, settle, text_of, until
 
-__all__ = ["drives", "photos"]
+__all__ = ["drives", "photos", "stick"]
 
 OpenApp = Callable[..., MedbackApp]
 
@@ -89,6 +94,52 @@ async def test_a_damaged_source_file_stands_in_the_header_and_is_repaired(
         await jobs_done(pilot)
         assert (photos / "2001" / "trip" / "IMG_0001.CR2").read_bytes() == whole
         assert "damaged" not in text_of(pilot).splitlines()[0]
+
+
+async def test_a_drive_is_ejected_and_who_keeps_it_open_is_named(
+    open_app: OpenApp, photos: Path, drives: tuple[Path, Path], stick: Path, tmp_path: Path
+):
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(140, 24)) as pilot:
+        await two_copies(pilot, app, photos, (stick, drives[1]))
+        await see_drives(pilot, app)
+        keeper = subprocess.Popen(
+            ["sh", "-c", "echo; read x"], cwd=stick, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert keeper.stdout is not None
+        keeper.stdout.readline()  # it is there, with its working directory
+        await pilot.press("2")
+        await press(pilot, "E")
+        await jobs_done(pilot)
+        assert f"sh ({keeper.pid})" in text_of(pilot)
+        assert os.path.ismount(stick)
+        keeper.communicate(b"x\n")
+        await press(pilot, "E")
+        await jobs_done(pilot)
+        assert "eject stick: unmounted: take it out" in text_of(pilot)
+        assert not os.path.ismount(stick)
+
+
+async def test_a_locked_drive_is_here_and_locked_and_a_failing_one_says_since_when(
+    open_app: OpenApp, tmp_path: Path, monkeypatch
+):
+    with open_session(tmp_path / "s.db") as session:
+        add_target(session, "l0cked", "Blue", luks="0f6a")
+        add_target(session, "f41l1ng", "Red", health="failing", health_at=NOW - 3 * DAY)
+    monkeypatch.setattr(disk, "locked_containers", lambda: [disk.Locked("0f6a", "/dev/sdb1")])
+    monkeypatch.setattr(model, "now", lambda: NOW)
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(140, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("2")
+        await see_drives(pilot, app)
+        assert "▷ locked" in text_of(pilot)
+        assert "here, locked (/dev/sdb1): unlock it first" in text_of(pilot)
+        await press(pilot, "b")
+        assert app.queue.jobs == [], "there is nothing to back up onto"
+        await press(pilot, "j")
+        assert "its disk reported that it is failing 3 days ago" in text_of(pilot)
+        assert "set it suspect (s)" in text_of(pilot)
 
 
 async def test_a_part_can_be_verified(open_app: OpenApp, photos: Path, drives: tuple[Path, Path], tmp_path: Path):

@@ -124,7 +124,11 @@ def test_a_target_in_a_locked_container_is_here_and_locked(shelf: Shelf, tmp_pat
     (sys / "8:17/uevent").write_text("MAJOR=8\nMINOR=17\nDEVNAME=sdb1\n")
     monkeypatch.setattr(devices, "_UDEV", os.fsencode(udev))
     monkeypatch.setattr(devices, "_SYS", os.fsencode(sys))
+    looks: list[int] = []
+    ask = devices.locked_containers
+    monkeypatch.setattr(disk, "locked_containers", lambda: looks.append(1) or ask())
     found = run(watch(shelf.where / "session.db", changes=(False,)))
+    assert len(looks) == 2, "once a look, however many targets there are"
     assert found.of(LockedHere) == [LockedHere("red", "/dev/sdb1")]
     assert Shell(shelf.where).json("targets")[1]["targets"][0]["locked"] is True
     (sys / "8:17/holders/dm-0").mkdir()  # somebody opened it
@@ -170,7 +174,7 @@ def stick(tmp_path: Path) -> Iterator[Path]:
     if subprocess.run(["mount", "-o", "loop", image, point], capture_output=True, check=False).returncode != 0:
         pytest.skip("no loop devices here")
     yield point
-    subprocess.run(["umount", point], capture_output=True, check=False)
+    subprocess.run(["umount", "--lazy", point], capture_output=True, check=False)
 
 
 def test_a_drive_is_ejected_and_who_keeps_it_open_is_named(tmp_path: Path, stick: Path) -> None:

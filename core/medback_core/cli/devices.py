@@ -11,6 +11,7 @@ import click
 
 from medback_core import names
 from medback_core.model import EjectSummary, Event, PlugDone, Progress, Waiting
+from medback_core.presenting.outcomes import ejected
 from medback_core.presenting.plugging import plug_words
 from medback_core.presenting.units import name as shown
 from medback_core.settings.preferences import EXAMPLE, NAMES, Preferences, settings_path
@@ -107,7 +108,7 @@ def eject(run: Run, target: str) -> None:
         found = run.follow(operation(session, target), EjectSummary)
     if found is not None:
         run.outcome.result.update(label=found.label, path=names.text(found.path), powered_off=found.powered_off)
-        run.say(f"{shown(found.label)} is unmounted{' and powered off' if found.powered_off else ''}: take it out")
+        run.say(f"{shown(found.label)} is {ejected(found)}")
 
 
 @command("config")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from medback_core import disk, names
 from medback_core.errors import UsageError
-from medback_core.model import OnPlug, Target, TargetState, iso_date
+from medback_core.model import OnPlug, Target, TargetState, Warned, iso_date
 from medback_core.presenting.places import at, shelf_words
+from medback_core.presenting.plugging import health_words, locked_words
+from medback_core.presenting.refusals import way_out
 from medback_core.presenting.units import ago, listed, size
 from medback_core.presenting.units import name as shown
 from medback_core.settings.sizes import Size
@@ -34,8 +37,8 @@ def target_json(target: Target) -> dict[str, Any]:
     }
 
 
-def listed_target(session: Session, target: Target) -> dict[str, Any]:
-    """A target as `targets` lists it."""
+def listed_target(session: Session, target: Target, locked: Collection[int]) -> dict[str, Any]:
+    """A target as `targets` lists it. `locked`: the keys of those that are here and locked."""
     from medback_core.coverage.shelf_room import room_last_seen
     from medback_core.session.copies import held_by
     from medback_core.session.needs import places
@@ -53,7 +56,7 @@ def listed_target(session: Session, target: Target) -> dict[str, Any]:
         "dies_with": [other.id for other in dies_with(session, target)],
         "on_plug": target.on_plug,
         "luks": target.luks,
-        "locked": target.luks is not None and target.luks in {one.uuid for one in disk.locked_containers()},
+        "locked": target.key in locked,
         "health": target.health or "unknown",
         "health_at": iso_date(target.health_at),
         "last_seen": iso_date(target.seen_at),
@@ -76,11 +79,13 @@ def targets(run: Run) -> None:
     State, where and when last seen, what they hold, and last verified: when the copy with the oldest check was read.
     """
     from medback_core.coverage.places import place_shelves
+    from medback_core.drives.drive import locked_here
     from medback_core.session.targets import disk_groups, list_targets
 
     with run.session() as session:
         found = list_targets(session)
-        rows = [listed_target(session, target) for target in found]
+        locked = locked_here(found)
+        rows = [listed_target(session, target, locked) for target in found]
         run.outcome.result["targets"] = rows
         if not rows:
             run.answer_line("no targets yet; plug in a drive and run `medback target PATH`")
@@ -114,9 +119,10 @@ def targets(run: Run) -> None:
         )
         for row, target in zip(rows, found, strict=True):
             if row["locked"]:
-                run.say(f"{shown(target.name)} is here, locked: unlock it first")
+                run.say(locked_words(target.name, locked[target.key]))
             if target.health == disk.FAILING:
-                run.say(f"the disk of {shown(target.name)} reported that it is failing ({ago(target.health_at)})")
+                way = f". {way_out(Warned('disk-failing', target=target.name))}" if target.counts else ""
+                run.say(f"{shown(target.name)}: {health_words(target)}{way}")
         for group in disk_groups(session):
             run.say(f"{listed([one.name for one in group])} are on one disk: if that disk fails, all of them are lost")
         for shelf in place_shelves(session):
@@ -153,6 +159,7 @@ def set_target(
     if all(one is None for one in (state, label, capacity, on_plug, disk, place)):
         raise UsageError("usage/nothing-to-set-target")
     from medback_core.drives import open as operation
+    from medback_core.drives.drive import locked_here
 
     with run.session() as session:
         limit = None
@@ -171,7 +178,7 @@ def set_target(
             place=place,
             on_plug=None if on_plug is None else OnPlug(on_plug),
         )
-        run.outcome.result["target"] = listed_target(session, changed)
+        run.outcome.result["target"] = listed_target(session, changed, locked_here([changed]))
         run.say(
             f"{shown(changed.name)} ({changed.id}) is {changed.state.value}"
             + (f", fills at most {size(changed.capacity)}" if changed.capacity is not None else "")

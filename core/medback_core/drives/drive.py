@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -177,3 +178,11 @@ def write_identity(session: Session, drive: Drive) -> None:
         disk.write_whole(drive.root, TARGET_IDENTITY_NAME, render_target_identity(drive.identity))
     except OSError as error:
         raise Refused("not-writable", path=drive.root.path, error=error.strerror) from error
+
+
+def locked_here(targets: Iterable[Target]) -> dict[int, str]:
+    """The targets, by key, whose encrypted container is plugged in and not open, with its device (`/dev/sdb1`). The
+    system is asked only where one of them was last seen in such a container."""
+    inside = {target.key: target.luks for target in targets if target.luks}
+    locked = {one.uuid: one.device for one in disk.locked_containers()} if inside else {}
+    return {key: locked[uuid] for key, uuid in inside.items() if uuid in locked}

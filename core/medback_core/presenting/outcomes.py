@@ -87,6 +87,11 @@ def reclaimed(freed: model.ReclaimSummary) -> str:
     return f"{counted(Count(freed.freed, freed.freed_bytes))} freed"
 
 
+def ejected(done: model.EjectSummary) -> str:
+    """`unmounted and powered off: take it out`."""
+    return f"unmounted{' and powered off' if done.powered_off else ''}: take it out"
+
+
 def proved(proof: model.ProveSummary) -> str:
     """`3 contents in more than one place: 7 files (38.2 MiB) compared, 0 differ`."""
     return (
@@ -169,6 +174,8 @@ def _of_summary(ended: Ended, key: Key) -> tuple[str, str]:
             return repaired(done), log if done.unrepairable else "the damaged files are kept in .medback-damaged"
         case model.ReclaimSummary() as freed:
             return reclaimed(freed), ""
+        case model.EjectSummary() as done:
+            return ejected(done), ""
         case model.ProveSummary() as proof:
             return proved(proof), ""
         case model.RebuildSummary(scans):

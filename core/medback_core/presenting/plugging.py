@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from medback_core.model import Event, LockedHere, OnPlug, PlugDone, PluggedIn, Unplugged
+from medback_core.disk import FAILING
+from medback_core.model import Event, LockedHere, OnPlug, PlugDone, PluggedIn, Target, Unplugged
 from medback_core.names import display_name
 from medback_core.presenting.refusals import sentence
-from medback_core.presenting.units import counted, name
+from medback_core.presenting.units import ago, counted, name
 
 _DOES = {
     OnPlug.BACKUP: "backing up onto it now",
@@ -26,7 +27,7 @@ def plug_words(event: Event) -> str | None:
                 return f"{words}: {_DOES[action]}"
             return f"{words}: {counted(waiting)} need a drive" if waiting.files else f"{words}: all has its copies"
         case LockedHere(label, device):
-            return f"{name(label)} is here, locked ({device}): unlock it first"
+            return locked_words(label, device)
         case Unplugged(label):
             return f"{name(label)} was unplugged"
         case PlugDone(label, _, action, True):
@@ -35,3 +36,16 @@ def plug_words(event: Event) -> str | None:
             return f"{name(label)}: {sentence(reason)}"
         case _:
             return None
+
+
+def locked_words(label: str, device: str = "") -> str:
+    """`Blue is here, locked (/dev/sdb1): unlock it first`."""
+    return f"{name(label)} is here, locked{f' ({name(device)})' if device else ''}: unlock it first"
+
+
+def health_words(target: Target) -> str:
+    """What the disk of a target last said of itself, and when; "" where nothing was heard."""
+    if target.health is None:
+        return ""
+    said = "that it is failing" if target.health == FAILING else "good health"
+    return f"its disk reported {said} {ago(target.health_at)}"

@@ -31,7 +31,7 @@ REFUSALS = {
     "bad-path/not-relative": "{path} is not a path relative to a source ({reason})",
     "bad-path/own-name": "{path} is a name of medback's own files",
     "busy": "{name} stays mounted: {reason}",
-    "busy/users": "{name} stays mounted: {reason}; in use by {users}",
+    "busy/users": "{name} stays mounted: in use by {users}",
     "clone": "{because}. Is it another drive now, or is it the same one?",
     "clone/answered-no": NO,
     "clone/no-identity": "{path} carries the id of the target {target}, but not its identity file. Is it another "
@@ -283,6 +283,7 @@ COMMANDS = {
     "bad-path/directory": "Choose another name",
     "bad-path/no-context": "Choose another name",
     "bad-path/own-name": "Choose another name",
+    "busy": "Close what is open there, then try again",
     "clone": "`medback target` and `medback discover` take the answer (--new-id or --same-drive)",
     "damaged-db": "`medback rebuild` makes a new one from the sidecars",
     "damaged-identity": "`medback target` makes it a new target (--init)",
@@ -347,6 +348,7 @@ KEYS = {
     "another-was-there": "{key:targets.state} records it as lost",
     "bad-context": "Choose another file: each drive has one, .medback-context.xml",
     "bad-path": "Choose another",
+    "busy": "Close what is open there, then try again",
     "damaged-db": "Run `medback rebuild`, which makes a new one from the sidecars",
     "locked": "Wait until it has finished, then try again",
     "missing": "Plug its drive in, then update again ({key:sources.update}). If it moved, edit its path "

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
-from medback_core.drives.drive import identity_at
+from medback_core.drives.drive import identity_at, locked_here
 from medback_core.errors import MedbackError, NeedsAnswer
 from medback_core.model import Event, LockedHere, OnPlug, PlugDone, PluggedIn, Target, Unplugged, Waiting
 from medback_core.session import open_session
@@ -26,7 +26,7 @@ class _Seen:
     """What is plugged in."""
 
     labels: dict[str, str] = field(default_factory=dict)  # target id -> label
-    locked: set[str] = field(default_factory=set)  # uuids of containers that were told of
+    locked: set[int] = field(default_factory=set)  # keys of targets whose locked container was told of
     pending: set[str] = field(default_factory=set)  # targets whose turn could not come: another medback was at work
 
 
@@ -87,11 +87,11 @@ def _look(
             yield from _act(session_path, seen, identifier, label, path, action, reserve, verify_bytes)
 
 
-def _locked(seen: _Seen, targets: Iterable[Target]) -> Iterator[Event]:
-    labels = {target.luks: target.name for target in targets if target.luks}
-    now = {one.uuid: one for one in disk.locked_containers() if one.uuid in labels}
-    for uuid in sorted(now.keys() - seen.locked):
-        yield LockedHere(labels[uuid], now[uuid].device)
+def _locked(seen: _Seen, targets: Collection[Target]) -> Iterator[Event]:
+    names = {target.key: target.name for target in targets}
+    now = locked_here(targets)
+    for key in sorted(now.keys() - seen.locked):
+        yield LockedHere(names[key], now[key])
     seen.locked = set(now)
 
 
