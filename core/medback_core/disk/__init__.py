@@ -44,13 +44,14 @@ from medback_core.disk.moving import (
 from medback_core.disk.names_on_drive import collision_name, escape_component, escape_path
 from medback_core.disk.overlap import Lies, is_same_directory, lies, path_inside, share_disk
 from medback_core.disk.primitives import set_observer
-from medback_core.disk.reading import FromDrive, content_on_drive, ended, read_from_drive
+from medback_core.disk.reading import ALONE, AsRecorded, FromDrive, content_on_drive, ended, read_from_drive, read_many
 from medback_core.disk.root import Root
 from medback_core.disk.staged import ContentDiffers, SmallCopy, Staged
 from medback_core.disk.staging import SMALL
 from medback_core.disk.worker_pool import AT_ONCE
 
 __all__ = [
+    "ALONE",
     "AT_ONCE",
     "BATCH_BYTES",
     "BATCH_FILES",
@@ -59,6 +60,7 @@ __all__ = [
     "PASSED",
     "SMALL",
     "TEMPORARY",
+    "AsRecorded",
     "Busy",
     "Cause",
     "Changed",
@@ -101,6 +103,7 @@ __all__ = [
     "primitives",
     "put_back",
     "read_from_drive",
+    "read_many",
     "read_own",
     "removable_mounts",
     "remove",

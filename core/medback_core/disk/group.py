@@ -113,8 +113,10 @@ class Group(Staging):
                 if done is None:
                     yield None
                     continue
-                for one, (md5, uncached) in zip(*done, strict=True):
-                    yield one, md5, uncached and proves
+                for one, (first, second, uncached, _) in zip(*done, strict=True):
+                    # Where BLAKE3 is known and says no, `read_back` says what it is.
+                    is_other = first is not None and second is not None and one.blake3 is not None
+                    yield one, one.identity.md5 if first is None else b"" if is_other else first, uncached and proves
         finally:
             self._end_reading()
 
@@ -130,7 +132,7 @@ class Group(Staging):
             handle = self._enter(some[0].directory)
         except OSError:  # `read_back` says what is wrong
             return
-        files = [(one.temporary, one.identity.size, one.identity.md5, one.blake3) for one in some]
+        files = [(one.temporary, one.identity.size, one.blake3) for one in some]
         yield from pool.begin(
             "read back",
             [handle],
@@ -138,7 +140,7 @@ class Group(Staging):
             some,
             size=_size(some),
             here=lambda: worker_process.read_back(handle, files),
-            undo=lambda: [(b"", False)] * len(files),
+            undo=lambda: [worker_process.UNREAD_BACK] * len(files),
         )
 
     def _end_reading(self) -> None:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack
 from typing import NamedTuple, TypeVar
 
 from medback_core.disk import portable, worker_process
 from medback_core.disk.causes import Changed
 from medback_core.disk.digests import Reading
 from medback_core.disk.root import Root
+from medback_core.disk.worker_pool import AT_ONCE, WorkerPool
 from medback_core.model import Identity, Recorded
 
 CHUNK = 1 << 20
+_SMALL = 1 << 20  # larger ones are not read together with others
+_BATCH_BYTES = 4 << 20
+_BATCH_DIRECTORIES = 100  # their descriptors are under way together: the kernel bounds what a user may have so
+_AHEAD = 4  # batches under way
 Result = TypeVar("Result")
 
 
@@ -63,6 +69,105 @@ def ended(steps: Generator[object, None, Result]) -> Result:
             next(steps)
         except StopIteration as end:
             return end.value
+
+
+class AsRecorded(NamedTuple):
+    """A file that was read from its drive and is what it should be."""
+
+    mtime_ns: int
+    proven: bool  # as FromDrive has it
+    blake3: bytes | None  # as it was read
+
+
+ALONE = AsRecorded(0, False, None)  # `read_from_drive` says what it is
+
+
+def read_many(root: Root, wanted: Iterable[tuple[bytes, Recorded]]) -> Generator[AsRecorded | None, None, None]:
+    """Read files (path, what each should be) as the drive holds them, results in their order: ALONE for a large one,
+    and for one with which anything is unusual. Reads `wanted` a few batches ahead; small files are read in worker
+    processes, and the drive is told of a batch's before the first is waited for. None is a turn for the caller while it
+    waits. Closing it ends at once whatever is under way."""
+    pool: WorkerPool[list[tuple[bytes, Recorded]]] = WorkerPool()
+    proves = root.file_system.proves_reads
+    try:
+        for batch in _batches(wanted):
+            if batch[0][1].identity.size > _SMALL:
+                while pool:
+                    yield from _oldest(pool, proves)
+                yield ALONE
+                continue
+            while len(pool) >= _AHEAD:
+                yield from _oldest(pool, proves)
+            yield from _begin(root, pool, batch)
+        while pool:
+            yield from _oldest(pool, proves)
+    finally:
+        pool.close()
+
+
+def _batches(wanted: Iterable[tuple[bytes, Recorded]]) -> Iterator[list[tuple[bytes, Recorded]]]:
+    """Small files together, as they come; a large one by itself."""
+    batch: list[tuple[bytes, Recorded]] = []
+    size = directories = 0
+    for path, known in wanted:
+        is_large = known.identity.size > _SMALL
+        is_next = not batch or os.path.dirname(batch[-1][0]) != os.path.dirname(path)
+        is_full = len(batch) == AT_ONCE or size >= _BATCH_BYTES or (is_next and directories == _BATCH_DIRECTORIES)
+        if batch and (is_large or is_full):
+            yield batch
+            batch, size, directories = [], 0, 0
+        batch.append((path, known))
+        size += known.identity.size
+        directories += is_next or len(batch) == 1
+        if is_large:
+            yield batch
+            batch, size, directories = [], 0, 0
+    if batch:
+        yield batch
+
+
+def _begin(
+    root: Root, pool: WorkerPool[list[tuple[bytes, Recorded]]], batch: list[tuple[bytes, Recorded]]
+) -> Iterator[None]:
+    handles: list[int] = []
+    parts: list[list[tuple[bytes, int, bytes | None]]] = []
+    unread = [worker_process.UNREAD_BACK] * len(batch)
+    with ExitStack() as held:
+        last: bytes | None = None
+        try:
+            for path, known in batch:
+                directory, name = root.split(path)
+                if directory != last:
+                    handles.append(root.hold_directory(directory))
+                    held.callback(root.release_directory, directory)
+                    parts.append([])
+                    last = directory
+                parts[-1].append((name, known.identity.size, known.blake3))
+        except OSError:  # `read_from_drive` says what is wrong
+            handles, parts = [], []
+        pairs = list(zip(handles, parts, strict=True))
+        yield from pool.begin(
+            "read back",
+            handles,
+            parts,
+            batch,
+            size=sum(known.identity.size for _, known in batch),
+            here=lambda: (
+                (read for pair in pairs for read in worker_process.read_back(*pair)) if pairs else iter(unread)
+            ),
+            undo=lambda: unread,
+        )
+
+
+def _oldest(pool: WorkerPool[list[tuple[bytes, Recorded]]], proves: bool) -> Iterator[AsRecorded | None]:
+    for done in pool.finish_oldest():
+        if done is None:
+            yield None
+            continue
+        for (_, known), (first, second, uncached, mtime_ns) in zip(*done, strict=True):
+            # Where BLAKE3 is known, only its yes counts here.
+            right = first is None or (first == known.identity.md5 and (known.blake3 is None or second is None))
+            yield AsRecorded(mtime_ns, uncached and proves, second) if right else ALONE
 
 
 def hash_from_drive(

@@ -31,6 +31,7 @@ DESCRIPTORS_MAX = 200  # in one request; the kernel takes 253
 LENGTH = struct.Struct("=I")
 NOTHING = 0, 0, None
 UNREAD = b"", None
+UNREAD_BACK = b"", None, False, 0
 _CHUNK = 1 << 20
 _PROBE = 64 << 10
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -141,24 +142,28 @@ def _copy(
     return status.st_ino, there.st_mtime_ns, second
 
 
-def read_back(directory: int, files: list[tuple[bytes, int, bytes, bytes | None]]) -> "Iterator[tuple[bytes, bool]]":
-    """Read each (name, size, MD5, BLAKE3 it is known by or None) as the drive holds it: its MD5, and whether the
-    kernel's memory held none of it; b"" for one that can't be read, has another size or is not as it is known. The
-    drive is told of all of them before the first is waited for."""
-    opened = [_open_uncached(directory, name, size) for name, size, _, _ in files][::-1]
+def read_back(
+    directory: int, files: list[tuple[bytes, int, bytes | None]]
+) -> "Iterator[tuple[bytes | None, bytes | None, bool, int]]":
+    """Read each (name, size, BLAKE3 it is known by or None) as the drive holds it: its digests, as `digests.made_of`
+    has them, whether the kernel's memory held none of it, and its mtime_ns. UNREAD_BACK for one that can't be read,
+    has another size, changes meanwhile, or is no regular file. The drive is told of all of them before the first is
+    waited for."""
+    opened = [_open_uncached(directory, name, size) for name, size, _ in files][::-1]
     try:
-        for _, size, digest, known in files:
+        for _, size, known in files:
             fd, uncached = opened[-1]
-            data = b""
+            read = UNREAD_BACK
             with suppress(OSError):
-                data = os.read(fd, size + 1) if fd >= 0 else b""
-            whole = fd >= 0 and len(data) == size
+                before = os.fstat(fd)
+                is_file = stat.S_ISREG(before.st_mode)
+                data = os.read(fd, size + 1) if is_file else b""
+                as_it_was = [before.st_mtime_ns, before.st_ctime_ns, before.st_ino]
+                if is_file and len(data) == size and _is(fd, size, as_it_was):
+                    first, second = digests.made_of(data, known)
+                    read = first, second, uncached, before.st_mtime_ns
             _close(opened.pop()[0])
-            first, second = digests.made_of(data, known) if whole else (b"", None)
-            if first is None:
-                yield digest, uncached
-            else:
-                yield b"" if known is not None and second is not None else first, uncached
+            yield read
     finally:
         for fd, _ in opened:
             _close(fd)

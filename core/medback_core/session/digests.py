@@ -25,6 +25,11 @@ _LEARN = (
     "DO UPDATE SET blake3 = excluded.blake3, blake3_read = 1 WHERE NOT blake3_read"
 )
 
+_IS_AS_KNOWN = (
+    "SELECT 1 FROM identity WHERE md5 = ? AND size = ? AND blake3 = ? AND NOT EXISTS "
+    "(SELECT 1 FROM twin WHERE source_id = ? AND target_id = ? AND path = ?)"
+)
+
 
 def known_as(session: Session, identity: Identity) -> Recorded:
     """A content as it is to be read: with its BLAKE3, where it is known."""
@@ -43,6 +48,8 @@ def learn(
     if blake3 is None:
         return True
     place = source, target, path
+    if session.db.execute(_IS_AS_KNOWN, (identity.md5, identity.size, blake3, *place)).fetchone() is not None:
+        return True  # nothing to be written, which is so for most: no transaction
     with session.transaction() as db:
         row = db.execute(
             "SELECT id, blake3, blake3_read FROM identity WHERE md5 = ? AND size = ?", (identity.md5, identity.size)
@@ -135,6 +142,17 @@ def twin_paths(session: Session, source: int) -> set[bytes]:
     """The paths of the twins in a source."""
     rows = session.db.execute("SELECT path FROM twin WHERE source_id = ? AND blake3 IS NOT NULL", (source,))
     return {row[0] for row in rows}
+
+
+def twins_in(session: Session, source: int, path: bytes | None = None) -> list[tuple[bytes, int, str]]:
+    """(path, size, reason) of the twins in a source, or at and below a path of it."""
+    rows = session.db.execute(
+        "SELECT t.path, i.size, i.id FROM twin t JOIN identity i ON i.id = t.identity_id "
+        "WHERE t.source_id = ?1 AND t.blake3 IS NOT NULL AND (?2 OR t.path = ?3 OR (t.path > ?4 AND t.path < ?5)) "
+        "ORDER BY t.path",
+        (source, not path, path, (path or b"") + b"/", (path or b"") + b"0"),
+    ).fetchall()
+    return [(where, size, _reason(session, key)) for where, size, key in rows]
 
 
 def is_twin(session: Session, target: int, path: bytes) -> bool:

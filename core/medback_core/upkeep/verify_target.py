@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter, deque
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
 
 from medback_core import disk, model
@@ -21,6 +23,7 @@ from medback_core.model import (
     Event,
     FileDone,
     Identity,
+    Recorded,
     Skipped,
     Source,
     Standing,
@@ -102,7 +105,7 @@ class _VerifyTarget:
         self.twins: list[Copy] = []
         self.bad: list[tuple[Copy, bool]] = []  # whether its file is still there
         self.passed: list[int] = []  # identities of which nothing was found out
-        self.summary = VerifySummary()
+        self.counts: Counter[str] = Counter()  # what the VerifySummary says
         self._kept = time.monotonic()
         self._unwritten: OSError | None = None
 
@@ -119,19 +122,14 @@ class _VerifyTarget:
             yield RESUMED
         ticker = Ticker("verifying", due.files, due.bytes)
         try:
-            for identity, copy in due_copies(self.session, self.drive.target.key):
-                if self.max_bytes is not None and ticker.bytes + identity.size > self.max_bytes and ticker.files:
-                    break
-                yield from self._one(identity, copy, ticker)
-                if time.monotonic() - self._kept > _KEEP_EVERY:
-                    self._keep()
+            yield from self._read(ticker)
         finally:
             self._keep()
         if self._unwritten is not None:
             yield Warned("dates-in-session", target=self.drive.target.name, error=self._unwritten.strerror)
         self._count(left=due.files - ticker.files)
         yield from self._conclude()
-        yield self.summary
+        yield VerifySummary(**self.counts)
 
     def _look(self, told: set[bytes]) -> Generator[Event, None, CheckResult]:
         """Look at the drive: a copy that is gone is damage here. Adds to `told` the paths that are spoken of."""
@@ -176,33 +174,74 @@ class _VerifyTarget:
             self.good.append(Copy(key, target, Standing.VERIFIED, path, mtime_ns, model.now(), record.ours))
         yield Warned("right-again", path=shown)
 
-    def _one(self, identity: Identity, copy: Copy, ticker: Ticker) -> Iterator[Event]:
+    def _read(self, ticker: Ticker) -> Iterator[Event]:
+        """Read what is due: small files together, what is large or unusual alone."""
+        asked: deque[tuple[Recorded, Copy]] = deque()
+        with closing(disk.read_many(self.drive.root, self._asked_for(asked))) as reading:
+            for read in reading:
+                if read is None:
+                    if ticker.pace.is_due():
+                        yield ticker.event(0, os.path.join(self.drive.root.path, asked[0][1].path or b""))
+                    continue
+                known, copy = asked.popleft()
+                if read is disk.ALONE:
+                    yield from self._alone(known, copy, ticker)
+                else:
+                    yield from self._right(known.identity, copy, read, ticker)
+                if time.monotonic() - self._kept > _KEEP_EVERY:
+                    self._keep()
+
+    def _asked_for(self, asked: deque[tuple[Recorded, Copy]]) -> Iterator[tuple[bytes, Recorded]]:
+        """What is due, as far as `max_bytes` goes, each kept in `asked` until its result has come."""
+        size = 0
+        for files, (known, copy) in enumerate(due_copies(self.session, self.drive.target.key)):
+            if self.max_bytes is not None and size + known.identity.size > self.max_bytes and files:
+                return
+            size += known.identity.size
+            assert copy.path is not None
+            asked.append((known, copy))
+            yield copy.path, known
+
+    def _right(self, identity: Identity, copy: Copy, read: disk.AsRecorded, ticker: Ticker) -> Iterator[Event]:
+        """It has the size and MD5 that are on record."""
         assert copy.path is not None
         shown = os.path.join(self.drive.root.path, copy.path)
         if ticker.pace.is_due():
             yield ticker.event(0, shown)
         ticker.files += 1
+        ticker.bytes += identity.size
+        self._count(checked=1, checked_bytes=identity.size, unproven=0 if read.proven else 1)
+        self.digests[copy.path] = read.blake3
+        if not learn(self.session, identity, read.blake3, copy.path, target=self.drive.target.key):
+            self._count(changed=1)
+            self.twins.append(copy)
+            yield Skipped(shown, TWIN)
+            return
+        self._count(same=1)
+        self.good.append(
+            Copy(copy.identity, copy.target, Standing.VERIFIED, copy.path, read.mtime_ns, model.now(), copy.ours)
+        )
+        yield FileDone("verified", shown, identity.size)
+
+    def _alone(self, known: Recorded, copy: Copy, ticker: Ticker) -> Iterator[Event]:
+        assert copy.path is not None
+        shown = os.path.join(self.drive.root.path, copy.path)
+        if ticker.pace.is_due():
+            yield ticker.event(0, shown)
         try:
-            result = yield from read_whole(self.drive.root, copy.path, ticker, known_as(self.session, identity))
+            result = yield from read_whole(self.drive.root, copy.path, ticker, known)
         except OSError as error:
+            ticker.files += 1
             self.drive.check()
             yield from self._unread(shown, copy, error)
             return
+        if result.identity == known.identity:
+            read = disk.AsRecorded(result.status.st_mtime_ns, result.proven, result.blake3)
+            yield from self._right(known.identity, copy, read, ticker)
+            return
+        ticker.files += 1
         ticker.bytes += result.identity.size
         self._count(checked=1, checked_bytes=result.identity.size, unproven=0 if result.proven else 1)
-        if result.identity == identity:
-            self.digests[copy.path] = result.blake3
-            if not learn(self.session, identity, result.blake3, copy.path, target=self.drive.target.key):
-                self._count(changed=1)
-                self.twins.append(copy)
-                yield Skipped(shown, TWIN)
-                return
-            self._count(same=1)
-            self.good.append(
-                replace(copy, standing=Standing.VERIFIED, verified_at=model.now(), mtime_ns=result.status.st_mtime_ns)
-            )
-            yield FileDone("verified", shown, identity.size)
-            return
         self.bad.append((copy, True))
         edited = copy.mtime_ns is not None and not same_time(self.drive, result.status.st_mtime_ns, copy.mtime_ns)
         state = "changed" if edited and not self.drive.filesystem.coarse_times else "damaged"
@@ -268,31 +307,25 @@ class _VerifyTarget:
         if drop:
             self.recorder.drop(directory, name)
         else:
-            self.recorder.put(
-                directory,
-                replace(
-                    record,
-                    damaged=damaged,
-                    verified=verified or record.verified,
-                    blake3=self.digests.get(copy.path) or record.blake3,
-                ),
-            )
+            record.damaged = damaged
+            record.verified = verified or record.verified
+            record.blake3 = self.digests.get(copy.path) or record.blake3
+            self.recorder.put(directory, record)
 
     def _conclude(self) -> Iterator[Event]:
         """A clean verify of all of it, in one go or in several, makes a suspect target active again."""
-        found, target = self.summary, self.drive.target
+        found, target = self.counts, self.drive.target
         if target.state is not TargetState.SUSPECT:
             return
-        if found.damaged or found.changed or found.missing or found.unreadable:
+        if any(found[what] for what in ("damaged", "changed", "missing", "unreadable")):
             with self.session.transaction():
                 forget_round(self.session, target=target.key)
-        elif not found.left and self.before is None:
+        elif not found["left"] and self.before is None:
             self.drive.target = save_target(self.session, replace(target, state=TargetState.ACTIVE, rev=target.rev + 1))
             yield Warned("active-again", target=target.name)
             if self.drive.writable:
                 write_identity(self.session, self.drive)
 
     def _count(self, **more: int) -> None:
-        self.summary = replace(
-            self.summary, **{name: getattr(self.summary, name) + number for name, number in more.items()}
-        )
+        for name, number in more.items():
+            self.counts[name] += number
