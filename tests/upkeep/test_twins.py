@@ -81,8 +81,14 @@ def test_neither_comes_back_under_the_name_of_the_other(session: Session, tmp_pa
     held = {b"one": ONE, b"two": TWO}[kept]
     for name in (b"one", b"two"):
         os.unlink(tmp_path / "photos" / os.fsdecode(name))
-    run(restore(session, str(tmp_path / "t1")))
+    ran = run(restore(session, str(tmp_path / "t1")))
     assert {path: content for path, (content, _) in tree(tmp_path / "photos").items()} == {kept: held}
+    (said,) = ran.of(Skipped)
+    assert said.path == bytes(tmp_path / "photos") + b"/" + gap and "is not restored: it was a twin of" in said.reason
+    assert (ran.summary.restored, ran.summary.missing, ran.summary.missing_bytes) == (1, 1, len(TWO))
+    named = run(restore(session, str(tmp_path / "t1"), path=gap, to=bytes(tmp_path / "out")))
+    assert len(named.of(Skipped)) == 1 and named.summary.missing == 1
+    assert run(restore(session, str(tmp_path / "t1"), path=kept)).summary.missing == 0
     assert gap not in (tmp_path / "t1/.medback-context.xml").read_bytes()
     assert b'name="' + gap not in (tmp_path / "t1/photos/.medback.xml").read_bytes()
 

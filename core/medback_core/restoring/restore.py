@@ -59,6 +59,7 @@ from medback_core.restoring.told import (
     unheard,
 )
 from medback_core.session import Session
+from medback_core.session.digests import twins_in
 from medback_core.session.directories import take_over_facts
 from medback_core.session.expected import Expected, end_expected, is_placed, mark_placed, wanted_files
 from medback_core.session.files import find_file, join
@@ -221,6 +222,7 @@ class _Tally:
     conflicts: int = 0
     links: int = 0
     would: Count = field(default_factory=Count)
+    twins: Count = field(default_factory=Count)  # that are missing
 
 
 class _Run:
@@ -336,6 +338,8 @@ class _Run:
         self._clean(destination, missing)
         put_missing(self.session, missing)
         self._note_right(destination, right)
+        if not self.deleted:
+            yield from self._twins(destination, only, root)
         if destination.source.key in self.left_out:
             give_up_source(self.session, destination.source.key)
         for place in away_from(self.session, destination.source, root) if destination.own else ():
@@ -346,6 +350,17 @@ class _Run:
                     f"{count:,} files of it are not restored: its drive is not mounted there; if it is gone for good: "
                     f"medback set-source {alias} --no-include-mount {where}",
                 )
+
+    def _twins(self, destination: Destination, only: bytes | None, root: disk.Root | None) -> Iterator[Event]:
+        """No drive can hold a twin beside its opposite: one that is not where it was can't be had back."""
+        for path, size, reason in twins_in(self.session, destination.source.key, only):
+            status = None
+            if root is not None:
+                with suppress(OSError):
+                    status = root.stat(destination.rel(path))
+            if status is None:
+                self.tally.twins += Count(1, size)
+                yield Skipped(destination.absolute(path), f"is not restored: it was {reason}")
 
     def _clean(self, destination: Destination, missing: Sequence[tuple[int, int, bytes, int, int, int]]) -> None:
         """Take away what a restore that was killed left where files are lacking: elsewhere than in a source, nobody
@@ -556,7 +571,7 @@ class _Run:
 
     def finish(self) -> None:
         """What is still missing, and which drive is the next to plug in."""
-        self.missing = missing_count(self.session)
+        self.missing = missing_count(self.session) + self.tally.twins
         sources = [destination.source for destination in self.destinations.values()]
         self.as_of, self.unheard = known_as_of(sources), unheard(self.session, sources)
         groups = dict(missing_by_placement(self.session))
