@@ -8,6 +8,10 @@ durable stands in all of them; what is not:
 `Dropped`    nothing of it arrived.
 `Reordered`  any part of it arrived, in any order, names before bytes, bytes torn; of a rename (take the old file's name
              away, give it, take the temporary name away) the first so many steps, as on a drive without a journal.
+             The old file's name is never away without the new file being there under its temporary name, once that
+             file was synced: a journal keeps a rename whole; on FAT and exFAT the entry of a directory is the file's
+             inode, and the fsync of the file writes it; ext2 gives the name to the new file in place. So medback need
+             not sync a directory before it renames in it.
 
 Each directory directly below the world is a drive of its own. Files keep their inodes, so that the session meets the
 very files it knew.
@@ -269,8 +273,14 @@ class PowerCut:
     def come_back(self, arrives: Arrives) -> None:
         """Make the drives what is found on them when the power is back."""
         for change in self.pending:
-            for parent, name, node in change.steps[: arrives.steps(change)]:
+            arrived = arrives.steps(change)
+            for parent, name, node in change.steps[:arrived]:
                 _apply(parent.kept, name, node)
+            if (
+                arrived == 1 < len(change.steps) - 1
+            ):  # the name is taken from the old file, not yet given to the new one
+                (_, _, new), (parent, name, _) = change.steps[1:]
+                _apply(parent.kept, name, new)
         for drive, root in self.drives.items():
             self._make_real(self.where / drive, root, arrives)
 

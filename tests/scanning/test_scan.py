@@ -26,9 +26,12 @@ from medback_core.session.gone import list_gone
 from medback_core.session.sources import find_source
 from medback_core.session.targets import save_target
 from medback_core.session.gaps import list_gaps
+from medback_core.scanning.sources import update
 from medback_core.sidecar import whole as sidecar_is_whole
+from medback_core.sidecar.source_metadata import parse_source_metadata
 from medback_core.model import DamageFound, Event, Excluded, Skipped, Standing, Trouble, Warned
 from support.scan_world import OLD, World
+from support.worlds import Ran
 
 ODD_NAMES = [
     b"plain",
@@ -379,7 +382,33 @@ def test_an_empty_mount_point_is_refused_and_nothing_forgotten(world: World) -> 
     assert not world.source.refused
 
 
-def test_a_source_without_its_metadata_file_is_refused_until_accepted(world: World) -> None:
+def test_a_source_that_lost_its_metadata_file_goes_on_where_its_sidecars_show_that_it_is_it(world: World) -> None:
+    world.fill(["a", "b"])
+    world.add()
+    was = world.source
+    (world.src / ".medback-source.xml").unlink()
+    world.fill(["c"])
+    done = Ran(update(world.session))
+    assert [warned.what for warned in done.of(Warned)] == ["metadata-lost"]
+    assert world.names() == {"a", "b", "c"}
+    assert parse_source_metadata((world.src / ".medback-source.xml").read_bytes()).id == was.id
+    assert not Ran(update(world.session)).of(Warned)
+
+
+def test_a_copy_of_a_source_without_the_metadata_file_is_refused(world: World) -> None:
+    world.fill(["a", "b"])
+    world.add()
+    shutil.copytree(world.src, world.base / "copy")
+    shutil.rmtree(world.src)
+    (world.base / "copy").rename(world.src)
+    (world.src / ".medback-source.xml").unlink()
+    world.fill(["c"])
+    assert world.refusal().kind == "not-mounted"
+    assert world.names() == {"a", "b"}
+    assert not (world.src / ".medback-source.xml").exists()
+
+
+def test_nothing_is_believed_gone_from_a_source_without_its_metadata_file_until_accepted(world: World) -> None:
     world.fill(["a", "b"])
     world.add()
     (world.src / ".medback-source.xml").unlink()

@@ -11,7 +11,7 @@ from medback_core.session import Session
 from medback_core.session.scanning import ScanChanges, known_before, vanished_paths, weigh
 from medback_core.sidecar.source_metadata import SourceMetadata
 from medback_core.sources.excludes import Patterns
-from medback_core.sources.identity import is_empty, may_lack_metadata, was_scanned
+from medback_core.sources.identity import has_its_sidecars, is_empty, may_lack_metadata, was_scanned
 
 FEW = 10  # so many may always go or change
 SHARE = 4  # beyond that, at most one in four
@@ -19,21 +19,30 @@ SHARE = 4  # beyond that, at most one in four
 
 def check_there(
     session: Session, source: Source, root: disk.Root, metadata: SourceMetadata | None, *, accept_deletions: bool
-) -> None:
-    """Raise Refused when what is open is not this source: another one, or the place its drive is not plugged into."""
+) -> bool:
+    """Raise Refused when what is open is not this source: another one, or the place its drive is not plugged into.
+
+    Returns whether it lost its metadata file and is this source all the same, because its sidecars are those this
+    session knows. What is new there may be recorded then; nothing may be believed gone."""
     if not was_scanned(session, source):
-        return
+        return False
     if metadata is not None:
         if metadata.id not in ("", source.id):
             raise Refused(
                 "not-mounted/another-source", path=source.path, source=source.alias, other=metadata.alias or metadata.id
             )
-        return
+        return False
     if is_empty(root):
         raise Refused("source-empty", path=source.path, source=source.alias)
     if accept_deletions or may_lack_metadata(session, source):
-        return
-    raise Refused("not-mounted/no-metadata", path=source.path, source=source.alias)
+        return False
+    if has_its_sidecars(session, source, root):
+        return True
+    raise _no_metadata(source)
+
+
+def _no_metadata(source: Source) -> Refused:
+    return Refused("not-mounted/no-metadata", path=source.path, source=source.alias)
 
 
 def check_staged(
@@ -46,10 +55,14 @@ def check_staged(
     *,
     accept_deletions: bool,
     accept_changes: bool,
+    lost_metadata: bool = False,
 ) -> ScanChanges:
-    """Weigh what the scan staged; raise Refused when it must not be believed yet. Returns the counts."""
+    """Weigh what the scan staged; raise Refused when it must not be believed yet. Returns the counts. `lost_metadata`:
+    the scan found the source without its metadata file."""
     staged = weigh(session, source.key, run, newest)
     gone = staged.vanished
+    if lost_metadata and gone and not accept_deletions:
+        raise _no_metadata(source)
     if not accept_deletions and gone:
         for place in hidden:
             if lost := len(vanished_paths(session, source.key, place)):

@@ -63,6 +63,7 @@ class Walked:
     reread: list[int]  # directories whose sidecar must be read again if what was staged is refused
     gaps: dict[bytes, str]  # path -> why it was not looked at
     taken_in: dict[bytes, str]  # mounts inside that belong to the source: path -> uuid
+    lost_metadata: bool  # the source had no metadata file
 
 
 def start_run(session: Session) -> ScanRun:
@@ -114,9 +115,11 @@ def walk_source(
     with root, disk.lock_drive(root):
         metadata = read_metadata(root)
         try:
-            check_there(session, source, root, metadata, accept_deletions=accept_deletions)
+            lost_metadata = check_there(session, source, root, metadata, accept_deletions=accept_deletions)
         except Refused as refusal:
             raise refused(session, source, refusal) from None
+        if lost_metadata:
+            yield Warned("metadata-lost", path=source.path, source=source.alias)
         if metadata is not None:
             source = take_up(session, source, metadata)
             yield from heal_metadata(session, root, source, metadata, write=hashing)
@@ -153,6 +156,7 @@ def walk_source(
         walk.reread,
         walk.gaps,
         walk.taken_in,
+        lost_metadata,
     )
 
 
@@ -187,6 +191,7 @@ def settle_source(
             walked.patterns,
             accept_deletions=accept_deletions,
             accept_changes=accept_changes,
+            lost_metadata=walked.lost_metadata,
         )
     except Refused as refusal:
         raise refused(session, source, refusal, walked.reread) from None

@@ -199,6 +199,16 @@ def mark_sidecar(session: Session, directory: int, stat: SidecarStat | None, *, 
         )
 
 
+def some_sidecars(session: Session, source: int, most: int) -> list[tuple[bytes, SidecarStat]]:
+    """At most so many directories of a source, and their sidecars as this DB last read or wrote them."""
+    rows = session.db.execute(
+        "SELECT path, sidecar_inode, sidecar_size, sidecar_mtime_ns, sidecar_ctime_ns FROM directory "
+        "WHERE source_id = ? AND sidecar_inode IS NOT NULL LIMIT ?",
+        (source, most),
+    )
+    return [(r[0], SidecarStat(r[1], r[2], load_ns(r[3]), load_ns(r[4]))) for r in rows]
+
+
 def dirty_directories(session: Session, source: int) -> list[DirectoryRow]:
     """Directories whose sidecar says less than the DB, in path order."""
     rows = session.db.execute(

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from medback_core import disk, model, names
-from medback_core.model import SOURCE_METADATA_NAME, DamageFound, Event, Source, Warned
+from medback_core.model import SIDECAR_NAME, SOURCE_METADATA_NAME, DamageFound, Event, Source, Warned
 from medback_core.session import Session
+from medback_core.session.files import SidecarStat, join, some_sidecars
 from medback_core.session.gaps import learn_gaps, list_gaps, nested_mounts, save_nested
 from medback_core.session.needs import learn_rules, list_rules
 from medback_core.session.scanning import has_files
@@ -47,6 +48,7 @@ from medback_core.sidecar.source_metadata import (
 )
 from medback_core.sidecar.wholeness import is_whole
 
+_ENOUGH = 100  # sidecars to look at
 UNREADABLE = SourceMetadata(id="", alias="", damage=("it cannot be read",))
 
 
@@ -92,6 +94,20 @@ def may_lack_metadata(session: Session, source: Source) -> bool:
 def is_empty(root: disk.Root) -> bool:
     """Whether there is nothing at all in it. Raises OSError."""
     return next(root.scan(b""), None) is None
+
+
+def has_its_sidecars(session: Session, source: Source, root: disk.Root) -> bool:
+    """Whether most of the sidecars this session knows of a source (some of them, where there are many) are the very
+    files it last read or wrote, by inode, size and times: no copy of the source has those, and no other directory."""
+    known = some_sidecars(session, source.key, _ENOUGH)
+    there = 0
+    for path, sidecar in known:
+        try:
+            status = root.stat(join(path, SIDECAR_NAME))
+        except OSError:
+            continue
+        there += status is not None and SidecarStat.of(status) == sidecar
+    return 2 * there > len(known)
 
 
 def take_up(session: Session, source: Source, metadata: SourceMetadata) -> Source:
