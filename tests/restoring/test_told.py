@@ -18,12 +18,13 @@ from medback_core.coverage.totals import coverage
 from medback_core.drives.drive import identity_at
 from medback_core.drives.story import Story, story_at
 from medback_core.errors import NeedsAnswer, Refused
-from medback_core.model import Conflict, DamageFound, DeletedSince, Remembers, SourceRefused, Warned
+from medback_core.model import Conflict, DamageFound, DeletedSince, Remembers, SourceRefused, UpdateSummary, Warned
 from medback_core.restoring.plan import restore_plan
 from medback_core.restoring.restore import finish_restore, restore, restore_status
 from medback_core.restoring.told import Told, listen, news_of, refuse
 from medback_core.session import Session, open_session
 from medback_core.session.expected import has_expected
+from medback_core.session.gone import list_gone
 from medback_core.session.sources import list_sources, save_source
 from medback_core.session.targets import list_targets
 from medback_core.upkeep.verify_target import verify
@@ -104,6 +105,27 @@ def test_the_identity_says_what_its_context_tells_and_where_that_lies(lost: Path
     assert [holder.label for holder in identity.holders] == ["blue", "red", "white"]
     story = story_at(os.fsencode(lost / "red"))
     assert story is not None and (story.label, story.count.files) == ("red", 4)
+
+
+def test_a_source_of_which_all_is_deleted_is_remembered_by_that(tmp_path: Path):
+    """An older drive says what its files were: the newer word is that they are gone, and which versions there were."""
+    write_tree(tmp_path / "photos", {"a": 100, "b": 200})
+    with open_session(tmp_path / "old.db") as session:
+        add(session, tmp_path / "photos")
+        back(session, tmp_path / "blue")
+        for name in "ab":
+            (tmp_path / "photos" / name).unlink()
+        (tmp_path / "photos" / "later").mkdir()  # not empty: its drive is there
+        assert rescan(session, accept_deletions=True).of(UpdateSummary)[-1].refused == ()
+        back(session, tmp_path / "blue")
+    story = story_at(os.fsencode(tmp_path / "blue"))
+    assert story is not None and [(told.alias, told.files) for told in story.sections] == [("photos", 0)]
+    (tmp_path / "blue/.medback-target.xml").write_bytes(b"not readable")  # then its context is asked
+    again = story_at(os.fsencode(tmp_path / "blue"))
+    assert again is not None and [(told.alias, told.files) for told in again.sections] == [("photos", 0)]
+    with open_session(tmp_path / "new.db") as session:
+        run(restore(session, str(tmp_path / "blue"), to=os.fsencode(tmp_path / "back")))
+        assert {gone.path for gone in list_gone(session, list_sources(session)[0].key)} == {b"a", b"b"}
 
 
 def test_announcing_reads_nothing_but_the_identity(lost: Path):

@@ -17,11 +17,13 @@ from medback_core.coverage.totals import looked
 from medback_core.disk import mounts
 from medback_core.disk.mounts import MountEntry
 from medback_core.errors import UsageError
-from medback_core.model import Excluded, Skipped, VerifySummary
+from medback_core.model import Excluded, Skipped, TargetState, VerifySummary
 from medback_core.restoring.restore import restore
 from medback_core.presenting.looked import as_of, but_for
 from medback_core.scanning import sources
 from medback_core.session.gaps import list_gaps, nested_mounts
+from medback_core.session.targets import merge_fact
+from medback_core.sources import nested
 from medback_core.sources.identity import metadata_at
 from medback_core.upkeep.verify_target import verify
 from support.mounting import Mounter, image, mount_fixture, unmount  # noqa: F401
@@ -312,6 +314,109 @@ def test_a_zfs_dataset_is_read(world: World, monkeypatch: pytest.MonkeyPatch) ->
     world.add()
     assert world.names() == {"a", "data/x"} and gaps(world) == {}
     assert nested_mounts(world.session, world.source.key) == {b"data": "zfs:tank/data"}
+
+
+def given(world: World, monkeypatch: pytest.MonkeyPatch, *entries: MountEntry) -> None:
+    table = [*mounts.mount_table(), *entries]
+    monkeypatch.setattr(mounts, "mount_table", lambda: table)
+
+
+@pytest.mark.parametrize(
+    ("kind", "source"), [("ext4", b"/dev/sdz1"), ("fuseblk", b"/dev/sdz1"), ("btrfs", b"/dev/sdz1")]
+)
+def test_what_is_local_is_read(world: World, monkeypatch: pytest.MonkeyPatch, kind: str, source: bytes) -> None:
+    world.fill(["a", "disk/x"])
+    given(world, monkeypatch, entry(world, "disk", kind, source, 1))
+    world.add()
+    assert world.names() == {"a", "disk/x"} and gaps(world) == {}
+
+
+def test_a_read_only_subvolume_that_is_mounted_is_left_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.fill(["a", "snap/x"])
+    given(world, monkeypatch, entry(world, "snap", "btrfs", b"/dev/sdz1", 1))
+    monkeypatch.setattr(mounts, "is_read_only_subvolume", lambda path: path.endswith(b"/snap") or None)
+    world.add()
+    assert world.names() == {"a"} and gaps(world) == {}
+    assert world.told(Excluded) == [(b"snap", "a read-only snapshot")]
+
+
+def test_what_is_mounted_at_a_removable_place_is_a_gap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not where the source itself lies at one: it is on that drive as a whole."""
+    world.fill(["a", "usb/stick/x"])
+    given(world, monkeypatch, entry(world, "usb/stick", "ext4", b"/dev/sdz1", 1))
+    top = os.path.realpath(os.fsencode(world.src))
+    monkeypatch.setattr(nested, "_REMOVABLE_PLACES", (top + b"/usb/",))
+    world.add()
+    assert world.names() == {"a"} and gaps(world) == {"usb/stick": "a removable drive"}
+    monkeypatch.setattr(nested, "_REMOVABLE_PLACES", (os.path.dirname(top) + b"/",))
+    world.update()
+    assert world.names() == {"a", "usb/stick/x"} and gaps(world) == {}
+
+
+def test_what_lies_on_a_disk_the_kernel_calls_removable_is_a_gap(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    world.fill(["a", "disk/x"])
+    given(world, monkeypatch, entry(world, "disk", "ext4", b"/dev/sdz1", 1))
+    (tmp_path / "removable").write_text("1\n")
+    monkeypatch.setattr(mounts, "block_device", lambda device, source: 42 if source == b"/dev/sdz1" else None)
+    monkeypatch.setattr(mounts, "whole_disks", lambda device: {os.fsencode(tmp_path)} if device == 42 else set())
+    world.add()
+    assert world.names() == {"a"} and gaps(world) == {"disk": "a removable drive"}
+    (tmp_path / "removable").write_text("0\n")
+    world.update()
+    assert world.names() == {"a", "disk/x"} and gaps(world) == {}
+
+
+def test_a_known_target_mounted_at_a_place_that_was_taken_in_is_a_gap(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Backups are not backed up, and what the source had there stays on record."""
+    world.fill(["a", "disk/x"])
+    place = entry(world, "disk", "ext4", b"/dev/sdz1", 1)
+    given(world, monkeypatch, place)
+    world.add(include_mounts=[place.point])
+    assert world.names() == {"a", "disk/x"}
+    (world.src / "disk" / "x").unlink()
+    (world.src / "disk" / ".medback-target.xml").write_text("<medback-target/>")
+    (world.src / "disk" / "copy").write_text("a copy")
+    merge_fact(
+        world.session,
+        "t1",
+        label="Blue",
+        state=TargetState.ACTIVE,
+        rev=1,
+        capacity=None,
+        fs_uuid=None,
+        path=place.point,
+    )
+    world.update()
+    assert world.names() == {"a", "disk/x"} and gaps(world) == {"disk": "a backup target"}
+
+
+def test_a_place_that_was_taken_in_and_is_not_mounted_automatically_yet_keeps_its_records(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fill(["a", "disk/x"])
+    given(world, monkeypatch, place := entry(world, "disk", "ext4", b"/dev/sdz1", 1))
+    world.add(include_mounts=[place.point])
+    (world.src / "disk" / "x").unlink()
+    monkeypatch.undo()
+    given(world, monkeypatch, entry(world, "disk", "autofs", b"/etc/auto.misc", 1))
+    assert world.update().removed == 0
+    assert world.names() == {"a", "disk/x"} and gaps(world) == {"disk": "nothing is mounted there now"}
+
+
+def test_without_a_mount_table_a_place_that_was_taken_in_is_not_called_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fill(["a", "disk/x"])
+    given(world, monkeypatch, place := entry(world, "disk", "ext4", b"/dev/sdz1", 1))
+    world.add(include_mounts=[place.point])
+    monkeypatch.setattr(mounts, "mount_table", list)
+    world.fill(["disk/y"])
+    world.update()
+    assert world.names() == {"a", "disk/x", "disk/y"} and gaps(world) == {}
 
 
 def test_what_a_later_mount_lies_over_is_not_seen(world: World) -> None:

@@ -31,6 +31,7 @@ from medback_core.drives.story import CONTEXTS_KEPT, told_in
 from medback_core.errors import Refused
 from medback_core.model import CONTEXT_NAME, STAMP_DIGITS, Count, Order, Source, State, Target, TargetState
 from medback_core.session import Session
+from medback_core.session.scanning import has_gone
 from medback_core.session.sources import list_sources
 from medback_core.session.states import SOURCE, TARGET, current_state, known_state, note_stamp, was_read
 from medback_core.session.targets import list_targets
@@ -81,7 +82,9 @@ def _remember(
     was = {told.source: told for told in drive.identity.remembers}
     targets = {target.id: target for target in list_targets(session) if target.state is not TargetState.LOST}
     remembers = [
-        _told_of(session, source, tally.by_source[source.id]) for source in sources if tally.by_source[source.id].files
+        _told_of(session, source, tally.by_source[source.id])
+        for source in sources
+        if tally.by_source[source.id].files or has_gone(session, source.key)
     ]
     holders = {id: _holder(session, drive, targets[id]) for id in tally.holders if id in targets}
     if foreign:

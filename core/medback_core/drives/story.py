@@ -115,9 +115,12 @@ def told_in(stream: Readable, *, at: int | None = None) -> tuple[tuple[Remembere
     lines: dict[str, TargetLine] = {}
     heads: list[SourceStart] = []
     counts: list[list[int]] = []
+    tells: set[str] = set()  # sources of which it has a file, if only one that is gone
     holders: set[str] = set()
     for item in read_context(stream):
         if isinstance(item, FileEntry):
+            if item.md5 is not None:
+                tells.add(heads[-1].id)
             if item.gone is None and item.md5 is not None:
                 counts[-1][0] += 1
                 counts[-1][1] += item.size
@@ -130,7 +133,7 @@ def told_in(stream: Readable, *, at: int | None = None) -> tuple[tuple[Remembere
     told = [
         _dated(Remembered(head.id, head.alias, files, size, at=at), head)
         for head, (files, size) in zip(heads, counts, strict=True)
-        if head.id and files
+        if head.id and head.id in tells
     ]
     told.sort(key=lambda one: one.source)
     on = [lines[target] for target in holders if target in lines]
