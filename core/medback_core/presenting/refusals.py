@@ -212,8 +212,8 @@ WARNINGS = {
     "left-out/damaged-identity": "{path} is left out: its identity file is damaged",
     "left-over": "{path} is left from an earlier run and can't be removed: {error}",
     "made-anew": "{path} did not exist and is made again",
-    "metadata-lost": "{path} has no .medback-source.xml any more. Its sidecars show that it is {source}: the file is "
-    "written anew",
+    "metadata-lost": "{path} has no .medback-source.xml any more. Its sidecars show that it is {source}. A new "
+    "one is written",
     "metadata-was-damaged": "the metadata of {source} was damaged ({damage})",
     "metadata-was-damaged/kept": "the metadata of {source} was damaged ({damage}); it is kept as {aside}",
     "metadata-was-damaged/not-kept": "the metadata of {source} was damaged ({damage}); it cannot be kept: {error}",
