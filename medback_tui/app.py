@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.color import Color
 from textual.content import Content
+from textual.filter import LineFilter, Monochrome, NoColor
 from textual.screen import Screen
 
 from medback_core import model
@@ -52,6 +53,7 @@ from .widgets.safety_header import SafetyHeader
 
 LOOK_EVERY = 2.0  # seconds between two looks at the drives and at the session DB
 LOG_MAX = 10_000
+NO_COLOR = NoColor()
 
 
 class MedbackApp(TellingApp, WatchingApp, ResumingApp):
@@ -111,12 +113,24 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         self.set_reactive(MedbackApp.theme, self._usable_theme())
 
     def get_css_variables(self) -> dict[str, str]:
-        """Textual's, and `$dim`: a quiet colour that stands on its own, for parts of a line."""
-        variables = super().get_css_variables()
+        """Textual's, and `$dim`: a quiet colour that stands on its own, for parts of a line; and `$here`: plugged in.
+        Without colours what is not dim is as strong as the text: a red turned grey would be weaker."""
+        variables = {"here": self.current_theme.primary, **super().get_css_variables()}
         if self.current_theme.ansi:
-            return {**variables, "dim": "ansi_bright_black"}
+            return {**variables, "dim": "ansi_bright_black", "here": "ansi_cyan"}
         foreground, background = Color.parse(variables["foreground"]), Color.parse(variables["background"])
+        if self.no_color:
+            strong = ("here", "accent", "primary", "text-error", "text-warning", "text-success", "text-accent")
+            variables |= dict.fromkeys(strong, variables["foreground"])
         return {**variables, "dim": background.blend(foreground, 0.6, 1.0).hex}
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's; but an ansi theme without colours has none at all. Textual chooses the filter once, by the first
+        theme, and its greys of ansi colours are one grey: text and background are the same."""
+        filters = super().get_line_filters()
+        if not (self.no_color and self.native_ansi_color):
+            return filters
+        return [NO_COLOR if isinstance(one, Monochrome) else one for one in filters]
 
     def _usable_theme(self) -> str:
         """The one the settings file names, else the one chosen last."""

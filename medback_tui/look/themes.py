@@ -22,6 +22,7 @@ THEMES = (
         warning="#e5b567",
         error="#f07178",
         variables={
+            "here": "#5fc4cf",
             "block-cursor-background": "#2d3a52",
             "block-cursor-foreground": "#ffffff",
             "block-cursor-text-style": "none",
@@ -45,6 +46,7 @@ THEMES = (
         error="#b3261e",
         dark=False,
         variables={
+            "here": "#00707a",
             "block-cursor-background": "#cfdcf2",
             "block-cursor-foreground": "#10141c",
             "block-cursor-text-style": "none",

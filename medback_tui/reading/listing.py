@@ -61,6 +61,16 @@ class Listing:
         return self.found.directories_total + self.found.files_total if self.found is not None else 0
 
 
+    @property
+    def by_copies(self) -> tuple[Count, Count, Count]:
+        """Files and bytes of the whole place by number of copies: none, one, two or more."""
+        if self.found is None:
+            return Count(), Count(), Count()
+        views = self.found.directories if self.found.here is None else (self.found.here,)
+        none, one, more = zip(*map(of_copies, views), strict=True) if views else ((), (), ())
+        return sum(none, Count()), sum(one, Count()), sum(more, Count())
+
+
 def shares_of(view: DirectoryView) -> Shares:
     """How safe a directory is."""
     none = view.by_copies.get(0, Count())

@@ -33,6 +33,7 @@ class MainScreen(Screen[None]):
         "main.tcss",
     ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - as Textual has it
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (40, "-high")]  # noqa: RUF012 - as Textual has it
 
     def compose(self) -> ComposeResult:
         yield SafetyHeader(self.MODE)

@@ -34,9 +34,9 @@ from .finding_back import bring_back
 SHOWN = 500  # of what is found; one types on rather than reading more
 
 COLUMNS = (
-    Column("path", "path", 0, middle=True),
+    Column("path", "path", least=44, middle=True),
     Column("what", "", 24),
-    Column("copies", "on", 18, from_width=100),
+    Column("copies", "on", 18, rank=1),
     Column("size", "bytes", 9, right=True),
 )
 

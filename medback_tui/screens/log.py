@@ -25,8 +25,8 @@ SIGNS = {"info": ("·", "dim"), "done": ("✔", "safe"), "warning": ("▲", "bel
 COLUMNS = (
     Column("when", "when", 8),
     Column("sign", "", 1),
-    Column("about", "job", 22, from_width=70),
-    Column("words", "what"),
+    Column("about", "job", 22, rank=1),
+    Column("words", "what", least=40),
 )
 
 

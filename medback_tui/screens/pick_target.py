@@ -25,7 +25,7 @@ from .dialogs import Dialog
 
 COLUMNS = (
     Column("where", "mounted drive", 0, middle=True),
-    Column("kind", "type", 7, from_width=66),
+    Column("kind", "type", 7, rank=1),
     Column("room", "used", 6),
     Column("free", "free", 8, right=True),
     Column("known", "known as", 16),

@@ -31,13 +31,13 @@ from .dialogs import Ask, Choice, Question, confirm
 _GAPS_SHOWN = 12
 
 COLUMNS = (
-    Column("alias", "source", 0),
-    Column("path", "path", 0, from_width=90, middle=True),
-    Column("files", "files", 9, right=True, from_width=70),
-    Column("bytes", "bytes", 8, right=True, from_width=56),
+    Column("alias", "source"),
+    Column("path", "path", rank=5, middle=True),
+    Column("files", "files", 9, right=True, rank=3),
+    Column("bytes", "bytes", 8, right=True, rank=1),
     Column("safe", "safe", 14),
-    Column("wanted", "copies", 6, right=True, from_width=64),
-    Column("scanned", "scanned", 9, from_width=84),
+    Column("wanted", "wants", 5, right=True, rank=2),
+    Column("scanned", "scanned", 9, rank=4),
     Column("state", "state", 11),
 )
 

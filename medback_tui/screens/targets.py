@@ -32,16 +32,16 @@ from .dialogs import Choice, Question
 from .form import Field, Form, Values
 
 COLUMNS = (
-    Column("label", "drive", 0),
-    Column("id", "id", 12, from_width=118),
+    Column("label", "drive"),
+    Column("id", "id", 12, rank=5),
     Column("state", "state", 7),
     Column("seen", "seen", 9),
-    Column("path", "", 0, from_width=140, middle=True),
-    Column("room", "used", 6, from_width=74),
-    Column("free", "free", 8, right=True, from_width=56),
-    Column("files", "files", 7, right=True, from_width=70),
+    Column("path", "", rank=6, middle=True),
+    Column("room", "used", 6, rank=3),
+    Column("free", "free", 8, right=True, rank=1),
+    Column("files", "files", 7, right=True, rank=2),
     Column("only", "only here", 9, right=True),
-    Column("verified", "verified", 9, from_width=94),
+    Column("verified", "verified", 9, rank=4),
 )
 ORDERS: dict[str, Callable[[TargetFacts], float | str]] = {
     "label": lambda row: name(row.target.name).casefold(),
@@ -52,7 +52,7 @@ ORDERS: dict[str, Callable[[TargetFacts], float | str]] = {
     "verified": lambda row: row.target.verified_at or 0,
 }
 STATE_STYLES = {
-    TargetState.ACTIVE: "safe", TargetState.RETIRED: "dim", TargetState.SUSPECT: "below", TargetState.LOST: "none"
+    TargetState.ACTIVE: "", TargetState.RETIRED: "dim", TargetState.SUSPECT: "below", TargetState.LOST: "none"
 }  # fmt: skip
 
 
@@ -100,7 +100,7 @@ class TargetsScreen(MainScreen):
         target = row.target
         here = self.app.drives.here.get(target.key)
         total, free = row.whole or 0, row.room or 0
-        where: list[Span] = [("▶ here", "safe")] if here is not None else [(age(target.seen_at), "dim")]
+        where: list[Span] = [("▶ here", "here")] if here is not None else [(age(target.seen_at), "dim")]
         if target.key in self.app.drives.locked:
             where = [("▷ locked", "below")]
         return [

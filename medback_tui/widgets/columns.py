@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,27 +14,43 @@ from textual.strip import Strip
 Span: TypeAlias = tuple[str, str]  # text and the name of its style ("" for the row's own)
 Cell: TypeAlias = "str | Sequence[Span]"
 StyleOf: TypeAlias = Callable[[str], Style]
+GAP = 2  # cells between two columns
+NARROW = 66  # cells; in a narrower list no column insists on more than 45 % of it
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a list. `width` 0 takes what is left; `from_width`: shown only in lists at least so wide."""
+    """One column of a list. `width` 0 takes what is left, and gets at least `least` cells (less in a narrow list). Those
+    of `rank` 0 are always shown, the others while there is room, the lowest rank first."""
 
     id: str
     title: str
     width: int = 0
     right: bool = False
-    from_width: int = 0
+    least: int = 16
+    rank: int = 0
     sortable: bool = False
     middle: bool = False  # what is too long loses its middle, not its end
 
 
-def visible(columns: Sequence[Column], width: int) -> list[tuple[int, Column, int]]:
-    """(number in a row's cells, column, width) of the columns that are shown in `width` cells."""
-    shown = [(number, column) for number, column in enumerate(columns) if width >= column.from_width]
-    fixed = sum(column.width + 2 for _, column in shown if column.width)
+def visible(columns: Sequence[Column], width: int, empty: Collection[str] = ()) -> list[tuple[int, Column, int]]:
+    """(number in a row's cells, column, width) of the columns that are shown in `width` cells. `empty`: the ids of those
+    that hold nothing, which come last."""
+
+    def needed(column: Column) -> int:
+        return (column.width or (column.least if width >= NARROW else min(column.least, width * 9 // 20))) + GAP
+
+    chosen = {number for number, column in enumerate(columns) if not column.rank}
+    room = width - sum(needed(columns[number]) for number in chosen)
+    further = [number for number, column in enumerate(columns) if column.rank]
+    for number in sorted(further, key=lambda number: (columns[number].id in empty, columns[number].rank)):
+        if needed(columns[number]) <= room:
+            room -= needed(columns[number])
+            chosen.add(number)
+    shown = [(number, columns[number]) for number in sorted(chosen)]
+    fixed = sum(column.width + GAP for _, column in shown if column.width)
     free = [column for _, column in shown if not column.width]
-    room = max(0, width - fixed - 2 * len(free))
+    room = max(0, width - fixed - GAP * len(free))
     share, odd = divmod(room, len(free)) if free else (0, 0)
     widths: list[tuple[int, Column, int]] = []
     for number, column in shown:
@@ -95,7 +111,7 @@ def row_strip(
     """One row as a strip: the gutter, then every shown column followed by two blanks."""
     base = style_of(row)
     segments = [Segment(text, base + style_of(style) if style else base) for text, style in gutter]
-    blank = Segment("  ", base)
+    blank = Segment(" " * GAP, base)
     for number, column, width in layout:
         for text, style in spans_of(cells[number], column, width):
             segments.append(Segment(text, base + style_of(style) if style else base))

@@ -1,4 +1,4 @@
-"""The pane below (or beside) the coverage list: every copy of a file, or what would make a directory safe."""
+"""The pane below (or beside) the coverage list: every copy of a file, or which drives hold a directory."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from medback_core.coverage import where_is as whereabouts
 from medback_core.coverage.tree import DirectoryView, FileCoverage
 from medback_core.model import Standing
 from medback_core.presenting.next_drive import next_words
-from medback_core.presenting.units import ago, counted, name, plural, size
+from medback_core.presenting.units import ago, counted, name, number, plural, short_path, size
 from medback_core.session import Session
 from medback_tui.reading.facts import Facts, Shares
 from medback_tui.reading.listing import Listing, shares_of
 from medback_tui.reading.state import SharedApp
 
+from .columns import fit
+from .coverage_bar import room_bar
 from .coverage_list import Row
 
 STANDINGS = {
@@ -25,12 +27,19 @@ STANDINGS = {
     Standing.WRITTEN: "written, not read back",
     Standing.CLAIMED: "listed in the record, not checked yet",
 }
+BAR_STYLES = {"bar": "$primary", "dim": "$dim"}
 
 
 class CoverageDetail(Static):
-    """Reads the copies of one file: a few rows by key."""
+    """Reads the copies of one file, or the totals of one directory: a few rows by key. Where there is little room, each
+    line says more."""
 
     app = getters.app(SharedApp)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it stands beside the list, or the terminal is high."""
+        return self.screen.has_class("-wide") or self.screen.has_class("-high")
 
     def show(
         self, row: Row | None, listing: Listing, facts: Facts, here: dict[int, bytes], reader: Session | None
@@ -41,6 +50,8 @@ class CoverageDetail(Static):
             lines = self._file(row, listing, here, reader)
         elif isinstance(row, DirectoryView):
             lines = self._directory(row)
+            if self.has_room:
+                lines += self._holders(row, listing, here, reader)
         else:
             lines = [Content("nothing here" + (" that matches" if listing.of else ""))]
         new = f"back it up onto a new drive ({self.app.key_of('go.targets')}, then {self.app.key_of('targets.new')})"
@@ -58,39 +69,62 @@ class CoverageDetail(Static):
         shares = shares_of(row)
         lines = [Content.assemble((f"{name(row.name)}/", "bold"), f"   {counted(shares.total)}")]
         if row.damaged:
-            words = "their content changed though size and time did not; p on screen 1 repairs them"
+            words = f"their content changed though size and time did not; {self._repair} repairs them"
             lines.append(Content.assemble((f"✘ {row.damaged:,} damaged: ", "bold $text-error"), words))
         return [*lines, *self._shares(shares)]
 
-    @staticmethod
-    def _shares(shares: Shares) -> list[Content]:
-        lines = []
-        if shares.none.files:
-            lines.append(Content.assemble(("○ ", "$text-error"), f"{counted(shares.none)} with no copy anywhere"))
-        if shares.below.files:
-            lines.append(
-                Content.assemble(("◐ ", "$text-warning"), f"{counted(shares.below)} with fewer copies than wanted")
-            )
-        if shares.safe.files:
-            lines.append(Content.assemble(("● ", "$text-success"), f"{counted(shares.safe)} safe"))
-        return lines
+    @property
+    def _repair(self) -> str:
+        return f"{self.app.key_of('go.sources')}, then {self.app.key_of('sources.repair')}"
+
+    def _shares(self, shares: Shares) -> list[Content]:
+        parts = [
+            ("○ ", "bold $text-error", shares.none, "with no copy anywhere", "no copy"),
+            ("◐ ", "$text-warning", shares.below, "with fewer copies than wanted", "too few"),
+            ("● ", "$text-success", shares.safe, "safe", "safe"),
+        ]
+        shown = [part for part in parts if part[2].files]
+        if self.has_room:
+            return [Content.assemble((sign, style), f"{counted(count)} {words}") for sign, style, count, words, _ in shown]
+        said = [
+            Content.assemble((sign, style), f"{words} {number(count.files)} ({size(count.bytes)})")
+            for sign, style, count, _, words in shown
+        ]
+        return [Content("   ").join(said)] if said else []
+
+    def _holders(
+        self, row: DirectoryView, listing: Listing, here: dict[int, bytes], reader: Session | None
+    ) -> list[Content]:
+        """Which drives hold how much of a directory, with bars."""
+        found = whereabouts.holders(reader, row.source.key, row.path) if reader is not None else []
+        lines = [Content("")]
+        for target, count in found:
+            label = fit(name(target.name), 17)
+            bar = [(text, BAR_STYLES[style]) for text, style in room_bar(count.bytes, row.count.bytes, 8)]
+            plugged = ("▶ ", "$here") if target.key in here else ("  ", "")
+            dead = "  dead here" if target.key in listing.view.dead else ""
+            lines.append(Content.assemble(plugged, label, " ", *bar, f" {size(count.bytes):>8}{dead}"))
+        return [*lines, Content("")] if found else lines
 
     def _file(
         self, row: FileCoverage, listing: Listing, here: dict[int, bytes], reader: Session | None
     ) -> list[Content]:
         changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.mtime_ns // 10**9))
-        lines = [
-            Content.styled(name(row.name), "bold"),
-            Content.styled(f"{size(row.size)}   {changed}   md5 {row.content.md5.hex()}", "$text-muted"),
-        ]
+        md5 = row.content.md5.hex()
+        if self.has_room:
+            facts = f"{size(row.size)}   {changed}   md5 {md5}"
+            lines = [Content.styled(name(row.name), "bold"), Content.styled(facts, "$text-muted")]
+        else:
+            facts = f"   {size(row.size)}   {changed}   md5 {md5[:8]}…"
+            lines = [Content.assemble((fit(name(row.name), 36, middle=True).rstrip(), "bold"), (facts, "$text-muted"))]
         if row.trouble:
             words = "✘ damaged: its content changed though its size and time did not" if row.trouble == 1 else (
                 "✘ its content changed, but its time did not"
             )  # fmt: skip
-            lines.append(Content.styled(f"{words}; p on screen 1 repairs it", "$text-error"))
+            lines.append(Content.styled(f"{words}; {self._repair} repairs it", "bold $text-error"))
         copies = whereabouts.detail(reader, row.key) if reader is not None else []
         if not copies:
-            lines.append(Content.assemble(("○ ", "$text-error"), "no copy anywhere"))
+            lines.append(Content.assemble(("○ ", "bold $text-error"), "no copy anywhere"))
         for copy in copies:
             lines += self._copy(copy, listing, here)
         if row.copies < row.wanted:
@@ -99,8 +133,7 @@ class CoverageDetail(Static):
             )
         return lines
 
-    @staticmethod
-    def _copy(copy: whereabouts.CopyView, listing: Listing, here: dict[int, bytes]) -> list[Content]:
+    def _copy(self, copy: whereabouts.CopyView, listing: Listing, here: dict[int, bytes]) -> list[Content]:
         target = copy.target
         dead = target.key in listing.view.dead
         sign = ("● ", "$text-success") if copy.counts and not dead else ("○ ", "$text-muted")
@@ -113,8 +146,11 @@ class CoverageDetail(Static):
             words += ", an unknown drive"
         elif not target.counts:
             words += f", does not count: {target.state}"
-        where = name(copy.path) if copy.path else "its place there is known when the drive is next plugged in"
-        return [
-            Content.assemble(sign, (name(target.name), "bold"), "  ▶ here" if target.key in here else "", words),
-            Content.styled(f"    {where}", "$text-muted"),
-        ]
+        plugged = ("  ▶ here", "$here") if target.key in here else ("", "")
+        line = Content.assemble(sign, (name(target.name), "bold"), plugged, words)
+        if self.has_room:
+            where = name(copy.path) if copy.path else "its place there is known when the drive is next plugged in"
+            return [line, Content.styled(f"    {where}", "$text-muted")]
+        left = self.content_size.width - line.cell_length - 3
+        where = f"   {short_path(copy.path, left)}" if copy.path and left >= 12 else ""
+        return [Content.assemble(line, (where, "$text-muted"))]

@@ -26,14 +26,14 @@ Row: TypeAlias = DirectoryView | FileCoverage
 FetchPage: TypeAlias = Callable[[Sequence[int]], list[FileCoverage]]
 
 COLUMNS = (
-    Column("name", "name", 0, sortable=True, middle=True),
-    Column("bar", "", 10, from_width=100),
-    Column("files", "files", 9, right=True, from_width=62),
-    Column("bytes", "bytes", 9, right=True, sortable=True),
-    Column("unsafe", "0 copies", 9, right=True, sortable=True),
-    Column("one", "1 copy", 9, right=True),
-    Column("more", "2+", 9, right=True, from_width=88),
-    Column("checked", "checked", 9, right=True, from_width=70, sortable=True),
+    Column("name", "name", least=36, sortable=True, middle=True),
+    Column("unsafe", "safe", 7, sortable=True),
+    Column("files", "files", 9, right=True, rank=4),
+    Column("bytes", "bytes", 8, right=True, sortable=True),
+    Column("none", "0 copies", 8, right=True, rank=1),
+    Column("one", "1 copy", 8, right=True, rank=2),
+    Column("more", "2+", 8, right=True, rank=5),
+    Column("checked", "checked", 9, right=True, rank=3, sortable=True),
 )
 
 
@@ -65,6 +65,8 @@ class CoverageList(LineList):
         self.listing = listing
         self._pages.clear()
         self.sorted_by = listing.view.order
+        counts = zip(("none", "one", "more"), listing.by_copies, strict=True)
+        self.empty_columns = frozenset(column for column, count in counts if not count.files)
         self.rows_changed(cursor)
 
     def row_at(self, index: int) -> Row | None:
@@ -142,7 +144,7 @@ def _of_directory(row: DirectoryView) -> list[Cell]:
     none, one, more = of_copies(row)
     return [
         [(f"{sign} ", style), (f"{name(row.name)}/", ""), *_damage(row.damaged)],
-        bar(shares),
+        bar(shares, 7),
         number(row.count.files),
         size(row.count.bytes),
         _bytes(none, "none"),
@@ -177,7 +179,7 @@ def _of_file(row: FileCoverage) -> list[Cell]:
         shown.append((f"  {plural(row.claimed, 'copy', 'copies')} not checked yet", "dim"))
     return [
         shown,
-        [(f"{row.copies} of {row.wanted}", "dim")],
+        [(f"{row.copies} of {row.wanted}", style if row.copies < row.wanted else "dim")],
         "",
         size(row.size),
         *by_copies,

@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from medback_tui.look.keys import quiet
 
-from .columns import Cell, Column, Span, row_strip, visible
+from .columns import GAP, Cell, Column, Span, row_strip, visible
 
 GUTTER = 2  # the cursor's bar, and the mark
 
@@ -31,7 +31,7 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "list--row", "list--cursor", "list--blurred", "list--hover", "list--header", "list--lit",
-        "list--dim", "list--strong", "list--none", "list--below", "list--safe", "list--accent", "list--bar",
+        "list--dim", "list--strong", "list--none", "list--below", "list--safe", "list--accent", "list--bar", "list--here",
     }  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = [
         quiet("up,k", "cursor(-1)", "list.up", "up", "The row above"),
@@ -45,6 +45,7 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
     cursor: reactive[int] = reactive(0, repaint=False)
     hovered: reactive[int] = reactive(-1, repaint=False)
     columns: Sequence[Column] = ()
+    empty_columns: frozenset[str] = frozenset()  # ids of those that hold nothing
     sorted_by: reactive[str] = reactive("")
 
     @dataclass
@@ -162,9 +163,12 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
         """The style a span asks for by name; only what it adds to the row's own."""
         return self.get_component_rich_style(f"list--{name}", partial=name not in ("row", "header"))
 
+    def _layout(self) -> list[tuple[int, Column, int]]:
+        return visible(self.columns, self.scrollable_content_region.width - GUTTER, self.empty_columns)
+
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
-        layout = visible(self.columns, width - GUTTER)
+        layout = self._layout()
         if y == 0:
             titles: list[Cell] = [
                 f"{column.title} ▾" if column.sortable and column.id == self.sorted_by else column.title
@@ -231,7 +235,7 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _click_header(self, x: int) -> None:
         left = GUTTER
-        for _, column, width in visible(self.columns, self.scrollable_content_region.width - GUTTER):
-            if left <= x < left + width + 2 and column.sortable:
+        for _, column, width in self._layout():
+            if left <= x < left + width + GAP and column.sortable:
                 self.post_message(self.HeaderClicked(self, column))
-            left += width + 2
+            left += width + GAP

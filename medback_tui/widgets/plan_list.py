@@ -15,13 +15,13 @@ from .row_list import RowList
 
 COLUMNS = (
     Column("number", "", 2, right=True),
-    Column("drive", "plug in", 0),
-    Column("state", "state", 7, from_width=84),
+    Column("drive", "plug in"),
+    Column("state", "state", 7, rank=3),
     Column("where", "seen", 9),
-    Column("files", "files", 8, right=True, from_width=66),
+    Column("files", "files", 8, right=True, rank=2),
     Column("bytes", "brings", 9, right=True),
-    Column("curve", "back so far", 14, from_width=74),
-    Column("remaining", "then missing", 22, right=True, from_width=100),
+    Column("curve", "back so far", 14, rank=1),
+    Column("remaining", "then missing", 22, right=True, rank=4),
     Column("left", "left", 9, right=True),
 )
 
@@ -64,7 +64,7 @@ class PlanList(RowList[PlanRow]):
             [(str(row.number), "accent" if row.number == 1 else "dim")],
             [(name(target.name), "strong" if row.number == 1 else "")],
             [(str(target.state), "dim" if target.counts else "below")],
-            [("▶ here", "safe")] if here else [(age(target.seen_at), "dim")],
+            [("▶ here", "here")] if here else [(age(target.seen_at), "dim")],
             number(row.step.brings.files),
             size(row.step.brings.bytes),
             progress_line(whole - remaining.bytes, whole, 14),
