@@ -49,6 +49,7 @@ from .screens.dialogs import Choice, Question, confirm
 from .screens.restore import RestoreScreen
 from .screens.sources import SourcesScreen
 from .screens.targets import TargetsScreen
+from .widgets.notice_line import Notice
 from .widgets.safety_header import SafetyHeader
 
 LOOK_EVERY = 2.0  # seconds between two looks at the drives and at the session DB
@@ -60,7 +61,6 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
     """Opens on the screen it was left on."""
 
     TITLE = "medback"
-    CSS_PATH = "app.tcss"
     MODES = {  # noqa: RUF012 - Textual wants a plain dict
         "sources": SourcesScreen,
         "targets": TargetsScreen,
@@ -105,6 +105,7 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         kept = settings_file.with_name("unfinished.json") if settings_file is not None else None
         self.unfinished = Unfinished(kept, str(self.session_path))
         self.log_lines: list[LogLine] = []
+        self.notices: list[Notice] = []
         self.notes: list[model.Warned] = []  # what a person should know about how the session was opened
         self.dismissed = 0
         self.next_drive: int | None = None
@@ -138,8 +139,10 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         return wanted if wanted in self.available_themes else themes.DARK
 
     def key_of(self, binding: str) -> str:
-        key = self._keymap.get(binding) or key_of_binding(binding)
-        return self.get_key_display(Binding(key.partition(",")[0], ""))
+        return self.get_key_display(Binding(self.keys_of(binding)[0], ""))
+
+    def keys_of(self, binding: str) -> tuple[str, ...]:
+        return tuple((self._keymap.get(binding) or key_of_binding(binding)).split(","))
 
     # --- opening and closing -----------------------------------------------------------------------------------------
 
@@ -156,7 +159,7 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         for note in self.notes:
             words = message(note, self.key_of)
             self.log_line(model.now(), "warning", "", words)
-            self.notify(words, severity="warning", timeout=10, markup=False)
+            self.notify(words, severity="warning", timeout=10)
         lost = self.reader is None or self.reader.needs_rebuild
         if lost and listed_sources(self.session_path):
             self.call_after_refresh(self._offer_rebuild)
@@ -274,6 +277,10 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         from .screens.find import Deleted
 
         self.push_screen(Deleted())
+
+    def action_help_quit(self) -> None:
+        """Textual's ^c: say how to leave."""
+        self.notify(f"{self.key_of('app.quit')} quits medback")
 
     def action_log(self) -> None:
         """What happened since the app was opened."""

@@ -289,6 +289,13 @@ class Progress(Event):
     bytes_total: int | None = None
     current: bytes = b""
 
+    @property
+    def fraction(self) -> float | None:
+        """How much of the phase is done, 0 to 1: by bytes where their total is known, else by files, else None."""
+        if self.bytes_total:
+            return min(1.0, self.bytes / self.bytes_total)
+        return min(1.0, self.files / self.files_total) if self.files_total else None
+
 
 @dataclass(frozen=True, slots=True)
 class FileDone(Event):

@@ -86,7 +86,7 @@ class Job:
     conflicts: list[model.Conflict] = field(default_factory=list)
     started_at: int = 0
     ended_at: int = 0
-    samples: deque[tuple[float, str, int]] = field(default_factory=deque)
+    samples: deque[tuple[float, model.Progress]] = field(default_factory=deque)  # of one phase, with when
     worker: Worker[None] | None = None
     for_later: bool = False  # stopped because the app is left, not because a person did not want it
     recipe: Recipe | None = None  # of one that is kept for the next time when it is not finished
@@ -113,27 +113,34 @@ class Job:
 
     def _sample(self, progress: model.Progress) -> None:
         now = monotonic()
-        if self.samples and self.samples[-1][1] != progress.phase:
+        if self.samples and self.samples[-1][1].phase != progress.phase:
             self.samples.clear()
-        self.samples.append((now, progress.phase, progress.bytes))
+        self.samples.append((now, progress))
         while len(self.samples) > 2 and now - self.samples[0][0] > RATE_WINDOW:
             self.samples.popleft()
 
     @property
     def rate(self) -> float | None:
         """Bytes a second over the last seconds; None while it is too early to say."""
-        if len(self.samples) < 2:
-            return None
-        (first, _, before), (last, _, after) = self.samples[0], self.samples[-1]
-        return (after - before) / (last - first) if last - first >= 0.5 and after > before else None
+        seconds, before, after = self._window
+        return (after.bytes - before.bytes) / seconds if seconds >= 0.5 and after.bytes > before.bytes else None
 
     @property
     def seconds_left(self) -> float | None:
-        """How long this phase still takes at the present rate, where both are known."""
-        progress, rate = self.progress, self.rate
-        if progress is None or not rate or progress.bytes_total is None:
+        """How long this phase still takes at the rate of the last seconds, where it is known."""
+        seconds, before, after = self._window
+        then, now = before.fraction, after.fraction
+        if seconds < 0.5 or then is None or now is None or now <= then:
             return None
-        return (progress.bytes_total - progress.bytes) / rate
+        return seconds * (1 - now) / (now - then)
+
+    @property
+    def _window(self) -> tuple[float, model.Progress, model.Progress]:
+        """The last seconds of this phase: how long, how far it was, how far it is."""
+        if not self.samples:
+            return 0.0, model.Progress(""), model.Progress("")
+        (first, before), (last, after) = self.samples[0], self.samples[-1]
+        return last - first, before, after
 
     @property
     def ending(self) -> Ended:
@@ -233,9 +240,14 @@ class JobQueue:
                         return repaired.unrepairable
         return 0
 
-    def is_queued(self, command: str) -> bool:
-        """Whether a job that does just this waits or runs."""
-        return any(job.command == command and not job.state.over for job in self.jobs)
+    def queued(self, command: str) -> Job | None:
+        """The job that does just this and waits or runs."""
+        return next((job for job in self.jobs if job.command == command and not job.state.over), None)
+
+    @property
+    def preview(self) -> Job | None:
+        """The preview that was asked for and is not there yet."""
+        return next((job for job in self.jobs if job.quiet and job.state in (JobState.WAITING, JobState.RUNNING)), None)
 
     def submit(self, job: Job) -> Job:
         """Queue a job; it begins at once when nothing else runs."""

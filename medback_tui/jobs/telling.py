@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 from textual import on
 from textual.notifications import SeverityLevel
 
@@ -12,6 +14,7 @@ from medback_core.presenting.refusals import message, sentence, way_out
 from medback_tui.jobs.queue import NOTES_MAX, Job, JobMoved, JobsChanged, JobState, Note
 from medback_tui.reading.state import LogLine, SharedApp
 from medback_tui.screens.base import MainScreen
+from medback_tui.widgets.notice_line import Notice, NoticeLine
 
 LOG_MAX = 10_000
 SEVERITY: dict[str, SeverityLevel] = {"done": "information", "partly": "warning", "failed": "error"}
@@ -19,13 +22,16 @@ LEVEL = {"done": "done", "partly": "warning", "failed": "error"}
 
 
 class TellingApp(SharedApp):
-    """What a job does is told once, to whoever is in sight."""
+    """What a job does is told once, to the screen in sight."""
+
+    notices: list[Notice]
 
     def tick(self) -> None:
         if self.queue.running is not None:
             self._tell_jobs()
 
     def _tell_jobs(self) -> None:
+        self._show_notices()
         for screen in self.screen_stack:
             if isinstance(screen, MainScreen) and screen.is_whole:
                 screen.tell_jobs()
@@ -58,7 +64,7 @@ class TellingApp(SharedApp):
             level, headline, _ = outcome(job.ending, self.key_of)
             self.log_line(job.ended_at, LEVEL[level], job.title, headline)
             if not isinstance(self.screen, MainScreen):  # there the job bar says it, and stays
-                self.notify(headline, severity=SEVERITY[level], timeout=6, markup=False)
+                self.notify(headline, severity=SEVERITY[level], timeout=6)
         if job.ended is not None and not self.quitting:
             job.ended(job)
 
@@ -73,23 +79,59 @@ class TellingApp(SharedApp):
     def show_problem(self, error: MedbackError) -> None:
         words = message(error, self.key_of)
         self.log_line(model.now(), "error", "", words)
-        self.notify(words, severity="error", timeout=8, markup=False)
+        self.notify(words, severity="error", timeout=8)
+
+    # --- notices -----------------------------------------------------------------------------------------------------
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """Tell a person something for some seconds, in lines that cover nothing. `message` is harmless to show."""
+        del title, markup
+        seconds = 5.0 if timeout is None else timeout
+        kept = [notice for notice in self.notices if notice.words != message]
+        self.notices = [*kept, Notice(message, severity, monotonic() + seconds)]
+        self._show_notices()
+        self.set_timer(seconds + 0.05, self._show_notices)
+
+    def _show_notices(self) -> None:
+        now = monotonic()
+        self.notices = [notice for notice in self.notices if notice.until > now]
+        for screen in self.screen_stack:
+            for line in screen.query(NoticeLine):
+                line.show(self.notices)
+
+    # --- keys --------------------------------------------------------------------------------------------------------
 
     def action_stop_job(self) -> None:
         """Stop the running job, or the one that waits longest."""
         job = self.queue.running or next(iter(self.queue.waiting), None)
         if job is not None:
             self.queue.stop(job)
+        else:
+            self.notify("no job is running")
 
     def action_copy_command(self) -> None:
         """Copy the command line of the running job, or of the last one."""
         job = self.queue.running or self.queue.last
         if job is not None:
             self.copy_to_clipboard(job.command)
-            self.notify(f"copied: {job.command}", timeout=3, markup=False)
+            self.notify(f"copied: {job.command}", timeout=3)
+        else:
+            self.notify("no job has run yet: there is no command to copy")
 
     def action_dismiss_job(self) -> None:
-        """Take note of how the last job ended."""
+        """Cancel the preview that is being made; else take note of how the last job ended."""
+        if self.cancel_preview():
+            return
+        self.notices = []
+        self._show_notices()
         if self.queue.last is not None:
             self.dismissed = self.queue.last.number
             self._tell_jobs()

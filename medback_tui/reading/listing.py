@@ -60,7 +60,6 @@ class Listing:
         """How many entries there are without a filter."""
         return self.found.directories_total + self.found.files_total if self.found is not None else 0
 
-
     @property
     def by_copies(self) -> tuple[Count, Count, Count]:
         """Files and bytes of the whole place by number of copies: none, one, two or more."""

@@ -46,8 +46,21 @@ class SharedApp(App[int]):
     dismissed: int  # number of the last ended job a person has taken note of
 
     def submit(self, job: Job) -> Job:
-        """Queue a job."""
+        """Queue a job; one that does just this and is not over yet is not queued again."""
+        same = self.queue.queued(job.command)
+        if same is not None:
+            self.notify(f"{same.title}: this is under way already", timeout=4)
+            return same
         return self.queue.submit(job)
+
+    def cancel_preview(self) -> bool:
+        """Stop the preview that was asked for and is not there yet; False where there is none."""
+        job = self.queue.preview
+        if job is None:
+            return False
+        self.queue.stop(job)
+        self.notify(f"{job.title}: cancelled", timeout=4)
+        return True
 
     def read_facts(self) -> None:
         """Read what the screens show again, in a thread."""
@@ -63,6 +76,10 @@ class SharedApp(App[int]):
 
     def key_of(self, binding: str) -> str:
         """The key a person presses for a binding, by its id: `sources.update`."""
+        raise NotImplementedError
+
+    def keys_of(self, binding: str) -> tuple[str, ...]:
+        """All keys of a binding, by Textual's names."""
         raise NotImplementedError
 
     def find(self, text: str = "") -> None:

@@ -147,7 +147,7 @@ class WatchingApp(SharedApp):
             row = self.facts.target(key) if self.facts else None
             if row is not None and key in known:  # not one that just became a target: a person knows it is here
                 offer = self._offer(row)
-                self.notify(f"{name(row.target.name)} is plugged in{offer}", timeout=6, markup=False)
+                self.notify(f"{name(row.target.name)} is plugged in{offer}", timeout=6)
                 self.log_line(model.now(), "info", row.target.name, f"plugged in at {name(message.drives.here[key])}")
         for key in message.drives.locked.keys() - before.locked.keys():
             row = self.facts.target(key) if self.facts else None
@@ -159,7 +159,7 @@ class WatchingApp(SharedApp):
         for story in message.drives.offers:
             if story.stamp not in told:
                 words = story_words(story.told)
-                self.notify(f"{words} 4, then a brings it back", timeout=12, markup=False)
+                self.notify(f"{words} 4, then a brings it back", timeout=12)
                 self.log_line(model.now(), "info", name(story.label), words)
         for key in before.here.keys() - message.drives.here.keys():
             row = self.facts.target(key) if self.facts else None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from textual import getters
+from textual import events, getters
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widget import Widget
@@ -15,6 +16,7 @@ from medback_tui.reading.facts import Facts
 from medback_tui.reading.state import SharedApp
 from medback_tui.widgets.job_bar import JobBar
 from medback_tui.widgets.key_hints import KeyHints
+from medback_tui.widgets.notice_line import NoticeLine
 from medback_tui.widgets.safety_header import SafetyHeader
 
 
@@ -40,6 +42,7 @@ class MainScreen(Screen[None]):
         with Vertical(id="body"):
             yield from self.compose_body()
         with Vertical(id="bottom"):
+            yield NoticeLine()
             yield JobBar()
             yield KeyHints()
 
@@ -71,6 +74,28 @@ class MainScreen(Screen[None]):
         queue = self.app.queue
         self.header.show(self.app.facts, len(queue.waiting) + (queue.running is not None))
         self.job_bar.show(queue, self.app.dismissed)
+
+    # --- keys --------------------------------------------------------------------------------------------------------
+
+    def why_not(self, action: str) -> str | None:
+        """Why an action of this screen can't be done now, as one sentence to a person; None when it can."""
+        del action
+        return None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        del parameters
+        return self.is_mounted and self.why_not(action) is None
+
+    def on_key(self, event: events.Key) -> None:
+        """A key whose action can't be done now says why."""
+        for binding in (one for where in type(self).__mro__ for one in vars(where).get("BINDINGS", ())):
+            if not isinstance(binding, Binding) or binding.id is None or event.key not in self.app.keys_of(binding.id):
+                continue
+            why = self.why_not(binding.action)
+            if why:
+                self.app.notify(why, timeout=4)
+                event.stop()
+            return
 
     @property
     def is_whole(self) -> bool:

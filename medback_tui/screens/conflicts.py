@@ -202,7 +202,7 @@ class Conflicts(Dialog[list[Pair]]):
     def _restore(self, job: Job, conflict: Conflict, how: str) -> None:
         where = self._place_of(job, conflict)
         if where is None:
-            self.notify(f"{name(conflict.path)} is in no source now", severity="warning", markup=False)
+            self.notify(f"{name(conflict.path)} is in no source now", severity="warning")
             return
         drive, to = job.details["drive"], job.details["to"]
         assert isinstance(drive, bytes) and (to is None or isinstance(to, bytes))

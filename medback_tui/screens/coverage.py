@@ -200,14 +200,20 @@ class CoverageScreen(MainScreen):
     # --- keys --------------------------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        del parameters
         if action == "filter" and self.focused is self.filter_line:
             return False
-        if self.is_mounted and self.map.display and action in ("filter", "unsafe_only", "sort", "mark"):
-            return False  # the map shows all of a directory, by size
-        if action in ("open", "filter", "unsafe_only", "sort", "what_if", "map", "mark", "restore"):
-            return self._facts is not None and bool(self._facts.sources)
-        return True
+        return super().check_action(action, parameters)
+
+    def why_not(self, action: str) -> str | None:
+        if action in ("deleted", "back"):
+            return None
+        if self._facts is None or not self._facts.sources:
+            return f"there is no source yet: {self.app.key_of('go.sources')}, then {self.app.key_of('sources.add')}"
+        if self.map.display and action in ("filter", "unsafe_only", "sort", "mark", "mark_all"):
+            return f"the map shows all of a directory, by size; {self.app.key_of('coverage.map')} shows the list again"
+        if action == "open" and isinstance(self.rows.current, FileCoverage) and not self.map.display:
+            return "this is a file: what is known of it stands beside the list"
+        return None
 
     @on(LineList.Opened)
     def action_open(self) -> None:
@@ -319,6 +325,8 @@ class CoverageScreen(MainScreen):
     def action_back(self) -> None:
         """End the what-if, the marks, the unsafe-only view; else take note of the last job."""
         assert self.view is not None or self._facts is None
+        if self.app.cancel_preview():
+            return
         if self.view is not None and self.view.filter_text:
             self.view = replace(self.view, filter_text="")
             self._hide_filter()

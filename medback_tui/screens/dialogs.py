@@ -16,6 +16,7 @@ from textual.widgets import Button, Input, Static
 
 from medback_tui.look.keys import quiet, shown
 from medback_tui.reading.state import SharedApp
+from medback_tui.widgets.notice_line import NoticeLine
 
 Result = TypeVar("Result")
 
@@ -32,6 +33,9 @@ class Dialog(ModalScreen[Result], Generic[Result]):
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("escape", "give_up", "dialog.back", "back", "Close this and change nothing"),
     ]
+
+    def on_mount(self) -> None:
+        self.mount(NoticeLine())
 
     def action_give_up(self) -> None:
         self.dismiss(None)

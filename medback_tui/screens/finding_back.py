@@ -35,7 +35,7 @@ def bring_back(app: SharedApp, files: Sequence[FileWhereabouts]) -> int:
             deleted=file.gone,
             conflict="rename" if file.replaced else "skip",
         )
-        if not app.queue.is_queued(job.command):
+        if app.queue.queued(job.command) is None:
             app.submit(job)
         queued += 1
     if away:
@@ -61,4 +61,4 @@ def _say_away(app: SharedApp, files: Sequence[FileWhereabouts]) -> None:
 
 
 def _say(app: SharedApp, words: str) -> None:
-    app.notify(words, severity="warning", timeout=8, markup=False)
+    app.notify(words, severity="warning", timeout=8)

@@ -29,6 +29,7 @@ def preview(app: SharedApp, job: Job, found: Callable[[Job], None]) -> None:
             tell(app, "That can't be done", f"{headline}\n\n{way_out}")
 
     job.ended = ended
-    app.submit(job)
-    if app.queue.running is not job:
-        app.notify("the preview is made when the jobs before it are done", timeout=4)
+    if app.submit(job) is job and app.queue.running is not job:
+        app.notify(
+            f"the preview is made when the jobs before it are done; {app.key_of('app.back')} cancels it", timeout=6
+        )

@@ -77,6 +77,7 @@ class RestoreScreen(Planner):
         self._looked_at = 0
         self._stale = False  # something changed since the plan was made
         self._asked = False  # another screen asked for a plan
+        self._restored_since = False  # since the plan was made: it does not know what is back
 
     def compose_body(self) -> Iterable[Widget]:
         yield EmptyState()
@@ -171,6 +172,7 @@ class RestoreScreen(Planner):
     @on(PlanMade)
     def plan_made(self, message: PlanMade) -> None:
         plan = self.plan = message.plan
+        self._restored_since = False
         if message.problem:
             self.headline.update(Content.styled(f" {name(message.problem)}", "$text-error"))
         elif plan is not None and plan.request == self.request:
@@ -208,29 +210,36 @@ class RestoreScreen(Planner):
 
     # --- keys --------------------------------------------------------------------------------------------------------
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        del parameters
-        if action in ("take", "refuse"):
-            return self.is_mounted and bool(self.offers)
-        if action in ("restore", "exclude"):
-            return self.is_mounted and self.current is not None
-        if action == "to" and self.request.told:
-            return True
-        if action in ("what", "to", "everything", "write", "unrestored"):
-            return self._facts is not None and bool(self._facts.sources)
-        if action == "conflicts":
-            return bool(self.conflicts)
-        if action == "unreachable":
-            return self.plan is not None and bool(self.plan.summary.unreachable_files)
-        if action == "end":
-            return self._facts is not None and self._facts.expected
-        return True
+    def why_not(self, action: str) -> str | None:
+        if action in ("take", "refuse") and not self.offers:
+            return "no drive that is plugged in remembers files this session does not know"
+        if action in ("restore", "exclude") and self.current is None:
+            return "the plan needs no drive"
+        known = self._facts is not None and bool(self._facts.sources)
+        needs_source = action in ("what", "everything", "write", "unrestored")
+        if not known and (needs_source or (action == "to" and not self.request.told)):
+            return f"no source is known yet: {self.app.key_of('restore.load')} loads a restore context"
+        if action == "conflicts" and not self.conflicts:
+            return "no restore has met a conflict"
+        if action == "unreachable" and (self.plan is None or not self.plan.summary.unreachable_files):
+            return "no file is out of reach: the drives of the plan bring all of it back"
+        if action == "end" and (self._facts is None or not self._facts.expected):
+            return "no restore is under way: there is nothing to end"
+        return None
 
     @on(LineList.Opened)
     def action_restore(self) -> None:
         """Bring back what the drive under the cursor holds."""
         row = self.current
-        if row is None or row.excluded or self.plan is None:
+        if row is None or self.plan is None:
+            return
+        if row.excluded:
+            self.notify(
+                f"{name(row.step.target.name)} is left out; {self.app.key_of('restore.exclude')} takes it in again"
+            )
+            return
+        if self._restored_since:
+            self.notify("still looking at what is missing now")
             return
         target = row.step.target
         here = self.here.get(target.key)
@@ -241,15 +250,12 @@ class RestoreScreen(Planner):
                 markup=False,
             )
         elif self.plan.imagined and not self.plan.differing:
-            self.notify("there is nothing to bring back", markup=False)
+            self.notify("there is nothing to bring back")
         else:
             for scope in self.request.scopes:
                 job = operations.restore(
                     here, target.name, source=scope.source, path=scope.path or None, to=self.request.to
                 )
-                if self.app.queue.is_queued(job.command):
-                    self.notify("this restore is under way already", markup=False)
-                    continue
                 job.ended = self._restored
                 self.app.submit(job)
 
@@ -257,6 +263,7 @@ class RestoreScreen(Planner):
         if job.question is not None and job.question.kind == "in-place":
             restoring.ask_in_place(self.app, job, self._restored)
             return
+        self._restored_since = True
         known = {conflict.path for conflict in job.conflicts}
         self.conflicts = [pair for pair in self.conflicts if pair[1].path not in known]
         self.conflicts += [(job, conflict) for conflict in job.conflicts]
@@ -349,6 +356,8 @@ class RestoreScreen(Planner):
 
     def action_back(self) -> None:
         """Everything, in place, with all drives; else take note of the last job."""
+        if self.app.cancel_preview():
+            return
         plain = RestoreRequest(here=self.request.here, told=self.request.told)
         if self.request != plain:
             self._set_request(plain)

@@ -126,17 +126,19 @@ class SourcesScreen(MainScreen):
     def current(self) -> SourceFacts | None:
         return self.rows.current
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        del parameters
-        if action in ("open", "update", "update_all", "copies", "edit", "forget", "verify", "repair", "prove"):
-            return self.is_mounted and self.current is not None
-        if action == "gaps":
-            row = self.current if self.is_mounted else None
-            return row is not None and bool(row.looked.gaps)
-        if action == "accept":
-            row = self.current if self.is_mounted else None
-            return row is not None and row.mounted and bool(row.source.refused)
-        return True
+    def why_not(self, action: str) -> str | None:
+        row = self.current
+        if action == "add":
+            return None
+        if row is None:
+            return f"there is no source yet: {self.app.key_of('sources.add')} adds the first one"
+        if action == "gaps" and not row.looked.gaps:
+            return f"all of {name(row.source.alias)} was read: there is nothing to list"
+        if action == "accept" and not row.source.refused:
+            return f"no update of {name(row.source.alias)} was refused: there is nothing to accept"
+        if action == "accept" and not row.mounted:
+            return f"{name(row.source.alias)} is not mounted: mount it first"
+        return None
 
     @on(LineList.Moved)
     def moved(self) -> None:

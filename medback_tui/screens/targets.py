@@ -147,11 +147,10 @@ class TargetsScreen(MainScreen):
         """Where the drive under the cursor is plugged in."""
         return None if self.current is None else self.app.drives.here.get(self.current.target.key)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        del parameters
-        if action in ("back_up", "what_if", "state", "label", "verify", "discover", "repair", "reclaim", "eject"):
-            return self.is_mounted and self.current is not None
-        return True
+    def why_not(self, action: str) -> str | None:
+        if action != "new" and self.current is None:
+            return f"no drive is a target yet: {self.app.key_of('targets.new')} chooses the first one"
+        return None
 
     @on(LineList.Moved)
     def moved(self) -> None:
@@ -205,13 +204,13 @@ class TargetsScreen(MainScreen):
         """Where the drive is, or a word to the person that it is not."""
         here = self.here
         if here is None and not self.app.drives.looked:
-            self.notify("still looking at what is plugged in; try again in a moment", markup=False)
+            self.notify("still looking at what is plugged in; try again in a moment")
         elif here is None and row.target.key in self.app.drives.locked:
             locked = self.app.drives.locked[row.target.key]
-            self.notify(locked_words(row.target.name, locked), severity="warning", markup=False)
+            self.notify(locked_words(row.target.name, locked), severity="warning")
         elif here is None:
             seen = f"; it was last seen at {name(row.target.path)}" if row.target.path else ""
-            self.notify(f"{name(row.target.name)} is not plugged in{seen}", severity="warning", markup=False)
+            self.notify(f"{name(row.target.name)} is not plugged in{seen}", severity="warning")
         return here
 
     def action_new(self) -> None:

@@ -20,8 +20,8 @@ NARROW = 66  # cells; in a narrower list no column insists on more than 45 % of 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a list. `width` 0 takes what is left, and gets at least `least` cells (less in a narrow list). Those
-    of `rank` 0 are always shown, the others while there is room, the lowest rank first."""
+    """One column of a list. `width` 0 takes what is left, at least `least` cells (less in a narrow list). Those of
+    `rank` 0 are always shown, the others while there is room, the lowest rank first."""
 
     id: str
     title: str
@@ -34,8 +34,8 @@ class Column:
 
 
 def visible(columns: Sequence[Column], width: int, empty: Collection[str] = ()) -> list[tuple[int, Column, int]]:
-    """(number in a row's cells, column, width) of the columns that are shown in `width` cells. `empty`: the ids of those
-    that hold nothing, which come last."""
+    """(number in a row's cells, column, width) of the columns that are shown in `width` cells. `empty`: the ids of
+    those that hold nothing, which come last."""
 
     def needed(column: Column) -> int:
         return (column.width or (column.least if width >= NARROW else min(column.least, width * 9 // 20))) + GAP

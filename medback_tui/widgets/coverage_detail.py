@@ -85,7 +85,9 @@ class CoverageDetail(Static):
         ]
         shown = [part for part in parts if part[2].files]
         if self.has_room:
-            return [Content.assemble((sign, style), f"{counted(count)} {words}") for sign, style, count, words, _ in shown]
+            return [
+                Content.assemble((sign, style), f"{counted(count)} {words}") for sign, style, count, words, _ in shown
+            ]
         said = [
             Content.assemble((sign, style), f"{words} {number(count.files)} ({size(count.bytes)})")
             for sign, style, count, _, words in shown

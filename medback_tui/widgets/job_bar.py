@@ -63,6 +63,10 @@ class JobBar(Widget):
                 first.append((f"  {percent(progress.bytes, progress.bytes_total)}", "strong"))
                 if self.size.width >= 100:
                     first.append((f" of {size(progress.bytes_total)}", "text"))
+            elif progress.files_total:
+                first.append((f"  {percent(progress.files, progress.files_total)}", "strong"))
+                if self.size.width >= 100:
+                    first.append((f" of {number(progress.files_total)} files", "text"))
             else:
                 first.append((f"  {number(progress.files)} files", "text"))
                 if progress.bytes:
@@ -75,7 +79,9 @@ class JobBar(Widget):
                 first.append(("  ", "text"))
                 first.append((name(progress.current), "path"))
         more = f"  +{plural(waiting, 'job')} waiting" if waiting else ""
-        second: list[Span] = [("  same as: ", "dim"), (job.command, "text"), (f"{more}  X stop  y copy", "dim")]
+        stop = self.app.key_of("app.back" if job.quiet else "job.stop")
+        keys = f"{more}  {stop} {'cancel' if job.quiet else 'stop'}  {self.app.key_of('job.copy')} copy"
+        second: list[Span] = [("  same as: ", "dim"), (job.command, "text"), (keys, "dim")]
         return first, second
 
     def _of_ended(self, job: Job) -> tuple[list[Span], list[Span]]:
@@ -84,7 +90,7 @@ class JobBar(Widget):
         second: list[Span] = [
             ("  ", "text"),
             (advice or f"same as: {job.command}", "text"),
-            ("  esc dismiss  L log", "dim"),
+            (f"  {self.app.key_of('app.back')} dismiss  {self.app.key_of('app.log')} log", "dim"),
         ]
         return first, second
 

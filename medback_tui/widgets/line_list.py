@@ -31,7 +31,8 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "list--row", "list--cursor", "list--blurred", "list--hover", "list--header", "list--lit",
-        "list--dim", "list--strong", "list--none", "list--below", "list--safe", "list--accent", "list--bar", "list--here",
+        "list--dim", "list--strong", "list--none", "list--below", "list--safe", "list--accent", "list--bar",
+        "list--here",
     }  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = [
         quiet("up,k", "cursor(-1)", "list.up", "up", "The row above"),

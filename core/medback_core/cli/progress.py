@@ -65,10 +65,10 @@ class Display:
         moved = event.bytes - self._first.bytes
         if seconds >= 1 and moved > 0:
             rate = f"{size(moved / seconds)}/s"
-        fraction = _fraction(event)
+        fraction = event.fraction
         if fraction is not None:
             share = f"{int(100 * fraction)} %"
-            gone = fraction - (_fraction(self._first) or 0.0)
+            gone = fraction - (self._first.fraction or 0.0)
             if seconds >= 2 and gone > 0 and fraction < 1:
                 left = lasting(seconds * (1 - fraction) / gone)
         return [share, files, amount if event.bytes or event.bytes_total else "", rate, left]
@@ -88,7 +88,7 @@ class Display:
             self._live.start()
         words = " · ".join(part for part in (event.phase, *self._parts(event, seconds)) if part)
         grid = Table.grid(padding=(0, 1))
-        fraction = _fraction(event)
+        fraction = event.fraction
         if fraction is not None:
             from rich.progress_bar import ProgressBar
 
@@ -104,11 +104,3 @@ class Display:
             Text(f"  {shown(event.current)}" if event.current else " ", style="dim", overflow="ellipsis", no_wrap=True)
         )
         self._live.update(whole, refresh=True)
-
-
-def _fraction(event: Progress) -> float | None:
-    if event.bytes_total:
-        return min(1.0, event.bytes / event.bytes_total)
-    if event.files_total:
-        return min(1.0, event.files / event.files_total)
-    return None

@@ -264,7 +264,7 @@ class _Look:
         path = join(directory, record.name)
 
         def progress(done: int) -> Progress:
-            return Progress("reading what nobody vouches for", self.files, done, current=self._shown(path))
+            return Progress("checking unverified files", self.files, done, current=self._shown(path))
 
         try:
             steps = disk.read_from_drive(self.drive.root, path, known_as(self.session, identity))

@@ -15,7 +15,7 @@ from medback_core.drives.aside import beside, bring_back, set_aside
 from medback_core.drives.open import Drive
 from medback_core.drives.walk import path_on
 from medback_core.errors import DriveGone
-from medback_core.model import Conflict, DamageFound, Event, FileDone, Identity, Progress, Skipped
+from medback_core.model import Conflict, Count, DamageFound, Event, FileDone, Identity, Progress, Skipped
 from medback_core.pace import Pace, reporting
 from medback_core.restoring.destinations import Destination
 from medback_core.restoring.record import Placed, record_placed
@@ -74,6 +74,7 @@ class CopyBack:
         self.conflict = conflict
         self.deleted = deleted
         self.restored = self.restored_bytes = self.conflicts = 0
+        self._total = Count()
         self.unread = False  # something on the drive could not be read
         self._stamp = model.date_stamp(model.now()).encode()
         self._root: disk.Root | None = None
@@ -87,6 +88,10 @@ class CopyBack:
         self._between: tuple[disk.Root | None, bytes, bytes] = None, b"", b""  # where the bunch lies and where it goes
         self._no_room: dict[bytes, int] = {}  # directory of a root -> the smallest size that did not fit
         self._pace = Pace()
+
+    def expects(self, more: Count) -> None:
+        """So much is to be put in place from now on: what the progress is a part of."""
+        self._total = Count(self.restored, self.restored_bytes) + more
 
     # --- staging -----------------------------------------------------------------------------------------------------
 
@@ -246,7 +251,8 @@ class CopyBack:
         count = sum(group.staged_count for group in self._groups())
         size = sum(group.staged_bytes for group in self._groups())
         where = b"" if missing is None else self.destinations[missing.source].absolute(missing.path)
-        return Progress("restoring", self.restored + count, self.restored_bytes + size + done, current=where)
+        files, bytes_ = self.restored + count, self.restored_bytes + size + done
+        return Progress("restoring", files, bytes_, self._total.files, self._total.bytes, where)
 
     # --- what a hint turns out to be ---------------------------------------------------------------------------------
 

@@ -74,6 +74,7 @@ from medback_core.session.missing_files import (
     give_up_below,
     give_up_source,
     has_unlocated,
+    located_count,
     mark_missing,
     match_copies,
     missing_by_placement,
@@ -505,7 +506,7 @@ class _Run:
                 save_source(self.session, replace(destination.source, device=device))
 
     def _pass(self) -> Iterator[Event]:
-        after = 0
+        after, located = 0, located_count(self.session)
         while page := missing_page(self.session, after, _PAGE):
             after = page[-1][0].row
             if self.dry_run:
@@ -521,6 +522,9 @@ class _Run:
                     self.conflict,
                     deleted=self.deleted,
                 )
+            if located.files:
+                self.copying.expects(located)
+                located = Count()
             for missing, locations in page:
                 yield from self.copying.put(missing, locations)
         if self.copying is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from time import monotonic
 
 from medback_core import disk, names
@@ -88,7 +88,7 @@ class Walk:
         self._pace = Pace()
         self._bytes = 0
         self._current = b""
-        self._expected = source_totals(session, source.key)[0].files or None
+        self._expected = source_totals(session, source.key)[0].files
 
     @property
     def reread(self) -> list[int]:
@@ -100,6 +100,8 @@ class Walk:
         try:
             self._due = monotonic() + TICK
             self._begin_gaps()
+            if self.options.first:
+                yield from self._count_ahead()
             with closing(hash_many(self._entries(), workers, on_bytes=self._count)) as results:
                 for result in results:
                     if result is not None:
@@ -117,6 +119,26 @@ class Walk:
         finally:
             self.recording.record(write=False)
 
+    def _count_ahead(self) -> Iterator[Event]:
+        """How many files a first scan will meet, so that it can say how long it takes. Reads names, looks at no file; a
+        mount inside counts as nothing."""
+        found, stack = 0, [b""]
+        while stack:
+            rel = stack.pop()
+            with suppress(OSError), os.scandir(os.path.join(self.source.path, rel)) as entries:
+                for entry in entries:
+                    path = os.path.join(rel, entry.name)
+                    if path in self.nested.places or self.patterns.match(path, directory=entry.is_dir()):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        if entry.stat(follow_symlinks=False).st_dev == self.root.device:
+                            stack.append(path)
+                    elif entry.is_file(follow_symlinks=False):
+                        found += 1
+            if self._pace.is_due():
+                yield Progress("counting", found, current=rel)
+        self._expected = found
+
     def _count(self, size: int) -> None:
         self._bytes += size
 
@@ -126,7 +148,8 @@ class Walk:
         if self.recording.is_due():
             self._events += self.recording.record()
         if self._pace.is_due():
-            yield Progress("scanning", self.tally.files, self._bytes, self._expected, None, self._current)
+            total = self._expected if self._expected >= self.tally.files else None
+            yield Progress("scanning", self.tally.files, self._bytes, total, None, self._current)
 
     def _entries(self) -> Iterator[FileToHash | None]:
         """Files to hash, from directory after directory; None when it is time to report, or to let go of directories

@@ -97,6 +97,15 @@ def missing_count(session: Session) -> Count:
     return Count(*row)
 
 
+def located_count(session: Session) -> Count:
+    """What is missing, not given up, and has a possible location: paths and their bytes."""
+    row = session.db.execute(
+        "SELECT COUNT(*), COALESCE(SUM(i.size), 0) FROM temp.missing_file l JOIN identity i ON i.id = l.identity_id "
+        "WHERE NOT l.done AND EXISTS (SELECT 1 FROM temp.location h WHERE h.identity_id = l.identity_id)"
+    ).fetchone()
+    return Count(*row)
+
+
 def missing_sizes(session: Session) -> set[int]:
     """The sizes of what is not yet in place."""
     rows = session.db.execute(
