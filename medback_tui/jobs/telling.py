@@ -100,6 +100,10 @@ class TellingApp(SharedApp):
         self._show_notices()
         self.set_timer(seconds + 0.05, self._show_notices)
 
+    def clear_notices(self) -> None:
+        self.notices = []
+        self._show_notices()
+
     def _show_notices(self) -> None:
         now = monotonic()
         self.notices = [notice for notice in self.notices if notice.until > now]
@@ -130,8 +134,7 @@ class TellingApp(SharedApp):
         """Cancel the preview that is being made; else take note of how the last job ended."""
         if self.cancel_preview():
             return
-        self.notices = []
-        self._show_notices()
+        self.clear_notices()
         if self.queue.last is not None:
             self.dismissed = self.queue.last.number
             self._tell_jobs()

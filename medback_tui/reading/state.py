@@ -53,6 +53,10 @@ class SharedApp(App[int]):
             return same
         return self.queue.submit(job)
 
+    def clear_notices(self) -> None:
+        """What was told for some seconds is not so any more."""
+        raise NotImplementedError
+
     def cancel_preview(self) -> bool:
         """Stop the preview that was asked for and is not there yet; False where there is none."""
         job = self.queue.preview

@@ -145,6 +145,7 @@ class RestoreScreen(Planner):
     def action_take(self) -> None:
         """Plan for what the drives that are here remember as well."""
         if self.offers:
+            self.app.clear_notices()
             self.request = replace(self.request, told=(*self.request.told, *(story.path for story in self.offers)))
             self.told()
             self.replan()
@@ -152,6 +153,7 @@ class RestoreScreen(Planner):
     def action_refuse(self) -> None:
         """What the drives that are here remember is not wanted: it is not offered again."""
         if self.offers:
+            self.app.clear_notices()
             self.app.submit(operations.refuse_told(self.offers))
 
     # --- the plan ----------------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ async def test_sorting_by_key_and_by_a_click_on_the_header(open_app: OpenApp, tm
         assert isinstance(screen, CoverageScreen)
         await press(pilot, "s")
         assert [row.name for row in screen.rows.listing.found.directories] == [b"research", b"photos"]  # type: ignore[union-attr]
-        await pilot.click(screen.rows, offset=(52, 0))
+        await pilot.click(screen.rows, offset=(42, 0))
         await settle(pilot)
         assert screen.rows.listing.view.order == "unsafe"
     again = open_app(tmp_path / "s.db", settings_file=tmp_path / "config" / "app.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ async def test_a_waiting_job_can_be_stopped_before_it_begins(open_app: OpenApp, 
     async with app.run_test(size=(80, 24)) as pilot:
         first, second = script([STEP]), script([STEP])
         app.submit(job(first))
-        two = app.submit(job(second))
+        two = app.submit(replace(job(second), command="medback target red"))
         await until(pilot, first.told.is_set)
         app.queue.stop(two)
         first.go_on.set()
