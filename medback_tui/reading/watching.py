@@ -153,7 +153,7 @@ class WatchingApp(SharedApp):
             row = self.facts.target(key) if self.facts else None
             if row is not None:
                 words = locked_words(row.target.name, message.drives.locked[key])
-                self.notify(words, timeout=8, markup=False)
+                self.notify(words, timeout=8)
                 self.log_line(model.now(), "info", row.target.name, words)
         told = {story.stamp for story in before.offers}
         for story in message.drives.offers:

@@ -249,7 +249,6 @@ class RestoreScreen(Planner):
             self.notify(
                 f"{name(target.name)} is not plugged in yet; the line lights up when it is",
                 severity="warning",
-                markup=False,
             )
         elif self.plan.imagined and not self.plan.differing:
             self.notify("there is nothing to bring back")
