@@ -602,6 +602,14 @@ class ExportSummary(Summary):
 
 
 @dataclass(frozen=True, slots=True)
+class ReportSummary(Summary):
+    """The report is in its file."""
+
+    path: bytes
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class VerifySummary(Summary):
     """The five states of what was read."""
 

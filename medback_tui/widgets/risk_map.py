@@ -17,13 +17,13 @@ from textual.widget import Widget
 
 from medback_core.coverage.tree import FileCoverage
 from medback_core.model import Count
+from medback_core.presenting.treemap import Rect, squarified
 from medback_core.presenting.units import name, plural, size
 from medback_tui.look.keys import quiet
 from medback_tui.reading.facts import NO_SHARES, Shares
 from medback_tui.reading.listing import Listing, shares_of
 
 from .coverage_bar import bar, glyph
-from .treemap import Rect, squarified
 
 FILES_EACH = 256  # a directory with more files than this shows them as one tile
 SMALLEST = 14  # cells; what would have fewer is put together into one tile

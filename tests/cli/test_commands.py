@@ -35,6 +35,7 @@ OPTIONS = {
     "what-if": "",
     "write-restore": "",
     "add-restore-context": "--map --replace",
+    "report": "",
     "plan": "--all --source --path --to --without",
     "restore-status": "--to --unrestored --done",
     "restore": "--source --path --deleted --to --conflict --dry-run",

@@ -11,7 +11,7 @@ import pytest
 from medback_tui.app import MedbackApp
 from medback_tui.reading.listing import Place
 from medback_tui.screens.coverage import CoverageScreen
-from medback_tui.widgets.treemap import squarified
+from medback_core.presenting.treemap import squarified
 from support import picture_sessions as worlds
 from support.waiting import press, settle, text_of
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -605,4 +606,26 @@ def _report_plan(run: Run, found: PlanSummary, scope: str, *, all_of_it: bool) -
         run.say(f"next: {plug_in(run, first)}run `medback restore {restore_word(run, first)}{scope}`")
 
 
-COMMANDS = [stats, whereis, find, deleted, what_if, plan]
+@command("report")
+@click.argument("file", metavar="FILE.html", type=PATH)
+def report(run: Run, file: bytes) -> None:
+    """Write one HTML page: what is safe, and how all of it comes back.
+
+    The shelf, a map, the plan, what each drive holds, and a sheet of one page to print and keep with the drives: how to
+    get everything back from them, with and without medback. Opened in a browser it asks for nothing outside of itself.
+    """
+    from medback_core.model import ReportSummary
+    from medback_core.report.write import write_report
+
+    with run.session() as session:
+        found = run.follow_asking(
+            lambda **answers: write_report(session, file, replace=bool(answers.get("replace"))),
+            ReportSummary,
+            replace=run.settings.yes,
+        )
+        if found is not None:
+            run.outcome.result.update(path=names.text(os.path.abspath(found.path)), bytes=found.bytes)
+            run.say(f"written: {shown(found.path)}; its last page is the one to print and keep with the drives")
+
+
+COMMANDS = [stats, whereis, find, deleted, what_if, plan, report]

@@ -32,6 +32,7 @@ ANSWERS: dict[str, dict[str, bool]] = {
     "new-target": {"create": True},
     "damaged-identity": {"create": True},
     "in-place": {"in_place": True},
+    "replace-file": {"replace": True},
 }
 
 

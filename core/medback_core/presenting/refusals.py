@@ -135,6 +135,8 @@ REFUSALS = {
     "overlap/restore-on-source": "{path} and the source at {other} overlap",
     "overlap/restore-on-target": "{path} and the target at {target} overlap. A restore never writes to its target",
     "read-only": "{path} is mounted read-only",
+    "replace-file": "{path} is no report of medback's. Replace it?",
+    "replace-file/answered-no": NO,
     "reclaim": "delete {files:file|files} ({bytes:size}) from {target}?",
     "session-full": "there is no room left for the session DB {path}",
     "session-full/file-size": "the session DB {path} can't grow: no file may be larger than {limit:byte|bytes} here "
@@ -316,6 +318,7 @@ COMMANDS = {
     "overlap/not-on-this-machine": "Use --to",
     "overlap/restore-on-source": "Use --to",
     "reclaim": "Nothing was deleted; -y answers yes",
+    "replace-file": "-y answers yes",
     "settings": "the settings file {path}: {reason}",
     "sibling": "`medback add-src` adds it, `medback rebuild` all of them",
     "source-empty": "If it is gone for good, run `medback remove-src {source:quoted}`. If it moved, run `medback "

@@ -47,7 +47,7 @@ def export(
             write(chunk)
     else:
         assert to is not None
-        _write_file(to, chunks)
+        write_file(to, chunks)
     yield from skipped
     yield ExportSummary(b"" if to is None else to, tally.files - tally.left_out, tally.bytes, tally.left_out)
 
@@ -89,7 +89,8 @@ def _named(session: Session, word: str) -> Source | Target:
     return target
 
 
-def _write_file(path: bytes, chunks: Iterator[bytes]) -> None:
+def write_file(path: bytes, chunks: Iterator[bytes]) -> None:
+    """Put a file where a person wants it: durable, whole or not at all. Raises Refused."""
     where = os.path.realpath(path)
     parent, name = os.path.split(where)
     if model.is_metadata(name):
