@@ -111,6 +111,41 @@ class OnPlug(enum.StrEnum):
     NOTHING = "nothing"
 
 
+class Happened(enum.StrEnum):
+    """What the history tells of. A visit, a reading of the health and what is safe are kept once a day."""
+
+    VISIT = "visit"  # a drive was here
+    BACKUP = "backup"  # files were copied onto a drive
+    VERIFY = "verify"  # files of a drive or a source were read again
+    DAMAGE = "damage"  # files of a drive or a source were found damaged
+    REPAIR = "repair"
+    DELETION = "deletion"  # a scan found files gone from a source
+    HEALTH = "health"  # what the disk of a drive said of itself
+    SAFETY = "safety"  # how much a source keeps, and how much of it is not safe
+
+
+DAILY = frozenset({Happened.VISIT, Happened.HEALTH, Happened.SAFETY})
+HISTORY_TOLD = 200  # so many events stand in one file at most
+
+
+class HistoryEntry(NamedTuple):
+    """One event of the history, of a target, of a source, or of both; each by its id."""
+
+    at: int
+    what: Happened
+    target: str = ""
+    source: str = ""
+    files: int = 0
+    bytes: int = 0  # those of `files`; of a SAFETY what the source keeps
+    unsafe: int = 0  # bytes of that without the copies that are wanted
+    health: str = ""  # as of `Target.health`
+
+    @property
+    def passing(self) -> bool:
+        """Whether a file is not written for it alone: a run that changes nothing writes nothing."""
+        return self.what in (Happened.VISIT, Happened.HEALTH)
+
+
 class Order(enum.Enum):
     """How two states of one thing stand to each other."""
 

@@ -45,6 +45,7 @@ OPTIONS = {
     "prove": "--source",
     "export": "--format --output -o",
     "find": "",
+    "history": "--target --source --since",
     "watch": "--once --verify-bytes",
     "eject": "",
     "config": "--example",

@@ -33,6 +33,7 @@ from medback_core.model import (
     Count,
     DamageFound,
     Event,
+    Happened,
     Identity,
     Progress,
     ScanSummary,
@@ -47,6 +48,7 @@ from medback_core.session import Session
 from medback_core.session.candidates import Candidate, best_chosen, candidate_extent, chosen, rank_candidates
 from medback_core.session.digests import TWIN, learn
 from medback_core.session.files import join, mark_trouble, paths_of_identity
+from medback_core.session.history import note_files
 from medback_core.session.looking import current_on
 from medback_core.session.sources import find_source, list_sources
 from medback_core.session.targets import counting_keys
@@ -400,6 +402,8 @@ class _Run:
     def close(self) -> None:
         """Give back what is open; a batch that was not finished leaves nothing behind."""
         self.landing.close()
+        done = self.tally.copied, self.tally.copied_bytes
+        note_files(self.session, Happened.BACKUP, *done, target=self.drive.target.id)
         for root in self.roots.values():
             root.close()
         self.roots.clear()

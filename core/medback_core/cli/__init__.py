@@ -12,7 +12,7 @@ import click
 from medback_core import names
 from medback_core.errors import MedbackError, UsageError
 
-from . import app, backup, demo, devices, plans, reporting, restore, sources, targets, upkeep
+from . import app, backup, demo, devices, history, plans, reporting, restore, sources, targets, upkeep
 from .interrupts import Interrupted, Interrupts
 from .log import keep_traceback
 from .options import SIZE_HELP, Commands, Settings, common_options
@@ -61,7 +61,7 @@ for _title, *_modules in (
     ("Targets", backup, targets, devices),
     ("What is safe", plans),
     ("Getting it back", restore),
-    ("Over the years", upkeep),
+    ("Over the years", upkeep, history),
 ):
     for _module in _modules:
         medback.add_section(_title, *_module.COMMANDS)

@@ -1,95 +1,11 @@
-"""How safe a placement is: the number of copies that count, and the sums of files by it."""
+"""How safe a placement is (`session.counting`), and paths as people give them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-
 from medback_core.errors import Refused
-from medback_core.model import Count, Need
-from medback_core.session import Session
-from medback_core.session.needs import target_places
-from medback_core.session.placements import all_placements, placement_by_id
-from medback_core.session.targets import counting_keys
+from medback_core.session.counting import NOTHING, CopyCounter, Sums, total
 
-NOTHING = Count()
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """Files and bytes by how safe they are."""
-
-    count: Count = NOTHING
-    by_copies: Mapping[int, Count] = field(default_factory=dict)  # every number from 0 to at least what is wanted
-    below: Count = NOTHING  # with fewer copies than wanted, or fewer of them elsewhere
-    without_elsewhere: Count = NOTHING  # with no countable copy at another place than the source's
-
-
-class CopyCounter:
-    """Placements as numbers of countable copies, each looked up once. Copies on the targets in `dead` do not count."""
-
-    def __init__(self, session: Session, dead: Collection[int] = ()) -> None:
-        self._session = session
-        self._counting = counting_keys(session) - frozenset(dead)
-        self._places = target_places(session)
-        self._holders: dict[int, frozenset[int]] = {}
-        self._away: dict[str, frozenset[int]] = {}  # place -> the targets that count and are at another
-
-    def _holding(self, placement: int) -> frozenset[int]:
-        found = self._holders.get(placement)
-        if found is None:
-            each = placement_by_id(self._session, placement)
-            held = each.verified | each.written if each.written else each.verified
-            found = self._holders[placement] = held & self._counting
-        return found
-
-    def copies(self, placement: int) -> int:
-        """How many copies of this placement count."""
-        return len(self._holding(placement))
-
-    def elsewhere(self, placement: int, place: str) -> int:
-        """How many of them lie at another place than this (folded)."""
-        away = self._away.get(place)
-        if away is None:
-            away = self._away[place] = frozenset(key for key in self._counting if self._places[key] != place)
-        return len(self._holding(placement) & away)
-
-    def is_safe(self, placement: int, need: Need) -> bool:
-        """Whether a file of this placement has the copies that are wanted, of which so many elsewhere."""
-        return self.copies(placement) >= need.copies and (
-            not need.elsewhere or self.elsewhere(placement, need.place) >= need.elsewhere
-        )
-
-    def below(self, need: Need) -> frozenset[int]:
-        """The placements that are not safe where this is wanted."""
-        return frozenset(key for key in all_placements(self._session) if not self.is_safe(key, need))
-
-    def summed(self, parts: Iterable[tuple[Need, Mapping[int, Count]]]) -> Sums:
-        """The sums of totals by placement, in parts that each want one thing."""
-        sums: dict[int, list[int]] = {}
-        below, away = [0, 0], [0, 0]
-        most = 0
-        for need, totals in parts:
-            most = max(most, need.copies)
-            for placement, count in totals.items():
-                files, size = count.files, count.bytes
-                copies, elsewhere = self.copies(placement), self.elsewhere(placement, need.place)
-                pair = sums.setdefault(copies, [0, 0])
-                pair[0] += files
-                pair[1] += size
-                if copies < need.copies or elsewhere < need.elsewhere:
-                    below[0] += files
-                    below[1] += size
-                if not elsewhere:
-                    away[0] += files
-                    away[1] += size
-        by_copies = {n: Count(*sums.get(n, ())) for n in range(max([most, *sums]) + 1)}
-        return Sums(total(by_copies.values()), by_copies, Count(*below), Count(*away))
-
-
-def total(counts: Iterable[Count]) -> Count:
-    """The sum of some counts."""
-    return sum(counts, Count())
+__all__ = ["NOTHING", "CopyCounter", "Sums", "clean_path", "total"]
 
 
 def clean_path(path: bytes) -> bytes:

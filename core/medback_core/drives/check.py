@@ -26,6 +26,7 @@ from medback_core.model import (
     TARGET_IDENTITY_NAME,
     DamageFound,
     Event,
+    Happened,
     Identity,
     Progress,
     Skipped,
@@ -38,6 +39,7 @@ from medback_core.session.copies import Copy, identity_key, record_copies
 from medback_core.session.digests import TWIN, forget_twin, is_twin, known_as, learn
 from medback_core.session.files import join
 from medback_core.session.gone import add_gone
+from medback_core.session.history import note_files
 from medback_core.session.looking import begin_look, believed, note_seen, note_strays, was_seen
 from medback_core.session.sources import source_by_id
 from medback_core.session.targets import clear_pending, pending_for
@@ -72,6 +74,7 @@ def look_at(session: Session, drive: Drive, *, seen: Seen | None = None) -> Gene
     begin_look(session)
     yield from look.walk()
     yield from look.finish()
+    note_files(session, Happened.DAMAGE, look.damaged, target=drive.target.id)
     counts = look.files, look.withdrawn, look.found, look.hashed, look.damaged, look.unknown
     return CheckResult(*counts, tuple(look.spoilt), look.nowhere)
 

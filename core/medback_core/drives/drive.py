@@ -10,6 +10,8 @@ from medback_core import disk
 from medback_core.errors import DriveGone, Refused
 from medback_core.model import TARGET_IDENTITY_NAME, Target, Warned
 from medback_core.session import Session
+from medback_core.session.history import learn_history, list_history
+from medback_core.session.sources import list_sources
 from medback_core.session.states import TARGET, highest_number, known_state, next_state, note_looked, note_number
 from medback_core.session.targets import aliases_of, folders, target_by_id
 from medback_core.sidecar import (
@@ -19,6 +21,7 @@ from medback_core.sidecar import (
     parse_target_identity,
     render_target_identity,
 )
+from medback_core.sidecar.history import merged_history
 
 IDENTITY_LIMIT = 1 << 20
 FAMILY_NAMES = (b".bkp_id", b".mdbackup.xml")
@@ -151,6 +154,13 @@ def family_ids(root: disk.Root) -> list[str]:
     return found
 
 
+def learn_from(session: Session, identity: TargetIdentity) -> None:
+    """Take up what a drive tells of its own history, and of the sources this session has."""
+    ours = {source.id for source in list_sources(session)}
+    told = (one.entry for one in identity.history)
+    learn_history(session, (e for e in told if e.target == identity.id or (not e.target and e.source in ours)))
+
+
 def write_identity(session: Session, drive: Drive) -> None:
     """Bring the identity file in line with what is known of the target. Raises Refused when it can't be written."""
     target = drive.target
@@ -158,6 +168,7 @@ def write_identity(session: Session, drive: Drive) -> None:
     also = set(drive.identity.also) | set(aliases_of(session, known.key) if known else ())
     kept = {source: folder for folder, source in drive.identity.folders}
     kept.update(folders(session, known.key) if known else {})
+    was = drive.identity
     drive.identity = replace(
         drive.identity,
         id=target.id,
@@ -174,6 +185,13 @@ def write_identity(session: Session, drive: Drive) -> None:
         also=tuple(sorted(also)),
         folders=tuple(sorted((folder, source) for source, folder in kept.items())),
     )
+    told = {one.entry for one in was.history}
+    ours = [
+        entry for entry in list_history(session) if entry.target == target.id or (entry.source and not entry.target)
+    ]
+    news = any(entry.target == target.id and not entry.passing and entry not in told for entry in ours)
+    if news or drive.is_new or drive.changed or drive.identity != was:
+        drive.identity = replace(drive.identity, history=merged_history(was.history, ours))
     try:
         disk.write_whole(drive.root, TARGET_IDENTITY_NAME, render_target_identity(drive.identity))
     except OSError as error:

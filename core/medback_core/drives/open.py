@@ -14,12 +14,22 @@ from medback_core.drives.drive import (
     compare_state,
     family_ids,
     identity_at,
+    learn_from,
     read_identity,
     write_identity,
 )
 from medback_core.errors import NeedsAnswer, Refused, UsageError
-from medback_core.model import TARGET_IDENTITY_NAME, OnPlug, Target, TargetState, Warned
+from medback_core.model import (
+    TARGET_IDENTITY_NAME,
+    Happened,
+    HistoryEntry,
+    OnPlug,
+    Target,
+    TargetState,
+    Warned,
+)
 from medback_core.session import Session
+from medback_core.session.history import note_event
 from medback_core.session.needs import machine_place, named_places, spelled
 from medback_core.session.sources import list_sources, new_id
 from medback_core.session.targets import (
@@ -409,7 +419,13 @@ def _see(session: Session, drive: Drive, write: bool) -> None:
         luks=disk.container_of(drive.filesystem),
         on_plug=target.on_plug or drive.identity.on_plug,
     )
+    read_before = target.health_at
     target = _ask_health(drive, target)
+    learn_from(session, drive.identity)
+    note_event(session, HistoryEntry(model.now(), Happened.VISIT, target.id))
+    if target.health_at is not None and target.health_at != read_before:
+        entry = HistoryEntry(target.health_at, Happened.HEALTH, target.id, health=target.health or "")
+        note_event(session, entry)
     drive.target = replace(target, key=-1)
     if write:
         write_identity(session, drive)  # on the drive first: a target nobody can find again is none

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from medback_core import disk, model
 from medback_core.errors import Refused
-from medback_core.model import DamageFound, Event, Excluded, ScanSummary, Skipped, Source, Warned
+from medback_core.model import DamageFound, Event, Excluded, Happened, ScanSummary, Skipped, Source, Warned
 from medback_core.scanning.compare import ScanCounts, ScanOptions
 from medback_core.scanning.safeguards import check_staged, check_there
 from medback_core.scanning.walk import Walk
@@ -17,6 +17,7 @@ from medback_core.session.digests import settle_twins
 from medback_core.session.directories import facts_of, put_directories
 from medback_core.session.files import mark_sidecar
 from medback_core.session.gaps import save_gaps, save_nested
+from medback_core.session.history import note_files
 from medback_core.session.needs import follow_rules, moved_rules
 from medback_core.session.scanning import (
     apply_staged,
@@ -203,6 +204,7 @@ def settle_source(
         apply_staged(session, source.key, walked.number, now)
         save_source(session, replace(source, scanned_at=now, device=walked.device, refused=""))
         keep_gaps(session, walked)
+        note_files(session, Happened.DELETION, staged.removals - staged.moved, source=source.id)
     count, links, directories = source_totals(session, source.key)
     return ScanSummary(
         source=source_by_key(session, source.key),

@@ -9,7 +9,7 @@ code path can forget to keep the totals right.
 from __future__ import annotations
 
 APPLICATION_ID = 0x6D65_6462  # "medb"
-VERSION = 5
+VERSION = 6
 
 # mtime_ns and ctime_ns have no declared type: a time outside 64 bits (ext4 goes to the year 2446) is stored as text,
 # and a column with INTEGER affinity would turn that text into an inexact float.
@@ -151,6 +151,25 @@ ALTER TABLE target ADD COLUMN luks TEXT;
 ALTER TABLE target ADD COLUMN health TEXT;
 ALTER TABLE target ADD COLUMN health_at INTEGER;
 """
+_HISTORY = """-- what happened: one row an event, as this session saw it or as drives and sources tell
+CREATE TABLE history (
+    at INTEGER NOT NULL,
+    what TEXT NOT NULL,
+    target TEXT NOT NULL,  -- id; '': of a source alone
+    source TEXT NOT NULL,  -- id; '': of a target alone
+    files INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    unsafe INTEGER NOT NULL,
+    health TEXT NOT NULL,
+    PRIMARY KEY (at, what, target, source)
+) WITHOUT ROWID;
+CREATE INDEX history_of_thing ON history (what, target, source, at);
+"""
+_FIRST_HISTORY = """INSERT INTO history SELECT seen_at, 'visit', tid, '', 0, 0, 0, '' FROM target
+    WHERE known AND seen_at IS NOT NULL;
+INSERT INTO history SELECT health_at, 'health', tid, '', 0, 0, 0, health FROM target
+    WHERE known AND health IS NOT NULL AND health_at IS NOT NULL;
+"""
 
 SCHEMA = (
     _UNREAD
@@ -162,6 +181,7 @@ SCHEMA = (
     + _DIRECTORIES
     + _RULES
     + _TWINS
+    + _HISTORY
     + """
 CREATE TABLE source (
     id INTEGER PRIMARY KEY,
@@ -385,4 +405,5 @@ MIGRATIONS = {
     + _DIRECTORIES
     + _DIRECTORY_COLUMNS,
     4: _PLACES + _RULES + _SECOND_DIGEST + _TWINS + _PLUGGED,
+    5: _HISTORY + _FIRST_HISTORY,
 }

@@ -149,7 +149,9 @@ def remove_source(session: Session, key: int) -> None:
         db.execute("UPDATE directory SET parent_id = NULL WHERE source_id = ?", (key,))
         for table in ("directory", "staged", "gone", "expected", "expected_directory", "gap", "nested", "rule", "twin"):
             db.execute(f"DELETE FROM {table} WHERE source_id = ?", (key,))
-        forget_state(session, SOURCE, source_by_key(session, key).id)
+        sid = source_by_key(session, key).id
+        forget_state(session, SOURCE, sid)
+        db.execute("DELETE FROM history WHERE source = ?", (sid,))
         db.execute("DELETE FROM source WHERE id = ?", (key,))
         db.execute("UPDATE source SET metadata_dirty = MAX(metadata_dirty, 1)")
         # Before this is for good: a list that names a source the session lacks makes the next update take it up again,

@@ -44,6 +44,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "folder": ("name", "name64", "source"),
     "remembers": ("alias", "at", "bytes", "files", "n", "source", "stamp"),
     "holder": ("at", "id", "label"),
+    "event": ("at", "bytes", "files", "health", "source", "target", "unsafe", "what"),
 }  # fmt: skip
 # Of a file, and sorted among the unknown attributes in the canonical form, as they are to the first version.
 SECOND_DIGEST = ("blake3", "blake3_of")

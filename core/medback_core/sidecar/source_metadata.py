@@ -8,11 +8,12 @@ from ..model import WANTED_DEFAULT, Rule, State, TargetState
 from ..names import check_relative
 from . import values
 from .checks import ATTRIBUTES
+from .history import ToldEvent, history_lines, parse_history
 from .metadata import Elements, document, element_line, optional, parse_state, state_line, unknown_of
 from .records import NOTHING, Extra, valid_id
 
 _ROOT = "medback-source"
-_KNOWN = ("identity", "source", "exclude", "target", "sibling", "state", "mount", "rule", "gap")
+_KNOWN = ("identity", "source", "exclude", "target", "sibling", "state", "mount", "rule", "gap", "event")
 _GAPS_MAX = 1000  # so many are written; the rest is counted
 
 
@@ -92,6 +93,7 @@ class SourceMetadata:
     elsewhere: int = 0
     place: str | None = None  # where people say it is kept
     rules: tuple[RuleFact, ...] = ()
+    history: tuple[ToldEvent, ...] = ()  # what happened to it, and to the targets
 
 
 def parse_source_metadata(data: bytes) -> SourceMetadata:
@@ -166,6 +168,7 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
             gaps.append(GapFact(path, element.get("reason", ""), since))
         else:
             elements.unreadable("gap")
+    history = parse_history(elements)
     return SourceMetadata(
         id=identifier,
         alias=alias,
@@ -185,6 +188,7 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
         elsewhere=elsewhere,
         place=place,
         rules=tuple(rules),
+        history=history,
     )
 
 
@@ -223,7 +227,7 @@ def render_source_metadata(metadata: SourceMetadata) -> bytes:
     if len(gaps) > _GAPS_MAX:
         oldest = min(gap.since for gap in gaps[_GAPS_MAX:])
         lines.append(_gap_line(b"", f"{len(gaps) - _GAPS_MAX:,} further places could not be looked at", oldest))
-    return document(_ROOT, lines, metadata.extra)
+    return document(_ROOT, [*lines, *history_lines(metadata.history)], metadata.extra)
 
 
 def _gap_line(path: bytes, reason: str, since: int) -> str:

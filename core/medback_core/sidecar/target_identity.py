@@ -11,11 +11,12 @@ from ..model import OnPlug, State, TargetState
 from ..xml_safety import UnsafeXml, parse_untrusted
 from . import values
 from .checks import ATTRIBUTES
+from .history import ToldEvent, history_lines, parse_history
 from .metadata import METADATA_LIMIT, Elements, document, element_line, optional, parse_state, state_line, unknown_of
 from .records import NOTHING, Extra, valid_id
 
 _ROOT = "medback-target"
-_KNOWN = ("identity", "target", "also", "folder", "state", "remembers", "holder")
+_KNOWN = ("identity", "target", "also", "folder", "state", "remembers", "holder", "event")
 _REMEMBERS = ATTRIBUTES["remembers"]
 _uuid = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
 
@@ -70,6 +71,7 @@ class TargetIdentity:
     on_plug: OnPlug | None = None  # what `watch` does when it is plugged in
     luks: str | None = None  # uuid of the encrypted container around it
     readme: bool = True  # whether the files that explain the drive belong on it
+    history: tuple[ToldEvent, ...] = ()  # what happened to it, and to the sources it tells of
     damage: tuple[str, ...] = field(default=(), compare=False)
 
 
@@ -115,6 +117,7 @@ def parse_target_identity(data: bytes) -> TargetIdentity:
             holders.append(Holder(element.get("id", ""), element.get("label", ""), date))
         else:
             elements.unreadable("holder")
+    history = parse_history(elements)
     return TargetIdentity(
         id=identifier,
         label=attributes.get("label", ""),
@@ -136,6 +139,7 @@ def parse_target_identity(data: bytes) -> TargetIdentity:
         on_plug=OnPlug(said) if (said := attributes.get("on_plug")) in list(OnPlug) else None,
         luks=attributes.get("luks"),
         readme=attributes.get("readme") != "no",
+        history=history,
         damage=tuple(elements.damage),
     )
 
@@ -168,7 +172,7 @@ def render_target_identity(identity: TargetIdentity) -> bytes:
     for holder in identity.holders:
         date = None if holder.at is None else values.format_date(holder.at)
         lines.append(element_line("holder", (("id", holder.id), ("label", holder.label), *optional("at", date))))
-    return document(_ROOT, lines, identity.extra)
+    return document(_ROOT, [*lines, *history_lines(identity.history)], identity.extra)
 
 
 def family_target_id(name: bytes, data: bytes) -> str | None:

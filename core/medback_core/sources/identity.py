@@ -11,6 +11,7 @@ from medback_core.model import SIDECAR_NAME, SOURCE_METADATA_NAME, DamageFound, 
 from medback_core.session import Session
 from medback_core.session.files import SidecarStat, join, some_sidecars
 from medback_core.session.gaps import learn_gaps, list_gaps, nested_mounts, save_nested
+from medback_core.session.history import learn_history, list_history
 from medback_core.session.needs import learn_rules, list_rules
 from medback_core.session.scanning import has_files
 from medback_core.session.sources import (
@@ -34,6 +35,7 @@ from medback_core.session.states import (
     was_read,
 )
 from medback_core.session.targets import list_targets, merge_fact
+from medback_core.sidecar.history import merged_history
 from medback_core.sidecar.metadata import METADATA_LIMIT
 from medback_core.sidecar.records import NOTHING
 from medback_core.sidecar.source_metadata import (
@@ -132,6 +134,7 @@ def take_up(session: Session, source: Source, metadata: SourceMetadata) -> Sourc
                 disk=fact.disk,
                 place=fact.place,
             )
+        learn_history(session, (one.entry for one in metadata.history if one.entry.source in ("", source.id)))
         if metadata.id == source.id:
             mounts = nested_mounts(session, source.key)
             told = {mount.path: mount.fs_uuid for mount in metadata.mounts}
@@ -244,11 +247,20 @@ def write_metadata(
         elsewhere=source.elsewhere,
         place=source.place,
         rules=tuple(RuleFact(rule, rules.get(rule.path, NOTHING)) for rule in list_rules(session, source.key)),
+        history=kept.history,
     )
+    ours = [entry for entry in list_history(session) if entry.source in ("", source.id)]
+    told = {one.entry for one in kept.history}
+    if any(entry not in told and not entry.passing for entry in ours) or old is None or _differs(metadata, old):
+        metadata = replace(metadata, history=merged_history(kept.history, ours))
     disk.write_whole(root, SOURCE_METADATA_NAME, render_source_metadata(metadata))
     mark_metadata(session, source.key, dirty=False)
     if now is not None:
         note_there(session, source.id, now.stamp)
+
+
+def _differs(metadata: SourceMetadata, old: SourceMetadata) -> bool:
+    return render_source_metadata(metadata) != render_source_metadata(old)
 
 
 def damaged_name(root: disk.Root, rel: bytes) -> bytes:

@@ -14,6 +14,7 @@ from medback_core.session import Session
 from medback_core.session.digests import own_digests
 from medback_core.session.directories import subdirectories
 from medback_core.session.files import DirectoryRow, SidecarStat, dirty_directories, join, links_in, mark_sidecar
+from medback_core.session.history import note_safety
 from medback_core.session.placements import placement_by_id
 from medback_core.session.rollup import refresh_oldest
 from medback_core.session.scanning import record_rows
@@ -283,13 +284,15 @@ def unwritten_warning(source: Source, failed: list[Unwritten]) -> Warned:
 
 
 def flush_sources(session: Session) -> Iterator[Event]:
-    """Write every dirty sidecar and metadata file of the sources that are there; bring the oldest checks up to date.
+    """Write every dirty sidecar and metadata file of the sources that are there; bring the oldest checks and the
+    history of what is safe up to date.
 
     The caller holds the session's lock and none of a source. What can't be written stays dirty, with one Warned a
     source. Called at the end of every operation that changes copies, and every ten minutes in long ones.
     """
     with session.transaction() as db:
         refresh_oldest(db)
+        note_safety(session)
     for source in list_sources(session):
         yield from flush_source(session, source)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 
 from medback_core import disk, model, names
@@ -13,11 +13,12 @@ from medback_core.drives.aside import keep_damaged_file
 from medback_core.drives.check import look_at
 from medback_core.drives.drive import Drive, begin_change
 from medback_core.drives.matching import same_time
-from medback_core.drives.open import find_drive, is_no_target, open_drive, resolve_target
+from medback_core.drives.open import find_drive, is_no_target, open_drive, resolve_target, write_identity
 from medback_core.drives.sidecars import Recorder
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import (
     Event,
+    Happened,
     Identity,
     Progress,
     Repaired,
@@ -35,6 +36,7 @@ from medback_core.session import Session
 from medback_core.session.copies import Copy, copies_of, find_identity, has_unplaced, identity_key, record_copies
 from medback_core.session.digests import known_as, learn
 from medback_core.session.files import Seen, ensure_directory, join, mark_trouble, paths_of_identity, put_file, troubled
+from medback_core.session.history import note_files
 from medback_core.session.sources import list_sources, source_by_key
 from medback_core.session.targets import list_targets, target_by_key
 from medback_core.sidecar import FileRecord, Trust
@@ -76,6 +78,7 @@ def repair(session: Session, path: bytes, *, from_target: str | None = None, dry
         only, only_at = resolve_target(session, from_target) if from_target is not None else (None, None)
         if from_target is not None and only is None:
             raise Refused("no-such-target/unknown", target=from_target)
+        drive = None
         source = next((s for s in list_sources(session) if disk.is_same_directory(s.path, path)), None)
         if source is not None:
             yield from _look_for_places(session, only, only_at)
@@ -87,11 +90,20 @@ def repair(session: Session, path: bytes, *, from_target: str | None = None, dry
             yield from _look_for_places(session, only, only_at, but=drive.target)
             steps = _repair_target(session, drive, only, dry_run)
         repaired = unrepairable = 0
-        for event in steps:
-            repaired += isinstance(event, Repaired)
-            unrepairable += isinstance(event, Unrepairable)
-            yield event
+        try:
+            for event in steps:
+                repaired += isinstance(event, Repaired)
+                unrepairable += isinstance(event, Unrepairable)
+                yield event
+        finally:
+            if not dry_run:
+                target = "" if drive is None else drive.target.id
+                source_id = "" if source is None else source.id
+                note_files(session, Happened.REPAIR, repaired, target=target, source=source_id)
         if not dry_run:
+            if drive is not None and drive.changed:
+                with suppress(Refused):  # it is told when it is next written to
+                    write_identity(session, drive)
             yield from flush_sources(session)
         yield RepairSummary(repaired, unrepairable)
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 from medback_core import disk, model, names
 from medback_core.errors import Refused
-from medback_core.model import DamageFound, Event, Identity, Skipped, Source, Trouble, VerifySummary, Warned
+from medback_core.model import DamageFound, Event, Happened, Identity, Skipped, Source, Trouble, VerifySummary, Warned
 from medback_core.session import Session
 from medback_core.session.checking import due_files, note_done, note_read, queue_files
 from medback_core.session.digests import TWIN, known_as, learn
 from medback_core.session.files import file_by_key, files_in, find_directory, join, mark_trouble, path_of_file
+from medback_core.session.history import note_files
 from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import read_metadata, stands
 from medback_core.sources.nested import Fate, look_inside
@@ -82,6 +83,9 @@ class _VerifySource:
                     self._keep()
         finally:
             self._keep()
+            checked, size = self.counts["checked"], self.counts["checked_bytes"]
+            note_files(self.session, Happened.VERIFY, checked, size, source=self.source.id)
+            note_files(self.session, Happened.DAMAGE, self.counts["damaged"], source=self.source.id)
         self.counts["left"] = due.files - ticker.files
 
     def _not_looked_at(self, path: bytes) -> bytes | None:

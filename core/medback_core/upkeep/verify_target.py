@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 
 from medback_core import disk, model
@@ -22,6 +22,7 @@ from medback_core.model import (
     DamageFound,
     Event,
     FileDone,
+    Happened,
     Identity,
     Recorded,
     Skipped,
@@ -36,6 +37,7 @@ from medback_core.session.checking import due_copies, forget_round, note_done, q
 from medback_core.session.copies import Copy, copy_on, identity_key, record_copies, withdraw_copies
 from medback_core.session.digests import TWIN, known_as, learn
 from medback_core.session.files import join
+from medback_core.session.history import note_files
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import add_pending, clear_pending, save_target
 from medback_core.sidecar import FileRecord
@@ -104,6 +106,7 @@ class _VerifyTarget:
         self.digests: dict[bytes, bytes | None] = {}  # place -> BLAKE3 of what was read there
         self.twins: list[Copy] = []
         self.bad: list[tuple[Copy, bool]] = []  # whether its file is still there
+        self.found_bad = 0  # that were no damage before this run
         self.passed: list[int] = []  # identities of which nothing was found out
         self.counts: Counter[str] = Counter()  # what the VerifySummary says
         self._kept = time.monotonic()
@@ -125,10 +128,16 @@ class _VerifyTarget:
             yield from self._read(ticker)
         finally:
             self._keep()
+            target, checked = self.drive.target.id, self.counts["checked"]
+            note_files(self.session, Happened.VERIFY, checked, self.counts["checked_bytes"], target=target)
+            note_files(self.session, Happened.DAMAGE, self.found_bad, target=target)
         if self._unwritten is not None:
             yield Warned("dates-in-session", target=self.drive.target.name, error=self._unwritten.strerror)
         self._count(left=due.files - ticker.files)
         yield from self._conclude()
+        if self.drive.writable:
+            with suppress(Refused):  # a failing drive: it is told when it can be written to
+                write_identity(self.session, self.drive)
         yield VerifySummary(**self.counts)
 
     def _look(self, told: set[bytes]) -> Generator[Event, None, CheckResult]:
@@ -268,6 +277,7 @@ class _VerifyTarget:
         self._kept = time.monotonic()
         good, self.good = self.good, []
         bad, self.bad = self.bad, []
+        self.found_bad += len(bad)
         twins, self.twins = self.twins, []
         key = self.drive.target.key
         if bad:
