@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medback_core.disk import collision_name, escape_component, escape_path
+from medback_core.disk import collision_name, escape_component, escape_path, free_name, numbered, other_names
 from medback_core.names import check_component
 
 component = st.binary(min_size=1, max_size=255).filter(lambda name: check_component(name) is None)
@@ -69,3 +69,20 @@ def test_long_names_are_cut_at_whole_characters_and_stay_apart() -> None:
 
 def test_a_path_is_escaped_component_by_component() -> None:
     assert escape_path(b"a:/b./c") == b"a%3A/b%2E/c"
+
+
+def test_the_first_free_name_is_taken() -> None:
+    taken = {"a", "a-2"}
+    assert free_name(numbered("a"), taken.__contains__) == "a-3"
+    assert free_name(numbered(b"b"), taken.__contains__) == b"b"
+    beside = other_names(b"d/photo.jpg")
+    first, second = next(beside), next(beside)
+    assert first == b"d/" + collision_name(b"photo.jpg") and second not in (first, b"d/photo.jpg")
+    assert free_name(other_names(b"d/photo.jpg"), {first}.__contains__) == second
+
+
+def test_where_no_name_is_free_the_search_ends() -> None:
+    with pytest.raises(FileExistsError):
+        free_name([b"a"], lambda name: True)
+    with pytest.raises(FileExistsError):
+        free_name(numbered(b"a"), lambda name: True)

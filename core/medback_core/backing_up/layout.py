@@ -13,6 +13,7 @@ import stat
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from medback_core import disk, names
 from medback_core.drives.aside import keep_damaged_file
@@ -38,6 +39,10 @@ class There(enum.Enum):
     OURS = enum.auto()  # another content medback put there: superseded
     ROTTEN = enum.auto()  # medback put it there, and it is not what it was, though as old: kept aside
     FOREIGN = enum.auto()  # left alone; ours gets another name
+
+
+_FREE = (There.NOTHING, There.THE_SAME)
+_GIVES_WAY = (There.OURS, There.ROTTEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +109,14 @@ class Layout:
             return known
         parent, _, name = plain.rpartition(b"/")
         parent = self._directory(parent) if parent else b""
-        used = join(parent, name)
         if len(self._directories) > 10_000:
             self._directories.clear()  # bounds the memory; each is looked at again when met again
             self._inside.clear()
-        while self._is_taken(parent, name, self.drive.root.stat(used)):
-            name = disk.collision_name(name + b"~")
-            used = join(parent, name)
+        used = disk.free_name(
+            chain([join(parent, name)], disk.other_names(join(parent, name + b"~"))),
+            lambda path: self._is_taken(parent, os.path.basename(path), self.drive.root.stat(path)),
+        )
+        name = os.path.basename(used)
         if self._folds:
             exact, folded = self._names_in(parent)
             exact.add(name)
@@ -156,11 +162,11 @@ class Layout:
         base = names.from_text(source.alias).replace(b"/", b"_")
         if is_metadata(base) or base in (b"", b".", b".."):
             base = b"_" + base
-        number, folder = 1, _folder_name(drive, base)
         folded = {_folded(name) for name in taken} if self._folds else set()
-        while folder in taken or _folded(folder) in folded or not _can_be_folder(drive, folder):
-            number += 1
-            folder = _folder_name(drive, base + b"-%d" % number)
+        folder = disk.free_name(
+            (_folder_name(drive, name) for name in disk.numbered(base)),
+            lambda name: name in taken or _folded(name) in folded or not _can_be_folder(drive, name),
+        )
         return folder, True
 
 
@@ -227,25 +233,11 @@ def free_place(
     That is `path`; where a foreign file stands there, or it is promised to others (`taken`), a name beside it. What a
     run that was killed put under such a name is found again so. Raises OSError.
     """
-    directory, name = os.path.split(path)
-    where, candidate = path, name
-    while True:
-        if where not in taken:
-            found = occupant(drive, recorder, where, wanted)
-            if found.there in (There.NOTHING, There.THE_SAME) or (found.there is not There.FOREIGN and where == path):
-                return found
-        candidate = disk.collision_name(name if candidate == name else candidate + b"~")
-        where = join(directory, candidate)
-
-
-def another_name(drive: Drive, path: bytes, taken: Collection[bytes] = ()) -> bytes:
-    """A free name beside `path`, for when that one is taken: `~` and six hex digits before the extension. `taken` are
-    names promised to others. Raises OSError."""
-    directory, name = os.path.split(path)
-    candidate = disk.collision_name(name)
-    while (goal := join(directory, candidate)) in taken or drive.root.stat(goal) is not None:
-        candidate = disk.collision_name(candidate + b"~")
-    return goal
+    places = (where for where in chain([path], disk.other_names(path)) if where not in taken)
+    return disk.free_name(
+        (occupant(drive, recorder, where, wanted) for where in places),
+        lambda found: found.there not in (*_FREE, *(_GIVES_WAY if found.path == path else ())),
+    )
 
 
 def displace(layout: Layout, recorder: Recorder, occupants: Iterable[Occupant]) -> list[bool | OSError]:
@@ -320,8 +312,9 @@ def _planned_move(layout: Layout, recorder: Recorder, found: Occupant, taken: se
     if goal is None:
         old = True
         goal = join(OLD_DIRECTORY, found.path)
-    if goal in taken or drive.root.stat(goal) is not None:
-        goal = another_name(drive, goal, taken)
+    goal = disk.free_name(
+        chain([goal], disk.other_names(goal)), lambda path: path in taken or drive.root.stat(path) is not None
+    )
     taken.add(goal)
     goal_directory, goal_name = os.path.split(goal)
     recorder.put(goal_directory, replace(record, name=goal_name, path=place))

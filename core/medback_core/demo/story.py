@@ -264,17 +264,14 @@ def _compared(root: disk.Root, pairs: list[tuple[bytes, bytes]]) -> Iterator[str
 
 def _tree(root: disk.Root, top: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
     """Files and links below, but for what medback wrote: (path relative to `top`, stat)."""
-    waiting = [b""]
-    while waiting:
-        below = waiting.pop()
-        for name, status in root.scan(top + b"/" + below if below else top):
+    for here, entries, failure in root.walk(top):
+        if failure is not None:
+            raise failure
+        for name, status in entries.items():
             if isinstance(status, OSError):
                 raise status
-            rel = below + b"/" + name if below else name
-            if stat.S_ISDIR(status.st_mode):
-                waiting.append(rel)
-            elif not name.startswith(b".medback"):
-                yield rel, status
+            if not stat.S_ISDIR(status.st_mode) and not name.startswith(b".medback"):
+                yield (here + b"/" + name)[len(top) + 1 :], status
 
 
 def _same(root: disk.Root, one: bytes, one_status: os.stat_result, two: bytes, two_status: os.stat_result) -> bool:

@@ -41,7 +41,14 @@ from medback_core.disk.moving import (
     sync_drive,
     write_whole,
 )
-from medback_core.disk.names_on_drive import collision_name, escape_component, escape_path
+from medback_core.disk.names_on_drive import (
+    collision_name,
+    escape_component,
+    escape_path,
+    free_name,
+    numbered,
+    other_names,
+)
 from medback_core.disk.overlap import Lies, is_same_directory, lies, path_inside, share_disk
 from medback_core.disk.primitives import set_observer
 from medback_core.disk.reading import ALONE, AsRecorded, FromDrive, content_on_drive, ended, read_from_drive, read_many
@@ -86,6 +93,7 @@ __all__ = [
     "escape_component",
     "escape_path",
     "filesystem",
+    "free_name",
     "freeing_name",
     "health_of",
     "is_same_directory",
@@ -98,6 +106,8 @@ __all__ = [
     "mount_changes",
     "move",
     "names_on_drive",
+    "numbered",
+    "other_names",
     "path_inside",
     "portable",
     "primitives",

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count, islice
+from typing import AnyStr, TypeVar, cast
 
 _MAX = 255  # bytes; never more than the 255 UTF-16 units those file systems allow
 _FORBIDDEN = frozenset(b'"*/:<>?\\|') | frozenset(range(0x20)) | {0x7F}
 _ESCAPE = re.compile(rb"%[0-9A-Fa-f]{2}")
 _DEVICE = re.compile(rb"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(?=\.|$)")
 _SUFFIX = 7  # "~" and six hex digits
+_TRIES = 10_000
+Name = TypeVar("Name")
 
 
 def escape_component(name: bytes) -> bytes:
@@ -42,6 +48,30 @@ def collision_name(name: bytes) -> bytes:
     """Another name for the same file, for when the file system holds `escape_component(name)` to be taken: `~` and six
     hex digits of the true name's MD5 before the extension."""
     return _suffixed(escape_component(name), name)
+
+
+def free_name(candidates: Iterable[Name], is_taken: Callable[[Name], object]) -> Name:
+    """The first of these names that is not taken. Raises FileExistsError when all are, or 10,000."""
+    for candidate in islice(candidates, _TRIES):
+        if not is_taken(candidate):
+            return candidate
+    raise FileExistsError(errno.EEXIST, "no free name")
+
+
+def numbered(name: AnyStr) -> Iterator[AnyStr]:
+    """`name`, `name-2`, `name-3`, …"""
+    yield name
+    for number in count(2):
+        yield cast("AnyStr", f"{name}-{number}" if isinstance(name, str) else b"%b-%d" % (name, number))
+
+
+def other_names(path: bytes) -> Iterator[bytes]:
+    """Paths beside this one, for when it is taken: `collision_name`, again and again."""
+    directory, slash, name = path.rpartition(b"/")
+    while True:
+        name = collision_name(name)
+        yield directory + slash + name
+        name += b"~"
 
 
 def escape_path(rel: bytes) -> bytes:

@@ -244,6 +244,25 @@ class Root:
             self.open_directory(path)
         return made
 
+    def walk(self, top: bytes = b"") -> Iterator[tuple[bytes, dict[bytes, os.stat_result | OSError], OSError | None]]:
+        """A directory and all below it in path order, links not followed: its path, its entries as `scan` has them but
+        in name order, and why they are not all. It goes on into those on this file system that are still among the
+        entries, in their order, once the caller is done with them."""
+        waiting = [top]
+        while waiting:
+            here = waiting.pop()
+            found: list[tuple[bytes, os.stat_result | OSError]] = []
+            failure = None
+            try:
+                found.extend(self.scan(here))
+            except OSError as error:
+                failure = error
+            entries = dict(sorted(found, key=lambda entry: entry[0]))
+            yield here, entries, failure
+            for name, status in reversed(entries.items()):
+                if isinstance(status, os.stat_result) and stat.S_ISDIR(status.st_mode) and status.st_dev == self.device:
+                    waiting.append(here + b"/" + name if here else name)
+
     def scan(
         self, rel: bytes, unasked: Container[bytes] = frozenset()
     ) -> Iterator[tuple[bytes, os.stat_result | OSError]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import count
 
 from medback_core import disk, model
 from medback_core.model import DAMAGED_DIRECTORY
@@ -11,7 +12,6 @@ from medback_core.names import COMPONENT_MAX
 from medback_core.session.files import join
 
 _EXTENSION_MAX = 32
-_NUMBERS = 1000
 
 
 def beside_name(name: bytes, words: bytes, number: int = 1) -> bytes:
@@ -43,11 +43,7 @@ def is_beside(candidate: bytes, name: bytes, words: bytes) -> bool:
 def beside(rel: bytes, words: bytes, root: disk.Root) -> bytes:
     """A path beside `rel` at which nothing is yet. Raises OSError(EEXIST) when there is none."""
     directory, name = root.split(rel)
-    for number in range(1, _NUMBERS):
-        path = join(directory, beside_name(name, words, number))
-        if root.stat(path) is None:
-            return path
-    raise FileExistsError(f"no free name beside {rel!r}")
+    return disk.free_name((join(directory, beside_name(name, words, number)) for number in count(1)), root.stat)
 
 
 def set_aside(root: disk.Root, paths: list[bytes], words: bytes) -> tuple[dict[bytes, bytes], dict[bytes, OSError]]:
@@ -97,8 +93,5 @@ def keep_damaged_file(root: disk.Root, path: bytes) -> None:
     if root.stat(path) is None:
         return
     stamp = model.date_stamp(model.now()).encode()
-    goal, number = join(join(DAMAGED_DIRECTORY, stamp), path), 1
-    while root.stat(goal) is not None:
-        number += 1
-        goal = join(join(DAMAGED_DIRECTORY, b"%s-%d" % (stamp, number)), path)
-    disk.move(root, path, goal)
+    goals = (join(join(DAMAGED_DIRECTORY, dated), path) for dated in disk.numbered(stamp))
+    disk.move(root, path, disk.free_name(goals, root.stat))

@@ -99,25 +99,20 @@ class _Look:
     # --- the walk --------------------------------------------------------------------------------------------------
 
     def walk(self) -> Iterator[Event]:
-        waiting = [b""]
-        while waiting:
-            directory = waiting.pop()
-            try:
-                entries = dict(self.drive.root.scan(directory))
-            except OSError as error:
+        for directory, entries, failure in self.drive.root.walk():
+            if failure is not None:
                 if not self.drive.root.is_same_drive():
-                    raise DriveGone("drive-gone/stopped", path=self.drive.root.path) from error
-                yield cannot_read(directory, self._shown(directory), error)
+                    raise DriveGone("drive-gone/stopped", path=self.drive.root.path) from failure
+                yield cannot_read(directory, self._shown(directory), failure)
+                entries.clear()
                 continue
             if directory and TARGET_IDENTITY_NAME in entries:
                 self._nested.append(directory)  # another target: what lies there is its own
+                entries.clear()
                 continue
-            for name, status in entries.items():
-                if isinstance(status, OSError) or not stat.S_ISDIR(status.st_mode):
-                    continue
-                if status.st_dev == self.drive.root.device and (directory or name != DAMAGED_DIRECTORY):
-                    waiting.append(join(directory, name))
             yield from self._directory(directory, entries)
+            if not directory:
+                entries.pop(DAMAGED_DIRECTORY, None)
             if len(self.recorder) >= _DIRECTORIES_PER_COMMIT:
                 self._commit()
             if self._pace.is_due():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 
 from medback_core import disk, model, names
@@ -101,17 +101,9 @@ def nested_target(session: Session, path: bytes) -> Refused | None:
 def _target_inside(root: disk.Root) -> Refused | None:
     """Why a place would lie around a target that this session may not know; None where it doesn't. Looks at every
     directory there, as the first look at a new target does anyway."""
-    waiting = [b""]
-    while waiting:
-        here = waiting.pop()
-        with suppress(OSError):  # what can't be read is told by the look
-            for name, status in root.scan(here):
-                if isinstance(status, OSError):
-                    continue
-                if name == TARGET_IDENTITY_NAME and here:
-                    return Refused("overlap/around-a-target", path=root.path, where=os.path.join(root.path, here))
-                if stat.S_ISDIR(status.st_mode) and status.st_dev == root.device:
-                    waiting.append(here + b"/" + name if here else name)
+    for here, entries, _ in root.walk():  # what can't be read is told by the look
+        if here and TARGET_IDENTITY_NAME in entries:
+            return Refused("overlap/around-a-target", path=root.path, where=os.path.join(root.path, here))
     return None
 
 

@@ -6,11 +6,12 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from medback_core import disk, model
+from medback_core import disk
 from medback_core.drives.drive import Drive, begin_change
 from medback_core.model import SIDECAR_NAME
 from medback_core.session.files import join
 from medback_core.sidecar import SIDECAR_LIMIT, DirRecord, FileRecord, LinkRecord, Place, Sidecar, Trust, parse, render
+from medback_core.sources.identity import damaged_name
 
 
 @dataclass(slots=True)
@@ -196,9 +197,5 @@ class Recorder:
 
 def set_sidecar_aside(root: disk.Root, directory: bytes) -> None:
     """Keep a damaged sidecar as `.medback.xml.damaged-DATE`, beside where it lay. Raises OSError."""
-    stamp = model.date_stamp(model.now()).encode()
-    name, number = SIDECAR_NAME + b".damaged-" + stamp, 1
-    while root.stat(join(directory, name)) is not None:
-        number += 1
-        name = SIDECAR_NAME + b".damaged-%s-%d" % (stamp, number)
-    disk.move(root, join(directory, SIDECAR_NAME), join(directory, name))
+    path = join(directory, SIDECAR_NAME)
+    disk.move(root, path, damaged_name(root, path))

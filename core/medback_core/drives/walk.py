@@ -50,48 +50,38 @@ def walk_drive(root: disk.Root, *, family: bool, clean: Drive | None = None) -> 
     is no sidecar; with `clean`, the same drive, what a killed run left is removed. Links are not followed, other file
     systems mounted inside are left out, and other targets. What can't be read is Skipped; raises DriveGone when the
     drive stops answering."""
-    waiting = [b""]
-    while waiting:
-        here = waiting.pop()
+    for here, entries, failure in root.walk():
+        if failure is not None:
+            if not root.is_same_drive():
+                raise DriveGone("drive-gone/stopped", path=root.path) from failure
+            yield cannot_read(here, path_on(root, here), failure)
+        if here and TARGET_IDENTITY_NAME in entries:
+            yield Excluded(path_on(root, here), "a target of its own")
+            entries.clear()
+            continue
         files: list[tuple[bytes, os.stat_result]] = []
-        directories: list[bytes] = []
-        has = set()
+        has = {SIDECAR_NAME, FAMILY_SIDECAR_NAME}.intersection(entries)
         temporary: list[bytes] = []
         freeing: list[bytes] = []
-        nested = False
-        try:
-            for name, status in root.scan(here):
-                if isinstance(status, OSError):
-                    yield Skipped(path_on(root, join(here, name)), status.strerror or "cannot be looked at")
-                elif name in (SIDECAR_NAME, FAMILY_SIDECAR_NAME):
-                    has.add(name)
-                elif name == TARGET_IDENTITY_NAME and here:
-                    nested = True
-                elif name.startswith(FREEING_PREFIX) and clean and stat.S_ISREG(status.st_mode):
-                    freeing.append(name)
-                elif is_metadata(name) and (here or name != OLD_DIRECTORY) and not name.startswith(FREEING_PREFIX):
-                    if name.startswith(TEMPORARY_PREFIX):
-                        temporary.append(name)
-                elif stat.S_ISREG(status.st_mode) and not here and name in EXPLANATION:
-                    continue
-                elif stat.S_ISREG(status.st_mode):
+        for name, status in list(entries.items()):
+            if isinstance(status, OSError):
+                yield Skipped(path_on(root, join(here, name)), status.strerror or "cannot be looked at")
+            elif name.startswith(FREEING_PREFIX) and clean and stat.S_ISREG(status.st_mode):
+                freeing.append(name)
+            elif is_metadata(name) and (here or name != OLD_DIRECTORY) and not name.startswith(FREEING_PREFIX):
+                del entries[name]
+                if name.startswith(TEMPORARY_PREFIX):
+                    temporary.append(name)
+            elif stat.S_ISREG(status.st_mode):
+                if here or name not in EXPLANATION:
                     files.append((name, status))
-                elif stat.S_ISDIR(status.st_mode):
-                    if status.st_dev == root.device:
-                        directories.append(name)
-                    else:
-                        yield Excluded(path_on(root, join(here, name)), "another file system")
-                elif not stat.S_ISLNK(status.st_mode):
-                    yield Excluded(path_on(root, join(here, name)), "no ordinary file")
-        except OSError as error:
-            if not root.is_same_drive():
-                raise DriveGone("drive-gone/stopped", path=root.path) from error
-            yield cannot_read(here, path_on(root, here), error)
-        if nested:
-            yield Excluded(path_on(root, here), "a target of its own")
-            continue
-        directories.sort(key=lambda name: (name == OLD_DIRECTORY, name), reverse=True)
-        waiting += [join(here, name) for name in directories]
+            elif stat.S_ISDIR(status.st_mode):
+                if status.st_dev != root.device:
+                    yield Excluded(path_on(root, join(here, name)), "another file system")
+            elif not stat.S_ISLNK(status.st_mode):
+                yield Excluded(path_on(root, join(here, name)), "no ordinary file")
+        if not here and OLD_DIRECTORY in entries:
+            entries[OLD_DIRECTORY] = entries.pop(OLD_DIRECTORY)  # the last
         sidecar = Sidecar()
         try:
             if clean and temporary and SIDECAR_NAME in disk.clean_temporaries(root, here, temporary, is_whole).adopted:

@@ -208,11 +208,7 @@ def _version(db: sqlite3.Connection) -> int:
 def set_session_aside(path: Path) -> Path:
     """Move the DB and its companions out of the way, keeping them; returns the new name."""
     stamp = model.date_stamp(model.now())
-    aside = path.with_name(f"{path.name}.aside-{stamp}")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{path.name}.aside-{stamp}-{number}")
+    aside = disk.free_name(map(path.with_name, disk.numbered(f"{path.name}.aside-{stamp}")), Path.exists)
     with disk.Root(os.fsencode(path.parent)) as root:
         for suffix in ("", *COMPANIONS):
             if Path(f"{path}{suffix}").exists():

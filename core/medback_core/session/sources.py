@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from medback_core import names
+from medback_core import disk, names
 from medback_core.errors import Refused
 from medback_core.model import Count, Source
 
@@ -66,13 +66,8 @@ def find_source(session: Session, alias: str) -> Source:
 
 def free_alias(session: Session, base: str, *, but: int | None = None) -> str:
     """`base`, or `base-2`, `base-3`, … where another source (not the one with key `but`) has it."""
-    alias, number = base, 1
-    while True:
-        row = session.db.execute("SELECT id FROM source WHERE alias = ?", (alias,)).fetchone()
-        if row is None or row[0] == but:
-            return alias
-        number += 1
-        alias = f"{base}-{number}"
+    taken = dict(session.db.execute("SELECT alias, id FROM source"))
+    return disk.free_name(disk.numbered(base), lambda alias: taken.get(alias, but) != but)
 
 
 def insert_source(session: Session, source: Source) -> Source:

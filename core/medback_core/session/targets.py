@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from medback_core import names
+from medback_core import disk, names
 from medback_core.errors import Refused
 from medback_core.model import OnPlug, Target, TargetState
 
@@ -76,11 +76,7 @@ def is_target_name(session: Session, word: str) -> bool:
 def free_label(session: Session, base: str) -> str:
     """`base`, or `base-2`, `base-3`, … where another target is called so."""
     taken = {target.label for target in list_targets(session)}
-    label, number = base, 1
-    while label in taken:
-        number += 1
-        label = f"{base}-{number}"
-    return label
+    return disk.free_name(disk.numbered(base), taken.__contains__)
 
 
 def target_key(session: Session, tid: str) -> int:

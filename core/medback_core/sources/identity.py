@@ -265,12 +265,7 @@ def _differs(metadata: SourceMetadata, old: SourceMetadata) -> bool:
 
 def damaged_name(root: disk.Root, rel: bytes) -> bytes:
     """A free path beside a damaged file of ours to keep it under. Raises OSError."""
-    base = rel + b".damaged-" + model.date_stamp(model.now()).encode()
-    aside, number = base, 1
-    while root.stat(aside) is not None:
-        number += 1
-        aside = base + b"-%d" % number
-    return aside
+    return disk.free_name(disk.numbered(rel + b".damaged-" + model.date_stamp(model.now()).encode()), root.stat)
 
 
 def keep_damaged(root: disk.Root, rel: bytes, data: bytes) -> bytes:

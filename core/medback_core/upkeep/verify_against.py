@@ -100,20 +100,15 @@ def _digests(fd: int, wanted: Collection[str]) -> Generator[int, None, dict[str,
 def _count_new(
     root: disk.Root, told: Collection[bytes], manifest: tuple[int, int], summary: VerifySummary
 ) -> Iterator[Event]:
-    waiting, new = [b""], 0
-    while waiting:
-        here = waiting.pop()
-        try:
-            for name, status in root.scan(here):
-                if isinstance(status, OSError) or is_metadata(name):
-                    continue
-                path = join(here, name)
-                if stat.S_ISDIR(status.st_mode) and status.st_dev == root.device:
-                    waiting.append(path)
-                elif stat.S_ISREG(status.st_mode) and path not in told:
-                    new += (status.st_dev, status.st_ino) != manifest
-        except OSError as error:
-            yield Skipped(join(root.path, here), error.strerror or "cannot be read")
+    new = 0
+    for here, entries, failure in root.walk():
+        if failure is not None:
+            yield Skipped(join(root.path, here), failure.strerror or "cannot be read")
+        for name in [name for name in entries if is_metadata(name)]:
+            del entries[name]
+        for name, status in entries.items():
+            if isinstance(status, os.stat_result) and stat.S_ISREG(status.st_mode) and join(here, name) not in told:
+                new += (status.st_dev, status.st_ino) != manifest
     yield replace(summary, new=new)
 
 
