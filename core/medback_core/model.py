@@ -539,6 +539,7 @@ class BackupSummary(Summary):
     unproven: int = 0  # read back, but not provably from the medium
     lacking_bytes: int = 0  # room the shelf at least lacks for all wanted copies
     would_copy: tuple[bytes, ...] = ()  # dry run: the first files that would go
+    paths: int = 0  # dry run: files of the sources that have one of the contents that would go
     looked: Looked = Looked()  # how far the sources were looked at
     gone: int = 0  # paths the scan before it found gone from the sources
     gone_since: int | None = None  # the date of the first of these scans

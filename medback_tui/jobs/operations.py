@@ -170,13 +170,22 @@ def back_up(
     """Copy the best files onto the drive at `path` until all is safe or the drive is full. Files that have their wanted
     copies already are not copied once more (`--no-fill`)."""
 
+    details: dict[str, object] = {
+        "path": path, "called": called, "create": create, "label": label, "capacity": capacity, "new_id": new_id,
+        "same_drive": same_drive,
+    }  # fmt: skip
+
     def start(session: Session) -> Iterator[model.Event]:
         from medback_core.backing_up import back_up as backup
+        from medback_core.presenting.next_drive import next_drive
 
-        return backup.back_up(
+        for event in backup.back_up(
             session, path, create=create, label=label, capacity=capacity, new_id=new_id, same_drive=same_drive,
             fill=False, dry_run=dry_run,
-        )  # fmt: skip
+        ):  # fmt: skip
+            if isinstance(event, model.BackupSummary) and event.remaining:
+                details["next"] = next_drive(session, but=event.target.key)
+            yield event
 
     options: list[str] = ["--init"] * bool(create)
     if label is not None:
@@ -184,10 +193,6 @@ def back_up(
     if capacity is not None:
         options += ["--capacity", str(capacity)]
     options += ["--new-id"] * new_id + ["--same-drive"] * same_drive + ["--dry-run"] * dry_run + ["--no-fill"]
-    details: dict[str, object] = {
-        "path": path, "called": called, "create": create, "label": label, "capacity": capacity, "new_id": new_id,
-        "same_drive": same_drive,
-    }  # fmt: skip
     title = f"preview of {name(called)}" if dry_run else f"target {name(called)}"
     return Job(title, command("target", path, *options), start, kind="target", details=details, quiet=dry_run)
 

@@ -17,6 +17,7 @@ from textual.worker import Worker, get_current_worker
 
 from medback_core import model
 from medback_core.errors import MedbackError, NeedsAnswer, Refused
+from medback_core.presenting.next_drive import NextDrive
 from medback_core.presenting.outcomes import Ended
 from medback_core.presenting.refusals import sentence
 from medback_core.presenting.units import name
@@ -146,7 +147,16 @@ class Job:
     def ending(self) -> Ended:
         """How it ended, for `presenting` to say."""
         stopped, rescan = self.state is JobState.STOPPED, bool(self.details.get("rescan"))
-        return Ended(self.title, self.kind, self.summary, self.counts, self.error, bool(self.crash), stopped, rescan)
+        next_one = self.next_drive
+        return Ended(
+            self.title, self.kind, self.summary, self.counts, self.error, bool(self.crash), stopped, rescan, next_one
+        )
+
+    @property
+    def next_drive(self) -> NextDrive | None:
+        """Which drive to pick up after this backup, where files are left that are not safe."""
+        found = self.details.get("next")
+        return found if isinstance(found, NextDrive) else None
 
     @property
     def question(self) -> NeedsAnswer | None:

@@ -52,6 +52,8 @@ class TellingApp(SharedApp):
         self.queue_moved()
 
     def _job_ended(self, job: Job) -> None:
+        if job.next_drive is not None:
+            job.details["next"] = job.next_drive.with_here(self.drives.here)
         for note in job.notes:
             self.log_line(note.date, note.level, job.title, self._words_of(note))
         hidden = sum(job.counts.values()) - len(job.notes)

@@ -6,8 +6,9 @@ from textual.content import Content
 
 from medback_core import model
 from medback_core.presenting.looked import as_of, but_for
+from medback_core.presenting.next_drive import NextDrive
 from medback_core.presenting.refusals import sentence
-from medback_core.presenting.units import counted, files, name, size
+from medback_core.presenting.units import counted, files, name, number, size
 from medback_tui.jobs import operations
 from medback_tui.jobs.queue import Job
 from medback_tui.reading.state import SharedApp
@@ -94,7 +95,7 @@ def _previewed(app: SharedApp, job: Job) -> None:
     shown = name(called)
     if not summary.copied:
         safe = f"everything has its wanted copies{as_of(summary.looked)}{but_for(summary.looked)}"
-        why = _afterwards(summary) if summary.remaining else safe
+        why = _afterwards(summary, job.next_drive) if summary.remaining else safe
         previewing.tell(
             app,
             "Nothing to do",
@@ -107,15 +108,17 @@ def _previewed(app: SharedApp, job: Job) -> None:
             app.submit(real)
 
     choices = [Choice("no", "Not now"), Choice("yes", "Copy", "primary")]
-    words = _preview_words(shown, summary, _afterwards(summary))
+    words = _preview_words(shown, summary, _afterwards(summary, job.next_drive))
     app.push_screen(Question(f"Back up onto {shown}", words, choices, focus="yes", same_as=real.command), answered)
 
 
 def _preview_words(shown: str, summary: model.BackupSummary, afterwards: str) -> Content:
     count = model.Count(summary.copied, summary.copied_bytes)
     free = size(max(0, summary.free_bytes - summary.copied_bytes))
+    same = summary.paths - summary.copied
     lines = [
         Content.assemble("copies ", (counted(count), "bold"), f" onto {shown}"),
+        *([Content(same_words(summary.copied, same))] if same > 0 else []),
         Content("the drive is then full" if summary.full else f"{free} are free there afterwards"),
         Content(afterwards),
     ]
@@ -128,13 +131,23 @@ def _preview_words(shown: str, summary: model.BackupSummary, afterwards: str) ->
     return Content("\n").join(lines)
 
 
-def _afterwards(summary: model.BackupSummary) -> str:
+def same_words(copied: int, same: int) -> str:
+    """Why fewer files are copied than are made safe."""
+    files_ = "file has" if same == 1 else "files have"
+    return f"that is enough for {number(copied + same)}: {number(same)} {files_} the same content as others"
+
+
+def _afterwards(summary: model.BackupSummary, next_one: NextDrive | None = None) -> str:
     """What will still not be safe."""
     left = model.Count(summary.remaining, summary.remaining_bytes)
     if not left.files:
         return f"everything then has its wanted copies{but_for(summary.looked)}"
     words = f"{counted(left)} still {'needs' if left.files == 1 else 'need'} another drive."
-    return f"{words} You are {size(summary.lacking_bytes)} short." if summary.lacking_bytes else words
+    if summary.lacking_bytes:
+        words += f" You are {size(summary.lacking_bytes)} short."
+    if next_one is not None and next_one.too_large:
+        words += f" Bigger than every drive you own: {size(next_one.too_large)}."
+    return words
 
 
 def _answer(app: SharedApp, job: Job, path: bytes, called: str, kind: str) -> None:

@@ -16,6 +16,7 @@ from textual.widgets import Button, Input, Static
 
 from medback_core import disk
 from medback_core.disk import FileSystem
+from medback_core.drives.room import Room, default_reserve
 from medback_core.model import Count
 from medback_core.presenting.units import counted, name, size
 from medback_core.session import Session
@@ -29,6 +30,7 @@ from .dialogs import Dialog
 
 ALWAYS_THERE = {b"lost+found", b"System Volume Information", b".Trashes", b".fseventsd"}  # on an empty drive
 UNKNOWN_KEY = -1  # of a target that has no row yet
+BLOCK = 4096  # bytes of the drive that a file takes at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +163,17 @@ def prospect_words(path: bytes, prospect: Prospect) -> Content:
     if found.max_file is not None:
         lines.append(Content.styled("files of 4 GiB and more do not fit on this file system", "$text-warning"))
     lacking = prospect.lacking
+    room = Room(found.free - default_reserve(found.total), None, BLOCK, found.max_file)
     if not lacking.files:
         lines.append(Content("every file has its wanted copies: nothing would be copied now"))
-    elif lacking.bytes > found.free:
-        lines.append(Content(f"it would be full: {size(lacking.bytes)} need a copy, and the rest needs another drive"))
+    elif room.largest < 0:
+        kept = size(default_reserve(found.total))
+        lines.append(
+            Content.styled(f"it is full: nothing can be copied there ({kept} are always left free)", "$text-error")
+        )
+    elif room.all_of(lacking) > room.free:
+        words = f"it would be full: {size(lacking.bytes)} need a copy, and it has room for {size(room.content)} at most"
+        lines.append(Content(f"{words}; the rest needs another drive"))
     else:
         lines.append(Content.assemble("it would take ", (counted(lacking), "bold"), ": all files that need a copy"))
         left = f"{counted(prospect.unsafe)} would still need another drive"

@@ -45,7 +45,14 @@ from medback_core.model import (
 from medback_core.pace import Pace, reporting
 from medback_core.scanning.sources import take_up_left_out, update_sources
 from medback_core.session import Session
-from medback_core.session.candidates import Candidate, best_chosen, candidate_extent, chosen, rank_candidates
+from medback_core.session.candidates import (
+    Candidate,
+    best_chosen,
+    candidate_extent,
+    chosen,
+    chosen_paths,
+    rank_candidates,
+)
 from medback_core.session.digests import TWIN, learn
 from medback_core.session.files import join, mark_trouble, paths_of_identity
 from medback_core.session.history import note_files
@@ -396,6 +403,7 @@ class _Run:
             unproven=tally.unproven,
             lacking_bytes=lacks.room_bytes,
             would_copy=would_copy or (),
+            paths=0 if would_copy is None else chosen_paths(self.session),
             looked=looked(self.session),
         )
 

@@ -15,7 +15,7 @@ from medback_core.disk import BATCH_FILES, Root, describe
 from medback_core.drives.context_file import CONTEXTS_KEPT
 from medback_core.drives.drive import Drive
 from medback_core.drives.explain import explanation_sizes
-from medback_core.model import SIDECAR_NAME, TARGET_IDENTITY_NAME
+from medback_core.model import SIDECAR_NAME, TARGET_IDENTITY_NAME, Count
 from medback_core.session import Session
 from medback_core.session.candidates import Extent, known_extent
 from medback_core.session.copies import bytes_on
@@ -48,6 +48,11 @@ class Room:
         """What a file of this size with a name of so many bytes takes with all that is written of it."""
         mapping = size >> 13  # what says where the parts of a large file lie
         return self.blocks(size) + mapping + 2 * (_RECORD_BYTES + 2 * name) + _ENTRY_BYTES + 2 * name
+
+    def all_of(self, count: Count) -> int:
+        """What so many files take at most with all that is written of them, whatever their sizes and names."""
+        each = self.cost(count.bytes // max(1, count.files), _NAME_BYTES) + self.block
+        return each * count.files
 
     def fits(self, size: int, cost: int, inodes: int) -> bool:
         """Whether one more file of this size may go, at this cost in bytes and inodes."""

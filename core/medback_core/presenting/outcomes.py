@@ -9,6 +9,7 @@ from medback_core import model
 from medback_core.errors import MedbackError, Refused
 from medback_core.model import Count
 from medback_core.presenting.looked import as_of, but_for
+from medback_core.presenting.next_drive import NextDrive, next_words
 from medback_core.presenting.refusals import sentence, way_out
 from medback_core.presenting.sentences import Key
 from medback_core.presenting.telling import all_back
@@ -29,6 +30,7 @@ class Ended:
     is_bug: bool = False
     stopped: bool = False
     rescan: bool = False  # what is left out changed
+    next: NextDrive | None = None  # of a backup: which drive to pick up next
 
 
 # --- a headline for each Summary -----------------------------------------------------------------------------------
@@ -158,7 +160,7 @@ def _troubles(ended: Ended) -> str:
 def _of_summary(ended: Ended, key: Key) -> tuple[str, str]:
     match ended.summary:
         case model.BackupSummary() as backup:
-            return backed_up(backup), _after_backup(backup)
+            return backed_up(backup), _after_backup(backup, ended.next, key)
         case model.ScanSummary() as scan:
             return _updated(ended, [scan], key)
         case model.UpdateSummary(scans):
@@ -202,11 +204,12 @@ def _updated(ended: Ended, scans: Sequence[model.ScanSummary], key: Key) -> tupl
     return f"{counted(total)}; {', '.join(changes) or 'nothing changed'}", new if ended.kind == "add-src" else ""
 
 
-def _after_backup(backup: model.BackupSummary) -> str:
+def _after_backup(backup: model.BackupSummary, next_one: NextDrive | None, key: Key) -> str:
     if not backup.remaining:
         return f"everything has its wanted copies{as_of(backup.looked)}{but_for(backup.looked)}"
     left = f"{counted(Count(backup.remaining, backup.remaining_bytes))} still not safe"
-    return f"{left}: this drive is full, plug in another" if backup.full else f"{left}: back up onto another drive"
+    words = "" if next_one is None else next_words(next_one, otherwise=f"choose a new drive ({key('targets.new')})")
+    return f"{left}; next: {words}" if words else left
 
 
 def _after_restore(back: model.RestoreSummary, key: Key) -> str:

@@ -228,6 +228,13 @@ def chosen_count(session: Session) -> Count:
     return Count(*row.fetchone())
 
 
+def chosen_paths(session: Session) -> int:
+    """How many files of the sources have one of the chosen contents."""
+    return session.db.execute(
+        "SELECT COUNT(*) FROM temp.candidate c JOIN file f ON f.identity_id = c.identity_id WHERE c.band IS NOT NULL"
+    ).fetchone()[0]
+
+
 class Below(NamedTuple):
     """Contents below what is wanted that have the same holders and lack the same."""
 
