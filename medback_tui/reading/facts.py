@@ -22,14 +22,23 @@ from medback_core.session.tree import totals_by_source, trouble_below
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Files and bytes by how safe they are: no copy that counts, fewer than wanted, as many as wanted."""
+    """Files and bytes by how safe they are: no copy that counts, fewer than wanted or fewer of them elsewhere, as many
+    as wanted. `apart`: the part of `below` that lacks no copy, only some of them elsewhere."""
 
     none: Count = NOTHING
     below: Count = NOTHING
     safe: Count = NOTHING
+    apart: Count = NOTHING
 
     def __add__(self, other: Shares) -> Shares:
-        return Shares(self.none + other.none, self.below + other.below, self.safe + other.safe)
+        return Shares(
+            self.none + other.none, self.below + other.below, self.safe + other.safe, self.apart + other.apart
+        )
+
+    def __sub__(self, other: Shares) -> Shares:
+        return Shares(
+            self.none - other.none, self.below - other.below, self.safe - other.safe, self.apart - other.apart
+        )
 
     @property
     def total(self) -> Count:
@@ -127,7 +136,7 @@ def rated_shares(counter: CopyCounter, parts: Iterable[tuple[Need, Mapping[int, 
     """Sort totals by placement into how safe they are."""
     sums = counter.summed(parts)
     none = sums.by_copies[0]
-    return Shares(none, sums.below - none, sums.count - sums.below)
+    return Shares(none, sums.below - none, sums.count - sums.below, sums.apart)
 
 
 def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]:

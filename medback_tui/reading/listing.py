@@ -73,7 +73,7 @@ class Listing:
 def shares_of(view: DirectoryView) -> Shares:
     """How safe a directory is."""
     none = view.by_copies.get(0, Count())
-    return Shares(none, view.unsafe - none, view.count - view.unsafe)
+    return Shares(none, view.unsafe - none, view.count - view.unsafe, view.apart)
 
 
 def read_listing(session: Session, place: Place, view: View) -> Listing:

@@ -20,6 +20,7 @@ from medback_core.coverage.find import Found, find
 from medback_core.coverage.where_is import FileWhereabouts
 from medback_core.errors import MedbackError
 from medback_core.model import Count
+from medback_core.presenting.places import at, lacking_words
 from medback_core.presenting.units import ago, counted, name, number, size
 from medback_core.session import Session
 from medback_core.session.gone import GoneFile
@@ -47,7 +48,12 @@ def draw(file: FileWhereabouts) -> list[Cell]:
     if file.gone:
         what = [(f"{'older version' if file.replaced else 'deleted'} {ago(file.gone_at)}", "dim")]
     on = ", ".join(name(copy.target.name) for copy in file.copies)
-    return [f"{name(file.source)}/{name(file.path)}", what, [(on or "no copy", "" if on else "none")], size(file.size)]
+    return [
+        f"{name(file.source)}/{name(file.path)}",
+        what,
+        [(on or "no copy", "none" if not on else "below" if file.lacks[1] else "")],
+        size(file.size),
+    ]
 
 
 def detail(file: FileWhereabouts | None, here: dict[int, bytes]) -> Content:
@@ -57,10 +63,13 @@ def detail(file: FileWhereabouts | None, here: dict[int, bytes]) -> Content:
     lines = [Content.styled(f"{name(file.source)}/{name(file.path)}", "bold")]
     for copy in file.copies[:3]:
         where = name(copy.path) if copy.path else "where on it is known when the drive is next seen"
-        plugged = "  ▶ here" if copy.target.key in here else ""
+        plugged = f"  {at(copy.place)}" if copy.place else ""
+        plugged += "  ▶ here" if copy.target.key in here else ""
         lines.append(Content.assemble((name(copy.target.name), "bold"), f"{plugged}  {where}"))
     if not file.copies:
         lines.append(Content.styled("no copy anywhere", "$text-error"))
+    if file.lacks[1]:
+        lines.append(Content.styled(lacking_words(*file.lacks), "$text-warning"))
     return Content("\n").join(lines)
 
 

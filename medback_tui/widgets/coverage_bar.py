@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from medback_core.coverage.tree import FileCoverage
 from medback_tui.reading.facts import Shares
 
 from .columns import Span
@@ -18,11 +19,11 @@ def glyph(shares: Shares) -> Span:
     return (SAFE, "safe") if shares.safe.files else ("·", "dim")
 
 
-def glyph_of(copies: int, wanted: int) -> Span:
-    """One sign for a file."""
-    if copies >= wanted:
+def glyph_of(file: FileCoverage) -> Span:
+    """One sign for a file: it is safe with its wanted copies, of which so many elsewhere."""
+    if file.safe:
         return SAFE, "safe"
-    return (BELOW, "below") if copies else (NONE, "none")
+    return (BELOW, "below") if file.copies else (NONE, "none")
 
 
 def bar(shares: Shares, width: int = 10) -> list[Span]:

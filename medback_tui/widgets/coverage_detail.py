@@ -12,7 +12,8 @@ from medback_core.coverage import where_is as whereabouts
 from medback_core.coverage.tree import DirectoryView, FileCoverage
 from medback_core.model import Standing
 from medback_core.presenting.next_drive import next_words
-from medback_core.presenting.units import ago, counted, name, number, plural, short_path, size
+from medback_core.presenting.places import at, lacking_words
+from medback_core.presenting.units import ago, counted, name, number, short_path, size
 from medback_core.session import Session
 from medback_tui.reading.facts import Facts, Shares
 from medback_tui.reading.listing import Listing, shares_of
@@ -80,7 +81,8 @@ class CoverageDetail(Static):
     def _shares(self, shares: Shares) -> list[Content]:
         parts = [
             ("○ ", "bold $text-error", shares.none, "with no copy anywhere", "no copy"),
-            ("◐ ", "$text-warning", shares.below, "with fewer copies than wanted", "too few"),
+            ("◐ ", "$text-warning", shares.below - shares.apart, "with fewer copies than wanted", "too few"),
+            ("◐ ", "$text-warning", shares.apart, "with fewer copies elsewhere than wanted", "too few elsewhere"),
             ("● ", "$text-success", shares.safe, "safe", "safe"),
         ]
         shown = [part for part in parts if part[2].files]
@@ -124,22 +126,21 @@ class CoverageDetail(Static):
                 "✘ its content changed, but its time did not"
             )  # fmt: skip
             lines.append(Content.styled(f"{words}; {self._repair} repairs it", "bold $text-error"))
+        if not row.safe:
+            lines.append(Content.styled(lacking_words(*row.lacks), "$text-warning"))
         copies = whereabouts.detail(reader, row.key) if reader is not None else []
         if not copies:
             lines.append(Content.assemble(("○ ", "bold $text-error"), "no copy anywhere"))
         for copy in copies:
             lines += self._copy(copy, listing, here)
-        if row.copies < row.wanted:
-            lines.append(
-                Content.styled(f"{plural(row.wanted - row.copies, 'copy', 'copies')} still wanted", "$text-warning")
-            )
         return lines
 
     def _copy(self, copy: whereabouts.CopyView, listing: Listing, here: dict[int, bytes]) -> list[Content]:
         target = copy.target
         dead = target.key in listing.view.dead
         sign = ("● ", "$text-success") if copy.counts and not dead else ("○ ", "$text-muted")
-        words = f"  {STANDINGS[copy.standing]}"
+        words = f"  {at(copy.place)}, " if copy.place else "  "
+        words += STANDINGS[copy.standing]
         if copy.verified_at:
             words += f" {ago(copy.verified_at)}"
         if dead:

@@ -148,7 +148,7 @@ def _of_directory(row: DirectoryView) -> list[Cell]:
         number(row.count.files),
         size(row.count.bytes),
         _bytes(none, "none"),
-        _bytes(one, "below" if shares.below.files else ""),
+        _bytes(one, "below" if (shares.below - shares.apart).files else ""),
         _bytes(more, ""),
         [(_checked(row.oldest, bool(one.files or more.files)), "dim")],
     ]
@@ -169,12 +169,14 @@ def _checked(date: int | None, copies: bool) -> str:
 
 
 def _of_file(row: FileCoverage) -> list[Cell]:
-    sign, style = glyph_of(row.copies, row.wanted)
+    sign, style = glyph_of(row)
     by_copies: list[Cell] = [[("·", "dim")]] * 3
-    by_copies[min(2, row.copies)] = [(size(row.size), style if row.copies < row.wanted else "")]
+    by_copies[min(2, row.copies)] = [(size(row.size), "" if row.safe else style)]
     shown: list[Span] = [(f"{sign} ", style), (name(row.name), "")]
     if row.trouble:
         shown.append(("  ✘ damaged" if row.trouble == 1 else "  ✘ changed keeping its time", "none"))
+    if row.elsewhere < row.elsewhere_wanted and row.copies >= row.wanted:
+        shown.append((f"  {row.elsewhere} of {row.elsewhere_wanted} elsewhere", "below"))
     if row.claimed and not row.copies:
         shown.append((f"  {plural(row.claimed, 'copy', 'copies')} not checked yet", "dim"))
     return [

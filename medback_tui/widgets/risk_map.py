@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from medback_core.coverage.countable import NOTHING
 from medback_core.coverage.tree import FileCoverage
 from medback_core.model import Count
 from medback_core.presenting.treemap import Rect, squarified
@@ -95,7 +96,7 @@ class RiskMap(Widget, can_focus=True):
             shares = shares_of(view)
             tiles.append(Tile(f"{name(view.name)}/", shares, index, damaged=view.damaged))
             if found.here is not None:
-                files = Shares(files.none - shares.none, files.below - shares.below, files.safe - shares.safe)
+                files -= shares
         first = len(found.directories)
         if len(found.files) > FILES_EACH:
             tiles.append(Tile(plural(len(found.files), "file"), files, first, len(found.files)))
@@ -215,7 +216,9 @@ def _shares_of_file(file: FileCoverage) -> Shares:
     count = Count(1, file.size)
     if file.safe:
         return Shares(safe=count)
-    return Shares(below=count) if file.copies else Shares(none=count)
+    if not file.copies:
+        return Shares(none=count)
+    return Shares(below=count, apart=count if file.copies >= file.wanted else NOTHING)
 
 
 def _beside(here: Rect, there: Rect, across: int, down: int) -> tuple[float, ...] | None:

@@ -107,3 +107,32 @@ def test_rules_of_a_directory_follow_it_and_outlive_the_session(shell: Shell, tm
     assert ok(shell, "sources")["sources"][0]["rules"][0]["missing"]  # kept, and shown
     ok(shell, "set-source", "photos", "--no-below", "2018/wedding")
     assert ok(shell, "sources")["sources"][0]["rules"] == []
+
+
+def test_what_lacks_its_copy_elsewhere_is_said_wherever_copies_are(shell: Shell, tmp_path: Path):
+    ok(shell, "add-src", "photos", "--elsewhere", "1")
+    ok(shell, "target", "blue", "--init", "--label", "Blue", code=6)
+    ok(shell, "target", "red", "--init", "--label", "Red", code=6)  # two copies of all, both at home
+    wedding = ("--source", "photos", "2019/wedding/a.jpg")
+    assert "still wanted" in shell("whereis", *wedding).words
+    ok(shell, "set-target", "Red", "--place", "Office")
+    (tmp_path / "photos/2019/wedding/new.jpg").write_text("new")
+    ok(shell, "target", "blue", "--no-fill", code=6)
+    ok(shell, "set-source", "photos", "--below", "2019", "--copies", "1")
+    new = ("--source", "photos", "2019/wedding/new.jpg")
+    assert "  1 copy still wanted elsewhere" in shell("whereis", *new).words
+    assert "; 1 copy still wanted elsewhere" in shell("find", "new.jpg").words
+    assert "still wanted" not in shell("whereis", *wedding).words + shell("find", "a.jpg").words
+    file = ok(shell, "whereis", *new)["files"][0]
+    assert (file["wanted"], file["elsewhere_wanted"], file["copies"][0]["place"]) == (1, 1, "home")
+    assert "too few copies elsewhere: 1 file" in shell("stats").words
+    assert "◐ photos/2019" in shell("stats").words and "● photos/2020" in shell("stats").words
+    one = ok(shell, "stats", "--source", "photos", "--path", "2019/wedding/new.jpg")
+    assert one["below_wanted"]["files"] == one["without_elsewhere"]["files"] == 1
+    one = ok(shell, "stats", "--source", "photos", "--path", "2019/wedding/a.jpg")
+    assert one["below_wanted"]["files"] == one["without_elsewhere"]["files"] == 0
+    listed = ok(shell, "stats", "--unprotected")["unprotected"]
+    assert [(f["path"], f["copies"], f["wanted"], f["elsewhere"], f["elsewhere_wanted"]) for f in listed] == [
+        ("2019/wedding/new.jpg", 1, 1, 0, 1)
+    ]
+    assert "too few copies elsewhere: 1 file" in shell("update").words

@@ -11,7 +11,7 @@ import click
 from medback_core import names
 from medback_core.errors import Refused, UsageError
 from medback_core.model import Count, Target, iso_date
-from medback_core.presenting.places import at, three_two_one_words
+from medback_core.presenting.places import at, lacking_words, three_two_one_words, too_few_words
 from medback_core.presenting.telling import nothing_missing, story_words
 from medback_core.presenting.units import ago, counted, date, plural, size
 from medback_core.presenting.units import command as command_line
@@ -161,7 +161,7 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
             run.say("no files yet; `medback add-src DIR` adds a source")
         elif found.below_wanted.files:
             run.say(
-                f"too few copies: {counted(found.below_wanted)}" + ("" if list_files else " (--unprotected lists them)")
+                too_few_words(found.below_wanted, found.apart) + ("" if list_files else " (--unprotected lists them)")
             )
             say_next(run, session)
         else:
@@ -207,13 +207,13 @@ def _coverage(session: Session, source: str | None, path: bytes, depth: int) -> 
         files = [f for f in operation.where_is(session, [path], source=source) if f.path == path.strip(b"/")]
         if not files:
             raise
-    from medback_core.session.sources import find_source
-
-    copies = sum(copy.counts for copy in files[0].copies)
-    count = Count(1, files[0].size)
-    below = count if copies < find_source(session, source).wanted else Count()
-    by_copies = {number: Count() for number in range(copies)} | {copies: count}
-    return operation.Coverage(1, count.bytes, by_copies, below, 0, None, ())
+    file = files[0]
+    copies = sum(copy.counts for copy in file.copies)
+    count, nothing = Count(1, file.size), Count()
+    by_copies = dict.fromkeys(range(copies), nothing) | {copies: count}
+    below, apart = count if any(file.lacks) else nothing, count if file.lacks[0] == 0 < file.lacks[1] else nothing
+    without = nothing if file.away else count
+    return operation.Coverage(1, count.bytes, by_copies, below, 0, None, (), without, apart)
 
 
 def _show_coverage(run: Run, found: Coverage) -> None:
@@ -261,6 +261,8 @@ def whereis(run: Run, paths: tuple[bytes, ...], source: str | None, deleted: boo
                 run.answer_line(f"  {_copy_words(copy)}")
             if not file.copies:
                 run.answer_line("  no copy anywhere")
+            if file.lacks[1]:
+                run.answer_line(f"  {lacking_words(*file.lacks)}")
 
 
 @command("find")
@@ -283,7 +285,8 @@ def find(run: Run, patterns: tuple[bytes, ...], source: str | None) -> None:
                 what = "older version" if file.replaced else "deleted"
                 gone = f"{what} {date(file.gone_at, never='at an unknown date')}, "
             on = ", ".join(shown(copy.target.name) for copy in file.copies) or "no drive"
-            run.answer_line(f"{shown(file.source)}/{shown(file.path)}  {size(file.size)}  {gone}on {on}")
+            lacking = f"; {lacking_words(*file.lacks)}" if file.lacks[1] else ""
+            run.answer_line(f"{shown(file.source)}/{shown(file.path)}  {size(file.size)}  {gone}on {on}{lacking}")
         if not found:
             run.answer_line("nothing found")
 
@@ -297,6 +300,8 @@ def _file_json(file: FileWhereabouts) -> dict[str, Any]:
         "gone": file.gone,
         "gone_at": iso_date(file.gone_at),
         "replaced": file.replaced,
+        "wanted": file.need.copies if file.need is not None else None,
+        "elsewhere_wanted": file.need.elsewhere if file.need is not None else None,
         "copies": [
             {
                 "target": copy.target.id,
@@ -306,6 +311,7 @@ def _file_json(file: FileWhereabouts) -> dict[str, Any]:
                 "path": None if copy.path is None else names.text(copy.path),
                 "verified": iso_date(copy.verified_at),
                 "counts": copy.counts,
+                "place": copy.place or None,
             }
             for copy in file.copies
         ],
@@ -316,7 +322,9 @@ def _copy_words(copy: CopyView) -> str:
     state = copy.target.state.value if copy.target.known else "unknown"
     where = "place not known until it is seen" if copy.path is None else shown(copy.path)
     checked = f"verified {ago(copy.verified_at)}" if copy.verified_at else copy.standing.name.lower()
-    return f"{shown(copy.target.name)} ({state}): {where}, {checked}" + ("" if copy.counts else ", does not count")
+    kept = f", {at(copy.place)}" if copy.place else ""
+    counts = "" if copy.counts else ", does not count"
+    return f"{shown(copy.target.name)} ({state}{kept}): {where}, {checked}{counts}"
 
 
 @command("deleted")

@@ -32,6 +32,7 @@ def say_what_is_unsafe(run: Run, session: Session) -> None:
     if run.settings.json or run.settings.quiet or run.outcome.interrupted:
         return
     from medback_core.coverage.totals import safety
+    from medback_core.presenting.places import too_few_words
 
     safe = safety(session)
     if safe.unsafe.files:
@@ -40,7 +41,7 @@ def say_what_is_unsafe(run: Run, session: Session) -> None:
             run.say(f"none of {whole} has a copy yet")
         else:
             none = f", no copy at all: {counted(safe.none)}" if safe.none.files else ""
-            run.say(f"too few copies: {counted(safe.unsafe)} of {whole}{none}")
+            run.say(too_few_words(safe.unsafe, safe.apart, f" of {whole}{none}"))
         say_next(run, session)
     elif safe.files:
         run.say(safe_words(Count(safe.files, safe.bytes), safe.looked))

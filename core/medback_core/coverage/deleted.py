@@ -10,6 +10,7 @@ from medback_core.model import Count
 from medback_core.session import Session
 from medback_core.session.copies import copies_of_many
 from medback_core.session.gone import GoneFile, gone_count, gone_page
+from medback_core.session.needs import places
 from medback_core.session.sources import find_source, list_sources
 from medback_core.session.targets import list_targets
 
@@ -41,14 +42,14 @@ def deleted_page(
     found = gone_page(session, source=within, path=_below(path), since=since, by_path=by_path, after=after, limit=limit)
     aliases = {one.key: one.alias for one in list_sources(session)}
     targets = {target.key: target for target in list_targets(session, unknown=True)}
-    copies = copies_of_many(session, {file.identity for file in found})
+    copies, known = copies_of_many(session, {file.identity for file in found}), places(session)
     files = tuple(
         FileWhereabouts(
             aliases[file.source],
             file.path,
             file.content,
             file.mtime_ns,
-            views_of(copies.get(file.identity, []), targets),
+            views_of(copies.get(file.identity, []), targets, known),
             gone=True,
             gone_at=file.gone_at,
             replaced=file.replaced,

@@ -12,6 +12,7 @@ from medback_core.session import Session
 from medback_core.session.copies import copies_of_many
 from medback_core.session.digests import twin_paths
 from medback_core.session.finding import FoundFile, find_files
+from medback_core.session.needs import places, wants_of
 from medback_core.session.sources import find_source, list_sources
 from medback_core.session.targets import list_targets
 
@@ -38,23 +39,26 @@ def find(session: Session, patterns: Iterable[bytes], *, source: str | None = No
     found = sorted(rows.values(), key=lambda file: _closeness(file, words))
     if limit is not None and len(found) > limit:
         found, more = found[:limit], True
-    aliases = {one.key: one.alias for one in list_sources(session)}
+    sources = {one.key: one for one in list_sources(session)}
+    wants = {key: wants_of(session, sources[key]) for key in {file.source for file in found}}
+    known = places(session)
     targets = {target.key: target for target in list_targets(session, unknown=True)}
     copies = copies_of_many(session, {file.identity for file in found})
     twins = {key: twin_paths(session, key) for key in {file.source for file in found}}
     return Found(
         tuple(
             FileWhereabouts(
-                aliases[file.source],
+                sources[file.source].alias,
                 file.path,
                 file.content,
                 file.mtime_ns,
                 ()
                 if not file.gone and file.path in twins[file.source]
-                else views_of(copies.get(file.identity, []), targets),
+                else views_of(copies.get(file.identity, []), targets, known),
                 gone=file.gone,
                 gone_at=file.gone_at,
                 replaced=file.replaced,
+                need=None if file.gone else wants[file.source].at(os.path.dirname(file.path)),
             )
             for file in found
         ),

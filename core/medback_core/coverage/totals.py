@@ -67,6 +67,7 @@ class DirectoryCoverage:
     below_wanted: Count
     oldest: int | None
     without_elsewhere: Count = NOTHING  # no countable copy at another place than the source's
+    apart: Count = NOTHING  # the part of `below_wanted` that lacks no copy, only some of them elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Coverage:
     oldest: int | None
     directories: tuple[DirectoryCoverage, ...]
     without_elsewhere: Count = NOTHING  # as in DirectoryCoverage
+    apart: Count = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class Safety:
     safe_files: int = 0  # that have the copies that are wanted, and so many of them elsewhere
     unsafe: Count = NOTHING  # all others, those with no copy included
     none: Count = NOTHING  # no countable copy at all
+    apart: Count = NOTHING  # the part of `unsafe` that lacks no copy, only some of them elsewhere
     damaged: int = 0
     looked: Looked = _ALL
 
@@ -149,8 +152,9 @@ def coverage(session: Session, *, source: str | None = None, path: bytes = b"", 
     whole = total(start.count for start in starts)
     oldest = min((start.oldest for start in starts if start.oldest is not None), default=None)
     below = total(start.below_wanted for start in starts)
-    apart = total(start.without_elsewhere for start in starts)
-    return Coverage(whole.files, whole.bytes, by_copies, below, damaged, oldest, tuple(listed), apart)
+    without = total(start.without_elsewhere for start in starts)
+    apart = total(start.apart for start in starts)
+    return Coverage(whole.files, whole.bytes, by_copies, below, damaged, oldest, tuple(listed), without, apart)
 
 
 def _no_directory(source: Source, path: bytes) -> Refused:
@@ -162,7 +166,14 @@ def _rate(
 ) -> DirectoryCoverage:
     sums = counter.summed(wants.parts(session, path, totals))
     return DirectoryCoverage(
-        wants.source.alias, path, sums.count, dict(sums.by_copies), sums.below, oldest, sums.without_elsewhere
+        wants.source.alias,
+        path,
+        sums.count,
+        dict(sums.by_copies),
+        sums.below,
+        oldest,
+        sums.without_elsewhere,
+        sums.apart,
     )
 
 
@@ -222,7 +233,9 @@ def safety(session: Session) -> Safety:
     sums = counter.summed(parts)
     whole, unsafe, none = sums.count, sums.below, sums.by_copies[0]
     damaged = sum(trouble_below(session, source.key) for source in list_sources(session))
-    return Safety(whole.files, whole.bytes, whole.files - unsafe.files, unsafe, none, damaged, looked(session))
+    return Safety(
+        whole.files, whole.bytes, whole.files - unsafe.files, unsafe, none, sums.apart, damaged, looked(session)
+    )
 
 
 def target_holdings(session: Session) -> dict[int, Holdings]:

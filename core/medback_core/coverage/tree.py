@@ -43,6 +43,7 @@ class DirectoryView:
     unsafe: Count  # with fewer copies than wanted, or fewer of them elsewhere
     oldest: int | None  # oldest check of a countable copy; 0: one was never read back; None: nothing has a copy
     damaged: int = 0  # files whose content changed though their size and time did not
+    apart: Count = NOTHING  # the part of `unsafe` that lacks no copy, only some of them elsewhere
     without_elsewhere: Count = NOTHING  # no countable copy at another place than the source's
 
     @property
@@ -73,7 +74,12 @@ class FileCoverage:
 
     @property
     def safe(self) -> bool:
-        return self.copies >= self.wanted and self.elsewhere >= self.elsewhere_wanted
+        return not any(self.lacks)
+
+    @property
+    def lacks(self) -> tuple[int, int]:
+        """(copies, copies elsewhere) that are wanted and not there yet."""
+        return max(0, self.wanted - self.copies), max(0, self.elsewhere_wanted - self.elsewhere)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +190,7 @@ def _view(
         dict(sums.by_copies),
         sums.below,
         oldest,
+        apart=sums.apart,
         without_elsewhere=sums.without_elsewhere,
     )
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from medback_core import names
 from medback_core.coverage.countable import clean_path
 from medback_core.errors import Refused
-from medback_core.model import Count, Identity, Source, Standing, Target
+from medback_core.model import Count, Identity, Need, Source, Standing, Target, folded
 from medback_core.session import Session
 from medback_core.session.copies import Copy, copies_of, copies_of_many
 from medback_core.session.digests import twin_paths
 from medback_core.session.expected import has_expected, wanted_back
 from medback_core.session.files import file_by_key, join
 from medback_core.session.gone import list_gone
+from medback_core.session.needs import Places, Wants, places, wants_of
 from medback_core.session.placements import placement_by_id
 from medback_core.session.sources import find_source, list_sources
 from medback_core.session.targets import list_targets
@@ -31,6 +32,7 @@ class CopyView:
     path: bytes | None  # on the target; None while nobody has looked
     verified_at: int | None
     counts: bool
+    place: str = ""  # of the target, as people write it; "" where nobody named a place
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class FileWhereabouts:
     gone: bool = False
     gone_at: int | None = None  # None where nobody knows the date
     replaced: bool = False  # gone, and another content is at that path now: an older version
+    need: Need | None = None  # what is wanted of it; None where it is gone
 
     @property
     def size(self) -> int:
@@ -53,6 +56,20 @@ class FileWhereabouts:
     @property
     def md5(self) -> str:
         return self.content.md5.hex()
+
+    @property
+    def away(self) -> int:
+        """How many of the copies that count lie at another place than the source."""
+        here = self.need.place if self.need is not None else ""
+        return sum(copy.counts and bool(copy.place) and folded(copy.place) != here for copy in self.copies)
+
+    @property
+    def lacks(self) -> tuple[int, int]:
+        """(copies, copies elsewhere) that are wanted and not there yet."""
+        if self.need is None:
+            return 0, 0
+        counting = sum(copy.counts for copy in self.copies)
+        return max(0, self.need.copies - counting), max(0, self.need.elsewhere - self.away)
 
 
 def where_is(
@@ -67,6 +84,7 @@ def where_is(
     targets = {target.key: target for target in list_targets(session, unknown=True)}
     sources = list_sources(session)
     within = None if source is None else find_source(session, source)
+    known, wants = places(session), dict[int, Wants]()
     found: list[FileWhereabouts] = []
     for path in paths:
         owner, relative = _locate(sources, within, path)
@@ -75,10 +93,15 @@ def where_is(
             raise _unknown(session, owner, relative, path, deleted=deleted)
         copies = copies_of_many(session, {row[1] for row in rows})
         twins = set() if deleted else twin_paths(session, owner.key)
+        if owner.key not in wants:
+            wants[owner.key] = wants_of(session, owner)
         for relative_path, identity, content, mtime_ns, gone_at in rows:
-            views = () if relative_path in twins else views_of(copies.get(identity, []), targets)
+            views = () if relative_path in twins else views_of(copies.get(identity, []), targets, known)
+            need = None if deleted else wants[owner.key].at(os.path.dirname(relative_path))
             found.append(
-                FileWhereabouts(owner.alias, relative_path, content, mtime_ns, views, gone=deleted, gone_at=gone_at)
+                FileWhereabouts(
+                    owner.alias, relative_path, content, mtime_ns, views, gone=deleted, gone_at=gone_at, need=need
+                )
             )
     return found
 
@@ -131,7 +154,7 @@ def detail(session: Session, file_key: int) -> list[CopyView]:
     if file is None:
         return []
     targets = {target.key: target for target in list_targets(session, unknown=True)}
-    return list(views_of(copies_of(session, file.identity), targets))
+    return list(views_of(copies_of(session, file.identity), targets, places(session)))
 
 
 def holders(session: Session, source: int, path: bytes = b"") -> list[tuple[Target, Count]]:
@@ -146,12 +169,13 @@ def holders(session: Session, source: int, path: bytes = b"") -> list[tuple[Targ
     return sorted(found, key=lambda one: (-one[1].bytes, -one[1].files, one[0].name))
 
 
-def views_of(copies: Iterable[Copy], targets: dict[int, Target]) -> tuple[CopyView, ...]:
+def views_of(copies: Iterable[Copy], targets: dict[int, Target], known: Places) -> tuple[CopyView, ...]:
     """Copies as a person is told of them, the countable ones first."""
     views = []
     for copy in copies:
         target = targets[copy.target]
         counts = target.counts and copy.standing is not Standing.CLAIMED
-        views.append(CopyView(target, copy.standing, copy.path, copy.verified_at, counts))
+        place = known.called(target) if known.named else ""
+        views.append(CopyView(target, copy.standing, copy.path, copy.verified_at, counts, place))
     views.sort(key=lambda view: (not view.counts, view.target.state.badness, -view.standing, view.target.name))
     return tuple(views)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from medback_core.coverage.places import PlaceShelf, ThreeTwoOne
-from medback_core.presenting.units import ago, files, name, number, plural, size
+from medback_core.model import Count
+from medback_core.presenting.units import ago, counted, files, name, number, plural, size
 
 
 def three_two_one_words(found: ThreeTwoOne) -> str:
@@ -22,6 +23,26 @@ def shelf_words(shelf: PlaceShelf) -> str:
     behind = f"{size(shelf.behind.bytes)} behind" if shelf.behind.files else "nothing behind"
     last = "" if shelf.here or shelf.last_there is None else f" (last there {ago(shelf.last_there)})"
     return f"{at(shelf.place)}: {plural(len(shelf.targets), 'drive')}, {behind}{last}"
+
+
+def too_few_words(unsafe: Count, apart: Count, of: str = "") -> str:
+    """`too few copies: 3 files (2 MiB); too few copies elsewhere: 1 file (9 KiB)`. `apart`: the part of `unsafe` that
+    lacks no copy, only some of them elsewhere; `of` stands behind the first."""
+    short = unsafe - apart
+    parts = [f"too few copies: {counted(short)}"] if short.files or not apart.files else []
+    parts += [f"too few copies elsewhere: {counted(apart)}"] if apart.files else []
+    return "; ".join([parts[0] + of, *parts[1:]])
+
+
+def lacking_words(copies: int, elsewhere: int) -> str:
+    """`2 copies still wanted, 1 of them elsewhere`, for a file that lacks so many; "" where it lacks none."""
+    wanted = max(copies, elsewhere)
+    if not wanted:
+        return ""
+    words = f"{plural(wanted, 'copy', 'copies')} still wanted"
+    if not elsewhere:
+        return words
+    return f"{words} elsewhere" if elsewhere == wanted else f"{words}, {number(elsewhere)} of them elsewhere"
 
 
 def at(place: str) -> str:

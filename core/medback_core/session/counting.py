@@ -22,6 +22,7 @@ class Sums:
     count: Count = NOTHING
     by_copies: Mapping[int, Count] = field(default_factory=dict)  # every number from 0 to at least what is wanted
     below: Count = NOTHING  # with fewer copies than wanted, or fewer of them elsewhere
+    apart: Count = NOTHING  # the part of `below` that lacks no copy, only some of them elsewhere
     without_elsewhere: Count = NOTHING  # with no countable copy at another place than the source's
 
 
@@ -67,7 +68,7 @@ class CopyCounter:
     def summed(self, parts: Iterable[tuple[Need, Mapping[int, Count]]]) -> Sums:
         """The sums of totals by placement, in parts that each want one thing."""
         sums: dict[int, list[int]] = {}
-        below, away = [0, 0], [0, 0]
+        below, apart, away = [0, 0], [0, 0], [0, 0]
         most = 0
         for need, totals in parts:
             most = max(most, need.copies)
@@ -80,11 +81,14 @@ class CopyCounter:
                 if copies < need.copies or elsewhere < need.elsewhere:
                     below[0] += files
                     below[1] += size
+                    if copies >= need.copies:
+                        apart[0] += files
+                        apart[1] += size
                 if not elsewhere:
                     away[0] += files
                     away[1] += size
         by_copies = {n: Count(*sums.get(n, ())) for n in range(max([most, *sums]) + 1)}
-        return Sums(total(by_copies.values()), by_copies, Count(*below), Count(*away))
+        return Sums(total(by_copies.values()), by_copies, Count(*below), Count(*apart), Count(*away))
 
 
 def total(counts: Iterable[Count]) -> Count:
