@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.fault_report import campaign, pytest_terminal_summary  # noqa: F401  (pytest finds them here)
+from support.reading import reads  # noqa: F401
 from medback_core import disk
 from medback_core.disk import workers
 

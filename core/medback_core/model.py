@@ -341,12 +341,29 @@ class FileDone(Event):
     size: int = 0
 
 
+@dataclass(frozen=True, slots=True, init=False)
+class Reason:
+    """Why an entry was not treated like the others: which reason (`no-room`), and its facts (`errors.Fact`)."""
+
+    what: str
+    facts: Mapping[str, object] = field(hash=False)
+
+    def __init__(self, what: str, **facts: object) -> None:
+        object.__setattr__(self, "what", what)
+        object.__setattr__(self, "facts", facts)
+
+    @classmethod
+    def system(cls, error: OSError) -> Reason:
+        """The system refused, in its own words."""
+        return cls("system", error=error.strerror or str(error))
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped(Event):
     """An entry that could not be treated, and why: exit code 3."""
 
     path: bytes
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +379,7 @@ class DamageFound(Event):
     """Content or a record that is not what it should be: exit code 5."""
 
     path: bytes
-    reason: str
+    reason: Reason
     state: str = "damaged"  # or, where a verify says so, "missing", "changed", "unreadable"
 
 
@@ -470,7 +487,7 @@ class Conflict(Event):
     """A restore met a file that differs from what should be there, and left it alone."""
 
     path: bytes  # the destination
-    reason: str
+    reason: Reason
     wanted: Identity | None = None
     wanted_mtime_ns: int = 0
     there_size: int = 0
@@ -674,7 +691,7 @@ class Unrepairable(Event):
     """No good copy could be found now, and what would help."""
 
     path: bytes
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,19 +169,19 @@ def note_of(event: model.Event) -> Note | None:
     now = model.now()
     match event:
         case model.Skipped(path, reason):
-            return Note(now, "warning", f"skipped {name(path)}: {name(reason)}")
+            return Note(now, "warning", f"skipped {name(path)}: {sentence(reason)}")
         case model.DamageFound(path, reason):
-            return Note(now, "error", f"damage: {name(path)}: {name(reason)}")
+            return Note(now, "error", f"damage: {name(path)}: {sentence(reason)}")
         case model.CopyGone(path, state):
-            return Note(now, "error", f"{state}: {name(path)}: it does not count as a copy any more")
+            return Note(now, "error", f"{state}: {name(path)}: it no longer counts as a copy")
         case model.Warned():
             return Note(now, "warning", sentence(event), event)
         case model.SourceRefused(alias, refusal):
             return Note(now, "error", f"{name(alias)}: {sentence(refusal)}", refusal)
         case model.Conflict(path, reason):
-            return Note(now, "warning", f"conflict: {name(path)}: {name(reason)}")
+            return Note(now, "warning", f"conflict: {name(path)}: {sentence(reason)}")
         case model.Unrepairable(path, reason):
-            return Note(now, "error", f"not repaired: {name(path)}: {name(reason)}")
+            return Note(now, "error", f"not repaired: {name(path)}: {sentence(reason)}")
         case model.Repaired(path, source):
             return Note(now, "info", f"repaired {name(path)} from {name(source)}")
     return None

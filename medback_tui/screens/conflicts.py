@@ -20,6 +20,7 @@ from textual.worker import get_current_worker
 
 from medback_core import disk, names
 from medback_core.model import Conflict
+from medback_core.presenting.refusals import sentence
 from medback_core.presenting.units import name, plural, size
 from medback_tui.jobs import operations
 from medback_tui.jobs.queue import Job
@@ -130,7 +131,7 @@ class Conflicts(Dialog[list[Pair]]):
                     f"in the backup  {size(wanted.size):>10}  {_date(conflict.wanted_mtime_ns)}  md5 {wanted.md5.hex()}"
                 )
             )
-        lines.append(Content.styled(name(conflict.reason), "$text-muted"))
+        lines.append(Content.styled(sentence(conflict.reason), "$text-muted"))
         self.query_one("#sides", Static).update(Content("\n").join(lines))
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="pick")

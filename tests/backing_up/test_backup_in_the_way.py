@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from medback_core.cli.outcome import why
 from medback_core.presenting.refusals import message
 from medback_core import disk
 from medback_core.upkeep import reclaim as reclaiming
@@ -149,7 +150,7 @@ def test_a_context_that_could_not_be_written_is_told_as_a_failure(world, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(backing_up, "write_contexts", full)
         ran = back(session, tmp / "t1")
-    assert [(event.path, event.reason) for event in ran.of(Skipped)] == [
+    assert [(event.path, why(event)) for event in ran.of(Skipped)] == [
         (
             os.fsencode(tmp / "t1/.medback-context.xml"),
             "the restore context could not be written: No space left on device",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.killing import killed_after
 from support.saying import says
 from medback_core.presenting.refusals import message
 from medback_core import disk, hashing
@@ -20,7 +22,7 @@ from medback_core.session import Session, open_session
 from medback_core.session.copies import copies_on
 from medback_core.session.targets import add_pending, find_target, list_targets, pending_for
 from medback_core.sidecar import FileRecord, Sidecar, parse, render
-from support.worlds import MTIME, Ran, add, back, counted, new_session, rescan, run, tree, write_tree
+from support.worlds import MTIME, Ran, add, back, counted, new_session, rescan, run, tree, write_tree, rot
 
 FILES = {"a.txt": 100, "sub/b.bin": 3000, "sub/deep/c": 5000, "empty": 0}
 
@@ -36,20 +38,6 @@ def world(tmp_path: Path):
     session.close()
 
 
-@pytest.fixture
-def reads(monkeypatch):
-    """Names of the files that are hashed."""
-    seen: list[bytes] = []
-    really = hashing.open_for_reading
-
-    def open_for_reading(directory: int | None, name: bytes) -> int:
-        seen.append(name)
-        return really(directory, name)
-
-    monkeypatch.setattr(hashing, "open_for_reading", open_for_reading)
-    return seen
-
-
 def find(session: Session, drive: Path, **options: Any) -> Ran:
     return run(discover(session, os.fsencode(drive), **options))
 
@@ -57,12 +45,6 @@ def find(session: Session, drive: Path, **options: Any) -> Ran:
 def copies(session: Session) -> dict[bytes | None, Standing]:
     (target,) = list_targets(session)
     return {copy.path: copy.standing for _, copy in copies_on(session, target.key)}
-
-
-def rot(path: Path, content: bytes) -> None:
-    was = path.stat()
-    path.write_bytes(content)
-    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
 
 
 def test_what_matches_counts_as_copied_and_nothing_on_the_drive_is_changed(world):
@@ -148,7 +130,7 @@ def test_when_the_known_place_is_damaged_a_further_one_takes_over(world):
     back(session, tmp / "t1")
     shutil.copy2(tmp / "t1/photos/a.txt", tmp / "t1/a copy")
     (tmp / "t1/photos/.medback.xml").unlink()
-    rot(tmp / "t1/photos/a.txt", b"?" * 100)
+    rot(tmp / "t1/photos/a.txt")
     find(session, tmp / "t1")
     assert copies(session)[b"a copy"] is Standing.VERIFIED
     assert counted(session) == {1: 4}
@@ -183,7 +165,7 @@ def test_a_drives_own_records_are_believed_by_nobody(world, reads):
 def test_rehash_finds_damage_and_withdraws_it(world, reads):
     session, tmp = world
     find(session, tmp / "rsync", create=True)
-    rot(tmp / "rsync/old/stuff/a.txt", b"?" * 100)
+    rot(tmp / "rsync/old/stuff/a.txt")
     assert not find(session, tmp / "rsync").of(DamageFound)
     ran = find(session, tmp / "rsync", rehash=True)
     (damage,) = ran.of(DamageFound)
@@ -388,9 +370,6 @@ def test_cancelling_keeps_what_is_recorded_and_running_again_ends_the_same(tmp_p
 
 
 def test_killed_at_any_change_it_converges(tmp_path: Path):
-    class Killed(BaseException):
-        pass
-
     number = 0
     while True:
         for stale in ("rsync", "s", "photos"):
@@ -400,21 +379,7 @@ def test_killed_at_any_change_it_converges(tmp_path: Path):
         write_tree(tmp_path / "rsync", {"x/a": (tmp_path / "photos/a").read_bytes(), "x/y/b": 20})
         session = new_session(tmp_path / "s")
         add(session, tmp_path / "photos")
-        counts = [0]
-
-        def kill(op: str, *details: Any, counts: list[int] = counts, at: int = number) -> None:
-            counts[0] += 1
-            if counts[0] > at:
-                raise Killed
-
-        disk.set_observer(kill)
-        try:
-            find(session, tmp_path / "rsync", create=True)
-            killed = False
-        except Killed:
-            killed = True
-        finally:
-            disk.set_observer(None)
+        killed = killed_after(number, partial(find, session, tmp_path / "rsync", create=True))
         summary = find(session, tmp_path / "rsync", create=True).summary
         assert (summary.files, summary.matched, summary.unknown) == (2, 1, 1), number
         assert counted(session) == {1: 1, 0: 1}

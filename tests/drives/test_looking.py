@@ -28,20 +28,13 @@ from medback_core.drives.open import resolve_target, set_target
 from medback_core.upkeep.verify_target import verify
 from medback_core.coverage.where_is import where_is
 from support.saying import told
-from support.worlds import MTIME, add, back, counted, photos, run, tree, write_tree
+from support.worlds import MTIME, add, back, counted, photos, run, tree, write_tree, rot
 
 
 @pytest.fixture
 def world(tmp_path: Path):
     with photos(tmp_path, {"a.txt": 100, "b.txt": 100, "sub/c.bin": 3000}, drives=("t1", "t2")) as made:
         yield made
-
-
-def rot(path: Path, size: int | None = None) -> None:
-    """Other bytes, the same time."""
-    times = path.stat().st_mtime_ns
-    path.write_bytes(b"?" * (path.stat().st_size if size is None else size))
-    os.utime(path, ns=(times, times))
 
 
 def place(session: Session, path: str, target: str) -> bytes | None:
@@ -107,7 +100,7 @@ def test_a_file_of_the_same_size_is_not_taken_for_the_one_that_was_moved(world: 
 
 def test_a_truncated_copy_is_damage_and_is_put_right_at_its_place(world: tuple[Session, Path]) -> None:
     session, tmp = world
-    rot(tmp / "t1/photos/a.txt", 40)
+    rot(tmp / "t1/photos/a.txt", b"?" * 40)
     found = run(verify(session, os.fsencode(tmp / "t1")))
     assert (found.summary.damaged, found.summary.missing) == (1, 0) and counted(session) == {1: 1, 2: 2}
     assert run(repair(session, os.fsencode(tmp / "t1"))).summary.repaired == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from medback_core.cli.outcome import why
 from medback_core.presenting.refusals import message
 from medback_core.errors import Refused
 from medback_core.model import Unrepairable, TargetState, Warned
@@ -18,19 +19,13 @@ from medback_core.session.targets import find_target, list_targets, target_by_id
 from medback_core.sidecar import parse_target_identity
 from medback_core.drives.open import set_target
 from medback_core.upkeep.verify_target import verify
-from support.worlds import add, back, counted, new_session, photos, run, write_tree
+from support.worlds import add, back, counted, new_session, photos, run, write_tree, rot
 
 
 @pytest.fixture
 def world(tmp_path: Path):
     with photos(tmp_path, {"a.txt": 100, "sub/b.bin": 3000}, drives=("t1", "t2")) as made:
         yield made
-
-
-def rot(path: Path) -> None:
-    times = path.stat().st_mtime_ns
-    path.write_bytes(b"?" * path.stat().st_size)
-    os.utime(path, ns=(times, times))
 
 
 def steps(session: Session) -> list[str]:
@@ -134,6 +129,6 @@ def test_with_no_good_copy_at_hand_nothing_is_touched_and_it_is_said_what_would_
     run(verify(session, os.fsencode(tmp / "t1")))
     (tmp / "t2").rename(tmp / "cellar")
     (found,) = run(repair(session, os.fsencode(tmp / "t1"))).of(Unrepairable)
-    assert "plug in t2" in found.reason and not (tmp / "t1/.medback-damaged").exists()
+    assert "plug in t2" in why(found) and not (tmp / "t1/.medback-damaged").exists()
     with pytest.raises(Refused):
         run(repair(session, os.fsencode(tmp / "t1"), from_target="nobody"))

@@ -43,20 +43,6 @@ class Lying:
     content: Identity
 
 
-def files_below(root: Path, *, damaged: bool = False) -> dict[bytes, bytes]:
-    """Relative path -> bytes of all that is not medback's own; older versions are content too."""
-    base, found = os.fsencode(root), {}
-    for directory, inside, names in os.walk(base):
-        if not damaged and b".medback-damaged" in inside:
-            inside.remove(b".medback-damaged")
-        for name in names:
-            path = os.path.join(directory, name)
-            if not model.is_metadata(name) and not os.path.islink(path):
-                with open(path, "rb") as stream:
-                    found[os.path.relpath(path, base)] = stream.read()
-    return found
-
-
 def target_at(root: bytes | Path) -> str:
     """The id a directory says it has, "" where it says none."""
     with suppress(OSError), open(os.path.join(os.fsencode(root), IDENTITY), "rb") as stream:

@@ -15,6 +15,7 @@ from typing import Any
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
 from faults.scenarios import CONTEXT, Scenario, session_of, update_all
+from support.killing import Killed
 from support.fault_report import Row
 from medback_core import disk
 from medback_core.errors import MedbackError
@@ -28,10 +29,6 @@ from medback_core.session.sources import list_sources
 from medback_core.session.targets import list_targets
 from medback_core.sidecar import parse, whole
 from support.worlds import counted, tree
-
-
-class Killed(BaseException):
-    """The process ended here. Not an Exception: nothing may handle it."""
 
 
 class Killer:

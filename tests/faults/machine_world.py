@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from faults.crashes import Killed, Killer
+from faults.crashes import Killer
 from medback_core import disk, model
 from medback_core.errors import Refused
 from medback_core.model import Event, Identity, Standing, Summary, TargetState
@@ -27,6 +27,7 @@ from medback_core.session.sources import list_sources
 from medback_core.session.targets import counting_keys, list_targets
 from medback_core.session.expected import wanted_files
 from medback_core.sidecar import parse, parse_target_identity, whole
+from support.killing import Killed
 from support.worlds import MTIME, Ran, counted
 
 Step = Callable[[Session], Iterator[Event]]

@@ -21,8 +21,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from faults.bytes_there import ROT, Ledger, Wrong, files_below, identity, target_at
-from faults.crashes import Killed, Killer, watched
+from faults.bytes_there import ROT, Ledger, Wrong, identity, target_at
+from faults.crashes import Killer, watched
 from medback_core import disk, model
 from medback_core.backing_up.back_up import back_up
 from medback_core.backing_up.discover import discover
@@ -39,7 +39,8 @@ from medback_core.upkeep.rebuild import rebuild
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair
 from medback_core.upkeep.verify_target import verify
-from support.worlds import MTIME, Ran
+from support.killing import Killed
+from support.worlds import MTIME, Ran, files_below
 
 NAMES = ("x", "y", "z", "a/x", "a/y", "b/z", "a/c/x")
 SIZES = (40, 40, 60, 700, 3000, 0)

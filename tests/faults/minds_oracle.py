@@ -27,8 +27,8 @@ from medback_core.session.gone import list_gone
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import list_targets
 from medback_core.session.expected import wanted_files
-from faults.bytes_there import Wrong, files_below, identity, target_at
-from support.worlds import Ran, run
+from faults.bytes_there import Wrong, identity, target_at
+from support.worlds import Ran, run, files_below
 
 if TYPE_CHECKING:
     from faults.minds import Life, Mind, Tree

@@ -19,6 +19,7 @@ very files it knew.
 
 from __future__ import annotations
 
+from support.killing import Killed
 import os
 import random
 import shutil
@@ -27,7 +28,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from faults.crashes import Killed
 
 SECTOR = 512
 

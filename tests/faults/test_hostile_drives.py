@@ -29,6 +29,7 @@ from medback_core.disk import portable
 from medback_core.backing_up.discover import discover
 from medback_core.errors import MedbackError, Refused
 from medback_core.model import (
+    Reason,
     Conflict,
     DamageFound,
     Event,
@@ -557,10 +558,10 @@ def test_whatever_went_wrong_is_told_harmlessly_though_nobody_thought_of_it() ->
 
     name = b"".join(NASTY)
     text = os.fsdecode(name)
-    outcome = Outcome()
+    reason, outcome = Reason("system", error=text), Outcome()
     for event in (
-        Warned("source-away", source=text), Skipped(name, text), Excluded(name, text), DamageFound(name, text), Conflict(name, text),
-        Unrepairable(name, text), SourceRefused(text, Refused("missing", path=name)),
+        Warned("source-away", source=text), Skipped(name, reason), Excluded(name, text), DamageFound(name, reason),
+        Conflict(name, reason), Unrepairable(name, reason), SourceRefused(text, Refused("missing", path=name)),
     ):  # fmt: skip
         outcome.take(event)
     outcome.fail(Refused("alias-taken", alias=text))

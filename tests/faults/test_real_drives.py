@@ -224,7 +224,7 @@ def test_true_rot_of_a_source_is_damage_and_is_not_copied(where: Path, away: Pat
         assert ran is not None
         (found,) = ran.of(DamageFound)
         (source,) = list_sources(session)
-        assert found.path == os.fsencode(photos / "a") and "damaged" in found.reason
+        assert found.path == os.fsencode(photos / "a") and "damaged" in found.reason.what
         assert [path for path, _ in troubled(session, source.key)] == [b"a"]
         row.lost += any(
             content not in (good, (photos / "b").read_bytes()) for content, _ in tree(where / "t2").values()

@@ -20,7 +20,7 @@ from medback_core.session.targets import list_targets
 from medback_core.sidecar import parse
 from medback_core.scanning.sources import update
 from medback_core.upkeep.verify_target import verify
-from support.worlds import MTIME, add, back, counted, new_session, rescan, run, write_tree
+from support.worlds import MTIME, add, back, counted, new_session, rescan, run, write_tree, rot
 
 
 @pytest.fixture
@@ -31,12 +31,6 @@ def world(tmp_path: Path) -> Iterator[tuple[Session, Path]]:
         add(session, tmp_path / "photos")
         back(session, tmp_path / "t1")
         yield session, tmp_path
-
-
-def rot(path: Path) -> None:
-    times = path.stat().st_mtime_ns
-    path.write_bytes(b"?" * path.stat().st_size)
-    os.utime(path, ns=(times, times))
 
 
 def standings(session: Session) -> dict[Identity, Standing]:

@@ -8,6 +8,7 @@ import io
 import os
 import tarfile
 from pathlib import Path
+from support.worlds import files_below
 
 import pytest
 
@@ -57,15 +58,6 @@ class World(Shell):
 @pytest.fixture(params=EVERY)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     return World(request.param, tmp_path)
-
-
-def files_below(root: Path) -> dict[bytes, bytes]:
-    return {
-        os.path.relpath(path, os.fsencode(root)): Path(os.fsdecode(path)).read_bytes()
-        for directory, _, names in os.walk(os.fsencode(root))
-        for path in (os.path.join(directory, name) for name in names)
-        if not os.path.basename(path).startswith((b".medback", b"medback-")) and not os.path.islink(path)
-    }
 
 
 def check_knowledge(world: World, *, places: bool = True) -> None:

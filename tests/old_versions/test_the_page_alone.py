@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from old_versions.make import LINKS
-from old_versions.test_old_versions import EVERY, World, files_below
+from old_versions.test_old_versions import EVERY, World
+from support.worlds import files_below
 
 PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text()
 

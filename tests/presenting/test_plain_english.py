@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from medback_core.presenting.refusals import COMMANDS, KEYS, REFUSALS, WARNINGS
+from medback_core.presenting.refusals import COMMANDS, KEYS, REASONS, REFUSALS, WARNINGS
 
 ROOT = Path(__file__).parents[2]
 SPEAKING = ("medback_tui", "core/medback_core/cli", "core/medback_core/presenting", "core/medback_core/demo")
@@ -41,7 +41,13 @@ def sentences() -> dict[str, str]:
     """What is said, and where."""
     found = {
         text: name
-        for name, table in (("REFUSALS", REFUSALS), ("WARNINGS", WARNINGS), ("COMMANDS", COMMANDS), ("KEYS", KEYS))
+        for name, table in (
+            ("REFUSALS", REFUSALS),
+            ("WARNINGS", WARNINGS),
+            ("REASONS", REASONS),
+            ("COMMANDS", COMMANDS),
+            ("KEYS", KEYS),
+        )
         for text in table.values()
     }
     for room in SPEAKING:

@@ -9,12 +9,23 @@ import pytest
 
 from medback_core.errors import MedbackError, NeedsAnswer, Refused
 from medback_core.model import Warned
-from medback_core.presenting.refusals import COMMANDS, KEYS, REFUSALS, WARNINGS, answered_no, kept, message, way_out
+from medback_core.presenting.refusals import (
+    COMMANDS,
+    KEYS,
+    REASONS,
+    REFUSALS,
+    WARNINGS,
+    answered_no,
+    kept,
+    message,
+    way_out,
+)
 from medback_core.session.sources import kept_text
 from medback_tui.app import key_of_binding
 
 ROOT = Path(__file__).parents[2]
 ERRORS = {"MedbackError", "UsageError", "Refused", "NeedsAnswer", "DriveGone", "SessionDamaged"}
+EVENTS = {"Warned": "warnings", "Reason": "reasons"}
 
 
 def sites() -> Iterator[tuple[str, str, set[str] | None]]:
@@ -22,7 +33,7 @@ def sites() -> Iterator[tuple[str, str, set[str] | None]]:
     for path in [*(ROOT / "core").rglob("*.py"), *(ROOT / "medback_tui").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
-                table = "refusals" if node.func.id in ERRORS else "warnings" if node.func.id == "Warned" else ""
+                table = "refusals" if node.func.id in ERRORS else EVENTS.get(node.func.id, "")
                 facts = {word.arg for word in node.keywords if word.arg is not None}
                 whole = facts if all(word.arg is not None for word in node.keywords) else None
                 for which in _texts(node.args[0]) if table else ():
@@ -44,11 +55,11 @@ def fields(template: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(template) if name} - {"key"}
 
 
-TABLES = {"refusals": REFUSALS, "warnings": WARNINGS}
+TABLES = {"refusals": REFUSALS, "warnings": WARNINGS, "reasons": REASONS}
 SITES = list(sites())
 
 
-def test_every_refusal_and_warning_has_a_sentence_that_its_facts_fill() -> None:
+def test_every_refusal_warning_and_reason_has_a_sentence_that_its_facts_fill() -> None:
     assert len(SITES) > 150
     for table, which, facts in SITES:
         template = TABLES[table].get(which)
@@ -57,7 +68,7 @@ def test_every_refusal_and_warning_has_a_sentence_that_its_facts_fill() -> None:
 
 
 def test_every_way_out_is_of_a_refusal_or_warning_and_filled_by_its_facts() -> None:
-    known = {**REFUSALS, **WARNINGS}
+    known = {**REFUSALS, **WARNINGS, **REASONS}
     for which, template in [*COMMANDS.items(), *KEYS.items()]:
         cases = [one for one in known if one == which or one.startswith(f"{which}/")]
         assert cases, which
@@ -75,7 +86,7 @@ def test_every_key_that_is_named_is_a_binding_of_the_app() -> None:
 
 
 def test_no_sentence_of_the_core_has_a_command_in_it() -> None:
-    for template in [*REFUSALS.values(), *WARNINGS.values()]:
+    for template in [*REFUSALS.values(), *WARNINGS.values(), *REASONS.values()]:
         assert "`medback" not in template and "medback update" not in template
 
 

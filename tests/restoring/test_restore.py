@@ -6,17 +6,19 @@ from medback_core.disk import worker_process
 import os
 import shutil
 import stat
+from functools import partial
 from pathlib import Path
 from typing import cast, Any
 
 import pytest
 
+from support.killing import killed_after
 from support.saying import says
 from medback_core import disk, model
 from medback_core.contexts.write import add_restore_context, write_restore
 from medback_core.backing_up.discover import discover
 from medback_core.errors import DriveGone, Refused, UsageError
-from medback_core.model import Conflict, DamageFound, FileDone, Skipped, SourceRefused, Standing
+from medback_core.model import Reason, Conflict, DamageFound, FileDone, Skipped, SourceRefused, Standing
 from medback_core.pace import Pace
 from medback_core.restoring.restore import restore, restore_status
 from medback_core.session import Session, open_session
@@ -25,7 +27,7 @@ from medback_core.session.expected import has_expected
 from medback_core.session.gone import list_gone
 from medback_core.session.sources import find_source, list_sources
 from medback_core.session.targets import list_targets, pending_for
-from support.worlds import MTIME, Ran, add, back, counted, new_session, photos, rescan, run, tree, write_tree
+from support.worlds import MTIME, Ran, add, back, counted, new_session, photos, rescan, run, tree, write_tree, rot
 
 FILES = {
     "a.txt": 100,
@@ -67,14 +69,6 @@ def sight(root: Path) -> dict[str, tuple[Any, ...]]:
     return found
 
 
-def rot(path: Path, content: bytes) -> None:
-    """Change content keeping size and mtime."""
-    was = path.stat()
-    assert len(content) == was.st_size
-    path.write_bytes(content)
-    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
-
-
 # --- all of it comes back -----------------------------------------------------------------------------------------
 
 
@@ -107,7 +101,7 @@ def test_the_target_is_never_written_to(world):
     session, tmp = world
     shutil.rmtree(tmp / "photos")
     (tmp / "t1/photos/sub/b.bin").unlink()
-    rot(tmp / "t1/photos/a.txt", b"?" * 100)
+    rot(tmp / "t1/photos/a.txt")
     before = sight(tmp / "t1")
     bring_back(session, tmp / "t1")
     assert sight(tmp / "t1") == before
@@ -338,7 +332,7 @@ def test_a_wrong_guess_by_size_restores_nothing_wrong(world):
 
 def test_damaged_content_on_the_drive_is_not_restored_and_counts_no_more(world):
     session, tmp = world
-    rot(tmp / "t1/photos/a.txt", b"?" * 100)
+    rot(tmp / "t1/photos/a.txt")
     (tmp / "photos/a.txt").unlink()
     ran = bring_back(session, tmp / "t1")
     (damage,) = ran.of(DamageFound)
@@ -361,7 +355,7 @@ def test_a_file_of_another_size_is_no_copy_any_more_and_no_damage(world):
 
 def test_damage_is_withdrawn_also_where_something_else_can_not_be_read(world, monkeypatch):
     session, tmp = world
-    rot(tmp / "t1/photos/a.txt", b"?" * 100)
+    rot(tmp / "t1/photos/a.txt")
     (tmp / "photos/a.txt").unlink()
     really = disk.Root.scan
 
@@ -411,7 +405,7 @@ def test_a_first_restore_of_twice_as_much_is_twice_the_work(tmp_path: Path):
 def test_a_good_file_elsewhere_on_the_drive_stands_in_for_a_damaged_one(world):
     session, tmp = world
     shutil.copy2(tmp / "t1/photos/a.txt", tmp / "t1/kept aside")
-    rot(tmp / "t1/photos/a.txt", b"?" * 100)
+    rot(tmp / "t1/photos/a.txt")
     (tmp / "photos/a.txt").unlink()
     ran = bring_back(session, tmp / "t1")
     assert ran.of(DamageFound) and ran.summary.restored == 1 and ran.summary.missing == 0
@@ -527,7 +521,7 @@ def test_overwrite_never_moves_a_directory_away(world):
     write_tree(tmp / "photos", {"a.txt/inside": b"precious"})
     ran = bring_back(session, tmp / "t1", conflict="overwrite")
     assert ran.summary.conflicts == 1
-    assert ran.of(Conflict)[0].reason == "a directory is in the way"
+    assert ran.of(Conflict)[0].reason == Reason("directory-there")
     assert (tmp / "photos/a.txt/inside").read_bytes() == b"precious"
 
 
@@ -663,7 +657,7 @@ def test_what_does_not_fit_is_listed_and_smaller_ones_still_come(world):
     finally:
         disk.set_observer(None)
     assert ran.summary.restored == 4 and ran.summary.missing == 2
-    assert len([event for event in ran.of(Skipped) if "room" in event.reason]) == 2
+    assert len([event for event in ran.of(Skipped) if event.reason == Reason("no-room")]) == 2
     assert not list((tmp / "photos").rglob(".medback-tmp*"))
     assert bring_back(session, tmp / "t1").summary.missing == 0
     assert tree(tmp / "photos") == before
@@ -789,29 +783,12 @@ def test_killed_at_any_change_it_converges(tmp_path: Path):
     back(session, tmp_path / "t1")
     before = tree(tmp_path / "photos")
 
-    class Killed(BaseException):
-        pass
-
     number = 0
     while True:
         shutil.rmtree(tmp_path / "photos")
         (tmp_path / "photos").mkdir()
         (tmp_path / "photos/a").write_bytes(b"mine")
-        counts = [0]
-
-        def kill(op: str, *details: Any, counts: list[int] = counts, at: int = number) -> None:
-            counts[0] += 1
-            if counts[0] > at:
-                raise Killed
-
-        disk.set_observer(kill)
-        try:
-            bring_back(session, tmp_path / "t1", conflict="overwrite")
-            killed = False
-        except Killed:
-            killed = True
-        finally:
-            disk.set_observer(None)
+        killed = killed_after(number, partial(bring_back, session, tmp_path / "t1", conflict="overwrite"))
         there = tree(tmp_path / "photos")
         kept = [content for name, (content, _) in there.items() if name == b"a" or b"before" in name]
         assert b"mine" in kept, number

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from medback_core import hashing
 from medback_core.contexts.write import add_restore_context, write_restore
 from medback_core.errors import Refused
 from medback_core.model import TargetState, Unrestored
@@ -26,20 +25,6 @@ FILES = {"a.txt": 100, "sub/b.bin": 3000, "sub/deep/c": 5000, "twin 1": b"the sa
 def world(tmp_path: Path):
     with photos(tmp_path, FILES, drives=("t1",)) as made:
         yield made
-
-
-@pytest.fixture
-def reads(monkeypatch):
-    """Names of the files that are hashed."""
-    seen: list[bytes] = []
-    really = hashing.open_for_reading
-
-    def open_for_reading(directory: int | None, name: bytes) -> int:
-        seen.append(name)
-        return really(directory, name)
-
-    monkeypatch.setattr(hashing, "open_for_reading", open_for_reading)
-    return seen
 
 
 def status(session: Session, **options: Any) -> Ran:

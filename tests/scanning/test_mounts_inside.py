@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from medback_core.cli.outcome import why
 from medback_core import disk, model
 from medback_core.session import open_session
 from medback_core.backing_up.back_up import back_up
@@ -104,7 +105,7 @@ def test_a_verify_does_not_look_below_a_mount_that_is_away(world: World, mount: 
     assert isinstance(summary, VerifySummary)
     assert (summary.checked, summary.missing, summary.changed, summary.left) == (1, 0, 0, 2)
     (skipped,) = [event for event in world.events if isinstance(event, Skipped)]
-    assert os.fsdecode(skipped.path) == str(point) and "nothing is mounted there" in skipped.reason
+    assert os.fsdecode(skipped.path) == str(point) and "nothing is mounted there" in why(skipped)
     (point / "b").unlink()
     mount("-o", "loop", disk_image, point=point)
     summary = world.run(verify(world.session, os.fsencode(world.src)))

@@ -10,11 +10,13 @@ import socket
 import unicodedata
 from collections.abc import Generator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from medback_core.cli.outcome import why
 from medback_core.presenting.refusals import message
 from medback_core import disk, hashing, model, pace
 from medback_core.scanning import sources, walk
@@ -30,6 +32,7 @@ from medback_core.scanning.sources import update
 from medback_core.sidecar import whole as sidecar_is_whole
 from medback_core.sidecar.source_metadata import parse_source_metadata
 from medback_core.model import DamageFound, Event, Excluded, Skipped, Standing, Trouble, Warned
+from support.killing import killed_after
 from support.scan_world import OLD, World
 from support.worlds import Ran
 
@@ -341,7 +344,7 @@ def test_a_file_that_changes_or_vanishes_while_it_is_scanned_is_skipped(
 
     monkeypatch.setattr(walk, "list_directory", meanwhile)
     world.add()
-    assert set(world.told(Skipped)) == {(b"gone", "vanished while it was being scanned")}
+    assert set(world.told(Skipped)) == {(b"gone", "was removed while it was being scanned")}
     assert world.names() == {"a", "growing"}
 
 
@@ -884,21 +887,6 @@ def test_a_cancelled_scan_keeps_what_it_found_and_forgets_nothing(
     assert world.update().removed == 5
 
 
-class Killed(BaseException):
-    """Ends the process, as far as the code under test is concerned."""
-
-
-def kill_at(count: int):
-    left = [count]
-
-    def observe(op: str, *_details) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise Killed(op)
-
-    return observe, left
-
-
 def story(world: World) -> None:
     """Add, move, change, delete, update: what is run again after every kill."""
     world.run(sources.add_source(world.session, os.fsencode(world.src)))
@@ -928,14 +916,7 @@ def test_killed_at_any_change_it_converges(tmp_path: Path) -> None:
     number = 0
     while True:
         world = fresh(f"killed-{number}")
-        observe, left = kill_at(number)
-        disk.set_observer(observe)
-        try:
-            story(world)
-        except Killed:
-            pass
-        finally:
-            disk.set_observer(None)
+        killed = killed_after(number, partial(story, world))
         for sidecar in world.src.rglob(".medback.xml"):
             assert sidecar_is_whole(sidecar.read_bytes())
         if number % 2:
@@ -947,7 +928,7 @@ def test_killed_at_any_change_it_converges(tmp_path: Path) -> None:
         world.run(sources.update(world.session))
         assert end_state(world) == wanted, number
         world.session.close()
-        if left[0] >= 0:
+        if not killed:
             break
         number += 1
     assert number > 20
@@ -1105,7 +1086,7 @@ def test_metadata_that_is_damaged_when_the_db_is_lost_is_told_as_damage(world: W
     world.lose_db()
     world.add()
     (told,) = world.of(DamageFound)
-    assert told.path == os.fsencode(metadata) and "now wants 2 copies" in told.reason
+    assert told.path == os.fsencode(metadata) and "now wants 2 copies" in why(told)
     assert len(list(world.src.glob(".medback-source.xml.damaged-*"))) == 1
     world.update()
     assert not world.of(DamageFound)

@@ -8,32 +8,20 @@ from pathlib import Path
 import pytest
 
 from medback_core.presenting.refusals import message
-from medback_core import disk
 from medback_core.scanning.sources import forget_left_out
 from medback_core.session import Session
 from medback_core.session.source_list import listed_sources
 from medback_core.session.sources import find_source, list_sources
 from medback_core.upkeep.rebuild import rebuild
+from support.killing import killed_before
 from support.worlds import add, back, new_session, rescan, run, write_tree
 
 
 def test_a_list_of_sources_whose_writing_was_killed_is_written_by_the_next_opening(tmp_path: Path) -> None:
     write_tree(tmp_path / "photos", {"a": 10})
-
-    class Killed(BaseException):
-        pass
-
-    def kill(op: str, *details: object) -> None:
-        if op == "rename" and details[-1] == b"session.db.sources":
-            raise Killed
-
     session = new_session(tmp_path)
-    disk.primitives.set_observer(kill)
-    try:
-        with pytest.raises(Killed):
-            add(session, tmp_path / "photos")
-    finally:
-        disk.primitives.set_observer(None)
+    with killed_before("rename", b"session.db.sources"):
+        add(session, tmp_path / "photos")
     session.close()
     assert listed_sources(tmp_path / "session.db") == []
     new_session(tmp_path).close()

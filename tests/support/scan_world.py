@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from medback_core.cli.outcome import why
 from medback_core import model
 from medback_core.scanning import sources
 from medback_core.session import open_session
@@ -94,7 +95,7 @@ class World:
         """(path below the source, reason) of these events, each of which says which source it is of."""
         top = os.fsencode(self.src) + b"/"
         assert all(event.path.startswith(top) for event in self.of(kind))
-        return [(event.path.removeprefix(top), event.reason) for event in self.of(kind)]
+        return [(event.path.removeprefix(top), why(event)) for event in self.of(kind)]
 
     def of(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medback_core.backing_up.back_up import back_up
-from medback_core.model import EXPLANATION, Event, Summary
+from medback_core.model import EXPLANATION, Event, Summary, is_metadata
 from medback_core.session import Session, open_session
 from medback_core.scanning.sources import add_source, update
 
@@ -60,6 +60,28 @@ def tree(root: Path | bytes, *, metadata: bool = False) -> dict[bytes, tuple[byt
             with open(path, "rb") as stream:
                 found[relative] = stream.read(), os.stat(path).st_mtime_ns
     return found
+
+
+def files_below(root: Path, *, damaged: bool = False) -> dict[bytes, bytes]:
+    """Relative path -> bytes of all that is not medback's own; older versions are content too."""
+    base, found = os.fsencode(root), {}
+    for directory, inside, names in os.walk(base):
+        if not damaged and b".medback-damaged" in inside:
+            inside.remove(b".medback-damaged")
+        for name in names:
+            path = os.path.join(directory, name)
+            if not is_metadata(name) and not os.path.islink(path):
+                with open(path, "rb") as stream:
+                    found[os.path.relpath(path, base)] = stream.read()
+    return found
+
+
+def rot(path: Path, content: bytes | None = None) -> bytes:
+    """Other bytes under the same time, and of the same size if none are given; returns what the file held."""
+    was, status = path.read_bytes(), path.stat()
+    path.write_bytes(b"?" * len(was) if content is None else content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    return was
 
 
 def new_session(where: Path) -> Session:

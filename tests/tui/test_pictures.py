@@ -205,8 +205,8 @@ def test_a_job_that_ended_says_what_next(snap_compare: Snap, open_app: OpenApp, 
 def test_a_job_that_skipped_files_says_so(snap_compare: Snap, open_app: OpenApp, tmp_path: Path, script: Callable):
     blue = model.Target(1, "k3v9q2x8ab7m", "Blue Seagate 2T")
     troubles = [
-        model.Skipped(b"photos/2019/a[/b].jpg", "Permission denied"),
-        model.DamageFound(b"photos/2019/\x1b[31m.CR2", "content differs though size and time are the same"),
+        model.Skipped(b"photos/2019/a[/b].jpg", model.Reason("system", error="Permission denied")),
+        model.DamageFound(b"photos/2019/\x1b[31m.CR2", model.Reason("damaged")),
         model.Warned("same-disk", path=b"/run/media/ada/blue", source="photos"),
     ]
     app, run = _ended(

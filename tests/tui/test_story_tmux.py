@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.worlds import tree
 from support.terminal import PROGRAM, Terminal
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux for a real terminal")
@@ -33,15 +34,6 @@ def photos(tmp_path: Path) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(os.urandom(30_000 + number))
     return root
-
-
-def tree(root: Path) -> dict[str, tuple[bytes, int]]:
-    """Content and time of every file of a person."""
-    return {
-        str(path.relative_to(root)): (path.read_bytes(), path.stat().st_mtime_ns)
-        for path in root.rglob("*")
-        if path.is_file() and not path.name.startswith((".medback", "medback-"))
-    }
 
 
 def choose_path(terminal: Terminal, path: Path) -> None:

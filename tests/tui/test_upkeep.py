@@ -23,19 +23,12 @@ from medback_tui.widgets.row_list import RowList
 from made_up_shelf import DAY, NOW, add_target
 from watching.test_watch import stick
 from tui.test_behaviour import drives, photos, see_drives, two_copies
+from support.worlds import rot
 from support.waiting import jobs_done, press, settle, text_of, until
 
 __all__ = ["drives", "photos", "stick"]
 
 OpenApp = Callable[..., MedbackApp]
-
-
-def rot(file: Path) -> bytes:
-    """Change a file's content, keeping its size and time; returns what it held."""
-    before, status = file.read_bytes(), file.stat()
-    file.write_bytes(b"rot" + before[3:])
-    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-    return before
 
 
 async def answer(pilot: Pilot[int], value: str) -> None:

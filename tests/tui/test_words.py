@@ -99,14 +99,15 @@ def test_no_job_says_a_name_as_it_is():
 
 def test_no_line_of_the_log_says_a_name_as_it_is():
     shown = EVIL.decode("utf-8", "surrogateescape")
+    reason = model.Reason("system", error=shown)
     for event in (
-        model.Skipped(EVIL, shown),
-        model.DamageFound(EVIL, shown),
+        model.Skipped(EVIL, reason),
+        model.DamageFound(EVIL, reason),
         model.CopyGone(EVIL, "missing"),
         model.Warned("source-away", source=shown),
         model.SourceRefused(shown, Refused("alias-taken", alias=shown)),
-        model.Conflict(EVIL, shown),
-        model.Unrepairable(EVIL, shown),
+        model.Conflict(EVIL, reason),
+        model.Unrepairable(EVIL, reason),
         model.Repaired(EVIL, shown),
     ):
         note = note_of(event)

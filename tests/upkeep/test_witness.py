@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.killing import killed_before
 from support.fault_report import FULL
 from support.shelf_of_minds import Rule, begin, search
 
@@ -263,10 +264,6 @@ def test_somebodys_only_copy_stays_after_their_context_was_taken_up(tmp_path: Pa
 # --- killed under way -----------------------------------------------------------------------------------------------
 
 
-class Killed(BaseException):
-    pass
-
-
 @pytest.mark.parametrize("sidecar", ["kept", "lost"])
 @pytest.mark.parametrize("then", ["look", "discover", "read-only"])
 def test_a_kill_between_the_name_and_the_file_loses_neither(
@@ -274,17 +271,8 @@ def test_a_kill_between_the_name_and_the_file_loses_neither(
 ) -> None:
     session, tmp = world
     before = tree(tmp / "t1")
-
-    def kill(op: str, *details: object) -> None:
-        if op == "unlink" and details[-1] == disk.freeing_name(b"b.txt"):
-            raise Killed
-
-    disk.set_observer(kill)
-    try:
-        with pytest.raises(Killed):
-            surplus(session, "t1")
-    finally:
-        disk.set_observer(None)
+    with killed_before("unlink", disk.freeing_name(b"b.txt")):
+        surplus(session, "t1")
     left = tmp / "t1/photos" / os.fsdecode(disk.freeing_name(b"b.txt"))
     assert left.exists() and not (tmp / "t1/photos/b.txt").exists()
     unplug(tmp, "t2", "t3")  # nothing that comes now may lose it: it may be the last

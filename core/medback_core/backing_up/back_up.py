@@ -36,6 +36,7 @@ from medback_core.model import (
     Happened,
     Identity,
     Progress,
+    Reason,
     ScanSummary,
     Skipped,
     SourceRefused,
@@ -53,7 +54,7 @@ from medback_core.session.candidates import (
     chosen_paths,
     rank_candidates,
 )
-from medback_core.session.digests import TWIN, learn
+from medback_core.session.digests import learn
 from medback_core.session.files import join, mark_trouble, paths_of_identity
 from medback_core.session.history import note_files
 from medback_core.session.looking import current_on
@@ -298,10 +299,10 @@ class _Run:
         try:
             fd, status = self._root(source).open_file(path)
         except OSError as error:
-            return Skipped(shown, error.strerror or "cannot be opened")
+            return Skipped(shown, Reason.system(error))
         try:
             if status.st_size != candidate.content.size or status.st_mtime_ns != mtime_ns:
-                return Skipped(shown, "changed since it was scanned; the next update takes it up")
+                return Skipped(shown, Reason("changed-since-scan"))
             try:
                 return (yield from self._stage(candidate, source, path, fd, mode, mtime_ns))
             except ContentDiffers as differs:
@@ -331,7 +332,7 @@ class _Run:
         differs = known is not None and staged.blake3 != known
         if differs and not learn(self.session, content, staged.blake3, path, source=source):
             group.discard(staged)
-            return Skipped(os.path.join(self.sources[source], path), TWIN)
+            return Skipped(os.path.join(self.sources[source], path), Reason("other-content"))
         self.landing.add(Going(candidate, staged, where, path, source, mode, mtime_ns, in_the_way))
         return None
 
@@ -352,11 +353,10 @@ class _Run:
             after.st_ctime_ns,
         )
         if moved or actual.size != candidate.content.size:
-            return Skipped(shown, "changed while it was being copied; the next update takes it up")
+            return Skipped(shown, Reason("changed-while-copied"))
         kept = candidate.ctime_ns is not None and candidate.ctime_ns != after.st_ctime_ns
         mark_trouble(self.session, source, path, Trouble.KEPT_TIME if kept else Trouble.DAMAGED)
-        words = "changed keeping its time" if kept else "damaged: its content is not what was recorded"
-        return DamageFound(shown, words + ", though size and time are the same")
+        return DamageFound(shown, Reason("damaged/kept-time" if kept else "damaged"))
 
     def _failed(self, error: OSError, shown: bytes) -> Generator[Event, None, Event | None]:
         """One file could not be put there; whether the drive can take others decides how it goes on. Returns what is
@@ -364,7 +364,7 @@ class _Run:
         if self.landing.is_out_of_room(error):
             yield from self._publish()  # what is staged already has its room
             return None
-        return Skipped(shown, f"could not be copied: {error.strerror}")
+        return Skipped(shown, Reason("not-copied", error=error.strerror))
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
@@ -375,9 +375,9 @@ class _Run:
             write_identity(self.session, self.drive)
             write_contexts(self.session, self.drive, scanned)
         except (OSError, Refused) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            why = error if isinstance(error, Refused) else error.strerror or str(error)
             where = os.path.join(self.drive.root.path, CONTEXT_NAME)
-            yield Skipped(where, f"the restore context could not be written: {reason}")
+            yield Skipped(where, Reason("context-not-written", error=why))
         yield from explain(self.drive)
 
     def summary(self, would_copy: tuple[bytes, ...] | None = None) -> BackupSummary:

@@ -13,7 +13,7 @@ from medback_core.disk import Staged
 from medback_core.drives.drive import Drive, begin_change
 from medback_core.drives.sidecars import Recorder, Unrecorded
 from medback_core.errors import DriveGone
-from medback_core.model import DamageFound, Event, FileDone, Progress, Skipped, Standing, Warned
+from medback_core.model import DamageFound, Event, FileDone, Progress, Reason, Skipped, Standing, Warned
 from medback_core.pace import Pace, reporting
 from medback_core.session import Session
 from medback_core.session.candidates import Candidate
@@ -216,7 +216,7 @@ class Landing:
                     self.taken.append(one.candidate)
                     continue
                 if error is not None:
-                    yield Skipped(self._shown(one), f"could not be named on the drive: {error.strerror}")
+                    yield Skipped(self._shown(one), Reason("not-named", error=error.strerror))
                     continue
                 recorded.append(one)
             waiting = yield from self._record(recorded)
@@ -247,11 +247,11 @@ class Landing:
                     md5, proven = yield from self._read_one(group, one, len(good), len(going))
             except OSError as error:
                 group.discard(one.staged)
-                yield DamageFound(self._shown(one), f"could not be read back from the drive: {error.strerror}")
+                yield DamageFound(self._shown(one), Reason("not-read-back", error=error.strerror))
                 continue
             if md5 != one.candidate.content.md5:
                 group.discard(one.staged)
-                yield DamageFound(self._shown(one), "read back from the drive with other content than was written")
+                yield DamageFound(self._shown(one), Reason("read-back-otherwise"))
                 continue
             self.tally.unproven += not proven
             good.append(one)
@@ -273,7 +273,7 @@ class Landing:
             if isinstance(outcome, OSError):
                 group.discard(one.staged)
                 if not self.is_out_of_room(outcome):
-                    yield Skipped(self._shown(one), f"what stands there could not be moved aside: {outcome.strerror}")
+                    yield Skipped(self._shown(one), Reason("not-moved-aside", error=outcome.strerror))
                 continue
             self.tally.superseded += outcome
             free.append(one)
@@ -352,8 +352,7 @@ class Landing:
         return {}
 
     def _unrecorded(self, where: bytes, error: OSError) -> Skipped:
-        reason = error.strerror or str(error)
-        return Skipped(self._on_drive(where), f"lies there whole, but could not be recorded: {reason}")
+        return Skipped(self._on_drive(where), Reason("not-recorded", error=error.strerror or str(error)))
 
     def _record_adopted(self) -> Iterator[Event]:
         adopted, self._adopted = self._adopted, []
@@ -380,7 +379,7 @@ class Landing:
             yield Warned("full-before-durable")
             return
         for one in going:
-            yield Skipped(self._shown(one), f"could not be made durable: {error.strerror}")
+            yield Skipped(self._shown(one), Reason("not-durable", error=error.strerror))
 
     def _shown(self, one: Going) -> bytes:
         return self._on_drive(one.where)

@@ -15,11 +15,21 @@ from medback_core.drives.sidecars import Recorder
 from medback_core.drives.walk import DriveDirectory, path_on, walk_drive
 from medback_core.errors import DriveGone
 from medback_core.hashing import FileToHash, Hashed, hash_many
-from medback_core.model import DamageFound, DiscoverSummary, Event, Identity, Progress, Skipped, Standing, Warned
+from medback_core.model import (
+    DamageFound,
+    DiscoverSummary,
+    Event,
+    Identity,
+    Progress,
+    Reason,
+    Skipped,
+    Standing,
+    Warned,
+)
 from medback_core.pace import TICK, Pace
 from medback_core.session import Session
 from medback_core.session.copies import Copy, copies_on, copy_on, identity_key, record_copies, withdraw_copies
-from medback_core.session.digests import TWIN, known_as, learn
+from medback_core.session.digests import known_as, learn
 from medback_core.session.expected import begin_asked, is_asked_for
 from medback_core.session.files import join
 from medback_core.session.looking import Believed, believed
@@ -171,7 +181,7 @@ class _Discovery:
                     handle = root.hold_directory(step.rel)
                 except OSError as error:
                     path = path_on(self.drive, join(step.rel, name))
-                    self._events.append(Skipped(path, error.strerror or "cannot be read"))
+                    self._events.append(Skipped(path, Reason.system(error)))
                     continue
                 self._asked.append(_Asked(step.rel, name, status, record))
                 known = None if record is None or record.md5 is None else Identity(record.size, record.md5)
@@ -232,7 +242,7 @@ class _Discovery:
                 raise DriveGone("drive-gone/stopped", path=self.drive.root.path)
             self._unread.add(path)
             self._fall_back(rel, None)
-            yield Skipped(path, result.strerror or "cannot be read")
+            yield Skipped(path, Reason.system(result))
             return
         self._fall_back(rel, result.identity)
         identity, status, record = result.identity, result.status, asked.record
@@ -245,13 +255,13 @@ class _Discovery:
             and record.size == status.st_size
             and same_time(self.drive, record.mtime_ns, status.st_mtime_ns)
         ):
-            yield DamageFound(path, "its content is not what the drive's own record says, though size and time are")
+            yield DamageFound(path, Reason("damaged"))
         belief = believed(self.session, self.target, identity)
         if not self.dry_run and not learn(self.session, identity, result.blake3, rel, target=self.target):
             self._tally(identity.size, False)
             if record is not None and agrees:
                 self._recorder.put(asked.directory, replace(record, blake3=result.blake3))
-            yield Skipped(path, TWIN)
+            yield Skipped(path, Reason("other-content"))
             return
         wanted = belief is not None and is_asked_for(self.session, belief.identity)
         self._tally(identity.size, wanted)

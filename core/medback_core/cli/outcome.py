@@ -132,9 +132,17 @@ class Outcome:
         return json.dumps(found)
 
 
-def entry_json(entry: Skipped | Excluded | DamageFound | Unrepairable | Conflict) -> dict[str, str]:
+Entry = Skipped | Excluded | DamageFound | Unrepairable | Conflict
+
+
+def why(entry: Entry) -> str:
+    """Why it was treated otherwise than its neighbours."""
+    return entry.reason if isinstance(entry, Excluded) else message(entry.reason)
+
+
+def entry_json(entry: Entry) -> dict[str, str]:
     """`{path, reason}` of an entry that was treated otherwise than its neighbours."""
-    return {"path": names.text(entry.path), "reason": entry.reason}
+    return {"path": names.text(entry.path), "reason": why(entry)}
 
 
 def told_json(told: Remembers, *, taken: bool = True) -> dict[str, Any]:

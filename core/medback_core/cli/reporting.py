@@ -6,15 +6,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from medback_core.model import Conflict, DamageFound, Excluded, Skipped, Unrepairable
 from medback_core.presenting.refusals import message
 from medback_core.presenting.units import name as shown
 from medback_core.presenting.units import plural
 
-from .outcome import SKIPPED, Outcome
+from .outcome import SKIPPED, Entry, Outcome, why
 from .running import LISTED, Run
-
-Entry = Skipped | Excluded | DamageFound | Unrepairable | Conflict
 
 
 def open_streams() -> None:
@@ -92,7 +89,7 @@ def _closing_words(outcome: Outcome, *, quiet: bool, whole: bool) -> list[str]:
 
 def _listed(what: str, entries: Sequence[Entry], whole: bool) -> list[str]:
     upto = len(entries) if whole or len(entries) <= LISTED + 1 else LISTED
-    lines = [f"{what}: {shown(entry.path)}: {shown(entry.reason)}" for entry in entries[:upto]]
+    lines = [f"{what}: {shown(entry.path)}: {shown(why(entry))}" for entry in entries[:upto]]
     if upto < len(entries):
         lines.append(f"{what}: {len(entries) - upto:,} more (-v or --json lists them)")
     return lines

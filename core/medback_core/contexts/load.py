@@ -40,6 +40,7 @@ from medback_core.model import (
     Identity,
     Order,
     Progress,
+    Reason,
     Skipped,
     Source,
     Standing,
@@ -444,7 +445,7 @@ def _load(
             incoming.add(item)
             if isinstance(item, FileEntry) and item.md5 is None:
                 place = os.path.join(source.path, join(item.directory, item.name))
-                yield Skipped(place, "the context has no hash for it: it was never readable")
+                yield Skipped(place, Reason("no-hash"))
             elif isinstance(item, FileEntry):
                 files += item.gone is None
         elif isinstance(item, SourceStart):

@@ -29,6 +29,7 @@ from medback_core.model import (
     Happened,
     Identity,
     Progress,
+    Reason,
     Skipped,
     Standing,
     Warned,
@@ -36,7 +37,7 @@ from medback_core.model import (
 from medback_core.pace import Pace, reporting
 from medback_core.session import Session
 from medback_core.session.copies import Copy, identity_key, record_copies
-from medback_core.session.digests import TWIN, forget_twin, is_twin, known_as, learn
+from medback_core.session.digests import forget_twin, is_twin, known_as, learn
 from medback_core.session.files import join
 from medback_core.session.gone import add_gone
 from medback_core.session.history import note_files
@@ -136,10 +137,10 @@ class _Look:
         try:
             sidecar = read_target_sidecar(root, directory) or Sidecar()
         except OSError as error:
-            yield Skipped(self._shown(join(directory, SIDECAR_NAME)), error.strerror or "cannot be read")
+            yield Skipped(self._shown(join(directory, SIDECAR_NAME)), Reason.system(error))
             return
         if sidecar.damage:
-            yield DamageFound(self._shown(join(directory, SIDECAR_NAME)), f"damaged sidecar: {sidecar.damage}")
+            yield DamageFound(self._shown(join(directory, SIDECAR_NAME)), Reason("sidecar-bad", damage=sidecar.damage))
             if self.drive.writable:
                 self.recorder.rewrite(directory)
         self._put_back(directory, entries, sidecar)
@@ -197,7 +198,7 @@ class _Look:
             self.spoilt.append((directory, record))
             return  # kept on record for a repair, whatever stands there; counted by nobody
         if isinstance(status, OSError):
-            yield Skipped(self._shown(path), status.strerror or "cannot be looked at")
+            yield Skipped(self._shown(path), Reason.system(status))
             return
         if status is None or not stat.S_ISREG(status.st_mode):
             self._drop(directory, record.name)
@@ -268,12 +269,12 @@ class _Look:
             steps = disk.read_from_drive(self.drive.root, path, known_as(self.session, identity))
             result = yield from reporting(steps, self._pace, progress)
         except OSError as error:
-            yield Skipped(self._shown(path), error.strerror or "cannot be read")
+            yield Skipped(self._shown(path), Reason.system(error))
             return
         self.hashed += 1
         if result.identity == identity:
             if not learn(self.session, identity, result.blake3, path, target=self.target):
-                yield Skipped(self._shown(path), TWIN)
+                yield Skipped(self._shown(path), Reason("other-content"))
                 if self.drive.writable:
                     self.recorder.put(directory, replace(record, blake3=result.blake3))
                 return
@@ -287,7 +288,7 @@ class _Look:
             return
         self.damaged += 1
         self._condition[path] = ""
-        yield DamageFound(self._shown(path), "its content is not what the drive's own record says")
+        yield DamageFound(self._shown(path), Reason("damaged"))
         self._spoil(directory, record, record.size)
 
     def _spoil(self, directory: bytes, record: FileRecord, size: int) -> None:

@@ -13,7 +13,7 @@ from medback_core import disk, model, names
 from medback_core.drives.matching import lies_there
 from medback_core.drives.open import Drive
 from medback_core.drives.sidecars import Recorder
-from medback_core.model import CopyGone, Event, Identity, Progress, Skipped, Standing, Warned
+from medback_core.model import CopyGone, Event, Identity, Progress, Reason, Skipped, Standing, Warned
 from medback_core.pace import Pace
 from medback_core.session import Session
 from medback_core.session.copies import Copy, record_copies, withdraw_copies
@@ -82,7 +82,7 @@ class MissingCopies:
             try:
                 result = disk.ended(disk.read_from_drive(self.drive.root, path))
             except OSError as error:
-                yield Skipped(self._shown(path), error.strerror or "cannot be read")
+                yield Skipped(self._shown(path), Reason.system(error))
                 continue
             self.hashed += 1
             was = gone.get(result.identity)

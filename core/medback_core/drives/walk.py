@@ -21,6 +21,7 @@ from medback_core.model import (
     TEMPORARY_PREFIX,
     Event,
     Excluded,
+    Reason,
     Skipped,
     Warned,
     is_metadata,
@@ -65,7 +66,7 @@ def walk_drive(root: disk.Root, *, family: bool, clean: Drive | None = None) -> 
         freeing: list[bytes] = []
         for name, status in list(entries.items()):
             if isinstance(status, OSError):
-                yield Skipped(path_on(root, join(here, name)), status.strerror or "cannot be looked at")
+                yield Skipped(path_on(root, join(here, name)), Reason.system(status))
             elif name.startswith(FREEING_PREFIX) and clean and stat.S_ISREG(status.st_mode):
                 freeing.append(name)
             elif is_metadata(name) and (here or name != OLD_DIRECTORY) and not name.startswith(FREEING_PREFIX):
@@ -96,7 +97,7 @@ def walk_drive(root: disk.Root, *, family: bool, clean: Drive | None = None) -> 
                 given = disk.put_back(root, here, there, sidecar.files)
                 files += [(name, status) for name in given if (status := root.stat(join(here, name))) is not None]
         except OSError as error:
-            yield Skipped(path_on(root, join(here, SIDECAR_NAME)), error.strerror or "cannot be read")
+            yield Skipped(path_on(root, join(here, SIDECAR_NAME)), Reason.system(error))
         if sidecar.damage:
             yield Warned("sidecar-damaged", path=path_on(root, join(here, SIDECAR_NAME)), damage=sidecar.damage)
         files.sort(key=lambda entry: entry[0])

@@ -15,8 +15,9 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from medback_core.manifests.entry import Entry
+from medback_core.model import Reason
 
-LeftOut = Callable[[bytes, str], None]  # a path, and why it is not in the manifest
+LeftOut = Callable[[bytes, Reason], None]  # a path, and why it is not in the manifest
 
 
 class _About(NamedTuple):
@@ -46,7 +47,7 @@ def _md5sum(entries: Iterable[Entry], about: _About) -> Iterator[bytes]:
 def _b3sum(entries: Iterable[Entry], about: _About) -> Iterator[bytes]:
     for entry in _with("blake3", entries, about):
         if not _is_utf8(entry.path) or b"\r" in entry.path or "\ufffd".encode() in entry.path:
-            about.left_out(entry.path, "b3sum has no way to write this name")
+            about.left_out(entry.path, Reason("not-in-format", form="b3sum"))
             continue
         escaped = entry.path.replace(b"\\", b"\\\\").replace(b"\n", b"\\n")
         mark = b"\\" if escaped != entry.path else b""
@@ -58,7 +59,7 @@ def _hashdeep(entries: Iterable[Entry], about: _About) -> Iterator[bytes]:
     yield f"## medback {about.version}\n##\n".encode()
     for entry in _with("md5", entries, about):
         if b"\n" in entry.path or b"\r" in entry.path:
-            about.left_out(entry.path, "hashdeep has no way to write this name")
+            about.left_out(entry.path, Reason("not-in-format", form="hashdeep"))
             continue
         yield b"%d,%s,./%s\n" % (  # as `hashdeep -r -l .` writes it, and looks for it
             entry.size or 0,
@@ -70,7 +71,7 @@ def _hashdeep(entries: Iterable[Entry], about: _About) -> Iterator[bytes]:
 def _bagit(entries: Iterable[Entry], about: _About) -> Iterator[bytes]:
     for entry in _with("md5", entries, about):
         if not _is_utf8(entry.path):
-            about.left_out(entry.path, "a BagIt manifest is UTF-8")
+            about.left_out(entry.path, Reason("not-in-format", form="BagIt"))
             continue
         path = entry.path.replace(b"%", b"%25").replace(b"\n", b"%0A").replace(b"\r", b"%0D")
         yield entry.digests["md5"].hex().encode() + b"  data/" + path + b"\n"
@@ -141,7 +142,7 @@ def _mhl(entries: Iterable[Entry], about: _About) -> Iterator[bytes]:
     ).encode()
     for entry in _with("md5", entries, about):
         if not _is_xml(entry.path):
-            about.left_out(entry.path, "XML has no way to write this name")
+            about.left_out(entry.path, Reason("not-in-format", form="XML"))
             continue
         time = "" if entry.mtime_ns is None else f" lastmodificationdate={quoteattr(_moment(entry.mtime_ns))}"
         yield (
@@ -159,7 +160,7 @@ def _with(algorithm: str, entries: Iterable[Entry], about: _About) -> Iterator[E
         if algorithm in entry.digests:
             yield entry
         else:
-            about.left_out(entry.path, f"its {algorithm.upper()} is not known yet")
+            about.left_out(entry.path, Reason("no-digest-yet", algorithm=algorithm.upper()))
 
 
 def _is_utf8(path: bytes) -> bool:

@@ -4,7 +4,7 @@ for the app. The core says which one it is and its facts; every sentence about t
 from __future__ import annotations
 
 from medback_core.errors import MedbackError, NeedsAnswer
-from medback_core.model import Warned
+from medback_core.model import Reason, Warned
 from medback_core.presenting.sentences import Key
 from medback_core.presenting.sentences import sentence as made
 from medback_core.session.sources import kept_refusal
@@ -276,6 +276,77 @@ WARNINGS = {
     "verify-goes-on": "this continues a verify that was stopped; what that one read is not read again now",
 }
 
+# Of one entry of many, behind its path.
+REASONS = {
+    "another-file-there": "another file is there",
+    "appeared": "another file was put there during the restore",
+    "changed-since-scan": "changed since it was scanned; the next update records it",
+    "changed-there": "was changed on the drive",
+    "changed-while-copied": "changed while it was being copied; the next update records it",
+    "context-not-written": "the restore context could not be written: {error}",
+    "damaged": "is damaged: its size and time are as recorded, its content is not",
+    "damaged/kept-time": "its content changed, but its size and time did not. Either it is damaged, or a program put "
+    "the time back",
+    "damaged-before": "is damaged, as found on {at:day}",
+    "damaged-there-too": "the copy on {place} is damaged too",
+    "directory-not-made": "the directory could not be made: {error}",
+    "directory-there": "a directory is in the way",
+    "link-not-made": "the link could not be made: {error}",
+    "link-there": "a link is in the way",
+    "metadata-bad": "the metadata of {source} was damaged ({damage}) and this session did not know it. {source} now "
+    "wants {copies:copy|copies}: check that, and the states of the drives",
+    "metadata-bad/kept": "the metadata of {source} was damaged ({damage}) and this session did not know it. {source} "
+    "now wants {copies:copy|copies}: check that, and the states of the drives. The damaged file is kept as {aside}",
+    "metadata-bad/not-kept": "the metadata of {source} was damaged ({damage}) and this session did not know it. "
+    "{source} now wants {copies:copy|copies}: check that, and the states of the drives. The damaged file could not be "
+    "kept: {error}",
+    "missing": "is missing",
+    "mount-away": "{files:file of it is|files of it are} not restored: its drive is not mounted there",
+    "no-copy/changed": "was changed on the drive. It no longer counts as a copy",
+    "no-copy/damaged": "is damaged. It no longer counts as a copy",
+    "no-copy/missing": "is missing. It no longer counts as a copy",
+    "no-copy/unreadable": "cannot be read: {error}. It no longer counts as a copy",
+    "no-digest-yet": "its {algorithm} is not known yet",
+    "no-directory-there": "a link or a file is where a directory should be",
+    "no-hash": "the context has no hash for it: it could never be read",
+    "no-link-there": "something other than the link is there",
+    "no-other-copy": "no other copy is known",
+    "no-room": "there is no room for it",
+    "not-as-listed": "its content is not what the manifest says",
+    "not-as-listed/damaged": "is damaged: its time is what the manifest says, its content is not",
+    "not-copied": "could not be copied: {error}",
+    "not-durable": "could not be made durable: {error}",
+    "not-from-there": "the copy on {place} cannot be read: {error}",
+    "not-in-format": "{form} can't hold this name",
+    "not-kept-aside": "the damaged file could not be kept: {error}",
+    "not-looked-at": "was not checked: {because}",
+    "not-moved-aside": "the file that is there could not be moved: {error}",
+    "not-named": "could not be named on the drive: {error}",
+    "not-ours": "medback did not put it there. The next backup makes another copy",
+    "not-read-back": "could not be read back from the drive: {error}",
+    "not-recorded": "is whole on the drive, but could not be recorded: {error}",
+    "not-removed": "could not be removed: {error}",
+    "not-restored/content": "its content is not what was recorded. It was not restored from there",
+    "not-restored/size": "its size is not what was recorded. It was not restored from there",
+    "not-written-there": "could not be written: {error}",
+    "nothing-good": "{help}{problems}",
+    "other-content": "has the size and MD5 of another file, but other content. It is not a copy, and is left as it is",
+    "other-content/than": "has the size and MD5 of {path}, but other content",
+    "other-md5": "is damaged or was changed: its MD5 is not what was recorded",
+    "other-size": "its size is not what was recorded",
+    "plug-in": "plug in {targets}: a copy is there",
+    "read-back-otherwise": "what was read back from the drive is not what was written",
+    "records-lost": "{records:record of it was|records of it were} damaged; what the sidecar listed there is lost",
+    "sidecar-bad": "the sidecar is damaged: {damage}",
+    "sidecar-lost": "the sidecar is damaged ({damage}); what it listed beyond the undamaged records is lost",
+    "special-there": "a special file is in the way",
+    "system": "{error}",
+    "tags-lost": "the sidecar is damaged ({damage}): its files are known, the tags of its damaged records are lost",
+    "there-unreadable": "the file that is there cannot be read: {error}",
+    "twin-not-restored": "is not restored: it was {because}",
+    "vanished": "was removed while it was being scanned",
+}
+
 # The way out, of one case or of all of a kind. On the command line:
 COMMANDS = {
     "also-remembers": "--source names one of them",
@@ -298,6 +369,7 @@ COMMANDS = {
     "missing/source": "Run `medback add-src` when it is",
     "missing/source-away": "If it moved, run `medback set-source {source:quoted} --path NEW`",
     "missing/unreadable": "If it moved, run `medback set-source {source:quoted} --path NEW`",
+    "mount-away": "If it is gone for good, run `medback set-source {source:quoted} --no-include-mount {path:quoted}`",
     "nested": "Move one of the two elsewhere",
     "new-target": "--init answers yes",
     "no-such-path/deleted": "--deleted shows its copies",
@@ -313,6 +385,7 @@ COMMANDS = {
     "make it a new target",
     "nothing-to-rebuild": "Name the sources",
     "older-context": "`medback restore --deleted` restores them; --replace expects them",
+    "other-md5": "`medback verify` tells which",
     "overlap/context-inside": "Use --map {path:quoted}=NEW",
     "overlap/context-on-target": "Use --map {path:quoted}=NEW",
     "overlap/not-on-this-machine": "Use --to",
@@ -397,10 +470,12 @@ def sentence(said: object) -> str:
             return made(REFUSALS[said.what], said.facts, sentence)
         case Warned(what, facts):
             return made(WARNINGS[what], facts, sentence)
+        case Reason(what, facts):
+            return made(REASONS[what], facts, sentence)
     return "" if said is None else str(said)
 
 
-def way_out(said: MedbackError | Warned, key: Key | None = None) -> str:
+def way_out(said: MedbackError | Warned | Reason, key: Key | None = None) -> str:
     """What to do about it, "" where nothing helps: a command, or, with `key`, keys of the app."""
     ways = COMMANDS if key is None else KEYS
     template = ways.get(said.what) or ways.get(said.what.partition("/")[0])
@@ -409,7 +484,7 @@ def way_out(said: MedbackError | Warned, key: Key | None = None) -> str:
     return made(template, said.facts, sentence, key)
 
 
-def message(said: MedbackError | Warned, key: Key | None = None) -> str:
+def message(said: MedbackError | Warned | Reason, key: Key | None = None) -> str:
     """The sentence and the way out."""
     first, then = sentence(said), way_out(said, key)
     if not then:

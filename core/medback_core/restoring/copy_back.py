@@ -15,13 +15,13 @@ from medback_core.drives.aside import beside, bring_back, set_aside
 from medback_core.drives.open import Drive
 from medback_core.drives.walk import path_on
 from medback_core.errors import DriveGone
-from medback_core.model import Conflict, Count, DamageFound, Event, FileDone, Identity, Progress, Skipped
+from medback_core.model import Conflict, Count, DamageFound, Event, FileDone, Identity, Progress, Reason, Skipped
 from medback_core.pace import Pace, reporting
 from medback_core.restoring.destinations import Destination
 from medback_core.restoring.record import Placed, record_placed
 from medback_core.session import Session
 from medback_core.session.copies import copy_on, withdraw_copies
-from medback_core.session.digests import TWIN, learn
+from medback_core.session.digests import learn
 from medback_core.session.expected import was_put
 from medback_core.session.missing_files import (
     DIFFERS,
@@ -109,7 +109,7 @@ class CopyBack:
         group = self._group
         if missing.content.size >= self._no_room.get(destination.directory, 1 << 63):
             self._given_up.append(missing.row)
-            yield Skipped(destination.absolute(missing.path), "no room left for it")
+            yield Skipped(destination.absolute(missing.path), Reason("no-room"))
             return
         if self._goes_together(group, missing, locations):
             yield from self._together(group, missing, locations)
@@ -223,7 +223,7 @@ class CopyBack:
                 if not self._is_it(missing, location, staged):
                     group.discard(staged)
                     self._not_now(missing, location)
-                    yield Skipped(path_on(self.drive, location.path), TWIN)
+                    yield Skipped(path_on(self.drive, location.path), Reason("other-content"))
                     continue
                 return _StagedCopy(missing, location, staged, status.st_mtime_ns)
             except ContentDiffers as error:
@@ -262,7 +262,7 @@ class CopyBack:
             self._not_there(missing, location)
             return
         self._unread(missing, location)
-        yield Skipped(path_on(self.drive, location.path), error.strerror or "cannot be read")
+        yield Skipped(path_on(self.drive, location.path), Reason.system(error))
 
     def _is_it(self, missing: MissingFile, location: PossibleLocation, staged: Staged) -> bool:
         """Whether what was staged is the content, and no twin of it."""
@@ -299,10 +299,8 @@ class CopyBack:
             drop_location(self.session, missing.identity, location)
             return
         self._not_there(missing, location)
-        what = (
-            "shorter or longer than recorded" if actual.size != missing.content.size else "not what is recorded of it"
-        )
-        yield DamageFound(path_on(self.drive, location.path), f"its content is {what}; it was not restored from there")
+        what = "not-restored/size" if actual.size != missing.content.size else "not-restored/content"
+        yield DamageFound(path_on(self.drive, location.path), Reason(what))
 
     def _unwritten(self, missing: MissingFile, error: OSError) -> Skipped:
         destination = self.destinations[missing.source]
@@ -310,13 +308,13 @@ class CopyBack:
         if not root.is_same_drive():
             raise DriveGone("drive-gone/stopped", path=root.path) from error
         self._given_up.append(missing.row)
-        reason = error.strerror or "cannot be written"
+        reason = Reason.system(error)
         cause = disk.cause_of(error)
         if cause is disk.Cause.NO_ROOM:
             self._no_room[destination.directory] = missing.content.size
-            reason = "no room left for it"
+            reason = Reason("no-room")
         elif cause is disk.Cause.BLOCKED:
-            reason = "a link or a file stands where a directory should be"
+            reason = Reason("no-directory-there")
         return Skipped(destination.absolute(missing.path), reason)
 
     # --- publishing --------------------------------------------------------------------------------------------------
@@ -441,7 +439,7 @@ class CopyBack:
         there = root.stat(one.staged.rel)
         return Conflict(
             os.path.join(root.path, one.staged.rel),
-            "something appeared there while it was restored",
+            Reason("appeared"),
             one.missing.content,
             one.missing.mtime_ns,
             there.st_size if there is not None else 0,
@@ -472,10 +470,10 @@ class CopyBack:
         self._close()
 
 
-def _unreadable(fd: int) -> str | None:
+def _unreadable(fd: int) -> Reason | None:
     """Why a file can't be read to its end, None when it can."""
     try:
         hashing.hash_fd(fd)
     except OSError as error:
-        return error.strerror or "cannot be read"
+        return Reason.system(error)
     return None

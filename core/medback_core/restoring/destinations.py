@@ -13,7 +13,7 @@ from typing import NamedTuple
 from medback_core import disk, names
 from medback_core.errors import Refused
 from medback_core.hashing import FileToHash, Hashed, hash_many
-from medback_core.model import Identity, Progress, Source
+from medback_core.model import Identity, Progress, Reason, Source
 from medback_core.pace import Pace
 from medback_core.session import Session
 from medback_core.session.digests import known_as, learn
@@ -59,7 +59,7 @@ class Found(NamedTuple):
     state: DestinationState
     status: os.stat_result | None = None
     there: Identity | None = None
-    reason: str = ""
+    reason: Reason | None = None
 
 
 def destinations(session: Session, *, source: str | None = None, to: bytes | None = None) -> list[Destination]:
@@ -187,13 +187,13 @@ def _by_sight(session: Session, destination: Destination, root: disk.Root, row: 
     try:
         status = root.stat(destination.rel(row.path))
     except OSError as error:
-        return Found(row, DestinationState.MISSING, reason=error.strerror or "cannot be looked at")
+        return Found(row, DestinationState.MISSING, reason=Reason.system(error))
     if status is None:
         return Found(row, DestinationState.MISSING)
     if not stat.S_ISREG(status.st_mode):
-        return Found(row, DestinationState.DIFFERS, status, None, f"{_kind(status.st_mode)} is in the way")
+        return Found(row, DestinationState.DIFFERS, status, None, _in_the_way(status.st_mode))
     if status.st_size != row.content.size:
-        return Found(row, DestinationState.DIFFERS, status, None, "another file is there")
+        return Found(row, DestinationState.DIFFERS, status, None, Reason("another-file-there"))
     known = (
         destination.own
         and row.trouble == 0
@@ -206,10 +206,10 @@ def _by_sight(session: Session, destination: Destination, root: disk.Root, row: 
     return None
 
 
-def _kind(mode: int) -> str:
+def _in_the_way(mode: int) -> Reason:
     if stat.S_ISDIR(mode):
-        return "a directory"
-    return "a link" if stat.S_ISLNK(mode) else "no ordinary file"
+        return Reason("directory-there")
+    return Reason("link-there" if stat.S_ISLNK(mode) else "special-there")
 
 
 def _read(
@@ -235,7 +235,7 @@ def _read(
                 seen = root.stat(destination.rel(row.path))
                 handle = root.hold_directory(directory)
             except OSError as error:
-                found[index] = Found(row, DestinationState.MISSING, reason=error.strerror or "cannot be read")
+                found[index] = Found(row, DestinationState.MISSING, reason=Reason.system(error))
                 continue
             held.append(directory)
             entries.append(FileToHash(handle, name, row.content.size, seen, known_as(session, row.content)))
@@ -252,10 +252,10 @@ def _read(
                 placed.append((destination.absolute(row.path), row.identity, result.status))
             elif isinstance(result, Hashed):
                 found[index] = Found(
-                    row, DestinationState.DIFFERS, result.status, result.identity, "another file is there"
+                    row, DestinationState.DIFFERS, result.status, result.identity, Reason("another-file-there")
                 )
             else:
-                reason = f"cannot be read: {result.strerror or result}"
+                reason = Reason("there-unreadable", error=result.strerror or str(result))
                 found[index] = Found(row, DestinationState.DIFFERS, root.stat(destination.rel(row.path)), None, reason)
             if pace.is_due():
                 yield Progress("reading what is there", looked, current=destination.absolute(row.path))

@@ -24,6 +24,7 @@ from medback_core.model import (
     FileDone,
     NextTarget,
     Progress,
+    Reason,
     RestoreSummary,
     Skipped,
     SourceRefused,
@@ -345,12 +346,8 @@ class _Run:
             give_up_source(self.session, destination.source.key)
         for place in away_from(self.session, destination.source, root) if destination.own else ():
             if count := give_up_below(self.session, destination.source.key, place):
-                alias, where = map(names.shell_quoted, (destination.source.alias, destination.absolute(place)))
-                yield Skipped(
-                    destination.absolute(place),
-                    f"{count:,} files of it are not restored: its drive is not mounted there; if it is gone for good: "
-                    f"medback set-source {alias} --no-include-mount {where}",
-                )
+                where = destination.absolute(place)
+                yield Skipped(where, Reason("mount-away", files=count, source=destination.source.alias, path=where))
 
     def _twins(self, destination: Destination, only: bytes | None, root: disk.Root | None) -> Iterator[Event]:
         """No drive can hold a twin beside its opposite: one that is not where it was can't be had back."""
@@ -361,7 +358,7 @@ class _Run:
                     status = root.stat(destination.rel(path))
             if status is None:
                 self.tally.twins += Count(1, size)
-                yield Skipped(destination.absolute(path), f"is not restored: it was {reason}")
+                yield Skipped(destination.absolute(path), Reason("twin-not-restored", because=reason))
 
     def _clean(self, destination: Destination, missing: Sequence[tuple[int, int, bytes, int, int, int]]) -> None:
         """Take away what a restore that was killed left where files are lacking: elsewhere than in a source, nobody
@@ -415,7 +412,7 @@ class _Run:
         self.tally.conflicts += 1
         yield Conflict(
             destination.absolute(row.path),
-            found.reason,
+            found.reason or Reason("another-file-there"),
             row.content,
             row.mtime_ns,
             status.st_size if status is not None else 0,

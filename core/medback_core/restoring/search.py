@@ -9,7 +9,7 @@ from medback_core.drives.matching import same_time
 from medback_core.drives.open import Drive
 from medback_core.drives.walk import DriveDirectory, path_on, walk_drive
 from medback_core.hashing import FileToHash, Hashed, hash_many
-from medback_core.model import Event, Excluded, Identity, Progress, Skipped, Warned
+from medback_core.model import Event, Excluded, Identity, Progress, Reason, Skipped, Warned
 from medback_core.pace import Pace
 from medback_core.session import Session
 from medback_core.session.copies import copies_on, withdraw_copies
@@ -138,7 +138,7 @@ class Finding:
                     found.append((result.identity, PossibleLocation(SAID_BY_HASH, path, False)))
                 elif result is not None:
                     self.unread = True
-                    yield Skipped(path_on(self.drive, path), result.strerror or "cannot be read")
+                    yield Skipped(path_on(self.drive, path), Reason.system(result))
                 if pace.is_due():
                     yield Progress("reading what fits in size", count, total, current=path_on(self.drive, path))
             put_locations(self.session, found)

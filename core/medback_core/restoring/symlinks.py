@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from medback_core import disk, model, names
 from medback_core.drives.aside import beside, bring_back, is_beside, set_aside
-from medback_core.model import Conflict, Event, FileDone, Skipped
+from medback_core.model import Conflict, Event, FileDone, Reason, Skipped
 from medback_core.restoring.destinations import Destination
 from medback_core.restoring.record import note_directory
 from medback_core.session import Session
@@ -49,9 +49,7 @@ def restore_links(
             if status is not None:
                 if conflict == "skip" or (conflict == "overwrite" and stat.S_ISDIR(status.st_mode)):
                     done.conflicts += 1
-                    yield Conflict(
-                        path, "something else than the link is there", None, 0, status.st_size, status.st_mtime_ns
-                    )
+                    yield Conflict(path, Reason("no-link-there"), None, 0, status.st_size, status.st_mtime_ns)
                     continue
                 if dry_run:
                     done.made += 1
@@ -77,7 +75,7 @@ def restore_links(
                     bring_back(root, aside, rel)
                 raise
         except OSError as error:
-            yield Skipped(path, f"the link could not be made: {error.strerror or error}")
+            yield Skipped(path, Reason("link-not-made", error=error.strerror or str(error)))
             continue
         if rel == destination.rel(row.path):
             _note(noted, row.path, row.goal)
@@ -120,7 +118,7 @@ def _make_empty(
         try:
             root.make_directories(destination.rel(path))
         except OSError as error:
-            yield Skipped(destination.absolute(path), f"the directory could not be made: {error.strerror or error}")
+            yield Skipped(destination.absolute(path), Reason("directory-not-made", error=error.strerror or str(error)))
 
 
 def _record(session: Session, source: int, noted: Mapping[bytes, dict[bytes, bytes]]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from medback_core.hashing import Hashed
-from medback_core.model import DamageFound, Event, Identity, Skipped, Standing, Trouble, Warned
+from medback_core.model import DamageFound, Event, Identity, Reason, Skipped, Standing, Trouble, Warned
 from medback_core.session.files import SidecarStat, join
 from medback_core.session.scanning import Check, Put, ScanRow
 from medback_core.session.values import load_ns, signed, store_ns
@@ -265,7 +265,7 @@ def apply_hash(
     if isinstance(result, OSError):
         if base is None and edited is not None and options.first and edited.md5 is not None:
             _add(directory, known(edited), options)
-        return Skipped(path, _reason(result))
+        return Skipped(path, why_unread(result))
     identity, status, blake3 = result
     _note(directory, name, identity, blake3)
     if read:
@@ -315,8 +315,8 @@ def _note(directory: Directory, name: bytes, identity: Identity, blake3: bytes |
 
 
 _DAMAGE = {
-    Trouble.DAMAGED: "damaged: its content is not the recorded one, though size and time are",
-    Trouble.KEPT_TIME: "changed keeping its time: its content is not the recorded one, though size and time are",
+    Trouble.DAMAGED: Reason("damaged"),
+    Trouble.KEPT_TIME: Reason("damaged/kept-time"),
 }
 
 
@@ -386,7 +386,6 @@ def _believe(directory: Directory, record: FileRecord, *, claims: bool = False) 
         directory.claims.append((identity, bd.target, bd.standing if whole else Standing.CLAIMED))
 
 
-def _reason(error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "vanished while it was being scanned"
-    return error.strerror or str(error)
+def why_unread(error: OSError) -> Reason:
+    """Why a scan could not read a file."""
+    return Reason("vanished") if isinstance(error, FileNotFoundError) else Reason.system(error)

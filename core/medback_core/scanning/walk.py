@@ -25,12 +25,22 @@ from medback_core.model import (
     Excluded,
     Identity,
     Progress,
+    Reason,
     Skipped,
     Source,
     Warned,
 )
 from medback_core.pace import TICK, Pace
-from medback_core.scanning.compare import Directory, FileToRead, ScanCounts, ScanOptions, apply_hash, reconcile, vanish
+from medback_core.scanning.compare import (
+    Directory,
+    FileToRead,
+    ScanCounts,
+    ScanOptions,
+    apply_hash,
+    reconcile,
+    vanish,
+    why_unread,
+)
 from medback_core.scanning.record import Recording
 from medback_core.session import Session
 from medback_core.session.digests import doubted
@@ -196,8 +206,8 @@ class Walk:
         event = apply_hash(directory, to_read, result, self.options, self.tally, read=read)
         if event is not None:
             self._events.append(event)
-        if isinstance(event, Skipped) and not isinstance(result, FileNotFoundError):
-            self.gaps[event.path] = event.reason
+        if isinstance(event, Skipped) and isinstance(result, OSError) and not isinstance(result, FileNotFoundError):
+            self.gaps[event.path] = result.strerror or str(result)
 
     # --- what is mounted inside -------------------------------------------------------------------------------------
 
@@ -296,7 +306,7 @@ class Walk:
                 event = cannot_read(self.nested.within(rel), rel, error)
                 self._events.append(event)
                 if isinstance(event, Skipped):
-                    self.gaps[rel] = event.reason
+                    self.gaps[rel] = error.strerror or str(error)
             self.recording.kept.append(rel)
             return None
         if rel and TARGET_IDENTITY_NAME in listing.metadata and self._is_known_target(rel):
@@ -338,8 +348,7 @@ class Walk:
         return os.path.join(self.source.path, path)
 
     def _skip(self, path: bytes, error: OSError) -> None:
-        reason = "vanished while it was being scanned" if isinstance(error, FileNotFoundError) else error.strerror
-        self._events.append(Skipped(path, reason or str(error)))
+        self._events.append(Skipped(path, why_unread(error)))
 
     def _sort(self, directory: Directory, listing: Entries, device: int) -> set[bytes]:
         """Leave out what rules exclude, go into directories later; returns names nothing can be said of."""
@@ -514,14 +523,16 @@ class Walk:
                 self._events.append(Warned("sidecar-not-kept", path=self._absolute(path), error=error.strerror))
         missing = any(name not in parsed.files and name not in rows for name, _ in listing.files)
         if not known and (parsed.lost or missing or struck):
-            what = parsed.damage or f"{struck} of its records"
-            reason = f"a damaged sidecar ({what}): what it knew beyond the records that could be saved is lost"
+            reason = (
+                Reason("sidecar-lost", damage=parsed.damage)
+                if parsed.damage
+                else Reason("records-lost", records=struck)
+            )
             self._events.append(DamageFound(path, reason))
         elif directory.data is not None and directory.data.count(b"<tag") > sum(
             len(record.tags) for record in parsed.files.values()
         ):
-            reason = f"a damaged sidecar ({parsed.damage}): its files are known, tags in the damaged records are lost"
-            self._events.append(DamageFound(path, reason))
+            self._events.append(DamageFound(path, Reason("tags-lost", damage=parsed.damage)))
         else:
             lost = "sidecar-was-damaged/known" if parsed.lost or missing else "sidecar-was-damaged"
             self._events.append(Warned(lost, path=self._absolute(path), damage=parsed.damage))

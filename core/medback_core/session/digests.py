@@ -17,7 +17,6 @@ from .copies import copy_on, withdraw_copies
 from .files import find_file, paths_of_identity
 from .store import Session
 
-TWIN = "holds other content of the same size and MD5 (a twin): it is no copy, and left as it is"
 Read = tuple[bytes, int, bytes, bytes]  # path, size, MD5, BLAKE3
 
 _LEARN = (

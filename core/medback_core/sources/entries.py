@@ -8,7 +8,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 
 from medback_core import disk
-from medback_core.model import Excluded, Skipped, is_metadata
+from medback_core.model import Excluded, Reason, Skipped, is_metadata
 
 _LOST_AND_FOUND = b"lost+found"
 _FORMAT = 0o170000
@@ -75,4 +75,4 @@ def cannot_read(rel: bytes, path: bytes, error: OSError) -> Skipped | Excluded:
     """
     if rel == _LOST_AND_FOUND and isinstance(error, PermissionError):
         return Excluded(path, "belongs to the file system")
-    return Skipped(path, error.strerror or "cannot be read")
+    return Skipped(path, Reason.system(error))

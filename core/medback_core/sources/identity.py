@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 
-from medback_core import disk, model, names
-from medback_core.model import SIDECAR_NAME, SOURCE_METADATA_NAME, DamageFound, Event, Source, Warned
+from medback_core import disk, model
+from medback_core.model import SIDECAR_NAME, SOURCE_METADATA_NAME, DamageFound, Event, Reason, Source, Warned
 from medback_core.session import Session
 from medback_core.session.files import SidecarStat, join, some_sidecars
 from medback_core.session.gaps import learn_gaps, list_gaps, nested_mounts, save_nested
@@ -282,22 +282,19 @@ def heal_metadata(
     is kept aside, and written anew from what is whole in it and in the DB."""
     if not metadata.damage:
         return
-    shown = names.display_name(source.alias)
     what = "; ".join(metadata.damage)
-    ending, facts, kept = "", {}, ""
+    ending, facts = "", {}
     if write:
         try:
             aside = keep_damaged(root, SOURCE_METADATA_NAME, root.read_whole(SOURCE_METADATA_NAME, METADATA_LIMIT))
-            ending, facts, kept = "/kept", {"aside": aside}, f"; it is kept as {names.display_name(aside)}"
+            ending, facts = "/kept", {"aside": aside}
             mark_metadata(session, source.key, dirty=True)
         except OSError as error:
             ending, facts = "/not-kept", {"error": error.strerror}
-            kept = f"; it cannot be kept aside: {error.strerror}"
     if was_scanned(session, source):
         yield Warned(f"metadata-was-damaged{ending}", source=source.alias, damage=what, **facts)
         return
     yield DamageFound(
         os.path.join(source.path, SOURCE_METADATA_NAME),
-        f"the metadata of {shown} was damaged ({what}) and this session did not know it: {shown} now wants "
-        f"{source.wanted} copies; check that, and the states of the drives{kept}",
+        Reason(f"metadata-bad{ending}", source=source.alias, damage=what, copies=source.wanted, **facts),
     )

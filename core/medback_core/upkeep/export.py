@@ -11,7 +11,7 @@ from medback_core.drives.open import resolve_target
 from medback_core.errors import Refused
 from medback_core.manifests.entry import Entry
 from medback_core.manifests.writing import render
-from medback_core.model import Event, ExportSummary, Skipped, Source, Target
+from medback_core.model import Event, ExportSummary, Reason, Skipped, Source, Target
 from medback_core.session import Session
 from medback_core.session.exported import ExportRow, copies_in_order, files_in_order
 from medback_core.session.sources import list_sources
@@ -37,7 +37,7 @@ def export(
     rows = files_in_order(session, thing.key) if isinstance(thing, Source) else copies_in_order(session, thing.key)
     top = thing.path or b"" if isinstance(thing, Source) or thing.path else names.from_text(thing.name)
 
-    def left_out(path: bytes, reason: str) -> None:
+    def left_out(path: bytes, reason: Reason) -> None:
         skipped.append(Skipped(os.path.join(top, path), reason))
         tally.left_out += 1
 

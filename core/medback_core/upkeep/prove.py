@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from medback_core import disk, names
+from medback_core import disk
 from medback_core.drives.open import find_drive
-from medback_core.model import DamageFound, Event, Identity, Progress, ProveSummary, Skipped
+from medback_core.model import DamageFound, Event, Identity, Progress, ProveSummary, Reason, Skipped
 from medback_core.pace import Pace
 from medback_core.session import Session
 from medback_core.session.checking import identities_to_prove
@@ -61,17 +61,15 @@ def prove(session: Session, *, source: str | None = None) -> Iterator[Event]:
                         yield _told(reference, other, content)
                         reference = other
                 except OSError as error:
-                    yield Skipped(other.shown, error.strerror or "cannot be read")
+                    yield Skipped(other.shown, Reason.system(error))
         yield ProveSummary(identities, compared, compared_bytes, differing)
 
 
 def _told(file: _File, reference: _File, content: Identity) -> DamageFound:
     """Two contents of one size and MD5, or one file that is not what it is said to be: that is for `verify`."""
     if _has(file, content):
-        return DamageFound(
-            file.shown, f"has the size and MD5 of {names.display_name(reference.shown)}, but other content"
-        )
-    return DamageFound(file.shown, "is damaged or was changed: it has not the MD5 on record; `medback verify` looks")
+        return DamageFound(file.shown, Reason("other-content/than", path=reference.shown))
+    return DamageFound(file.shown, Reason("other-md5"))
 
 
 def _has(file: _File, content: Identity) -> bool:

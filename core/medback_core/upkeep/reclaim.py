@@ -28,6 +28,7 @@ from medback_core.model import (
     Identity,
     NextTarget,
     Progress,
+    Reason,
     ReclaimSummary,
     Skipped,
     Standing,
@@ -150,7 +151,7 @@ class _Reclaim:
                 write_contexts(self.session, self.drive)
             except OSError as error:
                 where = os.path.join(self.drive.root.path, CONTEXT_NAME)
-                yield Skipped(where, f"the restore context could not be written: {error.strerror or error}")
+                yield Skipped(where, Reason("context-not-written", error=error.strerror or str(error)))
         if self.untold is not None:
             yield Warned("drive-records-old", target=self.drive.target.name, error=self.untold.strerror)
         return self._summary()
@@ -193,7 +194,7 @@ class _Reclaim:
             shown = os.path.join(self.drive.root.path, copy.path)
             yield Progress("reclaiming", self.freed.files, self.freed.bytes, total, None, shown)
             problem = self._remove(identity, copy, witness)
-            if problem:
+            if problem is not None:
                 self.kept += 1
                 yield Skipped(shown, problem)
                 continue
@@ -202,7 +203,7 @@ class _Reclaim:
             self._count(identity, copy)
             yield FileDone("freed", shown, identity.size)
 
-    def _remove(self, identity: Identity, copy: Copy, witness: Witness | None) -> str:
+    def _remove(self, identity: Identity, copy: Copy, witness: Witness | None) -> Reason | None:
         """Unlink one file that is still what was recorded; why not, where it can't be. Its record follows: a record
         without a file is put right by the next look, a file without a record would be forgotten."""
         assert copy.path is not None
@@ -211,9 +212,9 @@ class _Reclaim:
         try:
             status = root.stat(copy.path)
             if status is None or status.st_size != identity.size:
-                return "is not what it was"
+                return Reason("other-size")
             if copy.mtime_ns is not None and not same_time(self.drive, status.st_mtime_ns, copy.mtime_ns):
-                return "was changed on the drive"
+                return Reason("changed-there")
             begin_change(self.drive)
             if witness is None:
                 disk.remove(root, copy.path, expect=status)
@@ -221,8 +222,8 @@ class _Reclaim:
                 disk.remove_before(root, copy.path, expect=status, is_there=witness.is_there)
             self.recorder.drop(*os.path.split(copy.path))
         except OSError as error:
-            return f"could not be removed: {error.strerror}"
-        return ""
+            return Reason("not-removed", error=error.strerror)
+        return None
 
     def _count(self, identity: Identity, copy: Copy) -> None:
         assert copy.path is not None

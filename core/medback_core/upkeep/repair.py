@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 
-from medback_core import disk, model, names
+from medback_core import disk, model
 from medback_core.disk import ContentDiffers, Staged
 from medback_core.drives.aside import keep_damaged_file
 from medback_core.drives.check import look_at
@@ -21,6 +21,7 @@ from medback_core.model import (
     Happened,
     Identity,
     Progress,
+    Reason,
     Repaired,
     RepairSummary,
     Skipped,
@@ -137,10 +138,10 @@ def _repair_source(session: Session, source: Source, only: Target | None, dry_ru
             try:
                 status = root.stat(path)
             except OSError as error:
-                yield Unrepairable(shown, error.strerror or "cannot be looked at")
+                yield Unrepairable(shown, Reason.system(error))
                 continue
             if status is not None and (status.st_size, status.st_mtime_ns) != (row.size, row.mtime_ns):
-                yield Unrepairable(shown, "was changed since; the next update takes it up")
+                yield Unrepairable(shown, Reason("changed-since-scan"))
                 continue
             places = [p for p in _places(session, row.identity, only) if (p.root, p.path) != (source.path, path)]
             if dry_run:
@@ -186,7 +187,7 @@ def _repair_target(session: Session, drive: Drive, only: Target | None, dry_run:
                 yield from _put_away(drive, recorder, path, record)
             continue
         if not record.ours:
-            yield Unrepairable(shown, "medback did not put it there; the next backup makes a copy of its own")
+            yield Unrepairable(shown, Reason("not-ours"))
             continue
         places = [p for p in _places(session, key, only) if (p.root, p.path) != (drive.root.path, path)]
         if dry_run:
@@ -199,7 +200,7 @@ def _repair_target(session: Session, drive: Drive, only: Target | None, dry_run:
             if not repaired and places:
                 begin_change(drive)
         except OSError as error:
-            yield Unrepairable(shown, f"could not be written: {error.strerror}")
+            yield Unrepairable(shown, Reason("not-written-there", error=error.strerror))
             continue
         for event in (
             () if repaired else _replace(drive.root, path, identity, record.mtime_ns, record.mode, places, session, key)
@@ -237,7 +238,7 @@ def _record(session: Session, recorder: Recorder, mended: _Mended) -> Iterator[E
         recorder.commit_for(mended.directory)
     except OSError as error:
         for shown in mended.paths:
-            yield Skipped(shown, f"is whole again, but could not be recorded: {error.strerror or error}")
+            yield Skipped(shown, Reason("not-recorded", error=error.strerror or str(error)))
         return
     record_copies(session, mended.copies)
 
@@ -251,7 +252,7 @@ def _put_away(drive: Drive, recorder: Recorder, path: bytes, record: FileRecord)
             keep_damaged_file(drive.root, path)
         recorder.drop(*os.path.split(path))
     except OSError as error:
-        yield Unrepairable(os.path.join(drive.root.path, path), f"could not be kept aside: {error.strerror}")
+        yield Unrepairable(os.path.join(drive.root.path, path), Reason("not-kept-aside", error=error.strerror))
 
 
 # --- both ----------------------------------------------------------------------------------------------------------
@@ -275,11 +276,11 @@ def _places(session: Session, identity: int, only: Target | None) -> list[_Place
     return found
 
 
-def _helpful(session: Session, identity: int) -> str:
-    """What would help when nothing good is at hand."""
+def _helpful(session: Session, identity: int) -> Reason:
+    """What would help when no good copy is plugged in."""
     away = [target_by_key(session, c.target) for c in copies_of(session, identity)]
-    labels = ", ".join(names.display_name(t.name) for t in away if find_drive(session, t) is None)
-    return f"plug in {labels}: a copy lies there" if labels else "no other copy is known"
+    labels = tuple(target.name for target in away if find_drive(session, target) is None)
+    return Reason("plug-in", targets=labels) if labels else Reason("no-other-copy")
 
 
 def _would(shown: bytes, places: list[_Place], session: Session, identity: int) -> Event:
@@ -298,34 +299,34 @@ def _replace(
 ) -> Iterator[Event]:
     """Put proven content in the place of a damaged file, which is kept aside; yields Repaired or Unrepairable."""
     shown = os.path.join(root.path, path)
-    problems = []
+    problems: list[Reason] = []
     for place in places:
         try:
             with disk.Root(place.root) as origin, disk.Group(root) as group:
                 staged = yield from _stage(session, group, origin, place, path, identity, mtime_ns, mode)
                 problem = _put(group, staged, identity)
         except ContentDiffers:
-            problems.append(f"{names.display_name(place.name)} does not hold it whole either")
+            problems.append(Reason("damaged-there-too", place=place.name))
             continue
         except OSError as error:
-            problems.append(f"{names.display_name(place.name)}: {error.strerror}")
+            problems.append(Reason("not-from-there", place=place.name, error=error.strerror))
             continue
         # What can't be written here is no fault of that place: another would fare no better.
         yield Repaired(shown, place.name) if problem is None else Unrepairable(shown, problem)
         return
-    yield Unrepairable(shown, "; ".join([*problems, _helpful(session, key)]))
+    yield Unrepairable(shown, Reason("nothing-good", help=_helpful(session, key), problems=tuple(problems)))
 
 
-def _put(group: disk.Group, staged: Staged, identity: Identity) -> str | None:
+def _put(group: disk.Group, staged: Staged, identity: Identity) -> Reason | None:
     """Give proven content its name, the damaged file kept aside first; why not, where that fails."""
     try:
         group.flush()
         if group.read_back(staged)[0] != identity.md5:
-            return "read back with other content than was written"
+            return Reason("read-back-otherwise")
         keep_damaged_file(group.root, staged.rel)
         group.publish_all()
     except OSError as error:
-        return f"could not be written: {error.strerror}"
+        return Reason("not-written-there", error=error.strerror)
     return None
 
 

@@ -13,7 +13,7 @@ from medback_core import disk
 from medback_core.errors import Refused
 from medback_core.manifests.entry import Entry
 from medback_core.manifests.reading import EITHER, LIMIT, NotAManifest, read_manifest
-from medback_core.model import DamageFound, Event, FileDone, Skipped, VerifySummary, is_metadata
+from medback_core.model import DamageFound, Event, FileDone, Reason, Skipped, VerifySummary, is_metadata
 from medback_core.pace import reporting
 from medback_core.session.files import join
 from medback_core.upkeep.reread import Ticker
@@ -58,12 +58,12 @@ def _check(
     where = join(root.path, entry.path)
     try:
         if root.stat(entry.path) is None:
-            yield DamageFound(where, "is missing", "missing")
+            yield DamageFound(where, Reason("missing"), "missing")
             return replace(summary, missing=summary.missing + 1)
         fd, status = root.open_file(entry.path)
         made = yield from reporting(_digests(fd, entry.digests), ticker.pace, lambda done: ticker.event(done, where))
     except OSError as error:
-        yield DamageFound(where, error.strerror or "cannot be read", "unreadable")
+        yield DamageFound(where, Reason.system(error), "unreadable")
         return replace(summary, unreadable=summary.unreadable + 1)
     ticker.files, ticker.bytes = ticker.files + 1, ticker.bytes + status.st_size
     summary = replace(summary, checked=summary.checked + 1, checked_bytes=summary.checked_bytes + status.st_size)
@@ -72,9 +72,9 @@ def _check(
         yield FileDone("verified", where, status.st_size)
         return replace(summary, same=summary.same + 1)
     if entry.mtime_ns is not None and _same_time(entry, status.st_mtime_ns):
-        yield DamageFound(where, "its content is not what the manifest says, and its time is")
+        yield DamageFound(where, Reason("not-as-listed/damaged"))
         return replace(summary, damaged=summary.damaged + 1)
-    yield DamageFound(where, "its content is not what the manifest says", "changed")
+    yield DamageFound(where, Reason("not-as-listed"), "changed")
     return replace(summary, changed=summary.changed + 1)
 
 
@@ -103,7 +103,7 @@ def _count_new(
     new = 0
     for here, entries, failure in root.walk():
         if failure is not None:
-            yield Skipped(join(root.path, here), failure.strerror or "cannot be read")
+            yield Skipped(join(root.path, here), Reason.system(failure))
         for name in [name for name in entries if is_metadata(name)]:
             del entries[name]
         for name, status in entries.items():

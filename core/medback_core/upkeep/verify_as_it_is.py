@@ -9,7 +9,7 @@ from medback_core.drives.drive import Drive
 from medback_core.drives.matching import same_time
 from medback_core.drives.walk import DriveDirectory, path_on, walk_drive
 from medback_core.errors import DriveGone
-from medback_core.model import DamageFound, Event, FileDone, Identity, VerifySummary
+from medback_core.model import DamageFound, Event, FileDone, Identity, Reason, VerifySummary
 from medback_core.session.files import join
 from medback_core.sidecar import FileRecord
 from medback_core.upkeep.reread import Ticker, read_whole
@@ -32,7 +32,7 @@ def verify_as_it_is(drive: Drive, before: int | None, max_bytes: int | None) -> 
             path = join(step.rel, name)
             if name not in there:
                 summary = replace(summary, missing=summary.missing + 1)
-                yield DamageFound(path_on(drive, path), "is missing", "missing")
+                yield DamageFound(path_on(drive, path), Reason("missing"), "missing")
             elif before is not None and record.verified is not None and record.verified >= before:
                 continue
             elif max_bytes is not None and summary.checked_bytes + record.size > max_bytes:
@@ -52,7 +52,7 @@ def _read(
     except OSError as error:
         if not drive.root.is_same_drive():
             raise DriveGone("drive-gone/stopped", path=drive.root.path) from error
-        yield DamageFound(where, error.strerror or "cannot be read", "unreadable")
+        yield DamageFound(where, Reason.system(error), "unreadable")
         return replace(summary, unreadable=summary.unreadable + 1)
     ticker.files, ticker.bytes = ticker.files + 1, ticker.bytes + found.identity.size
     summary = replace(
@@ -65,7 +65,7 @@ def _read(
         yield FileDone("verified", where, found.identity.size)
         return replace(summary, same=summary.same + 1)
     if same_time(drive, found.status.st_mtime_ns, record.mtime_ns):
-        yield DamageFound(where, "its content is not what is recorded of it")
+        yield DamageFound(where, Reason("damaged"))
         return replace(summary, damaged=summary.damaged + 1)
-    yield DamageFound(where, "was changed on the drive", "changed")
+    yield DamageFound(where, Reason("changed-there"), "changed")
     return replace(summary, changed=summary.changed + 1)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 from medback_core import disk, model, names
 from medback_core.errors import Refused
-from medback_core.model import DamageFound, Event, Happened, Identity, Skipped, Source, Trouble, VerifySummary, Warned
+from medback_core.model import DamageFound, Event, Happened, Identity, Reason, Skipped, Source, Trouble, VerifySummary, Warned
 from medback_core.session import Session
 from medback_core.session.checking import due_files, note_done, note_read, queue_files
-from medback_core.session.digests import TWIN, known_as, learn
+from medback_core.session.digests import known_as, learn
 from medback_core.session.files import file_by_key, files_in, find_directory, join, mark_trouble, path_of_file
 from medback_core.session.history import note_files
 from medback_core.sources.excludes import Patterns
@@ -73,7 +73,7 @@ class _VerifySource:
                     if place not in self._told:
                         self._told.add(place)
                         shown = os.path.join(self.source.path, place)
-                        yield Skipped(shown, f"not looked at: {self._elsewhere[place].reason}")
+                        yield Skipped(shown, Reason("not-looked-at", because=self._elsewhere[place].reason))
                     continue
                 if self.max_bytes is not None and ticker.bytes + row.size > self.max_bytes and ticker.files:
                     break
@@ -106,11 +106,11 @@ class _VerifySource:
             result = yield from read_whole(self.root, path, ticker, known_as(session, content))
         except FileNotFoundError:
             counts["missing"] += 1
-            yield DamageFound(shown, "is missing", "missing")
+            yield DamageFound(shown, Reason("missing"), "missing")
             return
         except OSError as error:
             counts["unreadable"] += 1
-            yield Skipped(shown, error.strerror or "cannot be read")
+            yield Skipped(shown, Reason.system(error))
             return
         ticker.bytes += result.identity.size
         counts["checked"] += 1
@@ -118,7 +118,7 @@ class _VerifySource:
         counts["unproven"] += not result.proven
         if result.identity == content and not learn(session, content, result.blake3, path, source=self.source.key):
             counts["changed"] += 1
-            yield Skipped(shown, TWIN)
+            yield Skipped(shown, Reason("other-content"))
         elif result.identity == content:
             counts["same"] += 1
             self._good.append(key)
@@ -131,8 +131,7 @@ class _VerifySource:
             counts["damaged"] += 1
             kept = row.ctime_ns is not None and row.ctime_ns != result.status.st_ctime_ns
             mark_trouble(session, self.source.key, path, Trouble.KEPT_TIME if kept else Trouble.DAMAGED)
-            words = "changed keeping its time" if kept else "is damaged"
-            yield DamageFound(shown, f"{words}: its content is not what was recorded")
+            yield DamageFound(shown, Reason("damaged/kept-time" if kept else "damaged"))
 
     def _keep(self) -> None:
         """Record what was read so far."""

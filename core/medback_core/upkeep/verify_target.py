@@ -24,6 +24,7 @@ from medback_core.model import (
     FileDone,
     Happened,
     Identity,
+    Reason,
     Recorded,
     Skipped,
     Source,
@@ -35,7 +36,7 @@ from medback_core.model import (
 from medback_core.session import Session
 from medback_core.session.checking import due_copies, forget_round, note_done, queue_copies
 from medback_core.session.copies import Copy, copy_on, identity_key, record_copies, withdraw_copies
-from medback_core.session.digests import TWIN, known_as, learn
+from medback_core.session.digests import known_as, learn
 from medback_core.session.files import join
 from medback_core.session.history import note_files
 from medback_core.session.sources import list_sources
@@ -47,8 +48,6 @@ from medback_core.upkeep.verify_as_it_is import verify_as_it_is
 from medback_core.upkeep.verify_source import verify_source
 
 _KEEP_EVERY = 5.0  # seconds between two recordings of what was verified
-_NO_MORE = "it does not count as a copy any more"
-_STATES = {"missing": "is missing", "changed": "was changed on the drive", "damaged": "is damaged"}
 
 
 def verify(
@@ -152,7 +151,7 @@ class _VerifyTarget:
                 told.add(event.path)
             if isinstance(event, CopyGone):
                 self._count(**{event.state: 1})
-                event = DamageFound(event.path, f"{_STATES[event.state]}; {_NO_MORE}", event.state)
+                event = DamageFound(event.path, Reason(f"no-copy/{event.state}"), event.state)
             yield event
 
     def _again(self, directory: bytes, record: FileRecord) -> Iterator[Event]:
@@ -168,10 +167,10 @@ class _VerifyTarget:
             result = None
         if result is None or result.identity != identity:
             self._count(damaged=1)
-            yield DamageFound(shown, f"is damaged, as found on {model.iso_date(record.damaged)}")
+            yield DamageFound(shown, Reason("damaged-before", at=record.damaged))
             return
         if not learn(self.session, identity, result.blake3, path, target=self.drive.target.key):
-            yield Skipped(shown, TWIN)
+            yield Skipped(shown, Reason("other-content"))
             return
         self.digests[path] = result.blake3
         self._count(same=1, checked=1, checked_bytes=record.size, unproven=0 if result.proven else 1)
@@ -224,7 +223,7 @@ class _VerifyTarget:
         if not learn(self.session, identity, read.blake3, copy.path, target=self.drive.target.key):
             self._count(changed=1)
             self.twins.append(copy)
-            yield Skipped(shown, TWIN)
+            yield Skipped(shown, Reason("other-content"))
             return
         self._count(same=1)
         self.good.append(
@@ -255,22 +254,22 @@ class _VerifyTarget:
         edited = copy.mtime_ns is not None and not same_time(self.drive, result.status.st_mtime_ns, copy.mtime_ns)
         state = "changed" if edited and not self.drive.filesystem.coarse_times else "damaged"
         self._count(**{state: 1})
-        yield DamageFound(shown, f"{_STATES[state]}; {_NO_MORE}", state)
+        yield DamageFound(shown, Reason(f"no-copy/{state}"), state)
 
     def _unread(self, shown: bytes, copy: Copy, error: OSError) -> Iterator[Event]:
         """Only what says something of the drive makes a copy count no more."""
         if isinstance(error, FileNotFoundError):
             self._count(missing=1)
             self.bad.append((copy, False))
-            yield DamageFound(shown, f"{_STATES['missing']}; {_NO_MORE}", "missing")
+            yield DamageFound(shown, Reason("no-copy/missing"), "missing")
             return
         self._count(unreadable=1)
         if isinstance(error, PermissionError) or disk.cause_of(error) in (disk.Cause.CHANGED, disk.Cause.GONE):
             self.passed.append(copy.identity)
-            yield Skipped(shown, error.strerror or "cannot be read now")
+            yield Skipped(shown, Reason.system(error))
             return
         self.bad.append((copy, True))
-        yield DamageFound(shown, f"cannot be read: {error.strerror}; {_NO_MORE}", "unreadable")
+        yield DamageFound(shown, Reason("no-copy/unreadable", error=error.strerror), "unreadable")
 
     def _keep(self) -> None:
         """Record what was found so far: the DB first for what is withdrawn, then the drive's sidecars."""

@@ -21,7 +21,7 @@ from medback_core.drives.drive import Drive
 from medback_core.drives.matching import lies_there
 from medback_core.drives.open import find_drive, open_drive
 from medback_core.errors import Refused
-from medback_core.model import OLD_DIRECTORY, DamageFound, Event, Identity, Order, State, Warned
+from medback_core.model import OLD_DIRECTORY, DamageFound, Event, Identity, Order, Reason, State, Warned
 from medback_core.session import Session
 from medback_core.session.copies import Copy, copies_of, withdraw_copies
 from medback_core.session.digests import known_as, learn
@@ -200,7 +200,7 @@ def prove_witness(
             with session.transaction():
                 withdraw_copies(session, copy.target, [copy.identity])
                 add_pending(session, copy.target, [(copy.identity, copy.path)])
-            yield DamageFound(shown, "is damaged: its content is not what was recorded; it is no longer counted")
+            yield DamageFound(shown, Reason("no-copy/damaged"))
         elif not learn(session, identity, result.blake3, copy.path, target=copy.target):
             yield Warned("twin", path=shown)
         elif _which(result.status)[:2] != _which(victim)[:2]:
