@@ -8,7 +8,18 @@ from collections.abc import Iterator
 
 from medback_core import disk, model, names
 from medback_core.errors import Refused
-from medback_core.model import DamageFound, Event, Happened, Identity, Reason, Skipped, Source, Trouble, VerifySummary, Warned
+from medback_core.model import (
+    DamageFound,
+    Event,
+    Happened,
+    Identity,
+    Reason,
+    Skipped,
+    Source,
+    Trouble,
+    VerifySummary,
+    Warned,
+)
 from medback_core.session import Session
 from medback_core.session.checking import due_files, note_done, note_read, queue_files
 from medback_core.session.digests import known_as, learn
