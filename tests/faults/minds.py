@@ -77,6 +77,7 @@ class Mind:
     seen: dict[str, int] = field(default_factory=dict)
     read: dict[str, int] = field(default_factory=dict)
     reading: dict[str, int] = field(default_factory=dict)  # since when the round of a stopped verify goes on
+    counts: dict[tuple[Identity, str], int] = field(default_factory=dict)  # (content, target) -> since when
     scanned: dict[tuple[str, bytes], Tree] = field(default_factory=dict)  # (source id, where) -> as of its last scan
 
     @property
@@ -89,7 +90,7 @@ class Mind:
         return f"{self.name}#{self.lives}"
 
     def knowledge(self) -> dict[str, dict]:
-        return {key: dict(getattr(self, key)) for key in ("seen", "read", "reading", "scanned")}
+        return {key: dict(getattr(self, key)) for key in ("seen", "read", "reading", "scanned", "counts")}
 
     def knows(self, knowledge: dict[str, dict]) -> None:
         self.lives += 1
@@ -132,6 +133,8 @@ class Life:
         self.burnt: dict[Path, dict[bytes, Identity]] = {}  # source root -> what was lost there and is still wanted
         self.kept_in: dict[str, dict[tuple[str, bytes], Tree]] = {}  # drive -> what its context must tell
         self.may_be_told: dict[bytes, list[Tree]] = defaultdict(list)  # source root -> at each operation that scans
+        self.went_away: dict[Path, int] = {}  # directory -> when it went
+        self.was_away: dict[Identity, tuple[int, int]] = {}  # a content in a directory that came back -> since, until
         for number in range(3):
             self.buy(f"d{number}")
         for number, root in enumerate(self.roots()):
@@ -246,8 +249,11 @@ class Life:
         here, away = root / name, self.base / "kept" / f"dir-{step.a % 3}-{step.b % 3}"
         if away.exists() and not here.exists() and here.parent.is_dir():
             os.rename(away, here)
+            times = self.went_away[away], self.ledger.tick
+            self.was_away |= {identity(data): times for data in files_below(here).values()}
         elif here.is_dir() and not away.exists():
             os.rename(here, away)
+            self.went_away[away] = self.ledger.tick
 
     def plug(self, step: Step) -> None:
         """A drive into a slot of a machine; what was there goes onto the shelf."""

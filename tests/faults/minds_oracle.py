@@ -61,10 +61,21 @@ def _counted_copies_exist(life: Life, mind: Mind, told: Iterable[FileWhereabouts
     from a drive it has not seen since."""
     ledger = life.ledger
     counted = {(file.content, copy.target.id) for file in told for copy in file.copies if copy.counts}
+    mind.counts = {copy: mind.counts.get(copy, ledger.tick) for copy in counted}
     for content, target in counted:
         seen, read = mind.seen.get(target, 0), mind.read.get(target, 0)
-        if not ledger.lies_on(target, content) and not ledger.went_unseen(target, content, seen, read, mind.hand):
+        if ledger.lies_on(target, content) or ledger.went_unseen(target, content, seen, read, mind.hand):
+            continue
+        if not _came_back_with_its_directory(life, target, content, mind.counts[content, target] > seen):
             raise Wrong("no such copy", f"{mind.name} counts {content} on {_called(life, target)}")
+
+
+def _came_back_with_its_directory(life: Life, target: str, content: Identity, is_hearsay: bool) -> bool:
+    """Whether the copy went while the directory of the original was away, and with it the sidecar that should have been
+    told. This mind met that sidecar after its last look at the drive (`is_hearsay`): it says what was true, and nothing
+    that is still there says when. The next look withdraws the copy; no reclaim removes anything on its word."""
+    since, until = life.was_away.get(content, (0, 0))
+    return is_hearsay and any(w.content == content and since < w.tick <= until for w in life.ledger.went[target])
 
 
 def _called(life: Life, target: str) -> str:
@@ -204,9 +215,17 @@ def _newest_is_back(life: Life, session: Session, back: Path) -> None:
                 for seen in life.may_be_told[root]
                 if seen.tick > tree.tick
             }
-            is_back = there.get(path) in had | newer
-            # Split under wrong clocks: one of them is the file, and the other can be asked for.
-            if is_back or life.clocks_differ or (path not in there and (versions | later) - on_drives):
+            here = there.get(path)
+            # A file that rotted on a drive which was copied into the source with its sidecars: nobody read it since, and
+            # what it was comes back.
+            rot_of = life.ledger.rot_of
+            is_back = here in had | newer or here in {rot_of[version] for version in had if version in rot_of}
+            if here is None:  # deleted later, or a later content is on no drive any more
+                is_right = bool((versions | later) - on_drives)
+            else:  # Split under wrong clocks: one is the file. Or deleted later, and an older drive came first: what a
+                # restore has put there stays and is listed as deleted.
+                is_right = life.clocks_differ or (None in later and (path, here) in gone)
+            if is_back or is_right:  # what is not the file is listed as an older version
                 others = {version for version in had - {there.get(path)} if version is not None}
                 untold = {other for other in others - set(there.values()) if (path, other) not in gone}
                 if untold and (len(trees) > 1 or not is_back) and there.get(path) not in newer:

@@ -26,6 +26,7 @@ from medback_core.session.merging import (
 )
 from medback_core.session.scanning import has_files
 from medback_core.session.states import (
+    EXPECTED,
     SOURCE,
     TARGET,
     AsOf,
@@ -134,10 +135,20 @@ def merge_section(
     wins = order in (Order.OLDER, Order.SAME) or (order is Order.SPLIT and mine is not None and theirs.at >= mine.at)
     ordered = order in (Order.OLDER, Order.NEWER) and mine is not None
     dates = (0 if mine is None else mine.at, theirs.at)
+    # A scan makes a newer state of the tree, and knows nothing newer of what is not back yet.
+    word = known_state(session, EXPECTED, source.id)
+    renews = (
+        (outranked or not wins)
+        and order in (Order.OLDER, Order.SPLIT)
+        and word is not None
+        and (word.order(theirs) is Order.OLDER or theirs.at >= word.at)
+    )
     take_claims(session, source.key, source.id, {line.id: _as_of(line) for line in targets})
     differing, older = merge_incoming(
-        session, source.key, MergeRules(wins and not outranked, ordered, *dates, keeps_tree=outranked)
+        session, source.key, MergeRules(wins and not outranked, ordered, *dates, keeps_tree=outranked, renews=renews)
     )
+    if (wins and not outranked) or renews:
+        keep_state(session, EXPECTED, source.id, theirs)
     if not outranked:
         put_expected_directories(
             session, [(source.key, f.directory, f.mode, f.mtime_ns) for f in incoming.facts], replace=wins

@@ -46,6 +46,7 @@ class MergeRules:
     mine_at: int = 0
     theirs_at: int = 0
     keeps_tree: bool = False  # the source itself was looked at: nothing is expected but what it holds
+    renews: bool = False  # all the same the section is newer than what is expected and was not seen yet
 
 
 def begin_incoming(session: Session) -> None:
@@ -101,6 +102,8 @@ def merge_incoming(session: Session, source: int, how: MergeRules) -> tuple[int,
     if how.wins:
         _give_way(session, source, how)
     else:
+        if how.renews:
+            _renew(session, source, how)
         older = _stay(session, source, how)
     db.execute(
         "INSERT OR IGNORE INTO gone (source_id, path, identity_id, mtime_ns, mode, gone_at) "
@@ -127,6 +130,21 @@ def _give_way(session: Session, source: int, how: MergeRules) -> None:
     session.db.execute(
         "INSERT OR REPLACE INTO expected (source_id, path, identity_id, mtime_ns, mode, goal) "
         "SELECT ?, path, identity_id, mtime_ns, mode, goal FROM temp.incoming",
+        (source,),
+    )
+
+
+def _renew(session: Session, source: int, how: MergeRules) -> None:
+    """What is still to come back comes back as the section has it: nobody saw it here."""
+    newer = (
+        "EXISTS (SELECT 1 FROM temp.incoming n WHERE n.path = x.path AND n.identity_id IS NOT NULL "
+        f"AND n.identity_id <> x.identity_id AND NOT {_SEEN.format('').replace('?1', 'x.source_id')})"
+    )
+    _to_gone(session, source, how.theirs_at, newer)
+    session.db.execute(
+        "INSERT OR REPLACE INTO expected (source_id, path, identity_id, mtime_ns, mode, goal) "
+        "SELECT x.source_id, x.path, n.identity_id, n.mtime_ns, n.mode, n.goal FROM expected x "
+        f"JOIN temp.incoming n ON n.path = x.path WHERE x.source_id = ? AND x.identity_id IS NOT NULL AND {newer}",
         (source,),
     )
 

@@ -17,6 +17,7 @@ from medback_core.model import LINE_MAX, STAMP_DIGITS, State
 from .store import Session
 
 TARGET, SOURCE = "target", "source"  # the kinds of things that have a state
+EXPECTED = "expected"  # by a source's id: the newest word that what is expected of it, and was not scanned, is of
 
 
 class AsOf(NamedTuple):
