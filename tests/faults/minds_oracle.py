@@ -219,7 +219,9 @@ def _newest_is_back(life: Life, session: Session, back: Path) -> None:
             # A file that rotted on a drive which was copied into the source with its sidecars: nobody read it since, and
             # what it was comes back.
             rot_of = life.ledger.rot_of
-            is_back = here in had | newer or here in {rot_of[version] for version in had if version in rot_of}
+            is_back = here in had | newer or here in {
+                rot_of[version] for version in had if version is not None and version in rot_of
+            }
             if here is None:  # deleted later, or a later content is on no drive any more
                 is_right = bool((versions | later) - on_drives)
             else:  # Split under wrong clocks: one is the file. Or deleted later, and an older drive came first: what a

@@ -83,6 +83,17 @@ ONCE_LOST = {
         step("plug", 0, 1, 1),
         step("reclaim", 0, 1, SURPLUS),
     ],
+    "a machine that restored a part tells of the rest as it was, over what a newer context says": [
+        step("add", 0, OWN, ONE),
+        step("visit", 0, 0, 0),
+        step("plug", 0, 2, 1),
+        step("back_up", 0, 1, 8),
+        step("edit_with_an_older_time", 0, 0, 0),
+        step("plug", 1, 2, 1),
+        step("restore_here", 1, 0, 0, 2),
+        step("back_up", 0, 0, 3),
+        step("visit", 1, 0, 2, 4),
+    ],
     "an old drive copied into a source": [
         step("add", 0, OWN),
         step("visit", 0, 0, 0),
