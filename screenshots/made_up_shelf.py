@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from medback_core.model import Identity, Source, Standing, Target, TargetState
+from medback_core.model import Happened, HistoryEntry, Identity, Source, Standing, Target, TargetState
 from medback_core.session import Session, open_session
 from medback_core.session.copies import Copy, record_copies
 from medback_core.session.files import Seen, ensure_directory, put_file
+from medback_core.session.history import note_event
 from medback_core.session.rollup import refresh_oldest
 from medback_core.session.sources import insert_source, save_source
 from medback_core.session.targets import save_target
@@ -101,3 +102,67 @@ def small(path: Path) -> Path:
         with session.transaction():
             refresh_oldest(session.db)
     return path
+
+
+def years(path: Path) -> Path:
+    """A shelf in two places and what happened to it in fourteen months."""
+    with open_session(path) as session:
+        photos = replace(add_source(session, "p4photos0000", "photos", b"/home/ada/photos"), place="home")
+        save_source(session, photos)
+        blue = add_target(
+            session, "k3v9q2x8ab7m", "Blue Seagate", total_bytes=64 * GB, free_bytes=14 * GB, place="home", seen_at=NOW
+        )
+        red = add_target(
+            session, "m8w2c5r1dd3q", "Red WD", total_bytes=64 * GB, free_bytes=9 * GB, place="at Mia's",
+            seen_at=NOW - 70 * DAY,
+        )  # fmt: skip
+        tin = add_target(
+            session, "z1x7t4n9kk2p", "Toshiba", total_bytes=96 * GB, free_bytes=76 * GB, place="at Mia's",
+            seen_at=NOW - 37 * DAY,
+        )  # fmt: skip
+        white = add_target(
+            session, "w7h1t3w7h1t3", "White", total_bytes=32 * GB, free_bytes=16 * GB, place="home", seen_at=NOW
+        )
+        new = add_files(session, photos, b"2024", [(b"DSC_%04d.NEF" % n, GB + n) for n in range(24)])
+        old = add_files(session, photos, b"2016-23", [(b"IMG_%04d.CR2" % n, GB + n) for n in range(32)])
+        family = add_files(session, photos, b"family", [(b"clip-%02d.mov" % n, 2 * GB + n) for n in range(7)])
+        add_copies(session, blue, [*new, *old[:14], *family[:4]], days=9)
+        add_copies(session, red, [*new[:21], *old], days=70)
+        add_copies(session, tin, new[:18], days=37)
+        add_copies(session, white, family, days=2)
+        for month in range(14):
+            date = NOW - (13 - month) * 30 * DAY
+            note = _Notes(session, date)
+            kept = (48 + 3 * month) * GB
+            note(0, Happened.VISIT, blue)
+            note(0, Happened.BACKUP, blue, files=30 + month, bytes=3 * GB)
+            unsafe = {0: 48, 3: 6, 7: 9, 8: 9, 12: 5, 13: 11}.get(month, 0) * GB
+            note_event(session, HistoryEntry(date, Happened.SAFETY, "", photos.id, 0, kept, unsafe))
+            if month % 3 == 1:
+                note(1, Happened.VERIFY, blue, files=410 + month, bytes=kept)
+            if month in (2, 5, 9, 11):
+                note(2, Happened.BACKUP, red, files=88, bytes=7 * GB)
+            if month in (4, 10):
+                note(3, Happened.VERIFY, red, files=300, bytes=kept)
+            if month in (6, 12):
+                note(2, Happened.BACKUP, tin, files=18, bytes=18 * GB)
+            if month > 9:
+                note(4, Happened.VISIT, white)
+        _Notes(session, NOW - 6 * 30 * DAY)(4, Happened.DAMAGE, blue, files=3)
+        _Notes(session, NOW - 6 * 30 * DAY)(5, Happened.REPAIR, blue, files=3)
+        for month, files in ((9, 36), (3, 4)):
+            note_event(session, HistoryEntry(NOW - month * 30 * DAY, Happened.DELETION, "", photos.id, files))
+        with session.transaction():
+            refresh_oldest(session.db)
+    return path
+
+
+class _Notes:
+    """Notes what happened to drives in one month."""
+
+    def __init__(self, session: Session, date: int) -> None:
+        self.session, self.date = session, date
+
+    def __call__(self, day: int, what: Happened, target: Target, *, files: int = 0, bytes: int = 0) -> None:
+        """It happened so many days on."""
+        note_event(self.session, HistoryEntry(self.date - (9 - day) * DAY, what, target.id, "", files, bytes))

@@ -107,3 +107,9 @@ class MainScreen(Screen[None]):
     def is_current_base(self) -> bool:
         """Whether this screen is the one in sight, perhaps below a dialog."""
         return self in self.app.screen_stack
+
+    def action_timeline(self) -> None:
+        """What happened, month by month."""
+        from .timeline import Timeline
+
+        self.app.push_screen(Timeline())

@@ -56,6 +56,7 @@ class CoverageScreen(MainScreen):
         shown("m", "map", "coverage.map", "map", "This directory as a map: area is bytes, and how safe each part is"),
         quiet("space", "mark", "coverage.mark", "mark", "Mark this; shows the total of all marks"),
         quiet("asterisk", "mark_all", "coverage.mark-all", "mark all", "Mark all that is listed, or nothing"),
+        quiet("t", "timeline", "coverage.timeline", "timeline", "What happened month by month, and how safe it was"),
         quiet("D", "deleted", "coverage.deleted", "deleted", "Deleted files and older versions of this directory"),
         quiet("r", "restore", "coverage.restore", "restore", "Bring this (or what is marked) back: opens Restore"),
         quiet("escape", "back", "coverage.back", "back", "End the filter, the what-if, the marks, one after the other"),

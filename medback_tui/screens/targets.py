@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
-from textual import getters, on
+from textual import getters, on, work
 from textual.binding import BindingType
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
+from textual.worker import get_current_worker
 
+from medback_core.coverage.shelf import Shelf, read_shelf
 from medback_core.disk import FAILING
+from medback_core.errors import MedbackError
 from medback_core.model import Target, TargetState
+from medback_core.presenting.next_drive import NextDrive, next_drive
 from medback_core.presenting.plugging import health_words, locked_words
 from medback_core.presenting.units import age, ago, counted, name, number, plural, size
 from medback_tui.jobs import operations
@@ -25,11 +29,13 @@ from medback_tui.widgets.coverage_bar import room_bar
 from medback_tui.widgets.empty import EmptyState
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
+from medback_tui.widgets.shelf import ShelfView
 
 from . import backing_up, keeping
 from .base import MainScreen
 from .dialogs import Choice, Question
 from .form import Field, Form, Values
+from .shelf_words import shelf_line
 
 COLUMNS = (
     Column("label", "drive"),
@@ -70,19 +76,29 @@ class TargetsScreen(MainScreen):
         shown("n", "new", "targets.new", "new", "Choose a drive (or any directory) to back up onto"),
         shown("w", "what_if", "targets.what-if", "what if", "See what would be lost if this drive died"),
         shown("s", "state", "targets.state", "state", "Active, retired, suspect or lost"),
+        shown("tab", "shelf", "targets.shelf", "shelf", "The drives as boxes with what each holds, or the list again"),
         shown("v", "verify", "targets.verify", "verify", "Read every file on this drive again"),
         quiet("l,e", "label", "targets.label", "label", "What you call this drive, and how much of it medback may use"),
         quiet("D", "discover", "targets.discover", "discover", "Recognise what already lies on this drive"),
         quiet("p", "repair", "targets.repair", "repair", "Put good copies back where damage was found"),
+        quiet("t", "timeline", "targets.timeline", "timeline", "What happened month by month, and how safe it was"),
         quiet("E", "eject", "targets.eject", "eject", "Unmount this drive, so that it can be taken out"),
         quiet(
             "R", "reclaim", "targets.reclaim", "free room", "Free older versions, or copies beyond the wanted number"
         ),
+        quiet("escape", "back", "targets.back", "back", "Put back what was pulled out, then the list"),
     ]
 
     rows = getters.query_one("#targets", RowList)
     empty = getters.query_one(EmptyState)
     detail = getters.query_one("#target-detail", Static)
+    shelf = getters.query_one(ShelfView)
+    line = getters.query_one("#shelf-line", Static)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pulled: frozenset[int] = frozenset()  # drives that are pulled out of the shelf, by key
+        self._facts: Facts | None = None
 
     def compose_body(self) -> Iterable[Widget]:
         yield EmptyState()
@@ -95,6 +111,11 @@ class TargetsScreen(MainScreen):
             id="targets",
         )
         yield Static(id="target-detail", classes="pane -always")
+        yield ShelfView()
+        yield Static(id="shelf-line")
+
+    def on_mount(self) -> None:
+        self.shelf.display = self.line.display = False
 
     def _draw(self, row: TargetFacts) -> list[Cell]:
         target = row.target
@@ -121,7 +142,10 @@ class TargetsScreen(MainScreen):
         return (f"✘ {damaged:,} bad", "none") if damaged else (str(target.state), STATE_STYLES[target.state])
 
     def show_facts(self, facts: Facts) -> None:
-        self.rows.display = self.detail.display = bool(facts.targets)
+        changed, self._facts = facts is not self._facts, facts
+        as_shelf = self.shelf.display and bool(facts.targets)
+        self.shelf.display = self.line.display = as_shelf
+        self.rows.display = self.detail.display = bool(facts.targets) and not as_shelf
         self.empty.display = not facts.targets
         if not facts.targets:
             if facts.sources:
@@ -137,6 +161,60 @@ class TargetsScreen(MainScreen):
                     ("n", "choose a drive that already holds copies"),
                 )
         self.rows.show_rows(facts.targets, follow_new=self.app.queue.made_something)
+        if as_shelf and changed:
+            self._read()
+        elif as_shelf:
+            self.shelf.show_shelf(self.shelf.shelf, self.app.drives.here)
+
+    # --- the shelf ---------------------------------------------------------------------------------------------------
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="listing")
+    def _read(self) -> None:
+        worker, pulled = get_current_worker(), self.pulled
+        try:
+            read = self.app.in_session(lambda session: (read_shelf(session, pulled), next_drive(session, dead=pulled)))
+        except MedbackError as error:
+            self.app.call_later(self.app.show_problem, error)
+            return
+        if read is not None and not worker.is_cancelled:
+            self.app.call_from_thread(self._show_shelf, pulled, *read)
+
+    def _show_shelf(self, pulled: frozenset[int], shelf: Shelf, answer: NextDrive) -> None:
+        if pulled != self.pulled:
+            return  # another one was pulled out meanwhile
+        self.shelf.show_shelf(shelf, self.app.drives.here, None if self.current is None else self.current.target.key)
+        self.line.update(shelf_line(shelf, answer.with_here(self.app.drives.here.keys())))
+
+    @on(ShelfView.Moved)
+    def shelf_moved(self, message: ShelfView.Moved) -> None:
+        self.rows.cursor = next(n for n, row in enumerate(self.rows.rows) if row.target.key == message.key)
+
+    @on(ShelfView.Opened)
+    def shelf_opened(self) -> None:
+        self.action_back_up()
+
+    def action_shelf(self) -> None:
+        """The shelf instead of the list, or the list again, with the cursor on the same drive."""
+        as_shelf = not self.shelf.display
+        self.shelf.display = self.line.display = as_shelf
+        self.rows.display = self.detail.display = not as_shelf
+        self.pulled = frozenset()
+        (self.shelf if as_shelf else self.rows).focus()
+        if as_shelf:
+            self._read()
+        else:
+            self.moved()
+        self.refresh_bindings()
+
+    def action_back(self) -> None:
+        """Put back what was pulled out, then the list, then take note of the last job."""
+        if self.pulled:
+            self.pulled = frozenset()
+            self._read()
+        elif self.shelf.display:
+            self.action_shelf()
+        else:
+            self.app.call_later(self.app.run_action, "dismiss_job")
 
     @property
     def current(self) -> TargetFacts | None:
@@ -248,9 +326,13 @@ class TargetsScreen(MainScreen):
             self.app.submit(operations.eject(path, row.target.name))
 
     def action_what_if(self) -> None:
-        """The coverage tree as it would be without this drive."""
+        """The coverage tree as it would be without this drive; on the shelf, pull it out or put it back."""
         from .coverage import CoverageScreen
 
+        if self.shelf.display and self.shelf.current is not None:
+            self.pulled ^= {self.shelf.current.target.key}
+            self._read()
+            return
         if self.current is not None:
             CoverageScreen.start_dead = frozenset({self.current.target.key})
             self.app.call_later(self.app.run_action, "go('coverage')")

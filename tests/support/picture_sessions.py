@@ -11,9 +11,9 @@ from medback_core.session.rollup import refresh_oldest
 from medback_core.session.sources import find_source, save_source
 from medback_core.model import Trouble
 from medback_core.session.files import Seen
-from made_up_shelf import DAY, NOW, add_copies, add_files, add_source, add_target, identity, small
+from made_up_shelf import DAY, NOW, add_copies, add_files, add_source, add_target, identity, small, years
 
-__all__ = ["NOW", "damaged", "hostile", "large", "small"]
+__all__ = ["NOW", "damaged", "hostile", "large", "small", "years"]
 
 
 def damaged(path: Path) -> Path:

@@ -84,6 +84,35 @@ def test_the_map_of_risk(snap_compare: Snap, open_app: OpenApp, tmp_path: Path, 
     assert snap_compare(app, terminal_size=size, run_before=pressing("3", "enter", "m"))
 
 
+VIEWS = {
+    "shelf": ("2", "tab"),
+    "shelf-pulled": ("2", "tab", "right", "w"),
+    "timeline": ("2", "t"),
+    "map": ("3", "enter", "m"),
+}
+
+
+@pytest.mark.parametrize("size", [(60, 20), NARROW, (120, 30), WIDE], ids=str)
+@pytest.mark.parametrize("view", ["shelf", "timeline"])
+def test_the_shelf_and_the_timeline(
+    snap_compare: Snap, open_app: OpenApp, tmp_path: Path, view: str, size: tuple[int, int]
+):
+    app = open_app(worlds.years(tmp_path / "s.db"))
+    assert snap_compare(app, terminal_size=size, run_before=pressing(*VIEWS[view]))
+
+
+@pytest.mark.parametrize("look", ["medback-light", "ansi-dark", "no-color"])
+@pytest.mark.parametrize("view", ["shelf-pulled", "timeline", "map"])
+def test_shelf_timeline_and_map_in_every_look(
+    snap_compare: Snap, open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, view: str, look: str
+):
+    if look == "no-color":
+        monkeypatch.setenv("NO_COLOR", "1")
+    app = open_app(worlds.years(tmp_path / "s.db"))
+    app.theme = app.theme if look == "no-color" else look
+    assert snap_compare(app, run_before=pressing(*VIEWS[view]))
+
+
 def test_the_drives_of_a_what_if(snap_compare: Snap, open_app: OpenApp, tmp_path: Path):
     app = open_app(worlds.small(tmp_path / "s.db"))
     assert snap_compare(app, run_before=pressing("3", "w", "space"))

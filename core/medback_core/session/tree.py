@@ -93,6 +93,15 @@ def children(session: Session, directory: int) -> list[ChildDirectory]:
     return list(found.values())
 
 
+def largest_children(session: Session, directory: int, limit: int) -> list[tuple[int, bytes, int]]:
+    """(row key, path, bytes below) of the largest directories directly inside one, the largest first."""
+    return session.db.execute(
+        "SELECT d.id, d.path, SUM(r.bytes) AS below FROM directory d JOIN rollup r ON r.directory_id = d.id "
+        "WHERE d.parent_id = ? GROUP BY d.id HAVING below > 0 ORDER BY below DESC, d.path LIMIT ?",
+        (directory, limit),
+    ).fetchall()
+
+
 def file_count(session: Session, directory: int) -> int:
     """How many files lie directly in a directory."""
     return session.db.execute("SELECT COUNT(*) FROM file WHERE directory_id = ?", (directory,)).fetchone()[0]

@@ -1,0 +1,161 @@
+"""The shelf: what each drive holds, by source or directory, and what is only there. From the roll-up, never by file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from medback_core.coverage.countable import NOTHING, CopyCounter
+from medback_core.model import Count, Happened, Source, Target, TargetState
+from medback_core.session import Session
+from medback_core.session.copies import held_by
+from medback_core.session.history import list_history
+from medback_core.session.needs import every_part, places
+from medback_core.session.placements import placement_by_id
+from medback_core.session.sources import list_sources
+from medback_core.session.targets import counting_keys, list_targets
+from medback_core.session.tree import PlacementCounts, directory_key, largest_children, totals_by_source, totals_of
+
+PARTS_MAX = 6  # so many have a look of their own; the rest of a source is one more
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A directory at the top of a source. `path` is b"" for what lies in none of those that stand alone."""
+
+    source: str  # alias
+    path: bytes
+
+    @property
+    def name(self) -> bytes:
+        """What it is called, beside others."""
+        return self.path or self.source.encode("utf-8", "surrogatepass")
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPart:
+    """What a drive holds of a part, in bytes of paths: what counts elsewhere too, and what is only here."""
+
+    part: int  # its number
+    elsewhere: int
+    only: int
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One drive of the shelf, in bytes. `older`: contents no file has now; `other`: what is not medback's. Without
+    `total` nobody has looked how large it is."""
+
+    target: Target
+    place: str  # as people write it; "" where nobody named a place
+    parts: tuple[HeldPart, ...]
+    older: int
+    other: int
+    free: int
+    total: int
+    damaged: int  # files found damaged since its last repair
+    pulled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The drives that are not lost, by place. `bare` and `below`: files that have no copy, or too few, because some
+    drives are pulled out."""
+
+    parts: tuple[Part, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    bare: Count = NOTHING
+    below: Count = NOTHING
+
+
+def read_shelf(session: Session, pulled: Collection[int] = ()) -> Shelf:
+    """The shelf with these drives (keys) pulled out of it."""
+    parts, totals = _parts(session)
+    counting = counting_keys(session) - frozenset(pulled)
+    known = places(session)
+    boxes = []
+    targets = [target for target in list_targets(session) if target.state is not TargetState.LOST]
+    if known.named:
+        here = known.of(Target(0, "", ""))
+        targets.sort(key=lambda target: (known.of(target) != here, known.called(target).casefold()))
+    for target in targets:
+        held = [_held(session, number, totals[number], target.key, counting) for number in range(len(parts))]
+        there = held_by(session, target.key).bytes
+        whole, capacity = target.total_bytes or 0, target.capacity
+        if capacity is not None:
+            whole = min(capacity, whole or capacity)
+        free = min(target.free_bytes or 0, max(0, whole - there)) if whole else 0
+        boxes.append(
+            Box(
+                target,
+                known.called(target) if known.named else "",
+                tuple(one for one in held if one.elsewhere or one.only),
+                older=max(0, there - sum(one.elsewhere + one.only for one in held)),
+                other=max(0, whole - free - there),
+                free=free,
+                total=whole,
+                damaged=_damaged(session, target),
+                pulled=target.key in pulled,
+            )
+        )
+    bare, below = _loss(session, pulled) if pulled else (NOTHING, NOTHING)
+    return Shelf(tuple(parts), tuple(boxes), bare, below)
+
+
+def _parts(session: Session) -> tuple[list[Part], list[PlacementCounts]]:
+    """The largest directories at the top of all sources, then the rest of each source; each with its totals."""
+    sources, whole = list_sources(session), totals_by_source(session)
+    tops: list[tuple[int, Source, int, bytes]] = []
+    for source in sources:
+        root = directory_key(session, source.key, b"")
+        if root is not None:
+            tops += [(size, source, key, path) for key, path, size in largest_children(session, root, PARTS_MAX)]
+    tops.sort(key=lambda top: (-top[0], top[1].key, top[3]))
+    parts, totals, rest = [], [], {source.key: dict(whole[source.key]) for source in sources}
+    for _, source, key, path in tops[:PARTS_MAX]:
+        mine = totals_of(session, key)
+        parts.append(Part(source.alias, path))
+        totals.append(mine)
+        for placement, count in mine.items():
+            rest[source.key][placement] -= count
+    for source in sources:
+        if any(count.bytes for count in rest[source.key].values()):
+            parts.append(Part(source.alias, b""))
+            totals.append(rest[source.key])
+    return parts, totals
+
+
+def _held(session: Session, number: int, totals: PlacementCounts, target: int, counting: frozenset[int]) -> HeldPart:
+    elsewhere = only = 0
+    for placement, count in totals.items():
+        solid = placement_by_id(session, placement).solid
+        if target in solid:
+            if solid & counting - {target}:
+                elsewhere += count.bytes
+            else:
+                only += count.bytes
+    return HeldPart(number, elsewhere, only)
+
+
+def _damaged(session: Session, target: Target) -> int:
+    """What was found damaged on a drive since its last repair or backup; both put right what they can."""
+    found = 0
+    for entry in list_history(session, target=target.id):
+        if entry.what is Happened.DAMAGE:
+            found += entry.files
+        elif entry.what in (Happened.REPAIR, Happened.BACKUP):
+            found = 0
+    return found
+
+
+def _loss(session: Session, pulled: Collection[int]) -> tuple[Count, Count]:
+    """Files that lose their last copy with these drives, and further ones that have too few then."""
+    before, after = CopyCounter(session), CopyCounter(session, pulled)
+    bare = below = NOTHING
+    for _, need, part in every_part(session, totals_by_source(session)):
+        for placement, count in part.items():
+            if before.copies(placement) and not after.copies(placement):
+                bare += count
+            elif before.is_safe(placement, need) and not after.is_safe(placement, need):
+                below += count
+    return bare, below

@@ -1,0 +1,130 @@
+"""The timeline of drives and sources: what happened when, and how safe everything was."""
+
+from __future__ import annotations
+
+import calendar
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import getters, on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from medback_core.coverage.history import Past
+from medback_core.coverage.timeline import Month, timeline
+from medback_core.errors import MedbackError
+from medback_core.model import Happened, Target
+from medback_core.presenting.history import event_words
+from medback_core.presenting.units import name, plural, size
+from medback_core.session import Session
+from medback_core.session.targets import list_targets
+from medback_tui.look.keys import quiet, shown
+from medback_tui.widgets.timeline import TimelineView
+
+from .dialogs import Dialog
+
+LISTED = 5  # events of a month; `medback history` has all
+LEGEND = "■ backed up  ✓ verified  ✘ damage  + repaired  ! failing  · plugged in"
+
+
+@dataclass
+class MonthsRead(Message):
+    """The months were read."""
+
+    months: tuple[Month, ...]
+    targets: list[Target]
+
+
+class Timeline(Dialog[None]):
+    """Months across; below them what happened in the one under the cursor."""
+
+    AUTO_FOCUS = "TimelineView"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        shown("enter,D", "deleted", "timeline.deleted", "what was deleted", "Deleted files and older versions"),
+        quiet("t,q", "give_up", "timeline.close", "close", "Close the timeline"),
+    ]
+
+    view = getters.query_one(TimelineView)
+    words = getters.query_one("#month", Static)
+
+    def __init__(self) -> None:
+        super().__init__(classes="-large")
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box") as box:
+            box.border_title = Content("Timeline")
+            yield TimelineView()
+            yield Static(id="month", classes="pane -always")
+            yield Static(Content(LEGEND), classes="keys")
+            yield Static(Content("← → month · enter what was deleted · esc back"), classes="keys")
+
+    def on_mount(self) -> None:
+        self._read()
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="listing")
+    def _read(self) -> None:
+        worker = get_current_worker()
+
+        def read(session: Session) -> MonthsRead:
+            return MonthsRead(timeline(session), list_targets(session))
+
+        try:
+            found = self.app.in_session(read)
+        except MedbackError as error:
+            self.app.call_later(self.app.show_problem, error)
+            return
+        if not worker.is_cancelled:
+            self.post_message(found or MonthsRead((), []))
+
+    @on(MonthsRead)
+    def months_read(self, message: MonthsRead) -> None:
+        self.view.show_months(message.months, message.targets)
+
+    @on(TimelineView.Moved)
+    def moved(self) -> None:
+        month = self.view.current
+        if month is None:
+            self.words.update(Content("Nothing has happened yet: what you do from now on stands here."))
+            return
+        kept = f"{size(month.kept)} kept"
+        kept += f", {size(month.unsafe)} not safe" if month.unsafe else ", all safe" if month.kept else ""
+        lines = [Content.assemble((f"{calendar.month_name[month.month]} {month.year}", "bold"), f"   {kept}")]
+        lines += list(_told(month))
+        self.words.update(Content("\n").join(lines))
+
+    def action_deleted(self) -> None:
+        """What is gone from all sources and has a copy."""
+        from .find import Deleted
+
+        self.app.push_screen(Deleted())
+
+
+def _told(month: Month) -> Iterator[Content]:
+    """The events of a month; visits are told together, behind the rest."""
+    told = [past for past in month.events if past.entry.what not in (Happened.VISIT, Happened.SAFETY)]
+    for past in told[-LISTED:]:
+        yield _event(past)
+    if len(told) > LISTED:
+        yield Content(f"{len(told) - LISTED:,} more: medback history -v")
+    visits: dict[str, int] = {}
+    for past in month.events:
+        if past.entry.what is Happened.VISIT:
+            visits[past.name] = visits.get(past.name, 0) + 1
+    if visits:
+        words = ", ".join(f"{name(target)} on {plural(days, 'day')}" for target, days in visits.items())
+        yield Content(f"plugged in: {words}")
+
+
+def _event(past: Past) -> Content:
+    day = time.localtime(past.entry.at).tm_mday
+    is_bad = past.entry.what is Happened.DAMAGE
+    return Content.assemble(
+        f"{day:>2}  {name(past.name)}: ", (event_words(past.entry), "$text-error" if is_bad else "")
+    )

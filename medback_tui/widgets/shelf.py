@@ -1,0 +1,260 @@
+"""The shelf: each drive a box, filled with what it holds. Every look is a texture and a word first, a colour second."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import BindingType
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from medback_core.coverage.shelf import Box, Shelf
+from medback_core.presenting.units import age, name, plural, size
+from medback_tui.look.keys import quiet
+
+NARROWEST, WIDEST, GAP = 17, 30, 2  # cells of a box, and between two
+TEXTURES = ("▓", "░", "█", "▚", "▞", "▤", "▥")  # of the parts, one after the other
+ONLY, OTHER, OLDER, BAD = "╱", "·", "∙", "✘"
+_FRAMES = {False: "┌─┐│└┘", True: "┏━┓┃┗┛"}  # under the cursor: heavy
+_PULLED = "┌╌┐╎└┘"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """So many lines of a box in one look, the first with a word in it."""
+
+    texture: str
+    style: str
+    words: str
+    weight: int  # bytes; 0: one line whatever it weighs
+
+
+class ShelfView(Widget, can_focus=True):
+    """Shows a `Shelf`. Which drive its cursor stands on is `current`."""
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "shelf--row", "shelf--cursor", "shelf--only", "shelf--bad", "shelf--dim", "shelf--here",
+        "shelf--part0", "shelf--part1", "shelf--part2", "shelf--part3",
+    }  # fmt: skip
+    BINDINGS: ClassVar[list[BindingType]] = [
+        quiet("left,h,up,k", "go(-1)", "shelf.left", "left", "The drive to the left"),
+        quiet("right,l,down,j", "go(1)", "shelf.right", "right", "The drive to the right"),
+        quiet("home,g", "go(-1000)", "shelf.first", "first", "The first drive"),
+        quiet("end,G", "go(1000)", "shelf.last", "last", "The last drive"),
+    ]
+
+    @dataclass
+    class Moved(Message):
+        """The cursor stands on another drive."""
+
+        key: int
+
+    @dataclass
+    class Opened(Message):
+        """A drive was chosen by a double click."""
+
+        key: int
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shelf = Shelf()
+        self.here: Collection[int] = ()
+        self.cursor = 0
+        self._first = 0  # the leftmost box in sight
+
+    @property
+    def current(self) -> Box | None:
+        """The drive under the cursor."""
+        return self.shelf.boxes[self.cursor] if self.cursor < len(self.shelf.boxes) else None
+
+    def show_shelf(self, shelf: Shelf, here: Collection[int], on: int | None = None) -> None:
+        """Show these drives, the cursor on the same one as before, or on the one with this key."""
+        wanted = self.current.target.key if on is None and self.current is not None else on
+        self.shelf, self.here = shelf, here
+        keys = [box.target.key for box in shelf.boxes]
+        self.cursor = keys.index(wanted) if wanted in keys else min(self.cursor, max(0, len(keys) - 1))
+        self._keep_in_sight()
+        self.refresh()
+
+    # --- the cursor --------------------------------------------------------------------------------------------------
+
+    def action_go(self, steps: int) -> None:
+        """Some drives to the right, or to the left."""
+        self._stand_on(self.cursor + steps)
+
+    def _stand_on(self, index: int) -> None:
+        self.cursor = max(0, min(index, len(self.shelf.boxes) - 1))
+        self._keep_in_sight()
+        self.refresh()
+        if self.current is not None:
+            self.post_message(self.Moved(self.current.target.key))
+
+    def _keep_in_sight(self) -> None:
+        shown = self._shown
+        self._first = max(0, min(self._first, len(self.shelf.boxes) - shown))
+        self._first = min(self.cursor, max(self._first, self.cursor - shown + 1))
+
+    def on_resize(self) -> None:
+        self._keep_in_sight()
+
+    def on_click(self, event: events.Click) -> None:
+        index = self._first + event.x // (self._width + GAP)
+        if index < min(len(self.shelf.boxes), self._first + self._shown):
+            self._stand_on(index)
+            if event.chain == 2 and self.current is not None:
+                self.post_message(self.Opened(self.current.target.key))
+
+    def on_mouse_scroll_down(self) -> None:
+        self.action_go(1)
+
+    def on_mouse_scroll_up(self) -> None:
+        self.action_go(-1)
+
+    def on_focus(self) -> None:
+        self.refresh()
+
+    def on_blur(self) -> None:
+        self.refresh()
+
+    # --- measures ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _shown(self) -> int:
+        """How many boxes are in sight."""
+        return max(1, (self.size.width + GAP) // (NARROWEST + GAP))
+
+    @property
+    def _width(self) -> int:
+        """Of a box: as wide as lets all that are in sight fit."""
+        several = max(1, min(self._shown, len(self.shelf.boxes)))
+        return min(WIDEST, max(NARROWEST, (self.size.width + GAP) // several - GAP), self.size.width)
+
+    @property
+    def _in_sight(self) -> tuple[Box, ...]:
+        return self.shelf.boxes[self._first : self._first + self._shown]
+
+    # --- drawing -----------------------------------------------------------------------------------------------------
+
+    def render_line(self, y: int) -> Strip:
+        row = self.get_component_rich_style("shelf--row")
+        boxes, height = self._in_sight, self.size.height
+        head = 1 if any(box.place for box in boxes) or len(boxes) < len(self.shelf.boxes) else 0
+        segments: list[Segment] = []
+        if y < head:
+            segments = self._heads(row)
+        else:
+            for box in boxes:
+                if segments:
+                    segments.append(Segment(" " * GAP, row))
+                segments += self._line_of(box, y - head, height - head, row)
+        return Strip(segments).adjust_cell_length(self.size.width, row)
+
+    def _heads(self, row: Style) -> list[Segment]:
+        """The places above their drives, and how many drives are out of sight."""
+        strong, dim = row + Style(bold=True), row + self._part("dim")
+        segments, before = [], None
+        for box in self._in_sight:
+            words = name(box.place) if box.place != before else ""
+            before = box.place
+            segments.append(Segment(set_cell_size(words, self._width + GAP), strong))
+        behind = len(self.shelf.boxes) - self._first - len(self._in_sight)
+        out = " ".join(
+            words for words in (f"‹ {self._first}" if self._first else "", f"{behind} ›" if behind else "") if words
+        )
+        if not out:
+            return segments
+        width = max(0, self.size.width - cell_len(out) - 1)
+        return [*Strip(segments).adjust_cell_length(width, row), Segment(f" {out}", dim)]
+
+    def _line_of(self, box: Box, line: int, height: int, row: Style) -> list[Segment]:
+        """One line of a box: its top, what it holds, its bottom, and when it was seen."""
+        chosen = box is self.current and self.has_focus
+        frame = _PULLED if box.pulled else _FRAMES[chosen]
+        inside = self._width - 2
+        edge = row + (self.get_component_rich_style("shelf--cursor") if chosen else Style())
+        here = box.target.key in self.here
+        if line == 0:
+            mark = " ▶" if here else ""
+            label = f" {set_cell_size(name(box.target.name), inside - 2 - len(mark)).rstrip()}{mark} "
+            style = edge + Style(bold=True) + (self._part("here") if here else Style())
+            rest = frame[1] * (inside - cell_len(label))
+            return [Segment(frame[0], edge), Segment(label, style), Segment(rest + frame[2], edge)]
+        if line == height - 1:
+            words = "pulled out" if box.pulled else "here now" if here else f"seen {age(box.target.seen_at)}"
+            if not box.target.counts and not box.pulled:
+                words = f"{box.target.state}, {words.removeprefix('seen ')}"
+            style = row + self._part("here" if here and not box.pulled else "dim")
+            return [Segment(set_cell_size(f"  {words}", self._width), style)]
+        if line == height - 2:
+            words = f" {size(box.free)} free " if box.total else " size unknown "
+            words = set_cell_size(words, min(cell_len(words), inside))
+            return [Segment(frame[4] + words + frame[1] * (inside - cell_len(words)) + frame[5], edge)]
+        if line > height - 2 or height < 4:
+            return [Segment(" " * self._width, row)]
+        layer, first = _layer_at(_layers(box, self.shelf), height - 3, line - 1)
+        text = layer.texture * inside
+        style = row if not layer.style else row + self._part(layer.style)
+        if box.pulled:
+            text, style = " " * inside, row + self._part("dim")
+        words = layer.words if first else ""
+        if words:
+            words = set_cell_size(words, min(cell_len(words), inside - 2))
+            before = (inside - cell_len(words) - 2) // 2
+            after = inside - before - cell_len(words) - 2
+            middle = [Segment(text[:before], style), Segment(f" {words} ", style), Segment(text[:after], style)]
+        else:
+            middle = [Segment(text, style)]
+        return [Segment(frame[3], edge), *middle, Segment(frame[3], edge)]
+
+    def _part(self, style: str) -> Style:
+        return self.get_component_rich_style(f"shelf--{style}", partial=True)
+
+
+def _layers(box: Box, shelf: Shelf) -> list[Layer]:
+    """What lies in a box, from the top: what is free first, what is damaged last."""
+    layers = [Layer(" ", "", "", box.free)]
+    if box.other:
+        layers.append(Layer(OTHER, "dim", f"{size(box.other)} other", 0))
+    if box.older:
+        layers.append(Layer(OLDER, "dim", "older versions", box.older))
+    for held in box.parts:
+        part = name(shelf.parts[held.part].name)
+        if held.elsewhere:
+            texture = TEXTURES[held.part % len(TEXTURES)]
+            layers.append(Layer(texture, f"part{held.part % 4}", part, held.elsewhere))
+        if held.only:
+            words = f"{part} only here" if not held.elsewhere else "only here"
+            layers.append(Layer(ONLY, "only", words, held.only))
+    if box.damaged:
+        layers.append(Layer(BAD, "bad", f"{plural(box.damaged, 'file')} damaged", 0))
+    return layers
+
+
+def _layer_at(layers: list[Layer], height: int, line: int) -> tuple[Layer, bool]:
+    """The look of a line, and whether it is the first in that look. What lies there has a line at least, as long as
+    there are lines; what has no room is left out, the smallest first."""
+    while sum(layer.weight == 0 or layer.texture != " " for layer in layers) > height:
+        layers = [*layers]
+        layers.remove(min((one for one in layers if one.texture != " " and one.weight), key=lambda one: one.weight))
+    whole = sum(layer.weight for layer in layers) or 1
+    least = [1 if layer.texture != " " else 0 for layer in layers]
+    left = height - sum(least)
+    shares = [layer.weight * height / whole for layer in layers]
+    lines = least[:]
+    for _ in range(left):  # each further line to what lacks most of its share
+        best = max(range(len(layers)), key=lambda i: shares[i] - lines[i])
+        lines[best] += 1
+    at = 0
+    for layer, many in zip(layers, lines, strict=True):
+        if line < at + many:
+            return layer, line == at
+        at += many
+    return layers[-1], False
