@@ -9,6 +9,8 @@ import asyncio
 import os
 import re
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from textual.pilot import Pilot
@@ -21,16 +23,37 @@ from medback_tui.reading.drives import Drives
 
 DIRECTORY = Path(__file__).parent
 SIZES = {"narrow": (80, 24), "wide": (132, 36)}
-# name -> size and the keys that lead there
-PICTURES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "sources": ("narrow", ("1",)),
-    "targets": ("narrow", ("2",)),
-    "coverage": ("narrow", ("3", "enter", "j", "enter", "enter")),
-    "restore": ("narrow", ("4",)),
-    "what-if": ("narrow", ("3", "enter", "w", "space", "enter")),
-    "map": ("wide", ("3", "enter", "j", "enter", "enter", "m")),
-    "file": ("wide", ("3", "enter", "j", "enter", "enter", "j", "j", "enter", "j")),
-    "help": ("narrow", ("3", "question_mark")),
+LIGHT = "medback-light"
+LISBON = ("3", "enter", "j", "enter", "enter")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The keys that lead there, in which made-up world, how large, and in which theme."""
+
+    keys: tuple[str, ...]
+    world: Callable[[Path], Path] = made_up_shelf.small
+    size: str = "narrow"
+    theme: str | None = None
+
+
+SHELF = Picture(("2", "tab", "right", "right"), made_up_shelf.years)
+TIMELINE = Picture(("2", "t"), made_up_shelf.years)
+MAP = Picture((*LISBON, "m"), size="wide")
+PICTURES = {
+    "sources": Picture(("1",)),
+    "targets": Picture(("2",)),
+    "coverage": Picture(LISBON),
+    "restore": Picture(("4",)),
+    "what-if": Picture(("3", "enter", "w", "space", "enter")),
+    "map": MAP,
+    "map-light": replace(MAP, theme=LIGHT),
+    "shelf": SHELF,
+    "shelf-light": replace(SHELF, theme=LIGHT),
+    "timeline": TIMELINE,
+    "timeline-light": replace(TIMELINE, theme=LIGHT),
+    "file": Picture((*LISBON, "j", "j", "enter", "j"), size="wide"),
+    "help": Picture(("3", "question_mark")),
 }
 READING = {"facts", "listing", "plan", "pick"}
 
@@ -45,31 +68,36 @@ async def _at_rest(pilot: Pilot[int]) -> None:
         await asyncio.sleep(0.005)
 
 
-async def _take(session: Path, size: tuple[int, int], keys: tuple[str, ...]) -> str:
+async def _take(session: Path, picture: Picture) -> str:
     app = MedbackApp(session, watch=False)
-    async with app.run_test(size=size) as pilot:
+    if picture.theme is not None:
+        app.theme = picture.theme
+    async with app.run_test(size=SIZES[picture.size]) as pilot:
         await _at_rest(pilot)
         blue = next(row.target for row in app.facts.targets) if app.facts is not None else None
         if blue is not None and blue.path is not None:
             app.drives = Drives({blue.key: blue.path})
             app.tell_screens()
-        for key in keys:
+        for key in picture.keys:
             await pilot.press(key)
             await _at_rest(pilot)
         return re.sub(r"\bterminal-\d+-", "terminal-", app.export_screenshot(title="medback"))
 
 
+_WORLDS = (made_up_shelf.small, made_up_shelf.years)
+
+
 def take_all(session: Path) -> dict[str, str]:
-    """Every picture by name, from a session DB that is made at `session`."""
+    """Every picture by name, from session DBs that are made at `session` and beside it."""
     for variable in ("NO_COLOR", "TEXTUAL_THEME", "COLORTERM"):
         os.environ.pop(variable, None)
     os.environ["TEXTUAL_ANIMATIONS"] = "none"
     os.environ["TZ"] = "UTC"
-    made_up_shelf.small(session)
     clock, model.now = model.now, lambda: made_up_shelf.NOW
     there, facts.is_there = facts.is_there, lambda path: bool(path)
     try:
-        return {name: asyncio.run(_take(session, SIZES[size], keys)) for name, (size, keys) in PICTURES.items()}
+        made = {world: world(session.with_name(f"{session.name}-{world.__name__}")) for world in _WORLDS}
+        return {name: asyncio.run(_take(made[one.world], one)) for name, one in PICTURES.items()}
     finally:
         model.now, facts.is_there = clock, there
 

@@ -16,10 +16,10 @@ def shelf_line(shelf: Shelf, answer: NextDrive) -> Content:
     if pulled:
         words = f"{counted(shelf.bare)} would have no copy. " if shelf.bare.files else "Nothing would be lost. "
         words += f"{counted(shelf.below)} would have too few." if shelf.below.files else ""
-        lines.append(Content.assemble((f" Without {listed(pulled)}: ", "bold $text-error"), words))
+        lines.append(Content.assemble((f"Without {listed(pulled)}: ", "bold $text-error"), words))
     words = next_words(answer, otherwise="no drive you have takes more of it: a new one is needed (n)")
     if words:
-        lines.append(Content.assemble((" → ", "bold $accent"), words[0].upper() + words[1:]))
+        lines.append(Content.assemble(("→ ", "bold $accent"), words[0].upper() + words[1:]))
     else:
-        lines.append(Content.styled(" ● All of it has the copies you want.", "$text-success"))
+        lines.append(Content.styled("● All of it has the copies you want.", "$text-success"))
     return Content("\n").join(lines)

@@ -199,7 +199,7 @@ class ShelfView(Widget, can_focus=True):
             return [Segment(frame[4] + words + frame[1] * (inside - cell_len(words)) + frame[5], edge)]
         if line > height - 2 or height < 4:
             return [Segment(" " * self._width, row)]
-        layer, first = _layer_at(_layers(box, self.shelf), height - 3, line - 1)
+        layer, first = _layer_at(_layers(box, self.shelf, inside - 2), height - 3, line - 1)
         text = layer.texture * inside
         style = row if not layer.style else row + self._part(layer.style)
         if box.pulled:
@@ -218,8 +218,8 @@ class ShelfView(Widget, can_focus=True):
         return self.get_component_rich_style(f"shelf--{style}", partial=True)
 
 
-def _layers(box: Box, shelf: Shelf) -> list[Layer]:
-    """What lies in a box, from the top: what is free first, what is damaged last."""
+def _layers(box: Box, shelf: Shelf, width: int) -> list[Layer]:
+    """What lies in a box, from the top: what is free first, what is damaged last. `width`: cells for words."""
     layers = [Layer(" ", "", "", box.free)]
     if box.other:
         layers.append(Layer(OTHER, "dim", f"{size(box.other)} other", 0))
@@ -231,8 +231,8 @@ def _layers(box: Box, shelf: Shelf) -> list[Layer]:
             texture = TEXTURES[held.part % len(TEXTURES)]
             layers.append(Layer(texture, f"part{held.part % 4}", part, held.elsewhere))
         if held.only:
-            words = f"{part} only here" if not held.elsewhere else "only here"
-            layers.append(Layer(ONLY, "only", words, held.only))
+            words = "only here" if held.elsewhere else f"{part} only here"
+            layers.append(Layer(ONLY, "only", words if cell_len(words) <= width else part, held.only))
     if box.damaged:
         layers.append(Layer(BAD, "bad", f"{plural(box.damaged, 'file')} damaged", 0))
     return layers
