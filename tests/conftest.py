@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from support.fault_report import campaign, pytest_terminal_summary  # noqa: F401  (pytest finds them here)
 from support.reading import reads  # noqa: F401
 from medback_core import disk
-from medback_core.disk import workers
+from medback_core.disk import portable, workers
+from medback_core.session import opening, store
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +27,32 @@ def no_idle_workers() -> Iterator[None]:
 def no_other_drives(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is mounted on the machine the tests run on says nothing here: a drive in a test is a directory."""
     monkeypatch.setattr(disk, "removable_mounts", list)
+
+
+@pytest.fixture(autouse=True)
+def no_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disks of this machine are not asked how they are."""
+    monkeypatch.setattr(disk, "health_of", lambda _: None)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_medium(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sync is made as ever, and a test sees it by the observer, but the medium is not waited for: a power cut is tested
+    by a model of it (`faults/power.py`). The tests of `disk` itself and of real drives wait."""
+    if request.path.parent.name == "disk" or request.path.name.startswith("test_real") or "syncs" in request.keywords:
+        return
+    monkeypatch.setattr(portable, "full_fsync", lambda _: None)
+    monkeypatch.setattr(portable, "syncfs", lambda _: None)
+    monkeypatch.setattr(os, "fdatasync", lambda _: None)
+    really = store.connect
+
+    def connect(path: Path, cache_mib: int) -> sqlite3.Connection:
+        db = really(path, cache_mib)
+        db.execute("PRAGMA synchronous = OFF")
+        return db
+
+    monkeypatch.setattr(store, "connect", connect)
+    monkeypatch.setattr(opening, "connect", connect)
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.fault_report import examples
 from support import session_builder as rows
 from support import worlds
 from support.saying import says
@@ -55,9 +56,10 @@ def total(counts: list[int]) -> Count:
     return Count(len(counts), sum(counts))
 
 
-random_sessions = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+random_sessions = settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@pytest.mark.long
 @random_sessions
 @given(seed=st.integers(0, 2**32))
 def test_coverage_of_every_directory_equals_a_recount(seed: int):
@@ -90,6 +92,7 @@ def test_coverage_of_every_directory_equals_a_recount(seed: int):
             assert found.damaged == damaged
 
 
+@pytest.mark.long
 @random_sessions
 @given(seed=st.integers(0, 2**32))
 def test_the_answer_to_am_i_safe_equals_a_recount(seed: int):
@@ -103,6 +106,7 @@ def test_the_answer_to_am_i_safe_equals_a_recount(seed: int):
         assert found.damaged == len([1 for _, _, file in files if file.trouble])
 
 
+@pytest.mark.long
 @random_sessions
 @given(seed=st.integers(0, 2**32))
 def test_what_is_unprotected_equals_a_recount(seed: int):
@@ -119,6 +123,7 @@ def test_what_is_unprotected_equals_a_recount(seed: int):
         assert found == [w[:2] for w in wanted if w[0] == "photos" and w[1].startswith(scope + b"/")]
 
 
+@pytest.mark.long
 @random_sessions
 @given(seed=st.integers(0, 2**32))
 def test_what_a_drive_holds_equals_a_recount(seed: int):
@@ -141,6 +146,7 @@ def test_what_a_drive_holds_equals_a_recount(seed: int):
         assert {key: each.only_copy for key, each in found.items()} == {k: total(v) for k, v in only.items()}
 
 
+@pytest.mark.long
 @random_sessions
 @given(seed=st.integers(0, 2**32))
 def test_a_listing_equals_a_recount_with_drives_dead_or_alive(seed: int):

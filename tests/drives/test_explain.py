@@ -39,7 +39,7 @@ def program(*words: str | Path, at: Path) -> subprocess.CompletedProcess[str]:
     """Run the program as it lies on a drive, by an interpreter that sees nothing installed."""
     shutil.copy(at / PROGRAM, at.parent / "alone.py")
     command = [sys.executable, "-I", "-S", "alone.py", *map(str, words)]
-    return subprocess.run(command, cwd=at.parent, capture_output=True, text=True, errors="replace", timeout=60)
+    return subprocess.run(command, cwd=at.parent, capture_output=True, text=True, errors="replace")
 
 
 def contents(root: Path) -> dict[bytes, tuple[bytes, int]]:
@@ -47,11 +47,12 @@ def contents(root: Path) -> dict[bytes, tuple[bytes, int]]:
     return {path: found for path, found in tree(root, metadata=True).items() if b".medback" not in path}
 
 
-@pytest.fixture
-def two(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A source whose drives are full of each other's rest: `red` was written first, `blue` after a change."""
-    with photos(tmp_path, NAMES, drives=["red"]) as (session, _):
-        source = tmp_path / "photos"
+    where = tmp_path_factory.mktemp("made")
+    with photos(where, NAMES, drives=["red"]) as (session, _):
+        source = where / "photos"
         os.symlink("2024/a.jpg", source / "latest")
         (source / "nothing in it").mkdir(mode=0o750)
         (source / "2024").chmod(0o711)
@@ -60,9 +61,15 @@ def two(tmp_path: Path) -> Path:
         (source / "same/again.jpg").rename(source / "moved.jpg")
         write_tree(source, {"new.jpg": b"new"})
         rescan(session)
-        back(session, tmp_path / "blue")
-        back(session, tmp_path / "red")
-    return tmp_path
+        back(session, where / "blue")
+        back(session, where / "red")
+    return where
+
+
+@pytest.fixture
+def two(made: Path, tmp_path: Path) -> Path:
+    """What was `made`, for one test to change."""
+    return shutil.copytree(made, tmp_path, symlinks=True, dirs_exist_ok=True)
 
 
 def test_both_lie_at_the_root_and_are_no_content(two: Path) -> None:

@@ -37,16 +37,18 @@ class Killer:
     Changes are those of drives, and the transactions of the session DB: a run may end before one of those as well.
     """
 
-    def __init__(self, allowed: int | None = None, *, error: int | None = None, only_drives: bool = False) -> None:
+    def __init__(self, allowed: int | None = None, *, error: int | None = None) -> None:
         self.allowed = allowed
         self.error = error
         self.count = 0
-        self.only_drives = only_drives or error is not None
+        self.on_drives = 0  # of them
+        self.only_drives = error is not None
 
     def __call__(self, op: str, *_details: object) -> None:
         if op == "transaction" and self.only_drives:
             return
         self.count += 1
+        self.on_drives += op != "transaction"
         if self.allowed is None or self.count <= self.allowed:
             return
         if self.error is None:

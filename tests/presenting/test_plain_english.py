@@ -1,4 +1,4 @@
-"""Every sentence the program can say, read for turns that nobody in the trade would use."""
+"""Every sentence the program can say, its help and its pages, read for turns that people of the trade don't use."""
 
 import ast
 import re
@@ -60,6 +60,26 @@ def test_nothing_that_is_said_has_a_banned_turn() -> None:
     found = sentences()
     assert len(found) > 600
     wrong = [f"{where}: {text}" for text, where in found.items() if BANNED.search(text)]
+    assert not wrong, "\n".join(wrong)
+
+
+def pages() -> dict[str, str]:
+    """The prose of the pages, paragraph by paragraph, less what is code."""
+    found: dict[str, str] = {}
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        prose = re.sub(r"```.*?```|`[^`]*`", "X", path.read_text(), flags=re.DOTALL)
+        found |= {" ".join(text.split()): path.name for text in prose.split("\n\n") if text.strip()}
+    return found
+
+
+def test_no_page_has_a_banned_turn() -> None:
+    found = pages()
+    assert {"README.md", "CHANGELOG.md", "design.md", "format.md"} <= set(found.values())
+    wrong = [
+        f"{where}: …{text[max(0, hit.start() - 60) : hit.end() + 60]}…"
+        for text, where in found.items()
+        for hit in BANNED.finditer(text)
+    ]
     assert not wrong, "\n".join(wrong)
 
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.fault_report import examples
 from support import session_builder as rows
 from support import worlds
 from medback_core.restoring import plan as plans
@@ -30,7 +31,7 @@ from medback_core.model import Count, Source, Standing, Target, TargetState
 from medback_core.restoring.plan import PlanSummary, next_target, restore_plan, what_if, what_if_every
 from medback_core.session import Session
 
-random_sessions = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+random_sessions = settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FileKey = tuple[str, bytes]
 
 
@@ -73,6 +74,7 @@ def counted(session: Session, paths: set[FileKey]) -> Count:
     return Count(len(paths), sum(sizes[path][3] for path in paths))
 
 
+@pytest.mark.long
 @random_sessions
 @given(seed=st.integers(0, 2**32))
 def test_what_if_equals_really_deleting_the_targets(seed: int):
@@ -88,7 +90,8 @@ def test_what_if_equals_really_deleting_the_targets(seed: int):
         assert found.already_bare == counted(session, bare)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.long
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32))
 def test_every_single_target_and_every_pair_equals_one_what_if_each(seed: int):
     with tempfile.TemporaryDirectory() as base, rows.random_session(Path(base) / "s.db", seed, 20)[0] as session:
@@ -162,6 +165,7 @@ def assert_plan_brings(plan: PlanSummary, files: list[tuple[int, frozenset[int]]
     assert sorted(order, reverse=True) == cheapest(files, rank)
 
 
+@pytest.mark.long
 @random_sessions
 @given(seed=st.integers(0, 2**32))
 def test_the_plan_for_all_of_it_equals_trying_every_set_of_targets(seed: int):

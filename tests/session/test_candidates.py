@@ -6,9 +6,11 @@ import random
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.fault_report import examples
 from support import session_builder as rows
 from medback_core.session import open_session
 from medback_core.session.candidates import (
@@ -49,7 +51,8 @@ def naive(session: Session, target: int, mounted: set[int], *, fill: bool) -> li
     return [row for _, row in sorted(ranked)]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.long
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32), fill=st.booleans())
 def test_candidates_come_in_the_order_of_a_plain_sort(seed: int, fill: bool):
     with tempfile.TemporaryDirectory() as directory:
@@ -73,7 +76,8 @@ def test_candidates_come_in_the_order_of_a_plain_sort(seed: int, fill: bool):
             assert order == sorted(order) and len(order) == len(expected)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.long
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32))
 def test_what_is_below_wanted_equals_a_recount(seed: int):
     with tempfile.TemporaryDirectory() as directory:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.fault_report import examples
 from support import session_builder as rows
 from medback_core.session import open_session
 from medback_core.session.copies import believe_copies, copies_of
@@ -68,7 +69,8 @@ def assert_oldest_checks_are_right(session: Session) -> None:
         assert oldest_check(session, key) == min(below.get(key, []), default=None)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.long
+@settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32), steps=st.integers(1, 40))
 def test_totals_equal_a_recount_after_any_history(seed: int, steps: int):
     with tempfile.TemporaryDirectory() as directory, open_session(Path(directory) / "s.db") as session:

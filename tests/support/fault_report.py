@@ -31,6 +31,11 @@ PROPERTY = "campaign"
 T = TypeVar("T")
 
 
+def examples(most: int) -> int:
+    """So many random worlds in a full run; else a quarter of them."""
+    return most if FULL else max(3, most // 4)
+
+
 def sampled(points: Sequence[T], most: int) -> Sequence[T]:
     """All points in a full run; else at most so many, spread evenly, the first and the last included."""
     if FULL or len(points) <= most:
