@@ -16,7 +16,7 @@ from typing import NamedTuple
 from medback_core.errors import MedbackError, Refused
 
 WANTED_DEFAULT = 2
-HOME = "home"  # the place of what nobody named a place for
+HOME = "home"  # the place of everything without a named place
 
 # Ours and the family's own files are never backed up and never counted.
 METADATA_PREFIX = b".medback"
@@ -236,7 +236,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A backup destination. A target that is only named by somebody's record is not `known` and never counts."""
+    """A backup destination. A target that is known only from a record is not `known` and never counts."""
 
     key: int
     id: str

@@ -76,7 +76,7 @@ class Job:
     quiet: bool = False  # a preview: its end is shown by who asked, not told to everybody
     ended: Callable[[Job], None] | None = None  # called on the event loop when it is over
     state: JobState = JobState.WAITING
-    told: JobState | None = None  # the last state somebody was told of
+    told: JobState | None = None  # the last state that was told
     number: int = 0
     progress: model.Progress | None = None
     summary: model.Summary | None = None
@@ -94,7 +94,7 @@ class Job:
     unrestored: list[model.Unrestored] = field(default_factory=list)
 
     def take(self, event: model.Event) -> bool:
-        """Take up one event; True when somebody should hear of it even if they just heard of another."""
+        """Take up one event; True if it must be told even just after another."""
         if isinstance(event, model.Progress):
             self.progress = event
             self._sample(event)

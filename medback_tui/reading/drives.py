@@ -22,7 +22,7 @@ class Drives:
 
     here: dict[int, bytes] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
-    looked: bool = True  # False: nobody has looked yet
+    looked: bool = True  # False: not looked at yet
     locked: dict[int, str] = field(default_factory=dict)  # device of the encrypted container that is here and not open
     offers: tuple[Story, ...] = ()  # what drives that are here remember, and this session does not know
 

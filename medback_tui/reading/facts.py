@@ -76,7 +76,7 @@ class TargetFacts:
 
     @property
     def whole(self) -> int | None:
-        """How large the drive is for medback: what it may fill at most, or all of it; None while nobody has looked."""
+        """How large the drive is for medback: what it may fill at most, or all of it; None until it is looked at."""
         total, capacity = self.target.total_bytes, self.target.capacity
         return total if capacity is None else min(capacity, total or capacity)
 
@@ -99,8 +99,8 @@ class Facts:
     shares: Shares = NO_SHARES
     expected: bool = False  # an imported context is in force
     looked: Looked = _ALL
-    three_two_one: ThreeTwoOne | None = None  # None where nobody named a place
-    places: tuple[PlaceShelf, ...] = ()  # the shelf place by place; empty where nobody named one
+    three_two_one: ThreeTwoOne | None = None  # None if no place was named
+    places: tuple[PlaceShelf, ...] = ()  # the shelf place by place; empty if none was named
 
     @property
     def wanted(self) -> int | None:
@@ -115,7 +115,7 @@ class Facts:
 
     @property
     def disk_groups(self) -> list[list[TargetFacts]]:
-        """The targets that die together, two or more in a group."""
+        """The targets that would be lost together, two or more in a group."""
         found: dict[int, list[TargetFacts]] = {}
         for row in self.targets:
             if row.dies_with:
@@ -171,7 +171,7 @@ def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]
 
 
 def unsafe_with(session: Session, target: int) -> Count:
-    """What would still be below its wanted copies if this target (a key, or one nobody knows yet) got all that lacks
+    """What would still be below its wanted copies if this target (a key, or a new one) got all that lacks
     one: from the roll-up, in a few milliseconds."""
     counting = counting_keys(session) | {target}
     unsafe = NOTHING

@@ -28,7 +28,7 @@ EVERYTHING = Scope()
 
 @dataclass(frozen=True, slots=True)
 class RestoreRequest:
-    """What the plan is for: what to bring back, where to, which drives (ids) can't be had, which (keys) are here.
+    """What the plan is for: what to bring back, where to, which drives (ids) can't be used, which (keys) are here.
 
     `everything`: as if all of it was lost.
     """

@@ -94,7 +94,7 @@ class SharedApp(App[int]):
         """A job was queued, began or ended."""
 
     def show_problem(self, error: MedbackError) -> None:
-        """Tell of an error that stands in nobody's way any more."""
+        """Tell of an error that is over."""
         raise NotImplementedError
 
     def in_session(self, read: Callable[[Session], Answer]) -> Answer | None:

@@ -51,7 +51,7 @@ class DrivesSeen(Message):
 
 @dataclass
 class SessionMoved(Message):
-    """Somebody wrote to the session DB: a job of ours, or another medback."""
+    """The session DB was written to: by a job of ours, or another medback."""
 
 
 class WatchingApp(SharedApp):
@@ -60,7 +60,7 @@ class WatchingApp(SharedApp):
     known_before: frozenset[int] = frozenset()  # the targets there were at the last change of the drives
 
     def open_reader(self) -> None:
-        """Before the first frame, where nobody has opened it."""
+        """Before the first frame, where it is not open yet."""
         if self.reader is None and self.session_path.exists():
             try:
                 self.reader = open_session(self.session_path, create=False, cache_mib=READING_MIB)
@@ -124,10 +124,10 @@ class WatchingApp(SharedApp):
             end = monotonic() + LOOK_EVERY
             known = target_keys(facts)
             while monotonic() < end and target_keys(self.facts) == known and not stop.wait(0.1):
-                pass  # a target nobody has looked for yet is looked for at once
+                pass  # a target that was not looked for yet is looked for at once
 
     def _offers(self, stories: list[Story]) -> tuple[Story, ...]:
-        """In a thread: the part of these stories this session does not know, and nobody said no to."""
+        """In a thread: the part of these stories this session does not know and has not declined."""
         if not stories:
             return ()
         from medback_core.restoring.told import offers
@@ -191,7 +191,7 @@ def target_keys(facts: Facts | None) -> frozenset[int]:
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    """What changes whenever somebody writes to the session DB."""
+    """What changes whenever the session DB is written to."""
     found: list[int] = []
     for suffix in ("", "-wal"):
         try:

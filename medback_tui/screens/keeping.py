@@ -54,7 +54,7 @@ def verify(app: SharedApp, path: bytes, called: str, holds: Count) -> None:
 
 
 def repair(app: SharedApp, path: bytes, called: str) -> None:
-    """See what good copies are at hand for what is damaged, then put them in place on the person's word."""
+    """See which good copies are plugged in for damaged files, then put them in place if the person agrees."""
 
     def found(job: Job) -> None:
         summary = job.summary

@@ -263,7 +263,7 @@ class PickDirectory(Dialog[bytes]):
         else:
             path = self._typed_path(event.value)
         if os.path.isdir(path):
-            if self.files or path == b"/":  # nobody chooses a whole machine by pressing / and Enter
+            if self.files or path == b"/":  # a whole machine is not chosen by pressing / and Enter
                 self.rows.focus()
                 self._list(path)
             else:

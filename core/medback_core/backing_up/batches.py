@@ -121,7 +121,7 @@ class Landing:
         return failed
 
     def adopt(self, candidate: Candidate, source: int, path: bytes, found: Occupant) -> None:
-        """The content lies there already, whole: a run that was killed put it there, or somebody else did. It is
+        """The content lies there already, whole: a run that was killed put it there, or another program did. It is
         recorded with the batch: a sidecar written for every such file would be rewritten as often as it has records."""
         assert found.record is not None
         key = self.drive.target.key
@@ -264,7 +264,8 @@ class Landing:
         return (yield from reporting(group.read_back_steps(one.staged), self._pace, lambda _: progress))
 
     def _make_way(self, group: disk.Group, going: list[Going]) -> Generator[Event, None, list[Going]]:
-        """Those of a durable batch whose place is free now. What can't be moved aside costs nobody else the batch."""
+        """Those of a durable batch whose place is free now. What can't be moved aside costs the other files of the
+        batch nothing."""
         in_the_way = [one.in_the_way for one in going if one.in_the_way is not None]
         moved = iter(displace(self.layout, self.recorder, in_the_way))
         free = []
@@ -329,7 +330,7 @@ class Landing:
         return waiting
 
     def _take_back(self, going: list[Going], count: int) -> list[Going]:
-        """Somebody else filled the drive past what was kept for the records: the last files of the batch, which were
+        """Another program filled the drive past what was kept for the records: the last files of the batch, which were
         put there just now and are told of nowhere, make room for the records of the others. Returns those. Raises
         OSError."""
         for one in going[-count:]:

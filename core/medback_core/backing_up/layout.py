@@ -242,7 +242,7 @@ def free_place(
 
 def displace(layout: Layout, recorder: Recorder, occupants: Iterable[Occupant]) -> list[bool | OSError]:
     """Move files of ours away, to where a current path wants them or into `.medback-old/`. One that rotted goes into
-    `.medback-damaged/`: it is nobody's copy. Returns for each, in order: True for one that went into `.medback-old/`,
+    `.medback-damaged/`: it is not a copy. Returns for each, in order: True for one that went into `.medback-old/`,
     False for one that went elsewhere, or why it could not be moved.
 
     All new places are on record, durably, before the first file moves, with one writing of each sidecar: a directory

@@ -110,7 +110,7 @@ class Tree:
         try:
             disk.set_directory(self.drive.root, where, mode=mode)
         except OSError:
-            return  # somebody else's: only its owner can
+            return  # another user's: only its owner can
         self._modes[where] = mode
         self._tightened += 1
 

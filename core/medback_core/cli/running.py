@@ -129,7 +129,7 @@ class Run:
                 answers.update(self.answer(question))
 
     def answer(self, question: NeedsAnswer) -> dict[str, bool | None]:
-        """Ask; the arguments that carry the answer. Raises the question where there is nobody to ask."""
+        """Ask; the arguments that carry the answer. Raises the question where no one can be asked."""
         if not self.can_ask():
             raise question
         no = answered_no(question)

@@ -193,7 +193,7 @@ class ContextParser:
                 self.items.append(NotWhole())
 
     def _checked(self, attributes: dict[str, str]) -> None:
-        """The check: of all that stands before it. A second one, or anything behind it, was put there by somebody."""
+        """The check: of all that stands before it. A second one, or anything after it, was added by hand."""
         before = self._unchecked[: self.expat.CurrentByteIndex - self._unchecked_at]
         right = attributes.get("crc") == f"{zlib.crc32(before, self._crc):08x}"
         self._check = right and self._check is None

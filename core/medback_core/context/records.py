@@ -85,7 +85,7 @@ class DirectoryFact(NamedTuple):
 
 
 class NotWhole(NamedTuple):
-    """The last item of a context whose check is wrong: a piece of it is missing, or somebody edited it."""
+    """The last item of a context whose check is wrong: a piece of it is missing, or it was edited."""
 
 
 class SourceEnd(NamedTuple):

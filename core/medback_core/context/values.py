@@ -163,7 +163,7 @@ def elsewhere(attributes: Attributes) -> int:
 
 def now(attributes: Attributes) -> State | None:
     """The state a target or a section is told as of; None where there is none, or none that can be read: it only adds
-    caution, so that it costs nobody the context."""
+    caution, so that the context is still read."""
     n, stamp, by = attributes.get("n", ""), attributes.get("stamp", ""), attributes.get("by", "")
     if not (_STATE_NUMBER.fullmatch(n) and _STAMP.fullmatch(stamp) and _ID.fullmatch(by)):
         return None

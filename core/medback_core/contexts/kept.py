@@ -28,7 +28,7 @@ class LoadedSection(NamedTuple):
     id: str = ""
     alias: str = ""
     path: bytes = b""
-    told: bool = False  # by a drive: nobody imported it by hand
+    told: bool = False  # by a drive: it was not imported by a person
     at: int | None = None  # the date of what a drive told
 
 

@@ -68,7 +68,7 @@ def add_restore_context(
     """Read a restore context: from now on what it says should exist is expected. Ends with ContextSummary.
 
     `maps` are (OLD, NEW) leading path components; `replace` first drops what was expected before. Raises Refused for
-    what is no context (naming the line), or whose sources can't be had here; nothing is changed then.
+    what is no context (naming the line), or whose sources can't be used here; nothing is changed then.
     """
     with disk.lock_session(os.fsencode(session.path)), _opened(path) as stream:
         heads = yield from _checked(stream)

@@ -122,7 +122,7 @@ def merge_section(
     """Merge what was added to `incoming`. Call inside a transaction.
 
     `outranked`: the source itself lies before us and was looked at; what it does not hold is an older version at most.
-    `again`: what is expected is taken up anew after the DB was lost, and this is the state of what was taken up before
+    `again`: what is expected is read in again after the DB was lost, and this is the state of what was taken up before
     (None: nothing yet): what the sidecars told of since says nothing of what was still to come back.
     """
     incoming.flush()

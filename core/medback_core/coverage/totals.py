@@ -125,7 +125,7 @@ def coverage(session: Session, *, source: str | None = None, path: bytes = b"", 
     """The coverage of all sources, of one (by alias), or of a directory of one, read from the roll-up.
 
     `directories`: with depth 0 only where it starts (each source, or that directory); each further level adds the
-    directories inside, in path order. Raises Refused for a source or a directory nobody knows.
+    directories inside, in path order. Raises Refused for an unknown source or directory.
     """
     sources = list_sources(session) if source is None else [find_source(session, source)]
     path = clean_path(path)

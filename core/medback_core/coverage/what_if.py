@@ -75,8 +75,8 @@ class PlaceLoss:
 
 @dataclass(frozen=True, slots=True)
 class WhatIfEvery:
-    """Every single target and every pair, the worst first; those that lie on one disk, which die together; and every
-    place with all that is kept there."""
+    """Every single target and every pair, the worst first; those that lie on one disk, which would be lost together;
+    and every place with all that is kept there."""
 
     single: tuple[TargetsLoss, ...]
     pairs: tuple[TargetsLoss, ...]

@@ -29,7 +29,7 @@ class CopyView:
 
     target: Target
     standing: Standing
-    path: bytes | None  # on the target; None while nobody has looked
+    path: bytes | None  # on the target; None until it is looked at
     verified_at: int | None
     counts: bool
     place: str = ""  # of the target, as people write it; "" where nobody named a place
@@ -45,7 +45,7 @@ class FileWhereabouts:
     mtime_ns: int
     copies: tuple[CopyView, ...]
     gone: bool = False
-    gone_at: int | None = None  # None where nobody knows the date
+    gone_at: int | None = None  # None if the date is not known
     replaced: bool = False  # gone, and another content is at that path now: an older version
     need: Need | None = None  # what is wanted of it; None where it is gone
 

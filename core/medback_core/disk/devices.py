@@ -101,7 +101,7 @@ def _container(directory: bytes, depth: int) -> str | None:
 
 
 def locked_containers() -> list[Locked]:
-    """The encrypted containers that are plugged in and that nobody has opened, as udev knows them."""
+    """The encrypted containers that are plugged in and not open, as udev knows them."""
     found = []
     try:
         kept = sorted(name for name in os.listdir(_UDEV) if re.fullmatch(rb"b\d+:\d+", name))

@@ -53,7 +53,7 @@ class FileSystem:
 
     @property
     def is_network(self) -> bool:
-        """Whether others may change it without our locks keeping them off; a FUSE nobody knows is taken for one."""
+        """Whether others may change it without our locks keeping them off; an unknown FUSE is taken for one."""
         return self.kind in mounts.NETWORK or (self.kind.startswith("fuse.") and self.kind not in _LOCAL_FUSE)
 
 

@@ -130,7 +130,7 @@ def file_system_name(entry: MountEntry) -> str:
 
 
 def fsid_name(fsid: int) -> str:
-    """What the kernel makes of a UUID, where the UUID itself can't be had."""
+    """What the kernel makes of a UUID, where the UUID itself can't be read."""
     return f"fsid:{fsid & 0xFFFFFFFFFFFFFFFF:016x}"
 
 

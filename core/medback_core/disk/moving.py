@@ -143,7 +143,7 @@ def remove_empty_directory(root: Root, rel: bytes) -> bool:
 
 def set_directory(root: Root, rel: bytes, *, mode: int, mtime_ns: int | None = None) -> None:
     """Give a directory permission bits and, where given, its time. What the file system can't hold is no failure.
-    Raises OSError, also where it belongs to somebody else (EPERM)."""
+    Raises OSError, also where it belongs to another user (EPERM)."""
     with root.directory(rel) as handle:
         status = portable.stat_directory(handle)
         if mtime_ns is not None and status.st_mtime_ns != mtime_ns:

@@ -47,7 +47,7 @@ class Root:
         self.device = status.st_dev
         self.inode = status.st_ino
         self._open: OrderedDict[bytes, _Open] = OrderedDict()
-        self._still_held: dict[bytes, int] = {}  # forgotten directories somebody holds, and how many times
+        self._still_held: dict[bytes, int] = {}  # forgotten directories that are still held, and how many times
         self._to_close: list[int] = []  # their handles: closing one in use would let its number mean another file
         self._file_system: FileSystem | None = None
 
@@ -220,7 +220,7 @@ class Root:
         """Make a directory and its parents where missing; what was made, outermost first. Not yet durable. They are
         their owner's alone until `set_directory` says otherwise.
 
-        Raises OSError: NotADirectoryError when a file or link stands in the way.
+        Raises OSError: NotADirectoryError when a file or link is in the way.
         """
         missing: list[bytes] = []
         here = rel

@@ -324,7 +324,7 @@ class Staging:
         return self._prefix + b"%06x" % (self._count - 1)
 
     def _sync_one(self, fd: int) -> None:
-        # Without a sound syncfs the one sure time to sync is before the close: an error that is reported to nobody
+        # Without a sound syncfs the one sure time to sync is before the close: an error that is not reported
         # is forgotten with the file's place in the kernel's memory.
         if not self.group_sync or self._elsewhere:
             primitives.fsync(fd)

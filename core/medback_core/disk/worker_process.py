@@ -193,8 +193,8 @@ def _open_uncached(directory: int, name: bytes, size: int) -> tuple[int, bool]:
 
 
 def is_uncached(fd: int, size: int) -> bool:
-    """Whether none of a file lies in the page cache, probed every 64 KiB: it can't be had without waiting. False where
-    the system or the file system can't tell."""
+    """Whether none of a file lies in the page cache, probed every 64 KiB: it can't be known without waiting. False
+    where the system or the file system can't tell."""
     if sys.platform != "linux" or not hasattr(os, "preadv") or not hasattr(os, "RWF_NOWAIT"):
         return False
     probe = bytearray(1)

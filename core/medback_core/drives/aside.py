@@ -1,4 +1,4 @@
-"""Moving what stands in the way out of it, never over anything: beside its name, or into `.medback-damaged/`."""
+"""Moving a file that is in the way, never over another: beside its name, or into `.medback-damaged/`."""
 
 from __future__ import annotations
 

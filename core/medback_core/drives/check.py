@@ -62,14 +62,14 @@ class CheckResult:
     damaged: int = 0
     unknown: int = 0  # files on the drive that no record speaks of
     spoilt: tuple[tuple[bytes, FileRecord], ...] = ()  # (directory, record) of what is on record as damaged now
-    nowhere: int = 0  # of those withdrawn: of which nobody knew where they should lie
+    nowhere: int = 0  # of those withdrawn: of which no path was known
 
 
 def look_at(session: Session, drive: Drive, *, seen: Seen | None = None) -> Generator[Event, None, CheckResult]:
     """Bring the session (and a writable drive's sidecars) in line with what lies on the drive; returns what it found.
     `seen` is called for every directory that has a sidecar.
 
-    Only files that nobody vouches for are read. Nothing but sidecars and left-over temporary files is changed.
+    Only unverified files are read. Nothing but sidecars and left-over temporary files is changed.
     """
     look = _Look(session, drive, seen)
     begin_look(session)
@@ -196,7 +196,7 @@ class _Look:
         if record.damaged is not None:
             self._condition[path] = "damaged"
             self.spoilt.append((directory, record))
-            return  # kept on record for a repair, whatever stands there; counted by nobody
+            return  # kept on record for a repair, whatever is there; it never counts
         if isinstance(status, OSError):
             yield Skipped(self._shown(path), Reason.system(status))
             return
@@ -221,7 +221,7 @@ class _Look:
             return
         belief = believed(self.session, self.target, identity)
         if belief is None and not record.ours:
-            return  # somebody else's file: discover takes it up when a source has that content
+            return  # not our file: discover takes it up when a source has that content
         key = belief.identity if belief is not None else identity_key(self.session, identity)
         copy = belief.copy if belief is not None else None
         vouched = copy is not None and copy.standing > Standing.CLAIMED and record.trust is Trust.WHOLE
@@ -259,7 +259,7 @@ class _Look:
         recorded: list[Copy],
         seen: list[int],
     ) -> Iterator[Event]:
-        """Read a file nobody vouches for: what it holds decides."""
+        """Read an unverified file: its content decides."""
         path = join(directory, record.name)
 
         def progress(done: int) -> Progress:
@@ -305,7 +305,7 @@ class _Look:
     def _remember(
         self, key: int, path: bytes, record: FileRecord, copy: Copy | None, recorded: list[Copy], seen: list[int]
     ) -> None:
-        """Content no current path has, in a file nobody vouches for: kept in mind as a claim, whatever it was before,
+        """Content no current path has, in an unverified file: recorded as a claim, whatever it was before,
         so that it can be asked for and regains its copies."""
         if not record.ours or was_seen(self.session, key) or key in seen:
             return

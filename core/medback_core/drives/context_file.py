@@ -224,7 +224,7 @@ def _is_sound(tale: _Tale) -> bool:
 
 def _tells_all(newer: _Tale, older: _Tale) -> bool:
     """Whether the versions before wrote the older section and the newer has each path with each content of it: they
-    wrote a source's section anew at each run, and gave it no state."""
+    wrote a source's section again at each run, and gave it no state."""
     if older.state.by or older.state.at > newer.state.at:
         return False
     try:

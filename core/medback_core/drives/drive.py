@@ -29,7 +29,7 @@ FAMILY_NAMES = (b".bkp_id", b".mdbackup.xml")
 
 @dataclass(slots=True)
 class Drive:
-    """A target's drive, open and locked. A drive nobody made a target has an empty `identity.id`."""
+    """A target's drive, open and locked. A drive that is not a target yet has an empty `identity.id`."""
 
     root: disk.Root
     target: Target
@@ -70,7 +70,7 @@ def read_identity(root: disk.Root) -> TargetIdentity | None:
 
 
 def compare_state(session: Session, drive: Drive) -> None:
-    """Whether the drive is as this session knows it, and whether it is older than somebody knows it to be."""
+    """Whether the drive is as this session knows it, and whether it is older than it is known to be."""
     drive.session = session
     found, known = drive.identity.now, known_state(session, TARGET, drive.target.id)
     drive.current = found is not None and known is not None and found.stamp == known.stamp

@@ -1,6 +1,6 @@
 """What a session believes to lie on a drive and a look did not find: somewhere else, or withdrawn.
 
-What is missed is looked for, by size and then by hash, among the files no record speaks of: somebody may have moved it.
+What is missed is looked for, by size and then by hash, among the files without a record: it may have been moved.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class MissingCopies:
         self.drive.check()
         for identity, copy in unseen_copies(self.session, self.target):
             if copy.path is None and copy.standing is Standing.CLAIMED:
-                continue  # a claim of somebody's: discover looks for it
+                continue  # only a claim: discover looks for it
             known = copy.path is not None and copy.mtime_ns is not None and copy.path not in self.condition
             known = known and not any(names.below(copy.path or b"", inner) is not None for inner in self.nested)
             if not (known and lies_there(self.drive, copy, identity)):

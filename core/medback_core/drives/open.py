@@ -198,7 +198,7 @@ def open_drive(
             _see(session, drive, write)
             _note_disks(session, drive, together)
         if not write:
-            _take_up(session, drive, label, capacity, place)  # as it would be: nobody else is told
+            _take_up(session, drive, label, capacity, place)  # as it would be: nothing is written
         try:
             yield drive
         finally:
@@ -420,7 +420,7 @@ def _see(session: Session, drive: Drive, write: bool) -> None:
         note_event(session, entry)
     drive.target = replace(target, key=-1)
     if write:
-        write_identity(session, drive)  # on the drive first: a target nobody can find again is none
+        write_identity(session, drive)  # on the drive first: a target that can't be found again is none
     drive.target = save_target(session, target)
     if found:
         for _ in flush_sources(session):

@@ -83,7 +83,7 @@ class Room:
 
 
 class Directories:
-    """What the directories of a drive cost: those that are to be made, and the sidecars that are written anew."""
+    """What the directories of a drive cost: those that are to be made, and the sidecars that are written again."""
 
     def __init__(self, root: Root, room: Room) -> None:
         self._root = root

@@ -18,7 +18,7 @@ TRIPS, DRIVES = "trips", "drives"  # what there should be the fewest of
 def cheapest_trip(
     groups: Collection[int], weights: Sequence[int], where: Sequence[str], *, prefer: str, time_limit: float
 ) -> tuple[HittingSet, int]:
-    """The cheapest set of targets from the fewest places, and the targets that are at hand then (a mask); with `prefer`
+    """The cheapest set of targets from the fewest places, and the targets that are there then (a mask); with `prefer`
     DRIVES the cheapest set of as few targets as any, from as few places as that allows.
 
     `where`: the place of each target by number, "" where it takes no trip. `weights` compare by the number of targets
@@ -33,7 +33,7 @@ def cheapest_trip(
         if not anywhere.exact:
             return anywhere, _mask(where, set(where))
         limit = (anywhere.cost // single + 1) * single  # more targets than the fewest are of no use
-    best: tuple[int, int, int] | None = None  # cost, set, targets at hand
+    best: tuple[int, int, int] | None = None  # cost, set, targets there
     visited = 0  # so many places for the best
     for number, places in _visits(groups, where, here):
         if search.stopped or (best is not None and number > visited):

@@ -48,7 +48,7 @@ class _StagedCopy:
     staged: Staged
     drive_mtime_ns: int
     aside: bytes | None = None  # where what stood there was moved
-    outdated: os.stat_result | None = None  # what stood there, if it goes: a restore put it there, nobody touched it
+    outdated: os.stat_result | None = None  # what was there, if it goes: a restore put it there, and it is unchanged
 
 
 class CopyBack:
@@ -424,7 +424,7 @@ class CopyBack:
         yield from events
 
     def _outdated(self, root: disk.Root, rel: bytes) -> os.stat_result | None:
-        """The older version an earlier restore put there, None where somebody touched it since."""
+        """The older version an earlier restore put there, None if it changed since."""
         try:
             status = root.stat(rel)
         except OSError:

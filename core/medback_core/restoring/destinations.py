@@ -49,7 +49,7 @@ class DestinationState(enum.Enum):
     PRESENT = enum.auto()
     MISSING = enum.auto()
     DIFFERS = enum.auto()
-    OUTDATED = enum.auto()  # an older version that a restore put there, and nobody touched since
+    OUTDATED = enum.auto()  # an older version that a restore put there, unchanged since
 
 
 class Found(NamedTuple):

@@ -40,7 +40,7 @@ __all__ = [
 
 UNREACHABLE_SHOWN = 1000
 
-# For a restore: a drive only somebody's record names may be there or not, so every drive we know comes before it,
+# For a restore: a drive known only from a record may exist or not, so every drive we know comes before it,
 # but those that seem to be failing.
 _RANK = {TargetState.ACTIVE: 0, TargetState.RETIRED: 1, TargetState.SUSPECT: 3}
 _RANK_UNKNOWN = 2
@@ -53,7 +53,7 @@ class PlannedStep:
     target: Target
     brings: Count
     remaining: Count
-    claimed: Count = NOTHING  # the part of `brings` that only somebody's word says is there
+    claimed: Count = NOTHING  # the part of `brings` that is listed and not checked yet
     place: str = HOME  # where the target is kept
     trip: bool = False  # it has to be fetched from there
 
@@ -76,7 +76,7 @@ class PlanSummary(Summary):
     differing: int = 0
     as_of: int | None = None  # the date of what is known to be missing or not
     unheard: tuple[Target, ...] = ()  # drives that were not plugged in and may know something newer
-    has_places: bool = False  # somebody named a place
+    has_places: bool = False  # a place was named
 
 
 def restore_plan(

@@ -248,7 +248,7 @@ class _Run:
         self.as_of: int | None = None
         self.unheard: tuple[Target, ...] = ()
         self.alone = False  # only one source is restored
-        self.left_out: set[int] = set()  # sources whose place can't be had
+        self.left_out: set[int] = set()  # sources whose place can't be used
         self._beside: tuple[bytes, list[bytes]] | None = None
         self.target = drive.target.key if drive.identity.id and not drive.doubtful and not dry_run else None
         begin_missing(session)
@@ -285,7 +285,7 @@ class _Run:
         self.destinations[destination.source.key] = destination
 
     def _left_out(self, destination: Destination, refusal: Refused) -> SourceRefused:
-        """Go on without a source whose place can't be had; raises the refusal where there is no other source."""
+        """Go on without a source whose place can't be used; raises the refusal where there is no other source."""
         if not destination.own or self.alone:
             raise refusal
         self.left_out.add(destination.source.key)

@@ -122,7 +122,7 @@ class Finding:
                 add_pending(self.session, target, part)
 
     def read(self, *, guess: bool) -> Iterator[Event]:
-        """Read the files nobody speaks for that have the size of something lacking. With `guess`, a large one that can
+        """Read the files without a record that have the size of a missing one. With `guess`, a large one that can
         only be one thing is left to be read while it is copied. Raises DriveGone."""
         if guess:
             guess_by_size(self.session, disk.SMALL)

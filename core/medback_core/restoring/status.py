@@ -78,7 +78,8 @@ def restore_status(
 
 def finish_restore(session: Session) -> None:
     """The person's word that the restore is over (`--done`): nothing imported is expected any more. A source that only
-    drives told of, and of which nothing was put in its place, is forgotten: asked for again, it is told of anew."""
+    drives told of, and of which nothing was put in its place, is forgotten: if it is asked for again, it is reported
+    again."""
     with disk.lock_session(os.fsencode(session.path)):
         finish_expected(session)
         for source in list_sources(session):

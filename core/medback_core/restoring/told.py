@@ -95,7 +95,7 @@ def hear_others(session: Session, drive: bytes, *, keep: bool) -> Iterator[Event
 
 
 def offers(session: Session, heard: Iterable[Story]) -> tuple[Story, ...]:
-    """What of these stories this session does not know, and nobody said no to."""
+    """What of these stories this session does not know and has not declined."""
     news = [news_of(session, story) for story in heard if not is_refused(session, drive_key(story), story.stamp)]
     return tuple(story for story in news if story.sections)
 
@@ -181,7 +181,7 @@ def ask_in_place(session: Session, places: Iterable[Destination], drive: bytes) 
 
 def known_as_of(sources: Iterable[Source]) -> int | None:
     """The date of what is known of these sources: the oldest scan, or the newest word of a drive on those no scan has
-    seen here. None where nothing is known, or nobody says of when."""
+    seen here. None where nothing is known, or its date is not."""
     sources = list(sources)
     scanned = [source.scanned_at for source in sources if source.scanned_at is not None]
     told = [source.told_at for source in sources if source.scanned_at is None and source.told_at is not None]

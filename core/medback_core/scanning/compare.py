@@ -192,7 +192,7 @@ def _of_record(
     options: ScanOptions,
     tally: ScanCounts,
 ) -> FileToRead | None:
-    """A file only the sidecar knows, or nobody."""
+    """A file that only the sidecar knows, or that is not on record."""
     if record is None:
         return FileToRead(name, status, None, None, False)
     if record.md5 is None:
@@ -340,7 +340,7 @@ def row_of(name: bytes, identity: Identity, status: os.stat_result, trouble: int
 
 
 def known(record: FileRecord, trouble: int = 0) -> Put:
-    """The row of a file as its sidecar has it; nobody has looked at the file."""
+    """The row of a file as its sidecar has it; the file itself was not read."""
     return record.name, record.size, record.md5, store_ns(record.mtime_ns), record.mode, None, None, None, int(trouble)
 
 

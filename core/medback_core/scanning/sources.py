@@ -67,7 +67,7 @@ class Said:
     one_file_system: bool | None = None
     elsewhere: int | None = None  # so many of the copies
     place: str | None = None  # "": at home
-    default_copies: int = WANTED_DEFAULT  # of a new source of which nobody said anything, nor its metadata
+    default_copies: int = WANTED_DEFAULT  # of a new source for which no number was given, and none is in its metadata
 
 
 _NOTHING = Said()
@@ -275,7 +275,7 @@ def update(
 
 
 def take_up_left_out(session: Session) -> Iterator[Event]:
-    """Register the sources that were away when a lost session was built anew, where they are back. Call under the
+    """Register the sources that were away when a lost session was rebuilt, where they are back. Call under the
     session's lock."""
     for path in left_out(session):
         metadata = metadata_at(path)
@@ -293,7 +293,7 @@ def take_up_left_out(session: Session) -> Iterator[Event]:
 
 
 def forget_left_out(session: Session, path: bytes) -> bool:
-    """Forget a source that was away when a lost session was built anew; False where none such was at this path."""
+    """Forget a source that was away when a lost session was rebuilt; False if there was none at this path."""
     with disk.lock_session(os.fsencode(session.path)):
         if path not in left_out(session):
             return False

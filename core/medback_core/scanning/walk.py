@@ -563,7 +563,7 @@ class Walk:
 
     def _swapped(self, directory: Directory) -> list[FileToRead]:
         """Files of the size and time on record whose inode was another file's: two that were swapped by renames look
-        like this, so they are read. (A tree that was copied, or mounted anew, has other inodes too: it is not.)"""
+        like this, so they are read. (A tree that was copied, or mounted again, has other inodes too: it is not.)"""
         changed, directory.inodes_changed = directory.inodes_changed, []
         found = rows_by_inode(self.session, changed[0][1].st_dev, {status.st_ino for _, status, _ in changed})
         files_to_read: dict[bytes, FileToRead] = {}

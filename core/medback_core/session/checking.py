@@ -84,7 +84,7 @@ def note_done(session: Session, keys: Iterable[int], *, target: int = 0, source:
 
 
 def forget_round(session: Session, *, target: int = 0, source: int = 0) -> None:
-    """The next verify begins anew. Call inside a transaction."""
+    """The next verify begins a new round. Call inside a transaction."""
     session.db.execute("DELETE FROM unread WHERE target_id = ? AND source_id = ?", (target, source))
 
 

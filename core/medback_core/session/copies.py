@@ -20,7 +20,7 @@ _CHUNK = 500  # bound variables per statement, below SQLite's smallest limit
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Content of an identity on a target. `path` is where it lies there, None while nobody has looked."""
+    """Content of an identity on a target. `path` is where it is there, None until the drive is looked at."""
 
     identity: int  # row key
     target: int  # row key
@@ -92,7 +92,7 @@ def record_copies(session: Session, copies: Iterable[Copy]) -> None:
 
 
 def believe_copies(session: Session, rows: Iterable[tuple[int, int, Standing]]) -> None:
-    """Add (identity, target, standing) that somebody's record tells of, where no better standing is known. What this
+    """Add (identity, target, standing) listed in a record, where no better standing is known. What this
     session saw not to lie there is not believed again before it is seen: the record is older, or not ours to judge."""
     rows = list(rows)
     with session.transaction() as db:
@@ -116,7 +116,7 @@ def has_copies(session: Session, tid: str) -> bool:
 
 
 def doubt_copies(session: Session, target: int, identities: Iterable[int]) -> None:
-    """Two accounts of what lies on that target differ in these: claims, until somebody looks."""
+    """Two accounts of what lies on that target differ in these: claims, until a look at the drive."""
     identities = list(identities)
     with session.transaction() as db:
         db.executemany(
@@ -127,7 +127,7 @@ def doubt_copies(session: Session, target: int, identities: Iterable[int]) -> No
 
 
 def withdraw_copies(session: Session, target: int, identities: Iterable[int]) -> None:
-    """These contents do not lie on that target (any more): whatever a source's record that nobody rewrote yet says."""
+    """These contents do not lie on that target (any more): whatever a source's old record says."""
     identities = list(identities)
     with session.transaction() as db:
         db.executemany(

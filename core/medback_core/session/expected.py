@@ -316,7 +316,7 @@ def is_placed(session: Session, path: bytes, identity: int, stat: os.stat_result
 
 
 def was_put(session: Session, path: bytes, stat: os.stat_result) -> bool:
-    """Whether a restore put there what stands at this destination, and nobody touched it since."""
+    """Whether a restore put the file at this destination, and it is unchanged since."""
     return _placed(session, path, stat, "put = ?", 1)
 
 

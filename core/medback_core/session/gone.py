@@ -13,7 +13,7 @@ from .values import load_ns, store_ns
 
 
 class GoneFile(NamedTuple):
-    """A path that is no longer in its source, with the content it had; `gone_at` None when nobody knows the date."""
+    """A path that is no longer in its source, with the content it had; `gone_at` None if the date is not known."""
 
     source: int
     path: bytes
@@ -62,7 +62,7 @@ def list_gone(session: Session, source: int, path: bytes | None = None) -> Itera
 
 def gone_as_of(session: Session, source: int, path: bytes | None, at: int) -> Iterator[GoneFile]:
     """What a source had at a date and has no more, of those `list_gone` gives: of each path the version that went first
-    after it. One written after the date, or gone nobody knows when, is none."""
+    after it. A copy written after the date, or gone at an unknown date, does not count."""
     latest: GoneFile | None = None
     for gone in list_gone(session, source, path):  # the latest first
         if latest is not None and gone.path != latest.path:

@@ -33,8 +33,8 @@ def note_path(path: Path) -> Path:
 
 
 def has_wal(path: Path) -> bool:
-    """Whether changes wait beside the DB: it is open somewhere, or whoever had it open was killed. They carry checks of
-    SQLite's own."""
+    """Whether changes wait beside the DB: it is open somewhere, or the process that had it open was killed. They carry
+    checks of SQLite's own."""
     try:
         return os.stat(f"{path}-wal").st_size > 0
     except OSError:
@@ -45,7 +45,7 @@ def is_intact(path: Path, db: sqlite3.Connection) -> bool:
     """Whether nothing in the DB's file broke since it was written. Raises sqlite3.DatabaseError, OSError.
 
     A file with the size and time the note gives must have its CRC. Any other (a kill or a power cut came before the
-    note, somebody has it open and is writing) is looked through for structure alone: every page of it, but not every
+    note, or it is open and being written) is looked through for structure alone: every page of it, but not every
     number. A million files: 0.1 s and 0.6 s of processor.
     """
     left = _noted(path)
@@ -59,7 +59,7 @@ def is_intact(path: Path, db: sqlite3.Connection) -> bool:
 
 
 def note_left(path: Path) -> None:
-    """Write the note on a DB that this process just closed, unless somebody else has it open or it is as noted. Where
+    """Write the note on a DB that this process just closed, unless another process has it open or it is as noted. Where
     that can't be done the next to open it looks through its structure instead."""
     try:
         now = _sight(path)

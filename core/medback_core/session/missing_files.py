@@ -232,7 +232,7 @@ def give_up_below(session: Session, source: int, path: bytes) -> int:
 
 
 def guess_by_size(session: Session, least: int) -> None:
-    """Hints for files (of `least` bytes and more) nobody speaks for, where only one of that size is on the drive and
+    """Hints for files (of `least` bytes and more) without a record, where only one of that size is on the drive and
     only one content of that size is missing: copying it tells what it is, and reads it but once."""
     _together(
         session,
@@ -262,7 +262,7 @@ def begin_unspoken(session: Session) -> None:
 
 
 def unspoken(session: Session, after: int, limit: int) -> list[tuple[int, int, bytes]]:
-    """The next (row, size, path) of files nobody speaks for, of a size that something missing had no location for when
+    """The next (row, size, path) of files without a record, of a size that something missing had no location for when
     `begin_unspoken` was called."""
     return session.db.execute(
         "SELECT s.rowid, s.size, s.path FROM temp.said s WHERE s.rowid > ? AND s.md5 IS NULL "

@@ -22,7 +22,7 @@ from .tree import PlacementCounts, directory_key, totals_of
 
 
 def named_places(session: Session) -> dict[str, str]:
-    """Every place anybody named, folded -> as first written; empty where nobody ever named one."""
+    """Every place that was named, folded -> as first written; empty if there is none."""
     rows = session.db.execute(
         "SELECT place FROM source WHERE place IS NOT NULL UNION ALL SELECT place FROM target WHERE place IS NOT NULL"
     )

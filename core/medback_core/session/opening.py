@@ -112,8 +112,9 @@ def _condition(path: Path) -> str:
     if ours and int.from_bytes(head[60:64], "big") > schema.VERSION:
         return "too-new"
     was_ours = was_ours or ours
-    # Reading leaves files beside a DB in WAL mode, unless it is said never to change: not beside somebody else's. Ours
-    # may be changing at this moment: the first ever written into it comes from its WAL when another medback closes it.
+    # Reading leaves files beside a DB in WAL mode, unless it is said never to change: not beside a DB of another
+    # program. Ours may be changing at this moment: the first ever written into it comes from its WAL when another
+    # medback closes it.
     how = "mode=ro" if was_ours or has_wal(path) else "immutable=1"
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=WAIT, isolation_level=None)) as db:
@@ -149,7 +150,8 @@ def _look_inside(db: sqlite3.Connection, path: Path) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Nobody else makes, or works with, the session of this path meanwhile. Raises Refused, also where none can be."""
+    """No other process makes, or works with, the session of this path meanwhile. Raises Refused, also where none can
+    be."""
     if not path.parent.is_dir():
         raise Refused("no-session/no-directory", path=str(path.parent))
     try:

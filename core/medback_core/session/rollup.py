@@ -56,7 +56,7 @@ DELETE FROM rollup WHERE files = 0 AND (directory_id, placement_id) IN (
 )
 """
 
-# Placement 1 is "nowhere": how many contents have no copy is nobody's question.
+# Placement 1 is "nowhere": how many contents have no copy is never asked.
 _PLACED = """
 UPDATE placement SET identities = placement.identities + x.identities, bytes = placement.bytes + x.bytes FROM (
     SELECT placement_id, SUM(identities) AS identities, SUM(bytes) AS bytes FROM (

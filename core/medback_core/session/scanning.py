@@ -164,7 +164,7 @@ def put_files(session: Session, directory: int, rows: Collection[Put], *, new: b
 
 
 def has_other_files(session: Session, directory: int, rows: Collection[Put]) -> bool:
-    """Whether any of these is not on record just so: its content, its time and its mode."""
+    """Whether any of these is not on record exactly: its content, its time and its mode."""
     query = (
         "SELECT 1 FROM file f JOIN identity i ON i.id = f.identity_id "
         "WHERE f.directory_id = ? AND f.name = ? AND i.size = ? AND i.md5 = ? AND f.mtime_ns = ? AND f.mode = ?"

@@ -43,7 +43,7 @@ def _path_to_line(path: bytes) -> bytes:
 
 
 def left_out(session: Session) -> list[bytes]:
-    """Paths in the list that are no source of this session: they were away when it was built anew."""
+    """Paths in the list that are no source of this session: they were away when it was rebuilt."""
     known = {row[0] for row in session.db.execute("SELECT path FROM source")}
     return [path for path in listed_sources(session.path) if path not in known]
 
@@ -51,7 +51,7 @@ def left_out(session: Session) -> list[bytes]:
 def write_source_list(session: Session, *, also: Iterable[bytes] = (), dropped: Iterable[bytes] = ()) -> None:
     """Write the list of source paths beside the DB (one a line, atomically, only when it changes).
 
-    A path once in the list stays there until it is `dropped`: a source that is away while a lost DB is built anew must
+    A path once in the list stays there until it is `dropped`: a source that is away while a lost DB is rebuilt must
     not be forgotten. `also` are further such paths. Call under the session's lock. Raises OSError.
     """
     paths = [row[0] for row in session.db.execute("SELECT path FROM source ORDER BY id")]
@@ -64,8 +64,8 @@ def write_source_list(session: Session, *, also: Iterable[bytes] = (), dropped: 
 
 
 def mend_source_list(session: Session) -> None:
-    """Write the list where it lacks a source, because whoever added that was killed before it was written, and remove
-    what was left of that attempt. Call under the session's lock. Raises OSError."""
+    """Write the list where it lacks a source, because the process that added it was killed before it was written, and
+    remove what was left of that attempt. Call under the session's lock. Raises OSError."""
     where = list_path(session.path)
     write_source_list(session)
     with disk.Root(os.fsencode(where.parent)) as root:

@@ -1,7 +1,7 @@
 """As of which state this session knows a thing: what a drive holds, a source's tree. And which states it ever read.
 
-Every stamp that was read, here or in any file, is remembered: what somebody else wrote is replaced only where that very
-stamp was read. Stamps only add caution. An equal one never stands in for a look at a drive or at a sidecar.
+Every stamp that was read, here or in any file, is remembered: what another session wrote is replaced only where that
+very stamp was read. Stamps only add caution. An equal one never stands in for a look at a drive or at a sidecar.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EXPECTED = "expected"  # by a source's id: the newest word that what is expected
 
 
 class AsOf(NamedTuple):
-    """A state of a drive, as a record of its copies names it; (0, "") where nobody says."""
+    """A state of a drive, as a record of its copies names it; (0, "") if it names none."""
 
     n: int = 0
     stamp: str = ""
@@ -148,7 +148,7 @@ def is_changed(session: Session, source: str) -> bool:
 
 
 def current_state(session: Session, source: str, at: int | None = None) -> State:
-    """The state of a source's tree to be told now, made anew where the tree changed. `at`: as of when the tree is
+    """The state of a source's tree to be told now, a new one if the tree changed. `at`: as of when the tree is
     known; by default now."""
     state = known_state(session, SOURCE, source)
     if state is None or is_changed(session, source):

@@ -26,7 +26,7 @@ def _target(row: tuple) -> Target:
 
 
 def list_targets(session: Session, *, unknown: bool = False) -> list[Target]:
-    """All known targets in the order they were met; with `unknown`, also ids that only somebody's record names."""
+    """All known targets in the order they were met; with `unknown`, also ids known only from a record."""
     rows = session.db.execute(f"SELECT {_COLUMNS} FROM target WHERE known OR ? ORDER BY id", (unknown,))
     return [_target(row) for row in rows]
 
@@ -80,7 +80,7 @@ def free_label(session: Session, base: str) -> str:
 
 
 def target_key(session: Session, tid: str) -> int:
-    """The row key for an id met in a record; an id nobody introduced becomes a row that is not `known`."""
+    """The row key for an id met in a record; an unknown id becomes a row that is not `known`."""
     found = target_by_id(session, tid)
     if found is not None:
         return found.key
@@ -134,7 +134,7 @@ def save_target(session: Session, target: Target) -> Target:
 
 
 def note_used(session: Session, key: int, *, free: int | None) -> None:
-    """A target was used: so many bytes are free there now (None: nobody knows), and it was last verified when the copy
+    """A target was used: so many bytes are free there now (None: unknown), and it was last verified when the copy
     there was whose last check is oldest; never, where one was never read back. A look at each of its copies."""
     with session.transaction() as db:
         db.execute(
@@ -286,8 +286,8 @@ def note_disk(session: Session, one: int, other: int, same: bool) -> bool:
 
 
 def disk_groups(session: Session) -> list[tuple[Target, ...]]:
-    """The targets that die together, two or more in a group: those on a disk of one name, and those that were seen on
-    one disk, but for such as have two different names. Lost ones are left out."""
+    """The targets that would be lost together, two or more in a group: those on a disk of one name, and those that
+    were seen on one disk, but for such as have two different names. Lost ones are left out."""
     targets = {target.key: target for target in list_targets(session) if target.state is not TargetState.LOST}
     group = {key: {key} for key in targets}
 

@@ -47,7 +47,7 @@ class Placement:
 
     @property
     def anywhere(self) -> frozenset[int]:
-        """The targets somebody says hold it: what a restore goes by."""
+        """The targets listed as holding it: a restore uses these."""
         return self.verified | self.written | self.claimed
 
     def copies(self, counting: Collection[int]) -> int:

@@ -23,7 +23,7 @@ _uuid = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").ful
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What the context on a drive knows of one source, so that nobody has to read the context to announce it.
+    """What the context on a drive knows of one source, so that the context need not be read to announce it.
 
     `files` and `bytes` are those that should exist; `n`, `at` (a date) and `stamp` are those of the state of the source
     it tells of: 0 and "" where only the version before wrote it.
@@ -78,7 +78,7 @@ class TargetIdentity:
 def parse_target_identity(data: bytes) -> TargetIdentity:
     """What can be read and has a right check. Never raises; what is dropped is named in `damage`.
 
-    An empty `id` means that the drive has an identity nobody can read now: it is never to be taken for a new one.
+    An empty `id` means that the drive has an identity that can't be read now: it is never to be taken for a new one.
     Where the facts are lost the state is ACTIVE at `rev` 0, so that anything known elsewhere outranks it.
     """
     elements = Elements(data, _ROOT, _KNOWN)

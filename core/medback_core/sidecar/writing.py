@@ -26,7 +26,7 @@ _STANDINGS = {
 def render(sidecar: Sidecar) -> bytes:
     """The file's bytes. Equal sidecars give equal bytes, whatever the order of their records and copies.
 
-    Only a WHOLE record is given a check. One that is EDITED or FAMILY is written without, so that nobody believes it
+    Only a WHOLE record is given a check. One that is EDITED or FAMILY is written without, so that no reader believes it
     more after a rewrite than before: set its trust to WHOLE once its file was hashed (or its hash adopted).
     """
     parts = [HEADER if not sidecar.extra.attributes else _header(sidecar.extra)]

@@ -94,7 +94,8 @@ def settle_accounts(session: Session, source: Source, accounts: Accounts) -> Non
     """All sidecars were read: this session knows what they know. Its next state of the tree descends from theirs."""
     with session.transaction():
         rows = list(accounts.newer.items())
-        # What both name is as of neither: a stamp of its own, so that whoever has either takes it for a split too.
+        # What both name is as of neither: a stamp of its own, so that a session that has either takes it for a split
+        # too.
         rows += [(target, AsOf(state.n, _stamp())) for target, state in accounts.split.items()]
         note_told(session, source.id, rows)
         tree, known = accounts.tree, known_state(session, SOURCE, source.id)

@@ -1,4 +1,4 @@
-"""`.medback-source.xml` of a source: is it there, whose is it, what does it know, and writing it anew."""
+"""`.medback-source.xml` of a source: is it there, whose is it, what does it know, and writing it again."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def take_up(session: Session, source: Source, metadata: SourceMetadata) -> Sourc
 
 def is_told(session: Session, source: Source, metadata: SourceMetadata | None) -> bool:
     """Whether this session has read all that the file's states stand for: the sidecars of this source were not written
-    by somebody else since its last scan of it. What it has not read it must not replace."""
+    by another session since its last scan of it. What it has not read it must not replace."""
     if metadata is None or metadata.id != source.id:
         return True
     if metadata.now is not None and not was_read(session, metadata.now.stamp):
@@ -269,7 +269,7 @@ def damaged_name(root: disk.Root, rel: bytes) -> bytes:
 
 
 def keep_damaged(root: disk.Root, rel: bytes, data: bytes) -> bytes:
-    """Keep a damaged file of ours aside, beside it, before it is written anew; returns where. Raises OSError."""
+    """Keep a damaged file of ours aside, beside it, before it is written again; returns where. Raises OSError."""
     aside = damaged_name(root, rel)
     disk.write_whole(root, aside, data)
     return aside
@@ -279,7 +279,7 @@ def heal_metadata(
     session: Session, root: disk.Root, source: Source, metadata: SourceMetadata, *, write: bool
 ) -> Iterator[Event]:
     """Say that a metadata file is damaged, as damage where this DB knew nothing of the source before. With `write` it
-    is kept aside, and written anew from what is whole in it and in the DB."""
+    is kept aside, and written again from the undamaged parts of it and the DB."""
     if not metadata.damage:
         return
     what = "; ".join(metadata.damage)

@@ -128,7 +128,7 @@ def _known(session: Session, path: bytes, entry: MountEntry, uuid: str) -> Mount
 
 
 def _new(source: Source, top: bytes, path: bytes, entry: MountEntry) -> MountPoint:
-    """A place nobody has said anything of."""
+    """A place without a decision."""
     kind = entry.kind
     if kind in _PSEUDO:
         return MountPoint(Fate.LEFT_OUT, f"a pseudo file system ({kind})")

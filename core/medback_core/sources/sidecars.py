@@ -190,7 +190,7 @@ def _stat(root: disk.Root, rel: bytes) -> SidecarStat | None:
 
 
 def _new_bytes(session: Session, root: disk.Root, row: DirectoryRow, copies: Copies) -> bytes | None:
-    """What a directory's sidecar should be; None when somebody changed it since we read it: the next scan will read it
+    """What a directory's sidecar should be; None if it was changed since we read it: the next scan will read it
     first. Raises OSError."""
     root.open_directory(row.path)
     now = _stat(root, row.path)
@@ -203,7 +203,7 @@ def _new_bytes(session: Session, root: disk.Root, row: DirectoryRow, copies: Cop
 
 
 def _says(root: disk.Root, row: DirectoryRow, data: bytes) -> bool:
-    """Whether a directory's sidecar, which nobody changed since we read it, says exactly this."""
+    """Whether a directory's sidecar, unchanged since we read it, says exactly this."""
     if row.sidecar is None or row.sidecar.size != len(data):
         return False
     try:

@@ -185,7 +185,7 @@ class _Reclaim:
             else:
                 self.kept += 1
                 self.waiting.append((identity, copy))
-        # Nobody may name a copy that is about to go: the DB and the sources are told before, the drive with it.
+        # No record may list a copy that is about to go: the DB and the sources are told before, the drive with it.
         with self.session.transaction():
             withdraw_copies(self.session, self.drive.target.key, [copy.identity for _, copy, _ in proven])
         yield from flush_sources(self.session)

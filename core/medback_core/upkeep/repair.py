@@ -112,7 +112,7 @@ def repair(session: Session, path: bytes, *, from_target: str | None = None, dry
 def _look_for_places(
     session: Session, only: Target | None, only_at: bytes | None, *, but: Target | None = None
 ) -> Iterator[Event]:
-    """Look at the plugged-in targets of which it is not known where their copies lie: the session was built anew since
+    """Look at the plugged-in targets of which it is not known where their copies lie: the session was rebuilt since
     they were last seen, or they are mounted elsewhere now."""
     for target in list_targets(session) if only is None else [only]:
         if but is not None and target.key == but.key:
@@ -244,7 +244,7 @@ def _record(session: Session, recorder: Recorder, mended: _Mended) -> Iterator[E
 
 
 def _put_away(drive: Drive, recorder: Recorder, path: bytes, record: FileRecord) -> Iterator[Event]:
-    """A damaged file nobody needs any more is kept aside; one that somebody changed there is left to that person."""
+    """A damaged file that is not needed any more is kept aside; a file that a person changed is left alone."""
     try:
         status = drive.root.stat(path)
         if status is not None and record.ours and same_time(drive, status.st_mtime_ns, record.mtime_ns):

@@ -57,7 +57,7 @@ def verify(
 
     Oldest checked first; `older_than` seconds leaves out what was checked since, `max_bytes` stops after so much. What
     was checked is recorded every few seconds: a verify of all of a source or target that was stopped (or reached
-    `max_bytes`) goes on where it was, and when it is through the next one begins anew. A copy that is damaged or
+    `max_bytes`) goes on where it was, and after its end the next one begins a new round. A copy that is damaged or
     missing stops counting at once. Raises Refused, NeedsAnswer, DriveGone.
     """
     before = None if older_than is None else model.now() - older_than

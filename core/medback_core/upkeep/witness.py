@@ -4,7 +4,7 @@ Counting copies of drives that are away loses the last one: another session may 
 removes, or this session's DB may be older than it thinks. So a copy of what anybody names goes only while another lies
 on another drive that is open and locked here, at a current path, read whole and found equal in this run, and only if
 that drive's own context names the content for all who are known to name it: else the next session that meets it there
-would hold it to be nobody's. tests/core/shelf_of_minds.py searches all orders of steps for a loss.
+would take it for a person's own file. tests/support/shelf_of_minds.py searches all orders of steps for a loss.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def open_shelf(
 
 def sections(drive: Drive, identities: Collection[Identity]) -> dict[str, ToldOfSource]:
     """What the newest whole context on a drive (and any damaged newer one) names of these, by source. A section with
-    no id is of a source nobody knows."""
+    no id is of an unknown source."""
     found: dict[str, ToldOfSource] = {}
     for name in CONTEXTS_KEPT:
         try:
