@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from medback_core.errors import MedbackError, Refused
+from medback_core.errors import DriveGone, MedbackError, Refused
 
 WANTED_DEFAULT = 2
 HOME = "home"  # the place of everything without a named place
@@ -471,10 +471,11 @@ class Warned(Event):
 
 @dataclass(frozen=True, slots=True)
 class SourceRefused(Event):
-    """One source of several was refused for safety; nothing changed for it, the others go on: exit code 4."""
+    """One source (or drive) of several was refused for safety; nothing changed for it, the others go on: exit code 4 (3
+    for a drive that went away)."""
 
     alias: str
-    refusal: Refused
+    refusal: Refused | DriveGone
 
     @property
     def kind(self) -> str:

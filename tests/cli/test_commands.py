@@ -39,7 +39,7 @@ OPTIONS = {
     "plan": "--all --source --path --to --without",
     "restore-status": "--to --unrestored --done",
     "restore": "--source --path --deleted --to --conflict --dry-run",
-    "verify": "--older-than --max-bytes --against",
+    "verify": "--all --older-than --max-bytes --for --against",
     "repair": "--from --dry-run",
     "reclaim": "--old --surplus --dry-run",
     "prove": "--source",
@@ -50,6 +50,7 @@ OPTIONS = {
     "eject": "",
     "config": "--example",
     "completion": "",
+    "service": "",
 }
 
 

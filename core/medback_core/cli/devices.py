@@ -1,7 +1,8 @@
-"""The commands about drives as things one plugs in, and about medback itself: watch, eject, config, completion."""
+"""The commands about drives as things one plugs in, and about medback itself: watch, eject, config, service, …"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,16 @@ from typing import Any
 import click
 
 from medback_core import names
+from medback_core.errors import NeedsAnswer
 from medback_core.model import EjectSummary, Event, PlugDone, Progress, Waiting
 from medback_core.presenting.outcomes import ejected
 from medback_core.presenting.plugging import plug_words
+from medback_core.presenting.refusals import sentence
 from medback_core.presenting.units import name as shown
-from medback_core.settings.preferences import EXAMPLE, NAMES, Preferences, settings_path
+from medback_core.presenting.units import plural
+from medback_core.settings.preferences import ENVIRONMENT, EXAMPLE, NAMES, Preferences, settings_path
+from medback_core.settings.service import commands, install, remove, units
+from medback_core.settings.service import run as run_commands
 from medback_core.settings.sizes import Size
 
 from .commands import command
@@ -111,6 +117,67 @@ def eject(run: Run, target: str) -> None:
         run.say(f"{shown(found.label)} is {ejected(found)}")
 
 
+@command("service")
+@click.argument("action", type=click.Choice(["install", "show", "remove"]))
+def service(run: Run, action: str) -> None:
+    """Let systemd start medback: install, show or remove its units.
+
+    For the person who runs it: `watch` all the time, `update` once a day, and `verify --all --for 1h` once a day. What
+    is written and started is shown first. Exit codes of what ran: `systemctl --user status medback-update`.
+    """
+    wanted = units(*_given(run))
+    run.outcome.result["units"] = [{"path": str(unit.path), "state": unit.state, "text": unit.text} for unit in wanted]
+    if action == "show":
+        for unit in wanted:
+            run.answer_line(f"# {names.display_name(str(unit.path))} ({unit.state})\n{unit.text}")
+        return
+    if action == "install":
+        for unit in wanted:
+            run.say(f"# {names.display_name(str(unit.path))}\n{unit.text}")
+        _ask(run, NeedsAnswer("install-units", units=len(wanted), directory=str(wanted[0].path.parent)))
+        install(wanted)
+        _tell_systemd(run, commands(start=True))
+        run.say(f"{plural(len(wanted), 'unit')} written to {names.display_name(str(wanted[0].path.parent))}")
+    else:
+        ours = [unit for unit in wanted if unit.state in ("installed", "differs")]
+        if not ours:
+            run.say("no unit of medback's is there")
+            return
+        for unit in ours:
+            run.say(names.display_name(str(unit.path)))
+        _ask(run, NeedsAnswer("remove-units", units=len(ours)))
+        _tell_systemd(run, commands(start=False))
+        gone = remove(wanted)
+        _tell_systemd(run, commands(start=True)[:1])
+        run.say(f"{plural(len(gone), 'unit')} removed")
+    run.outcome.result["units"] = [
+        {"path": str(unit.path), "state": unit.state, "text": unit.text} for unit in units(*_given(run))
+    ]
+
+
+def _given(run: Run) -> tuple[list[str], dict[str, str]]:
+    """What the units must say so that they work on the same session and by the same settings."""
+    words, environment = [], {}
+    if run.settings.session_db:
+        words = ["--session-db", os.path.abspath(run.settings.session_db)]
+    if os.environ.get(ENVIRONMENT):
+        environment[ENVIRONMENT] = os.path.abspath(os.environ[ENVIRONMENT])
+    return words, environment
+
+
+def _ask(run: Run, question: NeedsAnswer) -> None:
+    if not run.settings.yes and (not run.can_ask() or not run.confirm(sentence(question))):
+        raise question
+
+
+def _tell_systemd(run: Run, wanted: list[list[str]]) -> None:
+    for line, complaint in run_commands(wanted):
+        if complaint:
+            run.warn(f"`{' '.join(line)}` said: {complaint}")
+        else:
+            run.say(" ".join(line))
+
+
 @command("config")
 @click.option("--example", is_flag=True, help="Print a settings file with every setting, to begin with.")
 def config(run: Run, example: bool) -> None:
@@ -166,4 +233,4 @@ def completion(run: Run, shell: str) -> None:
 
 
 COMMANDS = [watch, eject]
-ABOUT = [config, completion]
+ABOUT = [config, service, completion]

@@ -74,7 +74,7 @@ class Outcome:
                 self.warnings.append(message(event))
             case SourceRefused():
                 self.refused.append(event)
-                self.codes.add(REFUSED)
+                self.codes.add(event.refusal.exit_code)
                 if self.error is None:
                     self.error = (event.refusal.kind, message(event.refusal))
             case Remembers():

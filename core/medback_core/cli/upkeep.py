@@ -34,11 +34,13 @@ from .targets import target_json
 
 
 @command("verify")
-@click.argument("path", type=PATH)
+@click.argument("path", type=PATH, required=False)
+@click.option("--all", "everything", is_flag=True, help="All drives that are plugged in, the longest unread first.")
 @click.option(
     "--older-than", type=DURATION, metavar="AGE", help="Only files that were not checked for this long: 90d, 12h, 3w."
 )
 @click.option("--max-bytes", type=SIZE, metavar="SIZE", help="Read at most this much, the oldest checked first.")
+@click.option("--for", "seconds", type=DURATION, metavar="TIME", help="Read for this long at most: 30m, 2h.")
 @click.option(
     "--against",
     type=PATH,
@@ -46,26 +48,47 @@ from .targets import target_json
     help="Compare with a list that md5sum, sha1sum, sha256sum, b3sum, hashdeep, BagIt, ASC MHL or medback wrote; "
     "its paths are relative to PATH, which can be any directory.",
 )
-def verify(run: Run, path: bytes, older_than: int | None, max_bytes: Size | None, against: bytes | None) -> None:
+def verify(
+    run: Run,
+    path: bytes | None,
+    everything: bool,
+    older_than: int | None,
+    max_bytes: Size | None,
+    seconds: int | None,
+    against: bytes | None,
+) -> None:
     """Read a source or target again and report.
 
     Each file is same, changed, missing, new or damaged. A copy that is damaged or missing stops counting at once.
-    After a stop, or with --max-bytes, the next verify continues where this one ended. When all is read, the next one
-    starts again. A suspect target that is clean is active again.
+    After a stop, or with --max-bytes or --for, the next verify continues where this one ended. When all is read, the
+    next one starts again. A suspect target that is clean is active again.
     """
+    from medback_core.upkeep.verify_all import verify_all
     from medback_core.upkeep.verify_target import verify as operation
 
+    if everything == (path is not None) or (everything and against is not None):
+        raise UsageError("usage/one-or-all")
+    if path is None:
+        if max_bytes is not None and max_bytes.of_drive:
+            raise UsageError("usage/share-of-one-drive")
+        limit = None if max_bytes is None else int(max_bytes.amount)
+        with run.session() as session:
+            events = verify_all(session, older_than=older_than, max_bytes=limit, seconds=seconds)
+            _report_verify(run, run.follow(events, VerifySummary))
+        return
     where = run.directory(path)
     if against is not None:
         from medback_core.upkeep.verify_against import verify_against
 
-        if older_than is not None or max_bytes is not None:
+        if older_than is not None or max_bytes is not None or seconds is not None:
             raise UsageError("usage/against-reads-all")
         _report_verify(run, run.follow(verify_against(where, os.path.abspath(against)), VerifySummary))
         return
     with run.session() as session:
         limit = None if max_bytes is None else max_bytes.bytes_on(where)
-        found = run.follow(operation(session, where, older_than=older_than, max_bytes=limit), VerifySummary)
+        found = run.follow(
+            operation(session, where, older_than=older_than, max_bytes=limit, seconds=seconds), VerifySummary
+        )
         _report_verify(run, found)
         if found is not None and found.damaged:
             run.say(f"next: `medback repair {names.shell_quoted(path)}`")

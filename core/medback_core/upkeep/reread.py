@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
@@ -25,6 +26,23 @@ class Ticker:
 
     def event(self, more: int, current: bytes) -> Progress:
         return Progress(self.phase, self.files, self.bytes + more, self.files_total, self.bytes_total, current)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Where a verify stops before its end: after so many bytes, or at a time of `time.monotonic`. A file that was begun
+    is read to its end, and one is always read."""
+
+    max_bytes: int | None = None
+    until: float | None = None
+
+    def is_reached(self, files: int, size: int) -> bool:
+        """Whether the next file is not to be read any more: after so many `files`, `size` bytes with it."""
+        if not files:
+            return False
+        return (self.max_bytes is not None and size > self.max_bytes) or (
+            self.until is not None and time.monotonic() >= self.until
+        )
 
 
 RESUMED = Warned("verify-goes-on")

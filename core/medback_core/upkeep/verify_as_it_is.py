@@ -12,12 +12,12 @@ from medback_core.errors import DriveGone
 from medback_core.model import DamageFound, Event, FileDone, Identity, Reason, VerifySummary
 from medback_core.session.files import join
 from medback_core.sidecar import FileRecord
-from medback_core.upkeep.reread import Ticker, read_whole
+from medback_core.upkeep.reread import Bound, Ticker, read_whole
 
 
-def verify_as_it_is(drive: Drive, before: int | None, max_bytes: int | None) -> Iterator[Event]:
+def verify_as_it_is(drive: Drive, before: int | None, bound: Bound) -> Iterator[Event]:
     """Read each file a sidecar there speaks of; ends with a VerifySummary. `before`: only what was last verified before
-    that date; `max_bytes`: stop after so much. Raises DriveGone."""
+    that date. Raises DriveGone."""
     summary = VerifySummary()
     ticker = Ticker("verifying", 0, 0)
     for step in walk_drive(drive.root, family=True):
@@ -35,7 +35,7 @@ def verify_as_it_is(drive: Drive, before: int | None, max_bytes: int | None) -> 
                 yield DamageFound(path_on(drive, path), Reason("missing"), "missing")
             elif before is not None and record.verified is not None and record.verified >= before:
                 continue
-            elif max_bytes is not None and summary.checked_bytes + record.size > max_bytes:
+            elif bound.is_reached(ticker.files, ticker.bytes + record.size):
                 summary = replace(summary, left=summary.left + 1)
             else:
                 summary = yield from _read(drive, path, record, summary, ticker)

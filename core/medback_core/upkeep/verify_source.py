@@ -29,14 +29,12 @@ from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import read_metadata, stands
 from medback_core.sources.nested import Fate, look_inside
 from medback_core.sources.sidecars import flush_sources
-from medback_core.upkeep.reread import RESUMED, Ticker, read_whole
+from medback_core.upkeep.reread import RESUMED, Bound, Ticker, read_whole
 
 _TOGETHER = 500
 
 
-def verify_source(
-    session: Session, source: Source, below: bytes, before: int | None, max_bytes: int | None
-) -> Iterator[Event]:
+def verify_source(session: Session, source: Source, below: bytes, before: int | None, bound: Bound) -> Iterator[Event]:
     """Verify the files of a source at and below a directory, those checked before a date (all with None); ends with a
     VerifySummary. The caller holds the session's lock. Raises Refused for a source that does not stand there."""
     try:
@@ -46,7 +44,7 @@ def verify_source(
     with root:
         if not stands(session, source, root, read_metadata(root)):
             raise Refused("not-mounted", path=source.path, source=source.alias)
-        run = _VerifySource(session, source, root, max_bytes)
+        run = _VerifySource(session, source, root, bound)
         yield from run.read(below, before)
         new = run.new_files(below)
     yield from flush_sources(session)
@@ -54,11 +52,11 @@ def verify_source(
 
 
 class _VerifySource:
-    def __init__(self, session: Session, source: Source, root: disk.Root, max_bytes: int | None) -> None:
+    def __init__(self, session: Session, source: Source, root: disk.Root, bound: Bound) -> None:
         self.session = session
         self.source = source
         self.root = root
-        self.max_bytes = max_bytes
+        self.bound = bound
         self.counts = dict.fromkeys(
             ("checked", "checked_bytes", "same", "changed", "missing", "damaged", "unreadable", "unproven", "left"), 0
         )
@@ -86,7 +84,7 @@ class _VerifySource:
                         shown = os.path.join(self.source.path, place)
                         yield Skipped(shown, Reason("not-looked-at", because=self._elsewhere[place].reason))
                     continue
-                if self.max_bytes is not None and ticker.bytes + row.size > self.max_bytes and ticker.files:
+                if self.bound.is_reached(ticker.files, ticker.bytes + row.size):
                     break
                 yield from self._one(key, ticker)
                 self._read.append(key)

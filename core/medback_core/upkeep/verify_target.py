@@ -43,7 +43,7 @@ from medback_core.session.sources import list_sources
 from medback_core.session.targets import add_pending, clear_pending, save_target
 from medback_core.sidecar import FileRecord
 from medback_core.sources.sidecars import flush_sources
-from medback_core.upkeep.reread import RESUMED, Ticker, read_whole
+from medback_core.upkeep.reread import RESUMED, Bound, Ticker, read_whole
 from medback_core.upkeep.verify_as_it_is import verify_as_it_is
 from medback_core.upkeep.verify_source import verify_source
 
@@ -51,20 +51,26 @@ _KEEP_EVERY = 5.0  # seconds between two recordings of what was verified
 
 
 def verify(
-    session: Session, path: bytes, *, older_than: int | None = None, max_bytes: int | None = None
+    session: Session,
+    path: bytes,
+    *,
+    older_than: int | None = None,
+    max_bytes: int | None = None,
+    seconds: float | None = None,
 ) -> Iterator[Event]:
     """Read again what lies in a source (or a directory of one) or on a target; ends with a VerifySummary.
 
-    Oldest checked first; `older_than` seconds leaves out what was checked since, `max_bytes` stops after so much. What
-    was checked is recorded every few seconds: a verify of all of a source or target that was stopped (or reached
-    `max_bytes`) goes on where it was, and after its end the next one begins a new round. A copy that is damaged or
-    missing stops counting at once. Raises Refused, NeedsAnswer, DriveGone.
+    Oldest checked first; `older_than` seconds leaves out what was checked since, `max_bytes` and `seconds` end it after
+    so much. What was checked is recorded every few seconds: a verify of all of a source or target that was stopped (or
+    reached such a bound) goes on where it was, and after its end the next one begins a new round. A copy that
+    is damaged or missing stops counting at once. Raises Refused, NeedsAnswer, DriveGone.
     """
     before = None if older_than is None else model.now() - older_than
+    bound = Bound(max_bytes, None if seconds is None else time.monotonic() + seconds)
     with disk.lock_session(os.fsencode(session.path)):
         inside = _source_of(session, path)
         if inside is not None:
-            yield from verify_source(session, *inside, before, max_bytes)
+            yield from verify_source(session, *inside, before, bound)
             return
         writable = os.path.isdir(path) and not disk.describe(path).read_only
         nested = nested_target(session, path) if writable else None
@@ -78,9 +84,9 @@ def verify(
             if not drive.identity.id:
                 if drive.root.stat(TARGET_IDENTITY_NAME) is None and readable_context(drive.root) is None:
                     raise Refused("not-a-target/neither", path=path)
-                yield from verify_as_it_is(drive, before, max_bytes)
+                yield from verify_as_it_is(drive, before, bound)
                 return
-            yield from _VerifyTarget(session, drive, before, max_bytes).run()
+            yield from _VerifyTarget(session, drive, before, bound).run()
         yield from flush_sources(session)
 
 
@@ -95,11 +101,11 @@ def _source_of(session: Session, path: bytes) -> tuple[Source, bytes] | None:
 class _VerifyTarget:
     """One verify of one open drive."""
 
-    def __init__(self, session: Session, drive: Drive, before: int | None, max_bytes: int | None) -> None:
+    def __init__(self, session: Session, drive: Drive, before: int | None, bound: Bound) -> None:
         self.session = session
         self.drive = drive
         self.before = before
-        self.max_bytes = max_bytes
+        self.bound = bound
         self.recorder = Recorder(drive)
         self.good: list[Copy] = []
         self.digests: dict[bytes, bytes | None] = {}  # place -> BLAKE3 of what was read there
@@ -200,10 +206,10 @@ class _VerifyTarget:
                     self._keep()
 
     def _asked_for(self, asked: deque[tuple[Recorded, Copy]]) -> Iterator[tuple[bytes, Recorded]]:
-        """What is due, as far as `max_bytes` goes, each kept in `asked` until its result has come."""
+        """What is due, as far as the bound goes, each kept in `asked` until its result has come."""
         size = 0
         for files, (known, copy) in enumerate(due_copies(self.session, self.drive.target.key)):
-            if self.max_bytes is not None and size + known.identity.size > self.max_bytes and files:
+            if self.bound.is_reached(files, size + known.identity.size):
                 return
             size += known.identity.size
             assert copy.path is not None
