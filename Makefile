@@ -3,7 +3,7 @@
 UV := $(shell command -v uv 2>/dev/null || echo .build/uv/bin/uv)
 RUN := $(UV) run --quiet
 
-.PHONY: demo test check bench faults screenshots
+.PHONY: demo test check bench faults screenshots man
 
 demo: $(UV) ## the app on a small real world; HEADLESS=1 tells the whole story without it
 	$(RUN) medback demo $(if $(HEADLESS),--headless)
@@ -28,6 +28,11 @@ faults: $(UV) ## the long fault loops and campaigns, whole; ends with a table of
 
 screenshots: $(UV) ## the pictures in the README
 	$(RUN) python screenshots/take.py
+
+man: $(UV) ## the manual pages, into .build/man
+	mkdir -p .build/man
+	$(RUN) python -c "from pathlib import Path; from medback_core.cli.manual import pages; \
+	[Path('.build/man', name).write_text(page) for name, page in pages().items()]"
 
 .build/uv/bin/uv:
 	python3 -m venv .build/uv

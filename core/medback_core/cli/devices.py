@@ -228,6 +228,8 @@ def completion(run: Run, shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None
     source = kind(medback, {}, "medback", "_MEDBACK_COMPLETE").source()
+    # bash puts a word into the line as it is given: one with a space would be two.
+    source = source.replace("COMPREPLY+=($value)", """COMPREPLY+=("$(printf '%q' "$value")")""")
     run.answer_line(source.rstrip())
     run.outcome.result["script"] = source
 
