@@ -26,6 +26,7 @@ Restart=on-failure
 RestartSec=60
 Nice=10
 IOSchedulingClass=idle
+SuccessExitStatus=143
 
 [Install]
 WantedBy=default.target
@@ -39,6 +40,7 @@ Type=oneshot
 ExecStart={medback} update --no-progress
 Nice=10
 IOSchedulingClass=idle
+SuccessExitStatus=143
 """,
     "medback-update.timer": """\
 [Unit]
@@ -61,6 +63,7 @@ Type=oneshot
 ExecStart={medback} verify --all --for 1h --no-progress
 Nice=10
 IOSchedulingClass=idle
+SuccessExitStatus=143
 """,
     "medback-verify.timer": """\
 [Unit]
