@@ -19,9 +19,9 @@ from medback_core.presenting.refusals import sentence
 from medback_core.presenting.units import name as shown
 from medback_core.presenting.units import plural
 from medback_core.settings.preferences import ENVIRONMENT, EXAMPLE, NAMES, Preferences, settings_path
-from medback_core.settings.service import commands, install, remove, units
-from medback_core.settings.service import run as run_commands
 from medback_core.settings.sizes import Size
+from medback_core.settings.systemd import commands, install, remove, units
+from medback_core.settings.systemd import run as run_commands
 
 from .commands import command
 from .options import SIZE, complete_targets

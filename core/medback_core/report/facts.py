@@ -22,7 +22,7 @@ from medback_core.session.sources import list_sources
 from medback_core.session.targets import disk_groups, list_targets
 from medback_core.session.tree import PlacementCounts, children, directory_key, totals_of
 
-LISTED = 40  # directories listed of each drive, and of what is not safe
+LISTED, WORST = 40, 15  # directories listed of each drive, and of what is not safe
 MAP_WIDTH, MAP_HEIGHT = 1000, 420
 _MAPPED = 60  # directories of a source on the map; the smaller ones are one tile
 _WORTH_A_TILE = 1 / 2000  # of the whole
@@ -138,7 +138,7 @@ def gather(session: Session) -> Facts:
         safety(session),
         next_drive(session),
         tuple(SourceRow(view.source, known.called(view.source), view) for view in views),
-        tuple(unsafe[:LISTED]),
+        tuple(unsafe[:WORST]),
         tuple(_tiles(views, below)),
         tuple(_drives(session)),
         _plan(session) if whole.files else None,

@@ -11,7 +11,7 @@ from medback_core.presenting.next_drive import next_words
 from medback_core.presenting.places import at, shelf_words, three_two_one_words
 from medback_core.presenting.plugging import health_words
 from medback_core.presenting.units import ago, counted, date, listed, number, plural, size
-from medback_core.report.facts import LISTED, MAP_HEIGHT, MAP_WIDTH, Facts
+from medback_core.report.facts import LISTED, MAP_HEIGHT, MAP_WIDTH, WORST, Facts
 
 MARK = b"Written by medback: report"
 _SHEET_DRIVES, _SHEET_SOURCES = 10, 6  # that fit on the one page
@@ -44,6 +44,7 @@ def render(facts: Facts) -> bytes:
         height=MAP_HEIGHT,
         shares=(("safe", whole - unsafe), ("below", unsafe - none), ("none", none)),
         listed_most=LISTED,
+        worst_most=WORST,
         sheet_drives=_SHEET_DRIVES,
         sheet_sources=_SHEET_SOURCES,
     )

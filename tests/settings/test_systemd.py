@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.shell import Shell
 
-from medback_core.settings.service import STARTED, units
+from medback_core.settings.systemd import STARTED, units
 
 
 @pytest.fixture
