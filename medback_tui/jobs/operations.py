@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from medback_core import model
 from medback_core.model import TargetState
+from medback_core.presenting.places import at
 from medback_core.presenting.units import command, name, plural, size
 from medback_core.session import Session
 from medback_tui.jobs.queue import Job
@@ -65,24 +66,37 @@ def change_source(
     path: bytes | None = None,
     copies: int | None = None,
     excludes: Sequence[str] | None = None,
+    place: str | None = None,
+    elsewhere: int | None = None,
+    rules: Sequence[model.Rule] = (),
+    dropped_rules: Sequence[bytes] = (),
 ) -> Job:
-    """Change what is set of a source: what is given and differs. `excludes`: all patterns there shall be."""
+    """Change what is set of a source: what is given and differs. `excludes`: all patterns there shall be; `place`: ""
+    for none; `rules`: those that are new or others now."""
     new_alias = alias if alias != source.alias else None
     new_path = path if path != source.path else None
     new_copies = copies if copies != source.wanted else None
     wanted = source.excludes if excludes is None else tuple(excludes)
     added = [pattern for pattern in wanted if pattern not in source.excludes]
     dropped = [pattern for pattern in source.excludes if pattern not in wanted]
+    new_place = place if place is not None and place != (source.place or "") else None
+    new_elsewhere = elsewhere if elsewhere != source.elsewhere else None
+    forgotten = sorted(dropped_rules)
 
     def start(session: Session) -> Iterator[model.Event]:
         from medback_core.scanning import sources
 
-        return _once(
-            lambda: sources.change_source(
+        def change() -> None:
+            changed = sources.change_source(
                 session, source.alias, new_alias=new_alias, path=new_path, copies=new_copies, add_excludes=added,
-                drop_excludes=dropped,
-            )
-        )  # fmt: skip
+                drop_excludes=dropped, place=new_place, elsewhere=new_elsewhere, drop_rules=forgotten,
+            )  # fmt: skip
+            for rule in rules:
+                sources.change_source(
+                    session, changed.alias, below=rule.path, copies=rule.copies, elsewhere=rule.elsewhere
+                )
+
+        return _once(change)
 
     options: list[bytes | str] = []
     words: list[str] = []
@@ -101,9 +115,24 @@ def change_source(
         options += ["--no-exclude", pattern]
     if added or dropped:
         words.append("other files left out")
+    if new_elsewhere is not None:
+        options += ["--elsewhere", str(new_elsewhere)]
+        words.append(f"{new_elsewhere} of the copies elsewhere")
+    if new_place is not None:
+        options += ["--place", new_place]
+        words.append(f"kept {at(new_place)}" if new_place else "kept at no named place")
+    for path_of_rule in forgotten:
+        options += ["--no-below", path_of_rule]
+    if rules or forgotten:
+        words.append("other rules for directories")
+    calls = [command("set-source", source.alias, *options)] if options else []
+    for rule in rules:
+        numbers = [] if rule.copies is None else ["--copies", str(rule.copies)]
+        numbers += [] if rule.elsewhere is None else ["--elsewhere", str(rule.elsewhere)]
+        calls.append(command("set-source", new_alias or source.alias, "--below", rule.path, *numbers))
     title = f"{name(source.alias)}: {', '.join(words) or 'nothing changed'}"
     return Job(
-        title, command("set-source", source.alias, *options), start, kind="set-source",
+        title, " && ".join(calls), start, kind="set-source",
         details={"rescan": bool(added or dropped)},
     )  # fmt: skip
 
@@ -131,14 +160,21 @@ def rebuild() -> Job:
 
 
 def set_target(
-    target: model.Target, *, state: TargetState | None = None, label: str | None = None, capacity: int | None = None
+    target: model.Target,
+    *,
+    state: TargetState | None = None,
+    label: str | None = None,
+    capacity: int | None = None,
+    place: str | None = None,
 ) -> Job:
-    """Change what people say of a drive."""
+    """Change what people say of a drive. `place`: "" for where this machine is."""
 
     def start(session: Session) -> Iterator[model.Event]:
         from medback_core.drives import open as targets
 
-        return _once(lambda: targets.set_target(session, target.id, state=state, label=label, capacity=capacity))
+        return _once(
+            lambda: targets.set_target(session, target.id, state=state, label=label, capacity=capacity, place=place)
+        )
 
     options: list[str] = []
     words = []
@@ -151,6 +187,9 @@ def set_target(
     if capacity is not None:
         options += ["--capacity", str(capacity)]
         words.append(f"at most {size(capacity)} of it for medback")
+    if place is not None:
+        options += ["--place", place]
+        words.append(f"kept {at(place)}" if place else "kept where this machine is")
     title = f"{name(target.name)}: {', '.join(words)}"
     return Job(title, command("set-target", target.id, *options), start, kind="set-target")
 

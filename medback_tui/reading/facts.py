@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from medback_core.coverage.countable import NOTHING, CopyCounter
 from medback_core.coverage.places import PlaceShelf, ThreeTwoOne, has_places, place_shelves, three_two_one
 from medback_core.coverage.totals import Holdings, looked, target_holdings
-from medback_core.model import Count, Looked, Need, Source, Target, folded
+from medback_core.model import HOME, Count, Looked, Need, Rule, Source, Target, folded
 from medback_core.session import Session
 from medback_core.session.copies import held_by
 from medback_core.session.expected import has_expected
@@ -62,6 +62,7 @@ class SourceFacts:
     damaged: int
     mounted: bool
     looked: Looked = _ALL
+    rules: tuple[Rule, ...] = ()  # for directories inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,17 @@ class Facts:
         return numbers.pop() if len(numbers) == 1 else None
 
     @property
+    def place_of(self) -> dict[int, str]:
+        """Target key -> where it is kept, this machine's place first; empty where nobody named a place."""
+        return {target.key: shelf.place for shelf in self.places for target in shelf.targets}
+
+    @property
+    def every_place(self) -> dict[str, str]:
+        """The places of all sources and targets, folded -> as people write them; HOME alone where nobody named one."""
+        kept = [row.source.place or HOME for row in self.sources] + [shelf.place for shelf in self.places]
+        return {folded(place): place for place in reversed(kept)} or {folded(HOME): HOME}
+
+    @property
     def damaged(self) -> int:
         """How many files of the sources are damaged."""
         return sum(row.damaged for row in self.sources)
@@ -146,9 +158,11 @@ def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]
     totals = totals_by_source(session)
     sources = []
     for source in list_sources(session):
-        shares = rated_shares(counter, wants_of(session, source).parts(session, b"", totals.get(source.key, {})))
+        wants = wants_of(session, source)
+        shares = rated_shares(counter, wants.parts(session, b"", totals.get(source.key, {})))
         damaged = trouble_below(session, source.key)
-        sources.append(SourceFacts(source, shares, damaged, is_there(source.path), looked(session, source.alias)))
+        there = is_there(source.path)
+        sources.append(SourceFacts(source, shares, damaged, there, looked(session, source.alias), wants.rules))
     targets = []
     groups = disk_groups(session)
     for target in list_targets(session):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medback_core.coverage import tree as browsing
 from medback_core.coverage.countable import CopyCounter, total
 from medback_core.coverage.tree import DirectoryView
+from medback_core.coverage.what_if import PlaceLoss, what_if_place
+from medback_core.errors import Refused
 from medback_core.model import Count, Source
 from medback_core.presenting.next_drive import ALL_SAFE, NextDrive, next_drive
 from medback_core.session import Session
@@ -26,12 +28,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How one looks at a place; `dead` drives don't count."""
+    """How one looks at a place; `dead` drives don't count; `burnt`: where people keep things, all of it is gone."""
 
     order: str = "name"
     filter_text: str = ""
     unsafe_only: bool = False
     dead: frozenset[int] = frozenset()
+    burnt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Listing:
     found: browsing.DirectoryContents | None = None  # None: there is no such directory any more
     shares: Shares = NO_SHARES
     alive: Shares = NO_SHARES
+    burnt: PlaceLoss | None = None  # what it costs if all that is kept at one place is gone
     next: NextDrive = ALL_SAFE  # what would make the place safer, whichever drives are plugged in
 
     @property
@@ -86,7 +90,18 @@ def read_listing(session: Session, place: Place, view: View) -> Listing:
         return Listing(place, view)
     shares = _shares(session, place, view.dead)
     alive = _shares(session, place, frozenset()) if view.dead else shares
-    return Listing(place, view, found, shares, alive, next_drive(session, place.source, place.path, dead=view.dead))
+    burnt = _burnt(session, view.burnt) if view.burnt else None
+    return Listing(
+        place, view, found, shares, alive, burnt, next_drive(session, place.source, place.path, dead=view.dead)
+    )
+
+
+def _burnt(session: Session, place: str) -> PlaceLoss | None:
+    """The what-if of a place; None where nothing is kept there any more."""
+    try:
+        return replace(what_if_place(session, place), lost_files=iter(()))
+    except Refused:
+        return None
 
 
 def _shares(session: Session, place: Place, dead: frozenset[int]) -> Shares:

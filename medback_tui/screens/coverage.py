@@ -24,13 +24,13 @@ from medback_tui.reading.listing import Listing, Place, View, read_listing
 from medback_tui.reading.plan_facts import Scope
 from medback_tui.widgets.breadcrumb import Breadcrumb
 from medback_tui.widgets.coverage_detail import CoverageDetail
-from medback_tui.widgets.coverage_list import CoverageList, ListingRead
+from medback_tui.widgets.coverage_list import COLUMNS, COLUMNS_WITH_PLACES, CoverageList, ListingRead
 from medback_tui.widgets.empty import EmptyState
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.risk_map import RiskMap
 
 from .base import MainScreen
-from .dead_drives import DeadDrives
+from .dead_drives import Dead, DeadDrives
 from .place_words import status_words
 from .restore import RestoreScreen
 
@@ -114,7 +114,7 @@ class CoverageScreen(MainScreen):
             self.place, CoverageScreen.start_at, changed = Place(*CoverageScreen.start_at), None, True
             self.view = replace(self.view, filter_text="")
         if CoverageScreen.start_dead is not None:
-            self.view, changed = replace(self.view, dead=CoverageScreen.start_dead), True
+            self.view, changed = replace(self.view, dead=CoverageScreen.start_dead, burnt=""), True
             self.place, CoverageScreen.start_dead = Place(), None
         if self.place.source is not None and all(row.source.key != self.place.source for row in facts.sources):
             self.place = Place()
@@ -156,6 +156,8 @@ class CoverageScreen(MainScreen):
                 under = self.rows.path_of(current)
         if under is not None:
             cursor = self._index_of(listing, under, cursor)
+        with_places = self._facts is not None and self._facts.three_two_one is not None
+        self.rows.columns = COLUMNS_WITH_PLACES if with_places else COLUMNS
         self.rows.show_listing(listing, cursor)
         if self.map.display:
             self.map.show_listing(listing, self.rows.cursor)
@@ -306,12 +308,12 @@ class CoverageScreen(MainScreen):
         if self._facts is None or self.view is None:
             return
 
-        def chosen(dead: frozenset[int] | None) -> None:
+        def chosen(dead: Dead | None) -> None:
             if dead is not None and self.view is not None:
-                self.view = replace(self.view, dead=dead)
+                self.view = replace(self.view, dead=dead.drives, burnt=dead.place)
                 self.read()
 
-        self.app.push_screen(DeadDrives(self._facts, self.view.dead), chosen)
+        self.app.push_screen(DeadDrives(self._facts, Dead(self.view.dead, self.view.burnt)), chosen)
 
     def action_restore(self) -> None:
         """Bring back what is marked, or what is under the cursor."""
@@ -332,8 +334,8 @@ class CoverageScreen(MainScreen):
             self.view = replace(self.view, filter_text="")
             self._hide_filter()
             self.read()
-        elif self.view is not None and self.view.dead:
-            self.view = replace(self.view, dead=frozenset())
+        elif self.view is not None and (self.view.dead or self.view.burnt):
+            self.view = replace(self.view, dead=frozenset(), burnt="")
             self.read()
         elif self.map.display:
             self.action_map()

@@ -1,7 +1,8 @@
-"""Mark the drives that are dead in a what-if."""
+"""Mark the drives that are dead in a what-if, or a place with all that is kept there."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import on
@@ -11,7 +12,9 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from medback_core.presenting.units import name, number, size
+from medback_core.model import folded
+from medback_core.presenting.places import at
+from medback_core.presenting.units import name, number, plural, size
 from medback_tui.look.keys import shown
 from medback_tui.reading.facts import Facts, TargetFacts
 from medback_tui.widgets.columns import Cell, Column
@@ -28,23 +31,52 @@ COLUMNS = (
 )
 
 
-def _draw(row: TargetFacts) -> list[Cell]:
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """What is gone in a what-if: drives (keys), and with a place all that is kept there, sources too."""
+
+    drives: frozenset[int] = frozenset()
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A place as a row: what is kept there."""
+
+    name: str
+    drives: frozenset[int]
+    sources: int
+
+
+def _draw(row: TargetFacts | _Place) -> list[Cell]:
+    if isinstance(row, _Place):
+        kept = [plural(row.sources, "source")] if row.sources else []
+        kept += [plural(len(row.drives), "drive")] if row.drives else []
+        return [[(f"all {at(row.name)}", "strong"), (f": {' and '.join(kept)}", "dim")], [("place", "dim")], "", ""]
     only: Cell = [(size(row.only.bytes), "below")] if row.only.files else [("·", "dim")]
     return [name(row.target.name), [(str(row.target.state), "dim")], number(row.held.files), only]
 
 
-class DeadDrives(Dialog[frozenset[int]]):
-    """Returns the keys of the marked drives; none is the shelf as it is."""
+class DeadDrives(Dialog[Dead]):
+    """Returns the marked drives, or a marked place; none is the shelf as it is."""
 
     AUTO_FOCUS = "RowList"
     BINDINGS: ClassVar[list[BindingType]] = [
-        shown("space", "mark", "dead.mark", "mark", "This drive is dead, or alive again"),
+        shown(
+            "space",
+            "mark",
+            "dead.mark",
+            "mark",
+            "This drive is dead, or alive again; a place with all that is kept there",
+        ),
         shown("enter", "done", "dead.done", "show", "Show the tree without the marked drives"),
     ]
 
-    def __init__(self, facts: Facts, dead: frozenset[int]) -> None:
+    def __init__(self, facts: Facts, dead: Dead) -> None:
         super().__init__()
         self.facts, self.dead = facts, dead
+        self.drives = [row for row in facts.targets if row.target.counts]
+        self.places = _places(facts) if facts.three_two_one is not None else []
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
@@ -54,28 +86,58 @@ class DeadDrives(Dialog[frozenset[int]]):
                 together = " and ".join(name(row.target.name) for row in group)
                 words += f"\n{together} are on one disk: they fail together."
             yield Static(Content(words), id="words")
-            yield RowList[TargetFacts](COLUMNS, _draw, lambda row: row.target.key, id="drives")
+            yield RowList[TargetFacts | _Place](COLUMNS, _draw, _key, id="drives")
             yield Static(Content("space mark · enter show · esc back"), classes="keys")
 
     def on_mount(self) -> None:
         rows = self.query_one(RowList)
-        rows.styles.height = min(14, len(self.facts.targets) + 2)
-        rows.marked = set(self.dead)
-        rows.show_rows([row for row in self.facts.targets if row.target.counts])
+        rows.styles.height = min(14, len(self.places) + len(self.drives) + 2)
+        rows.marked = {*self.dead.drives, *([folded(self.dead.place)] if self.dead.place else [])}
+        rows.show_rows([*self.places, *self.drives])
 
     def action_mark(self) -> None:
         rows = self.query_one(RowList)
         row = rows.current
         rows.toggle_mark()
-        if isinstance(row, TargetFacts):  # those on the same disk with it
+        if row is None:
+            return
+        if isinstance(row, _Place):  # a place is marked with its drives, one at a time
+            others = {folded(place.name) for place in self.places} - {_key(row)} | row.drives
+        else:  # those on the same disk with it; a place is not gone when one of its drives is alive
             others = {target.key for target in row.dies_with}
-            rows.marked = rows.marked | others if row.target.key in rows.marked else rows.marked - others
-            rows.refresh()
+        if _key(row) in rows.marked:
+            rows.marked |= {key for key in others if isinstance(key, int)}
+            rows.marked -= {key for key in others if isinstance(key, str)}
+        else:
+            rows.marked -= others
+        gone = [folded(place.name) for place in self.places if not place.drives <= rows.marked]
+        rows.marked -= set(gone)
+        rows.refresh()
 
     @on(LineList.Opened)
     def action_done(self) -> None:
         rows = self.query_one(RowList)
         marked = frozenset(key for key in rows.marked if isinstance(key, int))
-        if not marked and not self.dead and rows.current is not None:
-            marked = frozenset({rows.current.target.key})
-        self.dismiss(marked)
+        place = next((one.name for one in self.places if folded(one.name) in rows.marked), "")
+        row = rows.current
+        if not rows.marked and self.dead == Dead() and row is not None:
+            marked = row.drives if isinstance(row, _Place) else frozenset({row.target.key})
+            place = row.name if isinstance(row, _Place) else ""
+        if place and any(marked - one.drives for one in self.places if one.name == place):
+            place = ""  # drives of other places are dead too: what is said is of drives then
+        self.dismiss(Dead(marked, place))
+
+
+def _key(row: TargetFacts | _Place) -> int | str:
+    return folded(row.name) if isinstance(row, _Place) else row.target.key
+
+
+def _places(facts: Facts) -> list[_Place]:
+    """All places, with the drives that count there and the number of sources."""
+    counting = {row.target.key for row in facts.targets if row.target.counts}
+    where = facts.place_of
+    found = []
+    for place, shown_as in sorted(facts.every_place.items()):
+        drives = frozenset(key for key, kept in where.items() if folded(kept) == place and key in counting)
+        found.append(_Place(shown_as, drives, sum(folded(row.source.place) == place for row in facts.sources)))
+    return found

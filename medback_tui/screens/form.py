@@ -40,7 +40,7 @@ class Form(Dialog[Values]):
     problem = getters.query_one("#problem", Static)
 
     def __init__(self, title: str, fields: Sequence[Field], check: Callable[[Values], str | None]) -> None:
-        super().__init__()
+        super().__init__(classes="-tight" if len(fields) > 4 else None)  # so that all of it is seen in 24 lines
         self.title_words, self.fields, self.check = title, fields, check
 
     def compose(self) -> ComposeResult:

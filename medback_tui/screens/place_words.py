@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from textual.content import Content
 
+from medback_core.coverage.what_if import PlaceLoss
 from medback_core.model import Count
-from medback_core.presenting.units import counted, name, number
+from medback_core.presenting.places import at
+from medback_core.presenting.units import counted, listed, name, number
 from medback_tui.reading.facts import Facts
 from medback_tui.reading.listing import Listing
 
@@ -16,7 +18,9 @@ def status_words(listing: Listing, facts: Facts | None, marked: Mapping[tuple[in
     """One line, or None when there is nothing to say but where one is."""
     view = listing.view
     parts: list[Content] = []
-    if view.dead and facts is not None:
+    if listing.burnt is not None:
+        parts.append(_burnt_words(listing.burnt))
+    elif view.dead and facts is not None:
         drives = [name(row.target.name) for row in facts.targets if row.target.key in view.dead]
         lost = listing.shares.none - listing.alive.none
         words = f"{counted(lost)} would be lost." if lost.files else "Nothing would be lost."
@@ -32,3 +36,13 @@ def status_words(listing: Listing, facts: Facts | None, marked: Mapping[tuple[in
         what += " only what is not safe" if view.unsafe_only else ""
         parts.append(Content(f" {number(listing.count)} of {number(listing.of)} {what}"))
     return Content("  ").join(parts) if parts else None
+
+
+def _burnt_words(loss: PlaceLoss) -> Content:
+    """What a fire at one place would take, and what comes back from where."""
+    lost = f"{counted(loss.lost)} lost for good." if loss.lost.files else "nothing is lost for good."
+    back = ""
+    if loss.back.files:
+        back = f" {counted(loss.back)} come{'s' if loss.back.files == 1 else ''} back from "
+        back += f"{listed([target.name for target, _ in loss.by])}."
+    return Content.assemble((f" If all {at(loss.place)} burnt: ", "bold $text-error"), lost + back)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from textual.content import Content
 
+from medback_core.presenting.places import fetch_words
 from medback_core.presenting.telling import nothing_missing
 from medback_core.presenting.units import counted, files, name, percent, plural, size
 from medback_tui.reading.plan_facts import PlanFacts, RestoreRequest
@@ -14,7 +15,12 @@ from medback_tui.widgets.plan_list import PlanRow
 
 
 def headline(plan: PlanFacts, looked_at: int = 0, conflicts: int = 0) -> Content:
-    """What is missing and what it takes; on a good day, what would come back if this machine died."""
+    """What is missing and what it takes, trip by trip; on a good day, what would come back if this machine died."""
+    trips = fetch_words((step.place, step.target.name) for step in plan.summary.steps if step.trip)
+    return Content("\n").join([_headline(plan, looked_at, conflicts), *map(Content, trips)])
+
+
+def _headline(plan: PlanFacts, looked_at: int, conflicts: int) -> Content:
     summary = plan.summary
     drives = plural(len(summary.steps), "drive")
     comes = summary.missing - summary.unreachable

@@ -227,7 +227,7 @@ class SourcesScreen(MainScreen):
         from .edit_source import edit_source
 
         if self.current is not None:
-            edit_source(self.app, self.current.source)
+            edit_source(self.app, self.current)
 
     def action_accept(self) -> None:
         """Believe what the refused update saw."""

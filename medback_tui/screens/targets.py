@@ -12,11 +12,13 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
+from medback_core.coverage.places import PlaceShelf
 from medback_core.coverage.shelf import Shelf, read_shelf
 from medback_core.disk import FAILING
 from medback_core.errors import MedbackError
-from medback_core.model import Target, TargetState
+from medback_core.model import Target, TargetState, folded
 from medback_core.presenting.next_drive import NextDrive, next_drive
+from medback_core.presenting.places import at, shelf_words
 from medback_core.presenting.plugging import health_words, locked_words
 from medback_core.presenting.units import age, ago, counted, name, number, plural, size
 from medback_tui.jobs import operations
@@ -24,6 +26,7 @@ from medback_tui.look.keys import quiet, shown
 from medback_tui.look.sizes import not_a_size, parse_size
 from medback_tui.look.words import STATES
 from medback_tui.reading.facts import Facts, TargetFacts
+from medback_tui.reading.state import SharedApp
 from medback_tui.widgets.columns import Cell, Column, Span
 from medback_tui.widgets.coverage_bar import room_bar
 from medback_tui.widgets.empty import EmptyState
@@ -49,6 +52,7 @@ COLUMNS = (
     Column("only", "only here", 9, right=True),
     Column("verified", "verified", 9, rank=4),
 )
+PLACE = Column("place", "place", 10)  # the second column, where somebody named a place
 ORDERS: dict[str, Callable[[TargetFacts], float | str]] = {
     "label": lambda row: name(row.target.name).casefold(),
     "seen": lambda row: -(row.target.seen_at or 0),
@@ -99,6 +103,8 @@ class TargetsScreen(MainScreen):
         super().__init__()
         self.pulled: frozenset[int] = frozenset()  # drives that are pulled out of the shelf, by key
         self._facts: Facts | None = None
+        self._places: dict[int, str] = {}  # of each target; empty where nobody named one
+        self._shelves: tuple[PlaceShelf, ...] = ()
 
     def compose_body(self) -> Iterable[Widget]:
         yield EmptyState()
@@ -126,6 +132,7 @@ class TargetsScreen(MainScreen):
             where = [("▷ locked", "below")]
         return [
             name(target.name),
+            *([name(self._places.get(target.key, target.place or ""))] if self._places else []),
             [(target.id, "dim")],
             [self._state_of(target, here)],
             where,
@@ -160,7 +167,13 @@ class TargetsScreen(MainScreen):
                     ("1", "add a source first, or"),
                     ("n", "choose a drive that already holds copies"),
                 )
-        self.rows.show_rows(facts.targets, follow_new=self.app.queue.made_something)
+        self._places, self._shelves = facts.place_of, facts.places
+        self.rows.show_columns((COLUMNS[0], PLACE, *COLUMNS[1:]) if self._places else COLUMNS)
+        order = [*self._places]  # place by place, this machine's first, and behind them what is lost
+        targets = sorted(
+            facts.targets, key=lambda row: order.index(row.target.key) if row.target.key in self._places else len(order)
+        )
+        self.rows.show_rows(targets if self._places else facts.targets, follow_new=self.app.queue.made_something)
         if as_shelf and changed:
             self._read()
         elif as_shelf:
@@ -262,6 +275,9 @@ class TargetsScreen(MainScreen):
         if row.only.files:
             words = f"{counted(row.only)} would be lost with it: no other drive has them"
             lines.append(Content.styled(words, "$text-warning"))
+        shelf = next((one for one in self._shelves if target in one.targets), None)
+        if shelf is not None:
+            lines.insert(1, Content(shelf_words(shelf)))
         if row.dies_with:
             others = ", ".join(name(one.name) for one in row.dies_with)
             lines.append(
@@ -358,14 +374,21 @@ class TargetsScreen(MainScreen):
             label = values["label"].strip() if values["label"] != name(target.label) else target.label
             typed = values["capacity"]
             capacity = target.capacity if typed == room else parse_size(typed, target.total_bytes)
-            if (label, capacity) != (target.label, target.capacity):
+            place = values["place"].strip() if values["place"] != name(target.place or "") else None
+            if (label, capacity) != (target.label, target.capacity) or place is not None:
                 new_label = label if label != target.label else None
                 new_capacity = capacity if capacity != target.capacity else None
-                self.app.submit(operations.set_target(target, label=new_label, capacity=new_capacity))
+                job = operations.set_target(target, label=new_label, capacity=new_capacity, place=place)
+                self.app.submit(job)
+            if place and self.app.facts is not None:
+                offer_elsewhere(self.app, self.app.facts, place)
 
         fields = [
             Field("label", "What you call it, best what is written on it", name(target.label)),
             Field("capacity", "How much of it medback may use at most (500G, 2TiB, 80%)", room, "all of it"),
+            Field(
+                "place", "The place where it is kept: home, office", name(target.place or ""), "where this machine is"
+            ),
         ]
         self.app.push_screen(Form(f"Label: {target.id}", fields, check), answered)
 
@@ -389,3 +412,23 @@ class TargetsScreen(MainScreen):
                 self.app.submit(operations.set_target(row.target, state=TargetState(answer)))
 
         self.app.push_screen(Question(f"State: now {row.target.state}", Content("\n").join(lines), choices), answered)
+
+
+def offer_elsewhere(app: SharedApp, facts: Facts, place: str) -> None:
+    """Offer to want one copy of every file elsewhere, when a second place is named."""
+    known = facts.every_place
+    sources = [row.source for row in facts.sources if not row.source.elsewhere]
+    if len(known) != 1 or folded(place) in known or not sources:
+        return
+    words = (
+        f"Your drives are kept at two places now. Should one copy of every file lie elsewhere, so that losing all "
+        f"{at(next(iter(known.values())))} loses no file? A backup then says what lacks it."
+    )
+
+    def answered(answer: str | None) -> None:
+        if answer == "yes":
+            for source in sources:
+                app.submit(operations.change_source(source, elsewhere=1))
+
+    choices = [Choice("no", "No"), Choice("yes", "One copy elsewhere", "primary")]
+    app.push_screen(Question("A second place", Content(words), choices, focus="yes"), answered)

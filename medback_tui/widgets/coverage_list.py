@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from textual.message import Message
@@ -34,6 +34,12 @@ COLUMNS = (
     Column("one", "1 copy", 8, right=True, rank=2),
     Column("more", "2+", 8, right=True, rank=5),
     Column("checked", "checked", 9, right=True, rank=3, sortable=True),
+)
+# Where somebody named a place: what has no copy elsewhere.
+COLUMNS_WITH_PLACES = (
+    replace(COLUMNS[0], least=32),
+    *COLUMNS[1:],
+    Column("away", "0 elsewhere", 11, right=True, rank=1),
 )
 
 
@@ -134,7 +140,7 @@ class CoverageList(LineList):
     def cells(self, index: int) -> Sequence[Cell]:
         row = self.row_at(index)
         if row is None:
-            return [[("gone; F5 reads again", "dim")], *[""] * (len(COLUMNS) - 1)]
+            return [[("gone; F5 reads again", "dim")], *[""] * (len(self.columns) - 1)]
         return _of_directory(row) if isinstance(row, DirectoryView) else _of_file(row)
 
 
@@ -151,6 +157,7 @@ def _of_directory(row: DirectoryView) -> list[Cell]:
         _bytes(one, "below" if (shares.below - shares.apart).files else ""),
         _bytes(more, ""),
         [(_checked(row.oldest, bool(one.files or more.files)), "dim")],
+        _bytes(row.without_elsewhere, "below" if shares.apart.files else ""),
     ]
 
 
@@ -186,4 +193,5 @@ def _of_file(row: FileCoverage) -> list[Cell]:
         size(row.size),
         *by_copies,
         [(_checked(row.checked_at, row.copies > 0), "dim")],
+        [("·", "dim")] if row.elsewhere else [(size(row.size), "below" if row.elsewhere_wanted else "")],
     ]

@@ -24,6 +24,7 @@ COLUMNS = (
     Column("remaining", "then missing", 22, right=True, rank=4),
     Column("left", "left", 9, right=True),
 )
+PLACE = Column("place", "fetch it from", 13)  # before the others, where somebody named a place
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,21 @@ class PlanList(RowList[PlanRow]):
     def show_plan(self, plan: PlanFacts, rows: list[PlanRow]) -> None:
         """Show the steps of a plan."""
         self._plan = plan
+        self.show_columns((COLUMNS[0], PLACE, *COLUMNS[1:]) if plan.summary.has_places else COLUMNS)
         self.show_rows(rows)
 
     def _is_lit(self, row: PlanRow) -> bool:
         return not row.excluded and row.step.target.key in self._here()
 
     def _draw(self, row: PlanRow) -> list[Cell]:
+        number, *cells = self._cells(row)
+        if self._plan is None or not self._plan.summary.has_places:
+            return [number, *cells]
+        trip = row.step.trip and not row.excluded
+        place: Cell = name(row.step.place) if trip else [("" if row.excluded else "here", "dim")]
+        return [number, place, *cells]
+
+    def _cells(self, row: PlanRow) -> list[Cell]:
         target = row.step.target
         if row.excluded:
             return [

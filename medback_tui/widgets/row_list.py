@@ -39,11 +39,15 @@ class RowList(LineList, Generic[Row]):
     ) -> None:
         super().__init__(id=id)
         self.orders = orders or {}
-        self.columns = [replace(column, sortable=column.id in self.orders) for column in columns]
+        self.show_columns(columns)
         self.rows: Sequence[Row] = ()
         self._given: Sequence[Row] = ()
         self.marked: set[Hashable] = set()
         self._draw_cells, self._key, self._lit = draw, key, lit
+
+    def show_columns(self, columns: Sequence[Column]) -> None:
+        """Have these columns; the cells of each row must be as many."""
+        self.columns = [replace(column, sortable=column.id in self.orders) for column in columns]
 
     @property
     def row_count(self) -> int:

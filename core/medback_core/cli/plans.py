@@ -11,7 +11,7 @@ import click
 from medback_core import names
 from medback_core.errors import Refused, UsageError
 from medback_core.model import Count, Target, iso_date
-from medback_core.presenting.places import at, lacking_words, three_two_one_words, too_few_words
+from medback_core.presenting.places import at, fetch_words, lacking_words, three_two_one_words, too_few_words
 from medback_core.presenting.telling import nothing_missing, story_words
 from medback_core.presenting.units import ago, counted, date, plural, size
 from medback_core.presenting.units import command as command_line
@@ -596,9 +596,8 @@ def _report_plan(run: Run, found: PlanSummary, scope: str, *, all_of_it: bool) -
         run.table(
             [("", "right"), "plug in", "state", ("files", "right"), ("bytes", "right"), "then still missing"], rows
         )
-    for place in dict.fromkeys(step.place for step in found.steps if step.trip):
-        fetched = [shown(step.target.name) for step in found.steps if step.trip and step.place == place]
-        run.say(f"{at(place)}: fetch {' and '.join(fetched)}")
+    for words in fetch_words((step.place, step.target.name) for step in found.steps if step.trip):
+        run.say(words)
     if not found.exact:
         run.say(f"fewer drives might do: {found.why}")
     claimed = sum(step.claimed.files for step in found.steps)

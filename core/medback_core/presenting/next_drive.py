@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from medback_core.coverage.countable import NOTHING
 from medback_core.coverage.shelf_room import room_seen
 from medback_core.model import Count, Need, Target
+from medback_core.presenting.places import at
 from medback_core.presenting.units import counted, name, size
 from medback_core.session import Session
-from medback_core.session.needs import target_places, wants_of
+from medback_core.session.needs import places, target_places, wants_of
 from medback_core.session.placements import all_placements
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import counting_keys, list_targets
@@ -40,11 +41,14 @@ class Offer:
 @dataclass(frozen=True, slots=True)
 class NextDrive:
     """The answer. `offers`: drives that take at least one file, the best first. `too_large`: the size of the largest
-    file where it is larger than every drive, else 0."""
+    file where it is larger than every drive, else 0. Counts are paths."""
 
     unsafe: Count = NOTHING
     offers: tuple[Offer, ...] = ()
     too_large: int = 0
+    apart: Count = NOTHING  # what lacks a copy elsewhere that no drive can take
+    place: str = ""  # … elsewhere than here, as people write it
+    places: Mapping[int, str] = field(default_factory=dict)  # target key -> where it is kept; empty: nobody named one
 
     @property
     def best(self) -> Offer | None:
@@ -106,7 +110,13 @@ def next_drive(
         if target.key != but and takes.files and _takes_one(session, lacking, path, takes, room.largest):
             saves = sum((group.count for group in lacking if group.is_safe_with(where[target.key])), NOTHING)
             offers.append(Offer(target, takes, saves, room.content))
-    return NextDrive(unsafe, tuple(offers), _too_large(session, groups, path, targets)).with_here(())
+    taking = [where[offer.target.key] for offer in offers]
+    lacking = [group for group in groups if group.apart > 0 and all(at == group.need.place for at in taking)]
+    apart, known = sum((group.count for group in lacking), NOTHING), places(session)
+    from_place = known.shown(lacking[0].need.place) if lacking else ""
+    kept = {target.key: known.called(target) for target in targets} if known.named else {}
+    too_large = _too_large(session, groups, path, targets)
+    return NextDrive(unsafe, tuple(offers), too_large, apart, from_place, kept).with_here(())
 
 
 def _groups(session: Session, source: int | None, path: bytes, counting: frozenset[int]) -> Iterator[_Group]:
@@ -153,14 +163,17 @@ def _sizes(session: Session, groups: Sequence[_Group], path: bytes, bounds: tupl
 
 def next_words(answer: NextDrive, *, otherwise: str) -> str:
     """`plug in Blue (42 GiB free): it makes all of this safe`; "" where all is safe. `otherwise`: what to do where no
-    drive takes anything more, as the front end says it."""
+    drive takes anything more, as the front end says it. It says so where a drive for another place is needed."""
     if not answer.unsafe.files:
         return ""
     best = answer.best
     if best is None:
         words = otherwise
+        if answer.apart == answer.unsafe:
+            words += f", one for another place than {name(answer.place)}"
     else:
-        label = f"{'back up onto' if best.here else 'plug in'} {name(best.target.name)} ({size(best.room)} free)"
+        kept = f"{at(answer.places[best.target.key])}, " if best.target.key in answer.places else ""
+        label = f"{'back up onto' if best.here else 'plug in'} {name(best.target.name)} ({kept}{size(best.room)} free)"
         if best.takes.bytes > best.room:
             words = f"{label}: it takes some of the {size(best.takes.bytes)}"
         elif best.saves == answer.unsafe:
@@ -169,6 +182,8 @@ def next_words(answer: NextDrive, *, otherwise: str) -> str:
             words = f"{label}: one more copy of all of it"
         else:
             words = f"{label}: it takes {counted(best.takes)}"
+    if answer.apart.files and (best is not None or answer.apart != answer.unsafe):
+        words += f"; for {counted(answer.apart)} a drive for another place than {name(answer.place)} is needed"
     if answer.too_large:
         words += f"; bigger than every drive you own: {size(answer.too_large)}"
     return words

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from medback_core.coverage.places import PlaceShelf, ThreeTwoOne
 from medback_core.model import Count
-from medback_core.presenting.units import ago, counted, files, name, number, plural, size
+from medback_core.presenting.units import ago, counted, files, listed, name, number, plural, size
 
 
 def three_two_one_words(found: ThreeTwoOne) -> str:
@@ -43,6 +45,14 @@ def lacking_words(copies: int, elsewhere: int) -> str:
     if not elsewhere:
         return words
     return f"{words} elsewhere" if elsewhere == wanted else f"{words}, {number(elsewhere)} of them elsewhere"
+
+
+def fetch_words(steps: Iterable[tuple[str, str]]) -> list[str]:
+    """`at Mia's: fetch Red and Tin`, for each trip of a plan. `steps`: (place, drive) of those that take a trip."""
+    trips: dict[str, list[str]] = {}
+    for place, drive in steps:
+        trips.setdefault(place, []).append(drive)
+    return [f"{at(place)}: fetch {listed(drives)}" for place, drives in trips.items()]
 
 
 def at(place: str) -> str:
