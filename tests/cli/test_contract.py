@@ -490,6 +490,8 @@ def test_a_name_no_terminal_should_see_is_told_harmlessly(shell: Shell) -> None:
 def test_the_demo_tells_its_story_and_leaves_what_was_asked_to_be_kept(shell: Shell) -> None:
     code, found = shell.json("demo", "world", "--headless")
     assert (code, found["equal"], found["differing"]) == (0, True, []) and found["story"]
+    told = "\n".join(found["story"])
+    assert "The house burns" in told and "in after-the-fire/library and after-the-fire/pictures equal" in told
     assert demo_operation.is_demo(shell.where / "world")
 
 

@@ -69,8 +69,8 @@ def _tell(run: Run, where: Path, *, kept: bool) -> None:
             yield part
 
     run.follow(events())
-    # Restored to another place and into its own: both must have been compared, and be equal.
-    equal = len(checks) == 2 and all(check.equal for check in checks)
+    # Restored to another place, into its own and after the fire: all must have been compared, and be equal.
+    equal = len(checks) == 3 and all(check.equal for check in checks)
     run.outcome.result.update(
         directory=str(where) if kept else None,
         equal=equal,

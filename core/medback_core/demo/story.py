@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +19,7 @@ from medback_core.drives.open import open_drive, set_target
 from medback_core.model import BackupSummary, Count, Event, RestoreSummary, ScanSummary, Summary, TargetState, Warned
 from medback_core.presenting.next_drive import next_drive, next_words
 from medback_core.presenting.places import three_two_one_words
-from medback_core.presenting.units import counted, size
+from medback_core.presenting.units import counted, plural, size
 from medback_core.restoring.plan import PlanSummary, restore_plan, what_if
 from medback_core.restoring.restore import restore
 from medback_core.scanning.sources import add_source, update
@@ -61,6 +61,7 @@ def demo_story(directory: Path) -> Iterator[str | Event]:
         yield from _the_house_burns(session, world)
         yield from _restore_elsewhere(session, root)
         yield from _restore_in_place(session, root)
+        yield from _it_really_burns(session, root, world)
 
 
 def _build(directory: Path) -> Generator[str | Event, None, DemoWorld]:
@@ -170,6 +171,25 @@ def _restore_in_place(session: Session, root: disk.Root) -> Story:
     yield from _compared(root, [(b"restored/pictures", b"home/pictures"), (b"restored/library", b"home/library")])
 
 
+def _it_really_burns(session: Session, root: disk.Root, world: DemoWorld) -> Story:
+    """Both sources, the drives at home and the session are gone. A new machine has the drive from the office alone: all
+    that had a copy there comes back, and what was told to be lost is what is missing."""
+    away = world.targets[2]
+    lost = {f"{file.source}/".encode() + file.path for file in what_if_place(session, "home").lost_files}
+    for rel in (b"home/library", b"home/pictures", os.path.relpath(world.targets[1].path, root.path)):
+        _remove_tree(root, rel)
+    yield f"The house burns: both sources, {world.targets[1].label} and the session are gone."
+    yield f"{away.label} was at the office. A new machine has it alone:"
+    root.make_directories(b"after-the-fire")
+    with open_session(Path(world.directory) / "new-machine") as fresh:
+        yield from _restore(fresh, names.text(away.path), os.path.join(root.path, b"after-the-fire"))
+    yield from _compared(
+        root,
+        [(b"restored/library", b"after-the-fire/library"), (b"restored/pictures", b"after-the-fire/pictures")],
+        lost={b"after-the-fire/" + path for path in lost},
+    )
+
+
 # --- one step each ---------------------------------------------------------------------------------------------------
 
 
@@ -240,14 +260,18 @@ def _restore(session: Session, word: str, to: bytes | None) -> Story:
     )
 
 
-def _compared(root: disk.Root, pairs: list[tuple[bytes, bytes]]) -> Iterator[str | Event]:
-    """Compare trees, every byte of every file; says so and ends with a DemoChecked."""
+def _compared(root: disk.Root, pairs: list[tuple[bytes, bytes]], lost: Collection[bytes] = ()) -> Iterator[str | Event]:
+    """Compare trees, every byte of every file; says so and ends with a DemoChecked. `lost`: files of the copies that
+    must not be there."""
     files = size = 0
     differing: list[bytes] = []
     for original, copy in pairs:
         theirs = dict(_tree(root, copy))
         for rel, status in _tree(root, original):
             found = theirs.pop(rel, None)
+            if copy + b"/" + rel in lost:
+                differing += [] if found is None else [copy + b"/" + rel]
+                continue
             if stat.S_ISREG(status.st_mode):
                 files, size = files + 1, size + status.st_size
             if found is None or not _same(root, original + b"/" + rel, status, copy + b"/" + rel, found):
@@ -257,6 +281,8 @@ def _compared(root: disk.Root, pairs: list[tuple[bytes, bytes]]) -> Iterator[str
     places = " and ".join(_shown(copy) for _, copy in pairs)
     if checked.equal:
         yield f"Compared: all {counted(Count(files, size))} in {places} equal the original, byte for byte."
+        if lost:
+            yield f"Lost, as the what-if said: {plural(len(lost), 'file')}, which had no copy elsewhere."
     else:
         yield f"Compared: {len(differing)} of {files} in {places} DIFFER: " + ", ".join(map(_shown, differing[:10]))
     yield checked
