@@ -2,6 +2,8 @@
 
 UV := $(shell command -v uv 2>/dev/null || echo .build/uv/bin/uv)
 RUN := $(UV) run --quiet
+# The certificates this machine trusts, as pip takes them.
+export UV_SYSTEM_CERTS ?= 1
 
 .PHONY: demo test check bench faults screenshots man
 
