@@ -154,11 +154,11 @@ def test_a_damaged_copy_is_not_brought_back_and_a_good_one_elsewhere_is(two: Pat
 
 
 def test_what_is_there_already_is_left_alone(two: Path) -> None:
-    write_tree(two / "back/photos", {"2024/b.jpg": b"mine", "new.jpg": b"new"})
+    write_tree(two / "back/photos", {"2024/b.jpg": b"y" * 6000, "new.jpg": b"new"})
     (two / "back/photos/2024").chmod(0o705)
     ran = program("red", "blue", "--to", "back", at=two / "red")
     assert ran.returncode == 3
-    assert (two / "back/photos/2024/b.jpg").read_bytes() == b"mine"
+    assert (two / "back/photos/2024/b.jpg").read_bytes() == b"y" * 6000
     assert stat.S_IMODE((two / "back/photos/2024").stat().st_mode) == 0o705
     assert "something else is there, left alone: photos/2024/b.jpg" in ran.stdout
 

@@ -16,7 +16,7 @@ from medback_core import __version__
 from . import EXIT_CODES, medback
 
 _FILES = (
-    ("~/.bkup_dest", "The session database, a cache; `medback rebuild` makes it anew from the sidecars."),
+    ("~/.bkup_dest", "The session database, a cache; `medback rebuild` makes it again from the sidecars."),
     (".medback.xml", "In every directory of a source and of a target: what is there, and where its copies are."),
     ("$XDG_CONFIG_HOME/medback/settings.toml", "The settings; `medback config` shows them."),
 )
