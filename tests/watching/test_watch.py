@@ -152,7 +152,7 @@ def test_the_health_of_a_disk_is_what_smartctl_says(tmp_path: Path, monkeypatch,
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setattr(devices.mounts, "block_device", lambda *_: os.makedev(8, 1))
     monkeypatch.setattr(devices.mounts, "whole_disks", lambda _: frozenset({b"/sys/devices/sda"}))
-    assert disk.health_of(disk.describe(os.fsencode(tmp_path))) == health
+    assert devices.health_of(disk.describe(os.fsencode(tmp_path))) == health
 
 
 def program(path: Path, script: str) -> None:
