@@ -9,16 +9,17 @@ import hashlib
 import random
 import sys
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medback_core.session import open_session
 from medback_core.session.files import ensure_directory
 from medback_core.session.placements import intern_placement
 from medback_core.session.rollup import refresh_oldest
-from medback_core.session.sources import insert_source
-from medback_core.session.targets import save_target
-from medback_core.model import Source, Standing, Target
+from medback_core.session.needs import save_rules
+from medback_core.session.sources import insert_source, list_sources, save_source
+from medback_core.session.targets import list_targets, save_target
+from medback_core.model import Rule, Source, Standing, Target
 from medback_core.session import Session
 
 PER_DIRECTORY = 25
@@ -95,6 +96,17 @@ def make_session(path: Path, files: int, targets: int = 12, *, random_triples: b
         _load_files(session, files, [source.key for source in sources], rng)
         refresh_oldest(session.db)
     return path
+
+
+def name_places(path: Path, places: int = 6) -> None:
+    """Keep the targets at so many places, want one copy elsewhere, and of two directories more."""
+    with open_session(path) as session:
+        for number, target in enumerate(list_targets(session)):
+            if number % places:
+                save_target(session, replace(target, place=f"place {number % places}"))
+        for source in list_sources(session):
+            save_source(session, replace(source, elsewhere=1))
+            save_rules(session, source.key, [Rule(b"1996", 3, 2), Rule(b"1999/01", 1, 1)])
 
 
 def _load_identities(session: Session, sizes: list[int], segments: list[Segment], keys: list[int]) -> None:

@@ -96,6 +96,14 @@ def _plan_random(world: World) -> Argv:
     return world.medback("plan", "--all", "--json", session=world.shelf(random_triples=True))
 
 
+def _plan_at_places(world: World) -> Argv:
+    return world.medback("plan", "--all", "--json", session=world.shelf_at_places())
+
+
+def _coverage_at_places(world: World) -> Argv:
+    return [sys.executable, str(HERE / "probe.py"), "coverage", str(world.shelf_at_places())]
+
+
 def _probe(what: str) -> Callable[[World], Argv]:
     return lambda world: [sys.executable, str(HERE / "probe.py"), what, str(world.shelf())]
 
@@ -220,6 +228,10 @@ ROWS = (
     Row("plan", "plan --all, 50 targets as placed by the tool", _on_shelf("plan", "--all", "--json"), "shelf",
         seconds_most=1.0, note=_plan_note(random_triples=False), holds=_plan_exact),
     Row("plan-random", "the same, every file on three targets at random", _plan_random, "shelf", note=_plan_note(random_triples=True)),
+    Row("plan-places", "plan --all, 50 targets at 6 places", _plan_at_places, "shelf", seconds_most=1.0,
+        holds=_plan_exact),
+    Row("coverage-places", "the coverage of any directory at 6 places, with rules (the slowest of 200)",
+        _coverage_at_places, "shelf", prints="coverage", seconds_most=0.05),
     Row("coverage", "the coverage of any directory (the slowest of 200)", _probe("coverage"), "shelf",
         prints="coverage", seconds_most=0.05),
     Row("first-frame", "first frame of the app, 80×24", _probe("app"), "shelf", prints="first_frame",

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .make_session import name_places
 from .measure import Taken, run
 
 MEDBACK = shutil.which("medback") or "medback"
@@ -119,6 +120,14 @@ class World:
             self._write(foreign)
         subprocess.run(["find", foreign, "-name", ".medback*", "-delete"], check=True)
         return foreign
+
+    def shelf_at_places(self) -> Path:
+        """The shelf at six places, with rules for directories."""
+        made = self.place / "shelf-at-places.db"
+        if not made.exists():
+            shutil.copy(self.shelf(), made)
+            name_places(made)
+        return made
 
     def shelf(self, targets: int = 50, *, random_triples: bool = False) -> Path:
         """A session DB of so many made-up files on so many targets, placed as the tool places them or at random."""
