@@ -21,8 +21,18 @@ _COLUMNS = (
 
 def _target(row: tuple) -> Target:
     on_plug = None if row[18] is None else OnPlug(row[18])
-    found = Target(row[0], row[1], row[2], TargetState(row[3]), bool(row[4]), *row[5:18])
-    return replace(found, on_plug=on_plug, luks=row[19], health=row[20], health_at=row[21])
+    return Target(
+        row[0],
+        row[1],
+        row[2],
+        TargetState(row[3]),
+        bool(row[4]),
+        *row[5:18],
+        on_plug=on_plug,
+        luks=row[19],
+        health=row[20],
+        health_at=row[21],
+    )
 
 
 def list_targets(session: Session, *, unknown: bool = False) -> list[Target]:
