@@ -175,3 +175,20 @@ def test_the_search_for_writing_finds_what_it_should(code: str, writes: bool) ->
 def test_pieces_are_named_for_what_they_do() -> None:
     vague = {"manager", "managers", "helper", "helpers", "util", "utils", "misc", "common", "service", "services"}
     assert not [path for root in (CORE, TUI) for path in root.rglob("*.py") if path.stem in vague]
+
+
+@pytest.mark.parametrize(
+    ("words", "spared"),
+    [
+        (["--help"], ["lxml", "rich", "sqlite3", "textual", "jinja2", "psutil", "urllib.request", "medback_core.disk"]),
+        (["stats"], ["rich.table", "textual", "jinja2", "psutil", "urllib.request", "pathspec"]),
+    ],
+)
+def test_a_short_command_loads_nothing_it_has_no_use_for(tmp_path: Path, words: list[str], spared: list[str]) -> None:
+    script = (
+        "import sys\nfrom medback_core.cli import main\n"
+        f"assert main({words!r}) == 0\nprint([name for name in {spared!r} if name in sys.modules], file=sys.stderr)"
+    )
+    environment = {**os.environ, "MEDBACK_SESSION_DB": str(tmp_path / "session.db")}
+    ran = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stderr.splitlines()[-1] == "[]"

@@ -6,12 +6,14 @@ import os
 import shlex
 import traceback
 
-from medback_core import disk, model, names
+from medback_core import model, names
 
 
 def keep_traceback(words: list[str], error: BaseException) -> str:
     """Write the traceback to medback's log directory; where it is, or why it is nowhere."""
     import platformdirs
+
+    from medback_core import disk
 
     lines = [f"medback {shlex.join(words)}\n", *traceback.format_exception(error)]
     data = "".join(names.display_name(line.rstrip("\n")) + "\n" for line in "".join(lines).splitlines()).encode()

@@ -14,7 +14,6 @@ from click.shell_completion import CompletionItem
 
 from medback_core import __version__, model, names
 from medback_core.settings.sizes import Size, parse_size
-from medback_core.sidecar.values import parse_date
 
 SIZE_HELP = "SIZE is bytes, 500M or 2GiB (powers of 1024), 500MB (powers of 1000), or 10% of the drive."
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhdwy])\s*", re.IGNORECASE)
@@ -76,6 +75,8 @@ class MomentType(click.ParamType):
             return value
         if _DURATION.fullmatch(value):
             return model.now() - DURATION.convert(value, param, ctx)
+        from medback_core.sidecar.values import parse_date
+
         moment = parse_date(value)
         if moment is None:
             self.fail(f"{value!r} is not a date; write 2026-11-24, 2026-11-24T03:00:00Z or 3d", param, ctx)

@@ -202,20 +202,25 @@ class Run:
         """A table of what was asked for; a column given as (title, "right") stands right. Cells are no markup."""
         if self.settings.json:
             return
-        from rich.console import Console
+        titles = [column if isinstance(column, str) else column[0] for column in columns]
+        right = [column != title and column[1] == "right" for column, title in zip(columns, titles, strict=True)]
+        cells = [[names.display_name(str(cell)) for cell in row] for row in rows]
+        if not sys.stdout.isatty():
+            # Nothing may be cut off in a pipe: grep is a reader too.
+            for line in _aligned([titles, *cells], right):
+                self._print(line)
+            return
+        from rich.console import Console  # a third of the time of a short command
         from rich.table import Table
         from rich.text import Text
 
-        # Nothing may be cut off in a pipe: grep is a reader too.
-        wide = None if sys.stdout.isatty() else 10_000
-        console = Console(file=sys.stdout, width=wide, markup=False, highlight=False, emoji=False)
+        console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for column in columns:
-            title, side = column if isinstance(column, tuple) else (column, "left")
-            right = side == "right"
-            table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=right)
-        for row in rows:
-            table.add_row(*(Text(names.display_name(str(cell))) for cell in row))
+        for title, stands_right in zip(titles, right, strict=True):
+            justify = "right" if stands_right else "left"
+            table.add_column(title, justify=justify, overflow="fold", no_wrap=stands_right)
+        for row in cells:
+            table.add_row(*map(Text, row))
         with console.capture() as captured:  # by itself rich ends the program where the reader has gone
             console.print(table)
         self._print(captured.get().removesuffix("\n"))
@@ -223,3 +228,16 @@ class Run:
     def warn(self, message: str) -> None:
         """Something a person should know; it goes into the outcome, which is told at the end."""
         self.outcome.warnings.append(message)
+
+
+def _aligned(rows: list[list[str]], right: list[bool]) -> Iterator[str]:
+    """The rows of a table as lines, their columns as wide as their widest cell."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = []
+        for cell, width, stands_right in zip(row, widths, right, strict=True):
+            blank = " " * (width - cell_len(cell))
+            padded.append(blank + cell if stands_right else cell + blank)
+        yield "  ".join(padded).rstrip()

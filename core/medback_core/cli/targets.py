@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from medback_core import disk, names
+from medback_core import names
 from medback_core.errors import UsageError
 from medback_core.model import OnPlug, Target, TargetState, Warned, iso_date
 from medback_core.presenting.places import at, shelf_words
@@ -79,6 +79,7 @@ def targets(run: Run) -> None:
     State, where and when last seen, what they hold, and last verified: when the copy with the oldest check was read.
     """
     from medback_core.coverage.places import place_shelves
+    from medback_core.disk import FAILING
     from medback_core.drives.drive import locked_here
     from medback_core.session.targets import disk_groups, list_targets
 
@@ -120,7 +121,7 @@ def targets(run: Run) -> None:
         for row, target in zip(rows, found, strict=True):
             if row["locked"]:
                 run.say(locked_words(target.name, locked[target.key]))
-            if target.health == disk.FAILING:
+            if target.health == FAILING:
                 way = f". {way_out(Warned('disk-failing', target=target.name))}" if target.counts else ""
                 run.say(f"{shown(target.name)}: {health_words(target)}{way}")
         for group in disk_groups(session):

@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TypeAlias
-from xml.sax.saxutils import escape
 
 from medback_core import names
 from medback_core.model import Rule, Standing, State
@@ -85,7 +84,7 @@ def _target(target: TargetLine) -> str:
     label = _text_attribute("label", target.label)
     disk = f" {_text_attribute('disk', target.disk)}" if target.disk else ""
     rest = f"{rev}{_now(target.now, disk=disk)}{_where(target.place)}"
-    return f'<target id="{_escaped(target.id)}" {label} state="{target.state.value}"{rest}/>\n'
+    return f'<target id="{names.escaped(target.id)}" {label} state="{target.state.value}"{rest}/>\n'
 
 
 def _where(place: str) -> str:
@@ -137,7 +136,7 @@ def _head(head: SourceStart, facts: Facts) -> str:
     rules = "".join(map(_rule, head.rules))
     elsewhere = f' wanted_elsewhere="{head.elsewhere}"' if head.elsewhere else ""
     rest = rev + _now(head.now, fact=_fact(facts, b"")) + elsewhere + _where(head.place)
-    return f'<rc id="{_escaped(head.id)}" {path} {alias} wanted="{head.wanted}"{rest}>\n{excludes}{rules}'
+    return f'<rc id="{names.escaped(head.id)}" {path} {alias} wanted="{head.wanted}"{rest}>\n{excludes}{rules}'
 
 
 def _rule(rule: Rule) -> str:
@@ -196,7 +195,7 @@ def _file(entry: FileEntry, placements: dict[Bds, str]) -> str:
 
 def _bd(target: str, standing: Standing) -> str:
     word = "" if standing is Standing.VERIFIED else f' standing="{standing.name.lower()}"'
-    return f"<bd{word}>{_escaped(target)}</bd>"
+    return f"<bd{word}>{names.escaped(target)}</bd>"
 
 
 def _seconds(ns: int) -> str:
@@ -212,10 +211,6 @@ def _text_attribute(key: str, value: str) -> str:
 def _attribute(key: str, value: bytes) -> str:
     """`key="value"`, or where XML can't hold the value `key64="its base64"` and a readable form beside it."""
     if names.xml_safe(value):
-        return f'{key}="{_escaped(value.decode())}"'
+        return f'{key}="{names.escaped(value.decode())}"'
     shown = names.display_name(value[:READABLE_BYTES_MAX])
-    return f'{key}64="{base64.b64encode(value).decode()}" {key}="{_escaped(shown)}"'
-
-
-def _escaped(text: str) -> str:
-    return escape(text, {'"': "&quot;"})
+    return f'{key}64="{base64.b64encode(value).decode()}" {key}="{names.escaped(shown)}"'

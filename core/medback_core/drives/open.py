@@ -452,13 +452,14 @@ def is_no_target(session: Session, path: bytes) -> bool:
 
 def find_drive(session: Session, target: Target) -> bytes | None:
     """Where a known target is plugged in now: where it was last seen, or any mounted drive that says it is it."""
-    places = [] if target.path is None else [target.path]
-    places += [mount.path for mount in disk.removable_mounts()]
-    for place in places:
+
+    def is_it(place: bytes) -> bool:
         identity = identity_at(place)
-        if identity is not None and identity.id == target.id:
-            return place
-    return None
+        return identity is not None and identity.id == target.id
+
+    if target.path is not None and is_it(target.path):
+        return target.path
+    return next((mount.path for mount in disk.removable_mounts() if is_it(mount.path)), None)
 
 
 def resolve_target(session: Session, word: str) -> tuple[Target | None, bytes | None]:

@@ -12,10 +12,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
-from xml.sax.saxutils import escape, quoteattr
 
 from medback_core.manifests.entry import Entry
 from medback_core.model import Reason
+from medback_core.names import escaped
 
 LeftOut = Callable[[bytes, Reason], None]  # a path, and why it is not in the manifest
 
@@ -144,9 +144,9 @@ def _mhl(entries: Iterable[Entry], about: _About) -> Iterator[bytes]:
         if not _is_xml(entry.path):
             about.left_out(entry.path, Reason("not-in-format", form="XML"))
             continue
-        time = "" if entry.mtime_ns is None else f" lastmodificationdate={quoteattr(_moment(entry.mtime_ns))}"
+        time = "" if entry.mtime_ns is None else f' lastmodificationdate="{_moment(entry.mtime_ns)}"'
         yield (
-            f'<hash><path size="{entry.size or 0}"{time}>{escape(entry.path.decode())}</path>'
+            f'<hash><path size="{entry.size or 0}"{time}>{escaped(entry.path.decode())}</path>'
             f'<md5 action="original" hashdate="{date}">{entry.digests["md5"].hex()}</md5></hash>\n'
         ).encode()
     yield b"</hashes>\n</hashlist>\n"

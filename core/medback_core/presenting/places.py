@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from medback_core.coverage.places import PlaceShelf, ThreeTwoOne
+from typing import TYPE_CHECKING
+
 from medback_core.model import Count
 from medback_core.presenting.units import ago, counted, files, listed, name, number, plural, size
+
+if TYPE_CHECKING:
+    from medback_core.coverage.places import PlaceShelf, ThreeTwoOne
 
 
 def three_two_one_words(found: ThreeTwoOne) -> str:

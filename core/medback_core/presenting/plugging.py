@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from medback_core.disk import FAILING
 from medback_core.model import Event, LockedHere, OnPlug, PlugDone, PluggedIn, Target, Unplugged
 from medback_core.names import display_name
 from medback_core.presenting.refusals import sentence
@@ -47,5 +46,7 @@ def health_words(target: Target) -> str:
     """What the disk of a target last said of itself, and when; "" where nothing was heard."""
     if target.health is None:
         return ""
+    from medback_core.disk import FAILING
+
     said = "that it is failing" if target.health == FAILING else "good health"
     return f"its disk reported {said} {ago(target.health_at)}"

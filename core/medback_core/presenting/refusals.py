@@ -7,7 +7,6 @@ from medback_core.errors import MedbackError, NeedsAnswer
 from medback_core.model import Reason, Warned
 from medback_core.presenting.sentences import Key
 from medback_core.presenting.sentences import sentence as made
-from medback_core.session.sources import kept_refusal
 
 NO = "nothing was changed, as you answered"
 
@@ -508,6 +507,8 @@ def message(said: MedbackError | Warned | Reason, key: Key | None = None) -> str
 
 def kept(text: str, key: Key | None = None) -> str:
     """What a source keeps of its last refusal, as `message`; "" where there is none."""
+    from medback_core.session.sources import kept_refusal
+
     return message(kept_refusal(text), key) if text else ""
 
 

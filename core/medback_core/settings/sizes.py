@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from medback_core import disk
 from medback_core.errors import Refused
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:(%)|([kmgtp]?)(i?b)?)\s*", re.IGNORECASE)
@@ -23,6 +22,8 @@ class Size:
         """The bytes it means for the drive at `path`. Raises Refused when a share is asked of a drive not there."""
         if not self.of_drive:
             return int(self.amount)
+        from medback_core import disk
+
         try:
             return int(disk.describe(path).total * self.amount / 100)
         except OSError as error:

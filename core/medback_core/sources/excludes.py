@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import pathspec
-
 from medback_core import names
 from medback_core.errors import UsageError
 
@@ -16,6 +14,10 @@ class Patterns:
     def __init__(self, patterns: Iterable[str]) -> None:
         """Raises UsageError naming a pattern that can't be one."""
         self.patterns = tuple(patterns)
+        if not self.patterns:
+            return
+        import pathspec  # its time is spared to who has none
+
         for pattern in self.patterns:
             try:
                 pathspec.GitIgnoreSpec.from_lines([pattern])
@@ -28,4 +30,4 @@ class Patterns:
 
     def match(self, path: bytes, *, directory: bool = False) -> bool:
         """Whether a path relative to the source is matched itself (or by a pattern for a directory above it)."""
-        return self._spec.match_file(names.text(path + b"/" if directory else path))
+        return bool(self.patterns) and self._spec.match_file(names.text(path + b"/" if directory else path))
