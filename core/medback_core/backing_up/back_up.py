@@ -222,7 +222,7 @@ class _Run:
             yield Progress("copying", 0, 0, self.total.files, self.total.bytes)
         for bunch in _bunches(chosen(self.session), self.drive.filesystem.group_sync):
             self._current = bunch[-1]
-            if len(bunch) > 1:
+            if len(bunch) > 1 or self._goes_beside(bunch[0]):
                 yield from self._many(bunch)
             else:
                 yield from self._one(bunch[0])
@@ -243,6 +243,15 @@ class _Run:
                 yield from self._publish()
         yield from self._publish()
 
+    def _goes_beside(self, candidate: Candidate) -> bool:
+        """Whether a large file is copied while the one before it still is: not from or to a disk that spins."""
+        if candidate.content.size <= _SMALL or not self.drive.filesystem.group_sync or self.drive.root.spins:
+            return False
+        try:
+            return not self._root(candidate.source).spins
+        except OSError:
+            return False  # alone it says what is wrong
+
     def _publish(self) -> Iterator[Event]:
         yield from self._collect()
         yield from self.landing.publish()
@@ -256,7 +265,7 @@ class _Run:
         return (yield from reporting(steps, self._pace, lambda _: self._progress(0, self._current)))
 
     def _many(self, bunch: list[Candidate]) -> Iterator[Event]:
-        """Stage small contents of one directory together; what that can't do goes alone."""
+        """Stage small contents of one directory together, or a large one; what that can't do goes alone."""
         source, directory = bunch[0].source, bunch[0].directory
         root = self._root(source)
         alone = bunch
@@ -429,7 +438,7 @@ class _Run:
         return Progress(
             "copying",
             self.tally.copied + self.landing.staged_count,
-            self.tally.copied_bytes + self.landing.staged_bytes + done_of_this,
+            self.tally.copied_bytes + self.landing.staged_bytes + done_of_this - self.landing.bytes_to_come,
             self.total.files,
             self.total.bytes,
             current,

@@ -155,6 +155,11 @@ class Landing:
         """Bytes staged and not yet published."""
         return sum(batch.group.staged_bytes for batch in (self._ready, self._batch) if batch is not None)
 
+    @property
+    def bytes_to_come(self) -> int:
+        """Of `staged_bytes`: what is yet to be read."""
+        return self._batch.group.bytes_to_come if self._batch is not None else 0
+
     def is_out_of_room(self, error: OSError) -> bool:
         """Whether an error means that the drive is full (noted then). Raises DriveGone where it means that the drive
         is there no more."""

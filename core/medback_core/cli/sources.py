@@ -153,7 +153,14 @@ def report_scans(run: Run) -> None:
 @PLACE
 @ONE_FILE_SYSTEM
 @INCLUDE_MOUNT
-@click.option("--workers", type=WORKERS, default=2, show_default=True, metavar="N", help="Threads that hash.")
+@click.option(
+    "--workers",
+    type=WORKERS,
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="Processes that read and hash; one where the disk spins.",
+)
 def add_src(
     run: Run,
     directory: bytes | None,
@@ -364,7 +371,14 @@ def remove_src(run: Run, alias: str) -> None:
     metavar="PATTERN",
     help="Accept the new content of these files, which are reported as damaged. May be given more than once.",
 )
-@click.option("--workers", type=WORKERS, default=2, show_default=True, metavar="N", help="Threads that hash.")
+@click.option(
+    "--workers",
+    type=WORKERS,
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="Processes that read and hash; one where the disk spins.",
+)
 def update(
     run: Run,
     aliases: tuple[str, ...],

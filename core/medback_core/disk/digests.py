@@ -17,6 +17,7 @@ except ImportError:  # a worker process that does not find it: MD5 alone, then, 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 _BESIDE = 256 << 10  # bytes at once for which a second thread is worth waking
 
@@ -37,14 +38,14 @@ class Reading:
         """With the BLAKE3 the content is known by, that alone is made."""
         self._second = blake3() if blake3 is not None else None
         self._first = md5(usedforsecurity=False) if known is None or self._second is None else None
-        self._beside: _Beside | None = None
+        self._beside: Beside | None = None
 
     def __enter__(self) -> "Reading":
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._beside is not None:
-            self._beside.end()
+            self._beside.__exit__()
 
     def update(self, chunk: memoryview) -> None:
         """Take the next chunk; its buffer may be used again afterwards."""
@@ -55,7 +56,7 @@ class Reading:
             self._first.update(chunk)
         else:
             if self._beside is None:
-                self._beside = _Beside(self._second.update)
+                self._beside = Beside(self._second.update)
             self._beside.begin(chunk)
             try:
                 self._first.update(chunk)
@@ -68,28 +69,47 @@ class Reading:
         return None if first is None else first.digest(), None if second is None else second.digest()
 
 
-class _Beside:
-    """A thread that makes the one digest of a chunk while its owner makes the other."""
+class Beside:
+    """A thread that does one thing after another while its owner does others. Use it in a `with`, which waits for what
+    is under way."""
 
-    def __init__(self, update: "Callable[[memoryview], object]") -> None:
-        self._update = update
-        self._chunks: SimpleQueue[memoryview | None] = SimpleQueue()
-        self._done: SimpleQueue[None] = SimpleQueue()
-        _thread.start_new_thread(self._run, ())
+    def __init__(self, do: "Callable[[Any], object]") -> None:
+        self._do = do
+        self._asked: SimpleQueue[Any] = SimpleQueue()
+        self._done: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._is_busy = self._is_started = False
+
+    def __enter__(self) -> "Beside":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_busy:
+            self._done.get()
+        if self._is_started:
+            self._asked.put(None)
 
     def _run(self) -> None:
-        while (chunk := self._chunks.get()) is not None:
+        while (one := self._asked.get()) is not None:
+            problem = None
             try:
-                self._update(chunk)
-            finally:
-                del chunk
-                self._done.put(None)
+                self._do(one)
+            except BaseException as error:  # noqa: BLE001 - it is its owner's, who is told by `wait`
+                problem = error
+            del one
+            self._done.put(problem)
 
-    def begin(self, chunk: memoryview) -> None:
-        self._chunks.put(chunk)
+    def begin(self, one: "Any") -> None:
+        """Wait for what is under way, then begin to do this; anything but None. Raises what `wait` raises."""
+        self.wait()
+        if not self._is_started:
+            _thread.start_new_thread(self._run, ())
+            self._is_started = True
+        self._is_busy = True
+        self._asked.put(one)
 
     def wait(self) -> None:
-        self._done.get()
-
-    def end(self) -> None:
-        self._chunks.put(None)
+        """Wait for what is under way. Raises what it raised."""
+        if self._is_busy:
+            self._is_busy = False
+            if (problem := self._done.get()) is not None:
+                raise problem

@@ -31,8 +31,9 @@ class Group(Staging):
 
     @property
     def is_full(self) -> bool:
-        """Whether the batch has reached 2,000 files or 256 MiB and should be flushed and published."""
-        return self.staged_count >= BATCH_FILES or self.staged_bytes >= BATCH_BYTES
+        """Whether the batch has reached 2,000 files or 256 MiB and should be flushed and published. The large copy that
+        was begun last does not count: another may be copied beside it."""
+        return self.staged_count >= BATCH_FILES or self.staged_bytes - self._latest_large >= BATCH_BYTES
 
     def begin_flush(self) -> None:
         """Begin to flush while the caller works on another group; `flush` waits for it and says how it ended."""

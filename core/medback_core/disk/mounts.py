@@ -178,6 +178,21 @@ def whole_disks(device: int | None) -> frozenset[bytes]:
     return frozenset() if not os.path.exists(link) else _disks_below(os.path.realpath(link), 0)
 
 
+def spins(device: int | None) -> bool:
+    """Whether a block device lies on a disk that spins; True where the kernel can't tell. A virtual machine's disk says
+    that it spins whatever it lies on: it is taken for one that doesn't."""
+    found = whole_disks(device)
+    for disk in found:
+        name = os.path.basename(disk)
+        try:
+            with open(disk + b"/queue/rotational", "rb") as file:
+                if file.read().strip() != b"0" and not name.startswith((b"vd", b"xvd")):
+                    return True
+        except OSError:
+            return True
+    return not found
+
+
 def _disks_below(directory: bytes, depth: int) -> frozenset[bytes]:
     if depth > 8:
         return frozenset()

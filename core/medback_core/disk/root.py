@@ -9,10 +9,11 @@ import sys
 from collections import OrderedDict
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
-from medback_core.disk import filesystem, portable, primitives
+from medback_core.disk import filesystem, mounts, portable, primitives
 from medback_core.disk.filesystem import FileSystem
 
 _KEPT_OPEN = 64
@@ -96,6 +97,11 @@ class Root:
                 raise OSError(errno.ESTALE, "another drive is mounted here now", self.path)
             self._file_system = described
         return self._file_system
+
+    @cached_property
+    def spins(self) -> bool:
+        """Whether it lies on a disk that spins, or nobody can tell: then large files are read or written one by one."""
+        return mounts.spins(mounts.block_device(self.file_system.device, self.file_system.source))
 
     def free_bytes(self) -> int | None:
         """Bytes free on its drive now; None where that can't be asked."""

@@ -19,8 +19,8 @@ from medback_core.disk.staged import CHUNK, ContentDiffers, SmallCopy, Staged, h
 from medback_core.disk.worker_pool import TICK, WorkerPool
 from medback_core.model import METADATA_PREFIX, TEMPORARY_PREFIX, Identity
 
-SMALL = 1 << 20  # the largest file stage_small_copy is meant for
-SYNC_EVERY = 64 << 20
+SMALL = worker_process.SMALL  # the largest file stage_small_copy is meant for
+SYNC_EVERY = worker_process.SYNC_EVERY
 
 
 class Flushing:
@@ -65,6 +65,7 @@ class Staging:
         self.root = root
         self.group_sync = root.file_system.group_sync and group_sync is not False
         self.staged_bytes = 0
+        self._latest_large = 0  # bytes of the large copy that was begun last
         self._staged: list[Staged] = []
         self._elsewhere = False  # the directory last found fit lies on a file system mounted inside
         self._beyond: set[bytes] = set()  # such directories: syncfs does not reach them
@@ -174,9 +175,9 @@ class Staging:
         return self._keep(fd, staged)
 
     def begin_copies(self, directory: bytes, source: int, files: list[SmallCopy]) -> Iterator[None]:
-        """Begin to copy small files from an open directory into one of the drive's, which is made if missing: the fast
-        way for many, open only where `group_sync` is. `finish_copies` tells what came of them. Gives the caller a turn
-        every tenth of a second while it waits. Raises OSError."""
+        """Begin to copy files from an open directory into one of the drive's, which is made if missing: small ones
+        together, a large one alone. The fast way, open only where `group_sync` is. `finish_copies` tells what came of
+        them. Gives the caller a turn every tenth of a second while it waits. Raises OSError."""
         assert self.group_sync
         self._may_stage()
         self._enter_to_write(directory)
@@ -186,6 +187,15 @@ class Staging:
         size = sum(file.content.size for file in files)
         self._begun += len(files)
         self.staged_bytes += size
+        large = files[0].content.size > SMALL
+        if large:
+            self._latest_large = size
+
+        def here() -> Iterator[tuple[int, int, bytes | None]]:
+            if large and primitives.observer is None:
+                return iter([worker_process.NOTHING])  # `stage_copy` gives its caller turns
+            return worker_process.copy_files(primitives, source, target, wanted)
+
         wanted = [
             (f.name, f.content.size, f.content.md5, f.blake3, f.seen_ns, f.mtime_ns, f.mode & 0o777, temporary)
             for f, temporary in zip(files, temporaries, strict=True)
@@ -197,7 +207,7 @@ class Staging:
             [wanted],
             (files, temporaries),
             size=size,
-            here=lambda: worker_process.copy_files(primitives, source, target, wanted),
+            here=here,
             undo=lambda: self._undo_copies(directory, temporaries),
         )
 
@@ -227,6 +237,12 @@ class Staging:
                     self.staged_bytes -= file.content.size
                     copied.append((file, None, 0))
             yield from copied
+        self._latest_large = 0
+
+    @property
+    def bytes_to_come(self) -> int:
+        """Of `staged_bytes`: what workers have yet to read of large files."""
+        return self._copies.bytes_to_come
 
     def stage_copy(
         self,
@@ -391,7 +407,7 @@ class Staging:
             self._flushing.end()
             self._flushing = None
         waiting, self._staged = self._staged, []
-        self.staged_bytes = self._begun = 0
+        self.staged_bytes = self._begun = self._latest_large = 0
         for staged in waiting:
             self._remove_temporary(staged.directory, staged.temporary)
         self._flushed, self._broken = True, False

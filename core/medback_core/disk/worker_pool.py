@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
-from medback_core.disk import primitives
+from medback_core.disk import primitives, worker_process
 from medback_core.disk.workers import Worker, WorkerGone, give_back, has_idle, take_worker
 
 TICK = 0.1  # seconds a caller may go without a turn
@@ -80,6 +80,12 @@ class WorkerPool(Generic[Known]):
     def bytes_read(self) -> int:
         """Of the large files that workers are reading now."""
         return sum(load.jobs[0].read for load in self._workers.values() if load.jobs)
+
+    @property
+    def bytes_to_come(self) -> int:
+        """What workers have yet to read of the large files they are copying or reading."""
+        jobs = (job for load in self._workers.values() for job in load.jobs)
+        return sum(max(job.bytes - job.read, 0) for job in jobs if job.files == 1 and job.bytes > worker_process.SMALL)
 
     def has_room(self, files: int, size: int) -> bool:
         """Whether `begin` of a job of so many files and bytes would hand it to a worker at once."""

@@ -32,6 +32,8 @@ LENGTH = struct.Struct("=I")
 NOTHING = 0, 0, None
 UNREAD = b"", None
 UNREAD_BACK = b"", None, False, 0
+SMALL = 1 << 20  # bytes: a file up to that is read at once
+SYNC_EVERY = 64 << 20  # bytes of a large copy that are made durable together while it grows
 _CHUNK = 1 << 20
 _PROBE = 64 << 10
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -86,21 +88,26 @@ def _is(fd: int, size: int, expected: list[int]) -> bool:
 
 
 def copy_files(
-    change, source: int, target: int, files: list[tuple[bytes, int, bytes, bytes | None, int | None, int, int, bytes]]
+    change,
+    source: int,
+    target: int,
+    files: list[tuple[bytes, int, bytes, bytes | None, int | None, int, int, bytes]],
+    tell: "Callable[[int], None]" = lambda size: None,
 ) -> "Iterator[tuple[int, int, bytes | None]]":
     """Copy each (name, size, MD5, BLAKE3 it is known by or None, mtime_ns it must have or None, mtime_ns to give, mode,
     temporary name) from one directory into another: (inode of the copy, mtime_ns of the original, BLAKE3), or NOTHING
-    where anything was unusual: nothing is left of it then.
+    where anything was unusual: nothing is left of it then. `tell` hears of every chunk of a large file.
 
-    `change` has the five changes this makes: `primitives`, or Plain in a process of its own.
+    `change` has the six changes this makes: `primitives`, or Plain in a process of its own.
     """
-    return (_copy(change, source, target, *file) for file in files)
+    return (_copy(change, source, target, tell, *file) for file in files)
 
 
 def _copy(
     change,
     source: int,
     target: int,
+    tell: "Callable[[int], None]",
     name: bytes,
     size: int,
     digest: bytes,
@@ -116,19 +123,47 @@ def _copy(
             there = os.fstat(fd)
             if not stat.S_ISREG(there.st_mode) or (seen_ns is not None and there.st_mtime_ns != seen_ns):
                 return NOTHING
-            data = os.read(fd, size + 1)
+            if size > SMALL:
+                second = None
+
+                def fill(out: int) -> None:
+                    nonlocal second
+                    second = _copy_large(change, fd, out, size, digest, known, tell)
+
+            else:
+                data = os.read(fd, size + 1)
+                made = digests.made_of(data, known)
+                if len(data) != size or not _is_right(made, digest, known):
+                    return NOTHING
+                second = made[1]
+
+                def fill(out: int) -> None:
+                    if data:
+                        change.write(out, data)
+
+            inode = _put(change, target, temporary, mode, mtime_ns, fill)
         finally:
             os.close(fd)
-        first, second = digests.made_of(data, known)
-        if len(data) != size or (first is not None and (first != digest or (known is not None and second is not None))):
-            return NOTHING
-        out = change.create(target, temporary, mode)
-    except OSError:
+    except (OSError, OverflowError):
         return NOTHING
+    return inode, there.st_mtime_ns, second
+
+
+def _is_right(made: "tuple[bytes | None, bytes | None]", digest: bytes, known: bytes | None) -> bool:
+    """Whether these digests are of the content; where BLAKE3 is known only its yes counts."""
+    first, second = made
+    if first is None:
+        return second == known
+    return first == digest and (known is None or second is None)
+
+
+def _put(change, target: int, temporary: bytes, mode: int, mtime_ns: int, fill: "Callable[[int], None]") -> int:
+    """Make a file, have it filled, and give it its attributes; its inode. Nothing is left of it where that fails.
+    Raises OSError, OverflowError."""
+    out = change.create(target, temporary, mode)
     try:
         try:
-            if data:
-                change.write(out, data)
+            fill(out)
             status = os.fstat(out)
             if stat.S_IMODE(status.st_mode) != mode:
                 change.chmod(out, mode)
@@ -138,8 +173,44 @@ def _copy(
     except (OSError, OverflowError):
         with suppress(OSError):
             change.unlink(target, temporary)
-        return NOTHING
-    return status.st_ino, there.st_mtime_ns, second
+        raise
+    return status.st_ino
+
+
+def _copy_large(
+    change, source: int, out: int, size: int, digest: bytes, known: bytes | None, tell: "Callable[[int], None]"
+) -> bytes | None:
+    """Copy all of an open file, and give its BLAKE3. While one chunk is hashed it is written and the next one read;
+    what was written is made durable beside that. Raises OSError, also where it is not what it should be."""
+    assert sys.platform != "win32"
+    done = unsynced = 0
+    buffer, other = bytearray(_CHUNK), bytearray(_CHUNK)
+    with (
+        digests.Reading(known) as reading,
+        digests.Beside(reading.update) as hashing,
+        digests.Beside(change.fdatasync) as syncing,
+    ):
+        while got := os.readv(source, [buffer]):
+            chunk = memoryview(buffer)[:got]
+            done += got
+            unsynced += got
+            if done > size:
+                raise OSError
+            hashing.begin(chunk)
+            change.write(out, chunk)
+            tell(got)
+            if unsynced >= SYNC_EVERY:
+                syncing.begin(out)
+                unsynced = 0
+                if change is not Plain:
+                    syncing.wait()  # a fault test sees all in order
+            buffer, other = other, buffer
+        hashing.wait()
+        syncing.wait()
+        made = reading.made()
+    if done != size or not _is_right(made, digest, known):
+        raise OSError
+    return made[1]
 
 
 def read_back(
@@ -218,9 +289,13 @@ class Plain:
         return os.open(name, _CREATE, mode, dir_fd=directory)
 
     @staticmethod
-    def write(fd: int, data: bytes) -> None:
+    def write(fd: int, data: bytes | memoryview) -> None:
         if os.write(fd, data) != len(data):
             raise OSError  # the drive is nearly full, most likely: the other side finds out
+
+    @staticmethod
+    def fdatasync(fd: int) -> None:
+        os.fdatasync(fd)
 
     @staticmethod
     def chmod(fd: int, mode: int) -> None:
@@ -243,7 +318,8 @@ def do_part(what: str, descriptors: list[int], parts: list, tell: "Callable[[int
         return [list(read_back(fd, files)) for fd, files in zip(descriptors, parts, strict=True)]
     pairs = zip(descriptors[::2], descriptors[1::2], strict=True)
     return [
-        list(copy_files(Plain, source, target, files)) for (source, target), files in zip(pairs, parts, strict=True)
+        list(copy_files(Plain, source, target, files, tell))
+        for (source, target), files in zip(pairs, parts, strict=True)
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from medback_core import disk
 from medback_core.model import Count, Happened, HistoryEntry
 from medback_core.presenting.units import counted, plural, size
 
@@ -23,6 +22,8 @@ def event_words(entry: HistoryEntry) -> str:
         case Happened.DELETION:
             return f"{plural(entry.files, 'file')} deleted"
         case Happened.HEALTH:
-            return "its disk says it is failing" if entry.health == disk.FAILING else "its disk says it is well"
+            from medback_core.disk import FAILING
+
+            return "its disk says it is failing" if entry.health == FAILING else "its disk says it is well"
         case Happened.SAFETY:
             return f"{size(entry.bytes)} kept, " + (f"{size(entry.unsafe)} not safe" if entry.unsafe else "all safe")

@@ -130,7 +130,7 @@ class CopyBack:
     def _goes_together(self, group: disk.Group, missing: MissingFile, locations: list[PossibleLocation]) -> bool:
         return (
             group.group_sync
-            and missing.content.size <= disk.SMALL
+            and (missing.content.size <= disk.SMALL or not (self.drive.root.spins or group.root.spins))
             and not (missing.there == DIFFERS and self.conflict == "rename")
             and (missing.identity, locations[0].path) not in self._refuted
         )
@@ -138,11 +138,19 @@ class CopyBack:
     def _together(self, group: disk.Group, missing: MissingFile, locations: list[PossibleLocation]) -> Iterator[Event]:
         there, here = locations[0].path.rpartition(b"/")[0], self._rel(missing).rpartition(b"/")[0]
         between = group.root, there, here
-        if between != self._between or len(self._bunch) >= disk.AT_ONCE or self._bunch_bytes >= _BUNCH_BYTES:
+        is_large = missing.content.size > disk.SMALL
+        if (
+            is_large
+            or between != self._between
+            or len(self._bunch) >= disk.AT_ONCE
+            or self._bunch_bytes >= _BUNCH_BYTES
+        ):
             yield from self._begin(group)
             self._between = between
         self._bunch.append((missing, locations))
         self._bunch_bytes += missing.content.size
+        if is_large:
+            yield from self._begin(group)
 
     def _begin(self, group: disk.Group) -> Iterator[Event]:
         bunch, self._bunch, self._bunch_bytes = self._bunch, [], 0
@@ -249,7 +257,7 @@ class CopyBack:
 
     def _progress(self, missing: MissingFile | None = None, done: int = 0) -> Progress:
         count = sum(group.staged_count for group in self._groups())
-        size = sum(group.staged_bytes for group in self._groups())
+        size = sum(group.staged_bytes - group.bytes_to_come for group in self._groups())
         where = b"" if missing is None else self.destinations[missing.source].absolute(missing.path)
         files, bytes_ = self.restored + count, self.restored_bytes + size + done
         return Progress("restoring", files, bytes_, self._total.files, self._total.bytes, where)

@@ -112,7 +112,9 @@ class Walk:
             self._begin_gaps()
             if self.options.first:
                 yield from self._count_ahead()
-            with closing(hash_many(self._entries(), workers, on_bytes=self._count)) as results:
+            with closing(
+                hash_many(self._entries(), 1 if self.root.spins else workers, on_bytes=self._count)
+            ) as results:
                 for result in results:
                     if result is not None:
                         self._take(result)
