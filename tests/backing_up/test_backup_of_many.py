@@ -13,7 +13,7 @@ import pytest
 
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
-from medback_core.disk import group, worker_pool, workers
+from medback_core.disk import group, worker_pool, worker_process, workers
 from medback_core.drives import sidecars
 from medback_core.model import DamageFound, FileDone, Progress, ScanSummary, Skipped
 from medback_core.scanning.sources import add_source, update
@@ -231,3 +231,85 @@ def test_the_sidecar_of_a_directory_is_not_written_once_for_each_file_that_moves
     old = {path.name: path.read_bytes() for path in (tmp_path / "t/.medback-old/photos/one").glob("f*")}
     assert old == {f"f{number}": b"%d" % number for number in range(20)}
     assert (tmp_path / "t/photos/one/f7").read_bytes() == b"7, changed"
+
+
+@pytest.fixture
+def large(tmp_path, monkeypatch):
+    """A source of six large files, on a disk that does not spin."""
+    monkeypatch.setattr(worker_pool, "_HERE", 0)
+    monkeypatch.setattr(disk.Root, "spins", False)
+    monkeypatch.setattr(worker_process, "SYNC_EVERY", 1 << 20)
+    write_tree(tmp_path / "photos", {f"d/f{number}": os.urandom((1 << 20) + 1 + number) for number in range(6)})
+    with closing(new_session(tmp_path)) as session:
+        add(session, tmp_path / "photos")
+        yield session, tmp_path
+
+
+def _asked_to_copy(monkeypatch) -> list[tuple[workers.Worker, int]]:
+    """Who is asked to copy large files, and how many were under way already."""
+    asked: list[tuple[workers.Worker, int]] = []
+    really = worker_pool.WorkerPool._ask
+
+    def noting(pool, worker, what, directories, parts, job):
+        if what == "copy":
+            asked.append((worker, sum(len(load.jobs) for load in pool._workers.values())))
+        return really(pool, worker, what, directories, parts, job)
+
+    monkeypatch.setattr(worker_pool.WorkerPool, "_ask", noting)
+    return asked
+
+
+def test_two_large_files_are_copied_beside_each_other_and_each_is_told_of_once(large, monkeypatch):
+    session, tmp = large
+    monkeypatch.setattr(group, "BATCH_BYTES", 1)  # each fills a batch: the next one still goes beside it
+    asked = _asked_to_copy(monkeypatch)
+    ran = back(session, tmp / "t1", update_first=False)
+    assert _whole_copies(session, tmp / "t1") == ran.summary.copied == 6
+    assert len({worker for worker, _ in asked}) == 2 and [under_way for _, under_way in asked] == [0, 1] * 3
+    assert all(event.bytes <= ran.summary.copied_bytes for event in ran.of(Progress))
+    run(restore(session, str(tmp / "t1"), to=bytes(tmp / "out")))
+    assert len(asked) == 12 and tree(tmp / "out/photos") == tree(tmp / "photos")
+
+
+def test_from_or_to_a_disk_that_spins_one_large_file_is_copied_at_a_time(large, monkeypatch):
+    session, tmp = large
+    asked = _asked_to_copy(monkeypatch)
+    monkeypatch.setattr(disk.Root, "spins", property(lambda root: root.path == bytes(tmp / "photos")))
+    assert back(session, tmp / "t1", update_first=False).summary.copied == 6
+    monkeypatch.setattr(disk.Root, "spins", property(lambda root: root.path == bytes(tmp / "out")))
+    run(restore(session, str(tmp / "t1"), to=bytes(tmp / "out")))
+    assert not asked and tree(tmp / "out/photos") == tree(tmp / "photos")
+
+
+def test_a_large_file_that_is_not_what_is_recorded_or_whose_worker_dies_costs_no_other(large, monkeypatch):
+    session, tmp = large
+    rotten = tmp / "photos/d/f1"
+    kept = rotten.stat()
+    rotten.write_bytes(rotten.read_bytes()[:-1] + b"!")
+    os.utime(rotten, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    really = workers.Worker.ask
+    asked: list[workers.Worker] = []
+
+    def dying(worker, what, parts, directories):
+        took = really(worker, what, parts, directories)
+        asked.append(worker)
+        if len(asked) == 4:
+            os.kill(worker.pid, signal.SIGKILL)
+        return took
+
+    monkeypatch.setattr(workers.Worker, "ask", dying)
+    ran = back(session, tmp / "t1", update_first=False)
+    assert {event.path for event in ran.of(DamageFound)} == {bytes(rotten)} and len(asked) > 4
+    assert _whole_copies(session, tmp / "t1") == ran.summary.copied == 5
+    assert not list((tmp / "t1").rglob(".medback-tmp-*"))
+
+
+@pytest.mark.timeout(120)
+def test_a_backup_that_waits_for_the_stopped_worker_of_a_large_file_can_be_ended(large, monkeypatch):
+    session, tmp = large
+    (tmp / "t1").mkdir()
+    with monkeypatch.context() as patch:
+        stopped = _stop_at(patch, "copy")
+        _cancel_where_it_waits(back_up(session, bytes(tmp / "t1"), create=True, update_first=False), stopped)
+    assert not list((tmp / "t1").rglob(".medback-tmp-*"))
+    assert back(session, tmp / "t1", update_first=False).summary.copied == 6

@@ -187,7 +187,7 @@ class Staging:
         size = sum(file.content.size for file in files)
         self._begun += len(files)
         self.staged_bytes += size
-        large = files[0].content.size > SMALL
+        large = len(files) == 1 and size > SMALL
         if large:
             self._latest_large = size
 
