@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -355,3 +356,27 @@ def test_nothing_missing_needs_no_drive(session: Session, photos: Source):
     plan = summary(session)
     assert (plan.missing, plan.steps, plan.exact) == (Count(), (), True)
     assert next_target(session, {}) is None
+
+
+@pytest.mark.parametrize("left", [None, ()])
+def test_where_nothing_stands_the_plan_needs_no_look_at_each_file_and_says_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: tuple[()] | None
+) -> None:
+    worlds.write_tree(tmp_path / "photos", {"a": b"a", "d/b": b"same", "d/c": b"same", "e": b"lacks a copy"})
+    with closing(worlds.new_session(tmp_path)) as session:
+        worlds.add(session, tmp_path / "photos")
+        worlds.back(session, tmp_path / "t1", update_first=False)
+        (target,) = list_targets(session)
+        gone = [
+            key for content, copy in copies_on(session, target.key) if content.size == 12 for key in [copy.identity]
+        ]
+        withdraw_copies(session, target.key, gone)
+        shutil.rmtree(tmp_path / "photos")
+        if left is not None:
+            (tmp_path / "photos").mkdir()
+        with monkeypatch.context() as patch:
+            patch.setattr(plans, "_is_bare", lambda _directory: False)
+            looked = list(restore_plan(session))[-1]
+        monkeypatch.setattr(plans._Missing, "look", None)
+        assert list(restore_plan(session)) == [looked]
+        assert isinstance(looked, PlanSummary) and (looked.missing.files, looked.unreachable.files) == (4, 1)

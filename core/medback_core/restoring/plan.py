@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -112,17 +113,18 @@ def restore_plan(
     unreachable: list[NamedFile] = []
     groups: PlacementCounts = {}
     differing = 0
-    if all_of_it:
-        for place, scope in asked:
+    bare_places = [one for one in asked if all_of_it or _is_bare(one[0].directory)]
+    if bare_places:
+        for place, scope in bare_places:
             for key, count in wanted_totals(session, place.source.key, scope).items():
                 groups[key] = groups.get(key, NOTHING) + count
         bare = {key for key in groups if not placement_by_id(session, key).anywhere & usable.keys()}
         if bare:
-            for place, scope in asked:
+            for place, scope in bare_places:
                 files = _bare_files(session, place.source, scope, bare)
                 unreachable += islice(files, UNREACHABLE_SHOWN - len(unreachable))
-    else:
-        for place, scope in asked:
+    for place, scope in asked:
+        if (place, scope) not in bare_places:
             missing = _Missing(session, place.source, usable, unreachable, groups)
             yield from missing.look(place, scope)
             differing += missing.differing
@@ -192,6 +194,17 @@ def _knows(session: Session, source: Source, scope: bytes, *, deleted: bool) -> 
         or next(wanted_back(session, source.key, scope), None) is not None
         or next(empty_directories(session, source.key, scope), None) is not None
     )
+
+
+def _is_bare(directory: bytes) -> bool:
+    """Whether nothing at all stands where files are to go: then all are missing, and no look at each is needed."""
+    try:
+        with os.scandir(directory) as entries:
+            return next(entries, None) is None
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # the look says what is wrong
 
 
 def _usable(session: Session, without: Collection[Target], here: Collection[int] = ()) -> dict[int, tuple[Target, int]]:
