@@ -1,4 +1,4 @@
-"""What a row can't see from outside, printed as `name seconds` a line: probe.py walk|b3sum|coverage|fullest|app|list PATH."""
+"""What a row can't see from outside, printed as `name seconds` a line: probe.py walk|b3sum|coverage|search|fullest|app|list PATH."""
 
 from __future__ import annotations
 
@@ -65,6 +65,20 @@ def coverage(path: str) -> None:
             taken.append(time.perf_counter() - begin)
     print("coverage", max(taken))
     print("coverage_median", statistics.median(taken))
+
+
+def search(path: str) -> None:
+    """The slowest of three searches: a name few have, one all have, and one nobody has."""
+    from medback_core.coverage.find import find
+    from medback_core.session import open_session
+
+    with open_session(Path(path)) as session:
+        taken = []
+        for word in (b"0004217", b"IMG", b"no such name"):
+            begin = time.perf_counter()
+            find(session, [word], limit=1000)
+            taken.append(time.perf_counter() - begin)
+    print("search", max(taken))
 
 
 def fullest(path: str) -> None:
@@ -192,4 +206,4 @@ if __name__ == "__main__":
     if what in ("app", "list"):
         asyncio.run({"app": app, "list": listing}[what](where))
     else:
-        {"walk": walk, "b3sum": b3sum, "coverage": coverage, "fullest": fullest}[what](where)
+        {"walk": walk, "b3sum": b3sum, "coverage": coverage, "search": search, "fullest": fullest}[what](where)
