@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from medback_core import model
 from medback_core.errors import MedbackError, Refused
 from medback_core.model import Count
 from medback_core.presenting.looked import as_of, but_for
-from medback_core.presenting.next_drive import NextDrive, next_words
 from medback_core.presenting.refusals import sentence, way_out
 from medback_core.presenting.sentences import Key
 from medback_core.presenting.telling import all_back
 from medback_core.presenting.units import counted, files, name, number, plural, size
+
+if TYPE_CHECKING:
+    from medback_core.presenting.next_drive import NextDrive
 
 _STATES = ("changed", "missing", "new", "damaged", "unreadable")
 
@@ -208,6 +211,8 @@ def _after_backup(backup: model.BackupSummary, next_one: NextDrive | None, key: 
     if not backup.remaining:
         return f"everything has its wanted copies{as_of(backup.looked)}{but_for(backup.looked)}"
     left = f"{counted(Count(backup.remaining, backup.remaining_bytes))} still not safe"
+    from medback_core.presenting.next_drive import next_words  # and with it the session
+
     words = "" if next_one is None else next_words(next_one, otherwise=f"choose a new drive ({key('targets.new')})")
     return f"{left}; next: {words}" if words else left
 
