@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from medback_core import disk
 from medback_core.errors import Refused
 
 MARK = "# Written by medback service install"
@@ -115,6 +114,8 @@ def units(words: Iterable[str] = (), environment: Mapping[str, str] | None = Non
 def install(wanted: Iterable[Unit]) -> None:
     """Write the units, durably. Raises Refused, before anything is written, where a file of another origin is in the
     place of one, and where they can't be written."""
+    from medback_core import disk
+
     wanted = list(wanted)
     for unit in wanted:
         if unit.state == "foreign":
@@ -130,6 +131,8 @@ def install(wanted: Iterable[Unit]) -> None:
 
 def remove(wanted: Iterable[Unit]) -> list[Path]:
     """Remove those that medback wrote; which. Raises Refused."""
+    from medback_core import disk
+
     gone = [unit.path for unit in wanted if unit.state in ("installed", "differs")]
     if not gone:
         return []
