@@ -197,6 +197,7 @@ def _newest_is_back(life: Life, session: Session, back: Path) -> None:
         if known is not None and (back / known.alias).is_dir():
             there = {path: identity(data) for path, data in files_below(back / known.alias).items()}
         gone = {(row.path, row.content) for row in list_gone(session, known.key)} if known is not None else set()
+        wanted = {row.path: row.content for row in wanted_files(session, known.key)} if known is not None else {}
         for path in {path for tree in trees.values() for path in tree.files}:
             versions = {tree.files.get(path) for tree in trees.values()}
             had = {version for version in versions if version in on_drives}
@@ -219,16 +220,23 @@ def _newest_is_back(life: Life, session: Session, back: Path) -> None:
             # A file that rotted on a drive which was copied into the source with its sidecars: nobody read it since, and
             # what it was comes back.
             rot_of = life.ledger.rot_of
-            is_back = here in had | newer or here in {
-                rot_of[version] for version in had if version is not None and version in rot_of
-            }
-            if here is None:  # deleted later, or a later content is on no drive any more
+            meant = (
+                {rot_of[v] for v in had if v is not None and v in rot_of}
+                if path.startswith(b"old drive/")
+                else set[Identity]()
+            )
+            if meant - on_drives:
+                continue
+            is_back = here in had | newer | meant
+            if here is None:  # Deleted later, or a later content is on no drive any more. Or split under wrong clocks,
+                # and what is taken for the later is on no drive.
                 is_right = bool((versions | later) - on_drives)
+                is_right |= life.clocks_differ and path in wanted and wanted[path] not in on_drives
             else:  # Split under wrong clocks: one is the file. Or deleted later, and an older drive came first: what a
                 # restore has put there stays and is listed as deleted.
                 is_right = life.clocks_differ or (None in later and (path, here) in gone)
             if is_back or is_right:  # what is not the file is listed as an older version
-                others = {version for version in had - {there.get(path)} if version is not None}
+                others = {version for version in had - {there.get(path)} if version is not None and not meant}
                 untold = {other for other in others - set(there.values()) if (path, other) not in gone}
                 if untold and (len(trees) > 1 or not is_back) and there.get(path) not in newer:
                     raise Wrong("drill: an older version is not told", f"{path!r} of {source}: {untold} is not listed")
