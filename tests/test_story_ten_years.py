@@ -16,7 +16,7 @@ import pytest
 from medback_core.presenting.refusals import message
 from medback_core.contexts.write import add_restore_context
 from medback_core.errors import NeedsAnswer, Refused
-from medback_core.model import TargetState, Warned
+from medback_core.model import Answers, TargetState, Warned
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore, restore_status
 from medback_core.session import open_session
@@ -52,7 +52,7 @@ def first_year(shelf: Shelf) -> None:
     for name in ("Ash", "Birch"):
         shelf.later(1)
         with shelf.plugged(name):
-            assert shelf.back_up(name, create=True).summary.copied == 32
+            assert shelf.back_up(name, answers=Answers(create=True)).summary.copied == 32
             shelf.check()
     shelf.later(200)
     shelf.write("photos", "2017/05.jpg", 1500)  # an edit, and what it replaces
@@ -74,11 +74,11 @@ def second_year_moves_and_a_lost_session(shelf: Shelf) -> None:
     shelf.lose_session()
     shelf.check()
     with pytest.raises(NeedsAnswer) as asked:  # its mount point is no drive, whatever the answer
-        shelf.back_up("Birch", yes=True)
+        shelf.back_up("Birch", answers=Answers(yes=True))
     assert asked.value.kind == "not-plugged-in" and not list((shelf.mnt / "Birch").iterdir())
     for name in ("Birch", "Cedar"):
         with shelf.plugged(name):
-            shelf.back_up(name, create=True if name == "Cedar" else None)
+            shelf.back_up(name, answers=Answers(create=name == "Cedar"))
         shelf.check()
     shelf.lose_session()
     shelf.check()
@@ -129,7 +129,7 @@ def fourth_year_a_drive_is_lost(shelf: Shelf) -> None:
     shelf.lose_session()  # the sidecars know that it is lost
     shelf.check()
     with shelf.plugged("Elm"):
-        shelf.back_up("Elm", create=True)
+        shelf.back_up("Elm", answers=Answers(create=True))
     shelf.check()
     with shelf.plugged("Cedar"):
         shelf.back_up("Cedar")
@@ -163,10 +163,10 @@ def sixth_year_a_clone(shelf: Shelf) -> None:
         shelf.check()
         for steps in (shelf.back_up, shelf.discover):
             with pytest.raises(NeedsAnswer) as asked:
-                steps("Cedar twin", yes=True)
+                steps("Cedar twin", answers=Answers(yes=True))
             assert asked.value.kind == "clone"
         shelf.check()
-        shelf.discover("Cedar twin", new_id=True)
+        shelf.discover("Cedar twin", answers=Answers(new_id=True))
         shelf.check()
     assert shelf.known("Cedar twin").label == "Cedar-2"
 
@@ -202,10 +202,10 @@ def eighth_year_a_drive_is_reformatted(shelf: Shelf) -> None:
     (shelf.where("Elm") / "games").write_bytes(b"not ours")
     with shelf.plugged("Elm"):
         with pytest.raises(NeedsAnswer) as asked:
-            shelf.back_up("Elm", yes=True)
+            shelf.back_up("Elm", answers=Answers(yes=True))
         assert asked.value.kind == "not-plugged-in" and set(os.listdir(shelf.mnt / "Elm")) == {"games"}
         shelf.rename("Elm", "old Elm")
-        ran = shelf.back_up("Elm", create=True)
+        ran = shelf.back_up("Elm", answers=Answers(create=True))
     assert any(f"set-target {elm} --state lost" in message(warning) for warning in ran.of(Warned))
     shelf.set_state("old Elm", TargetState.LOST)
     shelf.check()
@@ -216,10 +216,10 @@ def ninth_year_full_drives_and_regrets(shelf: Shelf) -> None:
     (shelf.house / "photos/2018/2.jpg").unlink()
     for number in range(30):
         (shelf.house / f"photos/2020/{number}.jpg").unlink(missing_ok=True)
-    shelf.update(accept_deletions=True)
+    shelf.update(answers=Answers(deletions=True))
     shelf.check()
     with shelf.plugged("Fir"):
-        full = shelf.back_up("Fir", create=True, capacity=30_000).summary
+        full = shelf.back_up("Fir", answers=Answers(create=True), capacity=30_000).summary
         assert full.full
         for number in range(12):
             shelf.write("photos", f"2025/{number}.jpg", 2000)

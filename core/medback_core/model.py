@@ -146,6 +146,23 @@ class HistoryEntry(NamedTuple):
         return self.what in (Happened.VISIT, Happened.HEALTH)
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a person answered to the questions an operation may ask."""
+
+    create: bool = False  # what is no target becomes one, whatever was there before
+    yes: bool = False  # the same, but not where a drive seems not plugged in
+    new_id: bool = False  # the drive with a known target's id is another one now
+    same_drive: bool = False  # it is that target
+    in_place: bool = False  # sources that were never here may go to their own places
+    deletions: bool = False  # it is right that many files are gone
+    changes: bool = False  # it is right that many files have changed
+    replace: bool = False  # the file that stands where another is to be written may go
+
+
+NO_ANSWERS = Answers()
+
+
 class Order(enum.Enum):
     """How two states of one thing stand to each other."""
 

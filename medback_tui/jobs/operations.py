@@ -45,15 +45,15 @@ def add_source(path: bytes, *, alias: str | None = None, copies: int | None = No
 
 
 @resumable
-def update(aliases: Sequence[str] = (), *, accept_deletions: bool = False, accept_changes: bool = False) -> Job:
+def update(aliases: Sequence[str] = (), *, answers: model.Answers = model.NO_ANSWERS) -> Job:
     """Scan sources again; all of them without names."""
 
     def start(session: Session) -> Iterator[model.Event]:
         from medback_core.scanning import sources
 
-        return sources.update(session, aliases, accept_deletions=accept_deletions, accept_changes=accept_changes)
+        return sources.update(session, aliases, answers=answers)
 
-    options = ["--accept-deletions"] * accept_deletions + ["--accept-changes"] * accept_changes
+    options = ["--accept-deletions"] * answers.deletions + ["--accept-changes"] * answers.changes
     title = f"update {', '.join(name(alias) for alias in aliases)}" if aliases else "update all sources"
     details: dict[str, object] = {"aliases": tuple(aliases)}
     return Job(title, command("update", *aliases, *options), start, kind="update", details=details)
@@ -199,19 +199,16 @@ def back_up(
     path: bytes,
     called: str,
     *,
-    create: bool | None = None,
+    answers: model.Answers = model.NO_ANSWERS,
     label: str | None = None,
     capacity: int | None = None,
-    new_id: bool = False,
-    same_drive: bool = False,
     dry_run: bool = False,
 ) -> Job:
     """Copy the best files onto the drive at `path` until all is safe or the drive is full. Files that have their wanted
     copies already are not copied once more (`--no-fill`)."""
 
     details: dict[str, object] = {
-        "path": path, "called": called, "create": create, "label": label, "capacity": capacity, "new_id": new_id,
-        "same_drive": same_drive,
+        "path": path, "called": called, "answers": answers, "label": label, "capacity": capacity
     }  # fmt: skip
 
     def start(session: Session) -> Iterator[model.Event]:
@@ -219,33 +216,33 @@ def back_up(
         from medback_core.presenting.next_drive import next_drive
 
         for event in backup.back_up(
-            session, path, create=create, label=label, capacity=capacity, new_id=new_id, same_drive=same_drive,
-            fill=False, dry_run=dry_run,
-        ):  # fmt: skip
+            session, path, answers=answers, label=label, capacity=capacity, fill=False, dry_run=dry_run
+        ):
             if isinstance(event, model.BackupSummary) and event.remaining:
                 details["next"] = next_drive(session, but=event.target.key)
             yield event
 
-    options: list[str] = ["--init"] * bool(create)
+    options = ["--init"] * answers.create
     if label is not None:
         options += ["--label", label]
     if capacity is not None:
         options += ["--capacity", str(capacity)]
-    options += ["--new-id"] * new_id + ["--same-drive"] * same_drive + ["--dry-run"] * dry_run + ["--no-fill"]
+    options += ["--new-id"] * answers.new_id + ["--same-drive"] * answers.same_drive
+    options += ["--dry-run"] * dry_run + ["--no-fill"]
     title = f"preview of {name(called)}" if dry_run else f"target {name(called)}"
     return Job(title, command("target", path, *options), start, kind="target", details=details, quiet=dry_run)
 
 
 @resumable
-def discover(path: bytes, called: str, *, create: bool | None = None, label: str | None = None) -> Job:
+def discover(path: bytes, called: str, *, answers: model.Answers = model.NO_ANSWERS, label: str | None = None) -> Job:
     """Adopt what already lies on a drive."""
 
     def start(session: Session) -> Iterator[model.Event]:
         from medback_core.backing_up import discover as core
 
-        return core.discover(session, path, create=create, label=label)
+        return core.discover(session, path, answers=answers, label=label)
 
-    options = ["--init"] * bool(create) + (["--label", label] if label else [])
+    options = ["--init"] * answers.create + (["--label", label] if label else [])
     details: dict[str, object] = {"path": path, "called": called}
     return Job(f"discover {name(called)}", command("discover", path, *options), start, kind="discover", details=details)
 
@@ -259,7 +256,7 @@ def restore(
     path: bytes | None = None,
     to: bytes | None = None,
     conflict: str = "skip",
-    in_place: bool = False,
+    answers: model.Answers = model.NO_ANSWERS,
     deleted: bool = False,
 ) -> Job:
     """Copy back from a drive what is missing: all, of one source, or at and below one path; with `deleted` what is gone
@@ -269,7 +266,7 @@ def restore(
         from medback_core.restoring import restore as core
 
         return core.restore(
-            session, name_of_path(drive), source=source, path=path, to=to, conflict=conflict, in_place=in_place,
+            session, name_of_path(drive), source=source, path=path, to=to, conflict=conflict, answers=answers,
             deleted=deleted,
         )  # fmt: skip
 
@@ -282,7 +279,7 @@ def restore(
         words += ["--to", to]
     if conflict != "skip":
         words += ["--conflict", conflict]
-    if in_place:
+    if answers.in_place:
         words.append("--in-place")
     if deleted:
         words.append("--deleted")

@@ -11,7 +11,7 @@ from medback_tui.jobs.queue import Job, Recipe
 Args = ParamSpec("Args")
 MAKERS: dict[str, Callable[..., Job]] = {}
 # What a person answered to a question was about what was there then: it is asked again.
-_ANSWERS = frozenset({"create", "new_id", "same_drive", "accept_deletions", "accept_changes", "in_place"})
+_ANSWERS = "answers"
 
 
 def resumable(make: Callable[Args, Job]) -> Callable[Args, Job]:
@@ -23,7 +23,7 @@ def resumable(make: Callable[Args, Job]) -> Callable[Args, Job]:
     def made(*args: Args.args, **options: Args.kwargs) -> Job:
         job = make(*args, **options)
         if not job.quiet:
-            kept = [(option, fixed(value)) for option, value in options.items() if option not in _ANSWERS]
+            kept = [(option, fixed(value)) for option, value in options.items() if option != _ANSWERS]
             job.recipe = Recipe(key, tuple(map(fixed, args)), tuple(kept))
         return job
 

@@ -20,6 +20,7 @@ from .pick import PickDirectory
 from .pick_target import PickTarget
 
 SHOWN_MAX = 5
+CREATE = model.Answers(create=True)
 
 
 def choose(app: SharedApp) -> None:
@@ -62,9 +63,9 @@ def make(app: SharedApp, path: bytes) -> None:
         if new is None:
             return
         if new.then == "discover":
-            app.submit(operations.discover(path, new.label, create=True, label=new.label))
+            app.submit(operations.discover(path, new.label, answers=CREATE, label=new.label))
         else:
-            job = operations.back_up(path, new.label, create=True, label=new.label, capacity=new.capacity)
+            job = operations.back_up(path, new.label, answers=CREATE, label=new.label, capacity=new.capacity)
             app.submit(job)
 
     app.push_screen(MakeTarget(path), made)
@@ -77,7 +78,7 @@ def preview(app: SharedApp, path: bytes, called: str, **options: object) -> None
 
 
 def _again(job: Job, **changed: object) -> dict[str, object]:
-    keys = ("create", "label", "capacity", "new_id", "same_drive")
+    keys = ("answers", "label", "capacity")
     return {**{key: job.details[key] for key in keys}, **changed}
 
 
@@ -162,14 +163,12 @@ def _answer(app: SharedApp, job: Job, path: bytes, called: str, kind: str) -> No
         choices += [Choice("create", "Make a new target")]
         if kind == "not-plugged-in":
             choices.insert(1, Choice("same", "It is that drive"))
-    changes: dict[str, dict[str, object]] = {
-        "same": {"same_drive": True}, "new": {"new_id": True}, "create": {"create": True}
-    }  # fmt: skip
+    answers = {"same": model.Answers(same_drive=True), "new": model.Answers(new_id=True)}
 
     def answered(answer: str | None) -> None:
         if answer == "create":
             make(app, path)
-        elif answer in changes:
-            preview(app, path, called, **_again(job, **changes[answer]))
+        elif answer in answers:
+            preview(app, path, called, **_again(job, answers=answers[answer]))
 
     app.push_screen(Question("One question first", Content(sentence(job.error)), choices, danger=True), answered)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from textual.content import Content
 
 from medback_core import names
-from medback_core.model import CONTEXT_NAME, Count, RestoreStatus
+from medback_core.model import CONTEXT_NAME, Answers, Count, RestoreStatus
 from medback_core.presenting.refusals import sentence
 from medback_core.presenting.units import counted, files, name, number
 from medback_core.restoring.plan import PlanSummary
@@ -70,7 +70,7 @@ def ask_in_place(app: SharedApp, job: Job, ended: Callable[[Job], None]) -> None
 
     def answered(answer: str | None) -> None:
         if answer == "place":
-            again(in_place=True)
+            again(answers=Answers(in_place=True))
         elif answer == "other":
             app.push_screen(PickDirectory("Restore to", "restore into this directory", new=True), elsewhere)
 

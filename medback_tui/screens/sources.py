@@ -12,6 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from medback_core import names
+from medback_core.model import Answers
 from medback_core.presenting.looked import as_of, but_for
 from medback_core.presenting.refusals import kept
 from medback_core.presenting.units import age, ago, counted, name, number, percent, plural, size
@@ -248,8 +249,7 @@ class SourcesScreen(MainScreen):
 
         def answered(answer: str | None) -> None:
             if answer in ("deletions", "changes"):
-                accept = {f"accept_{answer}": True}
-                self.app.submit(operations.update([alias], **accept))
+                self.app.submit(operations.update([alias], answers=Answers(**{answer: True})))
 
         self.app.push_screen(Question(f"Believe it? {name(alias)}", words, choices, danger=True), answered)
 

@@ -13,7 +13,7 @@ from medback_core.presenting.refusals import message
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.errors import DriveGone, NeedsAnswer, Refused
-from medback_core.model import DamageFound, FileDone, Progress, Skipped, Standing, TargetState
+from medback_core.model import Answers, DamageFound, FileDone, Progress, Skipped, Standing, TargetState
 from medback_core.pace import Pace
 from medback_core.session.copies import copies_on
 from medback_core.session.files import troubled
@@ -316,7 +316,7 @@ def test_an_unplugged_drives_mount_point_is_not_made_a_target(world):
     os.rename(tmp / "t1", tmp / "drawer")
     (tmp / "t1").mkdir()
     with pytest.raises(NeedsAnswer) as asked:
-        run(back_up(session, os.fsencode(tmp / "t1"), yes=True))
+        run(back_up(session, os.fsencode(tmp / "t1"), answers=Answers(yes=True)))
     assert asked.value.kind == "not-plugged-in" and list((tmp / "t1").iterdir()) == []
 
 
@@ -324,7 +324,7 @@ def test_a_drive_that_goes_away_under_way_ends_it_and_nothing_more_is_recorded(w
     session, tmp = world
     (tmp / "t1").mkdir()
     with pytest.raises(DriveGone):
-        for event in back_up(session, os.fsencode(tmp / "t1"), yes=True):
+        for event in back_up(session, os.fsencode(tmp / "t1"), answers=Answers(yes=True)):
             if isinstance(event, Progress) and event.phase == "copying" and not (tmp / "drawer").exists():
                 os.rename(tmp / "t1", tmp / "drawer")
                 (tmp / "t1").mkdir()
@@ -340,9 +340,9 @@ def test_a_clone_is_asked_about_never_guessed(world):
     back(session, tmp / "t1")
     os.system(f"cp -a {tmp}/t1 {tmp}/t2")
     with pytest.raises(NeedsAnswer) as asked:
-        run(back_up(session, os.fsencode(tmp / "t2"), yes=True, create=True))
+        run(back_up(session, os.fsencode(tmp / "t2"), answers=Answers(yes=True, create=True)))
     assert asked.value.kind == "clone"
-    run(back_up(session, os.fsencode(tmp / "t2"), new_id=True))
+    run(back_up(session, os.fsencode(tmp / "t2"), answers=Answers(new_id=True)))
     assert len(list_targets(session)) == 2 and counted(session) == {2: 4}
 
 
@@ -351,7 +351,7 @@ def test_a_target_that_overlaps_a_source_is_refused(world, where):
     session, tmp = world
     before = tree(tmp, metadata=True).keys()
     with pytest.raises(Refused) as refused:
-        run(back_up(session, os.fsencode(tmp / where), yes=True))
+        run(back_up(session, os.fsencode(tmp / where), answers=Answers(yes=True)))
     assert refused.value.kind == "overlap" and tree(tmp, metadata=True).keys() - before <= {b"session.db.lock"}
 
 
@@ -363,7 +363,7 @@ def test_a_target_that_overlaps_a_source_through_a_link_is_refused(world):
     (tmp / "drive").symlink_to("photos/sub")
     for where in ("drive", "music/songs"):
         with pytest.raises(Refused) as refused:
-            run(back_up(session, os.fsencode(tmp / where), yes=True))
+            run(back_up(session, os.fsencode(tmp / where), answers=Answers(yes=True)))
         assert refused.value.kind == "overlap"
     assert not list(tmp.rglob(".medback-target.xml"))
 
@@ -414,7 +414,7 @@ def test_cancelling_keeps_what_is_done_and_leaves_nothing_half_done(tmp_path):
     session = new_session(tmp_path)
     add(session, tmp_path / "s")
     (tmp_path / "t").mkdir()
-    steps = back_up(session, os.fsencode(tmp_path / "t"), yes=True)
+    steps = back_up(session, os.fsencode(tmp_path / "t"), answers=Answers(yes=True))
     for event in steps:
         if isinstance(event, FileDone) and event.action == "copied":
             break
@@ -433,7 +433,7 @@ def test_cancelled_with_two_batches_under_way_it_leaves_neither(tmp_path, monkey
     (tmp_path / "t").mkdir()
     monkeypatch.setattr(disk.Group, "is_full", property(lambda group: group.staged_count >= 10))
     monkeypatch.setattr(Pace, "is_due", lambda _pace: True)
-    steps = back_up(session, os.fsencode(tmp_path / "t"), yes=True)
+    steps = back_up(session, os.fsencode(tmp_path / "t"), answers=Answers(yes=True))
     assert any(len(list((tmp_path / "t").rglob(".medback-tmp-*"))) > 10 for _ in steps)
     cast("Any", steps).close()
     assert not list((tmp_path / "t").rglob(".medback-tmp-*"))
@@ -455,10 +455,10 @@ def test_only_an_active_target_is_written_to(world, state):
 def test_a_second_run_at_the_same_time_is_refused_naming_the_first(world):
     session, tmp = world
     (tmp / "t1").mkdir()
-    steps = back_up(session, os.fsencode(tmp / "t1"), yes=True)
+    steps = back_up(session, os.fsencode(tmp / "t1"), answers=Answers(yes=True))
     next(steps)
     with pytest.raises(Refused) as refused:
-        run(back_up(session.again(), os.fsencode(tmp / "t1"), yes=True))
+        run(back_up(session.again(), os.fsencode(tmp / "t1"), answers=Answers(yes=True)))
     assert refused.value.kind == "locked" and str(os.getpid()) in message(refused.value)
     cast("Any", steps).close()
 

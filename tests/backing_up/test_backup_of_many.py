@@ -15,7 +15,7 @@ from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.disk import group, worker_pool, worker_process, workers
 from medback_core.drives import sidecars
-from medback_core.model import DamageFound, FileDone, Progress, ScanSummary, Skipped
+from medback_core.model import Answers, DamageFound, FileDone, Progress, ScanSummary, Skipped
 from medback_core.scanning.sources import add_source, update
 from medback_core.session.copies import copies_on
 from medback_core.session.targets import list_targets
@@ -116,7 +116,9 @@ def test_a_backup_that_waits_for_a_stopped_worker_can_be_ended_and_the_next_one_
     (tmp / "t1").mkdir()
     with monkeypatch.context() as patch:
         stopped = _stop_at(patch, what)
-        _cancel_where_it_waits(back_up(session, bytes(tmp / "t1"), create=True, update_first=False), stopped)
+        _cancel_where_it_waits(
+            back_up(session, bytes(tmp / "t1"), answers=Answers(create=True), update_first=False), stopped
+        )
     assert not list((tmp / "t1").rglob(".medback-tmp-*"))
     first = _whole_copies(session, tmp / "t1")
     ran = back(session, tmp / "t1", update_first=False)
@@ -161,7 +163,9 @@ def test_a_tree_of_one_small_file_in_each_directory_comes_and_goes_through_tiny_
 def test_cancelled_between_two_batches_it_leaves_nothing_half_done(many):
     session, tmp = many
     (tmp / "t1").mkdir()
-    with closing(cast("Any", back_up(session, bytes(tmp / "t1"), create=True, update_first=False))) as events:
+    with closing(
+        cast("Any", back_up(session, bytes(tmp / "t1"), answers=Answers(create=True), update_first=False))
+    ) as events:
         for event in events:
             if isinstance(event, FileDone):
                 break
@@ -203,7 +207,7 @@ def test_a_tree_of_very_many_directories_with_few_files_comes_and_goes(tmp_path,
         (tmp_path / "t1").mkdir()
         for operation in (
             lambda: add_source(session, bytes(tmp_path / "photos")),
-            lambda: back_up(session, bytes(tmp_path / "t1"), create=True, update_first=False),
+            lambda: back_up(session, bytes(tmp_path / "t1"), answers=Answers(create=True), update_first=False),
             lambda: restore(session, str(tmp_path / "t1"), to=bytes(tmp_path / "out")),
         ):
             for event in operation():

@@ -17,7 +17,7 @@ from medback_core.presenting.refusals import message
 from medback_core import disk, hashing
 from medback_core.backing_up.discover import discover
 from medback_core.errors import NeedsAnswer, Refused
-from medback_core.model import DamageFound, Excluded, Progress, Skipped, Standing, Warned
+from medback_core.model import Answers, DamageFound, Excluded, Progress, Skipped, Standing, Warned
 from medback_core.session import Session, open_session
 from medback_core.session.copies import copies_on
 from medback_core.session.targets import add_pending, find_target, list_targets, pending_for
@@ -50,7 +50,7 @@ def copies(session: Session) -> dict[bytes | None, Standing]:
 def test_what_matches_counts_as_copied_and_nothing_on_the_drive_is_changed(world):
     session, tmp = world
     before = tree(tmp / "rsync")
-    summary = find(session, tmp / "rsync", create=True).summary
+    summary = find(session, tmp / "rsync", answers=Answers(create=True)).summary
     assert (summary.files, summary.matched, summary.matched_bytes) == (5, 4, 8100)
     assert (summary.newly_marked, summary.unknown) == (4, 1)
     assert counted(session) == {1: 4}
@@ -62,7 +62,7 @@ def test_what_matches_counts_as_copied_and_nothing_on_the_drive_is_changed(world
 
 def test_a_second_time_nothing_is_read_and_nothing_is_new(world, reads):
     session, tmp = world
-    find(session, tmp / "rsync", create=True)
+    find(session, tmp / "rsync", answers=Answers(create=True))
     assert len(reads) == 5
     summary = find(session, tmp / "rsync").summary
     assert len(reads) == 5
@@ -84,12 +84,12 @@ def test_without_a_word_no_drive_becomes_a_target(world):
         find(session, tmp / "rsync")
     assert not list_targets(session) and not (tmp / "rsync/.medback-target.xml").exists()
     with pytest.raises(Refused, check=says("inside")):
-        find(session, tmp / "photos/sub", create=True)
+        find(session, tmp / "photos/sub", answers=Answers(create=True))
 
 
 def test_unknown_content_counts_without_reading_when_a_source_has_it(world, reads):
     session, tmp = world
-    find(session, tmp / "rsync", create=True)
+    find(session, tmp / "rsync", answers=Answers(create=True))
     shutil.copy2(tmp / "rsync/unknown.iso", tmp / "photos/now known.iso")
     rescan(session, "photos")
     assert counted(session) == {1: 5}
@@ -100,7 +100,7 @@ def test_unknown_content_counts_without_reading_when_a_source_has_it(world, read
 def test_one_content_at_several_paths_is_one_copy(world):
     session, tmp = world
     shutil.copytree(tmp / "rsync/old", tmp / "rsync/again")
-    summary = find(session, tmp / "rsync", create=True).summary
+    summary = find(session, tmp / "rsync", answers=Answers(create=True)).summary
     assert (summary.files, summary.matched, summary.newly_marked) == (9, 8, 4)
     assert {path for path in copies(session) if path and b"unknown" not in path} == {
         b"again/stuff/a.txt", b"again/stuff/sub/b.bin", b"again/stuff/sub/deep/c", b"again/stuff/empty",
@@ -138,7 +138,7 @@ def test_when_the_known_place_is_damaged_a_further_one_takes_over(world):
 
 def test_files_moved_by_hand_are_found_again_and_deleted_ones_withdrawn(world):
     session, tmp = world
-    find(session, tmp / "rsync", create=True)
+    find(session, tmp / "rsync", answers=Answers(create=True))
     os.rename(tmp / "rsync/old", tmp / "rsync/moved")
     (tmp / "rsync/moved/stuff/a.txt").unlink()
     ran = find(session, tmp / "rsync")
@@ -157,14 +157,14 @@ def test_a_drives_own_records_are_believed_by_nobody(world, reads):
     record = FileRecord(b"a.txt", 100, MTIME, hashlib.md5(good).digest(), ours=True, verified=1_700_000_000)
     absent = FileRecord(b"b.bin", 3000, MTIME, hashlib.md5((tmp / "photos/sub/b.bin").read_bytes()).digest())
     (tmp / "liar/.medback.xml").write_bytes(render(Sidecar({b"a.txt": record, b"b.bin": absent})))
-    ran = find(session, tmp / "liar", create=True)
+    ran = find(session, tmp / "liar", answers=Answers(create=True))
     assert ran.summary.matched == 0 and ran.of(DamageFound)
     assert reads == [b"a.txt"] and counted(session) == {0: 4}
 
 
 def test_rehash_finds_damage_and_withdraws_it(world, reads):
     session, tmp = world
-    find(session, tmp / "rsync", create=True)
+    find(session, tmp / "rsync", answers=Answers(create=True))
     rot(tmp / "rsync/old/stuff/a.txt")
     assert not find(session, tmp / "rsync").of(DamageFound)
     ran = find(session, tmp / "rsync", rehash=True)
@@ -175,7 +175,7 @@ def test_rehash_finds_damage_and_withdraws_it(world, reads):
 
 def test_a_file_touched_since_is_read_again(world, reads):
     session, tmp = world
-    find(session, tmp / "rsync", create=True)
+    find(session, tmp / "rsync", answers=Answers(create=True))
     del reads[:]
     os.utime(tmp / "rsync/old/stuff/a.txt")
     find(session, tmp / "rsync")
@@ -184,7 +184,7 @@ def test_a_file_touched_since_is_read_again(world, reads):
 
 def test_one_bad_entry_is_listed_and_its_copy_stays(world, monkeypatch):
     session, tmp = world
-    find(session, tmp / "rsync", create=True)
+    find(session, tmp / "rsync", answers=Answers(create=True))
     really = hashing.open_for_reading
 
     def refuse(directory: int | None, name: bytes) -> int:
@@ -200,7 +200,7 @@ def test_one_bad_entry_is_listed_and_its_copy_stays(world, monkeypatch):
 
 def test_an_unreadable_directory_withdraws_nothing(world, monkeypatch):
     session, tmp = world
-    find(session, tmp / "rsync", create=True)
+    find(session, tmp / "rsync", answers=Answers(create=True))
     really = disk.Root.scan
 
     def scan(self: disk.Root, rel: bytes):
@@ -218,7 +218,7 @@ def test_links_fifos_and_other_mounts_are_not_entered(world):
     os.symlink(tmp / "photos", tmp / "rsync/link")
     os.symlink(tmp / "photos/a.txt", tmp / "rsync/old/stuff/link")
     os.mkfifo(tmp / "rsync/fifo")
-    ran = find(session, tmp / "rsync", create=True)
+    ran = find(session, tmp / "rsync", answers=Answers(create=True))
     assert ran.summary.files == 5 and not ran.of(Skipped)
     assert [event.path for event in ran.of(Excluded)] == [os.fsencode(tmp / "rsync/fifo")]
 
@@ -236,7 +236,7 @@ def test_a_drive_with_no_room_for_records_is_still_taken_up(world, monkeypatch):
 
     disk.set_observer(full)
     try:
-        ran = find(session, tmp / "rsync", create=True)
+        ran = find(session, tmp / "rsync", answers=Answers(create=True))
     finally:
         disk.set_observer(None)
     assert any("records" in message(event) for event in ran.of(Warned))
@@ -245,7 +245,7 @@ def test_a_drive_with_no_room_for_records_is_still_taken_up(world, monkeypatch):
 
 def test_what_waited_for_the_drive_is_settled(world):
     session, tmp = world
-    find(session, tmp / "rsync", create=True)
+    find(session, tmp / "rsync", answers=Answers(create=True))
     (target,) = list_targets(session)
     (identity, copy) = next(iter(copies_on(session, target.key)))
     assert identity and copy.path is not None
@@ -256,7 +256,7 @@ def test_what_waited_for_the_drive_is_settled(world):
 
 def test_tags_and_further_knowledge_of_records_stay(world):
     session, tmp = world
-    find(session, tmp / "rsync", create=True)
+    find(session, tmp / "rsync", answers=Answers(create=True))
     where = tmp / "rsync/old/stuff/.medback.xml"
     sidecar = parse(where.read_bytes())
     sidecar.files[b"a.txt"].tags = ("keep",)
@@ -267,7 +267,7 @@ def test_tags_and_further_knowledge_of_records_stay(world):
 
 def test_a_damaged_sidecar_on_the_drive_is_kept_aside(world):
     session, tmp = world
-    find(session, tmp / "rsync", create=True)
+    find(session, tmp / "rsync", answers=Answers(create=True))
     where = tmp / "rsync/old/stuff/.medback.xml"
     where.write_bytes(where.read_bytes()[:150])
     find(session, tmp / "rsync")
@@ -277,7 +277,7 @@ def test_a_damaged_sidecar_on_the_drive_is_kept_aside(world):
 
 def test_a_sidecar_with_something_odd_in_it_is_written_anew(world, reads):
     session, tmp = world
-    find(session, tmp / "rsync", create=True)
+    find(session, tmp / "rsync", answers=Answers(create=True))
     where = tmp / "rsync/old/stuff/.medback.xml"
     whole = where.read_bytes()
     where.write_bytes(whole.replace(b"</dr>", b"<<< </dr>"))
@@ -299,7 +299,7 @@ def test_what_lies_there_is_made_durable_before_it_counts(world):
 
     disk.set_observer(watch)
     try:
-        find(session, tmp / "rsync", create=True)
+        find(session, tmp / "rsync", answers=Answers(create=True))
     finally:
         disk.set_observer(None)
     assert order[0] == "sync" and "record" in order
@@ -312,7 +312,7 @@ def test_another_file_system_mounted_inside_is_left_out(world):
         pytest.skip("mounting is not allowed here")
     try:
         write_tree(tmp / "rsync/inside", {"elsewhere": 10})
-        ran = find(session, tmp / "rsync", create=True)
+        ran = find(session, tmp / "rsync", answers=Answers(create=True))
     finally:
         os.system(f"umount '{tmp / 'rsync/inside'}'")
     assert ran.summary.files == 5
@@ -326,7 +326,7 @@ def test_a_family_drive_keeps_its_id_and_its_files_are_read(world, reads):
         '<dr><fr fname="a.txt" mtime="1700000000" size="100" checksum="AAAAAAAAAAAAAAAAAAAAAA"/></dr>'
     )
     before = (tmp / "rsync/old/stuff/.medorg.xml").read_bytes()
-    summary = find(session, tmp / "rsync", create=True).summary
+    summary = find(session, tmp / "rsync", answers=Answers(create=True)).summary
     assert summary.target.id == "4f1b6c1e-1111-4222-8333-444455556666"
     assert summary.matched == 4 and len(reads) == 5
     assert (tmp / "rsync/old/stuff/.medorg.xml").read_bytes() == before
@@ -356,7 +356,7 @@ def test_cancelling_keeps_what_is_recorded_and_running_again_ends_the_same(tmp_p
     session = new_session(tmp_path)
     add(session, tmp_path / "photos")
     shutil.copytree(tmp_path / "photos", tmp_path / "rsync", ignore=shutil.ignore_patterns(".medback*"))
-    steps = discover(session, os.fsencode(tmp_path / "rsync"), create=True)
+    steps = discover(session, os.fsencode(tmp_path / "rsync"), answers=Answers(create=True))
     for event in steps:
         if isinstance(event, Progress) and event.files > 25:
             break
@@ -379,8 +379,8 @@ def test_killed_at_any_change_it_converges(tmp_path: Path):
         write_tree(tmp_path / "rsync", {"x/a": (tmp_path / "photos/a").read_bytes(), "x/y/b": 20})
         session = new_session(tmp_path / "s")
         add(session, tmp_path / "photos")
-        killed = killed_after(number, partial(find, session, tmp_path / "rsync", create=True))
-        summary = find(session, tmp_path / "rsync", create=True).summary
+        killed = killed_after(number, partial(find, session, tmp_path / "rsync", answers=Answers(create=True)))
+        summary = find(session, tmp_path / "rsync", answers=Answers(create=True)).summary
         assert (summary.files, summary.matched, summary.unknown) == (2, 1, 1), number
         assert counted(session) == {1: 1, 0: 1}
         assert not list((tmp_path / "rsync").rglob(".medback-tmp*"))

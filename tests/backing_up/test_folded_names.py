@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from medback_core.model import Answers
 from medback_core import disk
 from medback_core.backing_up.layout import Layout
 from medback_core.drives.open import open_drive
@@ -36,7 +37,7 @@ def test_directories_that_differ_in_case_are_kept_apart(folding: None, tmp_path:
     with new_session(tmp_path) as session:
         add(session, tmp_path / "photos")
         (source,) = list_sources(session)
-        with open_drive(session, os.fsencode(tmp_path / "t"), write=True, create=True) as drive:
+        with open_drive(session, os.fsencode(tmp_path / "t"), write=True, answers=Answers(create=True)) as drive:
             layout = Layout(session, drive)
             where: dict[bytes, bytes] = {}
             for path in (b"trip", b"Trip", b"TRIP", b"trip/x", b"trip/X", b"Trip/x"):
@@ -56,7 +57,7 @@ def test_on_other_drives_names_stay_as_they_are(tmp_path: Path) -> None:
     with new_session(tmp_path) as session:
         add(session, tmp_path / "photos")
         (source,) = list_sources(session)
-        with open_drive(session, os.fsencode(tmp_path / "t"), write=True, create=True) as drive:
+        with open_drive(session, os.fsencode(tmp_path / "t"), write=True, answers=Answers(create=True)) as drive:
             layout = Layout(session, drive)
             assert [layout.place_directory(source.key, path) for path in (b"trip", b"Trip")] == [
                 b"photos/trip",

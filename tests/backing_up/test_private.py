@@ -18,7 +18,7 @@ from medback_core.backing_up import tree as on_drive
 from medback_core.backing_up.back_up import back_up
 from medback_core.contexts.load import add_restore_context
 from medback_core.contexts.write import write_restore
-from medback_core.model import Warned
+from medback_core.model import Answers, Warned
 from medback_core.restoring.restore import restore
 from medback_core.scanning.sources import update
 from medback_core.session import open_session
@@ -302,5 +302,8 @@ def test_the_drive_tells_of_links_and_of_what_is_not_there(world):
 def test_a_drive_without_permissions_says_how_many_private_files_lie_there(world, kind: str):
     session, tmp = world
     with drive(tmp / "drives", kind, 16 << 20) as stick:
-        said = [message(warned) for warned in run(back_up(session, os.fsencode(stick.point), yes=True)).of(Warned)]
+        said = [
+            message(warned)
+            for warned in run(back_up(session, os.fsencode(stick.point), answers=Answers(yes=True))).of(Warned)
+        ]
     assert any("3 private files can be read by anyone who has" in message for message in said), said

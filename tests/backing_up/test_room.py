@@ -11,7 +11,7 @@ from faults.kernel import drive
 from medback_core.presenting.refusals import message
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
-from medback_core.model import CONTEXT_NAME, SIDECAR_NAME, BackupSummary, Skipped, Warned
+from medback_core.model import CONTEXT_NAME, SIDECAR_NAME, Answers, BackupSummary, Skipped, Warned
 from medback_core.session.copies import copies_on
 from medback_core.sidecar import parse
 from support.worlds import Ran, add, new_session, run, write_tree
@@ -30,7 +30,7 @@ def many_in_few(count: int, size: int = 20) -> dict[str, int]:
 
 
 def copied_to(session, point: Path, **options) -> Ran:
-    return run(back_up(session, os.fsencode(point), yes=True, create=True, fill=True, **options))
+    return run(back_up(session, os.fsencode(point), answers=Answers(yes=True, create=True), fill=True, **options))
 
 
 def on_drive(point: Path) -> dict[str, bytes]:

@@ -27,7 +27,7 @@ from medback_core.session.sources import insert_source, list_sources
 from medback_core.session.targets import counting_keys, list_targets
 from medback_core.session.tree import ListedFile, directory_key, files_below
 from medback_core.errors import Refused
-from medback_core.model import Count, Source, Standing, Target, TargetState
+from medback_core.model import Answers, Count, Source, Standing, Target, TargetState
 from medback_core.session import Session
 from medback_core.sidecar.reading import parse
 
@@ -235,7 +235,7 @@ def test_coverage_equals_the_sidecars_after_real_scans_and_backups(seed: int):
                         worlds.back(session, Path(base) / drive, label=drive if known is None else None, limit=limit)
                 elif list_targets(session):
                     rows.set_state(session, rng.choice(list_targets(session)), rng.choice(list(TargetState)))
-                worlds.rescan(session, accept_deletions=True)
+                worlds.rescan(session, answers=Answers(deletions=True))
             found = operation.coverage(session, depth=9)
             by_directory = {each.path: filled(each.by_copies) for each in found.directories if each.count.files}
             assert by_directory == from_the_sidecars(session, source)

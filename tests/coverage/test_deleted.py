@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from medback_core.model import Answers
 from medback_core import model
 from medback_core.errors import UsageError
 from medback_core.coverage.deleted import DeletedPage, deleted_count, deleted_page
@@ -46,7 +47,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Ses
             if day == 1:
                 write_tree(photos, {"back": b"back", "a/9": b"another"}, mtime_ns=MTIME + 10**9)
                 (tmp_path / "music/song").unlink()
-            assert rescan(session, accept_deletions=True).summary.refused == ()
+            assert rescan(session, answers=Answers(deletions=True)).summary.refused == ()
         yield session, tmp_path
 
 
@@ -159,7 +160,7 @@ def test_a_restore_as_of_a_date_brings_what_was_there_then_and_is_no_more(world:
     rescan(session)
     back(session, tmp / "t1")
     (tmp / "photos/later").unlink()
-    rescan(session, accept_deletions=True)
+    rescan(session, answers=Answers(deletions=True))
     for days, expected in {
         0.5: {"photos/a/0", "photos/a/1", "photos/a/2", "photos/a/9", "photos/b/0", "photos/b/1", "photos/b/2",
               "music/song"},

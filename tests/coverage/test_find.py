@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from medback_core.model import Answers
 from medback_core.coverage.find import find
 from medback_core.errors import Refused
 from medback_core.session import Session, finding
@@ -29,7 +30,7 @@ def world(tmp_path: Path) -> Iterator[Session]:
         back(session, tmp_path / "t1")
         (photos / "2019/old.cr2").unlink()
         write_tree(photos, {"2019/changed.txt": 33}, mtime_ns=MTIME + 10**9)
-        rescan(session, accept_deletions=True)
+        rescan(session, answers=Answers(deletions=True))
         yield session
 
 

@@ -16,7 +16,7 @@ from support.worlds import add, back, new_session, photos, rescan, run, tree, wr
 
 from medback_core.presenting.refusals import message
 from medback_core.backing_up.discover import discover
-from medback_core.model import EXPLANATION, Warned
+from medback_core.model import EXPLANATION, Answers, Warned
 from medback_core.session.targets import list_targets
 from medback_core.session.copies import bytes_on
 
@@ -77,7 +77,7 @@ def test_both_lie_at_the_root_and_are_no_content(two: Path) -> None:
         assert (drive / README).read_text().startswith("This drive holds backups. Written by medback")
         assert stat.S_IMODE((drive / PROGRAM).stat().st_mode) & 0o444 == 0o444
     fresh = new_session(two / "red")
-    run(discover(fresh, os.fsencode(two / "red"), yes=True))
+    run(discover(fresh, os.fsencode(two / "red"), answers=Answers(yes=True)))
     (target,) = list_targets(fresh)
     held = sum(
         len(data) for path, (data, _) in contents(two / "red").items() if os.fsdecode(path) not in (README, PROGRAM)

@@ -15,7 +15,7 @@ from medback_core.backing_up.back_up import back_up
 from medback_core.contexts.write import add_restore_context, write_restore
 from medback_core.backing_up.discover import discover
 from medback_core.errors import DriveGone, NeedsAnswer
-from medback_core.model import CopyGone, DamageFound, TargetState
+from medback_core.model import Answers, CopyGone, DamageFound, TargetState
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
@@ -172,12 +172,12 @@ def test_a_clone_on_another_file_system_is_told_with_its_original_in_a_drawer(
     session, tmp = world
     really = disk.describe
     monkeypatch.setattr(disk, "describe", lambda path: replace(really(path), uuid="0a1b-2c3d"))
-    back(session, tmp / "t1", same_drive=True)
+    back(session, tmp / "t1", answers=Answers(same_drive=True))
     run_copy(tmp / "t1", tmp / "clone")
     (tmp / "t1").rename(tmp / "drawer")
     monkeypatch.setattr(disk, "describe", lambda path: replace(really(path), uuid="ffff-ffff"))
     with pytest.raises(NeedsAnswer) as asked:
-        back(session, tmp / "clone", create=True)
+        back(session, tmp / "clone", answers=Answers(create=True))
     assert asked.value.kind == "clone" and counted(session) == {2: 3}
 
 
@@ -191,7 +191,7 @@ def test_a_clone_made_a_target_of_its_own_is_read_before_it_counts(world: tuple[
     session, tmp = world
     run_copy(tmp / "t1", tmp / "clone")
     rot(tmp / "clone/photos/a.txt")
-    back(session, tmp / "clone", new_id=True, update_first=False, fill=False)
+    back(session, tmp / "clone", answers=Answers(new_id=True), update_first=False, fill=False)
     first, _, clone = list_targets(session)
     assert clone.id != first.id and (first.label, clone.label) == ("t1", "t1-2")
     assert counted(session) == {2: 1, 3: 2}
@@ -202,7 +202,7 @@ def test_making_a_target_where_another_was_seen_says_what_that_means(world: tupl
     session, tmp = world
     (tmp / "t1").rename(tmp / "cellar")
     (tmp / "t1").mkdir()
-    ran = back(session, tmp / "t1", create=True)
+    ran = back(session, tmp / "t1", answers=Answers(create=True))
     old = list_targets(session)[0]
     assert any(f"set-target {old.id} --state lost" in words for words in told(ran))
     assert [target.label for target in list_targets(session)] == ["t1", "t2", "t1-2"]

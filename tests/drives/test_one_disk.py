@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from medback_core.coverage.what_if import what_if_every
 from medback_core.disk import Lies, mounts, overlap
 from medback_core.drives.open import set_target
 from medback_core.errors import NeedsAnswer, Refused
-from medback_core.model import Excluded, Warned
+from medback_core.model import Answers, Excluded, Warned
 from medback_core.restoring.restore import restore
 from medback_core.session import Session, open_session
 from medback_core.session.copies import copies_on
@@ -218,15 +217,14 @@ def test_two_drives_with_one_id_of_the_family_are_asked_about(tmp_path: Path) ->
     with photos(tmp_path, {"a.txt": 100}) as (session, tmp):
         for drive in ("t1", "t2"):
             write_tree(tmp / drive, {".bkp_id": family, "old/a.txt": (tmp / "photos/a.txt").read_bytes()})
-        run(discover(session, at(tmp / "t1"), create=True))
+        run(discover(session, at(tmp / "t1"), answers=Answers(create=True)))
         (tmp / "t2/old/a.txt").unlink()
-        answers: dict[str, Any]
-        for answers in ({"create": True}, {"yes": True}):
+        for answers in (Answers(create=True), Answers(yes=True)):
             with pytest.raises(NeedsAnswer, check=says("--new-id or --same-drive")) as asked:
-                run(discover(session, at(tmp / "t2"), **answers))
+                run(discover(session, at(tmp / "t2"), answers=answers))
             assert asked.value.kind == "clone"
         assert counted(session) == {1: 1} and not (tmp / "t2/.medback-target.xml").exists()
-        run(discover(session, at(tmp / "t2"), create=True, new_id=True))
+        run(discover(session, at(tmp / "t2"), answers=Answers(create=True, new_id=True)))
         assert counted(session) == {1: 1} and len({t.id for t in list_targets(session)}) == 2
 
 

@@ -13,7 +13,7 @@ import pytest
 from medback_core.presenting.refusals import message
 from medback_core.contexts.load import add_restore_context
 from medback_core.drives.story import story_at
-from medback_core.model import Warned
+from medback_core.model import Answers, Warned
 from medback_core.restoring.restore import restore
 from medback_core.session import open_session
 from medback_core.upkeep.rebuild import rebuild
@@ -101,7 +101,7 @@ def test_what_lies_among_the_older_versions_is_one(tmp_path: Path) -> None:
         add(session, tmp_path / "photos")
         back(session, tmp_path / "blue")
         write_tree(tmp_path / "photos", {"a": b"the second"}, mtime_ns=1_600_000_000_000_000_000)
-        rescan(session, accept_changes=True)
+        rescan(session, answers=Answers(changes=True))
         back(session, tmp_path / "blue")
     without_contexts(tmp_path / "blue")
     with open_session(tmp_path / "new.db") as session:
@@ -118,7 +118,7 @@ def test_the_context_of_another_drive_knows_better(tmp_path: Path) -> None:
         add(session, tmp_path / "photos")
         back(session, tmp_path / "blue")
         write_tree(tmp_path / "photos", {"a": b"the second"}, mtime_ns=1_750_000_000_000_000_000)
-        rescan(session, accept_changes=True)
+        rescan(session, answers=Answers(changes=True))
         back(session, tmp_path / "red")
     without_contexts(tmp_path / "blue")
     for order in (("blue", "red"), ("red", "blue")):

@@ -20,7 +20,7 @@ from medback_core.context import sections_in
 from medback_core.contexts.load import add_restore_context
 from medback_core.contexts.write import context_of, write_restore
 from medback_core.drives.open import set_target
-from medback_core.model import Source, Standing, State, Warned
+from medback_core.model import Answers, Source, Standing, State, Warned
 from medback_core.scanning.sources import add_source
 from medback_core.session import Session, open_session
 from medback_core.session.copies import copies_on
@@ -376,7 +376,9 @@ def test_a_source_from_an_old_image_is_told_and_gets_a_state_above_all(
         newest = tree_state(photos)
         shutil.rmtree(photos)
         (tmp_path / "image").rename(photos)
-        assert f"photos is as it was before {model.day(clock[0])}" in said(rescan(session, accept_deletions=True))
+        assert f"photos is as it was before {model.day(clock[0])}" in said(
+            rescan(session, answers=Answers(deletions=True))
+        )
         state = tree_state(photos)
         assert state.n > newest.n and newest.stamp in state.line
         assert "as it was" not in said(rescan(session))

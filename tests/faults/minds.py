@@ -29,7 +29,7 @@ from medback_core.backing_up.discover import discover
 from medback_core.contexts.write import add_restore_context
 from medback_core.drives.open import set_target
 from medback_core.errors import MedbackError
-from medback_core.model import CONTEXT_NAME, Event, Identity, SourceRefused, Summary, TargetState
+from medback_core.model import CONTEXT_NAME, Answers, Event, Identity, SourceRefused, Summary, TargetState
 from medback_core.restoring.restore import finish_restore, restore
 from medback_core.scanning.sources import add_source, update
 from medback_core.session import Session, open_session
@@ -509,7 +509,7 @@ class Life:
         self.do(
             step,
             self.minds[step.mind],
-            lambda session: update(session, accept_deletions=accept, accept_changes=accept),
+            lambda session: update(session, answers=Answers(deletions=accept, changes=accept)),
         )
 
     def back_up(self, step: Step) -> None:
@@ -517,19 +517,20 @@ class Life:
         drive = self.a_drive(step.a, mind)
         where = self.where(drive) if drive is not None else mind.home / "mnt" / str(step.a % SLOTS)
         empty = drive is None
-        options: dict[str, object] = {"yes": not empty}
+        options: dict[str, Any] = {}
+        said = {"yes": not empty}
         if step.b % 7 in (1, 2):
             options["limit"] = (60, 800)[step.b % 2]
         if step.c % 6 in (1, 2, 3):
-            options[("new_id", "same_drive", "create")[step.c % 6 - 1]] = True
+            said[("new_id", "same_drive", "create")[step.c % 6 - 1]] = True
         if step.b % 5 == 0:
             options["capacity"] = 4000
         if empty:
-            options = {}
+            options, said = {}, {}
         done = self.do(
             step,
             mind,
-            lambda session: back_up(session, os.fsencode(where), **options),  # type: ignore[arg-type]
+            lambda session: back_up(session, os.fsencode(where), answers=Answers(**said), **options),
             looks_at=drive or "",
         )
         if empty and any(where.iterdir()):
@@ -545,12 +546,14 @@ class Life:
         drive = self.a_drive(step.a, mind)
         if drive is None:
             return
-        options: dict[str, Any] = ({}, {}, {"new_id": True}, {"same_drive": True})[step.b % 4]
+        said = ({}, {}, {"new_id": True}, {"same_drive": True})[step.b % 4]
         rehash = step.c % 3 == 0
         self.do(
             step,
             mind,
-            lambda session: discover(session, os.fsencode(self.where(drive)), yes=True, rehash=rehash, **options),
+            lambda session: discover(
+                session, os.fsencode(self.where(drive)), answers=Answers(yes=True, **said), rehash=rehash
+            ),
             looks_at=drive,
         )
 
@@ -593,7 +596,11 @@ class Life:
         if not known and (where / os.fsdecode(CONTEXT_NAME)).exists():
             self.take_up(step)
         conflict = ("skip", "rename", "overwrite")[step.b % 3]
-        self.do(step, mind, lambda session: restore(session, os.fspath(where), conflict=conflict, in_place=True))
+        self.do(
+            step,
+            mind,
+            lambda session: restore(session, os.fspath(where), conflict=conflict, answers=Answers(in_place=True)),
+        )
 
     def take_up(self, step: Step) -> None:
         """Somebody's context, from a drive; the sources of the other machine would be restored to this one."""

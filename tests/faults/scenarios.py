@@ -13,7 +13,7 @@ from medback_core.backing_up.back_up import back_up
 from medback_core.contexts.write import add_restore_context, write_restore
 from medback_core.backing_up.discover import discover
 from medback_core.errors import Refused
-from medback_core.model import Event, TargetState
+from medback_core.model import Answers, Event, TargetState
 from medback_core.upkeep.rebuild import rebuild, rebuilt_session
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair
@@ -76,7 +76,7 @@ def _backed_up(where: Path) -> None:
     for drive in ("t1", "t2"):
         (where / drive).mkdir()
         with session_of(where) as session:
-            run(back_up(session, os.fsencode(where / drive), yes=True))
+            run(back_up(session, os.fsencode(where / drive), answers=Answers(yes=True)))
 
 
 def _changes(where: Path) -> None:
@@ -128,7 +128,7 @@ def _damaged(where: Path) -> None:
 def _with_old_versions(where: Path) -> None:
     _changed(where)
     with session_of(where) as session:
-        run(back_up(session, os.fsencode(where / "t1"), yes=True))
+        run(back_up(session, os.fsencode(where / "t1"), answers=Answers(yes=True)))
 
 
 def _add(session: Session, where: Path) -> Iterator[Event]:
@@ -141,7 +141,7 @@ def update_all(session: Session, _where: Path) -> Iterator[Event]:
 
 def _back_up(session: Session, where: Path) -> Iterator[Event]:
     (where / "t1").mkdir(exist_ok=True)
-    return back_up(session, os.fsencode(where / "t1"), create=True, label="t1")
+    return back_up(session, os.fsencode(where / "t1"), answers=Answers(create=True), label="t1")
 
 
 def _back_up_small(session: Session, where: Path) -> Iterator[Event]:
@@ -149,7 +149,7 @@ def _back_up_small(session: Session, where: Path) -> Iterator[Event]:
 
 
 def _discover(session: Session, where: Path) -> Iterator[Event]:
-    return discover(session, os.fsencode(where / "t1"), create=True, label="t1")
+    return discover(session, os.fsencode(where / "t1"), answers=Answers(create=True), label="t1")
 
 
 def _restore(session: Session, where: Path) -> Iterator[Event]:
@@ -305,7 +305,7 @@ def _two_sources(where: Path) -> None:
         run(add_source(session, os.fsencode(where / "music")))
     (where / "t1").mkdir()
     with session_of(where) as session:
-        run(back_up(session, os.fsencode(where / "t1"), yes=True))
+        run(back_up(session, os.fsencode(where / "t1"), answers=Answers(yes=True)))
 
 
 SCENARIOS = [

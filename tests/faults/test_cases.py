@@ -11,7 +11,7 @@ import pytest
 from medback_core import disk, model
 from medback_core.backing_up.back_up import back_up
 from medback_core.backing_up.discover import discover
-from medback_core.model import DamageFound, Skipped
+from medback_core.model import Answers, DamageFound, Skipped
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.restoring.restore import restore
 from medback_core.session import Session, open_session
@@ -39,7 +39,7 @@ def test_a_file_that_changes_while_it_is_copied_is_skipped_and_copied_the_next_t
     (tmp / "t1").mkdir()
     disk.set_observer(edit)
     try:
-        ran = run(back_up(session, os.fsencode(tmp / "t1"), create=True))
+        ran = run(back_up(session, os.fsencode(tmp / "t1"), answers=Answers(create=True)))
     finally:
         disk.set_observer(None)
     (skipped,) = ran.of(Skipped)
@@ -94,7 +94,7 @@ def test_a_target_that_is_a_hard_linked_twin_of_the_source_costs_the_source_noth
         twin.parent.mkdir(parents=True, exist_ok=True)
         os.link(tmp / "photos" / os.fsdecode(name), twin)
     add(session, tmp / "photos")
-    run(discover(session, os.fsencode(tmp / "t1"), create=True))
+    run(discover(session, os.fsencode(tmp / "t1"), answers=Answers(create=True)))
     write_tree(tmp / "photos", {"d": 400})
     back(session, tmp / "t1")
     os.unlink(tmp / "t1/photos/d")  # as a tool that saves room does with equal files of one disk

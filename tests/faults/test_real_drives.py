@@ -14,7 +14,7 @@ from support.fault_report import FULL, Row, sampled
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.errors import MedbackError
-from medback_core.model import DamageFound, Skipped
+from medback_core.model import Answers, DamageFound, Skipped
 from medback_core.restoring.restore import restore
 from medback_core.session import open_session
 from medback_core.session.files import all_files, troubled
@@ -57,7 +57,7 @@ def test_a_really_full_drive_takes_what_fits_and_lies_about_nothing(
 
             disk.set_observer(fill)
             try:
-                run(back_up(session, os.fsencode(full.point), create=True, label="t1", reserve=0))
+                run(back_up(session, os.fsencode(full.point), answers=Answers(create=True), label="t1", reserve=0))
             finally:
                 disk.set_observer(None)
         row.tried()
@@ -217,7 +217,7 @@ def test_true_rot_of_a_source_is_damage_and_is_not_copied(where: Path, away: Pat
         _rot(plugged, good)
         row.tried()
         ran = (
-            run(back_up(session, os.fsencode(where / "t2"), create=True, label="t2"))
+            run(back_up(session, os.fsencode(where / "t2"), answers=Answers(create=True), label="t2"))
             if ((where / "t2").mkdir() is None)
             else None
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 import os
 import shutil
 import tempfile
@@ -20,7 +19,7 @@ from medback_core import disk, model
 from medback_core.backing_up.back_up import back_up
 from medback_core.contexts.write import add_restore_context, write_restore
 from medback_core.backing_up.discover import discover
-from medback_core.model import DamageFound, ScanSummary, SourceRefused
+from medback_core.model import Answers, DamageFound, ScanSummary, SourceRefused
 from medback_core.upkeep.rebuild import rebuild
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair
@@ -240,7 +239,7 @@ class LifeWithDrives(RuleBasedStateMachine):
     def update(self, kill: int | None, accept: bool, rehash: bool) -> None:
         self.scan(
             list(SOURCES),
-            lambda session: update(session, accept_deletions=accept, accept_changes=accept, rehash=rehash),
+            lambda session: update(session, answers=Answers(deletions=accept, changes=accept), rehash=rehash),
             kill,
         )
 
@@ -257,10 +256,15 @@ class LifeWithDrives(RuleBasedStateMachine):
     ) -> None:
         if drive in DRIVES and drive not in self.shelf.drives():
             (self.shelf.where / drive).mkdir()
-        options: dict[str, Any] = {answer: True} if answer else {}
+        said = {answer: True} if answer else {}
         self.shelf.do(
             lambda session: back_up(
-                session, self.at(drive), yes=True, limit=limit, capacity=capacity, verify=verified, **options
+                session,
+                self.at(drive),
+                answers=Answers(yes=True, **said),
+                limit=limit,
+                capacity=capacity,
+                verify=verified,
             ),
             looks_at=drive,
             kill=kill,
@@ -273,9 +277,9 @@ class LifeWithDrives(RuleBasedStateMachine):
         answer=st.sampled_from(["", "new_id", "same_drive"]),
     )
     def discover(self, drive: str, kill: int | None, rehash: bool, answer: str) -> None:
-        options: dict[str, Any] = {answer: True} if answer else {}
+        said = {answer: True} if answer else {}
         self.shelf.do(
-            lambda session: discover(session, self.at(drive), yes=True, rehash=rehash, **options),
+            lambda session: discover(session, self.at(drive), answers=Answers(yes=True, **said), rehash=rehash),
             looks_at=drive,
             reads=drive if rehash else "",
             kill=kill,
@@ -331,8 +335,8 @@ class LifeWithDrives(RuleBasedStateMachine):
     def run_twice(self, drive: str, what: str) -> None:
         steps: dict[str, Step] = {
             "update": lambda session: update(session),
-            "target": lambda session: back_up(session, self.at(drive), yes=True),
-            "discover": lambda session: discover(session, self.at(drive), yes=True),
+            "target": lambda session: back_up(session, self.at(drive), answers=Answers(yes=True)),
+            "discover": lambda session: discover(session, self.at(drive), answers=Answers(yes=True)),
             "verify": lambda session: verify(session, self.at(drive)),
         }
         self.shelf.date += 1000

@@ -10,7 +10,7 @@ import pytest
 
 from medback_core import disk, model
 from medback_core.backing_up.back_up import back_up
-from medback_core.model import Identity, Standing
+from medback_core.model import Answers, Identity, Standing
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
@@ -102,7 +102,7 @@ def test_a_directory_that_was_away_makes_no_copy_of_what_went_meanwhile(world: t
     """Its sidecar came back with it, and says what was true when it left; this session never saw the copy go."""
     session, tmp = world
     (tmp / "photos/sub").rename(tmp / "away")
-    rescan(session, accept_deletions=True)
+    rescan(session, answers=Answers(deletions=True))
     (tmp / "t1/photos/sub/b.bin").unlink()
     run(verify(session, os.fsencode(tmp / "t1")))
     with open_session(tmp / "another.db") as another:

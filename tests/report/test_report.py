@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from medback_core.model import Answers
 from support.shell import Shell
 from support.worlds import new_session, photos, run
 
@@ -127,7 +128,7 @@ def test_only_a_report_is_replaced_without_a_question(tmp_path: Path) -> None:
             run(write_report(session, os.fsencode(tmp_path)))
         with pytest.raises(Refused):
             run(write_report(session, os.fsencode(tmp_path / ".medback.xml")))
-        run(write_report(session, os.fsencode(letter), replace=True))
+        run(write_report(session, os.fsencode(letter), Answers(replace=True)))
         assert MARK in letter.read_bytes()
         run(write_report(session, os.fsencode(letter)))  # a report now
     shell = Shell(tmp_path)
@@ -209,7 +210,7 @@ def test_the_sheet_for_the_drawer_is_one_page_however_large_the_shelf_is(tmp_pat
         save_source(session, replace(list_sources(session)[0], wanted=1))
         for name in names:
             (tmp_path / name).mkdir()
-            run(back_up(session, os.fsencode(tmp_path / name), yes=True, limit=100))
+            run(back_up(session, os.fsencode(tmp_path / name), answers=Answers(yes=True), limit=100))
         for target in list_targets(session):
             save_target(
                 session, replace(target, label=f"{target.label} {'W' * 300}", place="the attic " * 20, luks="0")

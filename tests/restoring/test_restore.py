@@ -18,7 +18,7 @@ from medback_core import disk, model
 from medback_core.contexts.write import add_restore_context, write_restore
 from medback_core.backing_up.discover import discover
 from medback_core.errors import DriveGone, Refused, UsageError
-from medback_core.model import Reason, Conflict, DamageFound, FileDone, Skipped, SourceRefused, Standing
+from medback_core.model import Answers, Reason, Conflict, DamageFound, FileDone, Skipped, SourceRefused, Standing
 from medback_core.pace import Pace
 from medback_core.restoring.restore import restore, restore_status
 from medback_core.session import Session, open_session
@@ -936,7 +936,7 @@ def test_a_restore_goes_on_where_it_was_after_the_session_is_lost(world):
 def test_a_discovered_drive_restores_too(world):
     session, tmp = world
     shutil.copytree(tmp / "photos", tmp / "rsync", ignore=shutil.ignore_patterns(".medback*"), symlinks=True)
-    run(discover(session, os.fsencode(tmp / "rsync"), create=True))
+    run(discover(session, os.fsencode(tmp / "rsync"), answers=Answers(create=True)))
     before = tree(tmp / "photos")
     shutil.rmtree(tmp / "photos")
     assert bring_back(session, "rsync").summary.restored == 6

@@ -18,7 +18,16 @@ from medback_core.coverage.totals import coverage
 from medback_core.drives.drive import identity_at
 from medback_core.drives.story import Story, story_at
 from medback_core.errors import NeedsAnswer, Refused
-from medback_core.model import Conflict, DamageFound, DeletedSince, Remembers, SourceRefused, UpdateSummary, Warned
+from medback_core.model import (
+    Answers,
+    Conflict,
+    DamageFound,
+    DeletedSince,
+    Remembers,
+    SourceRefused,
+    UpdateSummary,
+    Warned,
+)
 from medback_core.restoring.plan import restore_plan
 from medback_core.restoring.restore import finish_restore, restore, restore_status
 from medback_core.restoring.told import Told, listen, news_of, refuse
@@ -62,7 +71,7 @@ def lost(tmp_path: Path, clock: Callable[[int], None]) -> Path:
         write_tree(home, {"photos/a": b"second"}, mtime_ns=1_750_000_000_000_000_000)
         write_tree(home, {"photos/e": 3000})
         os.unlink(home / "photos/b")
-        rescan(session, accept_deletions=True, accept_changes=True)
+        rescan(session, answers=Answers(deletions=True, changes=True))
         back(session, tmp_path / "red")
     home.rename(tmp_path / "as it was")
     for left in tmp_path.glob("session.db*"):
@@ -116,7 +125,7 @@ def test_a_source_of_which_all_is_deleted_is_remembered_by_that(tmp_path: Path):
         for name in "ab":
             (tmp_path / "photos" / name).unlink()
         (tmp_path / "photos" / "later").mkdir()  # not empty: its drive is there
-        assert rescan(session, accept_deletions=True).of(UpdateSummary)[-1].refused == ()
+        assert rescan(session, answers=Answers(deletions=True)).of(UpdateSummary)[-1].refused == ()
         back(session, tmp_path / "blue")
     story = story_at(os.fsencode(tmp_path / "blue"))
     assert story is not None and [(told.alias, told.files) for told in story.sections] == [("photos", 0)]
@@ -283,7 +292,7 @@ def test_to_the_places_of_sources_never_on_this_machine_is_a_question(fresh: Ses
     assert str(lost / "red") in words and str(lost / "home/photos") in words and "4 files" in words
     assert knows_nothing(fresh) and not (lost / "home").exists()
     assert not list(lost.glob("session.db.context*")) and not (lost / "session.db.sources").read_text().strip()
-    run(restore(fresh, str(lost / "red"), in_place=True))
+    run(restore(fresh, str(lost / "red"), answers=Answers(in_place=True)))
     run(restore(fresh, str(lost / "blue")))  # answered
     assert tree(lost / "home") == newest(lost)
 
@@ -418,7 +427,7 @@ def test_what_was_scanned_here_gives_way_to_nothing(tmp_path: Path, clock: Calla
         back(session, tmp_path / "blue")
         old = (tmp_path / "blue/.medback-context.xml").read_bytes()
         write_tree(tmp_path / "photos", {"a": b"second"}, mtime_ns=1_750_000_000_000_000_000)
-        rescan(session, accept_changes=True)
+        rescan(session, answers=Answers(changes=True))
         back(session, tmp_path / "blue")
         os.unlink(tmp_path / "photos/a")
         run(restore(session, str(tmp_path / "blue")))
@@ -449,7 +458,7 @@ def test_a_scan_answers_too(fresh: Session, lost: Path):
 def test_into_another_source_nothing_goes(fresh: Session, lost: Path):
     write_tree(lost / "home", {"mine": 5})
     add(fresh, lost / "home")
-    refused = run(restore(fresh, str(lost / "red"), source="photos", in_place=True)).of(SourceRefused)
+    refused = run(restore(fresh, str(lost / "red"), source="photos", answers=Answers(in_place=True))).of(SourceRefused)
     assert [one.kind for one in refused] == ["overlap"] and "--to" in message(refused[0].refusal)
     assert os.listdir(lost / "home") != [] and not (lost / "home/photos").exists()
 
@@ -498,7 +507,7 @@ def test_where_two_drives_split_the_later_is_live_whatever_comes_last(
         new = {"a": b"of " + drive.encode(), f"only on {drive}": 100}
         write_tree(home, new, mtime_ns=1_750_000_000_000_000_000 + number * 10**12)
         with open_session(tmp_path / db) as session:
-            rescan(session, accept_changes=True, accept_deletions=True)
+            rescan(session, answers=Answers(changes=True, deletions=True))
             back(session, tmp_path / drive)
     with open_session(tmp_path / "fresh.db") as session:
         summaries = [

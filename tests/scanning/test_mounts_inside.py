@@ -18,7 +18,7 @@ from medback_core.coverage.totals import looked
 from medback_core.disk import mounts
 from medback_core.disk.mounts import MountEntry
 from medback_core.errors import UsageError
-from medback_core.model import Excluded, Skipped, TargetState, VerifySummary
+from medback_core.model import Answers, Excluded, Skipped, TargetState, VerifySummary
 from medback_core.restoring.restore import restore
 from medback_core.presenting.looked import as_of, but_for
 from medback_core.scanning import sources
@@ -134,7 +134,7 @@ def test_a_restore_goes_into_a_mount_and_never_under_it(world: World, mount: Mou
     world.add()
     drive = tmp_path / "drive"
     drive.mkdir()
-    world.run(back_up(world.session, os.fsencode(drive), create=True))
+    world.run(back_up(world.session, os.fsencode(drive), answers=Answers(create=True)))
     shutil.rmtree(point / "sub")
     (world.src / "a").unlink()
     unmount(point)
@@ -169,7 +169,7 @@ def test_memory_and_overlays_are_gaps_until_they_are_answered(world: World, moun
     assert world.update().removed == 0
     assert list(gaps(world)) == ["ram"]
     sources.change_source(world.session, "photos", drop_mounts=[os.fsencode(world.src / "ram")])
-    world.update(accept_deletions=True)
+    world.update(answers=Answers(deletions=True))
     assert world.names() == {"a"} and gaps(world) == {}
 
 

@@ -31,7 +31,7 @@ from medback_core.session.gaps import list_gaps
 from medback_core.scanning.sources import update
 from medback_core.sidecar import whole as sidecar_is_whole
 from medback_core.sidecar.source_metadata import parse_source_metadata
-from medback_core.model import DamageFound, Event, Excluded, Skipped, Standing, Trouble, Warned
+from medback_core.model import Answers, DamageFound, Event, Excluded, Skipped, Standing, Trouble, Warned
 from support.killing import killed_after
 from support.scan_world import OLD, World
 from support.worlds import Ran
@@ -210,7 +210,7 @@ def test_a_known_target_inside_is_left_out(world: World) -> None:
     drive = os.fsencode(world.src / "drive")
     world.add()
     save_target(world.session, model.Target(-1, "t1", "Drive", path=drive, created=1))
-    world.update(accept_deletions=True)
+    world.update(answers=Answers(deletions=True))
     assert world.names() == {"a"}
     assert world.told(Excluded) == [(b"drive", "a backup target")]
     assert list_gaps(world.session) == []
@@ -374,7 +374,7 @@ def test_an_empty_mount_point_is_refused_and_nothing_forgotten(world: World) -> 
     before = world.files()
     world.src.rename(world.base / "drive")
     world.src.mkdir()
-    for options in ({}, {"accept_deletions": True}):
+    for options in ({}, {"answers": Answers(deletions=True)}):
         assert world.refusal(**options).kind == "source-empty"
         assert world.files() == before
         assert list(world.src.iterdir()) == []
@@ -418,7 +418,7 @@ def test_nothing_is_believed_gone_from_a_source_without_its_metadata_file_until_
     (world.src / "a").unlink()
     assert world.refusal().kind == "not-mounted"
     assert world.names() == {"a", "b"}
-    assert world.update(accept_deletions=True).removed == 1
+    assert world.update(answers=Answers(deletions=True)).removed == 1
     assert (world.src / ".medback-source.xml").exists()
 
 
@@ -451,7 +451,7 @@ def test_a_directory_emptied_to_its_mount_point_is_refused(world: World) -> None
     assert world.refusal().kind == "source-empty"
     assert "drive/sub/d" in world.names()
     assert list((world.src / "drive").iterdir()) == []
-    summary = world.update(accept_deletions=True)
+    summary = world.update(answers=Answers(deletions=True))
     assert (summary.removed, world.names()) == (2, {"a", "b"})
 
 
@@ -504,7 +504,7 @@ def test_many_deletions_are_refused_until_accepted(world: World) -> None:
     assert "--accept-deletions" in message(refusal.refusal)
     assert world.files() == before
     assert (world.src / ".medback.xml").read_bytes() == sidecar
-    summary = world.update(accept_deletions=True)
+    summary = world.update(answers=Answers(deletions=True))
     assert (summary.files, summary.removed) == (29, 11)
     assert set(world.sidecar().files) == {os.fsencode(name) for name in numbered(40)[11:]}
 
@@ -530,7 +530,7 @@ def test_a_small_source_that_vanished_whole_is_asked_about(world: World, count: 
         (world.src / name).unlink()
     assert world.refusal().kind == "too-many-deletions"
     assert world.names() == set(numbered(count))
-    assert world.update(accept_deletions=True).removed == count
+    assert world.update(answers=Answers(deletions=True)).removed == count
 
 
 def test_a_refused_update_rewrites_no_sidecar(world: World) -> None:
@@ -542,7 +542,7 @@ def test_a_refused_update_rewrites_no_sidecar(world: World) -> None:
             (world.src / name).unlink()
     assert world.refusal().kind == "too-many-deletions"
     assert {path: path.stat().st_ino for path in world.src.rglob(".medback*.xml")} == before
-    assert world.update(accept_deletions=True).removed == 30
+    assert world.update(answers=Answers(deletions=True)).removed == 30
 
 
 def test_new_files_are_recorded_even_when_the_rest_is_refused(world: World) -> None:
@@ -565,8 +565,8 @@ def test_ransomware_is_refused(world: World) -> None:
     refusal = world.refusal()
     assert refusal.kind == "too-many-changes"
     assert world.files() == before
-    assert world.refusal(accept_deletions=True).kind == "too-many-changes"
-    assert world.update(accept_changes=True).changed == 40
+    assert world.refusal(answers=Answers(deletions=True)).kind == "too-many-changes"
+    assert world.update(answers=Answers(changes=True)).changed == 40
     assert world.files() != before
 
 

@@ -15,7 +15,7 @@ from medback_core.session.files import dirty_directories
 from medback_core.session.gone import list_gone
 from medback_core.session.targets import find_target, save_target, target_by_id
 from medback_core.errors import Refused
-from medback_core.model import DamageFound, Skipped, Standing, TargetState, Trouble, Warned
+from medback_core.model import Answers, DamageFound, Skipped, Standing, TargetState, Trouble, Warned
 from medback_core.sources.sidecars import mounted_sources
 from support.scan_world import OLD, World
 
@@ -111,7 +111,7 @@ def test_mass_deletion_is_refused_after_the_db_was_lost_too(world: World) -> Non
     assert caught.value.kind == "too-many-deletions"
     assert len(world.names()) == 40
     assert len(world.sidecar().files) == 40
-    assert world.update(accept_deletions=True).removed == 20
+    assert world.update(answers=Answers(deletions=True)).removed == 20
 
 
 def test_a_file_changed_while_the_db_was_lost_is_a_change(world: World) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medback_core.backing_up.back_up import back_up
-from medback_core.model import EXPLANATION, Event, Summary, is_metadata
+from medback_core.model import Answers, EXPLANATION, Event, Summary, is_metadata
 from medback_core.session import Session, open_session
 from medback_core.scanning.sources import add_source, update
 
@@ -99,7 +99,7 @@ def rescan(session: Session, *aliases: str, **options: Any) -> Ran:
 def back(session: Session, drive: Path, **options: Any) -> Ran:
     """A backup onto a drive, made a target if it is none."""
     drive.mkdir(parents=True, exist_ok=True)
-    return run(back_up(session, os.fsencode(drive), yes=True, **options))
+    return run(back_up(session, os.fsencode(drive), **{"answers": Answers(yes=True), **options}))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
-from medback_core.model import TargetState
+from medback_core.model import Answers, TargetState
 from medback_tui.jobs import operations
 from medback_tui.app import MedbackApp
 from medback_tui.jobs.queue import JobState
@@ -66,7 +66,7 @@ async def two_copies(pilot: Pilot[int], app: MedbackApp, photos: Path, drives: t
     await settle(pilot)
     app.submit(operations.add_source(os.fsencode(photos)))
     for drive in drives:
-        app.submit(operations.back_up(os.fsencode(drive), drive.name, create=True, label=drive.name))
+        app.submit(operations.back_up(os.fsencode(drive), drive.name, answers=Answers(create=True), label=drive.name))
     await jobs_done(pilot)
     assert [job.state for job in app.queue.jobs] == [JobState.DONE] * 3, [
         job.crash or job.error for job in app.queue.jobs
@@ -132,10 +132,10 @@ async def test_coverage_follows_each_backup(open_app: OpenApp, photos: Path, dri
         await jobs_done(pilot)
         await press(pilot, "3")
         assert "○ photos/" in text_of(pilot)
-        app.submit(operations.back_up(os.fsencode(drives[0]), "blue", create=True, label="blue"))
+        app.submit(operations.back_up(os.fsencode(drives[0]), "blue", answers=Answers(create=True), label="blue"))
         await jobs_done(pilot)
         assert "◐ photos/" in text_of(pilot)
-        app.submit(operations.back_up(os.fsencode(drives[1]), "red", create=True, label="red"))
+        app.submit(operations.back_up(os.fsencode(drives[1]), "red", answers=Answers(create=True), label="red"))
         await jobs_done(pilot)
         assert "● photos/" in text_of(pilot)
         assert "all safe" in text_of(pilot)
@@ -335,7 +335,7 @@ async def test_a_target_inside_a_source_is_refused_with_a_way_out(open_app: Open
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         app.submit(operations.add_source(os.fsencode(photos)))
-        app.submit(operations.back_up(os.fsencode(photos / "2000"), "2000", create=True, label="2000"))
+        app.submit(operations.back_up(os.fsencode(photos / "2000"), "2000", answers=Answers(create=True), label="2000"))
         await jobs_done(pilot)
         assert app.queue.jobs[-1].state is JobState.REFUSED
         assert "Choose a directory that lies in no source" in text_of(pilot)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
+from medback_core.model import Answers
 from medback_core.restoring.plan import PlanSummary, restore_plan
 from medback_tui.app import MedbackApp
 from medback_tui.jobs.queue import JobState
@@ -33,7 +34,7 @@ def world(tmp_path: Path) -> Path:
         back(session, tmp_path / "t1")
         (photos / "2024/deleted.jpg").unlink()
         write_tree(photos, {"2019/changed.txt": b"newer"}, mtime_ns=MTIME + 10**9)
-        rescan(session, accept_deletions=True)
+        rescan(session, answers=Answers(deletions=True))
         return Path(session.path)
 
 

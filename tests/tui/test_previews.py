@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from medback_core import disk
-from medback_core.model import BackupSummary, Count, Target, TargetState
+from medback_core.model import Answers, BackupSummary, Count, Target, TargetState
 from medback_core.presenting.next_drive import NextDrive, Offer
 from medback_core.presenting.outcomes import Ended, outcome
 from medback_tui.app import MedbackApp
@@ -71,7 +71,7 @@ async def test_the_preview_of_a_real_backup_counts_what_is_twice_and_what_it_say
         await settle(pilot)
         app.submit(operations.add_source(bytes(photos)))
         await jobs_done(pilot)
-        preview(app, bytes(drive), "blue", create=True)
+        preview(app, bytes(drive), "blue", answers=Answers(create=True))
         await until(pilot, lambda: "copies 3 files" in text_of(pilot), "the preview")
         assert "that is enough for 4: 1 file has the same content as others" in text_of(pilot)
         await press(pilot, "enter")

@@ -12,6 +12,7 @@ from medback_tui.app import MedbackApp
 from medback_tui.jobs.queue import Job
 from medback_tui.screens.dialogs import Question
 from medback_tui.jobs.unfinished import Unfinished, remade
+from medback_core.model import Answers
 from support.waiting import jobs_done, settle, text_of, until
 
 OpenApp = Callable[..., MedbackApp]
@@ -22,7 +23,7 @@ def asked_for(tmp_path: Path, script: Callable) -> tuple[Job, Job]:
     photos = tmp_path / "photos-\udcff"
     photos.mkdir(exist_ok=True)
     (photos / "a.jpg").write_bytes(b"foo")
-    running = operations.update(["nobody"], accept_deletions=True)
+    running = operations.update(["nobody"], answers=Answers(deletions=True))
     running.start = script([])
     return running, operations.add_source(os.fsencode(photos), copies=3)
 
@@ -96,7 +97,7 @@ def test_every_job_that_is_kept_can_be_made_again(tmp_path: Path):
 
 
 def test_a_new_target_is_asked_for_again_the_next_time():
-    job = operations.back_up(b"/mnt/blue", "Blue", create=True, label="Blue")
+    job = operations.back_up(b"/mnt/blue", "Blue", answers=Answers(create=True), label="Blue")
     assert "--init" in job.command
     assert job.recipe is not None
     again = remade(job.recipe)

@@ -14,7 +14,7 @@ from medback_core.session.copies import copies_of
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import find_target, save_target
 from medback_core.errors import Refused
-from medback_core.model import RebuildSummary, Standing, TargetState, Warned
+from medback_core.model import Answers, RebuildSummary, Standing, TargetState, Warned
 from medback_core.upkeep.rebuild import rebuild, rebuilt_session
 from support.scan_world import OLD, World
 
@@ -150,7 +150,7 @@ def test_a_target_given_is_introduced(world: World) -> None:
     world.add()
     drive = world.base / "drive"
     drive.mkdir()
-    world.run(back_up(world.session, os.fsencode(drive), create=True, label="Blue"))
+    world.run(back_up(world.session, os.fsencode(drive), answers=Answers(create=True), label="Blue"))
     assert world.targets_of("a")
     summary = rebuilt(world, world.src, drive)
     assert [target.label for target in summary.targets] == ["Blue"]

@@ -13,7 +13,7 @@ from medback_core import model
 from medback_core.contexts.write import add_restore_context, write_restore
 from medback_core.backing_up.discover import discover
 from medback_core.errors import Refused
-from medback_core.model import DamageFound, FileDone, Progress, TargetState, Warned
+from medback_core.model import Answers, DamageFound, FileDone, Progress, TargetState, Warned
 from medback_core.upkeep.prove import prove
 from medback_core.upkeep.rebuild import rebuild
 from medback_core.upkeep.reclaim import reclaim
@@ -124,7 +124,7 @@ def test_surplus_goes_only_while_enough_verified_copies_stay_elsewhere(world: tu
 def test_a_copy_medback_did_not_put_there_is_never_surplus(world: tuple[Session, Path]) -> None:
     session, tmp = world
     write_tree(tmp / "t3", {"mine.txt": (tmp / "photos/a.txt").read_bytes()})
-    run(discover(session, os.fsencode(tmp / "t3"), create=True))
+    run(discover(session, os.fsencode(tmp / "t3"), answers=Answers(create=True)))
     assert counted(session) == {2: 1, 3: 1}
     assert run(reclaim(session, "t3", surplus=True)).summary.freed == 0 and (tmp / "t3/mine.txt").exists()
 

@@ -9,7 +9,7 @@ import pytest
 from support.shell import Shell
 from support.worlds import new_session, photos, run
 
-from medback_core.model import FileDone, Warned
+from medback_core.model import Answers, FileDone, Warned
 from medback_core.session.targets import list_targets
 from medback_core.upkeep.verify_all import verify_all
 
@@ -28,7 +28,7 @@ def shelf(tmp_path: Path) -> Path:
         (tmp_path / "white").mkdir()
         from medback_core.backing_up.back_up import back_up
 
-        run(back_up(session, os.fsencode(tmp_path / "white"), yes=True, verify=False))
+        run(back_up(session, os.fsencode(tmp_path / "white"), answers=Answers(yes=True), verify=False))
         for target in list_targets(session):
             if target.name == "blue":
                 session.db.execute("UPDATE copy SET verified_at = 1000 WHERE target_id = ?", (target.key,))

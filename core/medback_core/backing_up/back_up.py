@@ -29,6 +29,8 @@ from medback_core.drives.room import room_on
 from medback_core.errors import Refused
 from medback_core.model import (
     CONTEXT_NAME,
+    NO_ANSWERS,
+    Answers,
     BackupSummary,
     Count,
     DamageFound,
@@ -74,8 +76,7 @@ def back_up(
     session: Session,
     path: bytes,
     *,
-    create: bool | None = None,
-    yes: bool = False,
+    answers: Answers = NO_ANSWERS,
     label: str | None = None,
     capacity: int | None = None,
     reserve: int | None = None,
@@ -85,8 +86,6 @@ def back_up(
     fill: bool = True,
     verify: bool = True,
     dry_run: bool = False,
-    new_id: bool = False,
-    same_drive: bool = False,
     readme: bool | None = None,
     place: str | None = None,
 ) -> Iterator[Event]:
@@ -107,12 +106,9 @@ def back_up(
                 session,
                 path,
                 write=not dry_run,
-                create=create,
-                yes=yes,
+                answers=answers,
                 label=label,
                 capacity=capacity,
-                new_id=new_id,
-                same_drive=same_drive,
                 place=place,
             )
         )

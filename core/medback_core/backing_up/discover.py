@@ -16,6 +16,8 @@ from medback_core.drives.walk import DriveDirectory, path_on, walk_drive
 from medback_core.errors import DriveGone
 from medback_core.hashing import FileToHash, Hashed, hash_many
 from medback_core.model import (
+    NO_ANSWERS,
+    Answers,
     DamageFound,
     DiscoverSummary,
     Event,
@@ -46,31 +48,19 @@ def discover(
     session: Session,
     path: bytes,
     *,
-    create: bool | None = None,
-    yes: bool = False,
+    answers: Answers = NO_ANSWERS,
     label: str | None = None,
     dry_run: bool = False,
     rehash: bool = False,
-    new_id: bool = False,
-    same_drive: bool = False,
 ) -> Iterator[Event]:
-    """Make a drive a target (if `create` or `yes` says so) and take up what lies on it; ends with DiscoverSummary.
+    """Make a drive a target (if the answers say so) and take up what lies on it; ends with DiscoverSummary.
 
     Every file is read but those the session itself holds to be a copy, unchanged since; with `rehash` those too. What
     the session believed to lie there and is not found is withdrawn. With `dry_run` nothing at all is written. Raises
     Refused, NeedsAnswer (nothing changed), DriveGone (what was recorded is kept).
     """
     with disk.lock_session(os.fsencode(session.path)):
-        with open_drive(
-            session,
-            path,
-            write=not dry_run,
-            create=create,
-            yes=yes,
-            label=label,
-            new_id=new_id,
-            same_drive=same_drive,
-        ) as drive:
+        with open_drive(session, path, write=not dry_run, answers=answers, label=label) as drive:
             yield from drive.notes
             run = _Discovery(session, drive, dry_run, rehash)
             yield from run.discover()

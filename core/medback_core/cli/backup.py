@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from medback_core import names
-from medback_core.model import BackupSummary, Count, DiscoverSummary
+from medback_core.model import Answers, BackupSummary, Count, DiscoverSummary
 from medback_core.presenting.looked import as_of, but_for
 from medback_core.presenting.outcomes import backed_up, discovered
 from medback_core.presenting.units import counted, plural, size
@@ -86,10 +86,10 @@ def target(
     }
     with run.session() as session:
         summary = run.follow_asking(
-            lambda **answers: back_up(
+            lambda answers: back_up(
                 session,
                 where,
-                yes=run.settings.yes,
+                answers=answers,
                 label=label,
                 source=source,
                 update_first=not no_update,
@@ -99,12 +99,9 @@ def target(
                 readme=readme,
                 place=place,
                 **sizes,
-                **answers,  # type: ignore[arg-type]
             ),
             BackupSummary,
-            create=True if init else None,
-            new_id=new_id,
-            same_drive=same_drive,
+            Answers(create=init, yes=run.settings.yes, new_id=new_id, same_drive=same_drive),
         )
         _report_target(
             run, session, summary or _so_far(run, session, where), whole=summary is not None, dry_run=dry_run
@@ -223,19 +220,9 @@ def discover(
     where = run.directory(path)
     with run.session() as session:
         summary = run.follow_asking(
-            lambda **answers: operation(
-                session,
-                where,
-                yes=run.settings.yes,
-                label=label,
-                dry_run=dry_run,
-                rehash=rehash,
-                **answers,  # type: ignore[arg-type]
-            ),
+            lambda answers: operation(session, where, answers=answers, label=label, dry_run=dry_run, rehash=rehash),
             DiscoverSummary,
-            create=True if init else None,
-            new_id=new_id,
-            same_drive=same_drive,
+            Answers(create=init, yes=run.settings.yes, new_id=new_id, same_drive=same_drive),
         )
         if summary is None:
             known = plugged_in(session, where)

@@ -621,14 +621,12 @@ def report(run: Run, file: bytes) -> None:
     The shelf, a map, the plan, what each drive holds, and a sheet of one page to print and keep with the drives: how to
     get everything back from them, with and without medback. Opened in a browser it asks for nothing outside of itself.
     """
-    from medback_core.model import ReportSummary
+    from medback_core.model import Answers, ReportSummary
     from medback_core.report.write import write_report
 
     with run.session() as session:
         found = run.follow_asking(
-            lambda **answers: write_report(session, file, replace=bool(answers.get("replace"))),
-            ReportSummary,
-            replace=run.settings.yes,
+            lambda answers: write_report(session, file, answers), ReportSummary, Answers(replace=run.settings.yes)
         )
         if found is not None:
             run.outcome.result.update(path=names.text(os.path.abspath(found.path)), bytes=found.bytes)

@@ -10,7 +10,16 @@ import click
 
 from medback_core import names
 from medback_core.errors import Refused
-from medback_core.model import ContextSummary, Count, Event, NextTarget, RestoreStatus, RestoreSummary, iso_date
+from medback_core.model import (
+    Answers,
+    ContextSummary,
+    Count,
+    Event,
+    NextTarget,
+    RestoreStatus,
+    RestoreSummary,
+    iso_date,
+)
 from medback_core.presenting.outcomes import in_context, restored
 from medback_core.presenting.telling import all_back, nothing_missing, story_words
 from medback_core.presenting.units import counted, plural, size
@@ -242,7 +251,7 @@ def restore(
 
     with run.session() as session:
         found = run.follow_asking(
-            lambda **answers: operation(
+            lambda answers: operation(
                 session,
                 target,
                 source=source,
@@ -252,10 +261,10 @@ def restore(
                 to=None if to is None else os.path.abspath(to),
                 conflict=conflict,
                 dry_run=dry_run,
-                **answers,
+                answers=answers,
             ),
             RestoreSummary,
-            in_place=in_place,
+            Answers(in_place=in_place),
         )
         whole = found is not None
         scope = scope_words(source, path, to) + (" --deleted" if deleted else "")

@@ -7,12 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from medback_core import names
 from medback_core.errors import DriveGone, NeedsAnswer, Refused
-from medback_core.model import Event, Progress, Summary, Warned
+from medback_core.model import Answers, Event, Progress, Summary, Warned
 from medback_core.presenting.refusals import answered_no, message, sentence
 from medback_core.settings.preferences import Preferences, read_preferences
 
@@ -27,13 +28,8 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=Summary)
 
 LISTED = 20  # entries shown of a long list, unless -v
-# Which argument of an operation says yes to which of its questions.
-ANSWERS: dict[str, dict[str, bool]] = {
-    "new-target": {"create": True},
-    "damaged-identity": {"create": True},
-    "in-place": {"in_place": True},
-    "replace-file": {"replace": True},
-}
+# Which of the Answers says yes to which question.
+ANSWERS = {"new-target": "create", "damaged-identity": "create", "in-place": "in_place", "replace-file": "replace"}
 
 
 class Run:
@@ -111,9 +107,7 @@ class Run:
             self.outcome.interrupted = self.interrupts.exit_code
         return found
 
-    def follow_asking(
-        self, start: Callable[..., Iterator[Event]], kind: type[S] = Summary, **answers: bool | None
-    ) -> S | None:
+    def follow_asking(self, start: Callable[[Answers], Iterator[Event]], kind: type[S], answers: Answers) -> S | None:
         """`follow`, asking the person what only a person may answer and starting again with the answer.
 
         Raises the NeedsAnswer itself where there is nobody to ask, or the answer is no.
@@ -121,15 +115,15 @@ class Run:
         asked: set[str] = set()
         while True:
             try:
-                return self.follow(start(**answers), kind)
+                return self.follow(start(answers), kind)
             except NeedsAnswer as question:
                 if question.kind in asked:
                     raise
                 asked.add(question.kind)
-                answers.update(self.answer(question))
+                answers = replace(answers, **{self.answer(question): True})
 
-    def answer(self, question: NeedsAnswer) -> dict[str, bool | None]:
-        """Ask; the arguments that carry the answer. Raises the question where no one can be asked."""
+    def answer(self, question: NeedsAnswer) -> str:
+        """Ask; which of the Answers it is. Raises the question where no one can be asked."""
         if not self.can_ask():
             raise question
         no = answered_no(question)
@@ -145,13 +139,13 @@ class Run:
             chosen = {"n": "new_id", "s": "same_drive"}.get(choice.strip().lower())
             if chosen is None:
                 raise no
-            return {chosen: True}
+            return chosen
         answer = ANSWERS.get(question.kind)
         if answer is None:
             raise question
         if not self.confirm(sentence(question)):
             raise no
-        return dict(answer)
+        return answer
 
     def can_ask(self) -> bool:
         """Whether a person sits there."""

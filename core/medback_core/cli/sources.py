@@ -10,7 +10,7 @@ import click
 
 from medback_core import names
 from medback_core.errors import Refused, UsageError
-from medback_core.model import Rule, ScanSummary, Source, iso_date
+from medback_core.model import Answers, Rule, ScanSummary, Source, iso_date
 from medback_core.presenting.outcomes import scanned
 from medback_core.presenting.places import at
 from medback_core.presenting.refusals import kept, message
@@ -399,9 +399,8 @@ def update(
             operation.update(
                 session,
                 aliases,
+                answers=Answers(deletions=accept_deletions, changes=accept_changes),
                 rehash=rehash,
-                accept_deletions=accept_deletions,
-                accept_changes=accept_changes,
                 accept=accept,
                 workers=workers,
             )

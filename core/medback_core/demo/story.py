@@ -16,7 +16,17 @@ from medback_core.coverage.totals import coverage
 from medback_core.coverage.what_if import what_if_place
 from medback_core.demo.world import SESSION_NAME, DemoTarget, DemoWorld, is_demo, open_place, write_world
 from medback_core.drives.open import open_drive, set_target
-from medback_core.model import BackupSummary, Count, Event, RestoreSummary, ScanSummary, Summary, TargetState, Warned
+from medback_core.model import (
+    Answers,
+    BackupSummary,
+    Count,
+    Event,
+    RestoreSummary,
+    ScanSummary,
+    Summary,
+    TargetState,
+    Warned,
+)
 from medback_core.presenting.next_drive import next_drive, next_words
 from medback_core.presenting.places import three_two_one_words
 from medback_core.presenting.units import counted, plural, size
@@ -78,7 +88,12 @@ def _build(directory: Path) -> Generator[str | Event, None, DemoWorld]:
                 )
             for target in world.targets:
                 with open_drive(
-                    session, target.path, write=True, create=True, label=target.label, capacity=target.capacity
+                    session,
+                    target.path,
+                    write=True,
+                    answers=Answers(create=True),
+                    label=target.label,
+                    capacity=target.capacity,
                 ):
                     pass  # being opened makes it a target
                 set_target(session, target.label, disk_name=target.label)

@@ -20,7 +20,9 @@ from medback_core.drives.drive import (
 )
 from medback_core.errors import NeedsAnswer, Refused, UsageError
 from medback_core.model import (
+    NO_ANSWERS,
     TARGET_IDENTITY_NAME,
+    Answers,
     Happened,
     HistoryEntry,
     OnPlug,
@@ -154,22 +156,18 @@ def open_drive(
     path: bytes,
     *,
     write: bool,
-    create: bool | None = None,
-    yes: bool = False,
+    answers: Answers = NO_ANSWERS,
     label: str | None = None,
     capacity: int | None = None,
-    new_id: bool = False,
-    same_drive: bool = False,
     as_it_is: bool = False,
     place: str | None = None,
 ) -> Iterator[Drive]:
     """Open the drive at `path`, identified, and keep its lock while in use.
 
     `write` false never writes there; a drive that is no target can then be read too (its `identity.id` is empty), and
-    with `as_it_is` a clone (it is `doubtful`). `create` makes a target of what is none; `yes` does so too, but never
-    answers a drive that seems not plugged in or a clone (`new_id`, `same_drive` do). With `as_it_is` a drive that does
-    not say who it is, or can't be read to, is opened to be read only, whatever `write` says. Raises Refused,
-    NeedsAnswer, UsageError; nothing is changed then.
+    with `as_it_is` a clone (it is `doubtful`). `answers` say what is to be done with what is no target, or a clone.
+    With `as_it_is` a drive that does not say who it is, or can't be read to, is opened to be read only, whatever
+    `write` says. Raises Refused, NeedsAnswer, UsageError; nothing is changed then.
     """
     _check_capacity(capacity)
     with _open_root(path) as root, disk.lock_drive(root):
@@ -183,7 +181,7 @@ def open_drive(
             nested = nested or _target_inside(root)
             if nested is not None:
                 _refuse_nested(nested, is_new=True)
-        drive = _identify(session, root, filesystem, write, create, yes, new_id, same_drive, as_it_is)
+        drive = _identify(session, root, filesystem, write, answers, as_it_is)
         if nested is not None and drive.writable:
             _refuse_nested(nested, is_new=drive.is_new)
         if drive.identity.id and not drive.doubtful:
@@ -238,10 +236,7 @@ def _identify(
     root: disk.Root,
     filesystem: disk.FileSystem,
     write: bool,
-    create: bool | None,
-    yes: bool,
-    fresh_id: bool,
-    same_drive: bool,
+    answers: Answers,
     as_it_is: bool,
 ) -> Drive:
     try:
@@ -253,13 +248,13 @@ def _identify(
     if identity is None or not identity.id:
         if as_it_is:
             return _as_it_is(session, root, filesystem, None if identity is None else Warned("identity-damaged"))
-        return _without_identity(session, root, filesystem, identity, write, create, yes, same_drive, fresh_id)
+        return _without_identity(session, root, filesystem, identity, write, answers)
     known = target_by_id(session, identity.id)
     drive = Drive(root, _merged(known, identity), filesystem, identity, writable=write)
     reason = _clone_reason(known, identity, root, filesystem)
-    if reason is None or same_drive:
+    if reason is None or answers.same_drive:
         return drive
-    if not fresh_id:
+    if not answers.new_id:
         if as_it_is and not write:
             drive.notes.append(reason)
             drive.doubtful = True
@@ -331,19 +326,16 @@ def _without_identity(
     filesystem: disk.FileSystem,
     damaged: TargetIdentity | None,
     write: bool,
-    create: bool | None,
-    yes: bool,
-    same_drive: bool,
-    fresh_id: bool,
+    answers: Answers,
 ) -> Drive:
     last = [target for target in targets_at(session, root.path) if target.known]
     notes = []
     if last:
         was = last[0]
-        if same_drive:
+        if answers.same_drive:
             identity = TargetIdentity(id=was.id, label=was.label, created=was.created, fs_uuid=filesystem.uuid)
             return Drive(root, was, filesystem, identity, writable=write)
-        if create is not True:
+        if not answers.create:
             raise NeedsAnswer(
                 "not-plugged-in/damaged-identity" if damaged is not None else "not-plugged-in/no-identity",
                 path=root.path,
@@ -351,9 +343,9 @@ def _without_identity(
             )
         if was.state is not TargetState.LOST:
             notes.append(Warned("another-was-there", target=was.name, id=was.id))
-    if damaged is not None and create is not True:
+    if damaged is not None and not answers.create:
         raise NeedsAnswer("damaged-identity", path=root.path)
-    family = [] if fresh_id else family_ids(root)
+    family = [] if answers.new_id else family_ids(root)
     if not write:
         target = Target(-1, "", os.path.basename(os.fsdecode(root.path)), known=False)
         return Drive(root, target, filesystem, TargetIdentity(id="", label=target.label), writable=False)
@@ -361,11 +353,11 @@ def _without_identity(
     if known is not None and known.known:
         # A target has an identity file of medback's: this is another drive with the same file of the family, or that
         # target after it lost its own.
-        if not same_drive:
+        if not answers.same_drive:
             raise NeedsAnswer("clone/no-identity", path=root.path, target=known.name)
         identity = TargetIdentity(id=known.id, label=known.label, created=known.created, fs_uuid=filesystem.uuid)
         return Drive(root, known, filesystem, identity, writable=write)
-    if create is not True and not yes:
+    if not (answers.create or answers.yes):
         raise _question(session, root, filesystem)
     identifier = family[0] if family else new_id()
     label = free_label(session, names.utf8(names.text(os.path.basename(root.path))) or identifier)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from medback_core.errors import NeedsAnswer
-from medback_core.model import Event, ReportSummary
+from medback_core.model import NO_ANSWERS, Answers, Event, ReportSummary
 from medback_core.report.facts import gather
 from medback_core.report.page import MARK, render
 from medback_core.session import Session
@@ -15,14 +15,14 @@ from medback_core.upkeep.export import write_file
 _MARK_WITHIN = 400
 
 
-def write_report(session: Session, path: bytes, *, replace: bool = False) -> Iterator[Event]:
+def write_report(session: Session, path: bytes, answers: Answers = NO_ANSWERS) -> Iterator[Event]:
     """Write the report to a file, whole or not at all; ends with a ReportSummary.
 
     A report that is there already is replaced. With any other file there it raises NeedsAnswer ("replace-file"),
-    which `replace` answers. Raises Refused where the file can't be written.
+    which `answers.replace` answers. Raises Refused where the file can't be written.
     """
     page = render(gather(session))
-    if not replace and os.path.isfile(path) and not _is_report(path):
+    if not answers.replace and os.path.isfile(path) and not _is_report(path):
         raise NeedsAnswer("replace-file", path=path)
     write_file(path, iter([page]))
     yield ReportSummary(path, len(page))

@@ -17,6 +17,8 @@ from medback_core.drives.story import story_at
 from medback_core.errors import Refused, UsageError
 from medback_core.hashing import hash_file
 from medback_core.model import (
+    NO_ANSWERS,
+    Answers,
     Conflict,
     Count,
     DeletedSince,
@@ -109,13 +111,13 @@ def restore(
     to: bytes | None = None,
     conflict: str = "skip",
     dry_run: bool = False,
-    in_place: bool = False,
+    answers: Answers = NO_ANSWERS,
 ) -> Iterator[Event]:
     """Copy back from a target what is missing; ends with a RestoreSummary.
 
     What the drive remembers and this session does not know is taken up first: of all sources where none was ever
     scanned here or `to` is given, else of `source` alone. For such a source, that it may go to its own place is a
-    question `in_place` answers.
+    question that `answers` answer.
 
     `source` is an alias, `path` relative to the source(s), `to` a directory in which each source gets a folder instead
     of its own place, `deleted` asks for what is gone from the sources instead of what should be there (and with `path`
@@ -136,7 +138,7 @@ def restore(
         if where is None:
             raise Refused("not-plugged-in", target=target_word_or_path)
         with ExitStack() as stack:
-            session = yield from _told(session, stack, where, source, to, dry_run=dry_run, in_place=in_place)
+            session = yield from _told(session, stack, where, source, to, dry_run=dry_run, answers=answers)
             drive = stack.enter_context(open_drive(session, where, write=False, as_it_is=True))
             yield from drive.notes
             places = destinations(session, source=source, to=to)
@@ -181,7 +183,7 @@ def _told(
     to: bytes | None,
     *,
     dry_run: bool,
-    in_place: bool,
+    answers: Answers,
 ) -> Generator[Event, None, Session]:
     """Take up what the drive remembers and the session does not know; returns the session to go on with: in a dry run
     a copy. Raises NeedsAnswer."""
@@ -202,7 +204,7 @@ def _told(
 
     def check() -> None:
         places = destinations(session, source=source, to=to) if to is None and not dry_run else []
-        if in_place:
+        if answers.in_place:
             for place in places:
                 save_source(session, replace(place.source, in_place=True))
         else:

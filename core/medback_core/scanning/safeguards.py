@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from medback_core import disk
 from medback_core.errors import Refused
-from medback_core.model import Source
+from medback_core.model import Answers, Source
 from medback_core.session import Session
 from medback_core.session.scanning import ScanChanges, known_before, vanished_paths, weigh
 from medback_core.sidecar.source_metadata import SourceMetadata
@@ -18,7 +18,7 @@ SHARE = 4  # beyond that, at most one in four
 
 
 def check_there(
-    session: Session, source: Source, root: disk.Root, metadata: SourceMetadata | None, *, accept_deletions: bool
+    session: Session, source: Source, root: disk.Root, metadata: SourceMetadata | None, *, answers: Answers
 ) -> bool:
     """Raise Refused when what is open is not this source: another one, or the place its drive is not plugged into.
 
@@ -34,7 +34,7 @@ def check_there(
         return False
     if is_empty(root):
         raise Refused("source-empty", path=source.path, source=source.alias)
-    if accept_deletions or may_lack_metadata(session, source):
+    if answers.deletions or may_lack_metadata(session, source):
         return False
     if has_its_sidecars(session, source, root):
         return True
@@ -53,28 +53,27 @@ def check_staged(
     hidden: list[bytes],
     patterns: Patterns,
     *,
-    accept_deletions: bool,
-    accept_changes: bool,
+    answers: Answers,
     lost_metadata: bool = False,
 ) -> ScanChanges:
     """Weigh what the scan staged; raise Refused when it must not be believed yet. Returns the counts. `lost_metadata`:
     the scan found the source without its metadata file."""
     staged = weigh(session, source.key, run, newest)
     gone = staged.vanished
-    if lost_metadata and gone and not accept_deletions:
+    if lost_metadata and gone and not answers.deletions:
         raise _no_metadata(source)
-    if not accept_deletions and gone:
+    if not answers.deletions and gone:
         for place in hidden:
             if lost := len(vanished_paths(session, source.key, place)):
                 raise _hidden(place, lost, source.alias)
-    if gone and not accept_deletions:
+    if gone and not answers.deletions:
         contents, paths = known_before(session, source.key, newest)
         if gone * SHARE > contents and patterns:
             # What the person has excluded since did not vanish.
             gone = sum(1 for path in vanished_paths(session, source.key) if not patterns.match(path))
         if (gone > FEW and gone * SHARE > contents) or gone >= contents:
             raise Refused("too-many-deletions", gone=gone, contents=contents, source=source.alias)
-    if staged.changes > FEW and not accept_changes:
+    if staged.changes > FEW and not answers.changes:
         _, paths = known_before(session, source.key, newest)
         if staged.changes * SHARE > paths:
             raise Refused("too-many-changes", changes=staged.changes, files=paths, source=source.alias)

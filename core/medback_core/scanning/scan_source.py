@@ -8,7 +8,18 @@ from dataclasses import dataclass, field, replace
 
 from medback_core import disk, model
 from medback_core.errors import Refused
-from medback_core.model import DamageFound, Event, Excluded, Happened, ScanSummary, Skipped, Source, Warned
+from medback_core.model import (
+    NO_ANSWERS,
+    Answers,
+    DamageFound,
+    Event,
+    Excluded,
+    Happened,
+    ScanSummary,
+    Skipped,
+    Source,
+    Warned,
+)
 from medback_core.scanning.compare import ScanCounts, ScanOptions
 from medback_core.scanning.safeguards import check_staged, check_there
 from medback_core.scanning.walk import Walk
@@ -76,9 +87,8 @@ def scan_source(
     session: Session,
     source: Source,
     *,
+    answers: Answers = NO_ANSWERS,
     rehash: bool = False,
-    accept_deletions: bool = False,
-    accept_changes: bool = False,
     accept: Collection[str] = (),
     workers: int = 2,
 ) -> Iterator[Event]:
@@ -89,10 +99,10 @@ def scan_source(
     """
     run = start_run(session)
     walked = yield from walk_source(
-        session, source, run, rehash=rehash, accept_deletions=accept_deletions, accept=accept, workers=workers
+        session, source, run, answers=answers, rehash=rehash, accept=accept, workers=workers
     )
     yield from before_settling(session, [walked])
-    summary = settle_source(session, walked, run, accept_deletions=accept_deletions, accept_changes=accept_changes)
+    summary = settle_source(session, walked, run, answers)
     yield from flush_source(session, summary.source)
     yield summary
 
@@ -102,9 +112,9 @@ def walk_source(
     source: Source,
     run: ScanRun,
     *,
+    answers: Answers = NO_ANSWERS,
     rehash: bool = False,
     hashing: bool = True,
-    accept_deletions: bool = False,
     accept: Collection[str] = (),
     workers: int = 2,
 ) -> Generator[Event, None, Walked]:
@@ -116,7 +126,7 @@ def walk_source(
     with root, disk.lock_drive(root):
         metadata = read_metadata(root)
         try:
-            lost_metadata = check_there(session, source, root, metadata, accept_deletions=accept_deletions)
+            lost_metadata = check_there(session, source, root, metadata, answers=answers)
         except Refused as refusal:
             raise refused(session, source, refusal) from None
         if lost_metadata:
@@ -177,9 +187,7 @@ def before_settling(session: Session, walked: Collection[Walked]) -> Iterator[Ev
             yield from flush_source(session, one.source)
 
 
-def settle_source(
-    session: Session, walked: Walked, run: ScanRun, *, accept_deletions: bool = False, accept_changes: bool = False
-) -> ScanSummary:
+def settle_source(session: Session, walked: Walked, run: ScanRun, answers: Answers = NO_ANSWERS) -> ScanSummary:
     """Make what a walk staged true, in one transaction, or refuse it. Raises Refused, and then notes why."""
     source, tally = walked.source, walked.tally
     try:
@@ -190,8 +198,7 @@ def settle_source(
             run.newest,
             walked.hidden,
             walked.patterns,
-            accept_deletions=accept_deletions,
-            accept_changes=accept_changes,
+            answers=answers,
             lost_metadata=walked.lost_metadata,
         )
     except Refused as refusal:

@@ -12,8 +12,10 @@ from medback_core.context.records import WANTED_MAX
 from medback_core.errors import Refused, UsageError
 from medback_core.model import (
     HOME,
+    NO_ANSWERS,
     TARGET_IDENTITY_NAME,
     WANTED_DEFAULT,
+    Answers,
     Event,
     Rule,
     ScanSummary,
@@ -248,9 +250,8 @@ def update(
     session: Session,
     aliases: Sequence[str] = (),
     *,
+    answers: Answers = NO_ANSWERS,
     rehash: bool = False,
-    accept_deletions: bool = False,
-    accept_changes: bool = False,
     accept: Sequence[str] = (),
     workers: int = 2,
 ) -> Iterator[Event]:
@@ -263,15 +264,7 @@ def update(
         if not aliases:
             yield from take_up_left_out(session)
         sources = [find_source(session, alias) for alias in aliases] if aliases else list_sources(session)
-        yield from update_sources(
-            session,
-            sources,
-            rehash=rehash,
-            accept_deletions=accept_deletions,
-            accept_changes=accept_changes,
-            accept=accept,
-            workers=workers,
-        )
+        yield from update_sources(session, sources, answers=answers, rehash=rehash, accept=accept, workers=workers)
 
 
 def take_up_left_out(session: Session) -> Iterator[Event]:
@@ -305,9 +298,8 @@ def update_sources(
     session: Session,
     sources: Sequence[Source],
     *,
+    answers: Answers = NO_ANSWERS,
     rehash: bool = False,
-    accept_deletions: bool = False,
-    accept_changes: bool = False,
     accept: Sequence[str] = (),
     workers: int = 2,
 ) -> Iterator[Event]:
@@ -323,8 +315,8 @@ def update_sources(
                 session,
                 source,
                 run,
+                answers=answers,
                 rehash=rehash,
-                accept_deletions=accept_deletions,
                 accept=accept,
                 workers=workers,
             )
@@ -335,7 +327,7 @@ def update_sources(
     yield from before_settling(session, walked)
     for one in walked:
         try:
-            summary = settle_source(session, one, run, accept_deletions=accept_deletions, accept_changes=accept_changes)
+            summary = settle_source(session, one, run, answers)
             scans.append(summary)
             yield summary
         except Refused as refusal:
