@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from medback_core.drives.room import default_reserve
 from medback_core.model import Count, Target, TargetState
 from medback_core.presenting.next_drive import NextDrive, Offer, next_drive, next_words
 from medback_core.session import Session, open_session
-from medback_core.session.sources import list_sources
-from medback_core.session.targets import list_targets
+from medback_core.session.sources import list_sources, save_source
+from medback_core.session.targets import list_targets, save_target
 from medback_core.session.tree import files_below
 from medback_tui.reading.listing import Place, View, read_listing
 
@@ -125,3 +126,22 @@ def test_the_command_line_the_app_and_the_demo_give_one_answer(seed: int, tmp_pa
             wanted = {source.key: source.wanted for source in list_sources(session)}
             sizes = [file.content.size for key, _, file in files_below(session) if wanted[key]]
             assert best.takes.files and min(sizes) <= best.room <= max(0, free)
+
+
+def test_a_drive_for_another_place_is_asked_for_where_none_would_do(tmp_path: Path) -> None:
+    with open_session(tmp_path / "s.db") as session:
+        source = add_source(session, "s0urce1", "films", b"/films", wanted=2)
+        save_source(session, replace(source, elsewhere=1))
+        home = [
+            add_target(session, f"dr1ve{n}", f"Home {n}", free_bytes=900 * MIB, total_bytes=9000 * MIB) for n in "ab"
+        ]
+        keys = add_files(session, source, b"", [(b"film", 5 * MIB)])
+        for target in home:
+            add_copies(session, target, keys)
+        assert said(next_drive(session)) == "a new drive, one for another place than home"
+        add_files(session, source, b"new", [(b"note", 5)])
+        words = said(next_drive(session))
+        assert "plug in Home a" in words and words.endswith("a drive for another place than home is needed"), words
+        away = add_target(session, "dr1vec", "Tin", free_bytes=900 * MIB, total_bytes=9000 * MIB)
+        save_target(session, replace(away, place="Office"))
+        assert said(next_drive(session)).startswith("plug in Tin (at Office, ")
