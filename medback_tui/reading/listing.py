@@ -47,7 +47,7 @@ class Listing:
     shares: Shares = NO_SHARES
     alive: Shares = NO_SHARES
     burnt: PlaceLoss | None = None  # what it costs if all that is kept at one place is gone
-    next: NextDrive = ALL_SAFE  # what would make the place safer, whichever drives are plugged in
+    next: NextDrive = ALL_SAFE  # what would make the place safer, whichever drives are plugged in: see `with_advice`
 
     @property
     def source(self) -> Source | None:
@@ -91,9 +91,13 @@ def read_listing(session: Session, place: Place, view: View) -> Listing:
     shares = _shares(session, place, view.dead)
     alive = _shares(session, place, frozenset()) if view.dead else shares
     burnt = _burnt(session, view.burnt) if view.burnt else None
-    return Listing(
-        place, view, found, shares, alive, burnt, next_drive(session, place.source, place.path, dead=view.dead)
-    )
+    return Listing(place, view, found, shares, alive, burnt)
+
+
+def with_advice(session: Session, listing: Listing) -> Listing:
+    """The same with what would make the place safer. Of many files that takes longer than all the rest."""
+    place, view = listing.place, listing.view
+    return replace(listing, next=next_drive(session, place.source, place.path, dead=view.dead))
 
 
 def _burnt(session: Session, place: str) -> PlaceLoss | None:

@@ -16,11 +16,12 @@ from textual.worker import get_current_worker
 from medback_core.coverage import tree as browsing
 from medback_core.coverage.tree import DirectoryView, FileCoverage
 from medback_core.errors import MedbackError
+from medback_core.session import Session
 from medback_core.session.files import find_file
 from medback_tui.look import settings
 from medback_tui.look.keys import quiet, shown, typing
 from medback_tui.reading.facts import Facts
-from medback_tui.reading.listing import Listing, Place, View, read_listing
+from medback_tui.reading.listing import Listing, Place, View, read_listing, with_advice
 from medback_tui.reading.plan_facts import Scope
 from medback_tui.widgets.breadcrumb import Breadcrumb
 from medback_tui.widgets.coverage_detail import CoverageDetail
@@ -133,13 +134,20 @@ class CoverageScreen(MainScreen):
     @work(thread=True, exclusive=True, exit_on_error=False, group="listing")
     def _read(self, place: Place, view: View, under: tuple[int, bytes] | None) -> None:
         worker = get_current_worker()
+
+        def read(session: Session) -> Listing:
+            listing = read_listing(session, place, view)
+            if not worker.is_cancelled:  # at once; what to do next is told when it is known
+                self.post_message(ListingRead(listing, under))
+            return listing if listing.found is None else with_advice(session, listing)
+
         try:
-            listing = self.app.in_session(lambda session: read_listing(session, place, view))
+            listing = self.app.in_session(read)
         except MedbackError as error:
             self.app.call_later(self.app.show_problem, error)
             return
-        if listing is not None and not worker.is_cancelled:
-            self.post_message(ListingRead(listing, under))
+        if listing is not None and listing.found is not None and not worker.is_cancelled:
+            self.post_message(ListingRead(listing, None))
 
     @on(ListingRead)
     def listing_read(self, message: ListingRead) -> None:

@@ -21,6 +21,7 @@ from medback_core.presenting.next_drive import NextDrive, next_drive
 from medback_core.presenting.places import at, shelf_words
 from medback_core.presenting.plugging import health_words, locked_words
 from medback_core.presenting.units import age, ago, counted, name, number, plural, size
+from medback_core.session import Session
 from medback_tui.jobs import operations
 from medback_tui.look.keys import quiet, shown
 from medback_tui.look.sizes import not_a_size, parse_size
@@ -184,19 +185,29 @@ class TargetsScreen(MainScreen):
     @work(thread=True, exclusive=True, exit_on_error=False, group="listing")
     def _read(self) -> None:
         worker, pulled = get_current_worker(), self.pulled
+
+        def read(session: Session) -> NextDrive:
+            shelf = read_shelf(session, pulled)
+            if not worker.is_cancelled:  # at once; of many files it takes longer to know what to do next
+                self.app.call_from_thread(self._show_shelf, pulled, shelf)
+            return next_drive(session, dead=pulled)
+
         try:
-            read = self.app.in_session(lambda session: (read_shelf(session, pulled), next_drive(session, dead=pulled)))
+            answer = self.app.in_session(read)
         except MedbackError as error:
             self.app.call_later(self.app.show_problem, error)
             return
-        if read is not None and not worker.is_cancelled:
-            self.app.call_from_thread(self._show_shelf, pulled, *read)
+        if answer is not None and not worker.is_cancelled:
+            self.app.call_from_thread(self._show_answer, pulled, answer)
 
-    def _show_shelf(self, pulled: frozenset[int], shelf: Shelf, answer: NextDrive) -> None:
-        if pulled != self.pulled:
-            return  # another one was pulled out meanwhile
-        self.shelf.show_shelf(shelf, self.app.drives.here, None if self.current is None else self.current.target.key)
-        self.line.update(shelf_line(shelf, answer.with_here(self.app.drives.here.keys())))
+    def _show_shelf(self, pulled: frozenset[int], shelf: Shelf) -> None:
+        if pulled == self.pulled:  # else another one was pulled out meanwhile
+            on = None if self.current is None else self.current.target.key
+            self.shelf.show_shelf(shelf, self.app.drives.here, on)
+
+    def _show_answer(self, pulled: frozenset[int], answer: NextDrive) -> None:
+        if pulled == self.pulled:
+            self.line.update(shelf_line(self.shelf.shelf, answer.with_here(self.app.drives.here.keys())))
 
     @on(ShelfView.Moved)
     def shelf_moved(self, message: ShelfView.Moved) -> None:

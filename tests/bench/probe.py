@@ -169,6 +169,36 @@ async def app(path: str) -> None:
         await until(lambda: not shown.queue.busy)
 
 
+def views(path: str) -> None:
+    """What the shelf, the map and the timeline read, and laying out the map: the slowest of ten each; the shelf with
+    a drive pulled out too."""
+    from medback_core.coverage.shelf import read_shelf
+    from medback_core.coverage.timeline import timeline
+    from medback_core.presenting.next_drive import next_drive
+    from medback_core.session import open_session
+    from medback_tui.reading.listing import Place, View, read_listing
+    from medback_tui.widgets.risk_map import RiskMap
+
+    with open_session(path) as session:
+        pulled = [frozenset(), frozenset({read_shelf(session).boxes[0].target.key})]
+        places = [Place(), Place(1)]
+
+        def shelf(turn: int) -> None:
+            read_shelf(session, pulled[turn % 2])
+            next_drive(session, dead=pulled[turn % 2])
+
+        def risk_map(turn: int) -> None:
+            RiskMap(lambda keys: [])._read(read_listing(session, places[turn % 2], View()))
+
+        for name, read in (("shelf", shelf), ("map", risk_map), ("timeline", lambda _: timeline(session))):
+            taken = []
+            for turn in range(10):
+                begin = time.perf_counter()
+                read(turn)
+                taken.append(time.perf_counter() - begin)
+            print(name, max(taken))
+
+
 async def listing(path: str) -> None:
     """The widest directory: the slowest of going to its end, each order, the filter, what is not safe; then a restore
     plan, so that the process's memory is that of an app all of which was used."""
@@ -206,4 +236,5 @@ if __name__ == "__main__":
     if what in ("app", "list"):
         asyncio.run({"app": app, "list": listing}[what](where))
     else:
-        {"walk": walk, "b3sum": b3sum, "coverage": coverage, "search": search, "fullest": fullest}[what](where)
+        probes = {"walk": walk, "b3sum": b3sum, "coverage": coverage, "search": search, "fullest": fullest, "views": views}
+        probes[what](where)

@@ -236,6 +236,8 @@ ROWS = (
     Row("coverage", "the coverage of any directory (the slowest of 200)", _probe("coverage"), "shelf",
         prints="coverage", seconds_most=0.05),
     Row("search", "a search by name (the slowest of three)", _probe("search"), "shelf", prints="search", seconds_most=0.2),
+    Row("shelf", "what the shelf in the app reads (the slowest of 10)", _probe("views"), "shelf", prints="shelf", seconds_most=0.1),
+    Row("map", "the map of risk: read and laid out (the slowest of 10)", _probe("views"), "shelf", prints="map", seconds_most=0.1),
     Row("first-frame", "first frame of the app, 80×24", _probe("app"), "shelf", prints="first_frame",
         seconds_most=0.5, memory_mb_most=150),
     Row("from-start", "the same, from the start of the process", _probe("app"), "shelf", prints="from_start",
