@@ -5,7 +5,7 @@ RUN := $(UV) run --quiet
 # The certificates this machine trusts, as pip takes them.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: demo test check bench faults screenshots man
+.PHONY: demo test check bench faults screenshots man recording
 
 demo: $(UV) ## the app on a small real world; HEADLESS=1 tells the whole story without it
 	$(RUN) medback demo $(if $(HEADLESS),--headless)
@@ -35,6 +35,9 @@ man: $(UV) ## the manual pages, into .build/man
 	mkdir -p .build/man
 	$(RUN) python -c "from pathlib import Path; from medback_core.cli.manual import pages; \
 	[Path('.build/man', name).write_text(page) for name, page in pages().items()]"
+
+recording: $(UV) ## the story in the README, played in a real terminal (needs tmux)
+	PYTHONPATH=tests $(RUN) python screenshots/record.py
 
 .build/uv/bin/uv:
 	python3 -m venv .build/uv

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import record
 import take
 
 
@@ -15,7 +16,20 @@ def _shown(picture: str) -> list[str]:
 
 def test_the_pictures_are_up_to_date(tmp_path: Path):
     taken = take.take_all(tmp_path / "s.db")
-    kept = {path.stem: path.read_text("utf-8") for path in take.DIRECTORY.glob("*.svg")}
+    kept = {path.stem: path.read_text("utf-8") for path in take.DIRECTORY.glob("*.svg") if path.stem != "story"}
     assert kept.keys() == taken.keys()
     for name, picture in taken.items():
         assert _shown(kept[name]) == _shown(picture), f"{name}.svg is stale: make screenshots"
+
+
+def test_a_recorded_line_keeps_its_columns_and_colours():
+    line = "\x1b[38;2;1;2;3m a  b \x1b[7;48;5;16mc\x1b[0m"
+    assert re.findall(r'x="([0-9.]+)" y[^>]*>(.)<', record.drawn(line)) == [("8.4", "a"), ("33.6", "b"), ("50.4", "c")]
+    assert 'fill="#010203">a' in record.drawn(line) and '<rect x="50.4" width="8.4"' in record.drawn(line)
+
+
+def test_the_story_is_one_small_file_that_asks_for_nothing_else():
+    story = record.OUT.read_text("utf-8")
+    assert len(story) <= 400_000
+    assert story.count('class="f"') == len(record.STORY)
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|<script|<image", story)
