@@ -236,5 +236,12 @@ if __name__ == "__main__":
     if what in ("app", "list"):
         asyncio.run({"app": app, "list": listing}[what](where))
     else:
-        probes = {"walk": walk, "b3sum": b3sum, "coverage": coverage, "search": search, "fullest": fullest, "views": views}
+        probes = {
+            "walk": walk,
+            "b3sum": b3sum,
+            "coverage": coverage,
+            "search": search,
+            "fullest": fullest,
+            "views": views,
+        }
         probes[what](where)
