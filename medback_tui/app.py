@@ -42,7 +42,7 @@ from medback_tui.reading.facts import Facts
 from medback_tui.reading.state import READING_MIB, LogLine, session_file
 from medback_tui.reading.watching import WatchingApp
 
-from .palette import FoundFiles
+from .palette import FoundFiles, Things
 from .screens.base import MainScreen
 from .screens.coverage import CoverageScreen
 from .screens.dialogs import Choice, Question, confirm
@@ -68,7 +68,7 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         "restore": RestoreScreen,
     }
     ENABLE_COMMAND_PALETTE = True
-    COMMANDS = ResumingApp.COMMANDS | {FoundFiles}
+    COMMANDS = ResumingApp.COMMANDS | {FoundFiles, Things}
     BINDINGS: ClassVar[list[BindingType]] = [
         quiet("1", "go('sources')", "go.sources", "sources", "Sources: what is backed up"),
         quiet("2", "go('targets')", "go.targets", "targets", "Targets: the drives it goes to"),
@@ -77,6 +77,24 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         quiet("F,ctrl+f", "find", "app.find", "find", "Find a file: in all sources, deleted, or an older version"),
         quiet("X", "stop_job", "job.stop", "stop job", "Stop the running job; what is done is kept"),
         quiet("y", "copy_command", "job.copy", "copy command", "Copy the command line of the running (or last) job"),
+        quiet(
+            "z",
+            "undo",
+            "app.undo",
+            "undo",
+            "Undo: a state, a label, wanted copies, what is left out, a forgotten source",
+        ),
+        quiet(
+            "comma",
+            "settings",
+            "app.settings",
+            "settings",
+            "Settings: what holds, where it comes from, and how to change it",
+        ),
+        quiet(
+            "plus", "more", "app.more", "more room", "More room for the list, or for the pane that has the focus (tab)"
+        ),
+        quiet("underscore", "less", "app.less", "less room", "Less room for it again"),
         quiet("L", "log", "app.log", "log", "What happened: every job and how it ended"),
         quiet("escape", "dismiss_job", "app.back", "back", "Back; takes note of a job that has ended"),
         quiet("f5,ctrl+r", "reload", "app.reload", "reload", "Read everything from the session again"),
@@ -151,7 +169,6 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         self.set_keymap({**self.preferences.keys})
         self.open_reader()
         self.switch_mode(self.settings.screen)
-        self.theme_changed_signal.subscribe(self, self._theme_changed)
         self.read_facts()
         if self._watch:
             self.watch_drives()
@@ -288,6 +305,35 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
 
         self.push_screen(Log(self.log_lines))
 
+    def action_more(self) -> None:
+        """More room for what has the focus."""
+        if isinstance(self.screen, MainScreen):
+            self.screen.zoom(1)
+
+    def action_less(self) -> None:
+        """Less room for what has the focus."""
+        if isinstance(self.screen, MainScreen):
+            self.screen.zoom(-1)
+
+    def action_settings(self) -> None:
+        """What holds, and where it comes from."""
+        from .screens.settings import SettingsDialog
+
+        self.push_screen(SettingsDialog())
+
+    def action_change_theme(self) -> None:
+        """Try the themes."""
+        from .screens.themes import PickTheme
+
+        self.push_screen(PickTheme())
+
+    def take_preferences(self, preferences: Preferences) -> None:
+        """The settings file says this now."""
+        self.preferences = preferences
+        self.set_keymap({**preferences.keys})
+        self.theme = self._usable_theme()
+        self.refresh_bindings()
+
     def action_reload(self) -> None:
         """Read everything again."""
         self.read_facts()
@@ -299,8 +345,8 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
             if problem is not None:
                 self.log_line(model.now(), "warning", "", problem)
 
-    def _theme_changed(self, theme: object) -> None:
-        del theme
+    def keep_theme(self) -> None:
+        """The theme in sight is the one to begin with."""
         self.keep_settings(replace(self.settings, theme=self.theme))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
@@ -318,12 +364,12 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
 
             words = binding.tooltip or binding.description
             yield SystemCommand(f"{words}  ({key})", binding.description, run)
-        yield SystemCommand("Theme: choose another", "Dark, light, ansi and others", self.action_change_theme)
+        yield SystemCommand("Theme: try the others", "Dark, light, ansi and others", self.action_change_theme)
 
 
 @cache
 def _keys() -> dict[str, str]:
-    screens = (SourcesScreen, TargetsScreen, CoverageScreen, RestoreScreen)
+    screens = (MainScreen, SourcesScreen, TargetsScreen, CoverageScreen, RestoreScreen)
     bindings = [one for where in (MedbackApp, *screens) for one in where.BINDINGS if isinstance(one, Binding)]
     return {one.id: one.key for one in bindings if one.id}
 

@@ -1,22 +1,70 @@
-"""Files in the command palette: what one types there finds them too."""
+"""In the command palette beside the actions: what can be done with each drive and source by name, and files."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from textual.command import Hit, Hits, Provider
 from textual.content import Content
 
 from medback_core import names
 from medback_core.presenting.units import name, size
+from medback_tui.jobs import operations
 
 if TYPE_CHECKING:
     from medback_tui.app import MedbackApp
 
+Command: TypeAlias = tuple[str, str, Callable[[], object]]  # what it is called, what it does, doing it
 SHOWN = 20
 SHORTEST = 3  # characters: fewer find half of everything
+
+
+class Things(Provider):
+    """`Back up onto Red`, `Update photos`: the actions with the names of things."""
+
+    async def search(self, query: str) -> Hits:
+        """The commands that fit."""
+        matcher = self.matcher(query)
+        for words, sentence, do in self._commands():
+            score = matcher.match(words)
+            if score > 0:
+                yield Hit(score, matcher.highlight(words), do, help=sentence)
+
+    def _commands(self) -> Iterator[Command]:
+        from .screens import backing_up, keeping
+        from .screens.coverage import CoverageScreen
+
+        app: MedbackApp = self.app  # type: ignore[assignment]
+        facts = app.facts
+
+        def show(source: int | None, dead: frozenset[int]) -> None:
+            CoverageScreen.start_at = None if source is None else (source, b"")
+            CoverageScreen.start_dead = dead or None
+            if isinstance(app.screen, CoverageScreen):
+                app.screen.told()
+            else:
+                app.action_go("coverage")
+
+        for row in facts.targets if facts is not None else ():
+            called, here = name(row.target.name), app.drives.here.get(row.target.key)
+            dead = frozenset({row.target.key})
+            yield f"What if {called} died", "Coverage without this drive", partial(show, None, dead)
+            if here is not None:
+                yield f"Back up onto {called}", "Shows first what would be copied", partial(
+                    backing_up.preview, app, here, row.target.name
+                )  # fmt: skip
+                yield f"Verify {called}", "Read again what lies on it", partial(
+                    keeping.verify, app, here, row.target.name, row.held
+                )  # fmt: skip
+        for row in facts.sources if facts is not None else ():
+            called = name(row.source.alias)
+            yield f"Update {called}", "Scan this source again", partial(
+                lambda alias: app.submit(operations.update([alias])), row.source.alias
+            )  # fmt: skip
+            yield f"Coverage of {called}", "What of it is safe", partial(show, row.source.key, frozenset())
 
 
 class FoundFiles(Provider):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from medback_core import model
@@ -130,22 +132,34 @@ def change_source(
         numbers = [] if rule.copies is None else ["--copies", str(rule.copies)]
         numbers += [] if rule.elsewhere is None else ["--elsewhere", str(rule.elsewhere)]
         calls.append(command("set-source", new_alias or source.alias, "--below", rule.path, *numbers))
+    after = replace(
+        source, alias=new_alias or source.alias, path=new_path or source.path, wanted=new_copies or source.wanted,
+        excludes=wanted,
+    )  # fmt: skip
+
+    def undo() -> Job:
+        return change_source(
+            after, alias=source.alias, path=source.path, copies=source.wanted, excludes=source.excludes
+        )  # fmt: skip
+
+    plain = new_elsewhere is None and new_place is None and not rules and not forgotten
     title = f"{name(source.alias)}: {', '.join(words) or 'nothing changed'}"
     return Job(
         title, " && ".join(calls), start, kind="set-source",
-        details={"rescan": bool(added or dropped)},
+        details={"rescan": bool(added or dropped)}, undo=undo if plain and words else None,
     )  # fmt: skip
 
 
-def forget_source(alias: str) -> Job:
-    """Forget a source. No file is touched."""
+def forget_source(alias: str, path: bytes | None = None) -> Job:
+    """Forget a source. No file is touched. With its path it can be taken back: its metadata there says all of it."""
 
     def start(session: Session) -> Iterator[model.Event]:
         from medback_core.scanning import sources
 
         return _once(lambda: sources.forget_source(session, alias))
 
-    return Job(f"forget {name(alias)}", command("remove-src", alias), start, kind="remove-src")
+    undo = None if path is None else partial(add_source, path)
+    return Job(f"forget {name(alias)}", command("remove-src", alias), start, kind="remove-src", undo=undo)
 
 
 def rebuild() -> Job:
@@ -190,8 +204,20 @@ def set_target(
     if place is not None:
         options += ["--place", place]
         words.append(f"kept {at(place)}" if place else "kept where this machine is")
+    changed = replace(target, state=state or target.state, label=target.label if label is None else label)
+
+    def undo() -> Job:
+        return set_target(
+            changed,
+            state=target.state if state is not None else None,
+            label=target.label if label is not None else None,
+        )  # fmt: skip
+
     title = f"{name(target.name)}: {', '.join(words)}"
-    return Job(title, command("set-target", target.id, *options), start, kind="set-target")
+    can_undo = state is not None or label is not None
+    return Job(
+        title, command("set-target", target.id, *options), start, kind="set-target", undo=undo if can_undo else None
+    )  # fmt: skip
 
 
 @resumable

@@ -92,6 +92,7 @@ class Job:
     for_later: bool = False  # stopped because the app is left, not because a person did not want it
     recipe: Recipe | None = None  # of one that is kept for the next time when it is not finished
     unrestored: list[model.Unrestored] = field(default_factory=list)
+    undo: Callable[[], Job] | None = None  # makes the job that takes it back
 
     def take(self, event: model.Event) -> bool:
         """Take up one event; True if it must be told even just after another."""
@@ -253,6 +254,11 @@ class JobQueue:
     def queued(self, command: str) -> Job | None:
         """The job that does just this and waits or runs."""
         return next((job for job in self.jobs if job.command == command and not job.state.over), None)
+
+    @property
+    def to_undo(self) -> Job | None:
+        """The latest job that is done, can be taken back and was not."""
+        return next((job for job in reversed(self.jobs) if job.state is JobState.DONE and job.undo is not None), None)
 
     @property
     def preview(self) -> Job | None:

@@ -123,6 +123,18 @@ class TellingApp(SharedApp):
         else:
             self.notify("no job is running")
 
+    def action_undo(self) -> None:
+        """Take back the latest change that can be taken back."""
+        job = self.queue.to_undo
+        if job is None or job.undo is None:
+            self.notify(
+                "there is nothing to undo: a state, a label, wanted copies, what is left out, a forgotten source"
+            )
+            return
+        back, job.undo = job.undo(), None
+        back.undo = None
+        self.submit(back)
+
     def action_copy_command(self) -> None:
         """Copy the command line of the running job, or of the last one."""
         job = self.queue.running or self.queue.last

@@ -12,6 +12,7 @@ from textual.app import App
 from medback_core.errors import MedbackError, Refused
 from medback_core.session import Session, open_session
 from medback_core.session.opening import default_path
+from medback_core.settings.preferences import Preferences
 from medback_tui.jobs.queue import Job, JobQueue
 from medback_tui.look.settings import Settings
 from medback_tui.reading.drives import Drives
@@ -40,6 +41,7 @@ class SharedApp(App[int]):
     drives: Drives
     queue: JobQueue
     settings: Settings
+    preferences: Preferences
     log_lines: list[LogLine]
     quitting: bool  # leaving as soon as the running job has stopped
     next_drive: int | None  # the target a plan for something missing wants plugged in next
@@ -52,6 +54,14 @@ class SharedApp(App[int]):
             self.notify(f"{same.title}: this is under way already", timeout=4)
             return same
         return self.queue.submit(job)
+
+    def keep_theme(self) -> None:
+        """Remember the theme that is in sight."""
+        raise NotImplementedError
+
+    def take_preferences(self, preferences: Preferences) -> None:
+        """The settings file was changed: its keys and its theme hold from now on."""
+        raise NotImplementedError
 
     def clear_notices(self) -> None:
         """What was told for some seconds is not so any more."""

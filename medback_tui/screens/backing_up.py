@@ -23,8 +23,9 @@ SHOWN_MAX = 5
 CREATE = model.Answers(create=True)
 
 
-def choose(app: SharedApp) -> None:
-    """Let a person choose a drive or a directory, then go on with it."""
+def choose(app: SharedApp, *, first: bool = False) -> None:
+    """Let a person choose a drive or a directory, then go on with it. `first`: it is the second question of a first
+    start; afterwards Coverage shows what is safe."""
     facts = app.facts
     here = {path: row.target for key, path in app.drives.here.items() if facts and (row := facts.target(key))}
 
@@ -32,16 +33,16 @@ def choose(app: SharedApp) -> None:
         if path == b"":
             app.push_screen(PickDirectory("Back up onto", "use this directory as a target"), another)
         elif path is not None:
-            onto(app, path)
+            onto(app, path, first=first)
 
     def another(path: bytes | None) -> None:
         if path is not None:
-            onto(app, path)
+            onto(app, path, first=first)
 
-    app.push_screen(PickTarget(app.drives.mounts, here), chosen)
+    app.push_screen(PickTarget(app.drives.mounts, here, first=first), chosen)
 
 
-def onto(app: SharedApp, path: bytes) -> None:
+def onto(app: SharedApp, path: bytes, *, first: bool = False) -> None:
     """Back up onto a path: a target is previewed, anything else becomes one first."""
 
     def look() -> None:
@@ -51,13 +52,17 @@ def onto(app: SharedApp, path: bytes) -> None:
         if identity is not None and identity.id:
             app.call_later(preview, app, path, identity.label or identity.id)
         else:
-            app.call_later(make, app, path)
+            app.call_later(make, app, path, first)
 
     app.run_worker(look, thread=True, exit_on_error=False)
 
 
-def make(app: SharedApp, path: bytes) -> None:
+def make(app: SharedApp, path: bytes, first: bool = False) -> None:
     """Ask what a new target needs, showing what it would take; then make it and copy, or recognise what lies there."""
+
+    def show_coverage(job: Job) -> None:
+        del job
+        app.call_later(app.run_action, "go('coverage')")
 
     def made(new: NewTarget | None) -> None:
         if new is None:
@@ -66,6 +71,8 @@ def make(app: SharedApp, path: bytes) -> None:
             app.submit(operations.discover(path, new.label, answers=CREATE, label=new.label))
         else:
             job = operations.back_up(path, new.label, answers=CREATE, label=new.label, capacity=new.capacity)
+            if first:
+                job.ended = show_coverage
             app.submit(job)
 
     app.push_screen(MakeTarget(path), made)

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from textual import events, getters
 from textual.app import ComposeResult
-from textual.binding import Binding
-from textual.containers import Vertical
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
 from textual.screen import Screen
 from textual.widget import Widget
 
+from medback_tui.look.keys import quiet
 from medback_tui.reading.facts import Facts
 from medback_tui.reading.state import SharedApp
 from medback_tui.widgets.job_bar import JobBar
 from medback_tui.widgets.key_hints import KeyHints
 from medback_tui.widgets.notice_line import NoticeLine
 from medback_tui.widgets.safety_header import SafetyHeader
+
+from .opening import copy_path, open_path
+
+
+class Pane(VerticalScroll):
+    """What is known of the row under the cursor: below the list, or beside it. Tab goes there, and it scrolls."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        quiet("up,k", "scroll_up", "pane.up", "up", "Further up"),
+        quiet("down,j", "scroll_down", "pane.down", "down", "Further down"),
+    ]
 
 
 class MainScreen(Screen[None]):
@@ -28,6 +40,9 @@ class MainScreen(Screen[None]):
     job_bar = getters.query_one(JobBar)
 
     MODE: ClassVar[str] = ""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        quiet("Y", "copy_path", "app.copy-path", "copy path", "Copy the path of what is under the cursor"),
+    ]
     AUTO_FOCUS = "LineList"
     CSS_PATH = [  # noqa: RUF012 - as Textual has it
         "../widgets/chrome.tcss",
@@ -68,6 +83,35 @@ class MainScreen(Screen[None]):
         if self.app.facts is not None:
             self.show_facts(self.app.facts)
             self.refresh_bindings()
+
+    @property
+    def path_here(self) -> bytes | None:
+        """The path of what is under the cursor, where it has one now."""
+        return None
+
+    def action_copy_path(self) -> None:
+        """Copy the path of what is under the cursor."""
+        self._with_path(copy_path)
+
+    def action_open_path(self) -> None:
+        """Open what is under the cursor with the system's program for it."""
+        self._with_path(open_path)
+
+    def _with_path(self, do: Callable[[SharedApp, bytes], object]) -> None:
+        path = self.path_here
+        if path is None:
+            self.app.notify("what is under the cursor has no path on this machine now")
+        else:
+            do(self.app, path)
+
+    def zoom(self, step: int) -> None:
+        """More (1) or less (-1) room for the list or, when it has the focus, for its pane: half of it, then all."""
+        pane = isinstance(self.focused, Pane)
+        order = ("", "-half-pane", "-only-pane") if pane else ("", "-only-list")
+        now = next((number for number, one in enumerate(order) if one and self.has_class(one)), 0)
+        wanted = order[max(0, min(len(order) - 1, now + step))]
+        for one in ("-half-pane", "-only-pane", "-only-list"):
+            self.set_class(one == wanted, one)
 
     def tell_jobs(self) -> None:
         """The job queue moved."""

@@ -29,7 +29,7 @@ from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 
-from .dialogs import Dialog, confirm
+from .dialogs import Dialog, KeysLine, confirm
 
 Pair: TypeAlias = tuple[Job, Conflict]
 COLUMNS = (
@@ -103,7 +103,16 @@ class Conflicts(Dialog[list[Pair]]):
             yield Static(Content(words), classes="label")
             yield RowList[Pair](COLUMNS, _draw, lambda pair: pair[1].path)
             yield Static(id="sides", classes="pane")
-            yield Static("s mine · r both · o the backup's · S R O for all · esc decide later", classes="keys")
+            yield KeysLine(
+                ("conflicts.skip", "mine"),
+                ("conflicts.rename", "both"),
+                ("conflicts.overwrite", "the backup's"),
+                "for all:",
+                ("conflicts.skip-all", "mine"),
+                ("conflicts.rename-all", "both"),
+                ("conflicts.overwrite-all", "the backup's"),
+                ("dialog.back", "later"),
+            )
 
     def on_mount(self) -> None:
         self.query_one(RowList).show_rows(self.left)

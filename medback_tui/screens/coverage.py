@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -30,8 +31,9 @@ from medback_tui.widgets.empty import EmptyState
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.risk_map import RiskMap
 
-from .base import MainScreen
+from .base import MainScreen, Pane
 from .dead_drives import Dead, DeadDrives
+from .opening import edit_path
 from .place_words import status_words
 from .restore import RestoreScreen
 
@@ -59,6 +61,14 @@ class CoverageScreen(MainScreen):
         quiet("asterisk", "mark_all", "coverage.mark-all", "mark all", "Mark all that is listed, or nothing"),
         quiet("t", "timeline", "coverage.timeline", "timeline", "What happened month by month, and how safe it was"),
         quiet("D", "deleted", "coverage.deleted", "deleted", "Deleted files and older versions of this directory"),
+        quiet(
+            "o",
+            "open_path",
+            "coverage.open-path",
+            "open",
+            "Open this file or directory with the system's program for it",
+        ),
+        quiet("e", "edit_file", "coverage.edit", "edit", "Edit this file with $EDITOR"),
         quiet("r", "restore", "coverage.restore", "restore", "Bring this (or what is marked) back: opens Restore"),
         quiet("escape", "back", "coverage.back", "back", "End the filter, the what-if, the marks, one after the other"),
     ]
@@ -89,7 +99,8 @@ class CoverageScreen(MainScreen):
         with Container(classes="split"):
             yield CoverageList(self._fetch)
             yield RiskMap(self._fetch)
-            yield CoverageDetail(classes="pane")
+            with Pane():
+                yield CoverageDetail()
         yield Input(placeholder="part of a name; Enter keeps the filter, Esc ends it, / looks everywhere", id="filter")
 
     def on_mount(self) -> None:
@@ -215,6 +226,23 @@ class CoverageScreen(MainScreen):
             return False
         return super().check_action(action, parameters)
 
+    @property
+    def path_here(self) -> bytes | None:
+        row = self.rows.current
+        if row is None or self._facts is None:
+            return None
+        source, path = self.rows.path_of(row)
+        roots = {facts.source.key: facts.source.path for facts in self._facts.sources}
+        return os.path.join(roots[source], path) if path else roots[source]
+
+    def action_edit_file(self) -> None:
+        """Edit this file with $EDITOR; what changed is seen by the next update."""
+        path = self.path_here
+        if path is not None and edit_path(self.app, path):
+            self.app.notify(
+                f"{self.app.key_of('go.sources')}, then {self.app.key_of('sources.update')} takes up what changed"
+            )
+
     def why_not(self, action: str) -> str | None:
         if action in ("deleted", "back"):
             return None
@@ -222,6 +250,8 @@ class CoverageScreen(MainScreen):
             return f"there is no source yet: {self.app.key_of('go.sources')}, then {self.app.key_of('sources.add')}"
         if self.map.display and action in ("filter", "unsafe_only", "sort", "mark", "mark_all"):
             return f"the map shows all of a directory, by size; {self.app.key_of('coverage.map')} shows the list again"
+        if action == "edit_file" and not isinstance(self.rows.current, FileCoverage):
+            return f"only a file can be edited; {self.app.key_of('coverage.open-path')} opens a directory"
         if action == "open" and isinstance(self.rows.current, FileCoverage) and not self.map.display:
             return "this is a file: what is known of it stands beside the list"
         return None

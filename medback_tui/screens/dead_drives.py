@@ -21,7 +21,7 @@ from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 
-from .dialogs import Dialog
+from .dialogs import Dialog, KeysLine
 
 COLUMNS = (
     Column("label", "drive", 0),
@@ -87,7 +87,7 @@ class DeadDrives(Dialog[Dead]):
                 words += f"\n{together} are on one disk: they fail together."
             yield Static(Content(words), id="words")
             yield RowList[TargetFacts | _Place](COLUMNS, _draw, _key, id="drives")
-            yield Static(Content("space mark · enter show · esc back"), classes="keys")
+            yield KeysLine(("dead.mark", "mark"), ("dead.done", "show"), ("dialog.back", "back"))
 
     def on_mount(self) -> None:
         rows = self.query_one(RowList)

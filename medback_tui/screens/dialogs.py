@@ -41,6 +41,30 @@ class Dialog(ModalScreen[Result], Generic[Result]):
         self.dismiss(None)
 
 
+class KeysLine(Static):
+    """The keys of a dialog in one line, as they are now: `(binding id, words)`, or words alone."""
+
+    def __init__(self, *hints: tuple[str, str] | str) -> None:
+        super().__init__(classes="keys")
+        self.hints = hints
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self._show())
+        self._show()
+
+    def _show(self) -> None:
+        keys: dict[str, str] = {}
+        for active in self.screen.active_bindings.values():
+            if active.binding.id is not None:
+                keys.setdefault(active.binding.id, self.app.get_key_display(active.binding))
+        said = [
+            hint if isinstance(hint, str) else f"{keys[hint[0]]} {hint[1]}"
+            for hint in self.hints
+            if isinstance(hint, str) or hint[0] in keys
+        ]
+        self.update(Content(" · ".join(said)))
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One answer to a question: what it returns, what its button says."""
@@ -120,7 +144,7 @@ class Ask(Dialog[str]):
             yield Static(Content(self.words), id="words")
             yield Input(self.value, select_on_focus=True)
             yield Static(id="problem")
-            yield Static(Content("Enter takes it · Esc changes nothing"), classes="keys")
+            yield KeysLine("enter takes it", ("dialog.back", "changes nothing"))
 
     @on(Input.Changed)
     def typed(self, event: Input.Changed) -> None:

@@ -17,7 +17,7 @@ from medback_tui.look.keys import shown
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.row_list import RowList
 
-from .dialogs import Dialog
+from .dialogs import Dialog, KeysLine
 
 COLUMNS = (
     Column("path", "path", 0, middle=True),
@@ -56,7 +56,7 @@ class FileList(Dialog[None]):
             box.border_title = Content(self.title_words)
             yield Static(self.words, classes="label")
             yield RowList[FileLine](COLUMNS, _draw, lambda row: row)
-            yield Static("esc closes", classes="keys")
+            yield KeysLine(("dialog.back", "closes"))
 
     def on_mount(self) -> None:
         self.query_one(RowList).show_rows(self.rows)

@@ -29,7 +29,7 @@ from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 
-from .dialogs import Dialog
+from .dialogs import Dialog, KeysLine
 from .finding_back import bring_back
 
 SHOWN = 500  # of what is found; one types on rather than reading more
@@ -150,7 +150,13 @@ class Find(Hits):
             yield Static(id="found", classes="label")
             yield self.hits()
             yield Static(id="copies", classes="pane -always")
-            yield Static(Content("enter go there · ↓ list · r bring back · space, * mark · esc back"), classes="keys")
+            yield KeysLine(
+                ("find.open", "go there"),
+                ("find.list", "list"),
+                ("find.restore", "bring back"),
+                ("find.mark", "mark"),
+                ("dialog.back", "back"),
+            )
 
     def on_mount(self) -> None:
         self._search(self.text)
@@ -253,8 +259,12 @@ class Deleted(Hits):
             yield Static(id="found", classes="label")
             yield self.hits()
             yield Static(id="copies", classes="pane -always")
-            keys = "enter bring back · space, * mark · s by date or directory · esc back"
-            yield Static(Content(keys), classes="keys")
+            yield KeysLine(
+                ("deleted.restore", "bring back"),
+                ("find.mark", "mark"),
+                ("deleted.sort", "by date or directory"),
+                ("dialog.back", "back"),
+            )
 
     def on_mount(self) -> None:
         self._read(None, self.by_path)

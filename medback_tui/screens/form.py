@@ -15,7 +15,7 @@ from textual.widgets import Button, Input, Static, TextArea
 
 from medback_tui.look.keys import shown
 
-from .dialogs import Dialog
+from .dialogs import Dialog, KeysLine
 
 Values = Mapping[str, str]
 
@@ -58,7 +58,7 @@ class Form(Dialog[Values]):
             with Horizontal(id="answers"):
                 yield Button("Cancel", id="no", compact=True)
                 yield Button("Keep", id="yes", variant="primary", compact=True)
-            yield Static(Content("tab next · ^s keep · esc changes nothing"), classes="keys")
+            yield KeysLine("tab next", ("form.keep", "keep"), ("dialog.back", "changes nothing"))
 
     @property
     def values(self) -> Values:

@@ -15,7 +15,7 @@ from textual.widgets import Static
 from medback_tui.look.keys import quiet, shown
 from medback_tui.look.words import MEANINGS
 
-from .dialogs import Dialog
+from .dialogs import Dialog, KeysLine
 
 GROUPS = {"list": "In a list", "app": "Everywhere", "job": "The running job", "go": "Screens"}
 
@@ -38,7 +38,7 @@ class Help(Dialog[None]):
             box.border_title = Content(f"Keys: {self.about}")
             with VerticalScroll(id="keys"):
                 yield Static(self._words())
-            yield Static(Content("○ no copy  ◐ fewer than wanted  ● as many as wanted   esc closes"), classes="keys")
+            yield KeysLine("○ no copy  ◐ fewer than wanted  ● as many as wanted", ("dialog.back", "closes"))
 
     def on_mount(self) -> None:
         self.query_one(VerticalScroll).focus()

@@ -19,7 +19,7 @@ from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 
-from .dialogs import Dialog
+from .dialogs import Dialog, KeysLine
 
 SIGNS = {"info": ("·", "dim"), "done": ("✔", "safe"), "warning": ("▲", "below"), "error": ("✘", "none")}
 COLUMNS = (
@@ -53,7 +53,7 @@ class Log(Dialog[None]):
             box.border_title = Content("Log")
             yield RowList[LogLine](COLUMNS, _draw, id)
             yield Static(id="whole", classes="pane")
-            yield Static(Content("y copies the line · Esc closes"), classes="keys")
+            yield KeysLine(("log.copy", "copies the line"), ("dialog.back", "closes"))
 
     def on_mount(self) -> None:
         lines = self.lines or [LogLine(0, "info", "", "nothing has been done yet")]

@@ -26,7 +26,7 @@ from medback_tui.look.keys import shown
 from medback_tui.look.sizes import not_a_size, parse_size
 from medback_tui.reading.facts import unsafe_with
 
-from .dialogs import Dialog
+from .dialogs import Dialog, KeysLine
 
 ALWAYS_THERE = {b"lost+found", b"System Volume Information", b".Trashes", b".fseventsd"}  # on an empty drive
 UNKNOWN_KEY = -1  # of a target that has no row yet
@@ -89,7 +89,7 @@ class MakeTarget(Dialog[NewTarget]):
                 yield Button("No", id="no", compact=True)
                 yield Button("Recognise what lies there", id="discover", compact=True)
                 yield Button("Copy onto it", id="copy", variant="primary", compact=True)
-            yield Static(Content("enter next · ^s copy onto it · esc back"), classes="keys")
+            yield KeysLine("enter next", ("make-target.make", "copy onto it"), ("dialog.back", "back"))
 
     def on_mount(self) -> None:
         self.query_one("#label", Input).focus()

@@ -21,7 +21,7 @@ from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 
-from .dialogs import Dialog
+from .dialogs import Dialog, KeysLine
 
 COLUMNS = (Column("name", "", 0, middle=True), Column("size", "", 13, right=True))
 
@@ -110,11 +110,13 @@ class PickDirectory(Dialog[bytes]):
             yield Input(name(self.path), placeholder="a path; Tab completes it, Enter takes it", select_on_focus=True)
             yield Static(id="problem")
             yield RowList[PickEntry](COLUMNS, self._draw, lambda entry: (entry.does, entry.path), id="entries")
-            yield Static(Content(self._keys()), classes="keys")
+            yield self._keys()
 
-    def _keys(self) -> str:
-        take = "" if self.files else "space choose it · "
-        return f"enter open · ← up · {take}/ ~ type a path · esc back"
+    def _keys(self) -> KeysLine:
+        take = () if self.files else (("pick.take", "choose it"),)
+        return KeysLine(
+            ("pick.open", "open"), ("pick.up", "up"), *take, ("pick.type", "type a path"), ("dialog.back", "back")
+        )  # fmt: skip
 
     def _draw(self, entry: PickEntry) -> list[Cell]:
         if entry.does == "take":

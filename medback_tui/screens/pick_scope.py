@@ -21,7 +21,7 @@ from medback_tui.reading.plan_facts import Scope
 from medback_tui.widgets.coverage_list import CoverageList, ListingRead
 from medback_tui.widgets.line_list import LineList
 
-from .dialogs import Dialog
+from .dialogs import Dialog, KeysLine
 
 
 class PickScope(Dialog[Scope]):
@@ -46,7 +46,13 @@ class PickScope(Dialog[Scope]):
             box.border_title = "Bring back what?"
             yield Static(id="where", classes="label")
             yield CoverageList(self._fetch)
-            yield Static("space choose this · a everything · enter open · ← out · esc back", classes="keys")
+            yield KeysLine(
+                ("scope.take", "choose this"),
+                ("scope.all", "everything"),
+                ("scope.into", "open"),
+                ("scope.out", "out"),
+                ("dialog.back", "back"),
+            )
 
     def on_mount(self) -> None:
         self._read(self.place, None)

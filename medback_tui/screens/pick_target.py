@@ -21,7 +21,7 @@ from medback_tui.widgets.coverage_bar import room_bar
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 
-from .dialogs import Dialog
+from .dialogs import Dialog, KeysLine
 
 COLUMNS = (
     Column("where", "mounted drive", 0, middle=True),
@@ -48,17 +48,22 @@ class PickTarget(Dialog[bytes]):
         shown("enter,right,l", "open", "pick-target.open", "choose", "Choose the drive under the cursor"),
     ]
 
-    def __init__(self, mounts: tuple[Mount, ...], here: dict[bytes, Target]) -> None:
+    def __init__(self, mounts: tuple[Mount, ...], here: dict[bytes, Target], *, first: bool = False) -> None:
         super().__init__(classes="-large")
+        self.first = first
         self.places = [TargetPlace(mount, here.get(mount.path)) for mount in mounts] + [TargetPlace(None)]
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
-            box.border_title = Content("Choose a drive")
+            box.border_title = Content(
+                "On which drive shall your files be kept safe?" if self.first else "Choose a drive"
+            )
             words = "Mounted drives, removable ones first. Yours is not there? Mount it, and it appears."
+            if self.first:
+                words += " You can choose more of them later: two copies on two drives are safe."
             yield Static(Content(words), classes="label")
             yield RowList[TargetPlace](COLUMNS, self._draw, lambda place: place.mount, id="places")
-            yield Static(Content("enter choose · esc back"), classes="keys")
+            yield KeysLine(("pick-target.open", "choose"), ("dialog.back", "back"))
 
     def _draw(self, place: TargetPlace) -> list[Cell]:
         mount = place.mount

@@ -27,6 +27,7 @@ from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.plan_list import PlanList, PlanRow
 
 from . import restoring
+from .base import Pane
 from .dialogs import confirm
 from .plan_words import detail_words, headline, request_words
 from .planner import SLOW, PlanMade, Planner, Planning
@@ -85,7 +86,8 @@ class RestoreScreen(Planner):
         yield Static(id="request", classes="line")
         yield Static(id="headline")
         yield PlanList(lambda: self.here)
-        yield Static(id="plan-detail", classes="pane -always")
+        with Pane():
+            yield Static(id="plan-detail")
 
     def show_facts(self, facts: Facts) -> None:
         changed = facts is not self._facts
@@ -93,7 +95,7 @@ class RestoreScreen(Planner):
         has = bool(facts.sources) or bool(self.request.told)
         self._show_offers(beside=has)
         self.empty.display = not has
-        for widget in (self.request_line, self.headline, self.rows, self.detail):
+        for widget in (self.request_line, self.headline, self.rows, self.query_one(Pane)):
             widget.display = has
         if not has and self.offers:
             self.empty.say(
@@ -211,6 +213,10 @@ class RestoreScreen(Planner):
         self.detail.update(detail_words(self.plan, self.current, self.here))
 
     # --- keys --------------------------------------------------------------------------------------------------------
+
+    @property
+    def path_here(self) -> bytes | None:
+        return None if self.current is None else self.here.get(self.current.step.target.key)
 
     def why_not(self, action: str) -> str | None:
         if action in ("take", "refuse") and not self.offers:

@@ -17,6 +17,7 @@ from medback_core.presenting.looked import as_of, but_for
 from medback_core.presenting.refusals import kept
 from medback_core.presenting.units import age, ago, counted, name, number, percent, plural, size
 from medback_tui.jobs import operations, upkeep
+from medback_tui.jobs.queue import Job, JobState
 from medback_tui.look.keys import quiet, shown
 from medback_tui.reading.facts import Facts, SourceFacts
 from medback_tui.widgets.columns import Cell, Column, Span
@@ -25,8 +26,8 @@ from medback_tui.widgets.empty import EmptyState
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 
-from . import keeping
-from .base import MainScreen
+from . import backing_up, keeping
+from .base import MainScreen, Pane
 from .dialogs import Ask, Choice, Question, confirm
 
 _GAPS_SHOWN = 12
@@ -93,6 +94,7 @@ class SourcesScreen(MainScreen):
         shown("u", "update", "sources.update", "update", "Scan this source again"),
         shown("U", "update_all", "sources.update-all", "all", "Scan all sources again"),
         shown("c", "copies", "sources.copies", "copies", "How many copies this source wants"),
+        quiet("o", "open_path", "sources.open-path", "open", "Open this directory with the system's program for it"),
         quiet("A", "accept", "sources.accept", "accept", "Accept the deletions or changes of a refused update"),
         quiet("e", "edit", "sources.edit", "edit", "Name, path (when it moved), wanted copies, what is left out"),
         quiet("g", "gaps", "sources.gaps", "not read", "List the places of this source that were not read"),
@@ -109,23 +111,28 @@ class SourcesScreen(MainScreen):
     def compose_body(self) -> Iterable[Widget]:
         yield EmptyState()
         yield RowList[SourceFacts](COLUMNS, _draw, lambda row: row.source.id, orders=ORDERS, id="sources")
-        yield Static(id="source-detail", classes="pane -always")
+        with Pane():
+            yield Static(id="source-detail")
 
     def show_facts(self, facts: Facts) -> None:
-        self.rows.display = self.detail.display = bool(facts.sources)
+        self.rows.display = self.query_one(Pane).display = bool(facts.sources)
         self.empty.display = not facts.sources
         if not facts.sources:
             self.empty.say(
-                "Nothing is backed up yet.",
-                ("", "A source is a directory with files you want to keep."),
-                ("a", "add the first one"),
-                ("4", "or restore something that was lost"),
+                "Nothing is backed up yet. What do you want to keep safe?",
+                ("", "A source is a directory with files you want to keep. On which drive is asked next."),
+                (self.app.key_of("sources.add"), "choose the first one"),
+                (self.app.key_of("go.restore"), "or restore something that was lost"),
             )
         self.rows.show_rows(facts.sources, follow_new=self.app.queue.made_something)
 
     @property
     def current(self) -> SourceFacts | None:
         return self.rows.current
+
+    @property
+    def path_here(self) -> bytes | None:
+        return None if self.current is None else self.current.source.path
 
     def why_not(self, action: str) -> str | None:
         row = self.current
@@ -187,13 +194,21 @@ class SourcesScreen(MainScreen):
 
         def chosen(path: bytes | None) -> None:
             if path is not None:
-                self.app.submit(operations.add_source(path))
+                job = operations.add_source(path)
+                if self.app.facts is not None and not self.app.facts.sources and not self.app.facts.targets:
+                    job.ended = self._ask_for_drive
+                self.app.submit(job)
 
         words = (
             "Every file is read once. Its record is kept in a small .medback.xml in its directory. "
             "Nothing else is changed."
         )
         self.app.push_screen(PickDirectory("Add a source", "back up this directory", words=words), chosen)
+
+    def _ask_for_drive(self, job: Job) -> None:
+        """The first source is there: the second question of a first start, unless one went on to something else."""
+        if job.state is JobState.DONE and self.is_current:
+            backing_up.choose(self.app, first=True)
 
     def action_update(self) -> None:
         """Scan this source again."""
@@ -295,7 +310,7 @@ class SourcesScreen(MainScreen):
         row = self.current
         if row is None:
             return
-        job = operations.forget_source(row.source.alias)
+        job = operations.forget_source(row.source.alias, row.source.path)
         words = Content(
             f"Forget {name(row.source.alias)} with {counted(row.shares.total)}? No file is deleted, neither there nor "
             "on any drive, and its copies stay. It is no longer watched or backed up."

@@ -36,7 +36,7 @@ from medback_tui.widgets.row_list import RowList
 from medback_tui.widgets.shelf import ShelfView
 
 from . import backing_up, keeping
-from .base import MainScreen
+from .base import MainScreen, Pane
 from .dialogs import Choice, Question
 from .form import Field, Form, Values
 from .shelf_words import shelf_line
@@ -83,6 +83,13 @@ class TargetsScreen(MainScreen):
         shown("s", "state", "targets.state", "state", "Active, retired, suspect or lost"),
         shown("tab", "shelf", "targets.shelf", "shelf", "The drives as boxes with what each holds, or the list again"),
         shown("v", "verify", "targets.verify", "verify", "Read every file on this drive again"),
+        quiet(
+            "o",
+            "open_path",
+            "targets.open-path",
+            "open",
+            "Open this drive's directory with the system's program for it",
+        ),
         quiet("l,e", "label", "targets.label", "label", "What you call this drive, and how much of it medback may use"),
         quiet("D", "discover", "targets.discover", "discover", "Recognise what already lies on this drive"),
         quiet("p", "repair", "targets.repair", "repair", "Put good copies back where damage was found"),
@@ -117,7 +124,8 @@ class TargetsScreen(MainScreen):
             orders=ORDERS,
             id="targets",
         )
-        yield Static(id="target-detail", classes="pane -always")
+        with Pane():
+            yield Static(id="target-detail")
         yield ShelfView()
         yield Static(id="shelf-line")
 
@@ -153,7 +161,7 @@ class TargetsScreen(MainScreen):
         changed, self._facts = facts is not self._facts, facts
         as_shelf = self.shelf.display and bool(facts.targets)
         self.shelf.display = self.line.display = as_shelf
-        self.rows.display = self.detail.display = bool(facts.targets) and not as_shelf
+        self.rows.display = self.query_one(Pane).display = bool(facts.targets) and not as_shelf
         self.empty.display = not facts.targets
         if not facts.targets:
             if facts.sources:
@@ -221,7 +229,7 @@ class TargetsScreen(MainScreen):
         """The shelf instead of the list, or the list again, with the cursor on the same drive."""
         as_shelf = not self.shelf.display
         self.shelf.display = self.line.display = as_shelf
-        self.rows.display = self.detail.display = not as_shelf
+        self.rows.display = self.query_one(Pane).display = not as_shelf
         self.pulled = frozenset()
         (self.shelf if as_shelf else self.rows).focus()
         if as_shelf:
@@ -248,6 +256,10 @@ class TargetsScreen(MainScreen):
     def here(self) -> bytes | None:
         """Where the drive under the cursor is plugged in."""
         return None if self.current is None else self.app.drives.here.get(self.current.target.key)
+
+    @property
+    def path_here(self) -> bytes | None:
+        return self.here
 
     def why_not(self, action: str) -> str | None:
         if action != "new" and self.current is None:

@@ -86,11 +86,12 @@ class JobBar(Widget):
 
     def _of_ended(self, job: Job) -> tuple[list[Span], list[Span]]:
         level, headline, advice = outcome(job.ending, self.app.key_of)
+        undo = f"  {self.app.key_of('app.undo')} undo" if job.undo is not None and level == "done" else ""
         first: list[Span] = [(f"{SIGNS[level]} ", level), (headline, "strong")]
         second: list[Span] = [
             ("  ", "text"),
             (advice or f"same as: {job.command}", "text"),
-            (f"  {self.app.key_of('app.back')} dismiss  {self.app.key_of('app.log')} log", "dim"),
+            (f"{undo}  {self.app.key_of('app.back')} dismiss  {self.app.key_of('app.log')} log", "dim"),
         ]
         return first, second
 

@@ -1,4 +1,5 @@
-"""The bottom line: what the keys do here. At most seven of them, as many as fit, `?` and `^p` always."""
+"""The bottom line: what the keys do here. As many as fit, in a narrow terminal at most seven; `?` and `^p`
+always."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 HINTS_MAX = 7
+WIDE = 100  # cells; from here on as many as fit, also of the keys that have no hint in less
 ALWAYS = ("help",)
 
 
@@ -43,19 +45,24 @@ class KeyHints(Widget):
     def _read(self) -> None:
         seen: dict[str, tuple[str, str, str]] = {}
         always: dict[str, tuple[str, str, str]] = {}
+        quiet: dict[str, tuple[str, str, str]] = {}
+        of_screen = f"{type(self.screen).__dict__.get('MODE', '-')}."
         for active in self.screen.active_bindings.values():
             binding = active.binding
-            if not binding.show or not active.enabled or binding.action in seen:
+            if not active.enabled or binding.action in seen:
                 continue
             shown = (self.app.get_key_display(binding), binding.description.lower(), binding.key)
-            (always if binding.action in ALWAYS else seen).setdefault(binding.action, shown)
+            if binding.show:
+                (always if binding.action in ALWAYS else seen).setdefault(binding.action, shown)
+            elif self.size.width >= WIDE and (binding.id or "").startswith(of_screen):
+                quiet.setdefault(binding.action, shown)
         tail = [always[action] for action in ALWAYS if action in always]
         if self.app.use_command_palette and not self.screen.is_modal:
             tail.append(("^p", "all", self.app.COMMAND_PALETTE_BINDING))
         room = self.size.width - 1 - sum(self._width(hint) for hint in tail)
         chosen: list[tuple[str, str, str]] = []
-        for hint in list(seen.values()):
-            if len(chosen) + len(tail) >= HINTS_MAX and self.size.width < 120:
+        for hint in [*seen.values(), *quiet.values()]:
+            if len(chosen) + len(tail) >= HINTS_MAX and self.size.width < WIDE:
                 break
             if self._width(hint) <= room:
                 room -= self._width(hint)

@@ -45,8 +45,7 @@ def choose_path(terminal: Terminal, path: Path) -> None:
 
 
 def back_up_onto(terminal: Terminal, drive: Path) -> None:
-    """Make a directory a target and copy onto it."""
-    terminal.press("n")
+    """Make a directory a target and copy onto it, from where a drive is chosen."""
     terminal.wait_for("another directory")
     terminal.press("End")
     terminal.wait_for("▌ another directory")
@@ -70,11 +69,12 @@ def test_from_an_empty_session_to_restored_files(terminal: Terminal, photos: Pat
     terminal.wait_for("Nothing is backed up yet")
     terminal.press("a")
     choose_path(terminal, photos)
-    terminal.wait_for("add photos: 5 files")
-    terminal.press("2")
-    terminal.wait_for("choose the first one")
+    terminal.wait_for("On which drive shall your files be kept safe?")
     back_up_onto(terminal, drives[0])
-    terminal.wait_for("not safe")
+    terminal.wait_for("◐ photos/")  # what it knows now, in Coverage
+    terminal.press("2")
+    terminal.wait_for("n new")
+    terminal.press("n")
     back_up_onto(terminal, drives[1])
     terminal.wait_for("all safe")
     terminal.press("3")

@@ -1,0 +1,55 @@
+"""Leave the app for a moment: open a file or a directory, edit it, or take its path along."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+
+from textual.app import SuspendNotSupported
+
+from medback_core.presenting.units import name
+from medback_tui.reading.state import SharedApp
+
+
+def open_path(app: SharedApp, path: bytes) -> None:
+    """Open it with the program the system has for it."""
+    opener = "open" if sys.platform == "darwin" else "xdg-open"
+    if not os.path.exists(path):
+        app.notify(f"{name(path)} is not there now", severity="warning")
+    elif shutil.which(opener) is None:
+        app.notify(f"this system has no {opener}; {app.key_of('app.copy-path')} copies the path", severity="warning")
+    else:
+        subprocess.Popen(
+            [opener, path], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        app.notify(f"opened {name(path)}", timeout=3)
+
+
+def edit_path(app: SharedApp, path: bytes) -> bool:
+    """Edit it with $VISUAL or $EDITOR in this terminal; False when that could not be done. Jobs go on meanwhile."""
+    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    if not editor or shutil.which(editor[0]) is None:
+        app.notify("no editor is set: set EDITOR to the one you use", severity="warning")
+        return False
+    try:
+        with app.suspend():
+            code = subprocess.run([*editor, path], check=False).returncode
+    except SuspendNotSupported:
+        app.notify("this terminal can't be handed to an editor", severity="warning")
+        return False
+    app.refresh()
+    if code:
+        app.notify(f"{name(os.fsencode(editor[0]))} ended with {code}", severity="warning")
+    return not code
+
+
+def copy_path(app: SharedApp, path: bytes) -> None:
+    """Put the path on the clipboard, as one word of a shell."""
+    from medback_core import names
+
+    app.copy_to_clipboard(names.shell_quoted(names.text(path)))
+    app.notify(f"copied: {name(path)}", timeout=3)

@@ -1,0 +1,127 @@
+"""What is set, where each value comes from, and how to change it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from textual import getters, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from medback_core import disk
+from medback_core.errors import MedbackError
+from medback_core.presenting.units import name
+from medback_core.settings.preferences import EXAMPLE, read_preferences, settings_path
+from medback_tui.look.keys import shown
+from medback_tui.look.settings import ORDERS
+from medback_tui.widgets.columns import Cell, Column
+from medback_tui.widgets.line_list import LineList
+from medback_tui.widgets.row_list import RowList
+
+from .dialogs import Dialog, KeysLine
+from .opening import edit_path
+from .themes import PickTheme
+
+COLUMNS = (Column("name", "setting", 24), Column("value", "now", least=20), Column("from", "set in", 15))
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One value: what it is for, what it is, whether it comes from the file; `enter`: what Enter changes."""
+
+    words: str
+    value: str
+    in_file: bool
+    enter: str = ""
+
+
+class SettingsDialog(Dialog[None]):
+    """Enter changes what the app remembers by itself; the rest stands in the settings file, which `e` opens."""
+
+    AUTO_FOCUS = "RowList"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        shown("enter", "change", "settings.change", "change", "Change this"),
+        shown("e", "edit", "settings.edit", "edit the file", "Edit the settings file with $EDITOR"),
+    ]
+    rows = getters.query_one("#settings", RowList)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box") as box:
+            box.border_title = Content("Settings")
+            yield Static(Content(f"The settings file: {name(os.fsencode(settings_path()))}"), classes="label")
+            yield RowList[SettingRow](COLUMNS, _draw, lambda row: row.words, id="settings")
+            yield KeysLine(
+                ("settings.change", "change"), ("settings.edit", "edit the file"), ("dialog.back", "back")
+            )  # fmt: skip
+
+    def on_mount(self) -> None:
+        self._show()
+
+    def on_screen_resume(self) -> None:
+        self._show()
+
+    def _show(self) -> None:
+        rows = self._rows()
+        self.rows.styles.height = len(rows) + 1
+        self.rows.show_rows(rows)
+
+    def _rows(self) -> list[SettingRow]:
+        found = self.app.preferences
+        keys = ", ".join(f"{binding} = {key}" for binding, key in found.keys.items())
+        return [
+            SettingRow("theme", self.app.theme, "theme" in found.given, "theme"),
+            SettingRow("order of Coverage", self.app.settings.order, False, "order"),
+            SettingRow("copies of a new source", str(found.copies), "copies" in found.given),
+            SettingRow("left free on a drive", str(found.reserve or "1 %, at least 64 MiB"), "reserve" in found.given),
+            SettingRow("when a drive is plugged in", str(found.on_plug), "on_plug" in found.given),
+            SettingRow("session DB", name(os.fsencode(self.app.session_path)), "session" in found.given),
+            SettingRow("keys", keys or "as the help shows them", "keys" in found.given),
+        ]
+
+    @on(LineList.Opened)
+    def action_change(self) -> None:
+        """Change what is under the cursor."""
+        row = self.rows.current
+        if row is None:
+            return
+        if row.enter == "theme":
+            self.app.push_screen(PickTheme())
+            if row.in_file:
+                self.notify("the settings file names a theme: it is the one to begin with")
+        elif row.enter == "order":
+            order = ORDERS[(ORDERS.index(self.app.settings.order) + 1) % len(ORDERS)]
+            self.app.keep_settings(replace(self.app.settings, order=order))
+            self._show()
+        else:
+            self.action_edit()
+
+    def action_edit(self) -> None:
+        """Edit the settings file, made from its example where there is none; then what it says holds."""
+        path = settings_path()
+        try:
+            if not path.exists():
+                with disk.Root(os.fsencode(next(parent for parent in path.parents if parent.is_dir()))) as root:
+                    below = os.path.relpath(os.fsencode(path), root.path)
+                    if os.path.dirname(below):
+                        root.make_directories(os.path.dirname(below))
+                    disk.write_whole(root, below, EXAMPLE.encode())
+        except OSError as error:
+            self.notify(f"the settings file can't be made: {error.strerror}", severity="error")
+            return
+        if not edit_path(self.app, os.fsencode(path)):
+            return
+        try:
+            self.app.take_preferences(read_preferences(path))
+        except MedbackError as error:
+            self.app.show_problem(error)
+            return
+        self._show()
+
+
+def _draw(row: SettingRow) -> list[Cell]:
+    return [row.words, row.value, [("settings file" if row.in_file else "", "dim")]]

@@ -1,0 +1,266 @@
+"""What people know from other programs: undo, more room, copy the path, try a theme, settings, names in the palette."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from medback_core.settings.preferences import Preferences, settings_path
+from medback_tui.app import MedbackApp
+from medback_tui.jobs import operations
+from medback_tui.reading.drives import Drives
+from medback_tui.screens import opening
+from medback_tui.screens.base import Pane
+from medback_tui.screens.coverage import CoverageScreen
+from medback_tui.screens.make_target import MakeTarget
+from medback_tui.screens.pick_target import PickTarget
+from support import picture_sessions as worlds
+from support.waiting import jobs_done, press, settle, text_of, until
+
+OpenApp = Callable[..., MedbackApp]
+
+
+def source_of(app: MedbackApp, alias: str):
+    assert app.facts is not None
+    return next(row.source for row in app.facts.sources if row.source.alias == alias)
+
+
+async def test_z_takes_back_a_state_a_label_what_is_wanted_and_left_out(open_app: OpenApp, tmp_path: Path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a.jpg").write_bytes(b"a")
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        app.submit(operations.add_source(bytes(photos)))
+        await jobs_done(pilot)
+        await pilot.press("escape")
+        before = source_of(app, "photos")
+        app.submit(operations.change_source(before, alias="pictures", copies=3, excludes=["*.tmp"]))
+        await jobs_done(pilot)
+        changed = source_of(app, "pictures")
+        assert (changed.wanted, changed.excludes) == (3, ("*.tmp",))
+        assert "z undo" in text_of(pilot)
+        await pilot.press("z")
+        await jobs_done(pilot)
+        again = source_of(app, "photos")
+        assert (again.wanted, again.excludes) == (before.wanted, before.excludes)
+        await pilot.press("z")
+        await settle(pilot)
+        assert "there is nothing to undo" in text_of(pilot)
+
+
+async def test_z_brings_a_forgotten_source_back_as_it_was(open_app: OpenApp, tmp_path: Path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a.jpg").write_bytes(b"a")
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        app.submit(operations.add_source(bytes(photos), alias="pictures", copies=3))
+        await jobs_done(pilot)
+        app.submit(operations.change_source(source_of(app, "pictures"), excludes=["*.tmp"]))
+        await jobs_done(pilot)
+        before = source_of(app, "pictures")
+        app.submit(operations.forget_source(before.alias, before.path))
+        await jobs_done(pilot)
+        assert app.facts is not None and not app.facts.sources
+        await pilot.press("z")
+        await jobs_done(pilot)
+        again = source_of(app, "pictures")
+        assert (again.id, again.wanted, again.excludes) == (before.id, 3, ("*.tmp",))
+
+
+async def test_z_takes_back_the_state_and_the_label_of_a_drive(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert app.facts is not None
+        before = app.facts.targets[0].target
+        app.submit(operations.set_target(before, state=type(before.state)("lost"), label="Gone"))
+        await jobs_done(pilot)
+        assert (str(app.facts.targets[0].target.state), app.facts.targets[0].target.label) == ("lost", "Gone")
+        await pilot.press("z")
+        await jobs_done(pilot)
+        after = app.facts.targets[0].target
+        assert (after.state, after.label) == (before.state, before.label)
+
+
+async def test_plus_and_underscore_give_the_list_or_the_pane_more_room(open_app: OpenApp, tmp_path: Path):
+    for size in ((80, 24), (160, 48)):
+        app = open_app(worlds.small(tmp_path / f"{size[0]}.db"))
+        async with app.run_test(size=size) as pilot:
+            await settle(pilot)
+            await press(pilot, "3", "enter")
+            screen = app.screen
+            assert isinstance(screen, CoverageScreen)
+            pane, rows = screen.query_one(Pane), screen.rows
+            whole = rows.size
+            await press(pilot, "plus")
+            assert not pane.display and rows.size.area > whole.area
+            await press(pilot, "underscore", "tab")
+            assert pane.display and rows.size == whole and app.focused is pane
+            small = pane.size.area
+            await press(pilot, "plus")
+            half = pane.size.area
+            await press(pilot, "plus")
+            assert small < half < pane.size.area and not rows.display
+            await press(pilot, "underscore", "underscore")
+            assert pane.size.area == small and rows.size == whole
+
+
+async def test_the_path_is_copied_and_opened_from_where_the_cursor_is(
+    open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    opened: list[bytes] = []
+    monkeypatch.setattr("medback_tui.screens.base.open_path", lambda app, path: opened.append(path))
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "Y")
+        assert app.clipboard == "/home/ada/photos"
+        await press(pilot, "3", "enter", "j", "Y", "o")
+        assert app.clipboard == "/home/ada/photos/2024"
+        assert opened == [b"/home/ada/photos/2024"]
+        await press(pilot, "e")
+        assert "only a file can be edited" in text_of(pilot)
+        await press(pilot, "2", "Y")
+        assert "has no path on this machine now" in text_of(pilot)
+
+
+async def test_what_is_not_there_or_can_not_be_opened_is_said(
+    open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        opening.open_path(app, b"/nowhere/[b]x")
+        await settle(pilot)
+        assert "/nowhere/[b]x is not there now" in text_of(pilot)
+        monkeypatch.setattr(opening.shutil, "which", lambda _: None)
+        opening.open_path(app, bytes(tmp_path))
+        assert not opening.edit_path(app, bytes(tmp_path))
+        await settle(pilot)
+        assert "this system has no" in text_of(pilot)
+        assert "no editor is set" in text_of(pilot)
+
+
+async def type_in_palette(pilot: Pilot[int], text: str) -> None:
+    await pilot.press("ctrl+p")
+    await settle(pilot)
+    await pilot.press(*text.replace(" ", "_").replace("_", " "))
+    await until(pilot, lambda: text.lower() in text_of(pilot).lower().replace("…", ""), "it is typed")
+    await settle(pilot)
+
+
+async def test_the_palette_knows_drives_and_sources_by_name(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        assert app.facts is not None
+        app.drives = Drives({app.facts.targets[0].target.key: b"/media/ada/blue"})
+        await pilot.press("ctrl+p")
+        await settle(pilot)
+        await pilot.press(*"Blue")
+        await until(pilot, lambda: "Back up onto Blue Seagate 2T" in text_of(pilot), "the drive is found")
+        assert "What if Blue Seagate 2T died" in text_of(pilot)
+        await pilot.press(*["backspace"] * 4, *"Coverage of ph")
+        await until(pilot, lambda: "Coverage of photos" in text_of(pilot), "the source is found")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, CoverageScreen), "it goes there")
+        await settle(pilot)
+        assert "all sources › photos" in text_of(pilot)
+
+
+async def test_a_theme_is_in_sight_at_once_and_kept_only_by_enter(open_app: OpenApp, tmp_path: Path):
+    app = open_app(settings_file=tmp_path / "config" / "app.json")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        before = app.theme
+        app.action_change_theme()
+        await settle(pilot)
+        await press(pilot, "down")
+        tried = app.theme
+        assert tried != before
+        await press(pilot, "escape")
+        assert app.theme == before
+        app.action_change_theme()
+        await settle(pilot)
+        await press(pilot, "down", "enter")
+        assert app.theme == tried
+    assert open_app(settings_file=tmp_path / "config" / "app.json").theme == tried
+
+
+async def test_the_settings_say_what_holds_and_the_file_is_taken_up_after_editing(
+    open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MEDBACK_SETTINGS", str(tmp_path / "config" / "settings.toml"))
+
+    def edit(app: MedbackApp, path: bytes) -> bool:
+        file = Path(path.decode())
+        assert file == settings_path() and "# copies = 2" in file.read_text()
+        file.write_text('copies = 5\n[keys]\n"app.log" = "K"\n')
+        return True
+
+    monkeypatch.setattr("medback_tui.screens.settings.edit_path", edit)
+    app = open_app(settings_file=tmp_path / "config" / "app.json")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "comma")
+        assert "copies of a new source    2" in text_of(pilot)
+        await press(pilot, "e")
+        assert "copies of a new source    5" in text_of(pilot)
+        assert "app.log = K" in text_of(pilot)
+        await press(pilot, "j", "enter")
+        assert app.settings.order != "name"
+        await press(pilot, "escape", "K")
+        assert "nothing has been done yet" in text_of(pilot)  # the log
+
+
+async def test_a_wide_terminal_shows_more_keys(open_app: OpenApp, tmp_path: Path):
+    shown: dict[int, int] = {}
+    for width in (80, 160):
+        app = open_app(worlds.small(tmp_path / f"{width}.db"))
+        async with app.run_test(size=(width, 30)) as pilot:
+            await settle(pilot)
+            await press(pilot, "2")
+            last = text_of(pilot).splitlines()[-1]
+            shown[width] = len([part for part in last.split("  ") if part.strip()])
+    assert shown[80] <= 7 < shown[160]
+
+
+async def test_the_line_of_keys_of_a_dialog_follows_the_keymap(open_app: OpenApp, tmp_path: Path):
+    worlds.small(tmp_path / "s.db")
+    app = MedbackApp(tmp_path / "s.db", watch=False, preferences=Preferences(keys={"dead.mark": "m"}))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "3", "w")
+        assert "m mark" in text_of(pilot) and "space mark" not in text_of(pilot)
+
+
+async def test_a_first_start_asks_what_and_where_and_then_shows_what_is_safe(open_app: OpenApp, tmp_path: Path):
+    photos, drive = tmp_path / "photos", tmp_path / "blue"
+    photos.mkdir()
+    drive.mkdir()
+    (photos / "a.jpg").write_bytes(b"a")
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert "What do you want to keep safe?" in text_of(pilot)
+        await press(pilot, "a", "slash")
+        await pilot.press(*str(photos)[1:])
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PickTarget), "the second question")
+        assert "On which drive shall your files be kept safe?" in text_of(pilot)
+        await press(pilot, "end", "enter", "slash")
+        await pilot.press(*str(drive)[1:])
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, MakeTarget), "it is made a target")
+        await until(pilot, lambda: "it would take 1 file" in text_of(pilot), "what it would take")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, CoverageScreen), "what it knows", 60)
+        await until(pilot, lambda: "◐ photos/" in text_of(pilot), "is shown")
+    assert (drive / "photos" / "a.jpg").read_bytes() == b"a"
