@@ -55,8 +55,9 @@ class KeysLine(Static):
     def _show(self) -> None:
         keys: dict[str, str] = {}
         for active in self.screen.active_bindings.values():
-            if active.binding.id is not None:
-                keys.setdefault(active.binding.id, self.app.get_key_display(active.binding))
+            one = active.binding
+            if one.id is not None and (one.id not in keys or one.key == "enter"):  # of several keys the first, or Enter
+                keys[one.id] = self.app.get_key_display(one)
         said = [
             hint if isinstance(hint, str) else f"{keys[hint[0]]} {hint[1]}"
             for hint in self.hints

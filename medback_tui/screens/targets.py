@@ -262,7 +262,7 @@ class TargetsScreen(MainScreen):
         return self.here
 
     def why_not(self, action: str) -> str | None:
-        if action != "new" and self.current is None:
+        if action not in ("new", "back") and self.current is None:
             return f"no drive is a target yet: {self.app.key_of('targets.new')} chooses the first one"
         return None
 
