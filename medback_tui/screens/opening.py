@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
+from contextlib import suppress
 
 from textual.app import SuspendNotSupported
 
@@ -19,31 +19,31 @@ def open_path(app: SharedApp, path: bytes) -> None:
     opener = "open" if sys.platform == "darwin" else "xdg-open"
     if not os.path.exists(path):
         app.notify(f"{name(path)} is not there now", severity="warning")
-    elif shutil.which(opener) is None:
-        app.notify(f"this system has no {opener}; {app.key_of('app.copy-path')} copies the path", severity="warning")
-    else:
+        return
+    try:
         subprocess.Popen(
             [opener, path], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
+    except OSError:
+        app.notify(f"this system has no {opener}; {app.key_of('app.copy-path')} copies the path", severity="warning")
+    else:
         app.notify(f"opened {name(path)}", timeout=3)
 
 
 def edit_path(app: SharedApp, path: bytes) -> bool:
     """Edit it with $VISUAL or $EDITOR in this terminal; False when that could not be done. Jobs go on meanwhile."""
-    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
-    if not editor or shutil.which(editor[0]) is None:
-        app.notify("no editor is set: set EDITOR to the one you use", severity="warning")
-        return False
+    words = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    code = 127  # as a shell has it for a program that is not there
     try:
-        with app.suspend():
-            code = subprocess.run([*editor, path], check=False).returncode
+        with app.suspend(), suppress(OSError):
+            code = subprocess.run([*shlex.split(words), path], check=False).returncode
     except SuspendNotSupported:
         app.notify("this terminal can't be handed to an editor", severity="warning")
         return False
     app.refresh()
     if code:
-        app.notify(f"{name(os.fsencode(editor[0]))} ended with {code}", severity="warning")
+        app.notify(f"{name(words)} did not end well ({code}); EDITOR names the editor", severity="warning")
     return not code
 
 

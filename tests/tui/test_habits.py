@@ -140,12 +140,12 @@ async def test_what_is_not_there_or_can_not_be_opened_is_said(
         opening.open_path(app, b"/nowhere/[b]x")
         await settle(pilot)
         assert "/nowhere/[b]x is not there now" in text_of(pilot)
-        monkeypatch.setattr(opening.shutil, "which", lambda _: None)
+        monkeypatch.setenv("PATH", "/nowhere")
         opening.open_path(app, bytes(tmp_path))
         assert not opening.edit_path(app, bytes(tmp_path))
         await settle(pilot)
         assert "this system has no" in text_of(pilot)
-        assert "no editor is set" in text_of(pilot)
+        assert "this terminal can't be handed to an editor" in text_of(pilot)
 
 
 async def type_in_palette(pilot: Pilot[int], text: str) -> None:
