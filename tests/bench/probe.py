@@ -231,30 +231,10 @@ async def listing(path: str) -> None:
         await until(lambda: top(shown).plan is not None)
 
 
-async def search(path: str) -> None:
-    """Everything searched as one types: the slowest of a part of a name that nearly every file has, one that few have, a
-    part of a path, and a glob."""
-    from medback_tui.app import MedbackApp
-
-    shown = MedbackApp(Path(path), watch=False)
-    async with shown.run_test(size=(80, 24)) as pilot:
-        await until(lambda: shown.facts is not None)
-        shown.find()
-        await until(lambda: bool(top(shown).query("#found")))
-        await pilot.pause(0.2)
-        find, taken = top(shown), []
-        for text in ("fra", "00777", "1/f", "*999.dpx"):
-            rows, begin = find.rows.rows, time.perf_counter()
-            find.typed.value = text
-            await until(lambda rows=rows: find.rows.rows is not rows)
-            taken.append(time.perf_counter() - begin)
-        print("search", max(taken))
-
-
 if __name__ == "__main__":
     what, where = sys.argv[1:]
-    if what in ("app", "list", "search"):
-        asyncio.run({"app": app, "list": listing, "search": search}[what](where))
+    if what in ("app", "list"):
+        asyncio.run({"app": app, "list": listing}[what](where))
     else:
         probes = {
             "walk": walk,
