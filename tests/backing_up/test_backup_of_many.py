@@ -314,6 +314,8 @@ def test_a_backup_that_waits_for_the_stopped_worker_of_a_large_file_can_be_ended
     (tmp / "t1").mkdir()
     with monkeypatch.context() as patch:
         stopped = _stop_at(patch, "copy")
-        _cancel_where_it_waits(back_up(session, bytes(tmp / "t1"), create=True, update_first=False), stopped)
+        _cancel_where_it_waits(
+            back_up(session, bytes(tmp / "t1"), answers=Answers(create=True), update_first=False), stopped
+        )
     assert not list((tmp / "t1").rglob(".medback-tmp-*"))
     assert back(session, tmp / "t1", update_first=False).summary.copied == 6
