@@ -9,7 +9,7 @@ from textual.content import Content
 from medback_core.coverage.what_if import PlaceLoss
 from medback_core.model import Count
 from medback_core.presenting.places import at
-from medback_core.presenting.units import counted, listed, name, number
+from medback_core.presenting.units import counted, files, listed, name, number
 from medback_tui.reading.facts import Facts
 from medback_tui.reading.listing import Listing
 
@@ -45,4 +45,5 @@ def _burnt_words(loss: PlaceLoss) -> Content:
     if loss.back.files:
         back = f" {counted(loss.back)} come{'s' if loss.back.files == 1 else ''} back from "
         back += f"{listed([target.name for target, _ in loss.by])}."
-    return Content.assemble((f" If all {at(loss.place)} burnt: ", "bold $text-error"), lost + back)
+    weak = f" {files(loss.weakened.files)} then below the wanted copies." if loss.weakened.files else ""
+    return Content.assemble((f" If all {at(loss.place)} burnt: ", "bold $text-error"), lost + back + weak)

@@ -36,6 +36,10 @@ def test_nothing_is_new_for_who_never_names_a_place(shell: Shell, tmp_path: Path
     assert b"where=" not in (tmp_path / "blue/.medback-context.xml").read_bytes()
     told = ok(shell, "stats")
     assert told["places"] == [] and told["below_wanted"]["files"] == 0
+    file = ("whereis", "--source", "photos", "2020/b.jpg")
+    for words in (("stats",), ("targets",), ("sources",), ("plan", "--all"), ("what-if",), ("find", "b.jpg"), file):
+        said = shell(*words).words
+        assert said and not any(new in said for new in ("3-2-1", "elsewhere", "at home", "fetch")), words
 
 
 def test_the_house_burns(shell: Shell, tmp_path: Path):
