@@ -84,7 +84,7 @@ async def _take(session: Path, picture: Picture) -> str:
         return re.sub(r"\bterminal-\d+-", "terminal-", app.export_screenshot(title="medback"))
 
 
-_WORLDS = (made_up_shelf.small, made_up_shelf.years)
+_WORLDS: tuple[Callable[[Path], Path], ...] = (made_up_shelf.small, made_up_shelf.years)
 
 
 def take_all(session: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from medback_core.session import Session, open_session
 from medback_core.session.sources import list_sources, save_source
 from medback_core.session.targets import list_targets, save_target
 from medback_core.session.tree import files_below
-from medback_tui.reading.listing import Place, View, read_listing
+from medback_tui.reading.listing import Place, View, read_listing, with_advice
 
 MIB = 1 << 20
 
@@ -112,7 +112,7 @@ def test_the_command_line_the_app_and_the_demo_give_one_answer(seed: int, tmp_pa
         shelf(session, random.Random(seed))
         answer = next_drive(session)
         words = said(answer)
-        listing = read_listing(session, Place(), View())
+        listing = with_advice(session, read_listing(session, Place(), View()))
         assert next_words(listing.next.with_here(()), otherwise="a new drive") == words
         assert [line.removeprefix("  next: ") for line in advice(session)] == (
             [next_words(answer, otherwise="plug in a new drive")] if words else []
