@@ -16,6 +16,7 @@ from medback_core.upkeep.reclaim import reclaim
 from medback_core.restoring.restore import restore
 from medback_core.session import Session, open_session
 from medback_core.upkeep.verify_target import verify
+from support.sync_modes import FILE_BY_FILE, go
 from support.worlds import MTIME, add, back, counted, new_session, rescan, run, tree, write_tree
 
 
@@ -25,8 +26,15 @@ def world(tmp_path: Path) -> Iterator[tuple[Session, Path]]:
         yield session, tmp_path
 
 
-def test_a_file_that_changes_while_it_is_copied_is_skipped_and_copied_the_next_time(world: tuple[Session, Path]):
+@pytest.mark.parametrize(
+    ("way", "reason"), [(FILE_BY_FILE, "changed-while-copied"), ("by a worker, then again alone", "changed-since-scan")]
+)
+def test_a_file_that_changes_while_it_is_copied_is_skipped_and_copied_the_next_time(
+    world: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch, way: str, reason: str
+):
     session, tmp = world
+    if way == FILE_BY_FILE:
+        go(way, monkeypatch)
     write_tree(tmp / "photos", {"a": 3 << 20, "b": 100})
     add(session, tmp / "photos")
 
@@ -43,7 +51,7 @@ def test_a_file_that_changes_while_it_is_copied_is_skipped_and_copied_the_next_t
     finally:
         disk.set_observer(None)
     (skipped,) = ran.of(Skipped)
-    assert skipped.path == os.fsencode(tmp / "photos/a") and skipped.reason.what == "changed-while-copied"
+    assert skipped.path == os.fsencode(tmp / "photos/a") and skipped.reason.what == reason
     assert set(tree(tmp / "t1/photos")) == {b"b"} and not list((tmp / "t1").rglob(".medback-tmp-*"))
     assert counted(session) == {0: 1, 1: 1}
     back(session, tmp / "t1")
