@@ -295,7 +295,7 @@ class Plain:
 
     @staticmethod
     def fdatasync(fd: int) -> None:
-        os.fdatasync(fd)
+        getattr(os, "fdatasync", os.fsync)(fd)  # macOS and Windows have none
 
     @staticmethod
     def chmod(fd: int, mode: int) -> None:
