@@ -78,7 +78,7 @@ class RestoreScreen(Planner):
         self._looked_at = 0
         self._stale = False  # something changed since the plan was made
         self._asked = False  # another screen asked for a plan
-        self._restored_since = False  # since the plan was made: it does not know what is back
+        self._used: set[bytes] = set()  # drives restored from since the plan was made: it does not know what is back
 
     def compose_body(self) -> Iterable[Widget]:
         yield EmptyState()
@@ -176,7 +176,7 @@ class RestoreScreen(Planner):
     @on(PlanMade)
     def plan_made(self, message: PlanMade) -> None:
         plan = self.plan = message.plan
-        self._restored_since = False
+        self._used.clear()
         if message.problem:
             self.headline.update(Content.styled(f" {name(message.problem)}", "$text-error"))
         elif plan is not None and plan.request == self.request:
@@ -246,11 +246,11 @@ class RestoreScreen(Planner):
                 f"{name(row.step.target.name)} is left out; {self.app.key_of('restore.exclude')} takes it in again"
             )
             return
-        if self._restored_since:
-            self.notify("still looking at what is missing now")
-            return
         target = row.step.target
         here = self.here.get(target.key)
+        if here in self._used:
+            self.notify("still looking at what is missing now")
+            return
         if here is None:
             self.notify(
                 f"{name(target.name)} is not plugged in yet; the line lights up when it is",
@@ -270,7 +270,9 @@ class RestoreScreen(Planner):
         if job.question is not None and job.question.kind == "in-place":
             restoring.ask_in_place(self.app, job, self._restored)
             return
-        self._restored_since = True
+        drive = job.details["drive"]
+        assert isinstance(drive, bytes)
+        self._used.add(drive)
         known = {conflict.path for conflict in job.conflicts}
         self.conflicts = [pair for pair in self.conflicts if pair[1].path not in known]
         self.conflicts += [(job, conflict) for conflict in job.conflicts]

@@ -10,7 +10,9 @@ import pytest
 from medback_core.model import Progress
 from medback_tui.app import MedbackApp
 from medback_tui.jobs.queue import Job, JobState
+from medback_tui.reading.drives import Drives
 from medback_tui.screens import previewing
+from medback_tui.screens.restore import RestoreScreen
 from support import picture_sessions as worlds
 from support.waiting import press, settle, text_of, until
 
@@ -135,3 +137,24 @@ def test_time_left_is_told_where_only_the_number_of_files_is_known(monkeypatch: 
     assert job.seconds_left is None
     job.take(Progress("scanning", 20, files_total=50))
     assert job.seconds_left == pytest.approx(6.0)
+
+
+async def test_a_drive_just_restored_from_waits_for_the_new_plan_and_another_does_not(
+    open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert app.facts is not None
+        app.drives = Drives({row.target.key: b"/nowhere/%d" % row.target.key for row in app.facts.targets})
+        await press(pilot, "4")
+        screen = app.screen
+        assert isinstance(screen, RestoreScreen) and screen.plan is not None and not screen.plan.imagined
+        monkeypatch.setattr(screen, "make_plan", lambda request: None)  # the new plan takes its time
+        for number, key in enumerate(("enter", "enter", "j"), start=1):
+            await press(pilot, key)
+            await until(pilot, lambda: not app.queue.busy)
+            assert len(app.queue.jobs) == 1, number
+        assert "still looking at what is missing now" in text_of(pilot)
+        await press(pilot, "enter")
+        assert len(app.queue.jobs) == 2
