@@ -17,6 +17,7 @@ from xml.sax.saxutils import escape
 
 from medback_core import disk, model
 from medback_core.cli import main as medback
+from medback_core.drives.drive import identity_at
 from support.terminal import PROGRAM, Terminal
 
 OUT = Path(__file__).parent / "story.svg"
@@ -285,6 +286,10 @@ def record(home: Path, show: Callable[[str], object] = print) -> str:
 def main() -> int:
     """Record it into `screenshots/story.svg` (or the file named as the only argument)."""
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else OUT
+    here = [mount.path for mount in disk.removable_mounts() if identity_at(mount.path) is not None]
+    if here:
+        print("not recorded: the app would show your own drives; unplug", *map(os.fsdecode, here))
+        return 4
     with tempfile.TemporaryDirectory(prefix="ada-", ignore_cleanup_errors=True) as home:
         svg = record(Path(home))
     with disk.Root(os.fsencode(out.absolute().parent)) as root:
