@@ -137,6 +137,20 @@ def test_a_source_of_which_all_is_deleted_is_remembered_by_that(tmp_path: Path):
         assert {gone.path for gone in list_gone(session, list_sources(session)[0].key)} == {b"a", b"b"}
 
 
+def test_what_is_not_back_when_a_person_says_that_a_restore_is_over_is_remembered_as_gone(tmp_path: Path):
+    """No path is dropped: what the session tells of the source next has it as deleted, and it can be asked for."""
+    write_tree(tmp_path / "photos", {"a": 100, "b": 200})
+    with open_session(tmp_path / "old.db") as session:
+        add(session, tmp_path / "photos")
+        back(session, tmp_path / "blue")
+    shutil.rmtree(tmp_path / "photos")
+    with open_session(tmp_path / "new.db") as session:
+        run(add_restore_context(session, os.fsencode(tmp_path / "blue/.medback-context.xml")))
+        run(restore(session, str(tmp_path / "blue"), path=b"a", answers=Answers(in_place=True)))
+        finish_restore(session)
+        assert [gone.path for gone in list_gone(session, list_sources(session)[0].key)] == [b"b"]
+
+
 def test_announcing_reads_nothing_but_the_identity(lost: Path):
     (lost / "red/.medback-context.xml").write_bytes(b"not to be read")
     story = story_at(os.fsencode(lost / "red"))

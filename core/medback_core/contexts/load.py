@@ -15,7 +15,7 @@ from dataclasses import replace as changed
 from itertools import zip_longest
 from typing import Any, BinaryIO
 
-from medback_core import disk, names
+from medback_core import disk, model, names
 from medback_core.context import (
     BAD_CONTEXT,
     DirectoryEntry,
@@ -50,7 +50,7 @@ from medback_core.model import (
 from medback_core.pace import Pace
 from medback_core.session import Session
 from medback_core.session.copies import believe_copies, identity_key
-from medback_core.session.expected import clear_expected, has_expected, is_all_observed
+from medback_core.session.expected import clear_expected, has_expected, is_all_observed, let_go
 from medback_core.session.files import join
 from medback_core.session.gone import add_gone
 from medback_core.session.heard import heard_drives
@@ -168,12 +168,15 @@ def _take_up_told(
 
 
 def finish_expected(session: Session, *, only_if_observed: bool = False) -> bool:
-    """Drop what is expected (with `only_if_observed`: if all of it is there and recorded); whether that was done."""
+    """Drop what is expected (with `only_if_observed`: if all of it is there and recorded); whether that was done. What
+    did not come back is remembered as gone."""
     if only_if_observed and not is_all_observed(session):
         return False
     # The kept files first: a kill in between leaves something expected, never something forgotten.
     context_kept.mark_done(session.path, context_kept.waiting(session.path))
-    clear_expected(session)
+    with session.transaction():
+        let_go(session, model.now())
+        clear_expected(session)
     return True
 
 
@@ -341,6 +344,7 @@ def _take_up(
     try:
         with session.transaction():
             if replace:
+                let_go(session, model.now())
                 clear_expected(session)
             sources = _add_sources(session, places)
             name = teller or names.text(path)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from medback_core.model import Count, Identity
 
 from .files import NO_TWIN
+from .states import mark_changed
 from .store import Session
 from .tree import PlacementCounts, directory_key, totals_of
 from .values import load_ns, signed, store_ns
@@ -42,6 +43,24 @@ def put_expected(
         "VALUES (?,?,?,?,?,?,?)",
         ((s, p, i, store_ns(m) if m is not None else None, mode, goal, gone) for s, p, i, m, mode, goal, gone in rows),
     )
+
+
+def let_go(session: Session, date: int) -> None:
+    """What is expected and was not seen is an older version from now on: no path is ever dropped."""
+    seen = (
+        "SELECT 1 FROM directory d JOIN file f ON f.directory_id = d.id AND f.name = name_of(x.path) "
+        "WHERE d.source_id = x.source_id AND d.path = parent_of(x.path) AND f.identity_id = x.identity_id"
+    )
+    with session.transaction() as db:
+        missing = f"FROM expected x WHERE x.gone_at IS NULL AND x.identity_id IS NOT NULL AND NOT EXISTS ({seen})"
+        ids = "SELECT s.sid FROM source s WHERE s.scanned_at IS NOT NULL AND s.id IN"
+        for (sid,) in db.execute(f"{ids} (SELECT x.source_id {missing})").fetchall():
+            mark_changed(session, sid)
+        db.execute(
+            "INSERT OR IGNORE INTO gone (source_id, path, identity_id, mtime_ns, mode, gone_at) "
+            f"SELECT x.source_id, x.path, x.identity_id, x.mtime_ns, x.mode, ? {missing}",
+            (date,),
+        )
 
 
 def clear_expected(session: Session) -> None:
