@@ -257,7 +257,6 @@ def test_a_directory_its_owner_may_not_write_to_takes_copies_all_the_same(world)
 def test_until_all_is_back_the_owner_may_write_there(world):
     """An ordinary user could put nothing more into a directory that was given its permissions too early."""
     session, tmp = world
-    os.chmod(tmp / "photos/open", 0o555)
     write_tree(tmp / "photos", {"open/a2": 500})
     os.chmod(tmp / "photos/open", 0o555)
     rescan(session)
