@@ -513,6 +513,11 @@ def test_a_scan_that_finds_files_gone_says_where_to_see_them(shell: Shell) -> No
         False,
     )
     assert [copy["label"] for copy in file["copies"]] == ["Blue"] and file["gone_at"]
+    shell("set-target", "Blue", "--state", "lost")
+    told = shell("deleted", "--since", "3d ago").out
+    assert "deleted, on Blue (lost)" in told and "medback restore" not in told
+    assert "on Blue (lost)" in shell("find", "a.txt").out
+    shell("set-target", "Blue", "--state", "active")
     back = next(line for line in shell("deleted").out.splitlines() if "medback restore" in line)
     assert shell.json(*back.split("`")[1].split()[1:])[1]["restored"] == 1
     assert (shell.where / "photos/a.txt").stat().st_size == 100

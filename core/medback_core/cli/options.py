@@ -66,15 +66,16 @@ class DurationType(click.ParamType):
 
 
 class MomentType(click.ParamType):
-    """`2026-11-24`, `2026-11-24T03:00:00Z` (UTC where it names no zone), or an age like `3d`: seconds since 1970."""
+    """`2026-11-24`, `2026-11-24T03:00:00Z` (UTC where it names no zone), or `3d`, `3d ago`: seconds since 1970."""
 
     name = "moment"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        if _DURATION.fullmatch(value):
-            return model.now() - DURATION.convert(value, param, ctx)
+        age = value.removesuffix(" ago")
+        if _DURATION.fullmatch(age):
+            return model.now() - DURATION.convert(age, param, ctx)
         from medback_core.sidecar.values import parse_date
 
         moment = parse_date(value)

@@ -10,7 +10,7 @@ import click
 
 from medback_core import names
 from medback_core.errors import Refused, UsageError
-from medback_core.model import Count, Target, iso_date
+from medback_core.model import Count, Target, TargetState, iso_date
 from medback_core.presenting.places import at, fetch_words, lacking_words, three_two_one_words, too_few_words
 from medback_core.presenting.telling import nothing_missing, story_words
 from medback_core.presenting.units import ago, counted, date, plural, size
@@ -284,11 +284,22 @@ def find(run: Run, patterns: tuple[bytes, ...], source: str | None) -> None:
             if file.gone:
                 what = "older version" if file.replaced else "deleted"
                 gone = f"{what} {date(file.gone_at, never='at an unknown date')}, "
-            on = ", ".join(shown(copy.target.name) for copy in file.copies) or "no drive"
+            on = _drives(file)
             lacking = f"; {lacking_words(*file.lacks)}" if file.lacks[1] else ""
             run.answer_line(f"{shown(file.source)}/{shown(file.path)}  {size(file.size)}  {gone}on {on}{lacking}")
         if not found:
             run.answer_line("nothing found")
+
+
+def _there(file: FileWhereabouts) -> list[CopyView]:
+    """Its copies on drives that are not lost."""
+    return [copy for copy in file.copies if copy.target.state is not TargetState.LOST]
+
+
+def _drives(file: FileWhereabouts) -> str:
+    """The drives that have it, the lost ones last."""
+    lost = [f"{shown(copy.target.name)} (lost)" for copy in file.copies if copy.target.state is TargetState.LOST]
+    return ", ".join([*(shown(copy.target.name) for copy in _there(file)), *lost]) or "no drive"
 
 
 def _file_json(file: FileWhereabouts) -> dict[str, Any]:
@@ -353,15 +364,17 @@ def deleted(run: Run, source: str | None, path: bytes | None, since: int | None)
         for file in listed:
             when = date(file.gone_at, never="date not known")
             what = "older version" if file.replaced else "deleted"
-            on = ", ".join(shown(copy.target.name) for copy in file.copies)
+            on = _drives(file)
             run.answer_line(f"{when}  {shown(file.source)}/{shown(file.path)}  {size(file.size)}  {what}, on {on}")
         if count.files > len(listed):
             run.answer_line(f"{count.files - len(listed):,} more (-v lists them)")
         if not files:
             run.answer_line("no deleted file and no older version with a copy is known")
             return
-        first = files[0]
-        where = names.shell_quoted(first.copies[0].target.name)
+        first = next((file for file in files if _there(file)), None)
+        if first is None:
+            return
+        where = names.shell_quoted(_there(first)[0].target.name)
         run.say(
             f"next: `medback restore {where} --deleted{scope_words(first.source, first.path, None)}` brings back one"
         )
