@@ -69,6 +69,7 @@ class ShelfView(Widget, can_focus=True):
         self.here: Collection[int] = ()
         self.cursor = 0
         self._first = 0  # the leftmost box in sight
+        self._looks: dict[tuple[int, int, int], list[tuple[Layer, bool]]] = {}  # see `_laid_out`
 
     @property
     def current(self) -> Box | None:
@@ -79,6 +80,7 @@ class ShelfView(Widget, can_focus=True):
         """Show these drives, the cursor on the same one as before, or on the one with this key."""
         wanted = self.current.target.key if on is None and self.current is not None else on
         self.shelf, self.here = shelf, here
+        self._looks.clear()
         keys = [box.target.key for box in shelf.boxes]
         self.cursor = keys.index(wanted) if wanted in keys else min(self.cursor, max(0, len(keys) - 1))
         self._keep_in_sight()
@@ -199,7 +201,7 @@ class ShelfView(Widget, can_focus=True):
             return [Segment(frame[4] + words + frame[1] * (inside - cell_len(words)) + frame[5], edge)]
         if line > height - 2 or height < 4:
             return [Segment(" " * self._width, row)]
-        layer, first = _layer_at(_layers(box, self.shelf, inside - 2), height - 3, line - 1)
+        layer, first = self._laid_out(box, inside - 2, height - 3)[line - 1]
         text = layer.texture * inside
         style = row if not layer.style else row + self._part(layer.style)
         if box.pulled:
@@ -213,6 +215,13 @@ class ShelfView(Widget, can_focus=True):
         else:
             middle = [Segment(text, style)]
         return [Segment(frame[3], edge), *middle, Segment(frame[3], edge)]
+
+    def _laid_out(self, box: Box, width: int, lines: int) -> list[tuple[Layer, bool]]:
+        """The look of each line inside a box, and whether it is the first in that look; laid out once for a size."""
+        key = box.target.key, width, lines
+        if key not in self._looks:
+            self._looks[key] = _lines(_layers(box, self.shelf, width), lines)
+        return self._looks[key]
 
     def _part(self, style: str) -> Style:
         return self.get_component_rich_style(f"shelf--{style}", partial=True)
@@ -238,23 +247,16 @@ def _layers(box: Box, shelf: Shelf, width: int) -> list[Layer]:
     return layers
 
 
-def _layer_at(layers: list[Layer], height: int, line: int) -> tuple[Layer, bool]:
-    """The look of a line, and whether it is the first in that look. What lies there has a line at least, as long as
+def _lines(layers: list[Layer], height: int) -> list[tuple[Layer, bool]]:
+    """The look of each line, and whether it is the first in that look. What lies there has a line at least, as long as
     there are lines; what has no room is left out, the smallest first."""
     while sum(layer.weight == 0 or layer.texture != " " for layer in layers) > height:
         layers = [*layers]
         layers.remove(min((one for one in layers if one.texture != " " and one.weight), key=lambda one: one.weight))
     whole = sum(layer.weight for layer in layers) or 1
-    least = [1 if layer.texture != " " else 0 for layer in layers]
-    left = height - sum(least)
+    lines = [1 if layer.texture != " " else 0 for layer in layers]
     shares = [layer.weight * height / whole for layer in layers]
-    lines = least[:]
-    for _ in range(left):  # each further line to what lacks most of its share
+    for _ in range(height - sum(lines)):  # each further line to what lacks most of its share
         best = max(range(len(layers)), key=lambda i: shares[i] - lines[i])
         lines[best] += 1
-    at = 0
-    for layer, many in zip(layers, lines, strict=True):
-        if line < at + many:
-            return layer, line == at
-        at += many
-    return layers[-1], False
+    return [(layer, number == 0) for layer, many in zip(layers, lines, strict=True) for number in range(many)]

@@ -14,7 +14,7 @@ from medback_tui.app import MedbackApp
 from medback_tui.screens.find import Deleted
 from medback_tui.screens.targets import TargetsScreen
 from medback_tui.screens.timeline import Timeline
-from medback_tui.widgets.shelf import Layer, _layer_at
+from medback_tui.widgets.shelf import Layer, _lines
 from support import picture_sessions as worlds
 from support.shell import Shell
 from support.waiting import press, settle, text_of
@@ -100,7 +100,8 @@ async def test_drives_that_have_no_room_scroll_into_sight(open_app: OpenApp, tmp
 @pytest.mark.parametrize("height", range(1, 16))
 def test_a_box_is_full_and_what_lies_there_has_a_line(height: int):
     layers = [Layer(" ", "", "", 1000), Layer("▓", "", "a", 1), Layer("░", "", "b", 500), Layer("✘", "", "c", 0)]
-    lines = [_layer_at(layers, height, line) for line in range(height)]
+    lines = _lines(layers, height)
+    assert len(lines) == height
     shown = [layer.words for layer, first in lines if first and layer.words]
     assert shown == ["a", "b", "c"][-height:] if height < 3 else shown == ["a", "b", "c"]
     if height > 9:

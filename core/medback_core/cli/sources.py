@@ -45,7 +45,14 @@ INCLUDE_MOUNT = click.option(
     metavar="DIR",
     help="What is mounted at DIR belongs to the source. May be given more than once.",
 )
-WORKERS = click.IntRange(1, 64)
+WORKERS = click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="Processes that read and hash; one where the disk spins.",
+)
 COPIES = click.IntRange(1, 99)
 ELSEWHERE = click.option(
     "--elsewhere", type=click.IntRange(0, 99), metavar="N", help="How many of the copies are wanted at another place."
@@ -153,14 +160,7 @@ def report_scans(run: Run) -> None:
 @PLACE
 @ONE_FILE_SYSTEM
 @INCLUDE_MOUNT
-@click.option(
-    "--workers",
-    type=WORKERS,
-    default=2,
-    show_default=True,
-    metavar="N",
-    help="Processes that read and hash; one where the disk spins.",
-)
+@WORKERS
 def add_src(
     run: Run,
     directory: bytes | None,
@@ -371,14 +371,7 @@ def remove_src(run: Run, alias: str) -> None:
     metavar="PATTERN",
     help="Accept the new content of these files, which are reported as damaged. May be given more than once.",
 )
-@click.option(
-    "--workers",
-    type=WORKERS,
-    default=2,
-    show_default=True,
-    metavar="N",
-    help="Processes that read and hash; one where the disk spins.",
-)
+@WORKERS
 def update(
     run: Run,
     aliases: tuple[str, ...],

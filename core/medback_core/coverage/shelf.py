@@ -72,7 +72,7 @@ def read_shelf(session: Session, pulled: Collection[int] = ()) -> Shelf:
     """The shelf with these drives (keys) pulled out of it."""
     parts, totals = _parts(session)
     counting = counting_keys(session) - frozenset(pulled)
-    known = places(session)
+    known, damaged = places(session), _damaged(session)
     boxes = []
     targets = [target for target in list_targets(session) if target.state is not TargetState.LOST]
     if known.named:
@@ -94,7 +94,7 @@ def read_shelf(session: Session, pulled: Collection[int] = ()) -> Shelf:
                 other=max(0, whole - free - there),
                 free=free,
                 total=whole,
-                damaged=_damaged(session, target),
+                damaged=damaged.get(target.id, 0),
                 pulled=target.key in pulled,
             )
         )
@@ -137,14 +137,14 @@ def _held(session: Session, number: int, totals: PlacementCounts, target: int, c
     return HeldPart(number, elsewhere, only)
 
 
-def _damaged(session: Session, target: Target) -> int:
-    """What was found damaged on a drive since its last repair or backup; both put right what they can."""
-    found = 0
-    for entry in list_history(session, target=target.id):
+def _damaged(session: Session) -> dict[str, int]:
+    """By id of a drive: what was found damaged since its last repair or backup; both put right what they can."""
+    found: dict[str, int] = {}
+    for entry in list_history(session):
         if entry.what is Happened.DAMAGE:
-            found += entry.files
+            found[entry.target] = found.get(entry.target, 0) + entry.files
         elif entry.what in (Happened.REPAIR, Happened.BACKUP):
-            found = 0
+            found[entry.target] = 0
     return found
 
 
