@@ -122,6 +122,15 @@ class SharedApp(App[int]):
         with session:
             return read(session)
 
+    def read_or_tell(self, read: Callable[[Session], Answer], otherwise: Answer | None = None) -> Answer | None:
+        """`in_session`, where an error is told to the person: None then. `otherwise`: while there is no session DB."""
+        try:
+            answer = self.in_session(read)
+        except MedbackError as error:
+            self.call_later(self.show_problem, error)
+            return None
+        return otherwise if answer is None else answer
+
 
 def session_file(path: Path | None) -> Path:
     """The session DB's place as it is used everywhere."""

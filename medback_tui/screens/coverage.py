@@ -16,7 +16,6 @@ from textual.worker import get_current_worker
 
 from medback_core.coverage import tree as browsing
 from medback_core.coverage.tree import DirectoryView, FileCoverage
-from medback_core.errors import MedbackError
 from medback_core.session import Session
 from medback_core.session.files import find_file
 from medback_tui.look import settings
@@ -152,11 +151,7 @@ class CoverageScreen(MainScreen):
                 self.post_message(ListingRead(listing, under))
             return listing if listing.found is None else with_advice(session, listing)
 
-        try:
-            listing = self.app.in_session(read)
-        except MedbackError as error:
-            self.app.call_later(self.app.show_problem, error)
-            return
+        listing = self.app.read_or_tell(read)
         if listing is not None and listing.found is not None and not worker.is_cancelled:
             self.post_message(ListingRead(listing, None))
 

@@ -18,7 +18,6 @@ from medback_core import names
 from medback_core.coverage.deleted import deleted_count, deleted_page
 from medback_core.coverage.find import Found, find
 from medback_core.coverage.where_is import FileWhereabouts
-from medback_core.errors import MedbackError
 from medback_core.model import Count
 from medback_core.presenting.places import at, lacking_words
 from medback_core.presenting.units import ago, counted, name, number, size
@@ -173,13 +172,9 @@ class Find(Hits):
         def read(session: Session) -> Found:
             return find(session, [pattern], limit=SHOWN)
 
-        try:
-            found = self.app.in_session(read) if pattern else None
-        except MedbackError as error:
-            self.app.call_later(self.app.show_problem, error)
-            return
-        if not worker.is_cancelled:
-            self.post_message(Searched(text, found or Found(())))
+        found = self.app.read_or_tell(read, Found(())) if pattern else Found(())
+        if found is not None and not worker.is_cancelled:
+            self.post_message(Searched(text, found))
 
     @on(Searched)
     def searched(self, message: Searched) -> None:
@@ -280,13 +275,9 @@ class Deleted(Hits):
             count = deleted_count(session, **scope)  # type: ignore[arg-type]
             return GoneRead(page.files, page.last, count, by_path, after is None)
 
-        try:
-            page = self.app.in_session(read)
-        except MedbackError as error:
-            self.app.call_later(self.app.show_problem, error)
-            return
-        if not worker.is_cancelled:
-            self.post_message(page or GoneRead((), None, Count(), by_path, first=True))
+        page = self.app.read_or_tell(read, GoneRead((), None, Count(), by_path, first=True))
+        if page is not None and not worker.is_cancelled:
+            self.post_message(page)
 
     @on(GoneRead)
     def gone_read(self, page: GoneRead) -> None:

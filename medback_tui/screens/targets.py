@@ -15,7 +15,6 @@ from textual.worker import get_current_worker
 from medback_core.coverage.places import PlaceShelf
 from medback_core.coverage.shelf import Shelf, read_shelf
 from medback_core.disk import FAILING
-from medback_core.errors import MedbackError
 from medback_core.model import Target, TargetState, folded
 from medback_core.presenting.next_drive import NextDrive, next_drive
 from medback_core.presenting.places import at, shelf_words
@@ -200,11 +199,7 @@ class TargetsScreen(MainScreen):
                 self.app.call_from_thread(self._show_shelf, pulled, shelf)
             return next_drive(session, dead=pulled)
 
-        try:
-            answer = self.app.in_session(read)
-        except MedbackError as error:
-            self.app.call_later(self.app.show_problem, error)
-            return
+        answer = self.app.read_or_tell(read)
         if answer is not None and not worker.is_cancelled:
             self.app.call_from_thread(self._show_answer, pulled, answer)
 

@@ -19,7 +19,6 @@ from textual.worker import get_current_worker
 
 from medback_core.coverage.history import Past
 from medback_core.coverage.timeline import Month, timeline
-from medback_core.errors import MedbackError
 from medback_core.model import Happened, Target
 from medback_core.presenting.history import event_words
 from medback_core.presenting.units import name, plural, size
@@ -28,7 +27,7 @@ from medback_core.session.targets import list_targets
 from medback_tui.look.keys import quiet, shown
 from medback_tui.widgets.timeline import TimelineView
 
-from .dialogs import Dialog
+from .dialogs import Dialog, KeysLine
 
 LISTED = 5  # events of a month; `medback history` has all
 LEGEND = "■ backed up  ✓ verified  ✘ damage  + repaired  ! failing  · plugged in"
@@ -63,7 +62,12 @@ class Timeline(Dialog[None]):
             yield TimelineView()
             yield Static(id="month", classes="pane -always")
             yield Static(Content(LEGEND), classes="keys")
-            yield Static(Content("← → month · enter what was deleted · esc back"), classes="keys")
+            yield KeysLine(
+                ("timeline.left", "earlier"),
+                ("timeline.right", "later"),
+                ("timeline.deleted", "what was deleted"),
+                ("dialog.back", "back"),
+            )
 
     def on_mount(self) -> None:
         self._read()
@@ -75,13 +79,9 @@ class Timeline(Dialog[None]):
         def read(session: Session) -> MonthsRead:
             return MonthsRead(timeline(session), list_targets(session))
 
-        try:
-            found = self.app.in_session(read)
-        except MedbackError as error:
-            self.app.call_later(self.app.show_problem, error)
-            return
-        if not worker.is_cancelled:
-            self.post_message(found or MonthsRead((), []))
+        found = self.app.read_or_tell(read, MonthsRead((), []))
+        if found is not None and not worker.is_cancelled:
+            self.post_message(found)
 
     @on(MonthsRead)
     def months_read(self, message: MonthsRead) -> None:

@@ -13,11 +13,11 @@ from textual import events
 from textual.binding import BindingType
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from medback_core.coverage.shelf import Box, Shelf
 from medback_core.presenting.units import age, name, plural, size
 from medback_tui.look.keys import quiet
+from medback_tui.widgets.across import Across
 
 NARROWEST, WIDEST, GAP = 17, 30, 2  # cells of a box, and between two
 TEXTURES = ("▓", "░", "█", "▚", "▞", "▤", "▥")  # of the parts, one after the other
@@ -36,10 +36,9 @@ class Layer:
     weight: int  # bytes; 0: one line whatever it weighs
 
 
-class ShelfView(Widget, can_focus=True):
+class ShelfView(Across):
     """Shows a `Shelf`. Which drive its cursor stands on is `current`."""
 
-    ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "shelf--row", "shelf--cursor", "shelf--only", "shelf--bad", "shelf--dim", "shelf--here",
         "shelf--part0", "shelf--part1", "shelf--part2", "shelf--part3",
@@ -67,8 +66,6 @@ class ShelfView(Widget, can_focus=True):
         super().__init__()
         self.shelf = Shelf()
         self.here: Collection[int] = ()
-        self.cursor = 0
-        self._first = 0  # the leftmost box in sight
         self._looks: dict[tuple[int, int, int], list[tuple[Layer, bool]]] = {}  # see `_laid_out`
 
     @property
@@ -88,24 +85,13 @@ class ShelfView(Widget, can_focus=True):
 
     # --- the cursor --------------------------------------------------------------------------------------------------
 
-    def action_go(self, steps: int) -> None:
-        """Some drives to the right, or to the left."""
-        self._stand_on(self.cursor + steps)
+    @property
+    def _many(self) -> int:
+        return len(self.shelf.boxes)
 
-    def _stand_on(self, index: int) -> None:
-        self.cursor = max(0, min(index, len(self.shelf.boxes) - 1))
-        self._keep_in_sight()
-        self.refresh()
+    def _moved(self) -> None:
         if self.current is not None:
             self.post_message(self.Moved(self.current.target.key))
-
-    def _keep_in_sight(self) -> None:
-        shown = self._shown
-        self._first = max(0, min(self._first, len(self.shelf.boxes) - shown))
-        self._first = min(self.cursor, max(self._first, self.cursor - shown + 1))
-
-    def on_resize(self) -> None:
-        self._keep_in_sight()
 
     def on_click(self, event: events.Click) -> None:
         index = self._first + event.x // (self._width + GAP)
@@ -119,12 +105,6 @@ class ShelfView(Widget, can_focus=True):
 
     def on_mouse_scroll_up(self) -> None:
         self.action_go(-1)
-
-    def on_focus(self) -> None:
-        self.refresh()
-
-    def on_blur(self) -> None:
-        self.refresh()
 
     # --- measures ----------------------------------------------------------------------------------------------------
 

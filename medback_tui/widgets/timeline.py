@@ -14,13 +14,13 @@ from textual import events
 from textual.binding import BindingType
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from medback_core import disk
 from medback_core.coverage.timeline import Month
 from medback_core.model import Happened, Target
 from medback_core.presenting.units import name, size
 from medback_tui.look.keys import quiet
+from medback_tui.widgets.across import Across
 
 # What a month of a drive shows, the most urgent first; a visit alone is a dot.
 SIGNS = (
@@ -37,10 +37,9 @@ KEPT, UNSAFE = "░", "▓"
 Cells: TypeAlias = "tuple[str, str] | list[tuple[str, str]]"  # words and their look
 
 
-class TimelineView(Widget, can_focus=True):
+class TimelineView(Across):
     """Shows months; the one under the cursor is `current`."""
 
-    ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "timeline--row", "timeline--cursor", "timeline--bad", "timeline--good", "timeline--bar", "timeline--dim",
         "timeline--kept", "timeline--unsafe", "timeline--deleted",
@@ -62,8 +61,6 @@ class TimelineView(Widget, can_focus=True):
         super().__init__()
         self.months: Sequence[Month] = ()
         self.targets: Sequence[Target] = ()
-        self.cursor = 0
-        self._first = 0
 
     @property
     def current(self) -> Month | None:
@@ -75,31 +72,17 @@ class TimelineView(Widget, can_focus=True):
         self.months, self.targets = months, targets
         self._stand_on(max((n for n, month in enumerate(months) if month.events), default=0))
 
-    def action_go(self, steps: int) -> None:
-        """Some months later, or earlier."""
-        self._stand_on(self.cursor + steps)
+    @property
+    def _many(self) -> int:
+        return len(self.months)
 
-    def _stand_on(self, index: int) -> None:
-        self.cursor = max(0, min(index, len(self.months) - 1))
-        self._keep_in_sight()
-        self.refresh()
+    def _moved(self) -> None:
         self.post_message(self.Moved())
-
-    def _keep_in_sight(self) -> None:
-        shown = self._shown
-        self._first = max(0, min(self._first, len(self.months) - shown))
-        self._first = min(self.cursor, max(self._first, self.cursor - shown + 1))
-
-    def on_resize(self) -> None:
-        self._keep_in_sight()
 
     def on_click(self, event: events.Click) -> None:
         index = self._first + (event.x - LABEL) // self._width
         if event.x >= LABEL and index < len(self.months):
             self._stand_on(index)
-
-    def on_focus(self) -> None:
-        self.refresh()
 
     @property
     def _shown(self) -> int:
