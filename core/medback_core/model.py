@@ -434,14 +434,15 @@ class Unplugged(Event):
 
 @dataclass(frozen=True, slots=True)
 class PlugDone(Event):
-    """What a target was to do when it was plugged in is over: `finished`, and it may be unplugged; or the reason why
-    not."""
+    """What a target was to do when it was plugged in is over: `finished`, and it may be unplugged, unless so many
+    copies on it were found `damaged`; or the reason why not."""
 
     label: str
     path: bytes
     action: OnPlug
     finished: bool
     reason: MedbackError | str = ""
+    damaged: int = 0
 
 
 @dataclass(frozen=True, slots=True)

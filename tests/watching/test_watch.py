@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.shell import Shell
-from support.worlds import new_session, photos, run, tree, write_tree
+from support.worlds import new_session, photos, rot, run, tree, write_tree
 
 from medback_core.presenting.refusals import message
 from medback_core import disk
@@ -218,6 +218,18 @@ def test_one_notification_is_updated(shelf: Shelf, tmp_path: Path, monkeypatch) 
     assert "red is backed up: safe to unplug" in answer.out
     lines = (tmp_path / "told").read_text().splitlines()
     assert len(lines) == 2 and "--replace-id" not in lines[0] and "--replace-id=42" in lines[1]
+
+
+def test_damage_on_a_drive_is_told_at_once_and_it_is_not_called_safe(shelf: Shelf) -> None:
+    rot(shelf.where / "blue/photos/b/c")
+    shelf.here = ["blue"]
+    answer = Shell(shelf.where)("watch", "--once")
+    assert answer.code == 5
+    assert "damaged: " in answer.out and str(shelf.where / "blue/photos/b/c") in answer.out
+    assert (
+        "1 copy on it found damaged or missing" in answer.out and f"medback repair {shelf.where / 'blue'}" in answer.out
+    )
+    assert "safe to unplug" not in answer.out
 
 
 def test_completion_knows_the_words_of_the_session(shelf: Shelf) -> None:

@@ -12,7 +12,7 @@ import click
 
 from medback_core import names
 from medback_core.errors import NeedsAnswer
-from medback_core.model import EjectSummary, Event, PlugDone, Progress, Waiting
+from medback_core.model import DamageFound, EjectSummary, Event, PlugDone, Progress, Waiting
 from medback_core.presenting.outcomes import ejected
 from medback_core.presenting.plugging import plug_words
 from medback_core.presenting.refusals import sentence
@@ -99,6 +99,9 @@ def _tell(run: Run, event: Event, desktop: _Desktop, display: Display, done: lis
         run.outcome.take(event)
         return
     run.say(words)
+    if isinstance(event, DamageFound):
+        run.outcome.take(event)
+        return
     desktop.tell(words)
     if isinstance(event, PlugDone):
         done.append({"target": event.label, "action": event.action, "finished": event.finished, "reason": event.reason})

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from medback_core.model import Event, LockedHere, OnPlug, PlugDone, PluggedIn, Target, Unplugged
+from medback_core.model import DamageFound, Event, LockedHere, OnPlug, PlugDone, PluggedIn, Target, Unplugged
 from medback_core.names import display_name
 from medback_core.presenting.refusals import sentence
-from medback_core.presenting.units import ago, counted, name
+from medback_core.presenting.units import ago, command, counted, name, plural
 
 _DOES = {
     OnPlug.BACKUP: "backing up onto it now",
@@ -16,7 +16,7 @@ _DONE = {OnPlug.BACKUP: "backed up", OnPlug.VERIFY: "verified"}
 
 
 def plug_words(event: Event) -> str | None:
-    """One line for an event of `watch`, None for an event that is not about plugging."""
+    """One line for an event of `watch` that is to be told at once, None for any other."""
     match event:
         case PluggedIn(label, path, action, known, waiting):
             words = f"{name(label)} is here ({display_name(path)})"
@@ -29,10 +29,17 @@ def plug_words(event: Event) -> str | None:
             return locked_words(label, device)
         case Unplugged(label):
             return f"{name(label)} was unplugged"
+        case PlugDone(label, path, action, True, _, damaged) if damaged:
+            words = (
+                f"{name(label)} is {_DONE[action]}: {plural(damaged, 'copy', 'copies')} on it found damaged or missing"
+            )
+            return f"{words}. `{command('repair', path)}` mends what other drives have; unplug it after that"
         case PlugDone(label, _, action, True):
             return f"{name(label)} is {_DONE[action]}: safe to unplug"
         case PlugDone(label, _, _, False, reason):
             return f"{name(label)}: {sentence(reason)}"
+        case DamageFound(path, reason, state):
+            return f"{state}: {display_name(path)}: {sentence(reason)}"
         case _:
             return None
 

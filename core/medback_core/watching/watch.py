@@ -10,7 +10,7 @@ from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.drives.drive import identity_at, locked_here
 from medback_core.errors import MedbackError, NeedsAnswer
-from medback_core.model import Event, LockedHere, OnPlug, PlugDone, PluggedIn, Target, Unplugged, Waiting
+from medback_core.model import DamageFound, Event, LockedHere, OnPlug, PlugDone, PluggedIn, Target, Unplugged, Waiting
 from medback_core.session import open_session
 from medback_core.session.candidates import below_wanted
 from medback_core.session.targets import counting_keys, list_targets, target_by_id
@@ -105,12 +105,16 @@ def _act(
     reserve: Size | None,
     verify_bytes: int | None,
 ) -> Iterator[Event]:
+    damaged = 0
     try:
         with open_session(session_path) as session:
             if action is OnPlug.BACKUP:
-                yield from back_up(session, path, reserve=None if reserve is None else reserve.bytes_on(path))
+                events = back_up(session, path, reserve=None if reserve is None else reserve.bytes_on(path))
             else:
-                yield from verify(session, path, max_bytes=verify_bytes)
+                events = verify(session, path, max_bytes=verify_bytes)
+            for event in events:
+                damaged += isinstance(event, DamageFound)
+                yield event
             target = target_by_id(session, identifier)
     except (MedbackError, OSError) as error:
         if isinstance(error, MedbackError) and error.kind == "locked" and not isinstance(error, NeedsAnswer):
@@ -118,4 +122,4 @@ def _act(
         reason = error if isinstance(error, MedbackError) else error.strerror or str(error)
         yield PlugDone(label, path, action, False, reason)
         return
-    yield PlugDone(target.name if target is not None else label, path, action, True)
+    yield PlugDone(target.name if target is not None else label, path, action, True, damaged=damaged)
