@@ -153,6 +153,15 @@ def test_a_damaged_copy_is_not_brought_back_and_a_good_one_elsewhere_is(two: Pat
     assert contents(two / "one/photos") == contents(two / "photos")
 
 
+def test_a_copy_that_medback_found_damaged_is_told_as_that(two: Path) -> None:
+    sidecar = two / "red/photos/2024/.medback.xml"
+    mark = b'<file name="a.jpg" damaged="2026-01-01T00:00:00Z"'
+    sidecar.write_bytes(sidecar.read_bytes().replace(b'<file name="a.jpg"', mark))
+    (two / "red/photos/2024/a.jpg").unlink()
+    ran = program("red", "--to", "one", at=two / "red")
+    assert ran.returncode == 5 and "damaged on every one of these drives that has it: photos/2024/a.jpg" in ran.stdout
+
+
 def test_what_is_there_already_is_left_alone(two: Path) -> None:
     write_tree(two / "back/photos", {"2024/b.jpg": b"y" * 6000, "new.jpg": b"new"})
     (two / "back/photos/2024").chmod(0o705)

@@ -389,6 +389,7 @@ class Shelf:
     def __init__(self, drives):
         self.drives = drives
         self.recorded = {}  # (size, md5) -> [Place]
+        self.spoilt = set()  # (size, md5) of which medback found a copy damaged
         self.by_size = {}  # size -> [Place] of every ordinary file
         self.on_record = {}  # source id -> {path: File}, by the drives' own sidecars
         self.links_on_record = {}
@@ -416,7 +417,10 @@ class Shelf:
             belongs = self._belongs(drive, at, true_place)
             if tag == "file":
                 record = file_of(attributes)
-                if record is None or at is None or attributes.get("damaged"):
+                if record is None or at is None:
+                    continue
+                if attributes.get("damaged"):
+                    self.spoilt.add((record.size, record.md5))
                     continue
                 self.recorded.setdefault((record.size, record.md5), []).append(Place(drive.number, at))
                 if put_aside:
@@ -581,7 +585,7 @@ class Restore:
             if there is not None:
                 self._compare(handle, path, name, there, record)
                 return
-            spoilt = False
+            spoilt = (record.size, record.md5) in self.shelf.spoilt
             for place in self.shelf.places(record):
                 outcome = self._copy(handle, path, name, place, record)
                 if outcome == "done":
