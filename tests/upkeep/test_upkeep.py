@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from medback_core.presenting.refusals import message
+from medback_core.presenting.refusals import message, sentence
 from medback_core import model
 from medback_core.contexts.write import add_restore_context, write_restore
 from medback_core.backing_up.discover import discover
@@ -64,6 +64,14 @@ def test_a_rotten_source_file_is_repaired_from_a_drive(world: tuple[Session, Pat
     assert run(repair(session, os.fsencode(tmp / "photos"))).summary.repaired == 1
     assert (tmp / "photos/a.txt").read_bytes() == good
     assert rescan(session).summary.scans[0].damaged == 0
+
+
+def test_a_copy_that_was_written_to_is_not_told_with_the_time_on_record(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    copy = next(path for path in (tmp / "t1/photos").rglob("*") if path.is_file() and path.name != ".medback.xml")
+    copy.write_bytes(bytes(byte ^ 1 for byte in copy.read_bytes()))
+    (found,) = run(verify(session, os.fsencode(tmp / "t1"))).of(DamageFound)
+    assert "time" not in sentence(found.reason) and "not what" in sentence(found.reason)
 
 
 def test_a_verify_goes_on_where_it_stopped_and_then_begins_anew(world: tuple[Session, Path]) -> None:

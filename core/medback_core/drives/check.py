@@ -288,7 +288,7 @@ class _Look:
             return
         self.damaged += 1
         self._condition[path] = ""
-        yield DamageFound(self._shown(path), Reason("damaged"))
+        yield DamageFound(self._shown(path), Reason("not-as-recorded"))
         self._spoil(directory, record, record.size)
 
     def _spoil(self, directory: bytes, record: FileRecord, size: int) -> None:

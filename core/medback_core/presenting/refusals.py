@@ -320,6 +320,7 @@ REASONS = {
     "no-link-there": "something other than the link is there",
     "no-other-copy": "no other copy is known",
     "no-room": "there is no room for it",
+    "not-as-recorded": "its content is not what the drive's own record says",
     "not-as-listed": "its content is not what the manifest says",
     "not-as-listed/damaged": "is damaged: its time is what the manifest says, its content is not",
     "not-copied": "could not be copied: {error}",
@@ -404,7 +405,7 @@ COMMANDS = {
     "remove-units": "-y answers yes",
     "no-program": "Install it: `uv tool install`, `pipx install` or `pip install`",
     "replace-file": "-y answers yes",
-    "settings": "the settings file {path}: {reason}",
+    "settings": "`medback config --example` prints a file with every setting",
     "sibling": "`medback add-src` adds it, `medback rebuild` all of them",
     "source-empty": "If it is gone for good, run `medback remove-src {source:quoted}`. If it moved, run `medback "
     "set-source {source:quoted} --path NEW`",
@@ -462,7 +463,7 @@ KEYS = {
     "read-only": "Mount it writable, or choose another drive",
     "session-full": "Free some room on the disk of the session DB",
     "session-read-only": "Look at the permissions of the session DB, or use another --session-db",
-    "settings": "the settings file {path}: {reason}",
+    "settings": "Correct it in an editor",
     "sibling": "Add it ({key:sources.add})",
     "source-empty": "Plug its drive in, then update again ({key:sources.update}). If it is gone for good, forget it "
     "({key:sources.forget})",
