@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -31,6 +32,9 @@ NAMES = {
     'quote " , <&>': b"six",
     "100%25": b"seven",
     "-option": b"eight",
+    "vertical\x0btab": b"nine",
+    "line\u2028separator": b"ten",
+    "next\x85line": b"eleven",
     "empty": b"",
 }
 CHECKERS = Path(os.environ.get("MEDBACK_CHECKERS", "/nowhere"))  # a python that has ascmhl and bagit
@@ -123,7 +127,7 @@ def test_ncdu_reads_it_whole(shell: Shell) -> None:
 
 def test_a_table_has_it_all_exactly(shell: Shell) -> None:
     text = manifest(shell, "csv", codes=(0,)).read_bytes().decode("utf-8", "surrogateescape")
-    rows = list(csv.DictReader(text.splitlines(keepends=True)))
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
     found = {row["path"].encode("utf-8", "surrogateescape"): row for row in rows}
     expected = tree(shell.where / "photos")
     assert set(found) == set(expected)

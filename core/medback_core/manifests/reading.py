@@ -6,6 +6,7 @@ md5sum, sha1sum, sha256sum and b3sum (also in their BSD form), hashdeep, CSV as 
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -100,7 +101,7 @@ def _hashdeep(data: bytes) -> Iterator[Entry]:
 
 def _csv(data: bytes) -> Iterator[Entry]:
     text = data.decode("utf-8-sig", "surrogateescape")
-    for number, row in enumerate(csv.DictReader(text.splitlines(keepends=True), strict=True), 2):
+    for number, row in enumerate(csv.DictReader(io.StringIO(text, newline=""), strict=True), 2):
         try:
             path = row["path"].encode("utf-8", "surrogateescape")
             size = int(row["size"]) if row.get("size") else None
