@@ -4,6 +4,8 @@ UV := $(shell command -v uv 2>/dev/null || echo .build/uv/bin/uv)
 RUN := $(UV) run --quiet
 # The certificates this machine trusts, as pip takes them.
 export UV_SYSTEM_CERTS ?= 1
+# Modules stay compiled between starts, also where the shell forbids it: a start takes half as long.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check bench faults screenshots man recording
 
