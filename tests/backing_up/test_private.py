@@ -24,6 +24,9 @@ from medback_core.scanning.sources import update
 from medback_core.session import open_session
 from medback_core.session.sources import list_sources
 from medback_core.sidecar import parse
+from medback_core.upkeep.repair import repair
+from medback_core.upkeep.verify_target import verify
+from support import sync_modes
 from support.worlds import MTIME, add, back, new_session, rescan, run, write_tree
 
 FILES = {"open/a": 10, "secret/b": 20, "secret/deep/c": 30, "group/d": 40}
@@ -306,3 +309,107 @@ def test_a_drive_without_permissions_says_how_many_private_files_lie_there(world
             for warned in run(back_up(session, os.fsencode(stick.point), answers=Answers(yes=True))).of(Warned)
         ]
     assert any("3 private files can be read by anyone who has" in message for message in said), said
+
+
+OTHER_GROUP = 54321 if os.geteuid() == 0 else next((g for g in os.getgroups() if g != os.getegid()), -1)
+needs_a_group = pytest.mark.skipif(OTHER_GROUP < 0, reason="needs a second group, or root")
+
+
+def give(group: int, *paths: Path) -> None:
+    for path in paths:
+        os.chown(path, -1, group)
+
+
+@needs_a_group
+def test_a_group_that_is_not_the_originals_may_do_what_all_may_and_a_restore_gives_the_rest_back(world):
+    session, tmp = world
+    mine = {"open/a": 0o664, "secret/b": 0o604}
+    for path, mode in mine.items():
+        os.chmod(tmp / "photos" / path, mode)
+    os.chmod(tmp / "photos/group/d", 0o640)
+    give(OTHER_GROUP, *(tmp / "photos" / path for path in (*mine, "group/d", "group")))
+    rescan(session)
+    back(session, tmp / "t1")
+    assert {path: stat.S_IMODE(os.stat(tmp / "t1/photos" / path).st_mode) for path in (*mine, "group/d", "group")} == {
+        "open/a": 0o644,
+        "secret/b": 0o600,
+        "group/d": 0o600,
+        "group": 0o700,
+    }
+    assert parse((tmp / "t1/photos/group/.medback.xml").read_bytes()).files[b"d"].mode == 0o640
+    writes = []
+    disk.set_observer(lambda op, *details: writes.append(op))
+    try:
+        back(session, tmp / "t1")
+    finally:
+        disk.set_observer(None)
+    assert {"rename", "chmod"}.isdisjoint(writes)
+    run(restore(session, str(tmp / "t1"), to=os.fsencode(tmp / "back")))
+    restored = tmp / "back/photos"
+    assert {path: stat.S_IMODE(os.stat(restored / path).st_mode) for path in mine} == mine
+    assert [stat.S_IMODE(os.stat(restored / path).st_mode) for path in ("group", "group/d")] == [0o750, 0o640]
+
+
+@needs_a_group
+@pytest.mark.parametrize("files", [{"one": 10}, {"one": 10, "two": 20}, {"large": 1_500_000}], ids=len)
+@pytest.mark.parametrize("together", [True, False])
+def test_such_a_copy_is_closed_to_that_group_from_its_first_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, int], together: bool
+):
+    sync_modes.go(sync_modes.TOGETHER if together else sync_modes.FILE_BY_FILE, monkeypatch)
+    write_tree(tmp_path / "photos", files)
+    for path in files:
+        os.chmod(tmp_path / "photos" / path, 0o660)
+    give(OTHER_GROUP, *(tmp_path / "photos" / path for path in files))
+    seen = []
+
+    def look(_op: str, *_details: object) -> None:
+        seen.extend(
+            stat.S_IMODE(os.stat(path).st_mode) for path in (tmp_path / "t1/photos").glob(".medback-tmp-????????????")
+        )
+
+    with new_session(tmp_path) as session:
+        add(session, tmp_path / "photos")
+        disk.set_observer(look)
+        try:
+            back(session, tmp_path / "t1")
+        finally:
+            disk.set_observer(None)
+    assert seen and set(seen) == {0o600}
+
+
+@needs_a_group
+def test_a_copy_made_before_its_original_got_another_group_is_closed_to_the_old_one(world):
+    session, tmp = world
+    os.chmod(tmp / "photos/open/a", 0o660)
+    rescan(session)
+    back(session, tmp / "t1")
+    assert stat.S_IMODE(os.stat(tmp / "t1/photos/open/a").st_mode) == 0o660
+    give(OTHER_GROUP, tmp / "photos/open/a", tmp / "photos/group")
+    said = [message(warned) for warned in run(back_up(session, os.fsencode(tmp / "t1"))).of(Warned)]
+    assert any("2 places on t1 could be read by more people" in message for message in said), said
+    assert stat.S_IMODE(os.stat(tmp / "t1/photos/open/a").st_mode) == 0o600
+    assert modes(tmp / "t1/photos")["group"] == 0o700
+    assert parse((tmp / "t1/photos/open/.medback.xml").read_bytes()).files[b"a"].mode == 0o660
+
+
+@needs_a_group
+def test_a_repaired_copy_is_open_to_no_group_that_its_original_is_not(world):
+    session, tmp = world
+    os.chmod(tmp / "photos/open/a", 0o660)
+    give(OTHER_GROUP, tmp / "photos/open/a")
+    rescan(session)
+    back(session, tmp / "t1")
+    back(session, tmp / "t2")
+    copy, status = tmp / "t1/photos/open/a", os.stat(tmp / "t1/photos/open/a")
+    copy.write_bytes(b"!" * status.st_size)
+    os.utime(copy, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    run(verify(session, os.fsencode(tmp / "t1")))
+    run(repair(session, os.fsencode(tmp / "t1")))
+    assert copy.read_bytes() == (tmp / "photos/open/a").read_bytes()
+    assert stat.S_IMODE(os.stat(copy).st_mode) == 0o600
+    assert parse((tmp / "t1/photos/open/.medback.xml").read_bytes()).files[b"a"].mode == 0o660
+
+
+def test_of_what_cannot_be_looked_at_a_copy_may_what_all_may(tmp_path: Path):
+    assert on_drive.permitted(0o640, os.getegid(), os.fsencode(tmp_path / "gone")) == 0o600

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from faults.power import Dropped, PowerCut
 from medback_core import disk
 from medback_core.disk import Cleaned, Root, portable
+from support.killing import Killed
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +90,34 @@ def test_a_move_never_replaces_and_new_directories_are_durable_before_it_both_af
     assert (tmp_path / "d/b").read_bytes() == b"b"
     with pytest.raises(FileNotFoundError):
         disk.move(root, b"d/a", b"d/c")
+
+
+@pytest.mark.parametrize("new", ["d/b", "e/b", "new/deep/b"])
+def test_wherever_the_power_is_cut_a_moved_file_has_one_name_and_once_it_is_moved_the_new_one(
+    tmp_path: Path, new: str
+) -> None:
+    drive = tmp_path / "world" / "t1"
+    moved, point = False, 0
+    while not moved:
+        shutil.rmtree(drive, ignore_errors=True)
+        (drive / "d").mkdir(parents=True)
+        (drive / "e").mkdir()
+        (drive / "d" / "a").write_bytes(b"a")
+        cut = PowerCut(tmp_path / "world", point)
+        with Root(bytes(drive)) as root:
+            disk.set_observer(cut)
+            try:
+                disk.move(root, b"d/a", new.encode())
+                moved = True
+            except Killed:
+                point += 1
+            finally:
+                disk.set_observer(None)
+        cut.come_back(Dropped())
+        names = [os.fspath(path.relative_to(drive)) for path in drive.rglob("*") if path.is_file()]
+        assert len(names) == 1 and (drive / names[0]).read_bytes() == b"a"
+        assert names[0] == new if moved else names[0] in ("d/a", new)
+    assert point >= 2
 
 
 def test_a_moved_directory_is_not_found_under_its_old_name_any_more(root: Root, tmp_path: Path) -> None:

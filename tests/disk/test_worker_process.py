@@ -14,7 +14,7 @@ def test_a_pipe_is_not_copied_as_an_empty_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     directory = os.open(tmp_path, os.O_RDONLY)
     try:
-        files: list[Any] = [(b"pipe", 0, md5().digest(), None, None, 0, 0o644, b"copy")]
+        files: list[Any] = [(b"pipe", 0, md5().digest(), None, None, 0, 0o644, 0o644, b"copy")]
         assert list(worker_process.copy_files(primitives, directory, directory, files)) == [worker_process.NOTHING]
     finally:
         os.close(directory)
@@ -27,7 +27,9 @@ def test_a_link_is_neither_copied_nor_read_back_though_it_leads_to_the_very_cont
     digest = md5(b"content").digest()
     directory = os.open(tmp_path, os.O_RDONLY)
     try:
-        files: list[Any] = [(name, 7, digest, None, None, 0, 0o644, b"copy of " + name) for name in (b"file", b"link")]
+        files: list[Any] = [
+            (name, 7, digest, None, None, 0, 0o644, 0o644, b"copy of " + name) for name in (b"file", b"link")
+        ]
         copied = list(worker_process.copy_files(primitives, directory, directory, files))
         read = [one for one, *_ in worker_process.read_back(directory, [(b"file", 7, None), (b"link", 7, None)])]
     finally:
@@ -45,7 +47,7 @@ def test_no_copy_is_written_where_something_stands_not_even_through_a_link(tmp_p
     directory = os.open(tmp_path, os.O_RDONLY)
     try:
         for change in (primitives, worker_process.Plain):
-            files: list[Any] = [(b"file", 7, digest, None, None, 0, 0o644, name) for name in (b"taken", b"link")]
+            files: list[Any] = [(b"file", 7, digest, None, None, 0, 0o644, 0o644, name) for name in (b"taken", b"link")]
             copied = list(worker_process.copy_files(change, directory, directory, files))
             assert copied == [worker_process.NOTHING] * 2
     finally:

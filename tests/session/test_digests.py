@@ -256,7 +256,7 @@ def test_a_worker_copies_and_reads_back_by_blake3_or_leaves_it_to_more_care(tmp_
     handle = os.open(tmp_path, os.O_RDONLY)
 
     def copied(md5: bytes, known: bytes | None, name: bytes):
-        files: Any = [(b"a", len(CONTENT), md5, known, None, 0, 0o644, name)]
+        files: Any = [(b"a", len(CONTENT), md5, known, None, 0, 0o644, 0o644, name)]
         return next(iter(worker_process.copy_files(disk.primitives, handle, handle, files)))
 
     try:

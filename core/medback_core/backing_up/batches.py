@@ -79,7 +79,7 @@ class Landing:
         """The group to stage files in. Raises DriveGone, OSError."""
         if self._batch is None:
             self.drive.check()
-            self._batch = Batch(disk.Group(self.drive.root))
+            self._batch = Batch(disk.Group(self.drive.root, backs_up=True))
         return self._batch.group
 
     def add(self, going: Going) -> None:

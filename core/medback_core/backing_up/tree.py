@@ -45,6 +45,16 @@ class _There(NamedTuple):
     wanted: int  # as it should be there
 
 
+class _Loose(NamedTuple):
+    """A file on the drive with other permissions than it should have."""
+
+    where: bytes
+    record: FileRecord
+    mode: int  # of its original
+    wanted: int  # what it should have there
+    was_open: bool  # it was open to a group its original is not
+
+
 class Tree:
     """The directories of some sources on one drive during one backup."""
 
@@ -54,31 +64,36 @@ class Tree:
         self.sources = sources
         self.recorder = Recorder(drive)
         self._said: dict[bytes, int] = {}  # what the sidecars tell of directories and links: where -> check
-        self._loose: list[tuple[bytes, FileRecord, int]] = []  # files with other permissions than their original
-        self._modes: dict[bytes, int] = {}  # of the directories a look at the drive came by, as they are now
-        self._keys = {source.id: source.key for source in sources}
+        self._loose: list[_Loose] = []
+        self._modes: dict[bytes, tuple[int, int]] = {}  # (permissions, group) of the directories a look came by
+        self._sources = {source.id: source for source in sources}
         self._tightened = 0
 
     def seen(self, directory: bytes, entries: Mapping[bytes, os.stat_result | OSError], sidecar: Sidecar) -> None:
         """A look at the drive came by here."""
         for name, status in entries.items():
             if isinstance(status, os.stat_result) and stat.S_ISDIR(status.st_mode):
-                self._modes[join(directory, name)] = stat.S_IMODE(status.st_mode)
+                self._modes[join(directory, name)] = stat.S_IMODE(status.st_mode), status.st_gid
         check = tree_check(sidecar.dirs.values(), sidecar.links.values())
         if check:
             self._said[directory] = check
         place = self.drive.true_place(join(directory, b"x"))
         if not self.drive.filesystem.has_modes or place is None or not sidecar.files:
             return
-        key = self._keys.get(place[0])
-        if key is None:
+        source, above = self._sources.get(place[0]), place[1].rpartition(b"/")[0]
+        if source is None:
             return
-        for name, mode in file_modes(self.session, key, place[1].rpartition(b"/")[0]):
+        for name, mode in file_modes(self.session, source.key, above):
             record, status = sidecar.files.get(name), entries.get(name)
             if record is None or not record.ours or record.path is not None or record.trust is not Trust.WHOLE:
                 continue
-            if isinstance(status, os.stat_result) and (status.st_mode & 0o777, record.mode) != (mode, mode):
-                self._loose.append((join(directory, name), record, mode))
+            if not isinstance(status, os.stat_result):
+                continue
+            now, wanted = status.st_mode & 0o777, disk.in_any_group(mode)
+            if now != wanted:
+                wanted = permitted(mode, status.st_gid, os.path.join(source.path, above, name))
+            if (now, record.mode) != (wanted, mode):
+                self._loose.append(_Loose(join(directory, name), record, mode, wanted, now == mode != wanted))
 
     # --- before the copying ------------------------------------------------------------------------------------------
 
@@ -99,8 +114,8 @@ class Tree:
                 if there.mode & ~there.wanted:
                     self._set(there.where, there.wanted)
         loose, self._loose = self._loose, []
-        for path, record, mode in loose:
-            self._set_file(path, record, mode)
+        for file in loose:
+            self._set_file(file)
         if self._tightened:
             disk.sync_drive(self.drive.root)
             name = names.display_name(self.drive.target.name)
@@ -111,17 +126,17 @@ class Tree:
             disk.set_directory(self.drive.root, where, mode=mode)
         except OSError:
             return  # another user's: only its owner can
-        self._modes[where] = mode
+        self._modes.pop(where, None)  # looked at again when it is asked for
         self._tightened += 1
 
-    def _set_file(self, path: bytes, record: FileRecord, mode: int) -> None:
+    def _set_file(self, file: _Loose) -> None:
         try:
-            disk.set_file_mode(self.drive.root, path, mode)
+            disk.set_file_mode(self.drive.root, file.where, file.wanted)
         except OSError:
             return
-        self._tightened += bool(record.mode & ~mode)
-        if record.mode != mode:
-            self.recorder.put(os.path.dirname(path), replace(record, mode=mode))
+        self._tightened += file.was_open or bool(file.record.mode & ~file.mode)
+        if file.record.mode != file.mode:
+            self.recorder.put(os.path.dirname(file.where), replace(file.record, mode=file.mode))
 
     # --- after it ----------------------------------------------------------------------------------------------------
 
@@ -204,20 +219,24 @@ class Tree:
             found = self._mode(where)
             if found is None and not (make and not facts.path):
                 continue
-            mode = _OWNER if found is None else found
-            wanted = mode if facts.mode is None else facts.mode | _OWNER
+            mode, group = (_OWNER, -1) if found is None else found
+            wanted = mode
+            if facts.mode is not None:
+                wanted = permitted(facts.mode, group, os.path.join(source.path, facts.path)) | _OWNER
             if not facts.path and is_shut_away(source.path):
                 wanted = _OWNER
             yield _There(source, facts, where, mode, wanted)
             waiting += subdirectories(self.session, facts.key)
 
-    def _mode(self, where: bytes) -> int | None:
-        """The permissions of a directory on the drive; None where there is none."""
+    def _mode(self, where: bytes) -> tuple[int, int] | None:
+        """The permissions and the group of a directory on the drive; None where there is none."""
         known = self._modes.get(where)
         if known is not None:
             return known
         status = self.drive.root.stat(where)
-        return stat.S_IMODE(status.st_mode) if status is not None and stat.S_ISDIR(status.st_mode) else None
+        if status is None or not stat.S_ISDIR(status.st_mode):
+            return None
+        return stat.S_IMODE(status.st_mode), status.st_gid
 
     def _tell_private(self) -> Iterator[Event]:
         shut = [source.key for source in self.sources if is_shut_away(source.path)]
@@ -226,6 +245,18 @@ class Tree:
             yield Warned(
                 "private-files-readable", files=count, target=self.drive.target.name, kind=self.drive.filesystem.kind
             )
+
+
+def permitted(mode: int, group: int, original: bytes) -> int:
+    """The permissions a copy with this group may have: those of its original, or where that has another group (or
+    can't be looked at) what everybody may."""
+    least = disk.in_any_group(mode)
+    if least == mode:
+        return mode
+    try:
+        return mode if os.lstat(original).st_gid == group else least
+    except OSError:
+        return least
 
 
 def is_shut_away(path: bytes) -> bool:

@@ -56,6 +56,7 @@ from medback_core.disk.root import Root
 from medback_core.disk.staged import ContentDiffers, SmallCopy, Staged
 from medback_core.disk.staging import SMALL
 from medback_core.disk.worker_pool import AT_ONCE
+from medback_core.disk.worker_process import in_any_group
 
 __all__ = [
     "ALONE",
@@ -96,6 +97,7 @@ __all__ = [
     "free_name",
     "freeing_name",
     "health_of",
+    "in_any_group",
     "is_same_directory",
     "lies",
     "lock_drive",

@@ -59,10 +59,11 @@ class Flushing:
 class Staging:
     """The files on their way onto one drive, and the descriptors that takes. See Group, which is all others use."""
 
-    def __init__(self, root: Root, *, group_sync: bool | None = None) -> None:
+    def __init__(self, root: Root, *, group_sync: bool | None = None, backs_up: bool = False) -> None:
         """`group_sync` False: fsync each file even where one syncfs would be sound (cheaper for one or two files).
-        Raises OSError."""
+        `backs_up`: no copy is readable to more people than the file it is copied from. Raises OSError."""
         self.root = root
+        self._backs_up = backs_up
         self.group_sync = root.file_system.group_sync and group_sync is not False
         self.staged_bytes = 0
         self._latest_large = 0  # bytes of the large copy that was begun last
@@ -162,12 +163,12 @@ class Staging:
         first, second = made_of(data, blake3)
         if len(data) != expected.size or first not in (None, expected.md5):
             raise ContentDiffers(hash_rest(source_fd, data))
-        fd, temporary = self._create(rel, mode)
+        fd, temporary = self._create(rel, self._least(mode))
         try:
             if data:
                 primitives.write(fd, data)
             staged = Staged(rel, temporary, expected, False, 0, second)
-            set_attributes(fd, staged, mode & 0o777, mtime_ns)
+            set_attributes(fd, staged, self._mode_of(fd, source_fd, mode), mtime_ns)
             self._sync_one(fd)
         except BaseException:
             self._drop(fd, rel, temporary)
@@ -197,7 +198,7 @@ class Staging:
             return worker_process.copy_files(primitives, source, target, wanted)
 
         wanted = [
-            (f.name, f.content.size, f.content.md5, f.blake3, f.seen_ns, f.mtime_ns, f.mode & 0o777, temporary)
+            (f.name, *f.content, f.blake3, f.seen_ns, f.mtime_ns, f.mode & 0o777, self._least(f.mode), temporary)
             for f, temporary in zip(files, temporaries, strict=True)
         ]
         target = self._fd
@@ -260,7 +261,7 @@ class Staging:
         """
         from concurrent.futures import ThreadPoolExecutor, wait  # dear to import, and no small file needs it
 
-        fd, temporary = self._create(rel, mode)
+        fd, temporary = self._create(rel, self._least(mode))
         beside = ThreadPoolExecutor(2)
         try:
             reading = Reading(blake3)
@@ -299,7 +300,7 @@ class Staging:
             if done != expected.size or first not in (None, expected.md5):
                 raise ContentDiffers(Identity(done, first or b""))
             staged = Staged(rel, temporary, expected, False, 0, second)
-            set_attributes(fd, staged, mode & 0o777, mtime_ns)
+            set_attributes(fd, staged, self._mode_of(fd, source_fd, mode), mtime_ns)
             self._sync_one(fd)
         except BaseException:
             self._drop(fd, rel, temporary)
@@ -307,6 +308,16 @@ class Staging:
         finally:
             beside.shutdown(wait=False, cancel_futures=True)  # a sync under way may take long: it ends by itself
         return self._keep(fd, staged)
+
+    def _least(self, mode: int) -> int:
+        """The permissions of a copy until its group is known to be its original's."""
+        mode &= 0o777
+        return worker_process.in_any_group(mode) if self._backs_up else mode
+
+    def _mode_of(self, fd: int, source_fd: int, mode: int) -> int:
+        """The permissions of a copy by its group and that of the file it is copied from."""
+        least = self._least(mode)
+        return mode & 0o777 if os.fstat(fd).st_gid == os.fstat(source_fd).st_gid else least
 
     def _create(self, rel: bytes, mode: int) -> tuple[int, bytes]:
         self._may_stage()

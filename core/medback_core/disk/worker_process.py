@@ -91,12 +91,13 @@ def copy_files(
     change,
     source: int,
     target: int,
-    files: list[tuple[bytes, int, bytes, bytes | None, int | None, int, int, bytes]],
+    files: list[tuple[bytes, int, bytes, bytes | None, int | None, int, int, int, bytes]],
     tell: "Callable[[int], None]" = lambda size: None,
 ) -> "Iterator[tuple[int, int, bytes | None]]":
     """Copy each (name, size, MD5, BLAKE3 it is known by or None, mtime_ns it must have or None, mtime_ns to give, mode,
-    temporary name) from one directory into another: (inode of the copy, mtime_ns of the original, BLAKE3), or NOTHING
-    where anything was unusual: nothing is left of it then. `tell` hears of every chunk of a large file.
+    mode in another group than the original's, temporary name) from one directory into another: (inode of the copy,
+    mtime_ns of the original, BLAKE3), or NOTHING where anything was unusual: nothing is left of it then. `tell` hears
+    of every chunk of a large file.
 
     `change` has the six changes this makes: `primitives`, or Plain in a process of its own.
     """
@@ -115,6 +116,7 @@ def _copy(
     seen_ns: int | None,
     mtime_ns: int,
     mode: int,
+    least: int,
     temporary: bytes,
 ) -> "tuple[int, int, bytes | None]":
     try:
@@ -141,7 +143,7 @@ def _copy(
                     if data:
                         change.write(out, data)
 
-            inode = _put(change, target, temporary, mode, mtime_ns, fill)
+            inode = _put(change, target, temporary, mode, least, there.st_gid, mtime_ns, fill)
         finally:
             os.close(fd)
     except (OSError, OverflowError):
@@ -157,14 +159,32 @@ def _is_right(made: "tuple[bytes | None, bytes | None]", digest: bytes, known: b
     return first == digest and (known is None or second is None)
 
 
-def _put(change, target: int, temporary: bytes, mode: int, mtime_ns: int, fill: "Callable[[int], None]") -> int:
-    """Make a file, have it filled, and give it its attributes; its inode. Nothing is left of it where that fails.
-    Raises OSError, OverflowError."""
-    out = change.create(target, temporary, mode)
+def in_any_group(mode: int) -> int:
+    """The permissions of a copy whose group is not its original's: group and others may what both may with the
+    original, so that nobody may more."""
+    both = mode >> 3 & mode & 0o7
+    return mode & 0o700 | both << 3 | both
+
+
+def _put(
+    change,
+    target: int,
+    temporary: bytes,
+    mode: int,
+    least: int,
+    group: int,
+    mtime_ns: int,
+    fill: "Callable[[int], None]",
+) -> int:
+    """Make a file, have it filled, and give it its attributes (`least` are its permissions where its group is not
+    `group`); its inode. Nothing is left of it where that fails. Raises OSError, OverflowError."""
+    out = change.create(target, temporary, least)
     try:
         try:
             fill(out)
             status = os.fstat(out)
+            if status.st_gid != group:
+                mode = least
             if stat.S_IMODE(status.st_mode) != mode:
                 change.chmod(out, mode)
             change.utime(out, status.st_atime_ns, mtime_ns)

@@ -55,7 +55,7 @@ def write_contexts(session: Session, drive: Drive, scanned: Collection[str] = ()
     root = drive.root
     sources = [source for source in list_sources(session) if source.scanned_at is not None]
     with ExitStack() as stack:
-        tales = list(_tales(session, root, stack))
+        tales = [] if _is_as_left(session, drive, sources) else list(_tales(session, root, stack))
         if _read_and_merge(session, [source for source in sources if source.id in scanned], tales):
             for _ in flush_sources(session):
                 pass  # what can't be written now stays dirty
@@ -73,6 +73,8 @@ def write_contexts(session: Session, drive: Drive, scanned: Collection[str] = ()
                 group.publish_all()
             note_stamp(session, _stamp(staged.identity.md5))
         _remember(session, drive, sources, tally, foreign)
+        if not foreign:
+            note_stamp(session, _as_left(session, drive, sources))
 
 
 def _remember(
@@ -149,6 +151,25 @@ def _tales(session: Session, root: disk.Root, stack: ExitStack) -> Iterator[_Tal
         except OSError:
             continue
         yield from _sections(stack.enter_context(os.fdopen(fd, "rb")), int(os.fstat(fd).st_mtime))
+
+
+def _is_as_left(session: Session, drive: Drive, sources: Sequence[Source]) -> bool:
+    """Whether this session wrote what is there, knew as much as now, and left nothing of others in it: there is nothing
+    to read in them then."""
+    if drive.filesystem.coarse_times or kept.waiting(session.path):
+        return False
+    return was_read(session, _as_left(session, drive, sources))
+
+
+def _as_left(session: Session, drive: Drive, sources: Sequence[Source]) -> str:
+    """The contexts on a drive as `stat` has them, the drive's state, and the states of the sources, as a stamp."""
+    statuses = [drive.root.stat(name) for name in CONTEXTS_KEPT]
+    files = [(status.st_size, status.st_mtime_ns, status.st_ino) if status else None for status in statuses]
+    states = [known_state(session, SOURCE, source.id) for source in sources]
+    known = sorted((source.id, state.stamp if state else "") for source, state in zip(sources, states, strict=True))
+    state = drive.identity.now.stamp if drive.identity.now is not None else ""
+    words = repr((drive.identity.id, state, files, known))
+    return _stamp(hashlib.md5(words.encode(), usedforsecurity=False).digest())
 
 
 def _wrote(session: Session, stream: BinaryIO) -> bool:

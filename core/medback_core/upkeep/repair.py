@@ -203,7 +203,18 @@ def _repair_target(session: Session, drive: Drive, only: Target | None, dry_run:
             yield Unrepairable(shown, Reason("not-written-there", error=error.strerror))
             continue
         for event in (
-            () if repaired else _replace(drive.root, path, identity, record.mtime_ns, record.mode, places, session, key)
+            ()
+            if repaired
+            else _replace(
+                drive.root,
+                path,
+                identity,
+                record.mtime_ns,
+                disk.in_any_group(record.mode),  # what it is copied from may be a copy too
+                places,
+                session,
+                key,
+            )
         ):
             repaired |= isinstance(event, Repaired)
             yield event
