@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,7 +31,7 @@ from medback_tui.jobs.resuming import ResumingApp
 from medback_tui.jobs.telling import TellingApp
 from medback_tui.jobs.unfinished import Unfinished
 from medback_tui.look import themes
-from medback_tui.look.keys import quiet, shown
+from medback_tui.look.keys import IN_WORDS, KEYS, quiet, shown
 from medback_tui.look.settings import Settings
 from medback_tui.look.settings import default_path as settings_path
 from medback_tui.look.settings import load as load_settings
@@ -82,7 +81,7 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
             "undo",
             "app.undo",
             "undo",
-            "Undo: a state, a label, wanted copies, what is left out, a forgotten source",
+            "Undo what was set of a source or a drive, or forgetting a source",
         ),
         quiet(
             "comma",
@@ -157,10 +156,11 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         return wanted if wanted in self.available_themes else themes.DARK
 
     def key_of(self, binding: str) -> str:
-        return self.get_key_display(Binding(self.keys_of(binding)[0], ""))
+        key = self.keys_of(binding)[0]
+        return IN_WORDS.get(key) or self.get_key_display(Binding(key, ""))
 
     def keys_of(self, binding: str) -> tuple[str, ...]:
-        return tuple((self._keymap.get(binding) or key_of_binding(binding)).split(","))
+        return tuple((self._keymap.get(binding) or KEYS[binding]).split(","))
 
     # --- opening and closing -----------------------------------------------------------------------------------------
 
@@ -365,18 +365,6 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
             words = binding.tooltip or binding.description
             yield SystemCommand(f"{words}  ({key})", binding.description, run)
         yield SystemCommand("Theme: try the others", "Dark, light, ansi and others", self.action_change_theme)
-
-
-@cache
-def _keys() -> dict[str, str]:
-    screens = (MainScreen, SourcesScreen, TargetsScreen, CoverageScreen, RestoreScreen)
-    bindings = [one for where in (MedbackApp, *screens) for one in where.BINDINGS if isinstance(one, Binding)]
-    return {one.id: one.key for one in bindings if one.id}
-
-
-def key_of_binding(binding: str) -> str:
-    """The key of a binding, by its id, as it is without a keymap. Raises KeyError."""
-    return _keys()[binding]
 
 
 def run(session_db: Path | None = None, mouse: bool = True) -> int:

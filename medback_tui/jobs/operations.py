@@ -70,11 +70,11 @@ def change_source(
     excludes: Sequence[str] | None = None,
     place: str | None = None,
     elsewhere: int | None = None,
-    rules: Sequence[model.Rule] = (),
-    dropped_rules: Sequence[bytes] = (),
+    had_rules: Sequence[model.Rule] = (),
+    rules: Sequence[model.Rule] | None = None,
 ) -> Job:
-    """Change what is set of a source: what is given and differs. `excludes`: all patterns there shall be; `place`: ""
-    for none; `rules`: those that are new or others now."""
+    """Change what is set of a source: what is given and differs. `excludes`, `rules`: all there shall be; `place`: ""
+    for none; `had_rules`: the rules it has now."""
     new_alias = alias if alias != source.alias else None
     new_path = path if path != source.path else None
     new_copies = copies if copies != source.wanted else None
@@ -83,7 +83,11 @@ def change_source(
     dropped = [pattern for pattern in source.excludes if pattern not in wanted]
     new_place = place if place is not None and place != (source.place or "") else None
     new_elsewhere = elsewhere if elsewhere != source.elsewhere else None
-    forgotten = sorted(dropped_rules)
+    had = {rule.path: rule for rule in had_rules}
+    shall = had if rules is None else {rule.path: rule for rule in rules}
+    changed_rules = [rule for rule in shall.values() if not _says_the_same(rule, had.get(rule.path))]
+    # A rule is dropped first where one of its two numbers is no longer said: giving the other would keep it.
+    forgotten = sorted(path for path, rule in had.items() if path not in shall or _says_less(shall[path], rule))
 
     def start(session: Session) -> Iterator[model.Event]:
         from medback_core.scanning import sources
@@ -93,7 +97,7 @@ def change_source(
                 session, source.alias, new_alias=new_alias, path=new_path, copies=new_copies, add_excludes=added,
                 drop_excludes=dropped, place=new_place, elsewhere=new_elsewhere, drop_rules=forgotten,
             )  # fmt: skip
-            for rule in rules:
+            for rule in changed_rules:
                 sources.change_source(
                     session, changed.alias, below=rule.path, copies=rule.copies, elsewhere=rule.elsewhere
                 )
@@ -125,29 +129,39 @@ def change_source(
         words.append(f"kept {at(new_place)}" if new_place else "kept at no named place")
     for path_of_rule in forgotten:
         options += ["--no-below", path_of_rule]
-    if rules or forgotten:
+    if changed_rules or forgotten:
         words.append("other rules for directories")
     calls = [command("set-source", source.alias, *options)] if options else []
-    for rule in rules:
+    for rule in changed_rules:
         numbers = [] if rule.copies is None else ["--copies", str(rule.copies)]
         numbers += [] if rule.elsewhere is None else ["--elsewhere", str(rule.elsewhere)]
         calls.append(command("set-source", new_alias or source.alias, "--below", rule.path, *numbers))
     after = replace(
         source, alias=new_alias or source.alias, path=new_path or source.path, wanted=new_copies or source.wanted,
-        excludes=wanted,
+        excludes=wanted, elsewhere=source.elsewhere if elsewhere is None else elsewhere,
+        place=source.place if place is None else place or None,
     )  # fmt: skip
 
     def undo() -> Job:
         return change_source(
-            after, alias=source.alias, path=source.path, copies=source.wanted, excludes=source.excludes
+            after, alias=source.alias, path=source.path, copies=source.wanted, excludes=source.excludes,
+            place=source.place or "", elsewhere=source.elsewhere,
+            had_rules=[*shall.values()], rules=[*had.values()],
         )  # fmt: skip
 
-    plain = new_elsewhere is None and new_place is None and not rules and not forgotten
     title = f"{name(source.alias)}: {', '.join(words) or 'nothing changed'}"
     return Job(
         title, " && ".join(calls), start, kind="set-source",
-        details={"rescan": bool(added or dropped)}, undo=undo if plain and words else None,
+        details={"rescan": bool(added or dropped)}, undo=undo if words else None,
     )  # fmt: skip
+
+
+def _says_the_same(rule: model.Rule, was: model.Rule | None) -> bool:
+    return was is not None and (rule.copies, rule.elsewhere) == (was.copies, was.elsewhere)
+
+
+def _says_less(rule: model.Rule, was: model.Rule) -> bool:
+    return (rule.copies is None and was.copies is not None) or (rule.elsewhere is None and was.elsewhere is not None)
 
 
 def forget_source(alias: str, path: bytes | None = None) -> Job:
@@ -179,15 +193,18 @@ def set_target(
     state: TargetState | None = None,
     label: str | None = None,
     capacity: int | None = None,
+    unlimited: bool = False,
     place: str | None = None,
 ) -> Job:
-    """Change what people say of a drive. `place`: "" for where this machine is."""
+    """Change what people say of a drive. `unlimited`: it is all for medback; `place`: "" for where this machine is."""
 
     def start(session: Session) -> Iterator[model.Event]:
         from medback_core.drives import open as targets
 
         return _once(
-            lambda: targets.set_target(session, target.id, state=state, label=label, capacity=capacity, place=place)
+            lambda: targets.set_target(
+                session, target.id, state=state, label=label, capacity=capacity, unlimited=unlimited, place=place
+            )
         )
 
     options: list[str] = []
@@ -201,23 +218,27 @@ def set_target(
     if capacity is not None:
         options += ["--capacity", str(capacity)]
         words.append(f"at most {size(capacity)} of it for medback")
+    if unlimited:
+        options += ["--capacity", "100%"]
+        words.append("all of it for medback")
     if place is not None:
         options += ["--place", place]
         words.append(f"kept {at(place)}" if place else "kept where this machine is")
-    changed = replace(target, state=state or target.state, label=target.label if label is None else label)
+    changed = replace(target, label=target.label if label is None else label)
+    limits = capacity is not None or unlimited
 
     def undo() -> Job:
         return set_target(
             changed,
             state=target.state if state is not None else None,
             label=target.label if label is not None else None,
+            capacity=target.capacity if limits else None,
+            unlimited=limits and target.capacity is None,
+            place=target.place or "" if place is not None else None,
         )  # fmt: skip
 
     title = f"{name(target.name)}: {', '.join(words)}"
-    can_undo = state is not None or label is not None
-    return Job(
-        title, command("set-target", target.id, *options), start, kind="set-target", undo=undo if can_undo else None
-    )  # fmt: skip
+    return Job(title, command("set-target", target.id, *options), start, kind="set-target", undo=undo)
 
 
 @resumable

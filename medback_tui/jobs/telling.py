@@ -128,7 +128,7 @@ class TellingApp(SharedApp):
         job = self.queue.to_undo
         if job is None or job.undo is None:
             self.notify(
-                "there is nothing to undo: a state, a label, wanted copies, what is left out, a forgotten source"
+                "there is nothing to undo: what was set of a source or a drive, and a forgotten source, can be undone"
             )
             return
         back, job.undo = job.undo(), None

@@ -1,21 +1,50 @@
-"""Key bindings as this app writes them: every one has an id and a sentence that says what it does."""
+"""Key bindings as this app writes them: every one has an id and a sentence that says what it does. A sentence that
+names a key asks for it by that id (`app.key_of`), so that it is right with any keymap."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from textual import events
+from textual.app import App
 from textual.binding import Binding
+from textual.content import Content
+from textual.style import Style
+
+KEYS: dict[str, str] = {}  # binding id -> its keys, as they are without a keymap; of all modules that are loaded
+IN_WORDS = {"enter": "Enter", "tab": "Tab", "f5": "F5"}  # how a sentence calls a key, where it is not as in the hints
 
 
 def shown(keys: str, action: str, id: str, words: str, sentence: str) -> Binding:
     """A key with a hint on the bottom line."""
-    return Binding(keys, action, words, id=id, tooltip=sentence)
+    return _binding(keys, action, id, words, sentence)
 
 
 def typing(keys: str, action: str, id: str, words: str, sentence: str) -> Binding:
     """A key after which one types: it acts before any further key is looked at, so that none goes elsewhere. The
     action must be disabled while the text field has the focus."""
-    return Binding(keys, action, words, id=id, tooltip=sentence, priority=True)
+    return _binding(keys, action, id, words, sentence, priority=True)
 
 
 def quiet(keys: str, action: str, id: str, words: str, sentence: str) -> Binding:
     """A key one finds in the help and in the palette only."""
-    return Binding(keys, action, words, show=False, id=id, tooltip=sentence)
+    return _binding(keys, action, id, words, sentence, show=False)
+
+
+def pressing(key: str, words: str | Content) -> Content:
+    """Words that press a key when they are clicked."""
+    return (Content(words) if isinstance(words, str) else words).stylize(Style.from_meta({"key": key}))
+
+
+def press(app: App[Any], click: events.Click) -> None:
+    """Press the key of the words that were clicked, if any."""
+    key = click.style.meta.get("key")
+    if key:
+        app.simulate_key(key)
+
+
+def _binding(
+    keys: str, action: str, id: str, words: str, sentence: str, *, show: bool = True, priority: bool = False
+) -> Binding:
+    KEYS[id] = keys
+    return Binding(keys, action, words, show=show, id=id, tooltip=sentence, priority=priority)

@@ -159,7 +159,8 @@ class WatchingApp(SharedApp):
         for story in message.drives.offers:
             if story.stamp not in told:
                 words = story_words(story.told)
-                self.notify(f"{words} 4, then a brings it back", timeout=12)
+                way = f"{self.key_of('go.restore')}, then {self.key_of('restore.take')} brings it back"
+                self.notify(f"{words} {way}", timeout=12)
                 self.log_line(model.now(), "info", name(story.label), words)
         for key in before.here.keys() - message.drives.here.keys():
             row = self.facts.target(key) if self.facts else None
@@ -169,9 +170,12 @@ class WatchingApp(SharedApp):
     def _offer(self, row: TargetFacts) -> str:
         """What a person may want of a drive that was just plugged in."""
         if row.target.key == self.next_drive:
-            return "; the plan waits for it: 4, then Enter restores"
+            return (
+                f"; the plan waits for it: {self.key_of('go.restore')}, then {self.key_of('restore.restore')} restores"
+            )
         if self.facts is not None and self.facts.shares.unsafe.files and row.target.counts and row.room:
-            return f"; {size(self.facts.shares.unsafe.bytes)} are not safe: 2, then b backs up onto it"
+            keys = f"{self.key_of('go.targets')}, then {self.key_of('targets.back-up')}"
+            return f"; {size(self.facts.shares.unsafe.bytes)} are not safe: {keys} backs up onto it"
         return ""
 
     @on(SessionMoved)

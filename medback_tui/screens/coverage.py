@@ -50,7 +50,7 @@ class CoverageScreen(MainScreen):
             "filter",
             "coverage.filter",
             "filter",
-            "Show only names with what you type; / again finds everywhere",
+            "Show only names with what you type; a / looks everywhere",
         ),
         shown("f", "unsafe_only", "coverage.unsafe", "not safe", "Show only what is not safe, or all again"),
         shown("s", "sort", "coverage.sort", "sort", "Sort by name, bytes, what is not safe, or oldest check"),
@@ -100,7 +100,7 @@ class CoverageScreen(MainScreen):
             yield RiskMap(self._fetch)
             with Pane():
                 yield CoverageDetail()
-        yield Input(placeholder="part of a name; Enter keeps the filter, Esc ends it, / looks everywhere", id="filter")
+        yield Input(id="filter")
 
     def on_mount(self) -> None:
         self.filter_line.display = self.status.display = self.map.display = False
@@ -116,7 +116,7 @@ class CoverageScreen(MainScreen):
         if not has:
             self.empty.say(
                 "There is nothing to show the coverage of yet.",
-                ("1", "add a source first: a directory with files you want to keep"),
+                ("go.sources", "add a source first: a directory with files you want to keep"),
             )
             return
         if self.view is None:
@@ -383,6 +383,8 @@ class CoverageScreen(MainScreen):
 
     def action_filter(self) -> None:
         """Filter as you type."""
+        ends = self.app.key_of("coverage.back")
+        self.filter_line.placeholder = f"part of a name; Enter keeps the filter, {ends} ends it, / looks everywhere"
         self.filter_line.display = True
         self.set_focus(self.filter_line)
 

@@ -81,7 +81,7 @@ class DeadDrives(Dialog[Dead]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = Content("What if these drives died?")
-            words = "Mark with space. Enter shows the tree without them, or without the one under the cursor."
+            words = "Mark them, then look at the tree without them. With none marked: without the one under the cursor."
             for group in self.facts.disk_groups:
                 together = " and ".join(name(row.target.name) for row in group)
                 words += f"\n{together} are on one disk: they fail together."

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, Literal, TypeVar
 
-from textual import getters, on
+from textual import events, getters, on
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
-from medback_tui.look.keys import quiet, shown
+from medback_tui.look.keys import press, pressing, quiet, shown
 from medback_tui.reading.state import SharedApp
 from medback_tui.widgets.notice_line import NoticeLine
 
@@ -42,7 +42,7 @@ class Dialog(ModalScreen[Result], Generic[Result]):
 
 
 class KeysLine(Static):
-    """The keys of a dialog in one line, as they are now: `(binding id, words)`, or words alone."""
+    """The keys of a dialog in one line, as they are now: `(binding id, words)`, or words alone. Each can be clicked."""
 
     def __init__(self, *hints: tuple[str, str] | str) -> None:
         super().__init__(classes="keys")
@@ -53,17 +53,22 @@ class KeysLine(Static):
         self._show()
 
     def _show(self) -> None:
-        keys: dict[str, str] = {}
+        keys: dict[str, Binding] = {}
         for active in self.screen.active_bindings.values():
             one = active.binding
             if one.id is not None and (one.id not in keys or one.key == "enter"):  # of several keys the first, or Enter
-                keys[one.id] = self.app.get_key_display(one)
+                keys[one.id] = one
         said = [
-            hint if isinstance(hint, str) else f"{keys[hint[0]]} {hint[1]}"
+            Content(hint) if isinstance(hint, str) else pressing(
+                keys[hint[0]].key, f"{self.app.get_key_display(keys[hint[0]])} {hint[1]}"
+            )
             for hint in self.hints
             if isinstance(hint, str) or hint[0] in keys
-        ]
-        self.update(Content(" · ".join(said)))
+        ]  # fmt: skip
+        self.update(Content(" · ").join(said))
+
+    def on_click(self, event: events.Click) -> None:
+        press(self.app, event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,9 @@ class Question(Dialog[str]):
             box.border_title = Content(self.title_words)
             yield Static(self.words, id="words")
             if self.same_as:
-                yield Static(Content(f"same as: {self.same_as}   (y copies it)"), id="same")
+                yield Static(
+                    Content(f"same as: {self.same_as}   ({self.app.key_of('question.copy')} copies it)"), id="same"
+                )
             with Horizontal(id="answers"):
                 for choice in self.choices:
                     yield Button(

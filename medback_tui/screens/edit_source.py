@@ -33,7 +33,7 @@ def edit_source(app: SharedApp, facts: SourceFacts) -> None:
             return
         typed = _lines(values["rules"])
         copies, elsewhere = _numbers(values["copies"]) or (source.wanted, source.elsewhere)
-        rules = [_rule(line) for line in typed if line not in lines]
+        rules = [lines.get(line) or _rule(line) for line in typed]
         change = {
             "path": source.path if values["path"] == name(source.path) else _path(values["path"]),
             "alias": source.alias if values["alias"] == name(source.alias) else values["alias"].strip(),
@@ -42,13 +42,12 @@ def edit_source(app: SharedApp, facts: SourceFacts) -> None:
             "place": source.place or "" if values["place"] == name(source.place or "") else values["place"].strip(),
             "elsewhere": elsewhere,
             "rules": [rule for rule in rules if rule is not None],
-            "dropped_rules": [rule.path for line, rule in lines.items() if line not in typed],
         }
         if change != {
             "path": source.path, "alias": source.alias, "copies": source.wanted, "excludes": list(source.excludes),
-            "place": source.place or "", "elsewhere": source.elsewhere, "rules": [], "dropped_rules": [],
+            "place": source.place or "", "elsewhere": source.elsewhere, "rules": list(facts.rules),
         }:  # fmt: skip
-            app.submit(operations.change_source(source, **change))
+            app.submit(operations.change_source(source, had_rules=facts.rules, **change))
 
     fields = [
         Field("alias", "Name", name(source.alias)),

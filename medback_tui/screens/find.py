@@ -231,7 +231,8 @@ class GoneRead(Message):
 
 
 class Deleted(Hits):
-    """Deleted files and older versions: the latest first, or by directory."""
+    """Deleted files and older versions: the latest first, or by directory. With `within` those that went at or after
+    the first date and before the second, which is `during` such a time."""
 
     AUTO_FOCUS = "RowList"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -241,16 +242,24 @@ class Deleted(Hits):
 
     words = getters.query_one("#found", Static)
 
-    def __init__(self, source: str | None = None, path: bytes = b"") -> None:
+    def __init__(
+        self,
+        source: str | None = None,
+        path: bytes = b"",
+        within: tuple[int, int] | tuple[None, None] = (None, None),
+        during: str = "",
+    ) -> None:
         super().__init__(classes="-large")
         self.source, self.path, self.by_path = source, path, False
+        self.within, self.during = within, during
         self.last: GoneFile | None = None
         self.reading = False
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             where = name(self.source) + (f"/{name(self.path)}" if self.path else "") if self.source else ""
-            box.border_title = Content("Deleted files and older versions" + (f" of {where}" if where else ""))
+            words = "Deleted files and older versions" + (f" of {where}" if where else "")
+            box.border_title = Content(f"Deleted or replaced in {self.during}" if self.during else words)
             yield Static(id="found", classes="label")
             yield self.hits()
             yield Static(id="copies", classes="pane -always")
@@ -268,11 +277,13 @@ class Deleted(Hits):
     def _read(self, after: GoneFile | None, by_path: bool) -> None:
         self.reading = True
         worker = get_current_worker()
-        scope = {"source": self.source, "path": self.path or None}
+        source, path, (since, before) = self.source, self.path or None, self.within
 
         def read(session: Session) -> GoneRead:
-            page = deleted_page(session, by_path=by_path, after=after, limit=SHOWN, **scope)  # type: ignore[arg-type]
-            count = deleted_count(session, **scope)  # type: ignore[arg-type]
+            page = deleted_page(
+                session, source=source, path=path, since=since, before=before, by_path=by_path, after=after, limit=SHOWN
+            )
+            count = deleted_count(session, source=source, path=path, since=since, before=before)
             return GoneRead(page.files, page.last, count, by_path, after is None)
 
         page = self.app.read_or_tell(read, GoneRead((), None, Count(), by_path, first=True))
@@ -287,7 +298,9 @@ class Deleted(Hits):
         self.rows.rows = page.files if page.first else (*self.rows.rows, *page.files)
         self.rows.rows_changed(0 if page.first else None)
         if not page.count.files:
-            self.words.update(Content("No deleted file and no older version of which a copy exists is known here."))
+            when = f" from {self.during}" if self.during else ""
+            words = f"No deleted file and no older version{when} of which a copy exists is known here."
+            self.words.update(Content(words))
             return
         order = "by directory" if self.by_path else "the latest first"
         self.words.update(Content(f"{counted(page.count)} can be brought back; {order}"))

@@ -23,7 +23,8 @@ def verify(app: SharedApp, path: bytes, called: str, holds: Count) -> None:
     """Ask how much to read, then read it again."""
     words = Content(
         f"{name(called)} holds {counted(holds)}. Each file read is compared with its record, the longest unchecked "
-        "first. You can stop it (X): what was read is kept, and the next verify continues there."
+        f"first. You can stop it ({app.key_of('job.stop')}): what was read is kept, and the next verify continues "
+        "there."
     )
     choices = [
         Choice("no", "Cancel"),
@@ -64,7 +65,7 @@ def repair(app: SharedApp, path: bytes, called: str) -> None:
         if len(job.notes) > SHOWN_MAX:
             lines.append(Content.styled(f"and {len(job.notes) - SHOWN_MAX:,} more", "$text-muted"))
         if not summary.repaired:
-            head = "No damage is known there. Verify it (v) to read all of it."
+            head = "No damage is known there. Verify it to read all of it."
             if summary.unrepairable:
                 head = (
                     f"{plural(summary.unrepairable, 'file is', 'files are')} damaged, and no good copy is plugged in:"
@@ -109,7 +110,7 @@ def _free(app: SharedApp, previewed: Job, real: Job) -> None:
     assert isinstance(summary, model.ReclaimSummary)
     title = f"{real.title[0].upper()}{real.title[1:]}"
     kept = f"; {plural(summary.kept, 'file stays', 'files stay')}: something still needs them" if summary.kept else ""
-    second = _second_drive(summary)
+    second = _second_drive(app, summary)
     if not summary.freed:
         tell(app, title, Content("\n").join([Content(f"Nothing there can go{kept}."), *second]))
         return
@@ -123,7 +124,7 @@ def _free(app: SharedApp, previewed: Job, real: Job) -> None:
     app.push_screen(question, lambda answer: _submit(app, real, answer))
 
 
-def _second_drive(summary: model.ReclaimSummary) -> list[Content]:
+def _second_drive(app: SharedApp, summary: model.ReclaimSummary) -> list[Content]:
     """What could go too with a second drive, and which one that is."""
     if not summary.waiting.files:
         return []
@@ -135,9 +136,8 @@ def _second_drive(summary: model.ReclaimSummary) -> list[Content]:
         lines.append(Content.assemble("  plug in ", (name(one.target.name), "bold"), f" for {size(one.bytes)} of it"))
     for one in summary.after_backup[:SHOWN_MAX]:
         label = (name(one.target.name), "bold")
-        lines.append(
-            Content.assemble("  back up onto ", label, f" first (b): it does not say whose {size(one.bytes)} it holds")
-        )
+        why = f" first ({app.key_of('targets.back-up')}): it does not say whose {size(one.bytes)} it holds"
+        lines.append(Content.assemble("  back up onto ", label, why))
     return lines
 
 

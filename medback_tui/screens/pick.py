@@ -107,7 +107,8 @@ class PickDirectory(Dialog[bytes]):
             box.border_title = Content(self.title_words)
             if self.words:
                 yield Static(Content(self.words), classes="label")
-            yield Input(name(self.path), placeholder="a path; Tab completes it, Enter takes it", select_on_focus=True)
+            hint = f"a path; {self.app.key_of('pick.complete')} completes it, Enter takes it"
+            yield Input(name(self.path), placeholder=hint, select_on_focus=True)
             yield Static(id="problem")
             yield RowList[PickEntry](COLUMNS, self._draw, lambda entry: (entry.does, entry.path), id="entries")
             yield self._keys()

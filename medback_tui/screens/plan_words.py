@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from textual.content import Content
 
 from medback_core.presenting.places import fetch_words
+from medback_core.presenting.sentences import Key
 from medback_core.presenting.telling import nothing_missing
 from medback_core.presenting.units import counted, files, name, percent, plural, size
 from medback_tui.reading.plan_facts import PlanFacts, RestoreRequest
@@ -14,13 +15,13 @@ from medback_tui.widgets.curve import curve
 from medback_tui.widgets.plan_list import PlanRow
 
 
-def headline(plan: PlanFacts, looked_at: int = 0, conflicts: int = 0) -> Content:
+def headline(plan: PlanFacts, key: Key, looked_at: int = 0, conflicts: int = 0) -> Content:
     """What is missing and what it takes, trip by trip; on a good day, what would come back if this machine died."""
     trips = fetch_words((step.place, step.target.name) for step in plan.summary.steps if step.trip)
-    return Content("\n").join([_headline(plan, looked_at, conflicts), *map(Content, trips)])
+    return Content("\n").join([_headline(plan, key, looked_at, conflicts), *map(Content, trips)])
 
 
-def _headline(plan: PlanFacts, looked_at: int, conflicts: int) -> Content:
+def _headline(plan: PlanFacts, key: Key, looked_at: int, conflicts: int) -> Content:
     summary = plan.summary
     drives = plural(len(summary.steps), "drive")
     comes = summary.missing - summary.unreachable
@@ -31,7 +32,9 @@ def _headline(plan: PlanFacts, looked_at: int, conflicts: int) -> Content:
         differ = f"; {_differ(summary.differing)}" if summary.differing else ""
         return Content.styled(words + differ, "bold $text-warning")
     if plan.differing:
-        way = "c decides them" if conflicts else "Enter on a drive that is here lists them as conflicts"
+        way = f"{key('restore.conflicts')} decides them"
+        if not conflicts:
+            way = f"{key('restore.restore')} on a drive that is here lists them as conflicts"
         words = f"{nothing_missing(summary.as_of)} But {_differ(plan.differing)}: {way}."
         return Content.styled(words, "bold $text-warning")
     if not summary.missing.files:
@@ -55,7 +58,7 @@ def _differ(count: int) -> str:
     return f"{files(count)} {'differs' if count == 1 else 'differ'} from what should be there"
 
 
-def request_words(request: RestoreRequest, conflicts: int, *, stale: bool = False) -> Content:
+def request_words(request: RestoreRequest, key: Key, conflicts: int, *, stale: bool = False) -> Content:
     """What is to come back and where to."""
     scope = request.scope
     what = "everything" if scope.source is None else name(scope.source)
@@ -66,29 +69,34 @@ def request_words(request: RestoreRequest, conflicts: int, *, stale: bool = Fals
     where = "where it was" if request.to is None else name(request.to)
     parts = [("bring back ", ""), (what, "bold $foreground"), ("   to ", ""), (where, "bold $foreground")]
     if conflicts:
-        parts.append((f"   {plural(conflicts, 'conflict')} (c)", "bold $text-warning"))
+        parts.append((f"   {plural(conflicts, 'conflict')} ({key('restore.conflicts')})", "bold $text-warning"))
     if stale:
-        parts.append(("   F5 looks again", "$accent"))
+        parts.append((f"   {key('restore.again')} looks again", "$accent"))
     return Content.assemble(*parts)
 
 
-def detail_words(plan: PlanFacts | None, row: PlanRow | None, here: Mapping[int, bytes]) -> Content:
+def detail_words(plan: PlanFacts | None, row: PlanRow | None, here: Mapping[int, bytes], key: Key) -> Content:
     """The drive under the cursor, what no drive has, and how good the plan is."""
     lines: list[Content] = []
     if row is not None:
         target = row.step.target
         if row.excluded:
-            lines.append(Content(f"{name(target.name)} is left out of the plan; x takes it in again"))
+            lines.append(
+                Content(f"{name(target.name)} is left out of the plan; {key('restore.exclude')} takes it in again")
+            )
         elif target.key in here:
             idle = plan is None or (plan.imagined and not plan.differing)
-            words = " is plugged in" + ("; there is nothing to bring back now" if idle else ": Enter restores from it")
+            more = "; there is nothing to bring back now" if idle else f": {key('restore.restore')} restores from it"
+            words = f" is plugged in{more}"
             lines.append(Content.assemble((name(target.name), "bold $text-success"), words))
         else:
             lines.append(Content.assemble("plug in ", (name(target.name), "bold"), f" ({name(target.id)})"))
         if row.step.claimed.files:
             lines.append(Content(f"{counted(row.step.claimed)} of it listed in the record, not checked yet"))
     if plan is not None and plan.summary.unreachable.files:
-        words = f"{counted(plan.summary.unreachable)} would not come back: no drive has them (m)"
+        words = (
+            f"{counted(plan.summary.unreachable)} would not come back: no drive has them ({key('restore.unreachable')})"
+        )
         lines.append(Content.styled(words, "$text-error"))
     if plan is not None and len(plan.summary.steps) > 1:
         whole = plan.summary.missing.bytes

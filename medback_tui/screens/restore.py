@@ -101,15 +101,15 @@ class RestoreScreen(Planner):
             self.empty.say(
                 "What was on another machine can come back:",
                 *(("", story_words(story.told)) for story in self.offers),
-                ("a", "plan to bring it back"),
-                ("N", "not wanted here"),
+                ("restore.take", "plan to bring it back"),
+                ("restore.refuse", "not wanted here"),
             )
             return
         if not has:
             self.empty.say(
                 "Nothing to restore is known to this session.",
                 ("", "Lost everything, but you have your drives? Plug one in: it lists what was on the old machine."),
-                ("i", "load a restore context from a file, or from a drive: .medback-context.xml"),
+                ("restore.load", "load a restore context from a file, or from a drive: .medback-context.xml"),
             )
             return
         if RestoreScreen.start_with is not None:
@@ -142,7 +142,8 @@ class RestoreScreen(Planner):
         self.offer_line.display = beside and bool(self.offers)
         if self.offer_line.display:
             words = " ".join(story_words(story.told) for story in self.offers)
-            self.offer_line.update(Content.assemble((f"{words} ", "$accent"), "a: bring it back   N: not wanted"))
+            keys = f"{self.app.key_of('restore.take')}: bring it back   {self.app.key_of('restore.refuse')}: not wanted"
+            self.offer_line.update(Content.assemble((f"{words} ", "$accent"), keys))
 
     def action_take(self) -> None:
         """Plan for what the drives that are here remember as well."""
@@ -171,7 +172,7 @@ class RestoreScreen(Planner):
     def planning(self, message: Planning) -> None:
         self._looked_at = message.progress.files
         if self.plan is not None and self.plan.looking:
-            self.headline.update(headline(self.plan, self._looked_at))
+            self.headline.update(headline(self.plan, self.app.key_of, self._looked_at))
 
     @on(PlanMade)
     def plan_made(self, message: PlanMade) -> None:
@@ -180,7 +181,7 @@ class RestoreScreen(Planner):
         if message.problem:
             self.headline.update(Content.styled(f" {name(message.problem)}", "$text-error"))
         elif plan is not None and plan.request == self.request:
-            self.headline.update(headline(plan, self._looked_at, len(self.conflicts)))
+            self.headline.update(headline(plan, self.app.key_of, self._looked_at, len(self.conflicts)))
             rows: list[PlanRow] = [PlanRow(n + 1, step) for n, step in enumerate(plan.summary.steps)]
             rows += self._left_out(plan)
             self.rows.show_plan(plan, rows)
@@ -199,7 +200,8 @@ class RestoreScreen(Planner):
         return [PlanRow(0, PlannedStep(target, NOTHING, NOTHING), excluded=True) for target in out]
 
     def _show_request(self) -> None:
-        self.request_line.update(request_words(self.request, len(self.conflicts), stale=self._stale))
+        words = request_words(self.request, self.app.key_of, len(self.conflicts), stale=self._stale)
+        self.request_line.update(words)
 
     @property
     def current(self) -> PlanRow | None:
@@ -210,7 +212,7 @@ class RestoreScreen(Planner):
         self._show_detail()
 
     def _show_detail(self) -> None:
-        self.detail.update(detail_words(self.plan, self.current, self.here))
+        self.detail.update(detail_words(self.plan, self.current, self.here, self.app.key_of))
 
     # --- keys --------------------------------------------------------------------------------------------------------
 

@@ -6,10 +6,11 @@ from textual.content import Content
 
 from medback_core.coverage.shelf import Shelf
 from medback_core.presenting.next_drive import NextDrive, next_words
+from medback_core.presenting.sentences import Key
 from medback_core.presenting.units import counted, listed
 
 
-def shelf_line(shelf: Shelf, answer: NextDrive) -> Content:
+def shelf_line(shelf: Shelf, answer: NextDrive, key: Key) -> Content:
     """One line, two where drives are pulled out."""
     lines = []
     pulled = [box.target.name for box in shelf.boxes if box.pulled]
@@ -17,7 +18,9 @@ def shelf_line(shelf: Shelf, answer: NextDrive) -> Content:
         words = f"{counted(shelf.bare)} would have no copy. " if shelf.bare.files else "Nothing would be lost. "
         words += f"{counted(shelf.below)} would have too few." if shelf.below.files else ""
         lines.append(Content.assemble((f"Without {listed(pulled)}: ", "bold $text-error"), words))
-    words = next_words(answer, otherwise="no drive you have takes more of it: a new one is needed (n)")
+    words = next_words(
+        answer, otherwise=f"no drive you have takes more of it: a new one is needed ({key('targets.new')})"
+    )
     if words:
         lines.append(Content.assemble(("→ ", "bold $accent"), words[0].upper() + words[1:]))
     else:

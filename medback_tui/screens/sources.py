@@ -121,8 +121,8 @@ class SourcesScreen(MainScreen):
             self.empty.say(
                 "Nothing is backed up yet. What do you want to keep safe?",
                 ("", "A source is a directory with files you want to keep. On which drive is asked next."),
-                (self.app.key_of("sources.add"), "choose the first one"),
-                (self.app.key_of("go.restore"), "or restore something that was lost"),
+                ("sources.add", "choose the first one"),
+                ("go.restore", "or restore something that was lost"),
             )
         self.rows.show_rows(facts.sources, follow_new=self.app.queue.made_something)
 
@@ -165,15 +165,21 @@ class SourcesScreen(MainScreen):
             words = kept(row.source.refused, self.app.key_of)
             lines.append(Content.assemble(("last update refused: ", "$text-warning"), words))
         elif not row.mounted:
-            words = "mount it, then u updates it; e tells where it is now, if it moved"
+            update, edit = self.app.key_of("sources.update"), self.app.key_of("sources.edit")
+            words = f"mount it, then {update} updates it; {edit} tells where it is now, if it moved"
             lines.append(Content.assemble(("not mounted: ", "$text-warning"), words))
         elif row.damaged:
-            words = "the content changed, size and time did not; p repairs, 3 shows where"
+            repair, where = self.app.key_of("sources.repair"), self.app.key_of("go.coverage")
+            words = f"the content changed, size and time did not; {repair} repairs, {where} shows where"
             lines.append(Content.assemble((f"{plural(row.damaged, 'file')} damaged: ", "$text-error"), words))
         if row.looked.gaps:
             gap, more = row.looked.gaps[0], len(row.looked.gaps) - 1
             words = f"{name(gap.path) or 'all of it'}: {gap.reason}" + (f", and {number(more)} more" if more else "")
-            lines.append(Content.assemble(("not read: ", "$text-warning"), f"{words}; g lists them"))
+            lines.append(
+                Content.assemble(
+                    ("not read: ", "$text-warning"), f"{words}; {self.app.key_of('sources.gaps')} lists them"
+                )
+            )
         if row.source.excludes:
             lines.append(Content(f"left out: {', '.join(name(pattern) for pattern in row.source.excludes)}"))
         self.detail.update(Content("\n").join(lines))
@@ -282,7 +288,10 @@ class SourcesScreen(MainScreen):
             lines.append(Content(f"and {number(more)} more: medback sources -v"))
         lines += [
             Content(""),
-            Content("Nothing below these places is backed up as it is now. e leaves one out. To take in a mount:"),
+            Content(
+                "Nothing below these places is backed up as it is now. "
+                f"{self.app.key_of('sources.edit')} leaves one out. To take in a mount:"
+            ),
             Content.styled(f"medback set-source {alias} --include-mount DIR", "$text-muted"),
         ]
         choices = [Choice("no", "OK")]

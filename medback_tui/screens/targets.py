@@ -66,11 +66,6 @@ STATE_STYLES = {
 }  # fmt: skip
 
 
-def _checked(target: Target) -> str:
-    """How good its copies are known to be: as good as the one whose last check is oldest."""
-    return f"oldest check {ago(target.verified_at)}" if target.verified_at else "not all were ever checked (v)"
-
-
 class TargetsScreen(MainScreen):
     """Screen 2."""
 
@@ -167,13 +162,13 @@ class TargetsScreen(MainScreen):
                 self.empty.say(
                     "No drive is a target yet.",
                     ("", "A target is a drive your files are copied to. Any number, of any size."),
-                    ("n", "choose the first one"),
+                    ("targets.new", "choose the first one"),
                 )
             else:
                 self.empty.say(
                     "No drive is a target yet, and there is nothing to back up.",
-                    ("1", "add a source first, or"),
-                    ("n", "choose a drive that already holds copies"),
+                    ("go.sources", "add a source first, or"),
+                    ("targets.new", "choose a drive that already holds copies"),
                 )
         self._places, self._shelves = facts.place_of, facts.places
         self.rows.show_columns((COLUMNS[0], PLACE, *COLUMNS[1:]) if self._places else COLUMNS)
@@ -210,7 +205,9 @@ class TargetsScreen(MainScreen):
 
     def _show_answer(self, pulled: frozenset[int], answer: NextDrive) -> None:
         if pulled == self.pulled:
-            self.line.update(shelf_line(self.shelf.shelf, answer.with_here(self.app.drives.here.keys())))
+            self.line.update(
+                shelf_line(self.shelf.shelf, answer.with_here(self.app.drives.here.keys()), self.app.key_of)
+            )
 
     @on(ShelfView.Moved)
     def shelf_moved(self, message: ShelfView.Moved) -> None:
@@ -277,7 +274,7 @@ class TargetsScreen(MainScreen):
         lines = [Content.assemble((name(target.name), "bold"), f"   {target.id}   {place}")]
         damaged = self.app.queue.damage_at(here)
         if damaged:
-            words = "no longer counts as a copy; p repairs it from a good copy"
+            words = f"no longer counts as a copy; {self.app.key_of('targets.repair')} repairs it from a good copy"
             lines.append(Content.assemble((f"{plural(damaged, 'damaged file')}: ", "bold $text-error"), words))
         lines.append(Content(STATES[target.state]))
         if target.health == FAILING:
@@ -289,7 +286,10 @@ class TargetsScreen(MainScreen):
         holds = f"holds {counted(row.held)}"
         if row.claimed.files:
             holds += f"; {counted(row.claimed)} listed in the record, not checked yet"
-        lines.append(Content(f"{holds}; {_checked(target)}" + (f"; {health}" if health else "")))
+        checked = f"not all were ever checked ({self.app.key_of('targets.verify')})"
+        if target.verified_at:
+            checked = f"oldest check {ago(target.verified_at)}"
+        lines.append(Content(f"{holds}; {checked}" + (f"; {health}" if health else "")))
         if row.only.files:
             words = f"{counted(row.only)} would be lost with it: no other drive has them"
             lines.append(Content.styled(words, "$text-warning"))
@@ -383,20 +383,23 @@ class TargetsScreen(MainScreen):
         def check(values: Values) -> str | None:
             if not values["label"].strip():
                 return "a drive needs a label"
-            typed = values["capacity"]
-            return None if typed == room or parse_size(typed, target.total_bytes) else not_a_size(typed)
+            typed = values["capacity"].strip()
+            return None if typed in ("", room) or parse_size(typed, target.total_bytes) else not_a_size(typed)
 
         def answered(values: Values | None) -> None:
             if values is None:
                 return
             label = values["label"].strip() if values["label"] != name(target.label) else target.label
-            typed = values["capacity"]
+            typed = values["capacity"].strip()
             capacity = target.capacity if typed == room else parse_size(typed, target.total_bytes)
             place = values["place"].strip() if values["place"] != name(target.place or "") else None
             if (label, capacity) != (target.label, target.capacity) or place is not None:
                 new_label = label if label != target.label else None
                 new_capacity = capacity if capacity != target.capacity else None
-                job = operations.set_target(target, label=new_label, capacity=new_capacity, place=place)
+                job = operations.set_target(
+                    target, label=new_label, capacity=new_capacity, unlimited=capacity is None and room != "",
+                    place=place,
+                )  # fmt: skip
                 self.app.submit(job)
             if place and self.app.facts is not None:
                 offer_elsewhere(self.app, self.app.facts, place)

@@ -46,7 +46,8 @@ class Timeline(Dialog[None]):
 
     AUTO_FOCUS = "TimelineView"
     BINDINGS: ClassVar[list[BindingType]] = [
-        shown("enter,D", "deleted", "timeline.deleted", "what was deleted", "Deleted files and older versions"),
+        shown("enter", "open", "timeline.open", "deleted then", "Files deleted or replaced in this month"),
+        shown("D", "deleted", "timeline.deleted", "all deleted", "All deleted files and older versions"),
         quiet("t,q", "give_up", "timeline.close", "close", "Close the timeline"),
     ]
 
@@ -65,7 +66,8 @@ class Timeline(Dialog[None]):
             yield KeysLine(
                 ("timeline.left", "earlier"),
                 ("timeline.right", "later"),
-                ("timeline.deleted", "what was deleted"),
+                ("timeline.open", "deleted then"),
+                ("timeline.deleted", "all deleted"),
                 ("dialog.back", "back"),
             )
 
@@ -95,15 +97,27 @@ class Timeline(Dialog[None]):
             return
         kept = f"{size(month.kept)} kept"
         kept += f", {size(month.unsafe)} not safe" if month.unsafe else ", all safe" if month.kept else ""
-        lines = [Content.assemble((f"{calendar.month_name[month.month]} {month.year}", "bold"), f"   {kept}")]
+        lines = [Content.assemble((_called(month), "bold"), f"   {kept}")]
         lines += list(_told(month))
         self.words.update(Content("\n").join(lines))
+
+    @on(TimelineView.Opened)
+    def action_open(self) -> None:
+        """What went in the month under the cursor and has a copy."""
+        from .find import Deleted
+
+        if self.view.current is not None:
+            self.app.push_screen(Deleted(within=self.view.current.span, during=_called(self.view.current)))
 
     def action_deleted(self) -> None:
         """What is gone from all sources and has a copy."""
         from .find import Deleted
 
         self.app.push_screen(Deleted())
+
+
+def _called(month: Month) -> str:
+    return f"{calendar.month_name[month.month]} {month.year}"
 
 
 def _told(month: Month) -> Iterator[Content]:

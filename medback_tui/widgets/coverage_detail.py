@@ -64,7 +64,8 @@ class CoverageDetail(Static):
     def show_shares(self, label: str, shares: Shares) -> None:
         """Say how safe several entries are that are seen as one."""
         lines = [Content.assemble((label, "bold"), f"   {counted(shares.total)}"), *self._shares(shares)]
-        self.update(Content("\n").join([*lines, Content.styled("Enter shows them in the list", "$text-muted")]))
+        words = f"{self.app.key_of('coverage.open')} shows them in the list"
+        self.update(Content("\n").join([*lines, Content.styled(words, "$text-muted")]))
 
     def _directory(self, row: DirectoryView) -> list[Content]:
         shares = shares_of(row)

@@ -140,7 +140,7 @@ class CoverageList(LineList):
     def cells(self, index: int) -> Sequence[Cell]:
         row = self.row_at(index)
         if row is None:
-            return [[("gone; F5 reads again", "dim")], *[""] * (len(self.columns) - 1)]
+            return [[(f"gone; {self.app.key_of('app.reload')} reads again", "dim")], *[""] * (len(self.columns) - 1)]
         return _of_directory(row) if isinstance(row, DirectoryView) else _of_file(row)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.style import Style
-from textual import events
+from textual import events, getters
 from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -16,6 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from medback_tui.look.keys import quiet
+from medback_tui.reading.state import SharedApp
 
 from .columns import GAP, Cell, Column, Span, row_strip, visible
 
@@ -28,6 +29,7 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
     A subclass answers `row_count`, `cells(index)`, and where it likes `is_marked` and `row_style`.
     """
 
+    app = getters.app(SharedApp)
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "list--row", "list--cursor", "list--blurred", "list--hover", "list--header", "list--lit",

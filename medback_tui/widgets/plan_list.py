@@ -66,7 +66,7 @@ class PlanList(RowList[PlanRow]):
         if row.excluded:
             return [
                 [("✕", "dim")], [(name(target.name), "dim")], [(str(target.state), "dim")], [("left out", "dim")],
-                "", "", [("x takes it in", "dim")], "", "",
+                "", "", [(f"{self.app.key_of('restore.exclude')} takes it in", "dim")], "", "",
             ]  # fmt: skip
         here = target.key in self._here()
         remaining, whole = row.step.remaining, self._plan.summary.missing.bytes if self._plan else 0

@@ -229,10 +229,11 @@ def _layers(box: Box, shelf: Shelf, width: int) -> list[Layer]:
 
 def _lines(layers: list[Layer], height: int) -> list[tuple[Layer, bool]]:
     """The look of each line, and whether it is the first in that look. What lies there has a line at least, as long as
-    there are lines; what has no room is left out, the smallest first."""
-    while sum(layer.weight == 0 or layer.texture != " " for layer in layers) > height:
-        layers = [*layers]
-        layers.remove(min((one for one in layers if one.texture != " " and one.weight), key=lambda one: one.weight))
+    there are lines; what has no room is left out, the smallest first, and damage last of all."""
+    while sum(layer.texture != " " for layer in layers) > height:
+        there = [layer for layer in layers if layer.texture != " "]
+        out = min(there, key=lambda layer: (layer.texture == BAD, layer.weight == 0, layer.weight))
+        layers = [layer for layer in layers if layer is not out]
     whole = sum(layer.weight for layer in layers) or 1
     lines = [1 if layer.texture != " " else 0 for layer in layers]
     shares = [layer.weight * height / whole for layer in layers]

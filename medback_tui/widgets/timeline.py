@@ -57,6 +57,10 @@ class TimelineView(Across):
     class Moved(Message):
         """The cursor stands on another month."""
 
+    @dataclass
+    class Opened(Message):
+        """The month under the cursor was chosen by a double click."""
+
     def __init__(self) -> None:
         super().__init__()
         self.months: Sequence[Month] = ()
@@ -83,6 +87,14 @@ class TimelineView(Across):
         index = self._first + (event.x - LABEL) // self._width
         if event.x >= LABEL and index < len(self.months):
             self._stand_on(index)
+            if event.chain == 2:
+                self.post_message(self.Opened())
+
+    def on_mouse_scroll_down(self) -> None:
+        self.action_go(1)
+
+    def on_mouse_scroll_up(self) -> None:
+        self.action_go(-1)
 
     @property
     def _shown(self) -> int:

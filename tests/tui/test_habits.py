@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
+from medback_core.model import Rule
 from medback_core.settings.preferences import Preferences, settings_path
 from medback_tui.app import MedbackApp
 from medback_tui.jobs import operations
@@ -146,6 +148,80 @@ async def test_what_is_not_there_or_can_not_be_opened_is_said(
         await settle(pilot)
         assert "this system has no" in text_of(pilot)
         assert "this terminal can't be handed to an editor" in text_of(pilot)
+
+
+async def test_z_takes_back_how_much_of_a_drive_is_for_medback_and_where_it_is_kept(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert app.facts is not None
+
+        def now() -> tuple[int | None, str | None]:
+            assert app.facts is not None
+            target = app.facts.targets[0].target
+            return target.capacity, target.place
+
+        assert now() == (None, None)
+        app.submit(operations.set_target(app.facts.targets[0].target, capacity=10**9, place="office"))
+        await jobs_done(pilot)
+        assert now() == (10**9, "office")
+        app.submit(operations.set_target(app.facts.targets[0].target, capacity=2 * 10**9))
+        await jobs_done(pilot)
+        await press(pilot, "z")
+        await jobs_done(pilot)
+        assert now() == (10**9, "office")
+        await press(pilot, "z")
+        await jobs_done(pilot)
+        assert now() == (None, None)
+
+
+async def test_an_emptied_field_gives_all_of_the_drive_to_medback_again(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert app.facts is not None
+        app.submit(operations.set_target(app.facts.targets[0].target, capacity=10**9))
+        await jobs_done(pilot)
+        await press(pilot, "2", "l", "tab")
+        assert isinstance(app.focused, Input) and app.focused.value == "1000000000"
+        await press(pilot, "delete", "ctrl+s")
+        await jobs_done(pilot)
+        assert app.facts.targets[0].target.capacity is None
+        assert "--capacity 100%" in app.queue.jobs[-1].command
+
+
+async def test_z_takes_back_what_is_wanted_elsewhere_and_the_rules(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+
+        def now() -> tuple[int, int, str | None, dict[bytes, tuple[int | None, int | None]]]:
+            assert app.facts is not None
+            row = next(row for row in app.facts.sources if row.source.alias == "photos")
+            rules = {rule.path: (rule.copies, rule.elsewhere) for rule in row.rules}
+            return row.source.wanted, row.source.elsewhere, row.source.place, rules
+
+        async def change(**what: object) -> None:
+            assert app.facts is not None
+            row = next(row for row in app.facts.sources if row.source.alias == "photos")
+            app.submit(operations.change_source(row.source, had_rules=row.rules, **what))  # type: ignore[arg-type]
+            await jobs_done(pilot)
+
+        async def undo() -> None:
+            await press(pilot, "z")
+            await jobs_done(pilot)
+
+        first = now()
+        assert first == (2, 0, None, {})
+        await change(elsewhere=1, place="home", rules=[Rule(b"2024", 3, 1), Rule(b"2019", None, 1)])
+        second = now()
+        assert second == (2, 1, "home", {b"2024": (3, 1), b"2019": (None, 1)})
+        await change(rules=[Rule(b"2024", 3, None), Rule(b"2025", 1, None)])
+        assert now() == (2, 1, "home", {b"2024": (3, None), b"2025": (1, None)})
+        await undo()
+        assert now() == second
+        await undo()
+        assert now() == first
 
 
 async def type_in_palette(pilot: Pilot[int], text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from medback_tui.app import MedbackApp
 from medback_tui.screens.find import Deleted
 from medback_tui.screens.targets import TargetsScreen
 from medback_tui.screens.timeline import Timeline
-from medback_tui.widgets.shelf import Layer, _lines
+from medback_tui.widgets.shelf import OTHER, Layer, _lines
 from support import picture_sessions as worlds
 from support.shell import Shell
 from support.waiting import press, settle, text_of
@@ -97,6 +98,15 @@ async def test_drives_that_have_no_room_scroll_into_sight(open_app: OpenApp, tmp
         assert current is not None and current.target.label == "Shelf 5"
 
 
+def test_where_two_things_have_room_for_one_line_the_damage_is_shown():
+    layers = [Layer(" ", "", "", 0), Layer(OTHER, "dim", "4 MiB other", 0), Layer("✘", "bad", "1 file damaged", 0)]
+    assert [layer.words for layer, _ in _lines(layers, 1)] == ["1 file damaged"]
+    assert [layer.words for layer, _ in _lines([*layers, Layer("▓", "", "2024", 9)], 2)] == [
+        "4 MiB other",
+        "1 file damaged",
+    ]
+
+
 @pytest.mark.parametrize("height", range(1, 16))
 def test_a_box_is_full_and_what_lies_there_has_a_line(height: int):
     layers = [Layer(" ", "", "", 1000), Layer("▓", "", "a", 1), Layer("░", "", "b", 500), Layer("✘", "", "c", 0)]
@@ -127,7 +137,12 @@ async def test_the_timeline_tells_the_months_and_opens_what_was_deleted(open_app
         assert "Blue: 4 files" in str(app.screen.query_one("#month", Static).render())
         await press(pilot, "enter")
         assert isinstance(app.screen, Deleted)
-        assert "b.jpg" in text_of(pilot)
+        first = f"{calendar.month_name[months[0].month]} {months[0].year}"
+        assert f"No deleted file and no older version from {first}" in text_of(pilot)
+        await press(pilot, "escape", "end", "enter")
+        assert "Deleted or replaced in" in text_of(pilot) and "b.jpg" in text_of(pilot)
+        await press(pilot, "escape", "home", "D")
+        assert "Deleted files and older versions" in text_of(pilot) and "b.jpg" in text_of(pilot)
         await press(pilot, "escape", "escape", "3", "t")
         assert isinstance(app.screen, Timeline)
 

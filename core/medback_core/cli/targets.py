@@ -138,7 +138,9 @@ def targets(run: Run) -> None:
     help="active: its copies count. retired: they don't, nothing is written to it. suspect: not trusted. lost: gone.",
 )
 @click.option("--label", metavar="NAME", help="What people call it.")
-@click.option("--capacity", type=SIZE, metavar="SIZE", help="Fill at most this much of the drive.")
+@click.option(
+    "--capacity", type=SIZE, metavar="SIZE", help="Fill at most this much of the drive; 100%: all of it again."
+)
 @click.option(
     "--on-plug",
     type=click.Choice([one.value for one in OnPlug]),
@@ -164,7 +166,8 @@ def set_target(
 
     with run.session() as session:
         limit = None
-        if capacity is not None:
+        unlimited = capacity is not None and capacity.of_drive and capacity.amount >= 100
+        if capacity is not None and not unlimited:
             path = operation.resolve_target(session, word)[1] if capacity.of_drive else None
             if capacity.of_drive and path is None:
                 raise UsageError("usage/share-of-absent-drive")
@@ -175,6 +178,7 @@ def set_target(
             state=None if state is None else TargetState(state),
             label=label,
             capacity=limit,
+            unlimited=unlimited,
             disk_name=disk,
             place=place,
             on_plug=None if on_plug is None else OnPlug(on_plug),

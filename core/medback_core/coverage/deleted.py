@@ -32,14 +32,18 @@ def deleted_page(
     source: str | None = None,
     path: bytes | None = None,
     since: int | None = None,
+    before: int | None = None,
     by_path: bool = False,
     after: GoneFile | None = None,
     limit: int = PAGE,
 ) -> DeletedPage:
     """The next page behind `after`: of all sources or of one (an alias), at and below `path`, gone at or after `since`
-    (seconds since the epoch). The latest first, or by source and path. Raises Refused for an unknown source."""
+    and before `before` (seconds since the epoch). The latest first, or by source and path. Raises Refused for an
+    unknown source."""
     within = None if source is None else find_source(session, source).key
-    found = gone_page(session, source=within, path=_below(path), since=since, by_path=by_path, after=after, limit=limit)
+    found = gone_page(
+        session, source=within, path=_below(path), since=since, before=before, by_path=by_path, after=after, limit=limit
+    )
     aliases = {one.key: one.alias for one in list_sources(session)}
     targets = {target.key: target for target in list_targets(session, unknown=True)}
     copies, known = copies_of_many(session, {file.identity for file in found}), places(session)
@@ -60,11 +64,16 @@ def deleted_page(
 
 
 def deleted_count(
-    session: Session, *, source: str | None = None, path: bytes | None = None, since: int | None = None
+    session: Session,
+    *,
+    source: str | None = None,
+    path: bytes | None = None,
+    since: int | None = None,
+    before: int | None = None,
 ) -> Count:
     """How many files all pages have, and their bytes. Raises Refused for an unknown source."""
     within = None if source is None else find_source(session, source).key
-    return gone_count(session, source=within, path=_below(path), since=since)
+    return gone_count(session, source=within, path=_below(path), since=since, before=before)
 
 
 def _below(path: bytes | None) -> bytes | None:

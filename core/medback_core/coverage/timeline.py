@@ -26,6 +26,13 @@ class Month:
         """How many files scans found gone."""
         return sum(past.entry.files for past in self.events if past.entry.what is Happened.DELETION)
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """When it begins, and when the next one does."""
+        year, month = _after(self.year, self.month)
+        begin, end = ((year, month, 1, 0, 0, 0, 0, 0, -1) for year, month in ((self.year, self.month), (year, month)))
+        return int(time.mktime(begin)), int(time.mktime(end))
+
     def of(self, target: str) -> frozenset[Happened]:
         """What happened to a target (an id)."""
         return frozenset(past.entry.what for past in self.events if past.entry.target == target)
@@ -51,8 +58,12 @@ def timeline(session: Session) -> tuple[Month, ...]:
                 last[past.entry.source] = past.entry.bytes, past.entry.unsafe
         kept, unsafe = (sum(pair[n] for pair in last.values()) for n in (0, 1))
         months.append(Month(year, month, tuple(events), kept, unsafe))
-        year, month = (year, month + 1) if month < 12 else (year + 1, 1)
+        year, month = _after(year, month)
     return tuple(months)
+
+
+def _after(year: int, month: int) -> tuple[int, int]:
+    return (year, month + 1) if month < 12 else (year + 1, 1)
 
 
 def _month(at: int) -> tuple[int, int]:

@@ -499,14 +499,15 @@ def set_target(
     state: TargetState | None = None,
     label: str | None = None,
     capacity: int | None = None,
+    unlimited: bool = False,
     disk_name: str | None = None,
     place: str | None = None,
     on_plug: OnPlug | None = None,
 ) -> Target:
     """Change what people say of a target; kept in the DB, in every mounted source's metadata, and on the drive itself
-    when it is plugged in and can be written. `disk_name`: the disk it lies on, whatever the kernel tells of it; "" to
-    go by that again. `place`: where it is kept; "" where this machine is. `on_plug`: what `watch` does with
-    it. Raises Refused, UsageError; nothing is changed then."""
+    when it is plugged in and can be written. `unlimited`: it has no `capacity` any more. `disk_name`: the disk it lies
+    on, whatever the kernel tells of it; "" to go by that again. `place`: where it is kept; "" where this machine is.
+    `on_plug`: what `watch` does with it. Raises Refused, UsageError; nothing is changed then."""
     _check_capacity(capacity)
     with disk.lock_session(os.fsencode(session.path)):
         target, path = resolve_target(session, word)
@@ -516,7 +517,7 @@ def set_target(
             target,
             state=target.state if state is None else state,
             label=target.label if label is None else names.utf8(label),
-            capacity=target.capacity if capacity is None else capacity,
+            capacity=None if unlimited else target.capacity if capacity is None else capacity,
             disk=target.disk if disk_name is None else names.utf8(disk_name) or None,
             place=target.place if place is None else spelled(session, place),
             on_plug=on_plug or target.on_plug,

@@ -80,14 +80,15 @@ def gone_page(
     source: int | None = None,
     path: bytes | None = None,
     since: int | None = None,
+    before: int | None = None,
     by_path: bool = False,
     after: GoneFile | None = None,
     limit: int = 500,
 ) -> list[GoneFile]:
     """The next deleted files and older versions behind `after`, of all sources or of one, at and below `path`, gone at
-    or after `since`. The latest first (those without a date last), or with `by_path` source by source in path order.
-    A page costs the same wherever it is."""
-    where, values = _where(source, path, since)
+    or after `since` and before `before`. The latest first (those without a date last), or with `by_path` source by
+    source in path order. A page costs the same wherever it is."""
+    where, values = _where(source, path, since, before)
     if after is not None:
         here = after.source, after.path, after.identity
         behind = "(g.source_id, g.path, g.identity_id) > (?, ?, ?)"
@@ -110,10 +111,15 @@ def gone_page(
 
 
 def gone_count(
-    session: Session, *, source: int | None = None, path: bytes | None = None, since: int | None = None
+    session: Session,
+    *,
+    source: int | None = None,
+    path: bytes | None = None,
+    since: int | None = None,
+    before: int | None = None,
 ) -> Count:
     """How many deleted files and older versions all pages of `gone_page` have, and their bytes."""
-    where, values = _where(source, path, since)
+    where, values = _where(source, path, since, before)
     row = session.db.execute(
         "SELECT COUNT(*), COALESCE(SUM(i.size), 0) FROM gone g CROSS JOIN identity i ON i.id = g.identity_id "
         f"WHERE {where}",
@@ -125,7 +131,7 @@ def gone_count(
 _DATE = "COALESCE(g.gone_at, 0)"
 
 
-def _where(source: int | None, path: bytes | None, since: int | None) -> tuple[str, list[object]]:
+def _where(source: int | None, path: bytes | None, since: int | None, before: int | None) -> tuple[str, list[object]]:
     where, values = [CAN_BE_ASKED_FOR], []
     if source is not None:
         where.append("g.source_id = ?")
@@ -136,6 +142,9 @@ def _where(source: int | None, path: bytes | None, since: int | None) -> tuple[s
     if since is not None:
         where.append(f"{_DATE} >= ?")
         values.append(since)
+    if before is not None:
+        where.append(f"{_DATE} < ?")
+        values.append(before)
     return " AND ".join(where), values
 
 
