@@ -17,6 +17,7 @@ from textual.color import Color
 from textual.content import Content
 from textual.filter import LineFilter, Monochrome, NoColor
 from textual.screen import Screen
+from textual.theme import BUILTIN_THEMES
 
 from medback_core import model
 from medback_core.coverage.where_is import FileWhereabouts
@@ -31,7 +32,7 @@ from medback_tui.jobs.resuming import ResumingApp
 from medback_tui.jobs.telling import TellingApp
 from medback_tui.jobs.unfinished import Unfinished
 from medback_tui.look import themes
-from medback_tui.look.keys import IN_WORDS, KEYS, quiet, shown
+from medback_tui.look.keys import IN_WORDS, KEYS, SENTENCES, is_key, quiet, shown
 from medback_tui.look.settings import Settings
 from medback_tui.look.settings import default_path as settings_path
 from medback_tui.look.settings import load as load_settings
@@ -333,6 +334,8 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         self.set_keymap({**preferences.keys})
         self.theme = self._usable_theme()
         self.refresh_bindings()
+        for doubt in doubts_of(preferences):
+            self.notify(message(doubt, self.key_of), severity="warning", timeout=10)
 
     def action_reload(self) -> None:
         """Read everything again."""
@@ -367,6 +370,38 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         yield SystemCommand("Theme: try the others", "Dark, light, ansi and others", self.action_change_theme)
 
 
+def all_keys() -> dict[str, tuple[str, str]]:
+    """What a key of the settings file can be given to: (its keys without that, what it does), in all of the app."""
+    from importlib import import_module
+    from pkgutil import iter_modules
+
+    from . import screens, widgets
+
+    for room in (screens, widgets):
+        for module in iter_modules(room.__path__, f"{room.__name__}."):
+            import_module(module.name)
+    return {name: (KEYS[name], SENTENCES[name]) for name in sorted(KEYS)}
+
+
+def doubts_of(preferences: Preferences) -> list[model.Warned]:
+    """What the settings file says of the app that can't be: themes and names that are not there, keys that are none."""
+    from difflib import get_close_matches
+
+    found: list[model.Warned] = []
+    known = sorted({*BUILTIN_THEMES, *(theme.name for theme in themes.THEMES)})
+    if preferences.theme is not None and preferences.theme not in known:
+        found.append(model.Warned("unknown-theme", theme=preferences.theme, known=tuple(known)))
+    names = all_keys() if preferences.keys else {}
+    for binding, keys in preferences.keys.items():
+        if binding not in names:
+            like = tuple(get_close_matches(binding, names, 2))
+            found.append(model.Warned("unknown-key/like" if like else "unknown-key", name=binding, like=like))
+        for key in keys.split(","):
+            if not is_key(key):
+                found.append(model.Warned("wrong-key", name=binding, word=key))
+    return found
+
+
 def run(session_db: Path | None = None, mouse: bool = True) -> int:
     """Open the app on a session DB (the default one with None; it need not exist yet) and return its exit code.
 
@@ -375,8 +410,9 @@ def run(session_db: Path | None = None, mouse: bool = True) -> int:
     """
     path = session_file(session_db)
     app = MedbackApp(path, settings_file=settings_path(), preferences=read_preferences())
+    app.notes = doubts_of(app.preferences)
     if path.exists():
         app.reader = open_session(path, create=False, cache_mib=READING_MIB)
-        app.notes = app.reader.notes
+        app.notes += app.reader.notes
     result = app.run(mouse=mouse)
     return result if isinstance(result, int) else app.return_code or 0

@@ -392,6 +392,13 @@ class Excluded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class NotListed(Event):
+    """A file that the manifest it is compared with does not name: no failure."""
+
+    path: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class DamageFound(Event):
     """Content or a record that is not what it should be: exit code 5."""
 

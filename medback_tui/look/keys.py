@@ -3,16 +3,20 @@ names a key asks for it by that id (`app.key_of`), so that it is right with any 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from textual import events
 from textual.app import App
 from textual.binding import Binding
 from textual.content import Content
+from textual.keys import Keys, key_to_character
 from textual.style import Style
 
 KEYS: dict[str, str] = {}  # binding id -> its keys, as they are without a keymap; of all modules that are loaded
 IN_WORDS = {"enter": "Enter", "tab": "Tab", "f5": "F5"}  # how a sentence calls a key, where it is not as in the hints
+SENTENCES: dict[str, str] = {}  # binding id -> what it does
+_NAMED = frozenset(str(key.value) for key in Keys)
 
 
 def shown(keys: str, action: str, id: str, words: str, sentence: str) -> Binding:
@@ -24,6 +28,12 @@ def typing(keys: str, action: str, id: str, words: str, sentence: str) -> Bindin
     """A key after which one types: it acts before any further key is looked at, so that none goes elsewhere. The
     action must be disabled while the text field has the focus."""
     return _binding(keys, action, id, words, sentence, priority=True)
+
+
+def is_key(text: str) -> bool:
+    """Whether it can be a key as a settings file names it: `B`, `f2`, `ctrl+t`, `question_mark`."""
+    name = re.sub(r"^(?:(?:ctrl|shift|alt|super|hyper|meta)\+)+", "", text)
+    return len(name) == 1 or name in _NAMED or key_to_character(name) is not None
 
 
 def quiet(keys: str, action: str, id: str, words: str, sentence: str) -> Binding:
@@ -46,5 +56,5 @@ def press(app: App[Any], click: events.Click) -> None:
 def _binding(
     keys: str, action: str, id: str, words: str, sentence: str, *, show: bool = True, priority: bool = False
 ) -> Binding:
-    KEYS[id] = keys
+    KEYS[id], SENTENCES[id] = keys, sentence
     return Binding(keys, action, words, show=show, id=id, tooltip=sentence, priority=priority)

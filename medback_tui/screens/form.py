@@ -13,6 +13,9 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Static, TextArea
 
+from medback_core.drives.open import check_label
+from medback_core.errors import UsageError
+from medback_core.presenting.refusals import message
 from medback_tui.look.keys import shown
 
 from .dialogs import Dialog, KeysLine
@@ -29,6 +32,15 @@ class Field:
     value: str
     placeholder: str = ""
     lines: int = 0
+
+
+def bad_label(label: str) -> str | None:
+    """What to say of a text that can't be a drive's label."""
+    try:
+        check_label(label)
+    except UsageError as error:
+        return message(error)
+    return None
 
 
 class Form(Dialog[Values]):

@@ -27,6 +27,7 @@ from medback_tui.look.sizes import not_a_size, parse_size
 from medback_tui.reading.facts import unsafe_with
 
 from .dialogs import Dialog, KeysLine
+from .form import bad_label
 
 ALWAYS_THERE = {b"lost+found", b"System Volume Information", b".Trashes", b".fseventsd"}  # on an empty drive
 UNKNOWN_KEY = -1  # of a target that has no row yet
@@ -142,6 +143,9 @@ class MakeTarget(Dialog[NewTarget]):
 
     def _make(self, then: Literal["copy", "discover"]) -> None:
         label = self.query_one("#label", Input).value.strip() or name(os.path.basename(self.path))
+        if problem := bad_label(label):
+            self.problem.update(Content(problem))
+            return
         typed = self.query_one("#capacity", Input).value
         capacity = parse_size(typed, self.total)
         if typed.strip() and not capacity:

@@ -37,7 +37,7 @@ from medback_tui.widgets.shelf import ShelfView
 from . import backing_up, keeping
 from .base import MainScreen, Pane
 from .dialogs import Choice, Question
-from .form import Field, Form, Values
+from .form import Field, Form, Values, bad_label
 from .shelf_words import shelf_line
 
 COLUMNS = (
@@ -381,8 +381,11 @@ class TargetsScreen(MainScreen):
         room = f"{target.capacity}" if target.capacity is not None else ""
 
         def check(values: Values) -> str | None:
-            if not values["label"].strip():
+            label = values["label"].strip()
+            if not label:
                 return "a drive needs a label"
+            if values["label"] != name(target.label) and (problem := bad_label(label)):
+                return problem
             typed = values["capacity"].strip()
             return None if typed in ("", room) or parse_size(typed, target.total_bytes) else not_a_size(typed)
 

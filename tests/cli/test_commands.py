@@ -48,7 +48,7 @@ OPTIONS = {
     "history": "--target --source --since",
     "watch": "--once --verify-bytes",
     "eject": "",
-    "config": "--example",
+    "config": "--example --keys",
     "completion": "",
     "service": "",
 }

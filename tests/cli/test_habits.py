@@ -52,6 +52,12 @@ def test_bash_completes_labels_aliases_and_paths(shelf: Path) -> None:
     assert words("medback", "verify", "re") == ["default"], "a path: bash does it"
 
 
+def test_there_is_one_script_for_bash_however_it_is_asked_for(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_MEDBACK_COMPLETE", "bash_source")
+    asked = ran(shelf, "medback")
+    assert asked.strip() == (shelf / "medback.bash").read_text().strip() and "printf '%q'" in asked
+
+
 def test_fish_completes_labels_aliases_and_paths(shelf: Path) -> None:
     def words(line: str) -> list[str]:
         return ran(shelf, "fish", "-c", f"source medback.fish; complete -C '{line}'").split("\n")

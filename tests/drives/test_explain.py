@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fcntl
 import os
 import shutil
 import stat
@@ -217,6 +218,53 @@ def test_nothing_is_written_to_a_drive(two: Path) -> None:
     ran = program("red", "--to", "red/back", at=two / "red")
     assert ran.returncode == 4
     assert not (two / "red/back").exists()
+
+
+@pytest.mark.parametrize("to", ["blue/back", "blue", "to blue", "to blue/deep/er", "nowhere yet", "to red"])
+def test_nothing_is_written_to_another_drive_or_through_a_link_to_one(two: Path, to: str) -> None:
+    os.symlink("blue", two / "to blue")
+    os.symlink("red", two / "to red")
+    os.symlink("blue/not there", two / "nowhere yet")
+    before = [tree(two / drive, metadata=True) for drive in ("red", "blue")]
+    ran = program("red", "--to", to, at=two / "red")
+    assert ran.returncode == 4 and "Traceback" not in ran.stderr
+    assert [tree(two / drive, metadata=True) for drive in ("red", "blue")] == before
+    assert not (two / "blue/not there").exists() and not (two / "blue/back").exists()
+
+
+def test_a_link_to_a_place_of_ones_own_is_as_good_as_the_place(two: Path) -> None:
+    (two / "place").mkdir()
+    os.symlink("place", two / "link")
+    assert program("red", "blue", "--to", "link", at=two / "red").returncode == 0
+    assert contents(two / "place/photos") == contents(two / "photos")
+
+
+def test_after_a_kill_the_next_run_removes_what_was_unfinished_and_nothing_else(two: Path) -> None:
+    shutil.copy(two / "red" / PROGRAM, two / "killed.py")
+    kill = "import os, runpy, sys; os.fsync = lambda fd: os.kill(os.getpid(), 9); sys.argv = sys.argv[1:]; "
+    command = [sys.executable, "-c", kill + "runpy.run_path(sys.argv[0], run_name='__main__')"]
+    ran = subprocess.run([*command, "killed.py", "red", "blue", "--to", "back"], cwd=two, capture_output=True)
+    assert ran.returncode == -9
+    (left,) = (path for path in (two / "back").rglob(".medback-restore-tmp-*"))
+    mine = left.with_name(".medback-restore-tmp-my notes")
+    mine.write_text("mine")
+    busy = left.with_name(".medback-restore-tmp-1-7")
+    with open(busy, "wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # as another run does that is at work
+        assert program("red", "blue", "--to", "back", at=two / "red").returncode == 0
+    assert sorted(path.name for path in (two / "back").rglob(".medback-restore-tmp-*")) == sorted(
+        [mine.name, busy.name]
+    )
+    assert contents(two / "back/photos") == contents(two / "photos")
+
+
+def test_a_source_without_files_comes_back_as_a_directory(tmp_path: Path) -> None:
+    with photos(tmp_path, {"a": b"a"}) as (session, _):
+        (tmp_path / "inbox").mkdir()
+        add(session, tmp_path / "inbox")
+        back(session, tmp_path / "red")
+    assert program("red", "--to", "back", at=tmp_path / "red").returncode == 0
+    assert (tmp_path / "back/inbox").is_dir() and list((tmp_path / "back/inbox").iterdir()) == []
 
 
 def test_a_split_source_comes_back_as_the_union(tmp_path: Path) -> None:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from medback_core.cli.outcome import why
 from medback_core.presenting.refusals import message
-from medback_core.errors import Refused
+from medback_core.errors import Refused, UsageError
 from medback_core.model import Unrepairable, TargetState, Warned
 from medback_core.restoring.plan import restore_plan, what_if_every
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
 from medback_core.session import Session, open_session
-from medback_core.session.targets import find_target, list_targets, target_by_id
+from medback_core.session.targets import find_target, list_targets, save_target, target_by_id
 from medback_core.sidecar import parse_target_identity
-from medback_core.drives.open import set_target
+from medback_core.drives.open import resolve_target, set_target
 from medback_core.upkeep.verify_target import verify
 from support.worlds import add, back, counted, new_session, photos, run, write_tree, rot
 
@@ -91,6 +92,32 @@ def test_a_label_two_drives_have_is_not_guessed(world: tuple[Session, Path]) -> 
         target.id in message(refused.value) for target in list_targets(session)
     )
     assert set_target(session, list_targets(session)[1].id, label="Red").label == "Red"
+
+
+def test_a_label_that_would_be_taken_for_a_path_is_refused(world: tuple[Session, Path]) -> None:
+    session, tmp = world
+    (tmp / "new").mkdir()
+    for label in ("Blue/2T", "/mnt/blue", "..", "a\0b"):
+        with pytest.raises(UsageError):
+            set_target(session, "t1", label=label)
+        with pytest.raises(UsageError):
+            back(session, tmp / "new", label=label)
+    assert [target.name for target in list_targets(session)] == ["t1", "t2"] and not list((tmp / "new").iterdir())
+
+
+def test_a_label_with_a_slash_from_before_is_found_by_its_words(
+    world: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, tmp = world
+    monkeypatch.chdir(tmp)
+    (target,) = (target for target in list_targets(session) if target.name == "t1")
+    save_target(session, replace(target, label="old/label"))
+    assert resolve_target(session, "old/label")[0] == resolve_target(session, target.id)[0]
+    (tmp / "old/label").mkdir(parents=True)
+    assert resolve_target(session, "old/label")[1] == os.fsencode(tmp / "t1"), "a directory that is no target gives way"
+    with pytest.raises(Refused) as refused:
+        resolve_target(session, "no/label")
+    assert refused.value.kind == "no-such-path"
 
 
 def test_a_drive_with_two_ids_of_the_family_is_one_target(tmp_path: Path) -> None:

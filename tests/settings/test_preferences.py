@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,48 @@ def test_the_command_shows_each_value_and_where_it_comes_from(tmp_path: Path, mo
     assert code == 0
     assert found["values"]["copies"] == {"value": 3, "from": "file"}
     assert found["values"]["on_plug"]["from"] == "default"
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "settings.toml")
+    monkeypatch.setenv("MEDBACK_SETTINGS", str(tmp_path / "settings.toml"))
+    answer = Shell(tmp_path)("config")
+    assert answer.code == 4 and "is not a regular file" in answer.err
+    monkeypatch.setenv("MEDBACK_SETTINGS", os.devnull)
+    assert Shell(tmp_path)("config").code == 0
+
+
+def test_what_an_editor_puts_before_the_text_is_no_error(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_bytes(b"\xef\xbb\xbfcopies = 3\r\n")
+    assert read_preferences(file).copies == 3
+
+
+def test_a_dot_in_a_key_means_the_same_with_and_without_quotes(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    for text in (
+        '[keys]\n"app.find" = "f2, ctrl+o"',
+        '[keys]\napp.find = "f2,ctrl+o"',
+        '[keys.app]\nfind = "f2,ctrl+o"',
+    ):
+        file.write_text(text)
+        assert read_preferences(file).keys == {"app.find": "f2,ctrl+o"}
+
+
+def test_names_and_keys_the_app_does_not_know_are_told_with_those_it_knows(tmp_path: Path, monkeypatch) -> None:
+    file = tmp_path / "settings.toml"
+    monkeypatch.setenv("MEDBACK_SETTINGS", str(file))
+    file.write_text('theme = "medback-drak"\n[keys]\n"targets.backup" = "B"\n"app.find" = "f2,hyperspace"\nzz = "Z"\n')
+    answer = Shell(tmp_path)("config")
+    assert answer.code == 0
+    for words in ("medback-drak", "medback-dark", "targets.backup", "targets.back-up", "hyperspace", "zz"):
+        assert words in answer.err, words
+    assert "f2" not in answer.err.replace("Keys are called B, f2,", "")
+    file.write_text('theme = "medback-light"\n[keys]\n"targets.back-up" = "B,ctrl+t,?,question_mark,shift+f2,enter"\n')
+    assert Shell(tmp_path)("config").err == ""
+    listed = Shell(tmp_path).json("config", "--keys")[1]["keys"]
+    assert listed["targets.back-up"] == "b,enter" and {"app.find", "find.mark", "list.sort"} <= set(listed)
+    assert "Copy onto it what is not safe" in Shell(tmp_path)("config", "--keys").out
 
 
 def test_a_source_that_is_new_wants_as_many_copies_as_the_file_says(tmp_path: Path, monkeypatch) -> None:

@@ -381,6 +381,10 @@ async def test_labels_and_wanted_copies_are_changed(
         assert app.facts.shares.below.files == 14
         await pilot.press("2", "l")
         await settle(pilot)
+        app.screen.query_one("#label", Input).value = "Blue/Seagate"
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+        assert "contains a slash" in text_of(pilot)
         app.screen.query_one("#label", Input).value = "Blue [b]Seagate"
         await pilot.press("ctrl+s")
         await jobs_done(pilot)

@@ -36,6 +36,10 @@ NAMES = {
     "line\u2028separator": b"ten",
     "next\x85line": b"eleven",
     "empty": b"",
+    "=1+1": b"twelve",
+    "+1": b"thirteen",
+    "@SUM(A1)": b"fourteen",
+    "\tindented": b"fifteen",
 }
 CHECKERS = Path(os.environ.get("MEDBACK_CHECKERS", "/nowhere"))  # a python that has ascmhl and bagit
 
@@ -49,7 +53,7 @@ def shell(tmp_path: Path) -> Shell:
 
 def manifest(shell: Shell, form: str, what: str = "photos", codes: tuple[int, ...] = (0, 3)) -> Path:
     goal = shell.where / f"manifest.{form}"
-    answer = shell("export", what, "--format", form, "-o", str(goal))
+    answer = shell("export", what, "--format", form, "-o", str(goal), "-y")
     assert answer.code in codes, answer.words
     return goal
 
@@ -130,8 +134,11 @@ def test_a_table_has_it_all_exactly(shell: Shell) -> None:
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     found = {row["path"].encode("utf-8", "surrogateescape"): row for row in rows}
     expected = tree(shell.where / "photos")
-    assert set(found) == set(expected)
+    formulas = {path for path in expected if path[:1] in (b"=", b"+", b"-", b"@", b"\t")}
+    assert len(formulas) == 5
+    assert set(found) == {b"./" * (path in formulas) + path for path in expected}, "no cell is a formula"
     for path, (content, mtime) in expected.items():
+        path = b"./" * (path in formulas) + path
         assert found[path]["md5"] == hashlib.md5(content).hexdigest()
         assert int(found[path]["mtime"].replace(".", "")) == mtime
 
@@ -172,7 +179,8 @@ def test_the_way_back_finds_the_same(shell: Shell, form: str) -> None:
     goal = manifest(shell, form)
     answer = shell("verify", str(shell.where / "photos"), "--against", str(goal), "--json")
     told = sum(
-        1 for _ in json.loads(shell("export", "photos", "--format", form, "-o", str(goal), "--json").out)["skipped"]
+        1
+        for _ in json.loads(shell("export", "photos", "--format", form, "-o", str(goal), "-y", "--json").out)["skipped"]
     )
     assert (answer.code, answer.json["same"], answer.json["new"]) == (0, len(NAMES) - told, told)
 
@@ -189,6 +197,7 @@ def test_each_state_is_told(shell: Shell) -> None:
     answer = shell("verify", str(source), "--against", str(goal), "--json")
     found = answer.json
     assert answer.code == 5
+    assert [one["path"] for one in found["not_listed"]] == [str(source / "new one")]
     assert [found[key] for key in ("missing", "changed", "new", "unreadable")] == [1, 1, 1, 0]
     assert [Path(one["path"]).name for one in found["damaged"]] == ["d.txt"]
 
@@ -201,6 +210,7 @@ def test_each_state_is_told(shell: Shell) -> None:
     b"BLAKE3 (x) = 04e0bb39f30b1a3feb89f536c93be15055482df748674b00d26e5a75777702e9",
     b"\xef\xbb\xbfpath,md5\r\nx,acbd18db4cc2f85cedef654fccc4a4d8\r\n",
     b"acbd18db4cc2f85cedef654fccc4a4d8  ./x",
+    b"\xef\xbb\xbfacbd18db4cc2f85cedef654fccc4a4d8  x\r",
 ])  # fmt: skip
 def test_what_others_write_is_read(tmp_path: Path, lines: bytes) -> None:
     (tmp_path / "tree").mkdir()
@@ -217,6 +227,10 @@ def test_what_others_write_is_read(tmp_path: Path, lines: bytes) -> None:
     b"acbd18db4cc2f85cedef654fccc4a4d8  /etc/passwd",
     b"no manifest at all",
     b"",
+    b"# a comment\n\n",
+    b"path,md5\r\n",
+    b"%%%% HASHDEEP-1.0\n%%%% size,md5,filename\n## nothing\n",
+    b'<hashlist version="2.0" xmlns="urn:ASC:MHL:v2.0"><hashes></hashes></hashlist>',
     b"<!DOCTYPE x [<!ENTITY a 'b'>]><hashlist/>",
     b'path,size,md5\nx,9e9,zz\n"',
     b"%%%% HASHDEEP-1.0\n%%%% size,md5,filename\nx,y,z",
@@ -224,9 +238,36 @@ def test_what_others_write_is_read(tmp_path: Path, lines: bytes) -> None:
 def test_what_is_no_manifest_is_refused(tmp_path: Path, lines: bytes) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "sums").write_bytes(lines)
-    assert Shell(tmp_path)("verify", str(tmp_path / "tree"), "--against", str(tmp_path / "sums")).code in (4, 0)
-    if lines:
-        assert Shell(tmp_path)("verify", str(tmp_path / "tree"), "--against", str(tmp_path / "sums")).code == 4
+    assert Shell(tmp_path)("verify", str(tmp_path / "tree"), "--against", str(tmp_path / "sums")).code == 4
+
+
+def test_files_the_list_does_not_name_are_named_and_no_failure(shell: Shell) -> None:
+    goal = manifest(shell, "csv")
+    (shell.where / "photos/new one").write_bytes(b"new")
+    answer = shell("verify", "photos", "--against", str(goal))
+    assert answer.code == 0 and "1 new" in answer.out
+    assert f"new: {shell.where / 'photos/new one'}: the manifest does not name it" in answer.err
+    assert "new one" not in shell("verify", "photos", "--against", str(goal), "-q").words
+    on_drive = shell.json("verify", "red", "--against", str(manifest(shell, "csv", "red")))[1]
+    assert (on_drive["new"], on_drive["not_listed"]) == (0, []), "what explains the drive is no content"
+
+
+def test_a_list_without_digests_is_refused_with_the_formats_that_can_be_read(shell: Shell) -> None:
+    answer = shell("verify", "photos", "--against", str(manifest(shell, "ncdu")))
+    assert answer.code == 4
+    assert (
+        "has no digests" in answer.err
+        and "md5sum, sha1sum, sha256sum, b3sum, hashdeep, BagIt and ASC MHL" in answer.err
+    )
+
+
+def test_a_file_that_is_there_is_replaced_only_when_asked_for(shell: Shell) -> None:
+    (shell.where / "letter").write_text("Dear Mia")
+    answer = shell("export", "photos", "--format", "md5sum", "-o", "letter")
+    assert answer.code == 4 and "is there. Replace it?" in answer.err and "-y answers yes" in answer.err
+    assert (shell.where / "letter").read_text() == "Dear Mia"
+    assert shell("export", "photos", "--format", "csv", "-o", "letter", "-y").code == 0
+    assert (shell.where / "letter").read_bytes().startswith(b"path,")
 
 
 def test_standard_output_has_the_manifest_and_nothing_else(shell: Shell) -> None:

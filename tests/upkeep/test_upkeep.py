@@ -22,6 +22,7 @@ from medback_core.restoring.restore import restore
 from medback_core.session import Session, open_session
 from medback_core.session.targets import list_targets
 from medback_core.sidecar import parse
+from medback_core.disk.digests import Reading
 from medback_core.drives.sidecars import Recorder
 from medback_core.drives.open import set_target
 from medback_core.upkeep.verify_target import verify
@@ -72,6 +73,45 @@ def test_a_copy_that_was_written_to_is_not_told_with_the_time_on_record(world: t
     copy.write_bytes(bytes(byte ^ 1 for byte in copy.read_bytes()))
     (found,) = run(verify(session, os.fsencode(tmp / "t1"))).of(DamageFound)
     assert "time" not in sentence(found.reason) and "not what" in sentence(found.reason)
+
+
+@pytest.mark.parametrize("keeps_time", [True, False])
+def test_what_was_read_and_found_damaged_counts_as_read(world: tuple[Session, Path], keeps_time: bool) -> None:
+    session, tmp = world
+    copy = tmp / "t1/photos/a.txt"
+    rot(copy)
+    if not keeps_time:  # then the look at the drive reads it already
+        os.utime(copy)
+    for _ in range(2):  # found, and on record from then on
+        found = run(verify(session, os.fsencode(tmp / "t1"))).summary
+        assert (found.checked, found.checked_bytes, found.same) == (2, 3100, 1)
+        assert found.damaged + found.changed == 1
+
+
+@pytest.mark.parametrize("where", ["t1", "photos", "alone"])
+def test_a_verify_ends_in_the_middle_of_a_large_file_when_its_time_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    with photos(tmp_path, {"a": 3 << 20, "b": (3 << 20) + 1}, drives=["t1"]) as (session, _):
+        if where == "alone":
+            (tmp_path / "t1").rename(tmp_path / "alone")
+            (tmp_path / "alone/.medback-target.xml").unlink()
+        read = 0
+
+        def update(self: Reading, data: memoryview, plain=Reading.update) -> None:
+            nonlocal read
+            read += 1
+            plain(self, data)
+
+        monkeypatch.setattr(Reading, "update", update)
+        monkeypatch.setattr("time.monotonic", lambda: float(read))  # a second for each MiB
+        first = run(verify(session, os.fsencode(tmp_path / where), seconds=4)).summary
+        assert (first.checked, first.same, first.left, read) == (1, 1, 1, 4)
+        if where != "alone":  # what lies on a drive that no session knows is not remembered
+            second = run(verify(session, os.fsencode(tmp_path / where), seconds=1)).summary
+            assert (second.checked, second.checked_bytes, second.left) == (1, (3 << 20) + 1, 0), (
+                "the first is read whole"
+            )
 
 
 def test_a_verify_goes_on_where_it_stopped_and_then_begins_anew(world: tuple[Session, Path]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from support.shell import Shell
 from support.worlds import new_session, photos, run
 
+from medback_core.disk.digests import Reading
 from medback_core.model import Answers, FileDone, Warned
 from medback_core.session.targets import list_targets
 from medback_core.upkeep.verify_all import verify_all
@@ -57,6 +58,25 @@ def test_it_ends_in_time_says_what_it_did_not_reach_and_goes_on_there(shelf: Pat
                 (warned,) = (event for event in found.of(Warned) if event.what == "verify-not-reached")
                 assert warned.facts["targets"] == ("blue", "red")
         assert set(read) == {"white", "blue", "red"}, "each drive has its turn"
+
+
+def test_a_large_file_on_a_second_drive_waits_for_its_own_day(tmp_path: Path, monkeypatch) -> None:
+    read = 0
+
+    def update(self: Reading, data: memoryview, plain=Reading.update) -> None:
+        nonlocal read
+        read += 1
+        plain(self, data)
+
+    with photos(tmp_path, {"a": 3 << 20}, drives=["red", "blue"]) as (session, _):
+        monkeypatch.setattr(Reading, "update", update)
+        monkeypatch.setattr("time.monotonic", lambda: float(read))
+        first = run(verify_all(session, seconds=4))
+        assert (first.summary.checked, first.summary.left, read) == (1, 1, 4)
+        session.db.execute("UPDATE target SET verified_at = 1000 WHERE label = 'blue'")
+        session.db.commit()
+        second = run(verify_all(session, seconds=2))
+        assert [drive_of(done) for done in second.of(FileDone)] == ["blue"], "then it is the first, and read whole"
 
 
 def test_one_drive_that_is_refused_stops_no_other(shelf: Path) -> None:

@@ -74,6 +74,8 @@ def main(args: Sequence[str] | None = None) -> int:
     if args is None and COMPLETE in os.environ:
         from click.shell_completion import shell_complete
 
+        from . import shells  # bash, as ours writes it
+
         return shell_complete(medback, {"obj": Settings()}, "medback", COMPLETE, os.environ[COMPLETE])
     reporting.open_streams()
     # Names may hold any byte, and any locale may lie: nothing printed may end the work.

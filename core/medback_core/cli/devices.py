@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 from dataclasses import dataclass
@@ -11,11 +12,11 @@ from typing import Any
 import click
 
 from medback_core import names
-from medback_core.errors import NeedsAnswer
+from medback_core.errors import NeedsAnswer, UsageError
 from medback_core.model import DamageFound, EjectSummary, Event, PlugDone, Progress, Waiting
 from medback_core.presenting.outcomes import ejected
 from medback_core.presenting.plugging import plug_words
-from medback_core.presenting.refusals import sentence
+from medback_core.presenting.refusals import message, sentence
 from medback_core.presenting.units import name as shown
 from medback_core.presenting.units import plural
 from medback_core.settings.preferences import ENVIRONMENT, EXAMPLE, NAMES, Preferences, settings_path
@@ -183,11 +184,17 @@ def _tell_systemd(run: Run, wanted: list[list[str]]) -> None:
 
 @command("config")
 @click.option("--example", is_flag=True, help="Print a settings file with every setting, to begin with.")
-def config(run: Run, example: bool) -> None:
+@click.option("--keys", is_flag=True, help="List what a key of the app can be given to: name, keys, what it does.")
+def config(run: Run, example: bool, keys: bool) -> None:
     """Show the settings: the file, each value, and where it comes from."""
     if example:
         run.answer_line(EXAMPLE.rstrip())
         run.outcome.result["example"] = EXAMPLE
+        return
+    if keys:
+        found = _app().all_keys()
+        run.outcome.result["keys"] = {name: pressed for name, (pressed, _) in found.items()}
+        run.table(["name", "keys", "what"], [[name, *said] for name, said in found.items()])
         return
     where, preferences = settings_path(), run.preferences
     values = {name: _value(preferences, name) for name in NAMES}
@@ -201,6 +208,17 @@ def config(run: Run, example: bool) -> None:
     )
     run.say(f"{names.display_name(str(where))}{'' if where.exists() else ' (not there: `medback config --example`)'}")
     run.table(["setting", "value", "from"], [[name, values[name], origin[name]] for name in NAMES])
+    if preferences.theme is not None or preferences.keys:
+        for doubt in _app().doubts_of(preferences):
+            run.warn(message(doubt))
+
+
+def _app() -> Any:
+    """The app, by name: the core imports and runs without it."""
+    try:
+        return importlib.import_module("medback_tui.app")
+    except ImportError as error:
+        raise UsageError("usage/needs-app") from error
 
 
 def _value(preferences: Preferences, name: str) -> Any:
@@ -224,15 +242,10 @@ def completion(run: Run, shell: str) -> None:
     bash: `medback completion bash > ~/.local/share/bash-completion/completions/medback`. zsh: to a file `_medback` on
     your fpath. fish: `~/.config/fish/completions/medback.fish`.
     """
-    from click.shell_completion import get_completion_class
+    from . import COMPLETE, medback
+    from .shells import completion_of
 
-    from . import medback
-
-    kind = get_completion_class(shell)
-    assert kind is not None
-    source = kind(medback, {}, "medback", "_MEDBACK_COMPLETE").source()
-    # bash puts a word into the line as it is given: one with a space would be two.
-    source = source.replace("COMPREPLY+=($value)", """COMPREPLY+=("$(printf '%q' "$value")")""")
+    source = completion_of(shell)(medback, {}, "medback", COMPLETE).source()
     run.answer_line(source.rstrip())
     run.outcome.result["script"] = source
 

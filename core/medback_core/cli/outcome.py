@@ -17,6 +17,7 @@ from medback_core.model import (
     Event,
     Excluded,
     FileDone,
+    NotListed,
     Progress,
     Remembers,
     Repaired,
@@ -41,6 +42,7 @@ class Outcome:
     skipped: list[Skipped] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    not_listed: list[NotListed] = field(default_factory=list)
     damage: list[DamageFound] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
     remembered: list[Remembers] = field(default_factory=list)
@@ -67,6 +69,8 @@ class Outcome:
                 self.codes.add(SKIPPED)
             case Excluded():
                 self.excluded.append(event)
+            case NotListed():
+                self.not_listed.append(event)
             case DamageFound():
                 self.damage.append(event)
                 self.codes.add(DAMAGED)
@@ -132,11 +136,13 @@ class Outcome:
         return json.dumps(found)
 
 
-Entry = Skipped | Excluded | DamageFound | Unrepairable | Conflict
+Entry = Skipped | Excluded | NotListed | DamageFound | Unrepairable | Conflict
 
 
 def why(entry: Entry) -> str:
     """Why it was treated otherwise than its neighbours."""
+    if isinstance(entry, NotListed):
+        return "the manifest does not name it"
     return entry.reason if isinstance(entry, Excluded) else message(entry.reason)
 
 

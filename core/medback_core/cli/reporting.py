@@ -71,6 +71,8 @@ def _closing_words(outcome: Outcome, *, quiet: bool, whole: bool) -> list[str]:
         lines += _listed("excluded", outcome.excluded, whole)
     elif not quiet and outcome.excluded:
         lines.append(f"{plural(len(outcome.excluded), 'entry', 'entries')} excluded by rule (-v lists them)")
+    if not quiet:
+        lines += _listed("new", outcome.not_listed, whole)
     for state in dict.fromkeys(found.state for found in outcome.damage):
         lines += _listed(state, [found for found in outcome.damage if found.state == state], whole)
     lines += _listed("in the way", outcome.conflicts, whole)

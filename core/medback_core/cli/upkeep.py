@@ -12,6 +12,7 @@ from medback_core import names
 from medback_core.errors import NeedsAnswer, UsageError
 from medback_core.manifests.writing import FORMATS
 from medback_core.model import (
+    Answers,
     Count,
     ExportSummary,
     NextTarget,
@@ -83,6 +84,7 @@ def verify(
         if older_than is not None or max_bytes is not None or seconds is not None:
             raise UsageError("usage/against-reads-all")
         _report_verify(run, run.follow(verify_against(where, os.path.abspath(against)), VerifySummary))
+        run.outcome.result["not_listed"] = [entry_json(entry) for entry in run.outcome.not_listed]
         return
     with run.session() as session:
         limit = None if max_bytes is None else max_bytes.bytes_on(where)
@@ -260,7 +262,13 @@ def prove(run: Run, source: str | None) -> None:
 @command("export")
 @click.argument("what", metavar="SOURCE-or-TARGET", shell_complete=complete_names)
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), required=True, help="The program it is for.")
-@click.option("-o", "--output", type=PATH, metavar="FILE", help="Write it to this file, not to standard output.")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="FILE",
+    help="Write it to this file, not to standard output; asks before it replaces one.",
+)
 def export(run: Run, what: str, form: str, output: bytes | None) -> None:
     """List all files of a source or a target with their digests, for another program.
 
@@ -273,7 +281,11 @@ def export(run: Run, what: str, form: str, output: bytes | None) -> None:
         raise UsageError("usage/json-and-output")
     with run.session() as session:
         write = None if output is not None else sys.stdout.buffer.write
-        found = run.follow(operation(session, what, form, to=output, write=write), ExportSummary)
+        found = run.follow_asking(
+            lambda answers: operation(session, what, form, to=output, write=write, answers=answers),
+            ExportSummary,
+            Answers(replace=run.settings.yes),
+        )
         if output is None:
             sys.stdout.flush()
         if found is None:

@@ -63,6 +63,7 @@ class CheckResult:
     unknown: int = 0  # files on the drive that no record speaks of
     spoilt: tuple[tuple[bytes, FileRecord], ...] = ()  # (directory, record) of what is on record as damaged now
     nowhere: int = 0  # of those withdrawn: of which no path was known
+    damaged_bytes: int = 0  # read to find those that are damaged
 
 
 def look_at(session: Session, drive: Drive, *, seen: Seen | None = None) -> Generator[Event, None, CheckResult]:
@@ -77,7 +78,7 @@ def look_at(session: Session, drive: Drive, *, seen: Seen | None = None) -> Gene
     yield from look.finish()
     note_files(session, Happened.DAMAGE, look.damaged, target=drive.target.id)
     counts = look.files, look.withdrawn, look.found, look.hashed, look.damaged, look.unknown
-    return CheckResult(*counts, tuple(look.spoilt), look.nowhere)
+    return CheckResult(*counts, tuple(look.spoilt), look.nowhere, look.damaged_bytes)
 
 
 class _Look:
@@ -88,7 +89,7 @@ class _Look:
         self.target = drive.target.key
         self.recorder = Recorder(drive)
         self.files = self.withdrawn = self.found = self.hashed = self.damaged = self.unknown = 0
-        self.nowhere = 0
+        self.nowhere = self.damaged_bytes = 0
         self._unwritten: OSError | None = None
         self.spoilt: list[tuple[bytes, FileRecord]] = []
         self._pending = pending_for(session, self.target)
@@ -287,6 +288,7 @@ class _Look:
                 self.recorder.put(directory, fresh)
             return
         self.damaged += 1
+        self.damaged_bytes += result.identity.size
         self._condition[path] = ""
         yield DamageFound(self._shown(path), Reason("not-as-recorded"))
         self._spoil(directory, record, record.size)

@@ -170,6 +170,7 @@ def open_drive(
     `write` says. Raises Refused, NeedsAnswer, UsageError; nothing is changed then.
     """
     _check_capacity(capacity)
+    check_label(label)
     with _open_root(path) as root, disk.lock_drive(root):
         filesystem = disk.describe(root.path)
         if write:
@@ -213,6 +214,13 @@ def _refuse_nested(nested: Refused, *, is_new: bool) -> None:
 def _check_capacity(capacity: int | None) -> None:
     if capacity is not None and not 0 <= capacity <= NUMBER_MAX:
         raise UsageError("usage/capacity", most=NUMBER_MAX)
+
+
+def check_label(label: str | None) -> None:
+    """Raises UsageError for a label that would be taken for a path where it is typed. Older ones can have a slash."""
+    reason = names.check_component(names.from_text(label)) if label else None
+    if reason is not None:
+        raise UsageError("usage/label", label=label, reason=reason)
 
 
 def _take_up(session: Session, drive: Drive, label: str | None, capacity: int | None, place: str | None) -> None:
@@ -469,14 +477,14 @@ def resolve_target(session: Session, word: str) -> tuple[Target | None, bytes | 
     if there is not None:
         identity = identity_at(there)
         known = target_by_id(session, identity.id) if identity is not None and identity.id else None
-        if known is not None or b"/" in path or not is_target_name(session, word):
+        if known is not None or not is_target_name(session, word):
             return known, there
-    elif b"/" in path:
-        raise Refused("no-such-path", path=word)
     try:
         target = find_target(session, word)
     except Refused:
         here = _calls_itself(word)
+        if here is None and b"/" in path:
+            raise Refused("no-such-path", path=word) from None
         if here is None:
             raise
         return None, here
@@ -509,6 +517,7 @@ def set_target(
     on, whatever the kernel tells of it; "" to go by that again. `place`: where it is kept; "" where this machine is.
     `on_plug`: what `watch` does with it. Raises Refused, UsageError; nothing is changed then."""
     _check_capacity(capacity)
+    check_label(label)
     with disk.lock_session(os.fsencode(session.path)):
         target, path = resolve_target(session, word)
         if target is None:

@@ -34,12 +34,15 @@ class NotAManifest(Exception):
 def read_manifest(data: bytes) -> list[Entry]:
     """What a manifest lists. Raises NotAManifest for what is none, and for one that names a path outside of where it
     belongs."""
+    data = data.removeprefix(b"\xef\xbb\xbf")
     if data.startswith(b"%%%% HASHDEEP"):
         entries = _hashdeep(data)
     elif data.lstrip()[:1] == b"<":
         entries = _mhl(data)
-    elif data.startswith((b"path,", b"\xef\xbb\xbfpath,")):
+    elif data.startswith(b"path,"):
         entries = _csv(data)
+    elif data.lstrip()[:1] in (b"[", b"{"):
+        raise NotAManifest("it is JSON, as ncdu writes it: that has no digests to compare with")
     else:
         entries = _sums(data)
     found = []
@@ -100,7 +103,7 @@ def _hashdeep(data: bytes) -> Iterator[Entry]:
 
 
 def _csv(data: bytes) -> Iterator[Entry]:
-    text = data.decode("utf-8-sig", "surrogateescape")
+    text = data.decode("utf-8", "surrogateescape")
     for number, row in enumerate(csv.DictReader(io.StringIO(text, newline=""), strict=True), 2):
         try:
             path = row["path"].encode("utf-8", "surrogateescape")

@@ -80,6 +80,7 @@ def _bagit(entries: Iterable[Entry], about: _About) -> Iterator[bytes]:
 # --- tables and trees ----------------------------------------------------------------------------------------------
 
 CSV_COLUMNS = ("path", "size", "mtime", "md5", "blake3", "verified")
+_FORMULA = (b"=", b"+", b"-", b"@", b"\t", b"\r")  # a spreadsheet would compute a cell that begins so
 
 
 def _csv(entries: Iterable[Entry], about: _About) -> Iterator[bytes]:
@@ -89,7 +90,7 @@ def _csv(entries: Iterable[Entry], about: _About) -> Iterator[bytes]:
     for entry in entries:
         table.writerow(
             (
-                entry.path.decode("utf-8", "surrogateescape"),
+                (b"./" * entry.path.startswith(_FORMULA) + entry.path).decode("utf-8", "surrogateescape"),
                 entry.size,
                 "" if entry.mtime_ns is None else _seconds(entry.mtime_ns),
                 *(entry.digests.get(algorithm, b"").hex() for algorithm in ("md5", "blake3")),

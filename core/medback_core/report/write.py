@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
-from medback_core.errors import NeedsAnswer
 from medback_core.model import NO_ANSWERS, Answers, Event, ReportSummary
 from medback_core.report.facts import gather
 from medback_core.report.page import MARK, render
@@ -22,9 +20,7 @@ def write_report(session: Session, path: bytes, answers: Answers = NO_ANSWERS) -
     which `answers.replace` answers. Raises Refused where the file can't be written.
     """
     page = render(gather(session))
-    if not answers.replace and os.path.isfile(path) and not _is_report(path):
-        raise NeedsAnswer("replace-file", path=path)
-    write_file(path, iter([page]))
+    write_file(path, iter([page]), replace=answers.replace or _is_report(path))
     yield ReportSummary(path, len(page))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -43,8 +44,8 @@ EXAMPLE = """\
 # on_plug = "nothing"        # what `medback watch` does with a target: "backup", "verify", "nothing"
 # theme = "medback-dark"     # of the app
 
-# [keys]                     # keys of the app, by the names that ? shows
-# back-up = "B"
+# [keys]                     # keys of the app, by the names that `medback config --keys` shows
+# "targets.back-up" = "B"
 """
 
 
@@ -59,8 +60,10 @@ def read_preferences(path: Path | None = None) -> Preferences:
     session would be another session."""
     path = settings_path() if path is None else path
     try:
-        with open(path, "rb") as stream:
-            table = tomllib.load(stream)
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode) and path != Path(os.devnull):
+            raise _refused(path, "is not a regular file")  # a pipe would be waited for, for ever
+        table = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         return Preferences()
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -108,10 +111,17 @@ def _on_plug(value: Any) -> OnPlug:
     return OnPlug(value)
 
 
-def _keys(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(key, str) and key for key in value.values()):
-        raise ValueError('a table of keys is wanted: [keys] and lines like back-up = "B"')
-    return value
+def _keys(value: Any, above: str = "") -> dict[str, str]:
+    """Binding id -> keys. Without quotes TOML takes a dot in a name for a table in the table: that is the same here."""
+    if not isinstance(value, dict):
+        raise ValueError('a table of keys is wanted: [keys] and lines like "targets.back-up" = "B"')
+    found: dict[str, str] = {}
+    for name, keys in value.items():
+        if isinstance(keys, dict):
+            found |= _keys(keys, f"{above}{name}.")
+        else:
+            found[above + name] = ",".join(key.strip() for key in _text(keys).split(","))
+    return found
 
 
 _READERS = {

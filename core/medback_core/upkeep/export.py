@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 
 from medback_core import __version__, disk, model, names
 from medback_core.drives.open import resolve_target
-from medback_core.errors import Refused
+from medback_core.errors import NeedsAnswer, Refused
 from medback_core.manifests.entry import Entry
 from medback_core.manifests.writing import render
-from medback_core.model import Event, ExportSummary, Reason, Skipped, Source, Target
+from medback_core.model import NO_ANSWERS, Answers, Event, ExportSummary, Reason, Skipped, Source, Target
 from medback_core.session import Session
 from medback_core.session.exported import ExportRow, copies_in_order, files_in_order
 from medback_core.session.sources import list_sources
@@ -24,12 +24,14 @@ def export(
     *,
     to: bytes | None = None,
     write: Callable[[bytes], object] | None = None,
+    answers: Answers = NO_ANSWERS,
 ) -> Iterator[Event]:
     """Write the manifest of a source or a target (`word`: alias, label, id or directory); ends with an ExportSummary.
 
     Paths are relative to the source or the drive; medback's own files are left out, and nothing is read but the
-    session DB. `form`: one of manifests.FORMATS. Either `to`, a file that is replaced as a whole or not at all, or
-    `write`, called with one chunk after another. What the format can't write is Skipped. Raises Refused.
+    session DB. `form`: one of manifests.FORMATS. Either `to`, a file that is written as a whole or not at all, or
+    `write`, called with one chunk after another. What the format can't write is Skipped. Raises Refused; NeedsAnswer
+    ("replace-file", which `answers.replace` answers) where there is a file.
     """
     thing = _named(session, word)
     tally = _Tally()
@@ -47,7 +49,7 @@ def export(
             write(chunk)
     else:
         assert to is not None
-        write_file(to, chunks)
+        write_file(to, chunks, replace=answers.replace)
     yield from skipped
     yield ExportSummary(b"" if to is None else to, tally.files - tally.left_out, tally.bytes, tally.left_out)
 
@@ -89,8 +91,9 @@ def _named(session: Session, word: str) -> Source | Target:
     return target
 
 
-def write_file(path: bytes, chunks: Iterator[bytes]) -> None:
-    """Put a file where a person wants it: durable, whole or not at all. Raises Refused."""
+def write_file(path: bytes, chunks: Iterator[bytes], *, replace: bool) -> None:
+    """Put a file where a person wants it: durable, whole or not at all. Raises Refused; NeedsAnswer ("replace-file")
+    where there is one, unless `replace` says that it may go."""
     where = os.path.realpath(path)
     parent, name = os.path.split(where)
     if model.is_metadata(name):
@@ -98,6 +101,8 @@ def write_file(path: bytes, chunks: Iterator[bytes]) -> None:
     try:
         if os.path.lexists(where) and not stat.S_ISREG(os.stat(where).st_mode):
             raise Refused("bad-path/no-ordinary-file", path=path)
+        if not replace and os.path.lexists(where):
+            raise NeedsAnswer("replace-file", path=path)
         with disk.Root(parent) as root, disk.Group(root, group_sync=False) as group:
             group.stage_stream(name, chunks)
             group.publish_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from medback_core import disk
@@ -30,19 +31,23 @@ class Ticker:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Where a verify stops before its end: after so many bytes, or at a time of `time.monotonic`. A file that was begun
-    is read to its end, and one is always read."""
+    """Where a verify stops before its end: after so many bytes, or at a time of `time.monotonic`, then in the middle of
+    a file too. With `one_at_least` the first file is read to its end all the same: or one that takes longer than the
+    time that is given each day would never be read."""
 
     max_bytes: int | None = None
     until: float | None = None
+    one_at_least: bool = True
 
     def is_reached(self, files: int, size: int) -> bool:
         """Whether the next file is not to be read any more: after so many `files`, `size` bytes with it."""
-        if not files:
+        if not files and self.one_at_least:
             return False
-        return (self.max_bytes is not None and size > self.max_bytes) or (
-            self.until is not None and time.monotonic() >= self.until
-        )
+        return (self.max_bytes is not None and size > self.max_bytes) or self.is_time_up(files)
+
+    def is_time_up(self, files: int) -> bool:
+        """Whether the file that is being read after so many `files` is to be left."""
+        return self.until is not None and (files > 0 or not self.one_at_least) and time.monotonic() >= self.until
 
 
 RESUMED = Warned("verify-goes-on")
@@ -55,3 +60,24 @@ def read_whole(
     where = os.path.join(root.path, path)
     steps = disk.read_from_drive(root, path, known)
     return (yield from reporting(steps, progress.pace, lambda done: progress.event(done, where)))
+
+
+def read_in_time(
+    root: disk.Root, path: bytes, progress: Ticker, known: Recorded | None, bound: Bound
+) -> Generator[Event, None, FromDrive | None]:
+    """`read_whole` as far as the time goes; None: it was up before the end of the file."""
+    where = os.path.join(root.path, path)
+    steps = _in_time(disk.read_from_drive(root, path, known), bound, progress.files)
+    return (yield from reporting(steps, progress.pace, lambda done: progress.event(done, where)))
+
+
+def _in_time(
+    steps: Generator[int, None, FromDrive], bound: Bound, files: int
+) -> Generator[int, None, FromDrive | None]:
+    with closing(steps):
+        while not bound.is_time_up(files):
+            try:
+                yield next(steps)
+            except StopIteration as end:
+                return end.value
+    return None

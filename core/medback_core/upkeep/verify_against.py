@@ -13,7 +13,18 @@ from medback_core import disk
 from medback_core.errors import Refused
 from medback_core.manifests.entry import Entry
 from medback_core.manifests.reading import EITHER, LIMIT, NotAManifest, read_manifest
-from medback_core.model import DamageFound, Event, FileDone, Reason, Skipped, VerifySummary, is_metadata
+from medback_core.model import (
+    EXPLANATION,
+    TARGET_IDENTITY_NAME,
+    DamageFound,
+    Event,
+    FileDone,
+    NotListed,
+    Reason,
+    Skipped,
+    VerifySummary,
+    is_metadata,
+)
 from medback_core.pace import reporting
 from medback_core.session.files import join
 from medback_core.upkeep.reread import Ticker
@@ -24,8 +35,8 @@ _CHUNK = 1 << 20
 def verify_against(path: bytes, manifest: bytes) -> Iterator[Event]:
     """Read each file the manifest (a path) names below the directory `path`; ends with a VerifySummary.
 
-    `new` counts the files below it that the manifest does not name. A file whose content differs is damaged where the
-    manifest has its time and that is as it was, else changed. Nothing is written. Raises Refused.
+    NotListed are the files below it that the manifest does not name, `new` their number. A file whose content differs
+    is damaged where the manifest has its time and that is as it was, else changed. Nothing is written. Raises Refused.
     """
     entries = _read(manifest)
     with disk.Root(path) as root:
@@ -46,6 +57,8 @@ def _read(manifest: bytes) -> list[Entry]:
         raise Refused("no-such-path/unreadable", path=manifest, error=error.strerror) from error
     except NotAManifest as error:
         raise Refused("no-manifest", path=manifest, error=str(error)) from error
+    if not entries:
+        raise Refused("empty-manifest", path=manifest)
     for entry in entries:
         if not any(name in _MAKERS for name in entry.digests):
             raise Refused("no-manifest/digest", path=manifest, entry=entry.path)
@@ -100,15 +113,21 @@ def _digests(fd: int, wanted: Collection[str]) -> Generator[int, None, dict[str,
 def _count_new(
     root: disk.Root, told: Collection[bytes], manifest: tuple[int, int], summary: VerifySummary
 ) -> Iterator[Event]:
-    new = 0
+    new, is_drive = 0, False
     for here, entries, failure in root.walk():
         if failure is not None:
             yield Skipped(join(root.path, here), Reason.system(failure))
         for name in [name for name in entries if is_metadata(name)]:
+            is_drive = is_drive or (not here and name == TARGET_IDENTITY_NAME)
             del entries[name]
         for name, status in entries.items():
-            if isinstance(status, os.stat_result) and stat.S_ISREG(status.st_mode) and join(here, name) not in told:
-                new += (status.st_dev, status.st_ino) != manifest
+            if not isinstance(status, os.stat_result) or not stat.S_ISREG(status.st_mode):
+                continue
+            path = join(here, name)
+            if path in told or (status.st_dev, status.st_ino) == manifest or (is_drive and path in EXPLANATION):
+                continue
+            new += 1
+            yield NotListed(join(root.path, path))
     yield replace(summary, new=new)
 
 

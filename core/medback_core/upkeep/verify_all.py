@@ -37,7 +37,15 @@ def verify_all(
             left_out.append(target.name)  # the bound was reached on a drive before it
             continue
         try:
-            for event in verify(session, path, older_than=older_than, max_bytes=bytes_left, seconds=seconds_left):
+            first = not total["checked"]
+            for event in verify(
+                session,
+                path,
+                older_than=older_than,
+                max_bytes=bytes_left,
+                seconds=seconds_left,
+                one_at_least=first,
+            ):
                 if isinstance(event, VerifySummary):
                     for name, number in asdict(event).items():
                         total[name] += number

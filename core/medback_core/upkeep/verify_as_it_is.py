@@ -12,7 +12,7 @@ from medback_core.errors import DriveGone
 from medback_core.model import DamageFound, Event, FileDone, Identity, Reason, VerifySummary
 from medback_core.session.files import join
 from medback_core.sidecar import FileRecord
-from medback_core.upkeep.reread import Bound, Ticker, read_whole
+from medback_core.upkeep.reread import Bound, Ticker, read_in_time
 
 
 def verify_as_it_is(drive: Drive, before: int | None, bound: Bound) -> Iterator[Event]:
@@ -38,22 +38,24 @@ def verify_as_it_is(drive: Drive, before: int | None, bound: Bound) -> Iterator[
             elif bound.is_reached(ticker.files, ticker.bytes + record.size):
                 summary = replace(summary, left=summary.left + 1)
             else:
-                summary = yield from _read(drive, path, record, summary, ticker)
+                summary = yield from _read(drive, path, record, summary, ticker, bound)
     yield summary
 
 
 def _read(
-    drive: Drive, path: bytes, record: FileRecord, summary: VerifySummary, ticker: Ticker
+    drive: Drive, path: bytes, record: FileRecord, summary: VerifySummary, ticker: Ticker, bound: Bound
 ) -> Generator[Event, None, VerifySummary]:
     where = path_on(drive, path)
     assert record.md5 is not None
     try:
-        found = yield from read_whole(drive.root, path, ticker)
+        found = yield from read_in_time(drive.root, path, ticker, None, bound)
     except OSError as error:
         if not drive.root.is_same_drive():
             raise DriveGone("drive-gone/stopped", path=drive.root.path) from error
         yield DamageFound(where, Reason.system(error), "unreadable")
         return replace(summary, unreadable=summary.unreadable + 1)
+    if found is None:
+        return replace(summary, left=summary.left + 1)
     ticker.files, ticker.bytes = ticker.files + 1, ticker.bytes + found.identity.size
     summary = replace(
         summary,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from medback_core import disk, model, names
 from medback_core.errors import Refused
@@ -29,7 +29,7 @@ from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import read_metadata, stands
 from medback_core.sources.nested import Fate, look_inside
 from medback_core.sources.sidecars import flush_sources
-from medback_core.upkeep.reread import RESUMED, Bound, Ticker, read_whole
+from medback_core.upkeep.reread import RESUMED, Bound, Ticker, read_in_time
 
 _TOGETHER = 500
 
@@ -86,7 +86,8 @@ class _VerifySource:
                     continue
                 if self.bound.is_reached(ticker.files, ticker.bytes + row.size):
                     break
-                yield from self._one(key, ticker)
+                if not (yield from self._one(key, ticker)):
+                    break
                 self._read.append(key)
                 if len(self._read) >= _TOGETHER:
                     self._keep()
@@ -101,7 +102,8 @@ class _VerifySource:
         """The place a file lies below where something is mounted, or was, that is not read now."""
         return next((place for place in self._elsewhere if names.below(path, place) is not None), None)
 
-    def _one(self, key: int, ticker: Ticker) -> Iterator[Event]:
+    def _one(self, key: int, ticker: Ticker) -> Generator[Event, None, bool]:
+        """Read one. False: the time was up in the middle of it, and it is still to be read."""
         session, counts = self.session, self.counts
         path = path_of_file(session, key)[1]
         row = file_by_key(session, key)
@@ -109,18 +111,22 @@ class _VerifySource:
         shown = os.path.join(self.source.path, path)
         if ticker.pace.is_due():
             yield ticker.event(0, shown)
-        ticker.files += 1
         try:
             content = Identity(row.size, row.md5)
-            result = yield from read_whole(self.root, path, ticker, known_as(session, content))
+            result = yield from read_in_time(self.root, path, ticker, known_as(session, content), self.bound)
         except FileNotFoundError:
+            ticker.files += 1
             counts["missing"] += 1
             yield DamageFound(shown, Reason("missing"), "missing")
-            return
+            return True
         except OSError as error:
+            ticker.files += 1
             counts["unreadable"] += 1
             yield Skipped(shown, Reason.system(error))
-            return
+            return True
+        if result is None:
+            return False
+        ticker.files += 1
         ticker.bytes += result.identity.size
         counts["checked"] += 1
         counts["checked_bytes"] += result.identity.size
@@ -141,6 +147,7 @@ class _VerifySource:
             kept = row.ctime_ns is not None and row.ctime_ns != result.status.st_ctime_ns
             mark_trouble(session, self.source.key, path, Trouble.KEPT_TIME if kept else Trouble.DAMAGED)
             yield DamageFound(shown, Reason("damaged/kept-time" if kept else "damaged"))
+        return True
 
     def _keep(self) -> None:
         """Record what was read so far."""

@@ -43,7 +43,7 @@ from medback_core.session.sources import list_sources
 from medback_core.session.targets import add_pending, clear_pending, save_target
 from medback_core.sidecar import FileRecord
 from medback_core.sources.sidecars import flush_sources
-from medback_core.upkeep.reread import RESUMED, Bound, Ticker, read_whole
+from medback_core.upkeep.reread import RESUMED, Bound, Ticker, read_in_time
 from medback_core.upkeep.verify_as_it_is import verify_as_it_is
 from medback_core.upkeep.verify_source import verify_source
 
@@ -57,16 +57,18 @@ def verify(
     older_than: int | None = None,
     max_bytes: int | None = None,
     seconds: float | None = None,
+    one_at_least: bool = True,
 ) -> Iterator[Event]:
     """Read again what lies in a source (or a directory of one) or on a target; ends with a VerifySummary.
 
     Oldest checked first; `older_than` seconds leaves out what was checked since, `max_bytes` and `seconds` end it after
-    so much. What was checked is recorded every few seconds: a verify of all of a source or target that was stopped (or
-    reached such a bound) goes on where it was, and after its end the next one begins a new round. A copy that
-    is damaged or missing stops counting at once. Raises Refused, NeedsAnswer, DriveGone.
+    so much, but for `one_at_least` (see Bound). What was checked is recorded every few seconds: a verify of all of a
+    source or target that was stopped (or reached such a bound) goes on where it was, and after its end the next one
+    begins a new round. A copy that is damaged or missing stops counting at once. Raises Refused, NeedsAnswer,
+    DriveGone.
     """
     before = None if older_than is None else model.now() - older_than
-    bound = Bound(max_bytes, None if seconds is None else time.monotonic() + seconds)
+    bound = Bound(max_bytes, None if seconds is None else time.monotonic() + seconds, one_at_least)
     with disk.lock_session(os.fsencode(session.path)):
         inside = _source_of(session, path)
         if inside is not None:
@@ -122,6 +124,7 @@ class _VerifyTarget:
         told: set[bytes] = set()
         looked = yield from self._look(told)
         self._count(new=looked.unknown, damaged=looked.damaged, missing=looked.nowhere)
+        self._count(checked=looked.damaged, checked_bytes=looked.damaged_bytes)
         for directory, record in looked.spoilt:
             if os.path.join(self.drive.root.path, directory, record.name) not in told:
                 yield from self._again(directory, record)
@@ -171,6 +174,9 @@ class _VerifyTarget:
             result = disk.content_on_drive(self.drive.root, path, known)
         except OSError:
             result = None
+        if result is not None:
+            unproven = 0 if result.proven else 1
+            self._count(checked=1, checked_bytes=result.identity.size, unproven=unproven)
         if result is None or result.identity != identity:
             self._count(damaged=1)
             yield DamageFound(shown, Reason("damaged-before", at=record.damaged))
@@ -179,7 +185,7 @@ class _VerifyTarget:
             yield Skipped(shown, Reason("other-content"))
             return
         self.digests[path] = result.blake3
-        self._count(same=1, checked=1, checked_bytes=record.size, unproven=0 if result.proven else 1)
+        self._count(same=1)
         with self.session.transaction():
             key = identity_key(self.session, identity)
         if copy_on(self.session, key, self.drive.target.key) is None:
@@ -199,7 +205,8 @@ class _VerifyTarget:
                     continue
                 known, copy = asked.popleft()
                 if read is disk.ALONE:
-                    yield from self._alone(known, copy, ticker)
+                    if not (yield from self._alone(known, copy, ticker)):
+                        return
                 else:
                     yield from self._right(known.identity, copy, read, ticker)
                 if time.monotonic() - self._kept > _KEEP_EVERY:
@@ -237,22 +244,25 @@ class _VerifyTarget:
         )
         yield FileDone("verified", shown, identity.size)
 
-    def _alone(self, known: Recorded, copy: Copy, ticker: Ticker) -> Iterator[Event]:
+    def _alone(self, known: Recorded, copy: Copy, ticker: Ticker) -> Generator[Event, None, bool]:
+        """Read one by itself. False: the time was up in the middle of it, and it is still to be read."""
         assert copy.path is not None
         shown = os.path.join(self.drive.root.path, copy.path)
         if ticker.pace.is_due():
             yield ticker.event(0, shown)
         try:
-            result = yield from read_whole(self.drive.root, copy.path, ticker, known)
+            result = yield from read_in_time(self.drive.root, copy.path, ticker, known, self.bound)
         except OSError as error:
             ticker.files += 1
             self.drive.check()
             yield from self._unread(shown, copy, error)
-            return
+            return True
+        if result is None:
+            return False
         if result.identity == known.identity:
             read = disk.AsRecorded(result.status.st_mtime_ns, result.proven, result.blake3)
             yield from self._right(known.identity, copy, read, ticker)
-            return
+            return True
         ticker.files += 1
         ticker.bytes += result.identity.size
         self._count(checked=1, checked_bytes=result.identity.size, unproven=0 if result.proven else 1)
@@ -261,6 +271,7 @@ class _VerifyTarget:
         state = "changed" if edited and not self.drive.filesystem.coarse_times else "damaged"
         self._count(**{state: 1})
         yield DamageFound(shown, Reason(f"no-copy/{state}"), state)
+        return True
 
     def _unread(self, shown: bytes, copy: Copy, error: OSError) -> Iterator[Event]:
         """Only what says something of the drive makes a copy count no more."""

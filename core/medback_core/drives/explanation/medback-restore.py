@@ -7,7 +7,8 @@
 
 Give every drive that is plugged in. Each file is checked while it is copied: what comes back is what was backed up.
 Nothing that is there already is overwritten, no link is followed, and nothing is written to the drives. Run it again
-with other drives to bring back the rest.
+with other drives to bring back the rest. If it is stopped in the middle, run it again with the same directory: what is
+back stays, and an unfinished file that it left (.medback-restore-tmp-...) is removed.
 
 Exit codes: 0 all of it is back, 2 wrong options, 3 some files were in the way or could not be written, 4 refused,
 5 some files were damaged on every drive that holds them, 6 some files lie on none of these drives.
@@ -27,6 +28,11 @@ import time
 import unicodedata
 import xml.parsers.expat as expat
 from collections import namedtuple
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 CONTEXTS = (b".medback-context.xml", b".medback-context-1.xml", b".medback-context-2.xml")
 SIDECAR = b".medback.xml"
@@ -552,6 +558,7 @@ class Restore:
         self._temporary = 0
         self._only = only
         self._made = set()  # the directories this run made
+        self._cleaned = set()  # the directories where nothing of a killed run is left
 
     def run(self):
         taken = {}
@@ -561,6 +568,7 @@ class Restore:
             folder = free_folder(section, source, taken)
             live = [(path, record) for path, record in sorted(section.files.items()) if not record.gone]
             print("%s: %d files" % (shown(folder), len(live)))
+            self._directory(folder)
             for path, record in live:
                 self._file(join(folder, path), record)
             for path in sorted(section.directories):
@@ -602,12 +610,37 @@ class Restore:
 
     def _open_parent(self, path):
         directory = os.path.dirname(path)
+        handle = None
         if HAS_DIR_FD:
-            return open_directory(self.to, directory, make=self._made)
-        if directory:
-            refuse_links(self.to, directory)
-        os.makedirs(os.path.join(self.to, directory), 0o700, exist_ok=True)
-        return None
+            handle = open_directory(self.to, directory, make=self._made)
+        else:
+            if directory:
+                refuse_links(self.to, directory)
+            os.makedirs(os.path.join(self.to, directory), 0o700, exist_ok=True)
+        if directory not in self._cleaned:
+            self._cleaned.add(directory)
+            self._clean(handle, path)
+        return handle
+
+    def _clean(self, handle, path):
+        """Remove the unfinished files that a killed run left beside a path. One that another run is writing stays."""
+        for name in os.listdir(os.path.join(self.to, os.path.dirname(path)) if handle is None else handle):
+            name = os.fsencode(name)
+            if not re.match(re.escape(TEMPORARY) + rb"[0-9]+-[0-9]+\Z", name):
+                continue
+            where, how = self._at(handle, path, name)
+            try:
+                fd = os.open(where, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), **how)
+                try:
+                    is_left = stat.S_ISREG(os.fstat(fd).st_mode) and is_free(fd)
+                    if is_left and fcntl is not None:
+                        os.unlink(where, **how)
+                finally:
+                    os.close(fd)
+                if is_left and fcntl is None:  # Windows removes no open file, here or in another run
+                    os.unlink(where, **how)
+            except OSError:
+                continue
 
     def _at(self, handle, path, name):
         """The path (or name) and the arguments that lead to a name in a parent directory."""
@@ -649,6 +682,7 @@ class Restore:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         with source:
             target = os.fdopen(os.open(where, flags, 0o600, **how), "wb")
+            is_free(target.fileno())  # from now on no other run takes it for left over
             try:
                 with target:
                     digest, size = md5(), 0
@@ -774,6 +808,17 @@ class Restore:
         return 6 if self.missing else 0
 
 
+def is_free(fd):
+    """Lock an open file for as long as it is open. False where another run has it, or where no file can be locked."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+
+
 def usual_mode():
     """The permissions a new directory gets on this machine."""
     mask = os.umask(0o077)
@@ -836,6 +881,25 @@ def is_inside(inner, outer):
         here = above
 
 
+def drive_around(path):
+    """The root of the drive of medback's that a path lies on, whether the path is there yet or not. None: on none."""
+    here, device = os.path.realpath(path), None
+    while True:
+        try:
+            status = os.stat(here)
+            if device not in (None, status.st_dev):
+                return None
+            device = status.st_dev
+        except OSError:
+            pass  # it is still to be made
+        if os.path.lexists(os.path.join(here, IDENTITY)):
+            return here
+        above = os.path.dirname(here)
+        if above == here:
+            return None
+        here = above
+
+
 def main(words=None):
     usage = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     usage.add_argument("drives", nargs="+", metavar="DRIVE", help="where a drive is mounted")
@@ -858,6 +922,11 @@ def main(words=None):
             for drive in drives:
                 if is_inside(to, drive.path) or (os.path.isdir(to) and is_inside(drive.path, to)):
                     raise Bad("%s and the drive %s overlap: nothing is written to a drive" % (shown(to), drive.label))
+            around = drive_around(to)
+            if around is not None:
+                raise Bad(
+                    "%s lies on a drive that holds backups (%s): choose another place" % (shown(to), shown(around))
+                )
             os.makedirs(to, exist_ok=True)
         shelf = Shelf(drives)
         if not shelf.sources:
