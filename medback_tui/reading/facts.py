@@ -111,12 +111,12 @@ class Facts:
 
     @property
     def place_of(self) -> dict[int, str]:
-        """Target key -> where it is kept, this machine's place first; empty where nobody named a place."""
+        """Target key -> where it is kept, this machine's place first; empty where no place was named."""
         return {target.key: shelf.place for shelf in self.places for target in shelf.targets}
 
     @property
     def every_place(self) -> dict[str, str]:
-        """The places of all sources and targets, folded -> as people write them; HOME alone where nobody named one."""
+        """The places of all sources and targets, folded -> as people write them; HOME alone where none was named."""
         kept = [row.source.place or HOME for row in self.sources] + [shelf.place for shelf in self.places]
         return {folded(place): place for place in reversed(kept)} or {folded(HOME): HOME}
 

@@ -52,7 +52,7 @@ COLUMNS = (
     Column("only", "only here", 9, right=True),
     Column("verified", "verified", 9, rank=4),
 )
-PLACE = Column("place", "place", 10)  # the second column, where somebody named a place
+PLACE = Column("place", "place", 10)  # the second column, where a place was named
 ORDERS: dict[str, Callable[[TargetFacts], float | str]] = {
     "label": lambda row: name(row.target.name).casefold(),
     "seen": lambda row: -(row.target.seen_at or 0),
@@ -105,7 +105,7 @@ class TargetsScreen(MainScreen):
         super().__init__()
         self.pulled: frozenset[int] = frozenset()  # drives that are pulled out of the shelf, by key
         self._facts: Facts | None = None
-        self._places: dict[int, str] = {}  # of each target; empty where nobody named one
+        self._places: dict[int, str] = {}  # of each target; empty where none was named
         self._shelves: tuple[PlaceShelf, ...] = ()
 
     def compose_body(self) -> Iterable[Widget]:

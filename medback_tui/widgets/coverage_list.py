@@ -35,7 +35,7 @@ COLUMNS = (
     Column("more", "2+", 8, right=True, rank=5),
     Column("checked", "checked", 9, right=True, rank=3, sortable=True),
 )
-# Where somebody named a place: what has no copy elsewhere.
+# Where a place was named: what has no copy elsewhere.
 COLUMNS_WITH_PLACES = (
     replace(COLUMNS[0], least=32),
     *COLUMNS[1:],

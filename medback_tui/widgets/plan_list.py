@@ -24,7 +24,7 @@ COLUMNS = (
     Column("remaining", "then missing", 22, right=True, rank=4),
     Column("left", "left", 9, right=True),
 )
-PLACE = Column("place", "fetch it from", 13)  # before the others, where somebody named a place
+PLACE = Column("place", "fetch it from", 13)  # before the others, where a place was named
 
 
 @dataclass(frozen=True, slots=True)

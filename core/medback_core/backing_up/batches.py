@@ -162,7 +162,7 @@ class Landing:
 
     def is_out_of_room(self, error: OSError) -> bool:
         """Whether an error means that the drive is full (noted then). Raises DriveGone where it means that the drive
-        is there no more."""
+        is gone."""
         cause = disk.cause_of(error)
         if cause is disk.Cause.NO_ROOM:
             self.tally.full = True

@@ -149,7 +149,7 @@ class _Discovery:
     # --- which files are read ----------------------------------------------------------------------------------------
 
     def _entries(self) -> Iterator[FileToHash | None]:
-        """Every file to be read; what is vouched for is counted at once. Runs ahead of the results. None when it is
+        """Every file to be read; what needs no reading is counted at once. Runs ahead of the results. None when it is
         time to report."""
         root = self.drive.root
         due = time.monotonic() + TICK

@@ -102,7 +102,7 @@ class Layout:
         return join(folder, disk.escape_path(path) if self.drive.filesystem.restricted_names else path)
 
     def _directory(self, plain: bytes) -> bytes:
-        """The directory to use for `plain`: itself, unless something that is no directory stands in the way, or the
+        """The directory to use for `plain`: itself, unless something else than a directory has that name, or the
         drive holds its name to be that of another directory (`Trip` and `trip`)."""
         known = self._directories.get(plain)
         if known is not None:
@@ -333,7 +333,7 @@ def _moved(layout: Layout, recorder: Recorder, move: _Move) -> None:
 
 def bring_current(layout: Layout, recorder: Recorder) -> None:
     """Move what lies in `.medback-old/` and is wanted again to where a current path wants it: there no reclaim takes it
-    for an older version, whoever runs it. Raises OSError."""
+    for an older version, on this machine or another. Raises OSError."""
     session, drive = layout.session, layout.drive
     wanted: list[Occupant] = []
     for identity, copy in copies_below(session, drive.target.key, OLD_DIRECTORY):

@@ -98,8 +98,8 @@ class Tree:
     # --- before the copying ------------------------------------------------------------------------------------------
 
     def tighten(self, layout: Layout) -> Iterator[Event]:
-        """What is readable to more people than its original, so from now on no more; what an earlier medback or a
-        change of the original left so."""
+        """Narrow the permissions of what more people can read than its original: an earlier medback, or a change of the
+        original, left it so."""
         if not self.drive.filesystem.has_modes:
             return
         known = set(folders(self.session, self.drive.target.key))

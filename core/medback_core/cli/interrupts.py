@@ -40,7 +40,7 @@ class Interrupts:
         self.release()
 
     def release(self) -> None:
-        """Give the signals back to whoever had them."""
+        """Put the earlier signal handlers back."""
         for number, handler in self._before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         self._before.clear()

@@ -54,7 +54,7 @@ class Run:
 
     @contextmanager
     def session(self, *, rebuild: bool = True) -> Iterator[Session]:
-        """The open session DB. A lost or damaged one beside which the list of sources lies is built anew first."""
+        """The open session DB. A lost or damaged one beside which the list of sources lies is rebuilt first."""
         from medback_core.session import open_session
 
         session = open_session(self.session_path)
@@ -110,7 +110,7 @@ class Run:
     def follow_asking(self, start: Callable[[Answers], Iterator[Event]], kind: type[S], answers: Answers) -> S | None:
         """`follow`, asking the person what only a person may answer and starting again with the answer.
 
-        Raises the NeedsAnswer itself where there is nobody to ask, or the answer is no.
+        Raises the NeedsAnswer itself where no person can be asked, or the answer is no.
         """
         asked: set[str] = set()
         while True:

@@ -33,7 +33,7 @@ def sections_in(stream: BinaryIO) -> list[Section]:
     """Every section of a context, in its order, from one pass over a seekable stream.
 
     What is inside an `<rc>` is passed over: `read_section` reads and checks it. Where the check over the whole is wrong
-    no section has a state: it is no more what that stands for. Raises Refused("bad-context") for what is no context.
+    no section has a state: it is not what that stands for. Raises Refused("bad-context") for what is no context.
     """
     parser = _SectionParser()
     stream.seek(0)
@@ -124,7 +124,7 @@ class _SectionParser(ContextParser):
     def end(self, tag: str) -> None:
         self._depth -= 1
         if self._depth == 1 and self._begun is not None:
-            # Its last byte is known when the next thing begins, be it no more than a line end.
+            # Its last byte is known when the next thing begins, and that may be just a line end.
             self.expat.CharacterDataHandler = self.expat.DefaultHandler = self._after
         elif self._depth == 0:
             self._close_section()

@@ -55,8 +55,8 @@ ContextItem: TypeAlias = TargetLine | SourceStart | DirectoryFact | Entry | Sour
 def read_context(stream: Readable) -> Iterator[ContextItem]:
     """Yield what a context says, in its order; memory is bounded by one chunk, whatever its length.
 
-    A `bd` comes back with the standing the file gives it: to believe it no more than a claim is the caller's part, and
-    so is to forget what came before a refusal (import in one transaction). Names of medback's own files are left out,
+    A `bd` comes back with the standing the file gives it. The caller takes it for listed and not checked, and forgets
+    what came before a refusal (import in one transaction). Names of medback's own files are left out,
     as a scan leaves them out. One whose check is wrong ends with NotWhole; what has none says nothing of it.
 
     Raises Refused("bad-context") naming the line for all that is not a context; OSError from the stream.

@@ -1,8 +1,8 @@
 """Take up a restore context into a session: what should exist, and who is said to have it.
 
-A context is checked to its end before anything is changed, and taken up in one transaction. Its copies become claims,
-whatever it says of them. The file is kept beside the session DB until all of it is back, so that losing the DB in
-the middle of a restore forgets nothing.
+A context is checked to its end before anything is changed, and taken up in one transaction. Its copies are listed
+and not checked, whatever it says of them. The file is kept beside the session DB until all of it is back, so that
+losing the DB in the middle of a restore forgets nothing.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def _opened(path: bytes) -> Iterator[BinaryIO]:
 
 def _checked(stream: BinaryIO) -> Generator[Event, None, list[SourceStart]]:
     """Read to the end, keeping nothing but the heads of the sections, which it returns, each with the state it tells
-    of. Where the check over the whole is wrong, a section is no more what its state says: it is one of its own."""
+    of. Where the check over the whole is wrong, a section no longer is what its state says: it is one of its own."""
     heads: list[SourceStart] = []
     files, pace, whole = 0, Pace(), True
     for item in read_context(stream):
@@ -404,8 +404,8 @@ def entered(before: list[bytes], levels: list[bytes]) -> int:
 
 
 def take_up_gone(session: Session, stream: BinaryIO) -> None:
-    """Learn from a context what went from the sources this session knows, and when. Its copies are claims; nothing else
-    of it is taken up. Raises Refused for what is no context; nothing is changed then."""
+    """Learn from a context what went from the sources this session knows, and when. Its copies are listed, not checked;
+    nothing else of it is taken up. Raises Refused for what is no context; nothing is changed then."""
     keys = {source.id: source.key for source in list_sources(session)}
     source: int | None = None
     with session.transaction():

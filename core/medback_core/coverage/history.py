@@ -29,7 +29,7 @@ def history(
     session: Session, *, target: str | None = None, source: str | None = None, since: int | None = None
 ) -> list[Past]:
     """What happened to the targets and sources this session knows, the earliest first: of one target (id or label), of
-    one source (alias), at or after a date. Raises Refused for a target or a source nobody knows."""
+    one source (alias), at or after a date. Raises Refused for an unknown target or source."""
     targets = [find_target(session, target)] if target is not None else list_targets(session)
     sources = [find_source(session, source)] if source is not None else list_sources(session)
     by_target = {} if target is None and source is not None else {one.id: one for one in targets}

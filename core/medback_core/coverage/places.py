@@ -57,7 +57,7 @@ def three_two_one(session: Session) -> ThreeTwoOne:
 
 
 def place_shelves(session: Session) -> list[PlaceShelf]:
-    """The places where targets that are not lost are kept, this machine's first; none where nobody named a place."""
+    """The places where targets that are not lost are kept, this machine's first; none where no place was named."""
     known, counting = places(session), counting_keys(session)
     if not known.named:
         return []

@@ -44,10 +44,10 @@ class HeldPart:
 @dataclass(frozen=True, slots=True)
 class Box:
     """One drive of the shelf, in bytes. `older`: contents no file has now; `other`: what is not medback's. Without
-    `total` nobody has looked how large it is."""
+    `total` its size is not known yet."""
 
     target: Target
-    place: str  # as people write it; "" where nobody named a place
+    place: str  # as people write it; "" where no place was named
     parts: tuple[HeldPart, ...]
     older: int
     other: int
@@ -149,7 +149,7 @@ def _damaged(session: Session) -> dict[str, int]:
 
 
 def _loss(session: Session, pulled: Collection[int]) -> tuple[Count, Count]:
-    """Files that lose their last copy with these drives, and further ones that have too few then."""
+    """Files whose last copy is on these drives, and further ones that have too few without them."""
     before, after = CopyCounter(session), CopyCounter(session, pulled)
     bare = below = NOTHING
     for _, need, part in every_part(session, totals_by_source(session)):

@@ -239,7 +239,7 @@ def safety(session: Session) -> Safety:
 
 
 def target_holdings(session: Session) -> dict[int, Holdings]:
-    """Target key -> what lies there (claims not counted), for every known target."""
+    """Target key -> what lies there (copies that are only listed left out), for every known target."""
     counting = counting_keys(session)
     held = {target.key: Count() for target in list_targets(session)}
     only = dict.fromkeys(held, Count())

@@ -35,8 +35,8 @@ class WhatIf:
     """What the death of some targets would cost. Counts are paths.
 
     `lost`: files that have a copy on them and none on any other drive a restore would use (active, retired, suspect;
-    claims don't count): gone if the source dies too. `weakened`: files that lose a countable copy, keep one somewhere,
-    and are then below the wanted number. `already_bare`: files that have no copy even now.
+    one that is only listed is none): gone if the source dies too. `weakened`: files that lose a countable copy, keep
+    one somewhere, and are then below the wanted number. `already_bare`: files that have no copy even now.
     """
 
     lost: Count
@@ -58,9 +58,10 @@ class TargetsLoss:
 class PlaceLoss:
     """What it would cost if a place were gone, with all its targets and all sources at it. Counts are paths.
 
-    `lost`: files of these sources that have no copy on any target at another place (claims don't count): gone for
-    good. `back`: the other files of these sources; `by` are the targets that bring them, and what each brings.
-    `weakened`: files, of any source, that lose a countable copy, are not lost, and then have fewer than are wanted.
+    `lost`: files of these sources that have no copy on any target at another place (one that is only listed is
+    none): gone for good. `back`: the other files of these sources; `by` are the targets that bring them, and what each
+    brings. `weakened`: files, of any source, that lose a countable copy, are not lost, and then have fewer than are
+    wanted.
     """
 
     place: str
@@ -162,7 +163,7 @@ def what_if_every(session: Session) -> WhatIfEvery:
 
 
 def _places_in_use(session: Session) -> list[str]:
-    """The places (folded) where a source or a target that is not lost is kept; none where nobody named one."""
+    """The places (folded) where a source or a target that is not lost is kept; none where none was named."""
     known = places(session)
     if not known.named:
         return []

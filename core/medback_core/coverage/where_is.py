@@ -32,7 +32,7 @@ class CopyView:
     path: bytes | None  # on the target; None until it is looked at
     verified_at: int | None
     counts: bool
-    place: str = ""  # of the target, as people write it; "" where nobody named a place
+    place: str = ""  # of the target, as people write it; "" where no place was named
 
 
 @dataclass(frozen=True, slots=True)

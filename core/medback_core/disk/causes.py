@@ -16,7 +16,7 @@ class Cause(Enum):
     NOT_THERE = auto()  # there is no such file at this path
     BLOCKED = auto()  # a link or a file stands where a directory should be
     TOO_LARGE = auto()  # for the file system, or for what is read of it
-    CHANGED = auto()  # somebody changed the file meanwhile
+    CHANGED = auto()  # another program changed the file meanwhile
     ENTRY = auto()  # this entry only, for another reason
 
 

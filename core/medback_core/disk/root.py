@@ -100,7 +100,7 @@ class Root:
 
     @cached_property
     def spins(self) -> bool:
-        """Whether it lies on a disk that spins, or nobody can tell: then large files are read or written one by one."""
+        """Whether it lies on a disk that spins, or may: then large files are read or written one by one."""
         return mounts.spins(mounts.block_device(self.file_system.device, self.file_system.source))
 
     def free_bytes(self) -> int | None:

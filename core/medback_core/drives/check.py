@@ -307,7 +307,7 @@ class _Look:
     def _remember(
         self, key: int, path: bytes, record: FileRecord, copy: Copy | None, recorded: list[Copy], seen: list[int]
     ) -> None:
-        """Content no current path has, in an unverified file: recorded as a claim, whatever it was before,
+        """Content no current path has, in an unverified file: recorded as only listed, whatever it was before,
         so that it can be asked for and regains its copies."""
         if not record.ours or was_seen(self.session, key) or key in seen:
             return

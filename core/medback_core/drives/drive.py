@@ -102,7 +102,7 @@ def begin_change(drive: Drive) -> None:
     after the first time. Raises OSError, and then nothing may be changed.
 
     The state comes first. A kill right behind it leaves a drive that says of itself that it changed and did not: all
-    who knew the old state look again, and find everything as it was. The other way round somebody who knew the old
+    who knew the old state look again, and find everything as it was. The other way round a medback that knew the old
     state would take what changed for unchanged.
     """
     session = drive.session

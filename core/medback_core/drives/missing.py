@@ -57,7 +57,7 @@ class MissingCopies:
         self.drive.check()
         for identity, copy in unseen_copies(self.session, self.target):
             if copy.path is None and copy.standing is Standing.CLAIMED:
-                continue  # only a claim: discover looks for it
+                continue  # only listed: discover looks for it
             known = copy.path is not None and copy.mtime_ns is not None and copy.path not in self.condition
             known = known and not any(names.below(copy.path or b"", inner) is not None for inner in self.nested)
             if not (known and lies_there(self.drive, copy, identity)):

@@ -48,7 +48,7 @@ class NextDrive:
     too_large: int = 0
     apart: Count = NOTHING  # what lacks a copy elsewhere that no drive can take
     place: str = ""  # … elsewhere than here, as people write it
-    places: Mapping[int, str] = field(default_factory=dict)  # target key -> where it is kept; empty: nobody named one
+    places: Mapping[int, str] = field(default_factory=dict)  # target key -> where it is kept; empty: none was named
 
     @property
     def best(self) -> Offer | None:

@@ -96,10 +96,10 @@ def restore_plan(
     it would take if nothing stood there. Ends with a PlanSummary. Raises Refused.
 
     Only of `source` (alias), only at and below `path`, and what `more` names so; `to`: another place to restore to.
-    Claims serve as well as copies we know; lost targets and those `without` are left out. Looking at destinations may
-    read files. Among plans that are equally good, the one with more of the targets that are `here` (row keys), those
-    first; these, and what is kept where this machine is, take no trip. `prefer`: the fewest TRIPS, or the fewest
-    DRIVES.
+    A copy that is only listed serves as well as one we know; lost targets and those `without` are left out. Looking at
+    destinations may read files. Among plans that are equally good, the one with more of the targets that are `here`
+    (row keys), those first; these, and what is kept where this machine is, take no trip. `prefer`: the fewest TRIPS,
+    or the fewest DRIVES.
     """
     asked: list[tuple[destinations.Destination, bytes | None]] = []
     for alias, below in _outermost(

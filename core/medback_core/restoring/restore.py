@@ -352,7 +352,7 @@ class _Run:
                 yield Skipped(where, Reason("mount-away", files=count, source=destination.source.alias, path=where))
 
     def _twins(self, destination: Destination, only: bytes | None, root: disk.Root | None) -> Iterator[Event]:
-        """No drive can hold a twin beside its opposite: one that is not where it was can't be had back."""
+        """No drive can hold a twin beside its opposite: one that is not where it was can't be restored."""
         for path, size, reason in twins_in(self.session, destination.source.key, only):
             status = None
             if root is not None:
@@ -363,8 +363,8 @@ class _Run:
                 yield Skipped(destination.absolute(path), Reason("twin-not-restored", because=reason))
 
     def _clean(self, destination: Destination, missing: Sequence[tuple[int, int, bytes, int, int, int]]) -> None:
-        """Take away what a restore that was killed left where files are lacking: elsewhere than in a source, nobody
-        else would."""
+        """Take away what a restore that was killed left where files are lacking: elsewhere than in a source,
+        nothing else does."""
         root = self.roots.get(destination.directory)
         if root is None or self.dry_run:
             return
@@ -582,7 +582,7 @@ class _Run:
         self.next = next_target(self.session, groups, without=(self.drive.target,)) or next_target(self.session, groups)
 
     def end_expected(self, only: bytes | None, *, whole: bool) -> None:
-        """What is in its place is expected no more; what a context told of, only when all of it is, and was looked at
+        """What is in its place is no longer expected; what a context told of, only when all of it is, and was looked at
         just now (`whole`): a path the last scan saw may be gone since."""
         if self.tally.conflicts or (self.copying is not None and self.copying.conflicts):
             return

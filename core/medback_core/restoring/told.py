@@ -131,7 +131,7 @@ def take_up_story(
     session: Session, news: Story, *, keep: bool, check: Callable[[], None] | None = None
 ) -> Generator[Event, None, None]:
     """Take up these sections of a drive's context, or, where it has none that can be read, what its sidecars tell; with
-    `keep` for good: the context is kept beside the session DB, and the drive's word is an offer no more. `check` is
+    `keep` for good: the context is kept beside the session DB, and the drive's word is no longer an offer. `check` is
     called when all is known and nothing is changed yet: what it raises ends it. Raises Refused, DriveGone."""
     told = {section.source: section.at for section in news.sections}
     with disk.Root(news.path) as root, ExitStack() as stack:

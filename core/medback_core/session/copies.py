@@ -116,7 +116,7 @@ def has_copies(session: Session, tid: str) -> bool:
 
 
 def doubt_copies(session: Session, target: int, identities: Iterable[int]) -> None:
-    """Two accounts of what lies on that target differ in these: claims, until a look at the drive."""
+    """Two accounts of what lies on that target differ in these: they are only listed, until a look at the drive."""
     identities = list(identities)
     with session.transaction() as db:
         db.executemany(
@@ -270,7 +270,7 @@ def copies_on(session: Session, target: int) -> Iterator[tuple[Identity, Copy]]:
 
 
 def held_by(session: Session, target: int, *, claims: bool = False) -> Count:
-    """Identities and bytes on a target (solid copies; with `claims`, claimed ones too), from the placements' totals."""
+    """Identities and bytes on a target (solid copies; with `claims`, listed ones too), from the placements' totals."""
     total = Count()
     for key, identities, size in session.db.execute("SELECT id, identities, bytes FROM placement WHERE identities > 0"):
         members = placement_by_id(session, key)
@@ -280,7 +280,7 @@ def held_by(session: Session, target: int, *, claims: bool = False) -> Count:
 
 
 def bytes_on(session: Session, target: int) -> int:
-    """Bytes of all that is known to lie on a target: what `held_by` tells, and what a look met there and nobody read
+    """Bytes of all that is known to lie on a target: what `held_by` tells, and what a look met there and was not read
     since the session began (older versions, after a session was lost)."""
     row = session.db.execute(
         "SELECT COALESCE(SUM(i.size), 0) FROM copy c JOIN identity i ON i.id = c.identity_id "

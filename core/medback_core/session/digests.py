@@ -170,7 +170,7 @@ def forget_twin(session: Session, target: int, path: bytes) -> None:
 
 def settle_twins(session: Session, source: int) -> dict[bytes, str]:
     """Path -> reason of the files of a source that are still twins; a file that changed, or the last one of whose
-    opposite is gone, is one no more. Call inside a transaction, when a scan has recorded all."""
+    opposite is gone, no longer is one. Call inside a transaction, when a scan has recorded all."""
     found: dict[bytes, str] = {}
     rows = session.db.execute("SELECT path, identity_id, blake3 FROM twin WHERE source_id = ?", (source,)).fetchall()
     for path, key, blake3 in rows:

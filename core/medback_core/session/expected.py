@@ -113,8 +113,8 @@ FILE_AT = (
 
 
 def end_expected(session: Session, source: int, path: bytes | None = None) -> None:
-    """What the restore under way found right or put in place in a source (at and below `path`) is expected no more: it
-    is recorded, and from now on what becomes of it is for the scans to see."""
+    """What the restore under way found right or put in place in a source (at and below `path`) is no longer expected:
+    it is recorded, and from now on what becomes of it is for the scans to see."""
     scope = "AND (e.path = ?2 OR (e.path > ?3 AND e.path < ?4))" if path else ""
     with session.transaction() as db:
         db.execute(

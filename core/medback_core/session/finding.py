@@ -45,8 +45,8 @@ def find_files(
     """The files a pattern finds, in any case: one with `*`, `?` or `[` is compared with the whole name (what stands
     before its last `/` with the end of the directory's path), any other with each part of the path.
 
-    Those in sources first, then what is gone and of which a copy exists. At most `limit`, of which nobody says that
-    they are the best.
+    Those in sources first, then what is gone and of which a copy exists. At most `limit`, which need not
+    be the best.
     """
     text = names.text(pattern)
     if not text:

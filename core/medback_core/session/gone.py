@@ -61,8 +61,8 @@ def list_gone(session: Session, source: int, path: bytes | None = None) -> Itera
 
 
 def gone_as_of(session: Session, source: int, path: bytes | None, at: int) -> Iterator[GoneFile]:
-    """What a source had at a date and has no more, of those `list_gone` gives: of each path the version that went first
-    after it. A copy written after the date, or gone at an unknown date, does not count."""
+    """What a source had at a date and no longer has, of those `list_gone` gives: of each path the version that went
+    first after it. A copy written after the date, or gone at an unknown date, does not count."""
     latest: GoneFile | None = None
     for gone in list_gone(session, source, path):  # the latest first
         if latest is not None and gone.path != latest.path:

@@ -135,7 +135,7 @@ def _give_way(session: Session, source: int, how: MergeRules) -> None:
 
 
 def _renew(session: Session, source: int, how: MergeRules) -> None:
-    """What is still to come back comes back as the section has it: nobody saw it here."""
+    """What is still to come back comes back as the section has it: it was not seen here."""
     newer = (
         "EXISTS (SELECT 1 FROM temp.incoming n WHERE n.path = x.path AND n.identity_id IS NOT NULL "
         f"AND n.identity_id <> x.identity_id AND NOT {_SEEN.format('').replace('?1', 'x.source_id')})"
@@ -181,12 +181,11 @@ def _to_gone(session: Session, source: int, date: int, condition: str) -> None:
 
 
 def take_claims(session: Session, source: int, source_id: str, targets: dict[str, AsOf]) -> None:
-    """Take up what the section says of copies, as claims. To be called before `merge_incoming`. Call inside a
-    transaction.
+    """Take up what the section says of copies, as only listed. Call inside a transaction, before `merge_incoming`.
 
     `targets` are those it names, and the states it is as of. Of two accounts of a target the one as of the higher
     number is right: what the section does not name there is withdrawn, or what it names and this session knows not to
-    be there is not believed. With the same number and another stamp, only what both name is more than a claim.
+    be there is not believed. With the same number and another stamp, only what both name is taken for more than listed.
     """
     db = session.db
     mine = told_of(session, source_id)

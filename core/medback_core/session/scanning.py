@@ -24,7 +24,7 @@ _PATH = "CAST(CASE WHEN length(d.path) THEN d.path || x'2f' || f.name ELSE f.nam
 
 
 class Moved(NamedTuple):
-    """A file recorded under some path with a given inode: a rename if that path holds the inode no more."""
+    """A file recorded under some path with a given inode: a rename if that path no longer holds the inode."""
 
     source_path: bytes
     source: int

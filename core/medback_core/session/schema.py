@@ -1,9 +1,9 @@
 """The tables of the session DB, and how an older DB becomes a current one.
 
 The DB is a cache: everything in it can be had again from the sidecars. Its one clever part is the coverage roll-up:
-triggers write a row into `delta` or `moved` whenever a file or the placement of an identity changes, whoever changes
-it, and `rollup.flush` folds those rows into the totals of every directory above before the transaction ends. So no
-code path can forget to keep the totals right.
+triggers write a row into `delta` or `moved` whenever a file or the placement of an identity changes, by any
+statement, and `rollup.flush` folds those rows into the totals of every directory above before the transaction ends. So
+no code path can forget to keep the totals right.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ def children(
 ) -> tuple[tuple[Bd, ...], tuple[str, ...], tuple[Place, ...], tuple[str, ...]]:
     """Copies, tags, twins, and the canonical form of what is none of these or not as it should be.
 
-    With `claims` every copy is a claim, whatever its standing says.
+    With `claims` every copy is listed and not checked, whatever its standing says.
     """
     bds: list[Bd] = []
     tags: list[str] = []

@@ -21,7 +21,7 @@ def is_family_root(root: etree._Element) -> bool:
 def fr_record(element: etree._Element, trust: Trust = Trust.FAMILY) -> FileRecord | None:
     """The record of an `<fr>`, or None when its name or size can't be told.
 
-    The time is in whole seconds (left out when 0): compare `mtime_ns // 10**9`. Every copy is a claim.
+    The time is in whole seconds (left out when 0): compare `mtime_ns // 10**9`. Every copy is only listed.
     """
     name = values.exact_bytes(element.get("fname"), None)
     size = values.parse_number(element.get("size"))

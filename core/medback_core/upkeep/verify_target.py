@@ -274,7 +274,7 @@ class _VerifyTarget:
         return True
 
     def _unread(self, shown: bytes, copy: Copy, error: OSError) -> Iterator[Event]:
-        """Only what says something of the drive makes a copy count no more."""
+        """Only what says something of the drive makes a copy no longer count."""
         if isinstance(error, FileNotFoundError):
             self._count(missing=1)
             self.bad.append((copy, False))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# Written by medback; a newer medback may write it anew. It needs no medback, and medback never runs it.
+# Written by medback; a newer medback may replace it. It needs no medback, and medback never runs it.
 """Get files back from drives that medback wrote, without medback. Needs Python 3.8 or later and nothing else.
 
     python3 medback-restore.py DRIVE... --list           what there is
