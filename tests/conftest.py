@@ -44,6 +44,7 @@ def no_waiting_for_the_medium(request: pytest.FixtureRequest, monkeypatch: pytes
     monkeypatch.setattr(portable, "full_fsync", lambda _: None)
     monkeypatch.setattr(portable, "syncfs", lambda _: None)
     monkeypatch.setattr(os, "fdatasync", lambda _: None)
+    monkeypatch.setattr(os, "sync", lambda: None)
     really = store.connect
 
     def connect(path: Path, cache_mib: int) -> sqlite3.Connection:

@@ -42,6 +42,8 @@ class TellingApp(SharedApp):
 
     @on(JobsChanged)
     def jobs_changed(self, message: JobsChanged) -> None:
+        if not self.screen_stack:
+            return  # the app is being left
         job = message.job
         is_news, job.told = job.told is not job.state, job.state
         if is_news and job.state is JobState.RUNNING and not job.quiet:

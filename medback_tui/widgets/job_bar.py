@@ -55,17 +55,18 @@ class JobBar(Widget):
         stopping = job.state is JobState.STOPPING
         first: list[Span] = [(f"{turn} ", "bar"), (name(job.title), "strong")]
         progress = job.progress
+        is_wide = self.app.size.width >= 100  # this bar has no size before it is first shown
         if stopping:
             first.append(("  stopping: the chunk under way is finished, what is done is kept", "partly"))
         elif progress is not None:
             first.append((f"  {progress.phase}", "text"))
             if progress.bytes_total:
                 first.append((f"  {percent(progress.bytes, progress.bytes_total)}", "strong"))
-                if self.size.width >= 100:
+                if is_wide:
                     first.append((f" of {size(progress.bytes_total)}", "text"))
             elif progress.files_total:
                 first.append((f"  {percent(progress.files, progress.files_total)}", "strong"))
-                if self.size.width >= 100:
+                if is_wide:
                     first.append((f" of {number(progress.files_total)} files", "text"))
             else:
                 first.append((f"  {number(progress.files)} files", "text"))

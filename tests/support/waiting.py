@@ -13,18 +13,29 @@ from medback_tui.app import MedbackApp
 READING = {"facts", "listing", "plan", "pick"}
 
 
-async def settle(pilot: Pilot[int]) -> None:
+async def nothing_ready(*_: float) -> None:
+    """Until the event loop has nothing to do now: it would wait for a timer, a thread or a key. All messages are handled
+    then. It stands in for Textual's `wait_for_idle`, which after every key waits until the process used no processor
+    for a fiftieth of a second."""
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(0)
+    while loop._ready:  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+
+
+async def settle(pilot: Pilot[int], seconds: float = 60) -> None:
     """Until nothing is being read any more and all of it is on the screen."""
     app = pilot.app
+    end = time.monotonic() + seconds
     quiet = 0
-    for _ in range(400):
+    while quiet < 2:
         await pilot.pause()
-        busy = [worker for worker in app.workers if worker.group in READING and not worker.is_finished]
+        busy = any(worker.group in READING and not worker.is_finished for worker in app.workers)
         quiet = 0 if busy else quiet + 1
-        if quiet >= 3:
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("the app never settled")
+        if busy:
+            if time.monotonic() > end:
+                raise AssertionError("the app never settled")
+            await asyncio.sleep(0.002)
 
 
 async def press(pilot: Pilot[int], *keys: str) -> None:

@@ -6,8 +6,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import textual.app
+import textual.pilot
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
 
 from medback_core import model
 from medback_core.model import Event, Progress
@@ -15,6 +20,7 @@ from medback_core.session import Session
 from medback_tui.jobs import queue as jobs
 from medback_tui.app import MedbackApp
 from support import picture_sessions as worlds
+from support.waiting import nothing_ready
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +34,30 @@ def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
     time.tzset()
+
+
+@pytest.fixture(autouse=True)
+def no_idling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key is over when all it led to is done, not when the processor has been idle for a while."""
+    for module in (textual.app, textual.pilot):
+        monkeypatch.setattr(module, "wait_for_idle", nothing_ready)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def style_sheets_parsed_once() -> Iterator[None]:
+    """Each app would parse those of all its widgets again: a quarter of what it takes to start one."""
+    known: dict[tuple[object, ...], list[RuleSet]] = {}
+    really = Stylesheet._parse_rules
+
+    def parse_rules(sheet: Stylesheet, *words: Any, **options: Any) -> list[RuleSet]:
+        key = (frozenset(sheet._variables.items()), *words, *sorted(options.items()))
+        if key not in known:
+            known[key] = really(sheet, *words, **options)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stylesheet, "_parse_rules", parse_rules)
+        yield
 
 
 @pytest.fixture
