@@ -13,7 +13,7 @@ demo: $(UV) ## the app on a small real world; HEADLESS=1 tells the whole story w
 	$(RUN) medback demo $(if $(HEADLESS),--headless)
 
 test: $(UV)
-	$(RUN) pytest -n auto -q
+	$(RUN) pytest -n auto --dist worksteal -q
 
 check: $(UV) ## all that CI checks
 	$(RUN) ruff check .

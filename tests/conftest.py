@@ -16,6 +16,12 @@ from medback_core.disk import portable, workers
 from medback_core.session import opening, store
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Two more than there are processors: a third of its time a test waits for a drive, a terminal or a program. Each
+    takes 300 MB of memory."""
+    return (os.cpu_count() or 1) + 2
+
+
 @pytest.fixture(autouse=True)
 def no_idle_workers() -> Iterator[None]:
     """A test that replaces what reads or copies files must not meet a worker process an earlier one started."""

@@ -218,7 +218,7 @@ ROWS = (
         peer=_md5sum, peer_name=MD5SUM),
     Row("target-scattered", "target of the same, read back", _target(), "scattered", peer=_cp_md5sum, peer_name=CP_MD5SUM),
     Row("restore-scattered", "restore of the same", _restore, "scattered", leaves="backed-up", peer=_cp, peer_name=CP),
-    Row("discover", "discover on a drive somebody filled", _discover, peer=_md5sum_of_foreign, peer_name=COLD_MD5SUM,
+    Row("discover", "discover on a drive filled by hand", _discover, peer=_md5sum_of_foreign, peer_name=COLD_MD5SUM,
         ratio_most=2.0, cold=True),
     Row("rebuild", "rebuild from sidecars", _rebuild, leaves="backed-up"),
     Row("write-context", "write-restore", _write_context, "shelf"),

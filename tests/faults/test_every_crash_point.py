@@ -15,7 +15,7 @@ from support.sync_modes import is_file_by_file, thinned
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("each_way")]
 
-SAMPLES = 3  # disturbances of each scenario in a plain run
+SAMPLES = 2  # disturbances of each scenario in a plain run
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

@@ -3,7 +3,6 @@ the trade don't use."""
 
 import ast
 import re
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,12 +89,11 @@ def test_no_page_has_a_banned_turn() -> None:
 
 def remarks(path: Path) -> Iterator[str]:
     """What a module says to those who read it: its docstrings and comments, less what is code."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            yield re.sub(r"`[^`]*`", "X", ast.get_docstring(node) or "")
-    with path.open("rb") as code:
-        tokens = list(tokenize.tokenize(code.readline))
-    yield from (re.sub(r"`[^`]*`", "X", token.string) for token in tokens if token.type == tokenize.COMMENT)
+    code = path.read_text()
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    said = [ast.get_docstring(node) or "" for node in ast.walk(ast.parse(code)) if isinstance(node, documented)]
+    for text in [*said, *re.findall(r"(?:^|\s)(# .*)", code)]:
+        yield re.sub(r"`[^`]*`", "X", text)
 
 
 def test_no_docstring_and_no_comment_has_a_banned_turn() -> None:

@@ -13,6 +13,7 @@ import textual.app
 import textual.pilot
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
+from textual.widgets import Input
 
 from medback_core import model
 from medback_core.model import Event, Progress
@@ -41,6 +42,12 @@ def no_idling(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key is over when all it led to is done, not when the processor has been idle for a while."""
     for module in (textual.app, textual.pilot):
         monkeypatch.setattr(module, "wait_for_idle", nothing_ready)
+
+
+@pytest.fixture(autouse=True)
+def cursor_without_blinking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a picture of a field depends on how long the test took."""
+    monkeypatch.setattr(Input, "_toggle_cursor", lambda _: None)
 
 
 @pytest.fixture(autouse=True, scope="session")

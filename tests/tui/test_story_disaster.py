@@ -43,8 +43,8 @@ def test_three_drives_bring_the_newest_of_everything_back(tmp_path: Path, mount:
 
     terminal = Terminal(home, width=110, height=30)
     try:
-        # Plugged in for this one program, not for all that runs on this machine.
-        plug_in = "; ".join(
+        # Plugged in for this one program, not for all that runs on this machine; and it sees no other drive.
+        plug_in = "findmnt -rno SOURCE | grep ^/dev/loop | xargs -r -n1 umount -l; " + "; ".join(
             f"mount -o loop {shlex.quote(f'{drive}.img')} {shlex.quote(str(drive))}" for drive in drives
         )
         start = f"{plug_in}; exec {shlex.quote(str(PROGRAM))} --session-db {shlex.quote(str(tmp_path / 'new.db'))}"

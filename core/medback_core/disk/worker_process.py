@@ -161,7 +161,7 @@ def _is_right(made: "tuple[bytes | None, bytes | None]", digest: bytes, known: b
 
 def in_any_group(mode: int) -> int:
     """The permissions of a copy whose group is not its original's: group and others may what both may with the
-    original, so that nobody may more."""
+    original, so that the copy is open to no others."""
     both = mode >> 3 & mode & 0o7
     return mode & 0o700 | both << 3 | both
 
