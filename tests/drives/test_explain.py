@@ -106,6 +106,19 @@ def test_it_runs_on_python_3_8() -> None:
     assert [word for word in later if word in text] == []
 
 
+def test_all_comes_back_by_python_3_8_itself(two: Path) -> None:
+    near = [shutil.which("python3.8"), *Path.home().glob(".pyenv/versions/3.8.*/bin/python3.8")]
+    versions = {python: subprocess.run([python, "-V"], capture_output=True).stdout for python in near if python}
+    python = next((python for python, said in versions.items() if said.startswith(b"Python 3.8")), None)
+    if python is None:
+        pytest.skip("Python 3.8 is not installed")
+    shutil.copy(two / "red" / PROGRAM, two / "alone.py")
+    command = [python, "-I", "-S", "alone.py", "red", "blue", "--to", "back"]
+    ran = subprocess.run(command, cwd=two, capture_output=True, text=True, errors="replace")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert contents(two / "back/photos") == contents(two / "photos")
+
+
 def test_all_comes_back_with_nothing_installed(two: Path) -> None:
     before = [tree(two / drive, metadata=True) for drive in ("red", "blue")]
     ran = program("red", "blue", "--to", "back", at=two / "red")

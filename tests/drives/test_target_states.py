@@ -97,7 +97,7 @@ def test_a_label_two_drives_have_is_not_guessed(world: tuple[Session, Path]) -> 
 def test_a_label_that_would_be_taken_for_a_path_is_refused(world: tuple[Session, Path]) -> None:
     session, tmp = world
     (tmp / "new").mkdir()
-    for label in ("Blue/2T", "/mnt/blue", "..", "a\0b"):
+    for label in ("Blue/2T", "/mnt/blue", "..", "  ", "a\0b"):
         with pytest.raises(UsageError):
             set_target(session, "t1", label=label)
         with pytest.raises(UsageError):

@@ -49,6 +49,20 @@ def test_units_are_shown_asked_installed_and_removed(tmp_path: Path, home: Path)
     assert "no unit of medback's" in shell("service", "remove", "-y").out
 
 
+@pytest.mark.parametrize("script", [None, "echo no bus >&2; exit 1"])
+def test_where_systemd_can_not_start_them_that_is_no_success(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, script: str | None
+) -> None:
+    (tmp_path / "bin/systemctl").unlink()
+    if script is not None:
+        (tmp_path / "bin/systemctl").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin/systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    answer = Shell(tmp_path)("service", "install", "-y")
+    assert answer.code == 3 and "nothing is started" in answer.err and "cron runs" in answer.err
+    assert len(list((home / "systemd/user").iterdir())) == len(units())
+
+
 def test_a_unit_of_another_origin_is_never_touched(tmp_path: Path, home: Path) -> None:
     shell, where = Shell(tmp_path), home / "systemd/user"
     where.mkdir(parents=True)

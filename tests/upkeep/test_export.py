@@ -270,6 +270,13 @@ def test_a_file_that_is_there_is_replaced_only_when_asked_for(shell: Shell) -> N
     assert (shell.where / "letter").read_bytes().startswith(b"path,")
 
 
+def test_a_label_two_drives_have_is_said_to_be_that(shell: Shell) -> None:
+    (shell.where / "blue").mkdir()
+    assert shell("set-target", "red", "--label", "Twin").code == 0
+    assert shell("target", "blue", "--init", "--label", "Twin").code == 0
+    assert "more than one target is called Twin" in shell("export", "Twin", "--format", "csv").err
+
+
 def test_standard_output_has_the_manifest_and_nothing_else(shell: Shell) -> None:
     command = [
         sys.executable,

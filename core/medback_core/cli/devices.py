@@ -13,7 +13,7 @@ import click
 
 from medback_core import names
 from medback_core.errors import NeedsAnswer, UsageError
-from medback_core.model import DamageFound, EjectSummary, Event, PlugDone, Progress, Waiting
+from medback_core.model import DamageFound, EjectSummary, Event, PlugDone, Progress, Waiting, Warned
 from medback_core.presenting.outcomes import ejected
 from medback_core.presenting.plugging import plug_words
 from medback_core.presenting.refusals import message, sentence
@@ -26,6 +26,7 @@ from medback_core.settings.systemd import run as run_commands
 
 from .commands import command
 from .options import SIZE, complete_targets
+from .outcome import SKIPPED
 from .progress import Display
 from .running import Run
 
@@ -140,7 +141,9 @@ def service(run: Run, action: str) -> None:
             run.say(f"# {names.display_name(str(unit.path))}\n{unit.text}")
         _ask(run, NeedsAnswer("install-units", units=len(wanted), directory=str(wanted[0].path.parent)))
         install(wanted)
-        _tell_systemd(run, commands(start=True))
+        if not _tell_systemd(run, commands(start=True)):
+            run.outcome.codes.add(SKIPPED)
+            run.warn(message(Warned("not-started")))
         run.say(f"{plural(len(wanted), 'unit')} written to {names.display_name(str(wanted[0].path.parent))}")
     else:
         ours = [unit for unit in wanted if unit.state in ("installed", "differs")]
@@ -174,12 +177,16 @@ def _ask(run: Run, question: NeedsAnswer) -> None:
         raise question
 
 
-def _tell_systemd(run: Run, wanted: list[list[str]]) -> None:
+def _tell_systemd(run: Run, wanted: list[list[str]]) -> bool:
+    """Whether it did all of it."""
+    done = True
     for line, complaint in run_commands(wanted):
         if complaint:
+            done = False
             run.warn(f"`{' '.join(line)}` said: {complaint}")
         else:
             run.say(" ".join(line))
+    return done
 
 
 @command("config")

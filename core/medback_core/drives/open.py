@@ -217,8 +217,9 @@ def _check_capacity(capacity: int | None) -> None:
 
 
 def check_label(label: str | None) -> None:
-    """Raises UsageError for a label that would be taken for a path where it is typed. Older ones can have a slash."""
-    reason = names.check_component(names.from_text(label)) if label else None
+    """Raises UsageError for a label that can't be seen, or would be taken for a path where it is typed. Older ones can
+    have a slash."""
+    reason = names.check_component(names.from_text(label.strip())) if label else None
     if reason is not None:
         raise UsageError("usage/label", label=label, reason=reason)
 

@@ -231,6 +231,7 @@ WARNINGS = {
     "moved-on-drive": "{copies:copy was|copies were} moved on {target}. They were found again and count",
     "nested": "{because}: one file counts as two copies there. It is read, and nothing is written to it",
     "no-drive-here": "no drive of this session is plugged in",
+    "not-started": "the units are written, and nothing is started",
     "not-written": "{path} could not be written: {error}",
     "older-context": "this context has {source} as of {theirs:day}, and this session knows it as of {ours:day}. "
     "{files:file|files} changed or went since then and can be restored as older versions",
@@ -404,6 +405,7 @@ COMMANDS = {
     "to make it a new target",
     "not-plugged-in/no-identity": "`medback target` takes the answer: --same-drive if it is that drive, --init to "
     "make it a new target",
+    "not-started": "Without systemd, cron runs `medback update` and `medback verify --all --for 1h`",
     "nothing-to-rebuild": "Name the sources",
     "older-context": "`medback restore --deleted` restores them; --replace expects them",
     "other-md5": "`medback verify` tells which",

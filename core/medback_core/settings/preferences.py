@@ -62,7 +62,7 @@ def read_preferences(path: Path | None = None) -> Preferences:
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode) and path != Path(os.devnull):
-            raise _refused(path, "is not a regular file")  # a pipe would be waited for, for ever
+            raise _refused(path, "it is not a regular file")  # a pipe would be waited for, for ever
         table = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         return Preferences()

@@ -81,6 +81,8 @@ def _named(session: Session, word: str) -> Source | Target:
     except Refused as refusal:
         if sources:
             return sources[0]
+        if refusal.kind != "no-such-target":
+            raise  # more than one is called so, or it is a path
         raise Refused("no-such-source-or-target", name=word) from refusal
     if sources and (target is None or there == path):
         return sources[0]
