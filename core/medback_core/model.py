@@ -7,6 +7,7 @@ file times are nanoseconds. Sizes are bytes.
 from __future__ import annotations
 
 import enum
+import re
 import time
 import unicodedata
 from collections.abc import Mapping
@@ -18,8 +19,10 @@ from medback_core.errors import DriveGone, MedbackError, Refused
 WANTED_DEFAULT = 2
 HOME = "home"  # the place of everything without a named place
 
-# Ours and the family's own files are never backed up and never counted.
-METADATA_PREFIX = b".medback"
+# Ours and the family's own files are never backed up and never counted. Other names with `.medback` are content.
+METADATA = re.compile(
+    rb"\.medback(\.xml|-(source|target)\.xml|-context[^/]*\.xml|-(old|damaged)$|-(tmp|restore-tmp|freeing)-)"
+)
 FAMILY_METADATA = frozenset({b".medorg.xml", b".mdbackup.xml", b".mdjournal.xml", b".bkp_id"})
 SIDECAR_NAME = b".medback.xml"
 FAMILY_SIDECAR_NAME = b".medorg.xml"
@@ -37,7 +40,7 @@ FREEING_PREFIX = b".medback-freeing-"  # a copy that is about to be removed; aft
 
 def is_metadata(name: bytes) -> bool:
     """Whether a directory entry belongs to medback or its family and is therefore never content."""
-    return name.startswith(METADATA_PREFIX) or name in FAMILY_METADATA
+    return METADATA.match(name) is not None or name in FAMILY_METADATA
 
 
 def now() -> int:

@@ -19,7 +19,7 @@ import pytest
 from medback_core.cli.outcome import why
 from medback_core.presenting.refusals import message
 from medback_core import disk, hashing, model, pace
-from medback_core.scanning import sources, walk
+from medback_core.scanning import compare, sources, walk
 from medback_core.sources import entries as listing
 from medback_core.session import open_session
 from medback_core.session.copies import copies_of
@@ -830,6 +830,7 @@ def test_rot_is_found_by_a_rehash_after_the_db_was_lost_and_stays_known(world: W
     md5 = world.row("a").md5
     world.flush()
     world.rewrite_keeping_time("a", b"0riginal content")
+    world.copy_sidecar()  # newer than all that is there, as in a tree that was copied: of its files nothing is told
     world.lose_db()
     assert world.add().hashed == 0
     summary = world.update(rehash=True)
@@ -839,6 +840,60 @@ def test_rot_is_found_by_a_rehash_after_the_db_was_lost_and_stays_known(world: W
     assert (summary.damaged, summary.hashed) == (1, 1)
     assert (world.row("a").trouble, world.row("a").md5) == (Trouble.DAMAGED, md5)
     assert set(world.targets_of("a")) == {"t1"}
+
+
+def test_a_file_that_another_one_took_the_place_of_is_seen_though_size_and_time_are_its_own(world: World) -> None:
+    """Tag editors, `sed -i` with `touch -r`, `rsync -t` write so: a new inode, a new ctime."""
+    world.write("docs/a", "original content")
+    world.write("docs/b", "same length as a")
+    world.write("c", "original content!")
+    world.add()
+    other = world.write("docs/.new", b"edited content !")
+    other.rename(world.src / "docs/a")
+    world.write("elsewhere", b"linked content !!")
+    (world.src / "c").unlink()
+    os.link(world.src / "elsewhere", world.src / "c")
+    summary = world.update()
+    assert summary.damaged == 2
+    assert [found.reason for found in world.of(DamageFound)] == [model.Reason("damaged/kept-time")] * 2
+    summary = world.update(accept=["docs/"])
+    assert (summary.changed, world.row("docs/a").trouble) == (1, Trouble.NONE)
+
+
+def test_after_the_loss_of_the_db_what_changed_since_its_sidecar_was_written_is_read(world: World) -> None:
+    world.write("docs/a", "original content")
+    world.fill(["docs/b", "docs/c"])
+    world.add()
+    world.flush()
+    other = world.write("docs/.new", b"edited content !")
+    other.rename(world.src / "docs/a")
+    world.lose_db()
+    summary = world.add()
+    assert (summary.hashed, summary.damaged, world.row("docs/a").trouble) == (1, 1, Trouble.KEPT_TIME)
+
+
+def test_a_file_that_changed_just_before_it_was_read_is_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where times are kept in steps of a second, the next change may leave the same ones."""
+    monkeypatch.setattr(compare, "step_ns", lambda ctime_ns: 10**15)
+    monkeypatch.setattr(walk, "step_ns", lambda ctime_ns: 10**15)
+    world.write("a", "original content")
+    world.add()
+    world.rewrite_keeping_time("a", b"edited content !")
+    summary = world.update()
+    assert (summary.changed, summary.damaged) == (1, 0)
+    monkeypatch.undo()
+    assert world.update().hashed == 1
+    assert world.update().hashed == 0
+
+
+def test_only_names_that_medback_gives_are_kept_out(world: World) -> None:
+    world.fill([".medbackup", ".medback-notes.txt", "sub/.medback", ".medback-tmp-mine"])
+    world.add()
+    assert world.names() == {".medbackup", ".medback-notes.txt", "sub/.medback"}
+    assert [path for path, _ in world.told(Excluded)] == [b".medback-tmp-mine"]
+    assert (world.src / ".medback-tmp-mine").exists()
 
 
 def test_rot_of_a_file_nothing_else_moved_of_is_damage(world: World) -> None:

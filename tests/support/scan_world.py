@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -58,6 +59,12 @@ class World:
         with open(file, "r+b") as stream:
             stream.write(content)
         os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    def copy_sidecar(self) -> None:
+        """The sidecar of the root becomes a copy of itself, with the time it had."""
+        sidecar = self.src / ".medback.xml"
+        shutil.copy2(sidecar, self.base / "copied")
+        (self.base / "copied").rename(sidecar)
 
     def sidecar(self, directory: str = "") -> Sidecar:
         return parse((self.src / directory / ".medback.xml").read_bytes())

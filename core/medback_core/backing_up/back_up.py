@@ -357,7 +357,8 @@ class _Run:
             after.st_mtime_ns,
             after.st_ctime_ns,
         )
-        if moved or actual.size != candidate.content.size:
+        unsettled = candidate.inode is not None and candidate.ctime_ns is None  # it changed as the scan read it
+        if moved or unsettled or actual.size != candidate.content.size:
             return Skipped(shown, Reason("changed-while-copied"))
         kept = candidate.ctime_ns is not None and candidate.ctime_ns != after.st_ctime_ns
         mark_trouble(self.session, source, path, Trouble.KEPT_TIME if kept else Trouble.DAMAGED)

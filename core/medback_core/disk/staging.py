@@ -17,7 +17,7 @@ from medback_core.disk.reading import ended, read_through
 from medback_core.disk.root import Root
 from medback_core.disk.staged import CHUNK, ContentDiffers, SmallCopy, Staged, hash_rest, read_start, set_attributes
 from medback_core.disk.worker_pool import TICK, WorkerPool
-from medback_core.model import METADATA_PREFIX, TEMPORARY_PREFIX, Identity
+from medback_core.model import METADATA, TEMPORARY_PREFIX, Identity
 
 SMALL = worker_process.SMALL  # the largest file stage_small_copy is meant for
 SYNC_EVERY = worker_process.SYNC_EVERY
@@ -323,7 +323,7 @@ class Staging:
         self._may_stage()
         directory, name = self.root.split(rel)
         # A sidecar's temporary file says so, and only such a one may ever be adopted as a sidecar.
-        ending = name if name.startswith(METADATA_PREFIX) and len(name) < 100 else b""
+        ending = name if METADATA.match(name) and len(name) < 100 else b""
         again = True
         while True:
             self._enter_to_write(directory)

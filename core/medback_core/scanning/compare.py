@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -17,6 +18,11 @@ from medback_core.sources.accounts import NO_ACCOUNTS, Accounts
 
 _SECOND = 1_000_000_000
 _PLAIN = 1 << 63  # what SQLite stores as it is
+# Two changes within one step of a file system's clock leave the same time. Linux steps by 10 ms at most; FAT, ext3 and
+# small inodes of ext4 keep times in steps of 10 ms to 2 s.
+FINE_STEP_NS = 20_000_000
+_COARSE_STEP_NS = 2 * _SECOND
+_COARSE_UNIT_NS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,13 @@ class Base(NamedTuple):
     md5: bytes
     mtime_ns: int
     inode: int | None  # signed, as the DB has it
-    ctime_ns: int | None
+    ctime_ns: int | None  # None with an inode: it changed as it was read, so that another change may not show
     trouble: int
+
+    @property
+    def settled(self) -> bool:
+        """Whether a change since it was read shows in its times."""
+        return self.inode is None or self.ctime_ns is not None
 
 
 class FileToRead(NamedTuple):
@@ -72,10 +83,12 @@ class Directory:
 
     rel: bytes
     key: int | None  # its row, None until it is first recorded
+    looked_ns: int  # when its files were looked at; they are read after it
     stat: SidecarStat | None = None  # of the sidecar that is there now
     was: SidecarStat | None = None  # of the sidecar as the DB last read or wrote it
     parsed: Sidecar | None = None  # only when it was read in this scan
     data: bytes | None = None  # what was read of `.medback.xml`
+    written_ns: int | None = None  # when a parsed sidecar was written here; None where it was copied here
     links: dict[bytes, bytes] = field(default_factory=dict)  # all of them, where any changed
     lost_links: list[bytes] = field(default_factory=list)
     below: set[bytes] = field(default_factory=set)  # paths of the directories the walk goes into from here
@@ -208,7 +221,8 @@ def _of_record(
         directory.puts.append(row_of(name, identity, status))
         directory.back.append(name)
         return None
-    if _same_time(record, status) and record.damaged is None and not options.rehash:
+    touched = changed_since_written(directory, status)
+    if _same_time(record, status) and record.damaged is None and not options.rehash and not touched:
         tally.reused += 1
         _add(directory, row_of(name, identity, status), options)
         return None
@@ -216,7 +230,17 @@ def _of_record(
         return FileToRead(name, status, None, None, False)  # not known here before: nothing can be said to have changed
     trouble = Trouble.NONE if record.damaged is None else Trouble.DAMAGED
     _add(directory, known(record, trouble), options)
-    return FileToRead(name, status, _base(record), None, options.rehash or record.damaged is not None)
+    return FileToRead(name, status, _base(record), None, touched or options.rehash or record.damaged is not None)
+
+
+def step_ns(ctime_ns: int) -> int:
+    """How long after a change another one may leave the same time, by the look of the time."""
+    return FINE_STEP_NS if ctime_ns % _COARSE_UNIT_NS else _COARSE_STEP_NS
+
+
+def changed_since_written(directory: Directory, status: os.stat_result) -> bool:
+    """Whether something was done to a file since the sidecar of its directory was written, perhaps to its content."""
+    return directory.written_ns is not None and status.st_ctime_ns > directory.written_ns
 
 
 def vanish(
@@ -258,7 +282,7 @@ def apply_hash(
             tally.hashed_bytes += identity.size
         else:
             tally.reused += 1
-        directory.puts.append(row_of(name, identity, status))
+        directory.puts.append(_row_read(directory, name, identity, status, read=read))
         directory.back.append(name)
         return None
     path = directory.path(name)
@@ -274,36 +298,41 @@ def apply_hash(
     else:
         tally.reused += 1
     directory.write = True
+    row = _row_read(directory, name, identity, status, read=read)
     if edited is not None and edited.md5 is not None and identity == (edited.size, edited.md5):
         _believe(directory, edited, claims=True)
         if base is not None and identity != (base.size, base.md5):
-            directory.changes.append(row_of(name, identity, status))
+            directory.changes.append(row)
         elif base is None:
-            _add(directory, row_of(name, identity, status), options)
+            _add(directory, row, options)
         else:
-            directory.puts.append(row_of(name, identity, status))
+            directory.puts.append(row)
         return None
     if base is None and edited is not None and edited.md5 is not None and _same_time(edited, status):
         _believe(directory, edited, claims=True)
         _add(directory, known(edited), options)
         base = _base(edited)
     if base is None:
-        _add(directory, row_of(name, identity, status), options)
+        _add(directory, row, options)
         return None
     if identity == (base.size, base.md5):
-        directory.puts.append(row_of(name, identity, status))
+        directory.puts.append(row)
         if edited is None or edited.trust is Trust.WHOLE:
             return None
         return Warned("record-mended", path=path)
-    if not _same(base, status) or identity in renamed:
-        directory.changes.append(row_of(name, identity, status))
+    if not _same(base, status) or not base.settled or identity in renamed:
+        directory.changes.append(row)
         return None
     if options.accepts is not None and options.accepts(path):
         tally.accepted += 1
-        directory.puts.append(row_of(name, identity, status))
+        directory.puts.append(row)
         return None
     tally.damaged += 1
-    kept_time = base.inode == signed(status.st_ino) and base.ctime_ns != status.st_ctime_ns
+    inode = signed(status.st_ino)
+    if base.inode is None:
+        kept_time = changed_since_written(directory, status)
+    else:  # rot moves neither
+        kept_time = (base.inode, base.ctime_ns) != (inode, status.st_ctime_ns)
     trouble = base.trouble or (Trouble.KEPT_TIME if kept_time else Trouble.DAMAGED)
     directory.puts.append(row_of(name, Identity(base.size, base.md5), status, trouble))
     return DamageFound(path, _DAMAGE[Trouble(trouble)])
@@ -318,6 +347,17 @@ _DAMAGE = {
     Trouble.DAMAGED: Reason("damaged"),
     Trouble.KEPT_TIME: Reason("damaged/kept-time"),
 }
+
+
+def _row_read(directory: Directory, name: bytes, identity: Identity, status: os.stat_result, *, read: bool) -> Put:
+    """The row of a file with the identity that was read of it. Where it changed so short a time before that another
+    change would leave the same time, it has no ctime, and the next scan reads it again."""
+    row = row_of(name, identity, status)
+    changed = status.st_ctime_ns
+    step = step_ns(changed)
+    if read and directory.looked_ns - step <= changed <= time.time_ns() + step:
+        return *row[:7], None, row[8]
+    return row
 
 
 def row_of(name: bytes, identity: Identity, status: os.stat_result, trouble: int = 0) -> Put:

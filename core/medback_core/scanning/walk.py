@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -15,6 +16,7 @@ from medback_core.hashing import FileToHash, Hashed, hash_many
 from medback_core.model import (
     DAMAGED_DIRECTORY,
     FAMILY_SIDECAR_NAME,
+    FREEING_PREFIX,
     OLD_DIRECTORY,
     SIDECAR_NAME,
     SOURCE_METADATA_NAME,
@@ -32,12 +34,15 @@ from medback_core.model import (
 )
 from medback_core.pace import TICK, Pace
 from medback_core.scanning.compare import (
+    FINE_STEP_NS,
     Directory,
     FileToRead,
     ScanCounts,
     ScanOptions,
     apply_hash,
+    changed_since_written,
     reconcile,
+    step_ns,
     vanish,
     why_unread,
 )
@@ -297,6 +302,7 @@ class Walk:
     def _visit(self, rel: bytes, device: int) -> tuple[Directory, list[FileToRead]] | None:
         """Look at a directory and settle what needs no reading. None: it is left out, or could not be read."""
         self._current = rel
+        looked = time.time_ns()
         try:
             listing = list_directory(self.root, rel, self.nested.unasked(rel))
         except OSError as error:
@@ -319,7 +325,8 @@ class Walk:
             if name in listing.metadata and not self.patterns.match(path, directory=True):
                 self.gaps[path] = "kept by medback on a drive that was copied here: move or rename it to back it up"
         row = find_directory(self.session, self.source.key, rel)
-        directory = Directory(rel, None if row is None else row.key, empty=listing.empty, new=row is None)
+        key = None if row is None else row.key
+        directory = Directory(rel, key, looked, empty=listing.empty, new=row is None)
         listed = listing.names()
         skipped = self._sort(directory, listing, device)
         rows: dict[bytes, ScanRow] = {}
@@ -342,7 +349,9 @@ class Walk:
         if files_to_read and self.newest and not self.options.rehash:
             files_to_read = self._renames(directory, files_to_read)
         if directory.inodes_changed and self.options.hashing:
-            files_to_read += self._swapped(directory)
+            files_to_read += self._replaced(directory)
+        if files_to_read:
+            directory.looked_ns = _wait_a_step(files_to_read, looked)
         files_to_read.sort(key=lambda to_read: to_read.status.st_ino)  # near the order they lie in on a disk that spins
         return directory, files_to_read
 
@@ -474,7 +483,9 @@ class Walk:
 
     def _clean(self, directory: Directory, listing: Entries) -> None:
         """Take away what a killed run left here, and adopt its sidecar if that is all there is."""
-        left = [name for name in listing.metadata if name.startswith(TEMPORARY_PREFIX)]
+        left = [name for name in listing.metadata if name.startswith((TEMPORARY_PREFIX, FREEING_PREFIX))]
+        foreign = [name for name in left if not disk.TEMPORARY.fullmatch(name)]
+        self._events += [Excluded(directory.path(name), "a name medback keeps for itself") for name in foreign]
         if not left or not self.options.hashing:
             return
         try:
@@ -508,7 +519,17 @@ class Walk:
                 directory.frozen = directory.stat is not None  # not to be replaced by something that knows less
             return
         directory.parsed = reader(data)
-        directory.data = data if name == SIDECAR_NAME else None
+        if name == SIDECAR_NAME:
+            directory.data = data
+            directory.written_ns = self._written_ns(directory)
+
+    def _written_ns(self, directory: Directory) -> int | None:
+        """When the sidecar was written where it is. None where it was brought here, as in a tree that was copied: then
+        it was made after its own time, and every file has a new ctime that means nothing. None also where the file
+        system does not say when it was made."""
+        assert directory.stat is not None
+        born = disk.birth_ns(SIDECAR_NAME, self.root.open_directory(directory.rel))
+        return None if born is None or born > directory.stat.mtime_ns else directory.stat.ctime_ns
 
     def _judge_damage(self, directory: Directory, listing: Entries, rows: dict[bytes, ScanRow], *, known: bool) -> None:
         """Keep a damaged sidecar aside, and say whether anything was lost that the DB could not supply."""
@@ -563,10 +584,13 @@ class Walk:
 
     # --- renames ---------------------------------------------------------------------------------------------------
 
-    def _swapped(self, directory: Directory) -> list[FileToRead]:
-        """Files of the size and time on record whose inode was another file's: two that were swapped by renames look
-        like this, so they are read. (A tree that was copied, or mounted again, has other inodes too: it is not.)"""
+    def _replaced(self, directory: Directory) -> list[FileToRead]:
+        """Of the files with the size and time on record and another inode, those to be read: where the directory's
+        sidecar is as this session left it, or was written before them, another file took their place by a rename; and
+        where the inode was another file's, two were swapped. (In a tree that was copied, or mounted again where inodes
+        do not last, all are other ones, the sidecar's too: nothing is read.)"""
         changed, directory.inodes_changed = directory.inodes_changed, []
+        in_place = directory.stat is not None and directory.stat == directory.was
         found = rows_by_inode(self.session, changed[0][1].st_dev, {status.st_ino for _, status, _ in changed})
         files_to_read: dict[bytes, FileToRead] = {}
         for name, status, base in changed:
@@ -575,7 +599,7 @@ class Walk:
                 for moved in found.get(status.st_ino, ())
                 if (moved.size, moved.mtime_ns) == (status.st_size, status.st_mtime_ns) and moved.md5 != base.md5
             )
-            if held:
+            if held or in_place or changed_since_written(directory, status):
                 files_to_read[name] = FileToRead(name, status, base, None, True, held)
         directory.puts = [row for row in directory.puts if row[0] not in files_to_read]
         self.tally.reused -= len(files_to_read)
@@ -627,6 +651,24 @@ class Walk:
         except OSError:
             return True  # can't be told
         return status is not None and status.st_ino == inode
+
+
+def _wait_a_step(files_to_read: list[FileToRead], looked_ns: int) -> int:
+    """Wait, 20 ms at most, until what changes after the files are read can't leave them the time they have: of files
+    that were written just now. Returns since when that is so. (Where times are kept coarsely it would take too long:
+    those files are read again by the next scan.)"""
+    since = max(
+        (
+            ctime_ns
+            for to_read in files_to_read
+            if step_ns(ctime_ns := to_read.status.st_ctime_ns) == FINE_STEP_NS and ctime_ns <= looked_ns + FINE_STEP_NS
+        ),
+        default=0,
+    )
+    if since + FINE_STEP_NS < looked_ns:
+        return looked_ns
+    time.sleep(max(0, since + FINE_STEP_NS + 1_000_000 - time.time_ns()) / 1e9)
+    return time.time_ns()
 
 
 def _is_our_time(listing: Entries, mtime_ns: int) -> bool:

@@ -44,7 +44,8 @@ class DirectoryRow(NamedTuple):
 
 
 class FileRow(NamedTuple):
-    """One file of a source. `inode` and `ctime_ns` are None while this DB only knows it from a sidecar."""
+    """One file of a source. `inode` and `ctime_ns` are None while this DB only knows it from a sidecar; `ctime_ns`
+    alone where it changed so shortly before it was read that another change would not show in its times."""
 
     key: int
     name: bytes

@@ -139,7 +139,9 @@ class _VerifySource:
             self._good.append(key)
             if row.trouble:
                 mark_trouble(session, self.source.key, path, Trouble.NONE)
-        elif (result.status.st_size, result.status.st_mtime_ns) != (row.size, row.mtime_ns):
+        elif (result.status.st_size, result.status.st_mtime_ns) != (row.size, row.mtime_ns) or (
+            row.inode is not None and row.ctime_ns is None  # it changed as the scan read it
+        ):
             counts["changed"] += 1
             yield Warned("changed-since", path=shown)
         else:

@@ -40,6 +40,9 @@ IDENTITY = b".medback-target.xml"
 OLD = b".medback-old"
 DAMAGED = b".medback-damaged"
 FAMILY = {b".medorg.xml", b".mdbackup.xml", b".mdjournal.xml", b".bkp_id"}
+OURS = re.compile(
+    rb"\.medback(\.xml|-(source|target)\.xml|-context[^/]*\.xml|-(old|damaged)$|-(tmp|restore-tmp|freeing)-)"
+)
 TEMPORARY = b".medback-restore-tmp-"
 CONTEXT_MAX = 4 << 30
 SIDECAR_MAX = 256 << 20
@@ -112,7 +115,7 @@ def is_path(path):
 
 
 def is_metadata(name):
-    return name.startswith(b".medback") or name in FAMILY
+    return OURS.match(name) is not None or name in FAMILY
 
 
 def seconds(text):
