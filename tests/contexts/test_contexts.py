@@ -185,7 +185,7 @@ def test_files_we_create_have_the_modes_of_the_umask_and_kept_ones_are_private(w
 
 
 @pytest.mark.parametrize(
-    "where", ["photos", "thesis.doc", "missing/out.xml", "photos/.medback.xml", "t1/.medback-x.xml", "fifo"]
+    "where", ["photos", "thesis.doc", "missing/out.xml", "photos/.medback.xml", "t1/.medback-target.xml", "fifo"]
 )
 def test_where_no_context_belongs_none_is_written(world, where: str):
     session, tmp = world

@@ -280,6 +280,42 @@ def test_a_source_without_files_comes_back_as_a_directory(tmp_path: Path) -> Non
     assert (tmp_path / "back/inbox").is_dir() and list((tmp_path / "back/inbox").iterdir()) == []
 
 
+@pytest.mark.parametrize("drives", [["red"], ["red", "blue"], ["blue", "red"]])
+def test_what_changed_its_kind_comes_back_as_it_was_last(tmp_path: Path, drives: list[str]) -> None:
+    """Red has it all as it was first as well: links, files and directories that are none of these any more."""
+    first = {"file": b"becomes a link", "way/in": b"becomes a link", "deep/x": b"becomes a file", "stays": b"stays"}
+    with photos(tmp_path, first | {"only/gone": b"gone", ".medbackup": b"mine"}, drives=["red", "blue"]) as (
+        session,
+        _,
+    ):
+        source = tmp_path / "photos"
+        os.symlink("stays", source / "old-link")
+        (source / "empty").mkdir()
+        rescan(session)
+        back(session, tmp_path / "red")
+        back(session, tmp_path / "blue")
+        for path in ("way", "deep", "only", "empty"):
+            shutil.rmtree(source / path)
+        (source / "old-link").unlink()
+        (source / "file").unlink()
+        os.symlink("stays", source / "file")
+        os.symlink("nowhere", source / "way")
+        (source / "deep").write_bytes(b"a file now")
+        rescan(session, answers=Answers(deletions=True, changes=True))
+        back(session, tmp_path / "red")
+    ran = program(*drives, "--to", "back", at=tmp_path / "red")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    back_at = tmp_path / "back/photos"
+    found = {path.name: os.readlink(path) if path.is_symlink() else path.read_bytes() for path in back_at.iterdir()}
+    assert found == {
+        "file": "stays",
+        "way": "nowhere",
+        "deep": b"a file now",
+        "stays": b"stays",
+        ".medbackup": b"mine",
+    }
+
+
 def test_a_split_source_comes_back_as_the_union(tmp_path: Path) -> None:
     with photos(tmp_path, {"a": b"a", "b": b"b"}, drives=["red"]) as (one, _):
         two = new_session(tmp_path / "red")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,10 +18,10 @@ from medback_core.errors import MedbackError
 from medback_core.model import Answers, DamageFound, Skipped
 from medback_core.restoring.restore import restore
 from medback_core.session import open_session
-from medback_core.session.files import all_files, troubled
+from medback_core.session.files import all_files, find_file, troubled
 from medback_core.session.sources import list_sources
 from medback_core.upkeep.verify_target import verify
-from support.worlds import MTIME, add, back, run, tree, write_tree
+from support.worlds import MTIME, add, back, rescan, run, tree, write_tree
 
 pytestmark = pytest.mark.long
 MIB = 1 << 20
@@ -317,3 +318,25 @@ def test_exfat_a_file_larger_than_4_gib(where: Path, away: Path, campaign: Calla
             (source,) = list_sources(session)
             assert [row.size for _, row in all_files(session, source.key)] == [size]
     assert row.clean
+
+
+def test_a_change_in_the_second_of_the_scan_is_seen_where_times_have_whole_seconds(where: Path, away: Path):
+    """ext4 with inodes of 128 bytes, as ext3 and small drives have them."""
+    with drive(away, "ext4", 16 * MIB, "-I", "128") as plugged, open_session(where / "session.db") as session:
+        source = plugged.point / "photos"
+        write_tree(source, {"other": 10})
+        add(session, source)
+        file = source / "a"
+        for number in range(20):  # until all of it falls into one second
+            file.write_bytes(b"one %2d" % number)
+            rescan(session)
+            seen = file.stat()
+            file.write_bytes(b"two %2d" % number)
+            if (file.stat().st_mtime_ns, file.stat().st_ctime_ns) == (seen.st_mtime_ns, seen.st_ctime_ns):
+                break
+        else:
+            pytest.fail("a scan of two files took a second, twenty times")
+        ran = rescan(session)
+        assert not ran.of(DamageFound)
+        row = find_file(session, list_sources(session)[0].key, b"a")
+        assert row is not None and row.md5 == hashlib.md5(file.read_bytes()).digest()

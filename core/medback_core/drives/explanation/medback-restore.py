@@ -69,6 +69,24 @@ class Section:
         self.whole = False
         self.files, self.links, self.directories = {}, {}, {}
 
+    def above(self, gone=False):
+        """The directories that something lies in: links and files that are there, or files that are gone."""
+        paths = [path for path, record in self.files.items() if bool(record.gone) == gone]
+        return {above for path in paths + ([] if gone else list(self.links)) for above in all_above(path)}
+
+    def standing_directories(self):
+        """The directories that are there. One that only tells of files that are gone, or whose name a file or a link
+        has now, is not."""
+        above, above_gone = self.above(), self.above(gone=True)
+        taken = set(self.links).union(path for path, record in self.files.items() if not record.gone)
+        return [
+            path
+            for path in sorted(self.directories)
+            if is_path(path)
+            and not taken.intersection([path] + all_above(path))
+            and (path in above or path not in above_gone or self.directories[path][0] is not None)
+        ]
+
 
 # --- names ---------------------------------------------------------------------------------------------------------
 
@@ -112,6 +130,12 @@ def is_component(name):
 def is_path(path):
     """Whether a path leads down from where it starts, and nowhere else."""
     return bool(path) and all(is_component(part) for part in path.split(b"/"))
+
+
+def all_above(path):
+    """The directories a path leads through."""
+    parts = path.split(b"/")
+    return [b"/".join(parts[:end]) for end in range(1, len(parts))]
 
 
 def is_metadata(name):
@@ -478,14 +502,19 @@ class Shelf:
                     merged.setdefault(source, Section(source, shown(folder)))
         for source, section in merged.items():
             # A file that was renamed may keep its old place on a drive: what the contexts know by content is theirs.
-            known = {(record.size, record.md5) for record in section.files.values()}
+            known = {(r.size, r.md5) for one in found.get(source, ()) for r in one.files.values()}
             for path, record in self.on_record.get(source, {}).items():
-                if (record.size, record.md5) not in known:
+                if (record.size, record.md5) not in known and path not in section.links:
                     section.files.setdefault(path, record)
-            for path, goal in self.links_on_record.get(source, {}).items():
+            links = self.links_on_record.get(source, {})
+            directories = self.directories_on_record.get(source, {})
+            if any(one.whole for one in found.get(source, ())):  # it has them all: these may be gone since
+                above = section.above()
+                links, directories = {}, {path: facts for path, facts in directories.items() if path in above}
+            for path, goal in links.items():
                 if path not in section.files:
                     section.links.setdefault(path, goal)
-            for path, facts in self.directories_on_record.get(source, {}).items():
+            for path, facts in directories.items():
                 section.directories.setdefault(path, facts)
         return merged
 
@@ -574,9 +603,8 @@ class Restore:
             self._directory(folder)
             for path, record in live:
                 self._file(join(folder, path), record)
-            for path in sorted(section.directories):
-                if is_path(path):
-                    self._directory(join(folder, path))
+            for path in section.standing_directories():
+                self._directory(join(folder, path))
             for path, goal in sorted(section.links.items()):
                 self._link(join(folder, path), goal)
             for path in sorted(self._made, reverse=True):
