@@ -52,8 +52,9 @@ def room_seen(session: Session, target: Target, *, empty: bool = False) -> Room:
     """The room of a target when it was last seen, or, where it is known, of all of it (`empty`)."""
     total = target.total_bytes or 0
     free = total if empty else target.free_bytes or 0
-    held = 0 if empty else bytes_on(session, target.key)
-    allowed = None if target.capacity is None else target.capacity - held
+    allowed = target.capacity
+    if allowed is not None and not empty:
+        allowed -= bytes_on(session, target.key)  # dear: looks through all its copies
     if empty and not total:
         free = target.capacity or 0
     return Room(free - default_reserve(total), allowed, 4096, largest_file(target.fs_type or ""))

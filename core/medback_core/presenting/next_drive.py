@@ -94,8 +94,8 @@ def next_drive(
     but: int | None = None,
 ) -> NextDrive:
     """The answer for all sources, or for a directory of one. `dead`: keys of drives that do not count; `but`: the key
-    of one that is not to be named, since it just took all it can. Of a million files in a few milliseconds, and in a
-    tenth of a second where it must be known how large single files are."""
+    of one that is not to be named, since it just took all it can. Of a million files in a few milliseconds, and in some
+    tenths of a second where it must be known how large single files are."""
     counting = counting_keys(session) - frozenset(dead)
     groups = list(_groups(session, source, path, counting))
     unsafe = sum((group.count for group in groups), NOTHING)
@@ -107,7 +107,7 @@ def next_drive(
         lacking = [group for group in groups if group.gains(target.key, where[target.key])]
         takes = sum((group.count for group in lacking), NOTHING)
         room = room_seen(session, target)
-        if target.key != but and takes.files and _takes_one(session, lacking, path, takes, room.largest):
+        if target.key != but and takes.files and _takes_one(session, lacking, path, room.largest):
             saves = sum((group.count for group in lacking if group.is_safe_with(where[target.key])), NOTHING)
             offers.append(Offer(target, takes, saves, room.content))
     taking = [where[offer.target.key] for offer in offers]
@@ -137,10 +137,12 @@ def _groups(session: Session, source: int | None, path: bytes, counting: frozens
                     yield _Group(one.key, number, solid, count, need, short, apart)
 
 
-def _takes_one(session: Session, groups: Sequence[_Group], path: bytes, takes: Count, largest: int) -> bool:
+def _takes_one(session: Session, groups: Sequence[_Group], path: bytes, largest: int) -> bool:
     """Whether at least one of these files is no larger than this. None of them is looked up where one of average size
-    is not: the smallest is no larger."""
-    return largest >= takes.bytes // takes.files or any(True for _ in _sizes(session, groups, path, (0, largest)))
+    is not in one of the groups: the smallest is no larger."""
+    if any(largest >= group.count.bytes // group.count.files for group in groups):
+        return True
+    return any(True for _ in _sizes(session, groups, path, (0, largest)))
 
 
 def _too_large(session: Session, groups: Sequence[_Group], path: bytes, targets: Sequence[Target]) -> int:
@@ -148,8 +150,7 @@ def _too_large(session: Session, groups: Sequence[_Group], path: bytes, targets:
     if not targets or any(target.total_bytes is None and target.capacity is None for target in targets):
         return 0
     most = max(room_seen(session, target, empty=True).largest for target in targets)
-    if sum(group.count.bytes for group in groups) <= most:
-        return 0
+    groups = [group for group in groups if group.count.bytes > most]  # no file is larger than all of its group
     return max(_sizes(session, groups, path, (most + 1, (1 << 63) - 1)), default=0)
 
 
