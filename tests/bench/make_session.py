@@ -87,6 +87,8 @@ def make_session(path: Path, files: int, targets: int = 12, *, random_triples: b
             insert_source(session, Source(0, f"s0urce00000{n}", name, b"/home/ada/" + name.encode()))
             for n, name in enumerate(("photos", "archive"))
         ]
+        for source in sources:  # what a drive that is plugged in remembers is only offered then, not taken up
+            save_source(session, replace(source, scanned_at=EPOCH))
         shelf = [
             save_target(session, Target(0, f"dr1ve{n:07d}", f"Shelf {n:02d}", created=EPOCH, seen_at=EPOCH + n))
             for n in range(targets)

@@ -31,7 +31,7 @@ from medback_core.model import (
 from medback_core.pace import TICK, Pace
 from medback_core.session import Session
 from medback_core.session.copies import Copy, copies_on, copy_on, identity_key, record_copies, withdraw_copies
-from medback_core.session.digests import known_as, learn
+from medback_core.session.digests import known_as, learn, twins_on
 from medback_core.session.expected import begin_asked, is_asked_for
 from medback_core.session.files import join
 from medback_core.session.looking import Believed, believed
@@ -90,6 +90,7 @@ class _Discovery:
         self.target = drive.target.key  # -1, which no copy has, on a drive that is no target
         self.files = self.matched = self.matched_bytes = self.newly_marked = self.unknown = 0
         self._recorder = Recorder(drive)
+        self._twins = twins_on(session, self.target).keys()
         self._seen: set[int] = set()  # identities found
         self._fresh: dict[int, Copy] = {}  # to be recorded
         self._leaned: dict[bytes, tuple[Identity, Copy]] = {}  # a place believed unread -> a further copy that was read
@@ -203,7 +204,7 @@ class _Discovery:
         elif copy.mtime_ns is not None and not same_time(self.drive, copy.mtime_ns, status.st_mtime_ns):
             return False
         self._seen.add(belief.identity)
-        self._tally(status.st_size, is_asked_for(self.session, belief.identity))
+        self._tally(status.st_size, self._is_asked_for(belief))
         return True
 
     def _belief(self, status: os.stat_result, record: FileRecord) -> Believed | None:
@@ -213,6 +214,9 @@ class _Discovery:
         if not same_time(self.drive, record.mtime_ns, status.st_mtime_ns):
             return None
         return believed(self.session, self.target, Identity(record.size, record.md5))
+
+    def _is_asked_for(self, belief: Believed) -> bool:
+        return belief.wanted or is_asked_for(self.session, belief.identity)
 
     def _tally(self, size: int, wanted: bool) -> None:
         self.files += 1
@@ -247,13 +251,16 @@ class _Discovery:
         ):
             yield DamageFound(path, Reason("damaged"))
         belief = believed(self.session, self.target, identity)
-        if not self.dry_run and not learn(self.session, identity, result.blake3, rel, target=self.target):
+        is_known = belief is not None and belief.blake3 == result.blake3 and rel not in self._twins
+        if not (
+            is_known or self.dry_run or learn(self.session, identity, result.blake3, rel, target=self.target)
+        ):  # where it is as known there is nothing to learn
             self._tally(identity.size, False)
             if record is not None and agrees:
                 self._recorder.put(asked.directory, replace(record, blake3=result.blake3))
             yield Skipped(path, Reason("other-content"))
             return
-        wanted = belief is not None and is_asked_for(self.session, belief.identity)
+        wanted = belief is not None and self._is_asked_for(belief)
         self._tally(identity.size, wanted)
         if self.dry_run:
             if belief is not None and wanted and belief.identity not in self._seen:

@@ -114,11 +114,12 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
 
     with run.session() as session:
         result = run.outcome.result
-        unprotected = []
+        unprotected: list[UnprotectedFile] = []
         if list_files:
             for file in operation.unprotected(session, source, path or b""):
-                unprotected.append(file)
-                if not run.settings.json:
+                if run.settings.json:
+                    unprotected.append(file)
+                else:
                     run.answer_line(
                         f"{file.copies} of {file.wanted}{_away(file)}  {size(file.size):>10}  "
                         f"{shown(file.source)}/{shown(file.path)}"

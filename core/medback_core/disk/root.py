@@ -19,14 +19,14 @@ from medback_core.disk.filesystem import FileSystem
 _KEPT_OPEN = 64
 
 
-class _Open:
-    """A cached directory handle and how many hold it."""
+class _Held:
+    """A directory handle that stays open, and how many hold it."""
 
-    __slots__ = ("fd", "held")
+    __slots__ = ("fd", "holders")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.held = 0
+        self.holders = 1
 
 
 class Root:
@@ -47,7 +47,8 @@ class Root:
         status = portable.stat_directory(self.fd)
         self.device = status.st_dev
         self.inode = status.st_ino
-        self._open: OrderedDict[bytes, _Open] = OrderedDict()
+        self._held: dict[bytes, _Held] = {}
+        self._idle: OrderedDict[bytes, int] = OrderedDict()  # handles nobody holds, the one used last at the end
         self._still_held: dict[bytes, int] = {}  # forgotten directories that are still held, and how many times
         self._to_close: list[int] = []  # their handles: closing one in use would let its number mean another file
         self._file_system: FileSystem | None = None
@@ -76,11 +77,10 @@ class Root:
 
     def close(self) -> None:
         """Close all that is open, held or not. Closing twice is harmless."""
-        for entry in self._open.values():
-            portable.close_directory(entry.fd)
-        for fd in self._to_close:
+        for fd in (*self._idle.values(), *(entry.fd for entry in self._held.values()), *self._to_close):
             portable.close_directory(fd)
-        self._open.clear()
+        self._idle.clear()
+        self._held.clear()
         self._to_close.clear()
         self._still_held.clear()
         if self.fd != -1:
@@ -141,53 +141,46 @@ class Root:
         """
         if not rel:
             return self.fd
-        found = self._open.get(rel)
-        if found is not None:
-            self._open.move_to_end(rel)
-            return found.fd
+        known = self._known(rel)
+        if known is not None:
+            return known
         components = rel.split(b"/")
         for component in components:
             _check(component)
         start, fd = self._nearest(components)
-        opened: int | None = None
-        try:
-            for component in components[start:]:
-                below = portable.open_directory_at(fd, component)
-                if opened is not None:
-                    portable.close_directory(opened)
-                fd = opened = below
-        except BaseException:
-            if opened is not None:
-                portable.close_directory(opened)
-            raise
-        self._open[rel] = _Open(fd)
-        self._trim()
+        for count in range(start + 1, len(components) + 1):  # those above stay open too, for what lies beside it
+            fd = portable.open_directory_at(fd, components[count - 1])
+            self._idle[b"/".join(components[:count])] = fd
+        while len(self._idle) > _KEPT_OPEN:
+            portable.close_directory(self._idle.popitem(last=False)[1])
+        return fd
+
+    def _known(self, rel: bytes) -> int | None:
+        """The handle on a directory that is open already."""
+        held = self._held.get(rel)
+        if held is not None:
+            return held.fd
+        fd = self._idle.get(rel)
+        if fd is not None:
+            self._idle.move_to_end(rel)
         return fd
 
     def _nearest(self, components: list[bytes]) -> tuple[int, int]:
-        """How many leading components a cached directory covers, and its handle."""
+        """How many leading components an open directory covers, and its handle."""
         for count in range(len(components) - 1, 0, -1):
-            found = self._open.get(b"/".join(components[:count]))
-            if found is not None:
-                return count, found.fd
+            fd = self._known(b"/".join(components[:count]))
+            if fd is not None:
+                return count, fd
         return 0, self.fd
-
-    def _trim(self) -> None:
-        if len(self._open) <= _KEPT_OPEN:
-            return
-        newest = next(reversed(self._open))
-        for rel, entry in list(self._open.items()):
-            if len(self._open) <= _KEPT_OPEN:
-                return
-            if entry.held == 0 and rel != newest:
-                portable.close_directory(entry.fd)
-                del self._open[rel]
 
     def hold_directory(self, rel: bytes) -> int:
         """Like open_directory, and the handle stays good until as many `release_directory(rel)`."""
         fd = self.open_directory(rel)
-        if rel:
-            self._open[rel].held += 1
+        held = self._held.get(rel)
+        if held is not None:
+            held.holders += 1
+        elif rel:
+            self._held[rel] = _Held(self._idle.pop(rel))
         return fd
 
     def release_directory(self, rel: bytes) -> None:
@@ -197,9 +190,12 @@ class Root:
             if self._still_held[rel] == 0:
                 del self._still_held[rel]
             return
-        entry = self._open.get(rel)
-        if entry is not None and entry.held > 0:
-            entry.held -= 1
+        held = self._held.get(rel)
+        if held is None:
+            return
+        held.holders -= 1
+        if held.holders == 0:
+            self._idle[rel] = self._held.pop(rel).fd
 
     @contextmanager
     def directory(self, rel: bytes) -> Iterator[int]:
@@ -214,13 +210,12 @@ class Root:
         """Drop cached handles on a directory and all below: it was moved or removed. One that is held stays good for
         its holder, and is closed with the root."""
         below = rel + b"/"
-        for known in [known for known in self._open if known == rel or known.startswith(below)]:
-            entry = self._open.pop(known)
-            if entry.held:
-                self._still_held[known] = self._still_held.get(known, 0) + entry.held
-                self._to_close.append(entry.fd)
-            else:
-                portable.close_directory(entry.fd)
+        for known in [known for known in self._idle if known == rel or known.startswith(below)]:
+            portable.close_directory(self._idle.pop(known))
+        for known in [known for known in self._held if known == rel or known.startswith(below)]:
+            entry = self._held.pop(known)
+            self._still_held[known] = self._still_held.get(known, 0) + entry.holders
+            self._to_close.append(entry.fd)
 
     def make_directories(self, rel: bytes, mode: int = 0o700) -> list[bytes]:
         """Make a directory and its parents where missing; what was made, outermost first. Not yet durable. They are

@@ -36,12 +36,12 @@ from medback_core.model import (
 )
 from medback_core.pace import Pace, reporting
 from medback_core.session import Session
-from medback_core.session.copies import Copy, identity_key, record_copies
-from medback_core.session.digests import forget_twin, is_twin, known_as, learn
+from medback_core.session.copies import Copy, chunks, identity_key, record_copies
+from medback_core.session.digests import forget_twin, known_as, learn, twins_on
 from medback_core.session.files import join
 from medback_core.session.gone import add_gone
 from medback_core.session.history import note_files
-from medback_core.session.looking import begin_look, believed, note_seen, note_strays, was_seen
+from medback_core.session.looking import Believed, begin_look, believed_many, note_seen, note_strays, was_seen
 from medback_core.session.sources import source_by_id
 from medback_core.session.targets import clear_pending, pending_for
 from medback_core.sidecar import FileRecord, Sidecar, Trust, is_whole
@@ -94,6 +94,7 @@ class _Look:
         self.spoilt: list[tuple[bytes, FileRecord]] = []
         self._pending = pending_for(session, self.target)
         self._doubted = {path for _, path in self._pending}  # withdrawn, and the drive could not be told
+        self._twins = twins_on(session, self.target).keys()
         self._nested: list[bytes] = []  # directories that are targets of their own
         self._condition: dict[bytes, str] = {}  # path -> what is wrong with the file there; "": told already
         self._pace = Pace()
@@ -150,8 +151,11 @@ class _Look:
         self._stray(directory, entries, sidecar)
         recorded: list[Copy] = []
         seen: list[int] = []
-        for record in sidecar.files.values():
-            yield from self._record(directory, record, entries.get(record.name), recorded, seen)
+        for records in chunks(sidecar.files.values()):
+            said = [Identity(record.size, record.md5) for record in records if record.md5 is not None]
+            beliefs = believed_many(self.session, self.target, said)
+            for record in records:
+                yield from self._record(directory, record, entries.get(record.name), beliefs, recorded, seen)
         with self.session.transaction():
             if recorded:
                 record_copies(self.session, recorded)
@@ -190,6 +194,7 @@ class _Look:
         directory: bytes,
         record: FileRecord,
         status: os.stat_result | OSError | None,
+        beliefs: Mapping[Identity, Believed],
         recorded: list[Copy],
         seen: list[int],
     ) -> Iterator[Event]:
@@ -212,7 +217,7 @@ class _Look:
         if record.md5 is None:
             return
         self.files += 1
-        if is_twin(self.session, self.target, path):
+        if path in self._twins:
             if same_time(self.drive, status.st_mtime_ns, record.mtime_ns):
                 return  # no copy of what its record says
             forget_twin(self.session, self.target, path)
@@ -220,7 +225,7 @@ class _Look:
         if path in self._doubted:
             yield from self._prove(directory, record, identity, identity_key(self.session, identity), recorded, seen)
             return
-        belief = believed(self.session, self.target, identity)
+        belief = beliefs.get(identity)
         if belief is None and not record.ours:
             return  # not our file: discover takes it up when a source has that content
         key = belief.identity if belief is not None else identity_key(self.session, identity)

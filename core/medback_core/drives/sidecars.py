@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from medback_core import disk
 from medback_core.drives.drive import Drive, begin_change
@@ -14,10 +15,19 @@ from medback_core.sidecar import SIDECAR_LIMIT, DirRecord, FileRecord, LinkRecor
 from medback_core.sources.identity import damaged_name
 
 
+class _Note(NamedTuple):
+    """What a reading adds to the record of a file, if there is one."""
+
+    damaged: int | None
+    verified: int | None  # None: as it is; so is BLAKE3
+    blake3: bytes | None
+
+
 @dataclass(slots=True)
 class _Changes:
     puts: dict[bytes, FileRecord] = field(default_factory=dict)
     drops: set[bytes] = field(default_factory=set)
+    notes: dict[bytes, _Note] = field(default_factory=dict)
     rewrite: bool = False
     dirs: dict[bytes | Place, DirRecord] | None = None  # all that is to be said of directories; None: as it is
     links: dict[bytes, LinkRecord] | None = None
@@ -72,7 +82,7 @@ class Recorder:
         return len(self._changes)
 
     def lookup(self, directory: bytes, name: bytes) -> FileRecord | None:
-        """The record of a file on the drive, changes not yet written included. Raises OSError."""
+        """The record of a file on the drive, with what was put or dropped and is not written yet. Raises OSError."""
         changes = self._changes.get(directory)
         if changes is not None:
             if name in changes.puts:
@@ -88,12 +98,21 @@ class Recorder:
         changes = self._changes.setdefault(directory, _Changes())
         changes.puts[record.name] = record
         changes.drops.discard(record.name)
+        changes.notes.pop(record.name, None)
 
     def drop(self, directory: bytes, name: bytes) -> None:
         """Nothing we know of lies there under that name any more."""
         changes = self._changes.setdefault(directory, _Changes())
         changes.puts.pop(name, None)
+        changes.notes.pop(name, None)
         changes.drops.add(name)
+
+    def note(
+        self, directory: bytes, name: bytes, *, damaged: int | None, verified: int | None, blake3: bytes | None
+    ) -> None:
+        """The file was read: its record, if it has one, says whether it is damaged, when it was last found right, and
+        its BLAKE3; what is None of the last two stays as it is."""
+        self._changes.setdefault(directory, _Changes()).notes[name] = _Note(damaged, verified, blake3)
 
     def put_tree(self, directory: bytes, dirs: Iterable[DirRecord], links: Iterable[LinkRecord]) -> None:
         """This is all that its sidecar says of directories and links."""
@@ -158,6 +177,12 @@ class Recorder:
             if was is not None and record.blake3 is None and (was.size, was.md5) == (record.size, record.md5):
                 record.blake3 = was.blake3
             sidecar.files[name] = record
+        for name, note in changes.notes.items():
+            noted = sidecar.files.get(name)
+            if noted is not None:
+                noted.damaged = note.damaged
+                noted.verified = note.verified or noted.verified
+                noted.blake3 = note.blake3 or noted.blake3
         self._tree(sidecar, changes)
         data = render(sidecar)
         holds = sidecar.files or sidecar.dirs or sidecar.links

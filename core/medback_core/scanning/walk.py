@@ -144,10 +144,14 @@ class Walk:
             rel = stack.pop()
             with suppress(OSError), os.scandir(os.path.join(self.source.path, rel)) as entries:
                 for entry in entries:
-                    path = os.path.join(rel, entry.name)
-                    if path in self.nested.places or self.patterns.match(path, directory=entry.is_dir()):
+                    is_directory = entry.is_dir(follow_symlinks=False)
+                    if not (is_directory or self.patterns):
+                        found += entry.is_file(follow_symlinks=False)
                         continue
-                    if entry.is_dir(follow_symlinks=False):
+                    path = os.path.join(rel, entry.name)
+                    if path in self.nested.places or self.patterns.match(path, directory=is_directory):
+                        continue
+                    if is_directory:
                         if entry.stat(follow_symlinks=False).st_dev == self.root.device:
                             stack.append(path)
                     elif entry.is_file(follow_symlinks=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
+from typing import TypeVar
 
 from medback_core.model import Count, Identity, Standing
 
@@ -15,6 +16,7 @@ from .values import load_ns, store_ns
 
 _VERIFIED = int(Standing.VERIFIED)
 _NEVER = 1 << 62  # later than any date
+Key = TypeVar("Key")
 _CHUNK = 500  # bound variables per statement, below SQLite's smallest limit
 
 
@@ -31,7 +33,7 @@ class Copy:
     ours: bool = False
 
 
-def chunks(keys: Iterable[int]) -> Iterator[list[int]]:
+def chunks(keys: Iterable[Key]) -> Iterator[list[Key]]:
     """Keys in lists short enough for one statement."""
     iterator = iter(keys)
     while chunk := list(islice(iterator, _CHUNK)):

@@ -50,10 +50,13 @@ class CopyCounter:
 
     def elsewhere(self, placement: int, place: str) -> int:
         """How many of them lie at another place than this (folded)."""
+        return len(self._holding(placement) & self._away_from(place))
+
+    def _away_from(self, place: str) -> frozenset[int]:
         away = self._away.get(place)
         if away is None:
             away = self._away[place] = frozenset(key for key in self._counting if self._places[key] != place)
-        return len(self._holding(placement) & away)
+        return away
 
     def is_safe(self, placement: int, need: Need) -> bool:
         """Whether a file of this placement has the copies that are wanted, of which so many elsewhere."""
@@ -72,9 +75,11 @@ class CopyCounter:
         most = 0
         for need, totals in parts:
             most = max(most, need.copies)
+            away_from_it = self._away_from(need.place)
             for placement, count in totals.items():
                 files, size = count.files, count.bytes
-                copies, elsewhere = self.copies(placement), self.elsewhere(placement, need.place)
+                held = self._holding(placement)
+                copies, elsewhere = len(held), len(held & away_from_it)
                 pair = sums.setdefault(copies, [0, 0])
                 pair[0] += files
                 pair[1] += size

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from medback_core.model import Count, Identity, Standing
 
-from .copies import Copy, copies_where
+from .copies import Copy, chunks, copies_where, marks
 from .placements import all_placements
 from .store import Session
 from .values import load_ns
@@ -19,6 +19,7 @@ class Believed(NamedTuple):
     identity: int  # row key
     wanted: bool  # some current path has this content
     copy: Copy | None
+    blake3: bytes | None = None  # of the content, where it is known
 
 
 def begin_look(session: Session) -> None:
@@ -56,18 +57,31 @@ def strays_like_unseen(session: Session, target: int) -> list[tuple[int, bytes]]
 
 def believed(session: Session, target: int, identity: Identity) -> Believed | None:
     """What the session believes of a content on a target; None when it never met the content."""
-    row = session.db.execute(
-        "SELECT i.id, EXISTS (SELECT 1 FROM file f WHERE f.identity_id = i.id), c.standing, c.path, c.mtime_ns, "
-        "c.verified_at, c.ours FROM identity i LEFT JOIN copy c ON c.identity_id = i.id AND c.target_id = ? "
-        "WHERE i.md5 = ? AND i.size = ?",
-        (target, identity.md5, identity.size),
-    ).fetchone()
-    if row is None:
-        return None
+    row = session.db.execute(f"{_BELIEVED} i.md5 = ? AND i.size = ?", (target, identity.md5, identity.size)).fetchone()
+    return None if row is None else _believed(target, row)
+
+
+def believed_many(session: Session, target: int, identities: Iterable[Identity]) -> dict[Identity, Believed]:
+    """The same of some contents, those that the session never met left out."""
+    found: dict[Identity, Believed] = {}
+    for chunk in chunks({identity.md5: None for identity in identities}):
+        for row in session.db.execute(f"{_BELIEVED} i.md5 IN ({marks(chunk)})", (target, *chunk)):
+            found[Identity(row[8], row[9])] = _believed(target, row)
+    return found
+
+
+_BELIEVED = (
+    "SELECT i.id, EXISTS (SELECT 1 FROM file f WHERE f.identity_id = i.id), c.standing, c.path, c.mtime_ns, "
+    "c.verified_at, c.ours, i.blake3, i.size, i.md5 "
+    "FROM identity i LEFT JOIN copy c ON c.identity_id = i.id AND c.target_id = ? WHERE"
+)
+
+
+def _believed(target: int, row: tuple) -> Believed:
     copy = None
     if row[2] is not None:
         copy = Copy(row[0], target, Standing(row[2]), row[3], load_ns(row[4]), row[5], bool(row[6]))
-    return Believed(row[0], bool(row[1]), copy)
+    return Believed(row[0], bool(row[1]), copy, row[7])
 
 
 def unseen_copies(session: Session, target: int) -> list[tuple[Identity, Copy]]:

@@ -36,7 +36,7 @@ from medback_core.model import (
 from medback_core.session import Session
 from medback_core.session.checking import due_copies, forget_round, note_done, queue_copies
 from medback_core.session.copies import Copy, copy_on, identity_key, record_copies, withdraw_copies
-from medback_core.session.digests import known_as, learn
+from medback_core.session.digests import known_as, learn, twins_on
 from medback_core.session.files import join
 from medback_core.session.history import note_files
 from medback_core.session.sources import list_sources
@@ -112,6 +112,7 @@ class _VerifyTarget:
         self.good: list[Copy] = []
         self.digests: dict[bytes, bytes | None] = {}  # place -> BLAKE3 of what was read there
         self.twins: list[Copy] = []
+        self.noted_twins = twins_on(session, drive.target.key).keys()  # before this run; a place is read once in it
         self.bad: list[tuple[Copy, bool]] = []  # whether its file is still there
         self.found_bad = 0  # that were no damage before this run
         self.passed: list[int] = []  # identities of which nothing was found out
@@ -208,7 +209,7 @@ class _VerifyTarget:
                     if not (yield from self._alone(known, copy, ticker)):
                         return
                 else:
-                    yield from self._right(known.identity, copy, read, ticker)
+                    yield from self._right(known, copy, read, ticker)
                 if time.monotonic() - self._kept > _KEEP_EVERY:
                     self._keep()
 
@@ -223,9 +224,10 @@ class _VerifyTarget:
             asked.append((known, copy))
             yield copy.path, known
 
-    def _right(self, identity: Identity, copy: Copy, read: disk.AsRecorded, ticker: Ticker) -> Iterator[Event]:
+    def _right(self, known: Recorded, copy: Copy, read: disk.AsRecorded, ticker: Ticker) -> Iterator[Event]:
         """It has the size and MD5 that are on record."""
         assert copy.path is not None
+        identity = known.identity
         shown = os.path.join(self.drive.root.path, copy.path)
         if ticker.pace.is_due():
             yield ticker.event(0, shown)
@@ -233,7 +235,8 @@ class _VerifyTarget:
         ticker.bytes += identity.size
         self._count(checked=1, checked_bytes=identity.size, unproven=0 if read.proven else 1)
         self.digests[copy.path] = read.blake3
-        if not learn(self.session, identity, read.blake3, copy.path, target=self.drive.target.key):
+        is_known = read.blake3 == known.blake3 and copy.path not in self.noted_twins
+        if not (is_known or learn(self.session, identity, read.blake3, copy.path, target=self.drive.target.key)):
             self._count(changed=1)
             self.twins.append(copy)
             yield Skipped(shown, Reason("other-content"))
@@ -261,7 +264,7 @@ class _VerifyTarget:
             return False
         if result.identity == known.identity:
             read = disk.AsRecorded(result.status.st_mtime_ns, result.proven, result.blake3)
-            yield from self._right(known.identity, copy, read, ticker)
+            yield from self._right(known, copy, read, ticker)
             return True
         ticker.files += 1
         ticker.bytes += result.identity.size
@@ -312,14 +315,10 @@ class _VerifyTarget:
 
     def _tell(self, good: list[Copy], bad: list[tuple[Copy, bool]]) -> bool:
         """Write it into the drive's sidecars. A failing drive may refuse that: then the DB alone knows, for now."""
-        try:
-            for copy, there in bad:
-                self._note(copy, model.now() if there else None, None, drop=not there)
-            for copy in good:
-                self._note(copy, None, copy.verified_at)
-        except OSError as error:
-            self.drive.check()
-            self._unwritten = error
+        for copy, there in bad:
+            self._note(copy, model.now() if there else None, None, drop=not there)
+        for copy in good:
+            self._note(copy, None, copy.verified_at)
         error = self.recorder.try_commit()
         self._unwritten = self._unwritten or error
         return self._unwritten is None
@@ -327,16 +326,11 @@ class _VerifyTarget:
     def _note(self, copy: Copy, damaged: int | None, verified: int | None, *, drop: bool = False) -> None:
         assert copy.path is not None
         directory, name = os.path.split(copy.path)
-        record = self.recorder.lookup(directory, name)
-        if record is None:
-            return
         if drop:
             self.recorder.drop(directory, name)
         else:
-            record.damaged = damaged
-            record.verified = verified or record.verified
-            record.blake3 = self.digests.get(copy.path) or record.blake3
-            self.recorder.put(directory, record)
+            blake3 = self.digests.get(copy.path)
+            self.recorder.note(directory, name, damaged=damaged, verified=verified, blake3=blake3)
 
     def _conclude(self) -> Iterator[Event]:
         """A clean verify of all of it, in one go or in several, makes a suspect target active again."""
