@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -569,6 +570,18 @@ def test_a_directory_removed_behind_our_back_is_made_again(drive: Root, source: 
         _small(group, b"d/a", source())  # the very directory it is in
         group.publish()
     assert _files(drive) == {"d/a": b"hello"}
+
+
+def test_directories_removed_behind_our_back_are_made_again_with_those_above(
+    drive: Root, source: Callable[..., Source]
+) -> None:
+    with Group(drive) as group:
+        _small(group, b"d/e/f/a", source())
+        group.publish()
+        shutil.rmtree(drive.path + b"/d")
+        _small(group, b"d/e/f/a", source())
+        group.publish()
+    assert _files(drive) == {"d/e/f/a": b"hello"}
 
 
 def test_a_link_planted_for_a_directory_leads_nowhere(

@@ -389,7 +389,7 @@ class Staging:
         if status.st_nlink == 0 and directory:  # removed behind our back while its handle was kept
             self.root.release_directory(self._directory)
             self._directory, self._fd = b"", self.root.fd
-            self.root.forget_directory(directory)
+            self.root.forget_directory(directory.partition(b"/")[0])  # those above may be gone too
             status = self._make_and_enter(directory)
         self._elsewhere = status.st_dev != self.root.device
         if self._elsewhere and not self.root.across:

@@ -23,7 +23,7 @@ from medback_core.model import (
 from medback_core.session import Session
 from medback_core.session.checking import due_files, note_done, note_read, queue_files
 from medback_core.session.digests import known_as, learn
-from medback_core.session.files import file_by_key, files_in, find_directory, join, mark_trouble, path_of_file
+from medback_core.session.files import FileRow, file_by_key, files_in, find_directory, join, mark_trouble, path_of_file
 from medback_core.session.history import note_files
 from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import read_metadata, stands
@@ -77,7 +77,8 @@ class _VerifySource:
                 row = file_by_key(self.session, key)
                 if row is None:
                     continue
-                place = self._not_looked_at(path_of_file(self.session, key)[1])
+                path = path_of_file(self.session, key)[1]
+                place = self._not_looked_at(path)
                 if place is not None:
                     if place not in self._told:
                         self._told.add(place)
@@ -86,7 +87,7 @@ class _VerifySource:
                     continue
                 if self.bound.is_reached(ticker.files, ticker.bytes + row.size):
                     break
-                if not (yield from self._one(key, ticker)):
+                if not (yield from self._one(path, row, ticker)):
                     break
                 self._read.append(key)
                 if len(self._read) >= _TOGETHER:
@@ -102,12 +103,9 @@ class _VerifySource:
         """The place a file lies below where something is mounted, or was, that is not read now."""
         return next((place for place in self._elsewhere if names.below(path, place) is not None), None)
 
-    def _one(self, key: int, ticker: Ticker) -> Generator[Event, None, bool]:
+    def _one(self, path: bytes, row: FileRow, ticker: Ticker) -> Generator[Event, None, bool]:
         """Read one. False: the time was up in the middle of it, and it is still to be read."""
         session, counts = self.session, self.counts
-        path = path_of_file(session, key)[1]
-        row = file_by_key(session, key)
-        assert row is not None
         shown = os.path.join(self.source.path, path)
         if ticker.pace.is_due():
             yield ticker.event(0, shown)
@@ -136,7 +134,7 @@ class _VerifySource:
             yield Skipped(shown, Reason("other-content"))
         elif result.identity == content:
             counts["same"] += 1
-            self._good.append(key)
+            self._good.append(row.key)
             if row.trouble:
                 mark_trouble(session, self.source.key, path, Trouble.NONE)
         elif (result.status.st_size, result.status.st_mtime_ns) != (row.size, row.mtime_ns) or (
