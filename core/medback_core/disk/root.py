@@ -48,7 +48,7 @@ class Root:
         self.device = status.st_dev
         self.inode = status.st_ino
         self._held: dict[bytes, _Held] = {}
-        self._idle: OrderedDict[bytes, int] = OrderedDict()  # handles nobody holds, the one used last at the end
+        self._idle: OrderedDict[bytes, int] = OrderedDict()  # handles that are not held, the one used last at the end
         self._still_held: dict[bytes, int] = {}  # forgotten directories that are still held, and how many times
         self._to_close: list[int] = []  # their handles: closing one in use would let its number mean another file
         self._file_system: FileSystem | None = None
