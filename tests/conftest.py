@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.fault_report import campaign, pytest_terminal_summary  # noqa: F401  (pytest finds them here)
 from support.reading import reads  # noqa: F401
@@ -15,11 +17,21 @@ from medback_core import disk
 from medback_core.disk import portable, workers
 from medback_core.session import opening, store
 
+# A verdict doesn't depend on how busy the machine is.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
 
 def pytest_xdist_auto_num_workers() -> int:
     """Two more than there are processors: a third of its time a test waits for a drive, a terminal or a program. Each
     takes 300 MB of memory."""
     return (os.cpu_count() or 1) + 2
+
+
+def pytest_collection_finish() -> None:
+    """What all tests share is never garbage: to look through it each time took a sixth of the time of the app's tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -166,7 +166,7 @@ def test_a_hostile_name_comes_back_exactly(name: bytes) -> None:
     assert data.decode().isprintable() or not any(char in data.decode() for char in "\x01\x1b\r\t")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.lists(

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.fault_report import examples
@@ -56,7 +56,7 @@ def total(counts: list[int]) -> Count:
     return Count(len(counts), sum(counts))
 
 
-random_sessions = settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+random_sessions = settings(max_examples=examples(40))
 
 
 @pytest.mark.long
@@ -207,7 +207,7 @@ def from_the_sidecars(session: Session, source: Path) -> dict[bytes, dict[int, C
     return found
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**32))
 def test_coverage_equals_the_sidecars_after_real_scans_and_backups(seed: int):
     rng = random.Random(seed)

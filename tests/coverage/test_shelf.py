@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support import session_builder as rows
@@ -67,7 +67,7 @@ def test_what_a_retired_drive_holds_it_has_no_room_for(session: Session, photos:
     assert shortage(session).room_bytes == 20
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12)
 @given(seed=st.integers(0, 2**32))
 def test_a_dry_run_says_what_the_run_then_leaves(seed: int):
     rng = random.Random(seed)

@@ -10,7 +10,7 @@ import pytest
 
 from faults.crashes import Killer, attempt, content_alone, contents, differences, end, fresh, judge, wholeness
 from faults.scenarios import SCENARIOS, Scenario
-from support.fault_report import Row, sampled
+from support.fault_report import Row, within
 from support.sync_modes import is_file_by_file, thinned
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("each_way")]
@@ -38,7 +38,7 @@ def test_disturbed_at_any_change_it_converges(where: Path, scenario: Scenario, c
     tries = [(None, point) for point in range(changes.count)]
     tries += [(code, point) for code in (errno.EIO, errno.ENOSPC) for point in range(changes.on_drives)]
     wrong: list[str] = []
-    for code, point in sampled(thinned(tries), SAMPLES):
+    for code, point in within(thinned(tries), SAMPLES):
         fresh(where, scenario)
         went_on = attempt(where, scenario, Killer(point, error=code))
         assert went_on == (code is not None), f"point {point} was never reached"

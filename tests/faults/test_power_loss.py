@@ -12,7 +12,7 @@ import pytest
 from faults.crashes import attempt, content_alone, contents, differences, end, fresh, judge, wholeness
 from faults.power import Arrives, Dropped, PowerCut, Reordered
 from faults.scenarios import SCENARIOS, Scenario, rebuild_all, session_of, verify_all
-from support.fault_report import Row, sampled
+from support.fault_report import Row, within
 from support.sync_modes import thinned
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("each_way")]
@@ -39,7 +39,7 @@ def test_what_was_not_durable_is_gone_after_a_power_cut(
     if scenario.without_db:
         tries += [(("of before", "lost")[point % 2], point) for point in range(count)]
     wrong: list[str] = []
-    for db, point in sampled(thinned(tries), SAMPLES):
+    for db, point in within(thinned(tries), SAMPLES):
         at_once = _cut(where, scenario, point, Dropped(), known, before, db)
         found = end(where, scenario)
         after = (
@@ -60,7 +60,7 @@ def test_what_was_not_durable_is_torn_and_reordered_by_a_power_cut(
     row = campaign("power cut at every change, torn and reordered")
     tries = [(point, seed) for seed in range(SEEDS) for point in range(count)]
     wrong: list[str] = []
-    for point, seed in sampled(thinned(tries), SAMPLES):
+    for point, seed in within(thinned(tries), SAMPLES):
         at_once = _cut(where, scenario, point, Reordered(seed * 1000 + point), known, before, "kept")
         # Half a rename leaves a file under two names: no content may be missing, and none come from nowhere.
         after = differences(_contents(end(where, scenario)), _contents(undisturbed))

@@ -12,7 +12,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.fault_report import examples
@@ -32,7 +32,7 @@ from medback_core.model import Count, Source, Standing, Target, TargetState
 from medback_core.restoring.plan import PlanSummary, next_target, restore_plan, what_if, what_if_every
 from medback_core.session import Session
 
-random_sessions = settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+random_sessions = settings(max_examples=examples(200))
 FileKey = tuple[str, bytes]
 
 
@@ -92,7 +92,7 @@ def test_what_if_equals_really_deleting_the_targets(seed: int):
 
 
 @pytest.mark.long
-@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40))
 @given(seed=st.integers(0, 2**32))
 def test_every_single_target_and_every_pair_equals_one_what_if_each(seed: int):
     with tempfile.TemporaryDirectory() as base, rows.random_session(Path(base) / "s.db", seed, 20)[0] as session:
@@ -210,7 +210,7 @@ def _groups(session: Session, files: list[tuple[int, frozenset[int]]]) -> dict[i
     return groups
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32))
 def test_the_plan_for_what_is_missing_on_disk_equals_trying_every_set(seed: int):
     rng = random.Random(seed)

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.fault_report import examples
@@ -52,7 +52,7 @@ def naive(session: Session, target: int, mounted: set[int], *, fill: bool) -> li
 
 
 @pytest.mark.long
-@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60))
 @given(seed=st.integers(0, 2**32), fill=st.booleans())
 def test_candidates_come_in_the_order_of_a_plain_sort(seed: int, fill: bool):
     with tempfile.TemporaryDirectory() as directory:
@@ -77,7 +77,7 @@ def test_candidates_come_in_the_order_of_a_plain_sort(seed: int, fill: bool):
 
 
 @pytest.mark.long
-@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40))
 @given(seed=st.integers(0, 2**32))
 def test_what_is_below_wanted_equals_a_recount(seed: int):
     with tempfile.TemporaryDirectory() as directory:

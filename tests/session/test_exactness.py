@@ -118,7 +118,7 @@ def test_a_file_known_from_a_sidecar_alone_has_no_inode(session: Session):
 NAMES = st.binary(min_size=1, max_size=40).filter(lambda name: b"\0" not in name and b"/" not in name)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(NAMES, min_size=1, max_size=6))
 def test_any_path_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory, parts: list[bytes]):
     path = b"/".join(parts)

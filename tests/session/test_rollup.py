@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.fault_report import examples
@@ -70,7 +70,7 @@ def assert_oldest_checks_are_right(session: Session) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(80))
 @given(seed=st.integers(0, 2**32), steps=st.integers(1, 40))
 def test_totals_equal_a_recount_after_any_history(seed: int, steps: int):
     with tempfile.TemporaryDirectory() as directory, open_session(Path(directory) / "s.db") as session:

@@ -89,7 +89,7 @@ def test_a_filter_finds_what_has_it_in_its_name(session: Session, photos: Source
     assert listed(session, photos, filter_text=text) == found
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.binary(min_size=1, max_size=6).filter(lambda n: b"\0" not in n and b"/" not in n), unique=True),
     st.text(min_size=1, max_size=3),

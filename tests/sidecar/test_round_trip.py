@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from medback_core.model import Standing
 from medback_core.sidecar import Bd, FileRecord, LinkRecord, Sidecar, Trust, parse, render, whole
@@ -64,7 +64,6 @@ def test_hostile_names_stand_side_by_side() -> None:
 
 
 @given(sidecars)
-@settings(deadline=None)
 def test_any_sidecar_comes_back_by_either_way(sidecar: Sidecar) -> None:
     written = render(sidecar)
     assert parse(written) == sidecar

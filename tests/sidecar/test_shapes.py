@@ -6,7 +6,7 @@ import re
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medback_core.sidecar import Sidecar, Trust, parse, render, whole
@@ -151,7 +151,6 @@ def test_a_record_commented_out_by_hand_does_not_stand() -> None:
 
 
 @given(st.lists(files, max_size=3), st.data())
-@settings(deadline=None)
 def test_the_fast_way_and_the_careful_way_agree(records: list, data: st.DataObject) -> None:
     """On lines nearly in our own shape: some attribute or text exchanged for another."""
     body = render(Sidecar({record.name: record for record in records}))[len(HEADER) : -len(FOOTER)]

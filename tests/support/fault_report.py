@@ -45,6 +45,14 @@ def sampled(points: Sequence[T], most: int) -> Sequence[T]:
     return [points[i] for i in sorted({round(k * (len(points) - 1) / (most - 1)) for k in range(most)})]
 
 
+def within(points: Sequence[T], most: int) -> Sequence[T]:
+    """All points in a full run; else at most so many, each from the middle of its part: the first and the last change
+    of a run show least."""
+    if FULL or len(points) <= most:
+        return points
+    return [points[(2 * part + 1) * len(points) // (2 * most)] for part in range(most)]
+
+
 @dataclass
 class Row:
     """What one case came to so far."""
