@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from random import Random
 
 import pytest
@@ -151,7 +152,7 @@ class Shelf:
     def reclaim(self, name: str, **options: bool) -> Ran:
         return self._on_all(name, reclaim(self.session, name, **options))
 
-    def verify(self, name: str, **options: int) -> Ran:
+    def verify(self, name: str, **options: Any) -> Ran:
         """Verify a plugged-in drive; what it says of damaged and missing files is checked against the model."""
         rotten, vanished = dict(self.rotten[name]), set(self.vanished[name])
         ran = self._on(name, verify(self.session, os.fsencode(self.mnt / name), **options))
