@@ -195,6 +195,39 @@ def test_a_drive_is_ejected_and_who_keeps_it_open_is_named(tmp_path: Path, stick
             run(eject(session, "stick"))
 
 
+def test_udisks_unmounts_and_powers_off_where_it_is_there(
+    tmp_path: Path, stick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in that prints what udisksctl prints; the unmounting is real."""
+    program(
+        tmp_path / "bin/udisksctl",
+        f'echo "$@" >> {tmp_path}/told\n'
+        'case $1 in unmount) umount "$4" && echo "Unmounted $4." ;; power-off) exit 0 ;; esac',
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setattr(devices.mounts, "is_on_removable_disk", lambda _: True)
+    with photos(tmp_path, {"a": b"a"}, drives=["stick"]) as (session, _):
+        device = os.fsdecode(disk.describe(os.fsencode(stick)).source)
+        assert run(eject(session, "stick")).summary.powered_off
+    assert not os.path.ismount(stick)
+    assert (tmp_path / "told").read_text().splitlines() == [
+        f"unmount --no-user-interaction --block-device {device}",
+        f"power-off --no-user-interaction --block-device {device}",
+    ]
+
+
+def test_where_udisks_refuses_umount_is_tried(tmp_path: Path, stick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(
+        tmp_path / "bin/udisksctl",
+        'echo "Error unmounting $4: GDBus.Error:org.freedesktop.UDisks2.Error.NotAuthorizedCanObtain: Not authorized '
+        'to perform operation" >&2; exit 1',
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    with photos(tmp_path, {"a": b"a"}, drives=["stick"]) as (session, _):
+        assert not run(eject(session, "stick")).summary.powered_off
+    assert not os.path.ismount(stick)
+
+
 def test_a_directory_is_no_drive_to_eject(shelf: Shelf) -> None:
     with new_session(shelf.where) as session, pytest.raises(Refused) as refused:
         run(eject(session, str(shelf.where / "red")))
