@@ -198,7 +198,17 @@ class Staging:
             return worker_process.copy_files(primitives, source, target, wanted)
 
         wanted = [
-            (f.name, *f.content, f.blake3, f.seen_ns, f.mtime_ns, f.mode & 0o777, self._least(f.mode), temporary)
+            (
+                f.name,
+                f.content.size,
+                f.content.md5,
+                f.blake3,
+                f.seen_ns,
+                f.mtime_ns,
+                f.mode & 0o777,
+                self._least(f.mode),
+                temporary,
+            )
             for f, temporary in zip(files, temporaries, strict=True)
         ]
         target = self._fd
