@@ -266,7 +266,8 @@ class Deleted(Hits):
             yield KeysLine(
                 ("deleted.restore", "bring back"),
                 ("find.mark", "mark"),
-                ("deleted.sort", "by date or directory"),
+                ("find.mark-all", "mark all"),
+                ("deleted.sort", "order"),
                 ("dialog.back", "back"),
             )
 

@@ -116,7 +116,8 @@ class PickDirectory(Dialog[bytes]):
     def _keys(self) -> KeysLine:
         take = () if self.files else (("pick.take", "choose it"),)
         return KeysLine(
-            ("pick.open", "open"), ("pick.up", "up"), *take, ("pick.type", "type a path"), ("dialog.back", "back")
+            ("pick.open", "open"), ("pick.up", "up"), *take, ("pick.type", "type a path"),
+            ("pick.complete", "complete"), ("dialog.back", "back"),
         )  # fmt: skip
 
     def _draw(self, entry: PickEntry) -> list[Cell]:
@@ -202,10 +203,7 @@ class PickDirectory(Dialog[bytes]):
         return b"/" + os.path.normpath(os.path.join(self.path, typed)).lstrip(b"/")  # never //
 
     def action_complete(self) -> None:
-        """Complete what is typed as far as all names that fit agree; anywhere else, go on to the next field."""
-        if self.focused is not self.typed:
-            self.focus_next()
-            return
+        """Complete what is typed as far as all names that fit agree."""
         fitting = [entry for entry in self._entries if self._fits(entry, self._beginning.lower()) and self._beginning]
         if not fitting:
             return
@@ -257,7 +255,8 @@ class PickDirectory(Dialog[bytes]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         del parameters
-        return action != "type" or self.focused is not self.typed
+        is_typing = isinstance(self.focused, Input)
+        return is_typing if action == "complete" else action != "type" or not is_typing
 
     @on(Input.Submitted)
     def submitted(self, event: Input.Submitted) -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
-from textual import getters
+from textual import events, getters
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -20,6 +20,7 @@ from medback_tui.reading.state import SharedApp
 from .columns import Span, fit
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+HINTS = (("job.stop", "stop"), ("app.back", "cancel"), ("job.copy", "copy"), ("app.undo", "undo"), ("app.log", "log"))
 SIGNS = {"done": "✔", "partly": "▲", "failed": "✘"}
 
 
@@ -116,6 +117,17 @@ class JobBar(Widget):
         if tail:
             segments.append(Segment(line[-1][0], self._style(line[-1][1])))
         return Strip(segments).adjust_cell_length(self.size.width, self._style("text"))
+
+    def on_click(self, event: events.Click) -> None:
+        """A hint presses its key; anywhere else a click takes note of a job that has ended."""
+        line = self.render_line(1).text
+        for binding, words in HINTS:
+            begin = line.rfind(f"{self.app.key_of(binding)} {words}")
+            if event.y == 1 and begin >= 0 and begin <= event.x < begin + len(words) + 2:
+                self.app.simulate_key(self.app.keys_of(binding)[0])
+                return
+        if self._ended:
+            self.app.simulate_key(self.app.keys_of("app.back")[0])
 
     def _style(self, name: str) -> Style:
         return self.rich_style + self.get_component_rich_style(f"jobs--{name}", partial=True)

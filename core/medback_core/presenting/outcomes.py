@@ -203,8 +203,12 @@ def _updated(ended: Ended, scans: Sequence[model.ScanSummary], key: Key) -> tupl
         for word in ("added", "changed", "moved", "removed")
         if (count := sum(getattr(scan, word) for scan in scans))
     ]
-    new = f"next: choose a drive to back it up onto (screen {key('go.targets')})"
-    return f"{counted(total)}; {', '.join(changes) or 'nothing changed'}", new if ended.kind == "add-src" else ""
+    advice = ""
+    if ended.kind == "add-src":
+        advice = f"next: choose a drive to back it up onto (screen {key('go.targets')})"
+    elif any(scan.removed for scan in scans):
+        advice = f"what was removed may come back: {key('coverage.deleted')} on screen {key('go.coverage')} lists it"
+    return f"{counted(total)}; {', '.join(changes) or 'nothing changed'}", advice
 
 
 def _after_backup(backup: model.BackupSummary, next_one: NextDrive | None, key: Key) -> str:
