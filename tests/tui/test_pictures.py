@@ -9,10 +9,13 @@ import pytest
 from textual.pilot import Pilot
 
 from medback_core import model
+from medback_core.disk import Mount
 from medback_core.model import Progress
 from medback_tui.app import MedbackApp
 from medback_tui.reading.drives import Drives
 from medback_tui.jobs.queue import Job
+from medback_tui.screens.pick_target import PickTarget
+from medback_tui.screens.settings import SettingsDialog
 from support import picture_sessions as worlds
 from support.waiting import settle, until
 
@@ -161,6 +164,46 @@ def test_what_opens_above_the_targets(snap_compare: Snap, open_app: OpenApp, tmp
         await pressing(keys)(pilot)
 
     assert snap_compare(app, run_before=run)
+
+
+DIALOGS = [(dialog, size) for dialog in ("settings", "first-drive") for size in [(60, 20), NARROW, (120, 30), WIDE]]
+LOOKS = ["medback-light", "ansi-dark", "no-color"]
+
+
+@pytest.mark.parametrize(
+    ("dialog", "size", "look"),
+    [
+        *((*one, "medback-dark") for one in DIALOGS),
+        *((one, NARROW, look) for one in ("settings", "first-drive") for look in LOOKS),
+    ],
+    ids=str,
+)
+def test_settings_and_the_question_for_the_first_drive(
+    snap_compare: Snap,
+    open_app: OpenApp,
+    monkeypatch: pytest.MonkeyPatch,
+    dialog: str,
+    size: tuple[int, int],
+    look: str,
+):
+    monkeypatch.setenv("MEDBACK_SETTINGS", "/home/ada/.config/medback/settings.toml")
+    if look == "no-color":
+        monkeypatch.setenv("NO_COLOR", "1")
+    app = open_app()
+    app.theme = app.theme if look == "no-color" else look
+    mounts = (
+        Mount(b"/media/ada/blue", "/dev/sdb1", "ext4", True, False, 2 * 10**12, 14 * 10**11),
+        Mount(b"/media/ada/CAMERA", "/dev/sdc1", "vfat", True, True, 64 * 10**9, 10**9),
+        Mount(b"/srv", "/dev/sda3", "xfs", False, False, 10**12, 9 * 10**10),
+    )
+
+    async def run(pilot: Pilot[int]) -> None:
+        await settle(pilot)
+        app.session_path = Path("/home/ada/.bkup_dest")
+        app.push_screen(SettingsDialog() if dialog == "settings" else PickTarget(mounts, {}, first=True))
+        await settle(pilot)
+
+    assert snap_compare(app, terminal_size=size, run_before=run)
 
 
 @pytest.mark.parametrize("keys", [["o"], ["t"], ["m"], ["question_mark"]], ids=["what", "where", "bare", "help"])
