@@ -29,7 +29,8 @@ A_KEY = re.compile(
     r"(?<![\w'’.\-/{<$])([B-HJ-Zb-z]|Enter|Esc|esc|Tab|tab|F5|F1|[Ss]pace|ctrl\+\w|\^\w)(?![\w'’.\-/+%}:])"
     r"|\(a\)|\ba(?=: | (brings|adds|takes|marks|plans)\b)|\b[1-4](?=, then| shows|\))"
 )
-OF_THE_TEXT_FIELD = (  # keys that are no bindings of ours: what a field does with Enter, and with a slash
+OF_THE_TEXT_FIELD = (  # no bindings of ours: what a field does with Enter and a slash; how keys are called
+    "Keys are called",
     "Enter keeps the filter",
     "Enter takes it",
     "tab next",

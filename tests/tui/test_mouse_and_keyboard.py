@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from textual.pilot import Pilot
 
 from medback_tui.app import MedbackApp
@@ -33,7 +34,7 @@ def plugged_in(app: MedbackApp, drive: Path) -> None:
     app.tell_screens()
 
 
-async def test_the_mouse_alone_is_enough(open_app: OpenApp, tmp_path: Path, monkeypatch):
+async def test_the_mouse_alone_is_enough(open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     home = tmp_path / "home"
     photos, drive = home / "photos", home / "blue"
     write_tree(photos, {"2024/a.jpg": 900, "2019/b.jpg": 800})
@@ -73,7 +74,7 @@ async def test_the_mouse_alone_is_enough(open_app: OpenApp, tmp_path: Path, monk
     assert tree(photos) == original
 
 
-async def test_the_keyboard_alone_is_enough(open_app: OpenApp, tmp_path: Path, monkeypatch):
+async def test_the_keyboard_alone_is_enough(open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     home = tmp_path / "home"
     photos, drive = home / "photos", home / "blue"
     write_tree(photos, {"2024/a.jpg": 900, "2019/b.jpg": 800})
