@@ -49,13 +49,18 @@ def hash_fd(fd: int, *, on_bytes: Callable[[int], None] | None = None) -> Identi
     return _to_the_end(_hash_steps(fd), on_bytes)[0]
 
 
-def _hash_steps(fd: int, known: Recorded | None = None) -> Generator[int, None, tuple[Identity, bytes | None]]:
-    """read_through, yielding how many more bytes were read, of a second reading none."""
+def _hash_steps(
+    fd: int, known: Recorded | None = None, name: bytes = b"", size: int = sys.maxsize
+) -> Generator[int, None, tuple[Identity, bytes | None]]:
+    """read_through, yielding how many more bytes were read, of a second reading none. Raises Changed for more than
+    `size`: a file that grows as it is read might have no end."""
     steps = read_through(fd, known, sys.maxsize)
     total = 0
     try:
         while True:
             done = next(steps)
+            if done > size:
+                raise Changed(name)
             if done > total:
                 yield done - total
                 total = done
@@ -85,7 +90,7 @@ def hash_file_steps(directory: int | None, name: bytes, known: Recorded | None =
             identity, second = _identified(size, made_of(data, known.blake3 if known is not None else None), known)
             yield size
         else:  # large; or it grew, or the file system answers in pieces
-            identity, second = yield from _hash_steps(fd, known)
+            identity, second = yield from _hash_steps(fd, known, name, size)
         after = os.fstat(fd)
     finally:
         os.close(fd)

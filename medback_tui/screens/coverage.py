@@ -360,7 +360,6 @@ class CoverageScreen(MainScreen):
 
     def action_back(self) -> None:
         """End the what-if, the marks, the unsafe-only view; else take note of the last job."""
-        assert self.view is not None or self._facts is None
         if self.app.cancel_preview():
             return
         if self.view is not None and self.view.filter_text:

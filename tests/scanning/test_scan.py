@@ -860,6 +860,17 @@ def test_a_file_that_another_one_took_the_place_of_is_seen_though_size_and_time_
     assert (summary.changed, world.row("docs/a").trouble) == (1, Trouble.NONE)
 
 
+def test_a_file_changed_keeping_its_time_is_read_when_its_directory_was_renamed(world: World) -> None:
+    world.write("docs/a", "original content")
+    world.write("docs/b", "untouched")
+    world.add()
+    world.rewrite_keeping_time("docs/a", b"edited content !")
+    (world.src / "docs").rename(world.src / "papers")
+    summary = world.update()
+    assert (summary.hashed, summary.damaged) == (1, 1)
+    assert (world.row("papers/a").trouble, world.row("papers/b").trouble) == (Trouble.KEPT_TIME, Trouble.NONE)
+
+
 def test_after_the_loss_of_the_db_what_changed_since_its_sidecar_was_written_is_read(world: World) -> None:
     world.write("docs/a", "original content")
     world.fill(["docs/b", "docs/c"])

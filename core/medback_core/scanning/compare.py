@@ -230,6 +230,7 @@ def _of_record(
         return FileToRead(name, status, None, None, False)  # not known here before: nothing can be said to have changed
     trouble = Trouble.NONE if record.damaged is None else Trouble.DAMAGED
     _add(directory, known(record, trouble), options)
+    directory.new = False  # it has a row, which the reading may replace
     return FileToRead(name, status, _base(record), None, touched or options.rehash or record.damaged is not None)
 
 
