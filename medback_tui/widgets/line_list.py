@@ -189,7 +189,9 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
         return self.get_component_rich_style(f"list--{name}", partial=name not in ("row", "header"))
 
     def _layout(self) -> list[tuple[int, Column, int]]:
-        return visible(self.columns, self.scrollable_content_region.width - GUTTER, self.empty_columns, headed=bool(self.headings))
+        return visible(
+            self.columns, self.scrollable_content_region.width - GUTTER, self.empty_columns, headed=bool(self.headings)
+        )
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width

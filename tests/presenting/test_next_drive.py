@@ -108,7 +108,7 @@ def test_a_file_too_large_for_the_file_system_is_not_promised_a_place(tmp_path: 
         stick = add_target(session, "dr1ve1", "Stick", free_bytes=90_000 * MIB, total_bytes=100_000 * MIB)
         save_target(session, replace(stick, fs_type="vfat"))
         add_files(session, source, b"", [(b"film", 5000 * MIB), (b"note", 5)])
-        assert said(next_drive(session)).endswith("it takes some of 2 files (4.9 GiB)")
+        assert "it takes some of 2 files (4.9 GiB)" in said(next_drive(session))
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -132,7 +132,6 @@ def test_a_drive_that_is_named_takes_a_file_and_all_where_it_is_said(
         for _ in range(12):
             free = default_reserve(total) + chance.randrange(0, 4 * MIB) // 4096 * 4096
             space = SimpleNamespace(f_frsize=4096, f_blocks=total // 4096, f_bavail=free // 4096, f_files=0, f_favail=0)
-            monkeypatch.setattr(os, "fstatvfs", lambda *_: space)
             monkeypatch.setattr(os, "statvfs", lambda *_, space=space: space)
             save_target(session, replace(blue, free_bytes=free, total_bytes=total))
             answer = next_drive(session)

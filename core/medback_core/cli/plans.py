@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from medback_core import names
-from medback_core.errors import Refused, UsageError
+from medback_core.errors import Refused
 from medback_core.model import Count, Target, TargetState, iso_date
 from medback_core.presenting.places import (
     all_gone_words,

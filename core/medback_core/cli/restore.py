@@ -47,10 +47,9 @@ def next_json(found: NextTarget | None) -> dict[str, Any] | None:
 
 def _say_next(run: Run, session: Session, found: NextTarget | None, missing: Count, scope: str) -> None:
     if found is not None:
-        run.say(
-            f"next: {plug_in(run, session, found.target)}run `medback restore {restore_word(run, found.target)}{scope}` "
-            f"(brings {counted(Count(found.files, found.bytes))})"
-        )
+        way = f"`medback restore {restore_word(run, found.target)}{scope}`"
+        brings = counted(Count(found.files, found.bytes))
+        run.say(f"next: {plug_in(run, session, found.target)}run {way} (brings {brings})")
     elif missing.files:
         run.say("no known target has what is missing")
 

@@ -59,7 +59,9 @@ def say_next(run: Run, session: Session, *, but: int | None = None, then: str = 
     answer = next_drive(session, but=but).with_here(here)
     if answer.unsafe.files:
         best = answer.best
-        way = f"`{command_line('target', here[best.target.key])}`" if best and best.here else "then `medback target PATH`"
+        way = (
+            f"`{command_line('target', here[best.target.key])}`" if best and best.here else "then `medback target PATH`"
+        )
         run.say(f"next{then}: {next_words(answer, otherwise='plug in a new drive')}; {way}")
 
 

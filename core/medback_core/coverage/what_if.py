@@ -35,8 +35,9 @@ class WhatIf:
     """What the death of some targets would cost. Counts are paths.
 
     `lost`: files that have a copy on them and none on any other drive a restore would use (active, retired, suspect;
-    one that is only listed is none): gone if the source dies too. `weakened`: files that lose a countable copy, keep one somewhere,
-    and then lack copies that are wanted, or copies elsewhere. `already_bare`: files that have no copy even now.
+    one that is only listed is none): gone if the source dies too. `weakened`: files that lose a countable copy, keep
+    one somewhere, and then lack copies that are wanted, or copies elsewhere. `already_bare`: files that have no copy
+    even now.
     """
 
     lost: Count
@@ -59,10 +60,10 @@ class PlaceLoss:
     """What it would cost if places were gone, with all their targets and all sources at them, and further targets.
     Counts are paths.
 
-    `lost`: files of these sources that have no copy on any target that is left (one that is only listed is none): gone for good.
-    `back`: the other files of these sources; `by` are the targets that bring them, and what each brings. `weakened`:
-    files, of any source, that lose a countable copy, are not lost, and then lack copies that are wanted, or copies
-    elsewhere.
+    `lost`: files of these sources that have no copy on any target that is left (one that is only listed is none): gone
+    for good. `back`: the other files of these sources; `by` are the targets that bring them, and what each brings.
+    `weakened`: files, of any source, that lose a countable copy, are not lost, and then lack copies that are wanted, or
+    copies elsewhere.
     """
 
     places: tuple[str, ...]  # as people write them

@@ -97,8 +97,9 @@ def next_drive(
     but: int | None = None,
 ) -> NextDrive:
     """The answer for all sources, or for a directory of one. `dead`: keys of drives that do not count; `but`: the key
-    of one that is not to be named, since it just took all it can. A drive's room is the sum a backup chooses by, so that
-    one which is named takes a file. Of a million files in a tenth of a second or two, at once where all is safe."""
+    of one that is not to be named, since it just took all it can. A drive's room is the sum a backup chooses by, so
+    that one which is named takes a file. Of a million files in a tenth of a second or two, at once where all is safe.
+    """
     counting = counting_keys(session) - frozenset(dead)
     groups = list(_groups(session, source, path, counting))
     unsafe = sum((group.count for group in groups), NOTHING)
