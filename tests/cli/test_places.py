@@ -76,7 +76,7 @@ def test_the_house_burns(shell: Shell, tmp_path: Path):
     assert (with_red["lost"], with_red["kept_at"]) == (both["lost"], ["home"]) and len(with_red["targets"]) == 2
     assert "if all at home and Red are gone (photos, Blue, Red):" in shell("what-if", "--place", "home", "Red").words
     assert "if all at home and all at Office are gone" in shell("what-if", "--place=home", "--place=Office").words
-    assert shell.json("what-if", "--place", "home", "Nobody")[1]["error"]["kind"] == "not-a-target/unknown"
+    assert shell.json("what-if", "--place", "home", "Nobody")[1]["error"]["kind"] == "no-such-target"
     assert shell.json("what-if", "--place", "home", "--place", "attic")[1]["error"]["kind"] == "no-such-place"
     plan = ok(shell, "plan", "--all", "--without", "Blue")
     assert [(step["place"], step["trip"]) for step in plan["steps"]] == [("Office", True)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from made_up_shelf import add_copies, add_files, add_source, add_target
@@ -15,6 +16,8 @@ from support.worlds import photos, run
 
 from medback_core.backing_up.back_up import back_up
 from medback_core.demo.story import advice
+from medback_core.drives import room
+from medback_core.drives.drive import Drive
 from medback_core.drives.room import default_reserve
 from medback_core.model import Answers, Count, Target, TargetState
 from medback_core.presenting.next_drive import NextDrive, Offer, next_drive, next_words
@@ -111,6 +114,13 @@ def test_a_file_too_large_for_the_file_system_is_not_promised_a_place(tmp_path: 
         assert "it takes some of 2 files (4.9 GiB)" in said(next_drive(session))
 
 
+def space_on(
+    drive: Drive, *, total: int, free: int, look: Callable[[Drive], room.Space] = room._space_on
+) -> room.Space:
+    """What a drive has, were it this large and so much of it free."""
+    return replace(look(drive), total=total, free=free, names_free=None)
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_a_drive_that_is_named_takes_a_file_and_all_where_it_is_said(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
@@ -131,8 +141,7 @@ def test_a_drive_that_is_named_takes_a_file_and_all_where_it_is_said(
         total = 10 * MIB
         for _ in range(12):
             free = default_reserve(total) + chance.randrange(0, 4 * MIB) // 4096 * 4096
-            space = SimpleNamespace(f_frsize=4096, f_blocks=total // 4096, f_bavail=free // 4096, f_files=0, f_favail=0)
-            monkeypatch.setattr(os, "statvfs", lambda *_, space=space: space)
+            monkeypatch.setattr(room, "_space_on", partial(space_on, total=total, free=free))
             save_target(session, replace(blue, free_bytes=free, total_bytes=total))
             answer = next_drive(session)
             offers = [offer for offer in answer.offers if offer.target.key == blue.key]
