@@ -146,9 +146,11 @@ def test_a_drive_that_is_named_takes_a_file_and_all_where_it_is_said(
             answer = next_drive(session)
             offers = [offer for offer in answer.offers if offer.target.key == blue.key]
             choice = back_up(session, blue.path or b"", dry_run=True, update_first=False, fill=False)
-            copied = run(choice).summary.copied
-            assert len(offers) <= min(1, copied), "it is named, and takes nothing"
-            assert not any(offer.fits for offer in offers) or copied == answer.unsafe.files, "it takes less than all"
+            chosen = run(choice).summary
+            assert len(offers) <= min(1, chosen.copied), "it is named, and takes nothing"
+            assert not any(offer.fits for offer in offers) or chosen.paths == answer.unsafe.files, (
+                "it takes less than all"
+            )
             named += len(offers)
     assert named
 
