@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Iterable, Sequence
@@ -196,18 +197,23 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         self._quit_code = 143
         self._end()
 
+    def _leave(self) -> None:
+        if not self.is_headless and not sys.stdin.isatty():
+            os._exit(self._quit_code)  # the terminal was closed: Textual's threads for it never end, and write on
+        self.exit(self._quit_code, self._quit_code)
+
     def _end(self) -> None:
         """Stop the jobs, then leave: at once when none is running."""
         self.quitting = True
         self.queue.stop_all()
         if not self.queue.busy:
-            self.exit(self._quit_code, self._quit_code)
+            self._leave()
 
     def queue_moved(self) -> None:
         """A job began or ended: the last one of all may be what leaving waits for."""
         self.note_unfinished()
         if self.quitting and not self.queue.busy:
-            self.exit(self._quit_code, self._quit_code)
+            self._leave()
         elif not self.quitting:
             self.keep_unfinished()
 
