@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,14 +15,13 @@ from support.fault_report import FULL, Row, sampled
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.errors import MedbackError
-from medback_core.model import Answers, DamageFound, Skipped, TargetState, Warned
+from medback_core.model import Answers, DamageFound, Skipped
 from medback_core.restoring.restore import restore
 from medback_core.session import open_session
 from medback_core.session.files import all_files, find_file, troubled
 from medback_core.session.sources import list_sources
-from medback_core.session.targets import list_targets
 from medback_core.upkeep.verify_target import verify
-from support.worlds import MTIME, add, back, counted, photos, rescan, run, tree, write_tree
+from support.worlds import MTIME, add, back, rescan, run, tree, write_tree
 
 pytestmark = pytest.mark.long
 MIB = 1 << 20
@@ -342,18 +340,3 @@ def test_a_change_in_the_second_of_the_scan_is_seen_where_times_have_whole_secon
         assert not ran.of(DamageFound)
         row = find_file(session, list_sources(session)[0].key, b"a")
         assert row is not None and row.md5 == hashlib.md5(file.read_bytes()).digest()
-
-
-def test_a_drive_that_was_emptied_and_made_a_target_again_counts_once(tmp_path: Path):
-    with photos(tmp_path, {"a": 100}) as (session, _), drive(tmp_path / "drives", "ext4", 8 << 20) as stick:
-        back(session, stick.point)
-        was = list_targets(session)[0]
-        for entry in stick.point.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-        done = run(back_up(session, os.fsencode(stick.point), answers=Answers(create=True)))
-        assert [warned.what for warned in done.of(Warned)].count("drive-emptied") == 1
-        assert {target.id == was.id: target.state for target in list_targets(session)} == {
-            True: TargetState.LOST,
-            False: TargetState.ACTIVE,
-        }
-        assert counted(session) == {1: 1}

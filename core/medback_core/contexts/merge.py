@@ -34,7 +34,6 @@ from medback_core.session.states import (
     keep_state,
     known_state,
     note_number,
-    note_section,
     note_state_read,
     note_told,
     told_of,
@@ -172,7 +171,6 @@ def _note(
     was_scanned: bool,
 ) -> None:
     """As of which states this session knows the source now."""
-    note_section(session, source.id, theirs.stamp)
     if order in (Order.SAME, Order.NEWER):
         note_state_read(session, SOURCE, source.id, theirs)
     elif order is Order.SPLIT or was_scanned:

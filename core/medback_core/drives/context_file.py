@@ -33,15 +33,7 @@ from medback_core.model import CONTEXT_NAME, STAMP_DIGITS, Count, Order, Source,
 from medback_core.session import Session
 from medback_core.session.scanning import has_gone
 from medback_core.session.sources import list_sources
-from medback_core.session.states import (
-    SOURCE,
-    TARGET,
-    current_state,
-    known_state,
-    knows_section,
-    note_stamp,
-    was_read,
-)
+from medback_core.session.states import SOURCE, TARGET, current_state, known_state, note_stamp, was_read
 from medback_core.session.targets import list_targets
 from medback_core.sidecar import Holder, Remembered
 from medback_core.sources.sidecars import flush_sources
@@ -223,9 +215,7 @@ def _read_and_merge(session: Session, scanned: list[Source], tales: list[_Tale])
 def _is_superseded(session: Session, tale: _Tale) -> bool:
     """Whether all a section tells is part of what this session knows of its source."""
     mine = known_state(session, SOURCE, tale.section.id)
-    if mine is None or not knows_section(session, tale.section.id, tale.state.stamp):
-        return False
-    return order_of(session, mine, tale.state) in (Order.SAME, Order.NEWER)
+    return mine is not None and order_of(session, mine, tale.state) in (Order.SAME, Order.NEWER)
 
 
 def _kept(session: Session, ours: set[str], tales: list[_Tale]) -> list[_Tale]:

@@ -350,10 +350,7 @@ def _without_identity(
                 path=root.path,
                 target=was.name,
             )
-        if was.state is not TargetState.LOST and write and _was_all_of(was, root, filesystem):
-            save_target(session, replace(was, state=TargetState.LOST, rev=was.rev + 1))
-            notes.append(Warned("drive-emptied", target=was.name))
-        elif was.state is not TargetState.LOST:
+        if was.state is not TargetState.LOST:
             notes.append(Warned("another-was-there", target=was.name, id=was.id))
     if damaged is not None and not answers.create:
         raise NeedsAnswer("damaged-identity", path=root.path)
@@ -376,12 +373,6 @@ def _without_identity(
     target = Target(-1 if known is None else known.key, identifier, label, created=model.now())
     identity = TargetIdentity(id=identifier, label=label, created=target.created, also=tuple(family[1:]))
     return Drive(root, target, filesystem, identity, is_new=True, notes=notes)
-
-
-def _was_all_of(target: Target, root: disk.Root, filesystem: disk.FileSystem) -> bool:
-    """Whether a target was just this file system, from its root: where it is not there any more, it is nowhere."""
-    is_whole = filesystem.mount_point == os.path.realpath(root.path)
-    return is_whole and disk.same_uuid(target.fs_uuid, filesystem.uuid) is True
 
 
 def _question(session: Session, root: disk.Root, filesystem: disk.FileSystem) -> NeedsAnswer:

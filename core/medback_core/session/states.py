@@ -44,7 +44,6 @@ def forget_state(session: Session, kind: str, id: str) -> None:
             (kind, id),
         )
         db.execute("DELETE FROM told WHERE source_sid = ? OR target_tid = ?", (id, id))
-        db.execute("DELETE FROM stamp_read WHERE stamp > ? AND stamp < ?", (f"{id} ", f"{id}!"))  # `note_section`
 
 
 def known_state(session: Session, kind: str, id: str) -> State | None:
@@ -102,17 +101,6 @@ def was_read(session: Session, stamp: str) -> bool:
     return session.db.execute("SELECT 1 FROM stamp_read WHERE stamp = ?", (stamp,)).fetchone() is not None
 
 
-def note_section(session: Session, source: str, stamp: str) -> None:
-    """All that a section of a source in this state tells is known here: it was merged, or made. Its stamp alone says
-    less: it is also in the source's metadata, which does not tell of deleted files and older versions."""
-    note_stamp(session, f"{source} {stamp}")
-
-
-def knows_section(session: Session, source: str, stamp: str) -> bool:
-    """Whether nothing can be learned from a section of a source in this state."""
-    return was_read(session, f"{source} {stamp}")
-
-
 def highest_number(session: Session, kind: str, id: str) -> int:
     """The highest number of a thing read anywhere; 0 before there was one."""
     row = session.db.execute("SELECT highest FROM state WHERE kind = ? AND id = ?", (kind, id)).fetchone()
@@ -166,7 +154,6 @@ def current_state(session: Session, source: str, at: int | None = None) -> State
     if state is None or is_changed(session, source):
         state = next_state(session, SOURCE, source, at)
         note_state(session, SOURCE, source, state)
-        note_section(session, source, state.stamp)
     return state
 
 

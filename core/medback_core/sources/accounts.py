@@ -22,7 +22,6 @@ from medback_core.session.states import (
     absorb,
     keep_state,
     known_state,
-    knows_section,
     last_there,
     mark_changed,
     note_there,
@@ -103,10 +102,10 @@ def settle_accounts(session: Session, source: Source, accounts: Accounts) -> Non
         if tree is None:
             return
         order = Order.OLDER if known is None else known.order(tree)
-        if order is Order.OLDER and knows_section(session, source.id, tree.stamp):
+        if order is Order.OLDER:
             keep_state(session, SOURCE, source.id, tree)
-        elif order is Order.OLDER or order is Order.SPLIT:
-            absorb(session, source.id, tree)  # the metadata does not tell what was deleted: this session tells less
+        elif order is Order.SPLIT:
+            absorb(session, source.id, tree)
         elif order is Order.NEWER:
             mark_metadata(session, source.key, dirty=True)
 
