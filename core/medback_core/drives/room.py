@@ -29,8 +29,8 @@ _ENTRY_BYTES = 140  # of a directory for one file, its temporary name included; 
 _CONTEXT_RECORD_BYTES = 150  # of a context, beside name and copies
 _CONTEXT_COPY_BYTES = 24
 _DIRECTORY_BYTES = 150
-_DEPTH = 8  # so many directories above a file are new, at most, where a drive was not looked at
-_BLOCK = 4096  # of a drive that was not looked at
+_DEPTH = 8  # so many directories above a file are new, at most, where nobody has looked
+_BLOCK = 4096  # of a drive nobody has looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def default_reserve(total: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What a drive has, as it was seen last. What is not known is as on a drive that has nothing of medback's yet."""
+    """What a drive has, as somebody saw it. What is not known is as on a drive that has nothing of medback's yet."""
 
     total: int
     free: int
