@@ -90,7 +90,7 @@ def test_no_page_has_a_banned_turn() -> None:
 def remarks(path: Path) -> Iterator[str]:
     """What a module says to those who read it: its docstrings and comments, less what is code."""
     code = path.read_text()
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     said = [ast.get_docstring(node) or "" for node in ast.walk(ast.parse(code)) if isinstance(node, documented)]
     for text in [*said, *re.findall(r"(?:^|\s)(# .*)", code)]:
         yield re.sub(r"`[^`]*`", "X", text)
