@@ -169,11 +169,10 @@ def room_on(
     if limit is not None:
         allowed = limit if allowed is None else min(allowed, limit)
     # The identity and the root's sidecar, each with its temporary file, and what explains the drive.
-    own = 4 - sum(drive.root.stat(name) is not None for name in (TARGET_IDENTITY_NAME, SIDECAR_NAME))
     explanation = explanation_sizes(drive)
-    own += len(explanation) + sum(-(-size // block) for size in explanation)
+    own = 4 - sum(drive.root.stat(name) is not None for name in (TARGET_IDENTITY_NAME, SIDECAR_NAME)) + len(explanation)
     inodes = None if names_free is None else names_free - files - own
-    free -= kept + contexts + tree + own * block
+    free -= kept + contexts + tree + (own + sum(-(-size // block) for size in explanation)) * block
     return Room(free, allowed, block, drive.filesystem.max_file, inodes)
 
 
