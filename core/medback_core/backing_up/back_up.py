@@ -57,7 +57,7 @@ from medback_core.session.candidates import (
     rank_candidates,
 )
 from medback_core.session.digests import learn
-from medback_core.session.files import join, mark_trouble, paths_of_identity
+from medback_core.session.files import is_settled, join, mark_trouble, paths_of_identity
 from medback_core.session.history import note_files
 from medback_core.session.looking import current_on
 from medback_core.session.sources import find_source, list_sources
@@ -357,8 +357,8 @@ class _Run:
             after.st_mtime_ns,
             after.st_ctime_ns,
         )
-        unsettled = candidate.inode is not None and candidate.ctime_ns is None  # it changed as the scan read it
-        if moved or unsettled or actual.size != candidate.content.size:
+        settled = is_settled(candidate.inode, candidate.ctime_ns)
+        if moved or not settled or actual.size != candidate.content.size:
             return Skipped(shown, Reason("changed-while-copied"))
         kept = candidate.ctime_ns is not None and candidate.ctime_ns != after.st_ctime_ns
         mark_trouble(self.session, source, path, Trouble.KEPT_TIME if kept else Trouble.DAMAGED)

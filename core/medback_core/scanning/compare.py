@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from medback_core.hashing import Hashed
 from medback_core.model import DamageFound, Event, Identity, Reason, Skipped, Standing, Trouble, Warned
-from medback_core.session.files import SidecarStat, join
+from medback_core.session.files import SidecarStat, is_settled, join
 from medback_core.session.scanning import Check, Put, ScanRow
 from medback_core.session.values import load_ns, signed, store_ns
 from medback_core.sidecar.records import FileRecord, Sidecar, Trust
@@ -57,13 +57,8 @@ class Base(NamedTuple):
     md5: bytes
     mtime_ns: int
     inode: int | None  # signed, as the DB has it
-    ctime_ns: int | None  # None with an inode: it changed as it was read, so that another change may not show
+    ctime_ns: int | None
     trouble: int
-
-    @property
-    def settled(self) -> bool:
-        """Whether a change since it was read shows in its times."""
-        return self.inode is None or self.ctime_ns is not None
 
 
 class FileToRead(NamedTuple):
@@ -321,7 +316,7 @@ def apply_hash(
         if edited is None or edited.trust is Trust.WHOLE:
             return None
         return Warned("record-mended", path=path)
-    if not _same(base, status) or not base.settled or identity in renamed:
+    if not _same(base, status) or not is_settled(base.inode, base.ctime_ns) or identity in renamed:
         directory.changes.append(row)
         return None
     if options.accepts is not None and options.accepts(path):

@@ -43,9 +43,15 @@ class DirectoryRow(NamedTuple):
     device: int | None
 
 
+def is_settled(inode: int | None, ctime_ns: int | None) -> bool:
+    """Whether a change since a file was read shows in its times. Where it changed so shortly before that another change
+    would leave the same ones, it is recorded with its inode and no ctime."""
+    return inode is None or ctime_ns is not None
+
+
 class FileRow(NamedTuple):
-    """One file of a source. `inode` and `ctime_ns` are None while this DB only knows it from a sidecar; `ctime_ns`
-    alone where it changed so shortly before it was read that another change would not show in its times."""
+    """One file of a source. `inode` and `ctime_ns` are None while this DB only knows it from a sidecar; for `ctime_ns`
+    alone see `is_settled`."""
 
     key: int
     name: bytes

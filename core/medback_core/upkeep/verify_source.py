@@ -23,7 +23,16 @@ from medback_core.model import (
 from medback_core.session import Session
 from medback_core.session.checking import due_files, note_done, note_read, queue_files
 from medback_core.session.digests import known_as, learn
-from medback_core.session.files import FileRow, file_by_key, files_in, find_directory, join, mark_trouble, path_of_file
+from medback_core.session.files import (
+    FileRow,
+    file_by_key,
+    files_in,
+    find_directory,
+    is_settled,
+    join,
+    mark_trouble,
+    path_of_file,
+)
 from medback_core.session.history import note_files
 from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import read_metadata, stands
@@ -137,8 +146,8 @@ class _VerifySource:
             self._good.append(row.key)
             if row.trouble:
                 mark_trouble(session, self.source.key, path, Trouble.NONE)
-        elif (result.status.st_size, result.status.st_mtime_ns) != (row.size, row.mtime_ns) or (
-            row.inode is not None and row.ctime_ns is None  # it changed as the scan read it
+        elif (result.status.st_size, result.status.st_mtime_ns) != (row.size, row.mtime_ns) or not is_settled(
+            row.inode, row.ctime_ns
         ):
             counts["changed"] += 1
             yield Warned("changed-since", path=shown)
