@@ -200,7 +200,6 @@ class Conflicts(Dialog[list[Pair]]):
             conflicts = [conflict for of, conflict in pairs if of is job]
             if len(conflicts) > 1 and len(conflicts) == len(job.conflicts):
                 again = job.details | {"conflict": how}
-                again.pop("here", None)  # of the end of that job, and nothing that was asked for
                 self._submit(operations.restore(again.pop("drive"), again.pop("called"), **again))  # type: ignore[arg-type]
             else:
                 for conflict in conflicts:
