@@ -21,6 +21,7 @@ from medback_core.session import Session
 from medback_tui.jobs import queue as jobs
 from medback_tui.app import MedbackApp
 from support import picture_sessions as worlds
+from support.terminal import Terminal
 from support.waiting import nothing_ready
 
 
@@ -124,3 +125,13 @@ def open_app(tmp_path: Path) -> Callable[..., MedbackApp]:
         return MedbackApp(session or tmp_path / "none.db", settings_file=settings_file, watch=watch)
 
     return make
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    """A real terminal with a home of its own; needs tmux."""
+    home = tmp_path / "home"
+    home.mkdir()
+    one = Terminal(home)
+    yield one
+    one.close()

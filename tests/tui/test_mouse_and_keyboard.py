@@ -18,6 +18,17 @@ from support.worlds import tree, write_tree
 OpenApp = Callable[..., MedbackApp]
 
 
+@pytest.fixture
+def belongings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Photos and an empty drive in the home of the person."""
+    home = tmp_path / "home"
+    photos, drive = home / "photos", home / "blue"
+    write_tree(photos, {"2024/a.jpg": 900, "2019/b.jpg": 800})
+    drive.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    return photos, drive
+
+
 async def click(pilot: Pilot[int], words: str, *, times: int = 1) -> None:
     """Click where these words stand, once they do."""
     await until(pilot, lambda: words in text_of(pilot), f"“{words}” stands there:\n{text_of(pilot)}")
@@ -34,12 +45,8 @@ def plugged_in(app: MedbackApp, drive: Path) -> None:
     app.tell_screens()
 
 
-async def test_the_mouse_alone_is_enough(open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    home = tmp_path / "home"
-    photos, drive = home / "photos", home / "blue"
-    write_tree(photos, {"2024/a.jpg": 900, "2019/b.jpg": 800})
-    drive.mkdir(parents=True)
-    monkeypatch.setenv("HOME", str(home))
+async def test_the_mouse_alone_is_enough(open_app: OpenApp, tmp_path: Path, belongings: tuple[Path, Path]):
+    photos, drive = belongings
     original = tree(photos)
     app = open_app(tmp_path / "s.db")
     async with app.run_test(size=(80, 24)) as pilot:
@@ -74,12 +81,8 @@ async def test_the_mouse_alone_is_enough(open_app: OpenApp, tmp_path: Path, monk
     assert tree(photos) == original
 
 
-async def test_the_keyboard_alone_is_enough(open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    home = tmp_path / "home"
-    photos, drive = home / "photos", home / "blue"
-    write_tree(photos, {"2024/a.jpg": 900, "2019/b.jpg": 800})
-    drive.mkdir(parents=True)
-    monkeypatch.setenv("HOME", str(home))
+async def test_the_keyboard_alone_is_enough(open_app: OpenApp, tmp_path: Path, belongings: tuple[Path, Path]):
+    photos, drive = belongings
     original = tree(photos)
     app = open_app(tmp_path / "s.db")
     async with app.run_test(size=(80, 24)) as pilot:

@@ -4,7 +4,6 @@ copy is damaged, a drive is full."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,15 +14,6 @@ from support.terminal import PROGRAM, Terminal
 from support.worlds import add, back, rot, tree, write_tree
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux for a real terminal")
-
-
-@pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    home = tmp_path / "home"
-    home.mkdir()
-    one = Terminal(home)
-    yield one
-    one.close()
 
 
 def open_app(terminal: Terminal, session: Path) -> None:
