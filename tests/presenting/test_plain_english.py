@@ -90,8 +90,11 @@ def test_no_page_has_a_banned_turn() -> None:
 def remarks(path: Path) -> Iterator[str]:
     """What a module says to those who read it: its docstrings and comments, less what is code."""
     code = path.read_text()
-    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    said = [ast.get_docstring(node) or "" for node in ast.walk(ast.parse(code)) if isinstance(node, documented)]
+    said = [
+        ast.get_docstring(node) or ""
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
     for text in [*said, *re.findall(r"(?:^|\s)(# .*)", code)]:
         yield re.sub(r"`[^`]*`", "X", text)
 
