@@ -165,7 +165,13 @@ def test_bagit_and_ascmhl_check_it(shell: Shell) -> None:
     assert subprocess.run([CHECKERS, "-c", check, bag], check=False).returncode == 0
     (bag / "data/a/z").write_bytes(b"Z")
     assert subprocess.run([CHECKERS, "-c", check, bag], capture_output=True, check=False).returncode != 0
-    for name in ("line\nbreak", "return\rhere", "tab\there"):  # what XML can't write was told
+    for name in (
+        "line\nbreak",
+        "return\rhere",
+        "tab\there",
+        "vertical\x0btab",
+        "\tindented",
+    ):  # what XML can't write was told
         (source / name).unlink()
     verify = [CHECKERS.parent / "ascmhl-debug", "verify", "-pl", listed, source]
     ran = subprocess.run(verify, capture_output=True, check=False)
