@@ -148,9 +148,18 @@ class Job:
     def ending(self) -> Ended:
         """How it ended, for `presenting` to say."""
         stopped, rescan = self.state is JobState.STOPPED, bool(self.details.get("rescan"))
-        next_one = self.next_drive
+        next_one, here = self.next_drive, self.details.get("here")
         return Ended(
-            self.title, self.kind, self.summary, self.counts, self.error, bool(self.crash), stopped, rescan, next_one
+            self.title,
+            self.kind,
+            self.summary,
+            self.counts,
+            self.error,
+            bool(self.crash),
+            stopped,
+            rescan,
+            next_one,
+            here if isinstance(here, frozenset) else frozenset(),
         )
 
     @property

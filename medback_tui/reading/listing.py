@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from medback_core.coverage import tree as browsing
 from medback_core.coverage.countable import CopyCounter, total
 from medback_core.coverage.tree import DirectoryView
-from medback_core.coverage.what_if import PlaceLoss, what_if_place
+from medback_core.coverage.what_if import PlaceLoss, what_if_places
 from medback_core.errors import Refused
 from medback_core.model import Count, Source
 from medback_core.presenting.next_drive import ALL_SAFE, NextDrive, next_drive
 from medback_core.session import Session
 from medback_core.session.needs import wants_of
 from medback_core.session.sources import list_sources
+from medback_core.session.targets import list_targets
 from medback_core.session.tree import directory_key, totals_of
 from medback_tui.reading.facts import NO_SHARES, Shares, rated_shares
 
@@ -28,13 +29,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How one looks at a place; `dead` drives don't count; `burnt`: where people keep things, all of it is gone."""
+    """How one looks at a place; `dead` drives don't count; `burnt`: where people keep things, all of it is gone; the
+    drives there are among the dead."""
 
     order: str = "name"
     filter_text: str = ""
     unsafe_only: bool = False
     dead: frozenset[int] = frozenset()
-    burnt: str = ""
+    burnt: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Listing:
     found: browsing.DirectoryContents | None = None  # None: there is no such directory any more
     shares: Shares = NO_SHARES
     alive: Shares = NO_SHARES
-    burnt: PlaceLoss | None = None  # what it costs if all that is kept at one place is gone
+    burnt: PlaceLoss | None = None  # what it costs if all that is kept at these places is gone, and the dead drives
     next: NextDrive = ALL_SAFE  # what would make the place safer, whichever drives are plugged in: see `with_advice`
 
     @property
@@ -90,7 +92,7 @@ def read_listing(session: Session, place: Place, view: View) -> Listing:
         return Listing(place, view)
     shares = _shares(session, place, view.dead)
     alive = _shares(session, place, frozenset()) if view.dead else shares
-    burnt = _burnt(session, view.burnt) if view.burnt else None
+    burnt = _burnt(session, view) if view.burnt else None
     return Listing(place, view, found, shares, alive, burnt)
 
 
@@ -100,10 +102,11 @@ def with_advice(session: Session, listing: Listing) -> Listing:
     return replace(listing, next=next_drive(session, place.source, place.path, dead=view.dead))
 
 
-def _burnt(session: Session, place: str) -> PlaceLoss | None:
-    """The what-if of a place; None where nothing is kept there any more."""
+def _burnt(session: Session, view: View) -> PlaceLoss | None:
+    """The what-if of its places and dead drives; None where nothing is kept at one of them any more."""
+    dead = [target for target in list_targets(session) if target.key in view.dead]
     try:
-        return replace(what_if_place(session, place), lost_files=iter(()))
+        return replace(what_if_places(session, view.burnt, dead), lost_files=iter(()))
     except Refused:
         return None
 

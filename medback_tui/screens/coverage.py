@@ -125,7 +125,7 @@ class CoverageScreen(MainScreen):
             self.place, CoverageScreen.start_at, changed = Place(*CoverageScreen.start_at), None, True
             self.view = replace(self.view, filter_text="")
         if CoverageScreen.start_dead is not None:
-            self.view, changed = replace(self.view, dead=CoverageScreen.start_dead, burnt=""), True
+            self.view, changed = replace(self.view, dead=CoverageScreen.start_dead, burnt=()), True
             self.place, CoverageScreen.start_dead = Place(), None
         if self.place.source is not None and all(row.source.key != self.place.source for row in facts.sources):
             self.place = Place()
@@ -343,7 +343,7 @@ class CoverageScreen(MainScreen):
 
         def chosen(dead: Dead | None) -> None:
             if dead is not None and self.view is not None:
-                self.view = replace(self.view, dead=dead.drives, burnt=dead.place)
+                self.view = replace(self.view, dead=dead.drives, burnt=dead.places)
                 self.read()
 
         self.app.push_screen(DeadDrives(self._facts, Dead(self.view.dead, self.view.burnt)), chosen)
@@ -367,7 +367,7 @@ class CoverageScreen(MainScreen):
             self._hide_filter()
             self.read()
         elif self.view is not None and (self.view.dead or self.view.burnt):
-            self.view = replace(self.view, dead=frozenset(), burnt="")
+            self.view = replace(self.view, dead=frozenset(), burnt=())
             self.read()
         elif self.map.display:
             self.action_map()

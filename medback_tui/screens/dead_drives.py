@@ -33,10 +33,11 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """What is gone in a what-if: drives (keys), and with a place all that is kept there, sources too."""
+    """What is gone in a what-if: drives (keys), and with a place all that is kept there, sources too; its drives are
+    among them."""
 
     drives: frozenset[int] = frozenset()
-    place: str = ""
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def _draw(row: TargetFacts | _Place) -> list[Cell]:
 
 
 class DeadDrives(Dialog[Dead]):
-    """Returns the marked drives, or a marked place; none is the shelf as it is."""
+    """Returns the marked drives and places; none is the shelf as it is."""
 
     AUTO_FOCUS = "RowList"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -92,7 +93,7 @@ class DeadDrives(Dialog[Dead]):
     def on_mount(self) -> None:
         rows = self.query_one(RowList)
         rows.styles.height = min(14, len(self.places) + len(self.drives) + 2)
-        rows.marked = {*self.dead.drives, *([folded(self.dead.place)] if self.dead.place else [])}
+        rows.marked = {*self.dead.drives, *map(folded, self.dead.places)}
         rows.show_rows([*self.places, *self.drives])
 
     def action_mark(self) -> None:
@@ -101,15 +102,13 @@ class DeadDrives(Dialog[Dead]):
         rows.toggle_mark()
         if row is None:
             return
-        if isinstance(row, _Place):  # a place is marked with its drives, one at a time
-            others = {folded(place.name) for place in self.places} - {_key(row)} | row.drives
-        else:  # those on the same disk with it; a place is not gone when one of its drives is alive
-            others = {target.key for target in row.dies_with}
+        # A place is marked with its drives, a drive with those on the same disk.
+        others = row.drives if isinstance(row, _Place) else {target.key for target in row.dies_with}
         if _key(row) in rows.marked:
-            rows.marked |= {key for key in others if isinstance(key, int)}
-            rows.marked -= {key for key in others if isinstance(key, str)}
+            rows.marked |= others
         else:
             rows.marked -= others
+        # A place is not gone when one of its drives is alive.
         gone = [folded(place.name) for place in self.places if not place.drives <= rows.marked]
         rows.marked -= set(gone)
         rows.refresh()
@@ -118,14 +117,12 @@ class DeadDrives(Dialog[Dead]):
     def action_done(self) -> None:
         rows = self.query_one(RowList)
         marked = frozenset(key for key in rows.marked if isinstance(key, int))
-        place = next((one.name for one in self.places if folded(one.name) in rows.marked), "")
+        places = tuple(one.name for one in self.places if folded(one.name) in rows.marked)
         row = rows.current
         if not rows.marked and self.dead == Dead() and row is not None:
             marked = row.drives if isinstance(row, _Place) else frozenset({row.target.key})
-            place = row.name if isinstance(row, _Place) else ""
-        if place and any(marked - one.drives for one in self.places if one.name == place):
-            place = ""  # drives of other places are dead too: what is said is of drives then
-        self.dismiss(Dead(marked, place))
+            places = (row.name,) if isinstance(row, _Place) else ()
+        self.dismiss(Dead(marked, places))
 
 
 def _key(row: TargetFacts | _Place) -> int | str:

@@ -16,11 +16,11 @@ from textual.widgets import Button, Input, Static
 
 from medback_core import disk
 from medback_core.disk import FileSystem
-from medback_core.drives.room import Room, default_reserve
-from medback_core.model import Count
+from medback_core.drives.room import Room, Space, default_reserve, room_of
+from medback_core.model import Count, Target
 from medback_core.presenting.units import counted, name, size
 from medback_core.session import Session
-from medback_core.session.candidates import below_wanted
+from medback_core.session.candidates import below_wanted, known_extent
 from medback_core.session.targets import counting_keys
 from medback_tui.look.keys import shown
 from medback_tui.look.sizes import not_a_size, parse_size
@@ -31,7 +31,6 @@ from .form import bad_label
 
 ALWAYS_THERE = {b"lost+found", b"System Volume Information", b".Trashes", b".fseventsd"}  # on an empty drive
 UNKNOWN_KEY = -1  # of a target that has no row yet
-BLOCK = 4096  # bytes of the drive that a file takes at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +44,16 @@ class NewTarget:
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """What a new target would mean. `lacking`: contents that lack a copy; `unsafe`: files that would still lack one."""
+    """What a new target would mean. `lacking`: contents that lack a copy; `unsafe`: files that would still lack one;
+    `room`: for content, and `directories`: those of all sources."""
 
     filesystem: FileSystem
     empty: bool
     shared: str | None  # the alias of a source on the same disk
     lacking: Count
     unsafe: Count
+    room: Room
+    directories: int
 
 
 @dataclass
@@ -108,12 +110,18 @@ class MakeTarget(Dialog[NewTarget]):
 
         from medback_core.drives.open import shares_disk
 
+        space = Space(filesystem.total, filesystem.free, filesystem.max_file)
+
         def look(session: Session) -> Prospect:
             lacking, _ = below_wanted(session, counting_keys(session))
             unsafe = unsafe_with(session, UNKNOWN_KEY)
-            return Prospect(filesystem, empty, shares_disk(session, filesystem), lacking, unsafe)
+            known = known_extent(session)
+            room = room_of(session, Target(UNKNOWN_KEY, "", ""), space, known=known)
+            shared = shares_disk(session, filesystem)
+            return Prospect(filesystem, empty, shared, lacking, unsafe, room, known.directories)
 
-        prospect = self.app.in_session(look) or Prospect(filesystem, empty, None, Count(), Count())
+        nothing = Room(filesystem.free, None, space.block, filesystem.max_file)
+        prospect = self.app.in_session(look) or Prospect(filesystem, empty, None, Count(), Count(), nothing, 0)
         self.post_message(Described(prospect))
 
     @on(Described)
@@ -167,7 +175,7 @@ def prospect_words(path: bytes, prospect: Prospect) -> Content:
     if found.max_file is not None:
         lines.append(Content.styled("files of 4 GiB and more do not fit on this file system", "$text-warning"))
     lacking = prospect.lacking
-    room = Room(found.free - default_reserve(found.total), None, BLOCK, found.max_file)
+    room = prospect.room
     if not lacking.files:
         lines.append(Content("every file has its wanted copies: nothing would be copied now"))
     elif room.largest < 0:
@@ -175,7 +183,7 @@ def prospect_words(path: bytes, prospect: Prospect) -> Content:
         lines.append(
             Content.styled(f"it is full: nothing can be copied there ({kept} are always left free)", "$text-error")
         )
-    elif room.all_of(lacking) > room.free:
+    elif not room.takes_all(lacking, prospect.directories):
         words = f"it would be full: {size(lacking.bytes)} need a copy, and it has room for {size(room.content)} at most"
         lines.append(Content(f"{words}; the rest needs another drive"))
     else:

@@ -8,7 +8,7 @@ from textual.content import Content
 
 from medback_core.coverage.what_if import PlaceLoss
 from medback_core.model import Count
-from medback_core.presenting.places import at
+from medback_core.presenting.places import all_gone_words
 from medback_core.presenting.units import counted, files, listed, name, number
 from medback_tui.reading.facts import Facts
 from medback_tui.reading.listing import Listing
@@ -39,11 +39,14 @@ def status_words(listing: Listing, facts: Facts | None, marked: Mapping[tuple[in
 
 
 def _burnt_words(loss: PlaceLoss) -> Content:
-    """What a fire at one place would take, and what comes back from where."""
+    """What fires at these places would take, and what comes back from where."""
     lost = f"{counted(loss.lost)} lost for good." if loss.lost.files else "nothing is lost for good."
     back = ""
     if loss.back.files:
         back = f" {counted(loss.back)} come{'s' if loss.back.files == 1 else ''} back from "
         back += f"{listed([target.name for target, _ in loss.by])}."
-    weak = f" {files(loss.weakened.files)} then below the wanted copies." if loss.weakened.files else ""
-    return Content.assemble((f" If all {at(loss.place)} burnt: ", "bold $text-error"), lost + back + weak)
+    weak = f" {files(loss.weakened.files)} then without all wanted copies." if loss.weakened.files else ""
+    gone = f" If {all_gone_words(loss.places)} burnt"
+    if loss.further:
+        gone += f" and {listed([target.name for target in loss.further])} died"
+    return Content.assemble((f"{gone}: ", "bold $text-error"), lost + back + weak)

@@ -101,9 +101,9 @@ def show_unrestored(app: SharedApp, job: Job) -> None:
     missing = f"missing {counted(Count(found.missing, found.missing_bytes))}"
     words = f"{number(found.present)} of {files(found.expected)} are there; {missing}; {number(found.differing)} differ"
     if found.next is not None:
-        words += (
-            f"\nnext: plug in {name(found.next.target.name)} ({counted(Count(found.next.files, found.next.bytes))})"
-        )
+        way = "restore from" if found.next.target.key in app.drives.here else "plug in"
+        brings = counted(Count(found.next.files, found.next.bytes))
+        words += f"\nnext: {way} {name(found.next.target.name)} ({brings})"
     shown = len(job.unrestored)
     if shown < found.missing + found.differing:
         words += f"\nthe first {number(shown)}:"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import ClassVar
 
 from textual import getters, on, work
@@ -52,7 +52,7 @@ COLUMNS = (
     Column("only", "only here", 9, right=True),
     Column("verified", "verified", 9, rank=4),
 )
-PLACE = Column("place", "place", 10)  # the second column, where a place was named
+PLACE = Column("place", "place", 10, heading=True)  # the second column, where a place was named
 ORDERS: dict[str, Callable[[TargetFacts], float | str]] = {
     "label": lambda row: name(row.target.name).casefold(),
     "seen": lambda row: -(row.target.seen_at or 0),
@@ -172,11 +172,8 @@ class TargetsScreen(MainScreen):
                 )
         self._places, self._shelves = facts.place_of, facts.places
         self.rows.show_columns((COLUMNS[0], PLACE, *COLUMNS[1:]) if self._places else COLUMNS)
-        order = [*self._places]  # place by place, this machine's first, and behind them what is lost
-        targets = sorted(
-            facts.targets, key=lambda row: order.index(row.target.key) if row.target.key in self._places else len(order)
-        )
-        self.rows.show_rows(targets if self._places else facts.targets, follow_new=self.app.queue.made_something)
+        targets, groups = _by_place(facts)
+        self.rows.show_rows(targets, follow_new=self.app.queue.made_something, groups=groups)
         if as_shelf and changed:
             self._read()
         elif as_shelf:
@@ -294,7 +291,7 @@ class TargetsScreen(MainScreen):
             words = f"{counted(row.only)} would be lost with it: no other drive has them"
             lines.append(Content.styled(words, "$text-warning"))
         shelf = next((one for one in self._shelves if target in one.targets), None)
-        if shelf is not None:
+        if shelf is not None and not self.rows.headings:
             lines.insert(1, Content(shelf_words(shelf)))
         if row.dies_with:
             others = ", ".join(name(one.name) for one in row.dies_with)
@@ -436,6 +433,21 @@ class TargetsScreen(MainScreen):
                 self.app.submit(operations.set_target(row.target, state=TargetState(answer)))
 
         self.app.push_screen(Question(f"State: now {row.target.state}", Content("\n").join(lines), choices), answered)
+
+
+def _by_place(facts: Facts) -> tuple[Sequence[TargetFacts], dict[Hashable, str]]:
+    """The drives place by place, this machine's first, behind them those that are lost; and the headings by the id of
+    the first drive below each. As they are where nobody named a place."""
+    if not facts.places:
+        return facts.targets, {}
+    rows, groups = list[TargetFacts](), dict[Hashable, str]()
+    lost = [row for row in facts.targets if row.target.key not in facts.place_of]
+    shelves = [(shelf_words(shelf), [facts.target(one.key) for one in shelf.targets]) for shelf in facts.places]
+    for words, there in [*shelves, (f"lost: {plural(len(lost), 'drive')}", lost)]:
+        found = [row for row in there if row is not None]
+        groups |= {row.target.id: words for row in found[:1]}
+        rows += found
+    return rows, groups
 
 
 def offer_elsewhere(app: SharedApp, facts: Facts, place: str) -> None:

@@ -31,16 +31,19 @@ class Column:
     rank: int = 0
     sortable: bool = False
     middle: bool = False  # what is too long loses its middle, not its end
+    heading: bool = False  # headings say it: not shown where there are some
 
 
-def visible(columns: Sequence[Column], width: int, empty: Collection[str] = ()) -> list[tuple[int, Column, int]]:
+def visible(
+    columns: Sequence[Column], width: int, empty: Collection[str] = (), *, headed: bool = False
+) -> list[tuple[int, Column, int]]:
     """(number in a row's cells, column, width) of the columns that are shown in `width` cells. `empty`: the ids of
-    those that hold nothing, which come last."""
+    those that hold nothing, which come last; `headed`: the list has headings."""
 
     def needed(column: Column) -> int:
         return (column.width or (column.least if width >= NARROW else min(column.least, width * 9 // 20))) + GAP
 
-    chosen = {number for number, column in enumerate(columns) if not column.rank}
+    chosen = {number for number, column in enumerate(columns) if not column.rank and not (headed and column.heading)}
     room = width - sum(needed(columns[number]) for number in chosen)
     further = [number for number, column in enumerate(columns) if column.rank]
     for number in sorted(further, key=lambda number: (columns[number].id in empty, columns[number].rank)):

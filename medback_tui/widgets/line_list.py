@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.segment import Segment
 from rich.style import Style
 from textual import events, getters
 from textual.binding import BindingType
@@ -18,7 +19,7 @@ from textual.strip import Strip
 from medback_tui.look.keys import quiet
 from medback_tui.reading.state import SharedApp
 
-from .columns import GAP, Cell, Column, Span, row_strip, visible
+from .columns import GAP, Cell, Column, Span, fit, row_strip, visible
 
 GUTTER = 2  # the cursor's bar, and the mark
 
@@ -26,7 +27,8 @@ GUTTER = 2  # the cursor's bar, and the mark
 class LineList(ScrollView, can_focus=True, inherit_bindings=False):
     """Base of every list in the app: one header line that stays, rows below it.
 
-    A subclass answers `row_count`, `cells(index)`, and where it likes `is_marked` and `row_style`.
+    A subclass answers `row_count`, `cells(index)`, and where it likes `is_marked` and `row_style`. A row may have a
+    heading, a line above it that the cursor passes over.
     """
 
     app = getters.app(SharedApp)
@@ -49,6 +51,7 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
     hovered: reactive[int] = reactive(-1, repaint=False)
     columns: Sequence[Column] = ()
     empty_columns: frozenset[str] = frozenset()  # ids of those that hold nothing
+    headings: Mapping[int, str] = {}  # by the row they stand above, in order
     sorted_by: reactive[str] = reactive("")
 
     @dataclass
@@ -106,11 +109,29 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
         del index
         return "row"
 
+    # --- rows and lines ----------------------------------------------------------------------------------------------
+
+    def _line_of(self, index: int) -> int:
+        """The line a row stands on, counted from below the titles."""
+        return index + sum(row <= index for row in self.headings)
+
+    def _row_on(self, line: int) -> int:
+        """The row on a line, -1 where there is none."""
+        above = sum(row + number <= line for number, row in enumerate(self.headings))
+        index = line - above
+        return -1 if self._heading_on(line) is not None or not 0 <= index < self.row_count else index
+
+    def _heading_on(self, line: int) -> str | None:
+        return next((text for n, (row, text) in enumerate(self.headings.items()) if row + n == line), None)
+
     # --- changing ----------------------------------------------------------------------------------------------------
+
+    def _measure(self) -> None:
+        self.virtual_size = Size(0, self.row_count + len(self.headings) + 1)
 
     def rows_changed(self, cursor: int | None = None) -> None:
         """The rows are others now: keep the cursor inside, measure and draw again."""
-        self.virtual_size = Size(0, self.row_count + 1)
+        self._measure()
         wanted = self.cursor if cursor is None else cursor
         self.set_reactive(LineList.cursor, max(0, min(wanted, self.row_count - 1)))
         self._refresh_scrollbars()
@@ -138,20 +159,21 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _draw_row(self, index: int) -> None:
         if index >= 0:
-            self.refresh(Region(0, index + 1 - self.scroll_offset.y, self.size.width, 1))
+            self.refresh(Region(0, self._line_of(index) + 1 - self.scroll_offset.y, self.size.width, 1))
 
     def _show_cursor(self) -> None:
         height = self.scrollable_content_region.height
         if height < 2:
             return
-        top = self.scroll_offset.y
-        if self.cursor < top:
-            self.scroll_to(y=self.cursor, animate=False, immediate=True)
-        elif self.cursor > top + height - 2:
-            self.scroll_to(y=self.cursor - height + 2, animate=False, immediate=True)
+        top, line = self.scroll_offset.y, self._line_of(self.cursor)
+        first = line - (self.cursor in self.headings)
+        if first < top:
+            self.scroll_to(y=first, animate=False, immediate=True)
+        elif line > top + height - 2:
+            self.scroll_to(y=line - height + 2, animate=False, immediate=True)
 
     def on_resize(self) -> None:
-        self.virtual_size = Size(0, self.row_count + 1)
+        self._measure()
         self._show_cursor()
 
     def on_focus(self) -> None:
@@ -167,7 +189,9 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
         return self.get_component_rich_style(f"list--{name}", partial=name not in ("row", "header"))
 
     def _layout(self) -> list[tuple[int, Column, int]]:
-        return visible(self.columns, self.scrollable_content_region.width - GUTTER, self.empty_columns)
+        return visible(
+            self.columns, self.scrollable_content_region.width - GUTTER, self.empty_columns, headed=bool(self.headings)
+        )
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
@@ -179,8 +203,12 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
             ]
             strip = row_strip(titles, layout, [("  ", "")], self.style_of, "header")
             return strip.adjust_cell_length(width, self.style_of("header"))
-        index = self.scroll_offset.y + y - 1
-        if index >= self.row_count:
+        line = self.scroll_offset.y + y - 1
+        heading, index = self._heading_on(line), self._row_on(line)
+        if heading is not None:
+            style = self.style_of("row") + self.style_of("strong")
+            return Strip([Segment(fit(f" {heading}", width), style)])
+        if index < 0:
             return Strip.blank(width, self.style_of("row"))
         style = self.style_of("row")
         if self.row_style(index) == "lit":
@@ -220,8 +248,7 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
             self.post_message(self.Opened(self, self.cursor))
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        index = self.scroll_offset.y + event.y - 1
-        self.hovered = index if event.y > 0 and index < self.row_count else -1
+        self.hovered = self._row_on(self.scroll_offset.y + event.y - 1) if event.y > 0 else -1
 
     def on_leave(self) -> None:
         self.hovered = -1
@@ -230,8 +257,8 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
         if event.y == 0:
             self._click_header(event.x)
             return
-        index = self.scroll_offset.y + event.y - 1
-        if index < self.row_count:
+        index = self._row_on(self.scroll_offset.y + event.y - 1)
+        if index >= 0:
             self.cursor = index
             if event.chain == 2:
                 self.open_cursor()

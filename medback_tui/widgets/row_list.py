@@ -42,6 +42,7 @@ class RowList(LineList, Generic[Row]):
         self.show_columns(columns)
         self.rows: Sequence[Row] = ()
         self._given: Sequence[Row] = ()
+        self._groups: Mapping[Hashable, str] = {}
         self.marked: set[Hashable] = set()
         self._draw_cells, self._key, self._lit = draw, key, lit
 
@@ -67,16 +68,20 @@ class RowList(LineList, Generic[Row]):
     def row_style(self, index: int) -> str:
         return "lit" if self._lit is not None and self._lit(self.rows[index]) else "row"
 
-    def show_rows(self, rows: Sequence[Row], *, follow_new: bool = False) -> None:
+    def show_rows(
+        self, rows: Sequence[Row], *, follow_new: bool = False, groups: Mapping[Hashable, str] | None = None
+    ) -> None:
         """Show these rows, the cursor on the same one as before where it is still there; with `follow_new`, on the one
-        that came to the others."""
+        that came to the others. `groups`: the headings in this order, by the key of the first row below each; sorted by
+        a column, rows have none."""
         known = {self._key(row) for row in self.rows}
         before = [self._key(self.current)] if self.current is not None else []
-        self._given = rows
+        self._given, self._groups = rows, groups or {}
         order = self.orders.get(self.sorted_by)
         rows = self.rows = rows if order is None else sorted(rows, key=order)
         keys = [self._key(row) for row in rows]
         self.marked &= set(keys)
+        self.headings = {} if order else {n: self._groups[key] for n, key in enumerate(keys) if key in self._groups}
         new = [key for key in keys if key not in known]
         wanted = new if follow_new and known and len(new) == 1 else before
         self.rows_changed(keys.index(wanted[0]) if wanted and wanted[0] in keys else None)
@@ -96,7 +101,7 @@ class RowList(LineList, Generic[Row]):
 
     def _sort_by(self, order: str) -> None:
         self.sorted_by = order
-        self.show_rows(self._given)
+        self.show_rows(self._given, groups=self._groups)
 
     def toggle_mark(self) -> None:
         """Mark or unmark the row under the cursor and step on."""

@@ -16,7 +16,7 @@ from textual.widget import Widget
 
 from medback_core.presenting.looked import as_of, but_for
 from medback_core.presenting.places import three_two_one_words
-from medback_core.presenting.units import number, size
+from medback_core.presenting.units import amount, number
 from medback_tui.reading.facts import Facts
 
 from .columns import Span
@@ -93,7 +93,7 @@ class SafetyHeader(Widget):
         total = facts.shares.total
         if unsafe.files:
             style = "none" if facts.shares.none.files else "below"
-            short: Span = (f"{size(unsafe.bytes)} not safe", style)
+            short: Span = (f"{amount(unsafe)} not safe", style)
         else:
             short = ("all else safe" if facts.damaged else "all safe", "safe")
             if facts.looked.gaps:
@@ -113,7 +113,7 @@ class SafetyHeader(Widget):
         if facts.three_two_one is not None:
             words: Span = (f" · {three_two_one_words(facts.three_two_one)}", "tab")
             apart = facts.three_two_one.without_elsewhere
-            few: Span = (f" · {size(apart.bytes)} not elsewhere" if apart.files else " · 3-2-1", "tab")
+            few: Span = (f" · {amount(apart)} not elsewhere" if apart.files else " · 3-2-1", "tab")
             said = [[*one, more] for more in (words, few) for one in said] + said
         return said
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import groupby
 from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
@@ -15,9 +16,11 @@ from textual.message import Message
 from textual.strip import Strip
 
 from medback_core.coverage.shelf import Box, Shelf
+from medback_core.presenting.places import behind_words, shelf_words
 from medback_core.presenting.units import age, name, plural, size
 from medback_tui.look.keys import quiet
 from medback_tui.widgets.across import Across
+from medback_tui.widgets.columns import fit
 
 NARROWEST, WIDEST, GAP = 17, 30, 2  # cells of a box, and between two
 TEXTURES = ("▓", "░", "█", "▚", "▞", "▤", "▥")  # of the parts, one after the other
@@ -140,13 +143,15 @@ class ShelfView(Across):
         return Strip(segments).adjust_cell_length(self.size.width, row)
 
     def _heads(self, row: Style) -> list[Segment]:
-        """The places above their drives, and how many drives are out of sight."""
+        """The places above their drives, how far behind each is, and how many drives are out of sight."""
         strong, dim = row + Style(bold=True), row + self._part("dim")
-        segments, before = [], None
-        for box in self._in_sight:
-            words = name(box.place) if box.place != before else ""
-            before = box.place
-            segments.append(Segment(set_cell_size(words, self._width + GAP), strong))
+        segments = []
+        for place, boxes in groupby(self._in_sight, key=lambda box: box.place):
+            room = sum(self._width + GAP for _ in boxes) - GAP
+            behind = (shelf for shelf in self.shelf.places if shelf.place == place)
+            ways = [words for shelf in behind for words in (shelf_words(shelf), behind_words(shelf))]
+            words = next((words for words in ways if cell_len(words) <= room), name(place))
+            segments.append(Segment(fit(words, room) + " " * GAP, strong))
         behind = len(self.shelf.boxes) - self._first - len(self._in_sight)
         out = " ".join(
             words for words in (f"‹ {self._first}" if self._first else "", f"{behind} ›" if behind else "") if words

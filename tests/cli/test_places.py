@@ -68,6 +68,16 @@ def test_the_house_burns(shell: Shell, tmp_path: Path):
     assert "3-2-1: 2 files hold it" in shell("stats").words
     burnt = ok(shell, "what-if", "--place", " HOME ")
     assert burnt["lost"]["files"] == 1 and burnt["back"]["files"] == 2 and burnt["by"][0]["label"] == "Red"
+    assert (burnt["place"], burnt["kept_at"]) == ("home", ["home"])
+    both = ok(shell, "what-if", "--place", "home", "--place", "office")
+    assert (both["place"], both["kept_at"], both["lost"]["files"]) == (None, ["home", "Office"], 3)
+    assert both["back"]["files"] == 0 and len(both["lost_files"]) == 3
+    with_red = ok(shell, "what-if", "--place", "home", "Red")
+    assert (with_red["lost"], with_red["kept_at"]) == (both["lost"], ["home"]) and len(with_red["targets"]) == 2
+    assert "if all at home and Red are gone (photos, Blue, Red):" in shell("what-if", "--place", "home", "Red").words
+    assert "if all at home and all at Office are gone" in shell("what-if", "--place=home", "--place=Office").words
+    assert shell.json("what-if", "--place", "home", "Nobody")[1]["error"]["kind"] == "no-such-target"
+    assert shell.json("what-if", "--place", "home", "--place", "attic")[1]["error"]["kind"] == "no-such-place"
     plan = ok(shell, "plan", "--all", "--without", "Blue")
     assert [(step["place"], step["trip"]) for step in plan["steps"]] == [("Office", True)]
     assert "at Office: fetch Red" in shell("plan", "--all", "--without", "Blue").words

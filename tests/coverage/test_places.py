@@ -11,7 +11,7 @@ import pytest
 from medback_core.coverage.places import has_places, place_shelves, three_two_one
 from medback_core.coverage.totals import coverage, safety, unprotected
 from medback_core.coverage.tree import browse
-from medback_core.coverage.what_if import what_if_every, what_if_place
+from medback_core.coverage.what_if import PlaceLoss, what_if_every, what_if_places
 from medback_core.errors import Refused
 from medback_core.model import Count, Identity, Rule, Source, Target, TargetState, folded
 from medback_core.session import Session, open_session
@@ -171,50 +171,98 @@ def test_what_a_drive_gets_first_is_what_it_brings_nearer_to_safe(tmp_path: Path
         assert surplus == {i for i in held if are_enough(session, identity_key(session, i), others[i])}
 
 
+def assert_is_what_taking_it_away_takes(shelf: Shelf, told: PlaceLoss, burnt: Session) -> None:
+    """Really take away what is told to be gone, in a copy of the session, and count what is left file by file."""
+    session = shelf.session
+    sources = {source.key: source for source in list_sources(session)}
+    gone = {key for key, source in sources.items() if shelf.place(source) in map(folded, told.places)}
+    before = {file: shelf.holders(identity) for file, identity in shelf.files.items()}
+    for target in told.targets:
+        save_target(burnt, replace(target_by_key(burnt, target.key), state=TargetState.LOST))
+    after = Shelf(burnt, shelf.files)
+    left = {file: after.holders(identity) for file, identity in shelf.files.items()}
+    lost = [f for f in shelf.files if f[0] in gone and not left[f]]
+    back = [f for f in shelf.files if f[0] in gone and left[f]]
+    assert told.lost == Count(len(lost), sum(shelf.files[f].size for f in lost))
+    assert told.back == Count(len(back), sum(shelf.files[f].size for f in back))
+    named = sorted((sources[key].alias, path) for key, path in lost)
+    assert sorted((file.source, file.path) for file in told.lost_files) == named
+    brought = {target.key for target, _ in told.by}
+    assert sum(count.files for _, count in told.by) == len(back)
+    assert all({target.key for target in left[f]} & brought for f in back)
+    weakened = [
+        f
+        for f in shelf.files
+        if f not in lost
+        and sum(t.counts for t in left[f]) < sum(t.counts for t in before[f])
+        and not after.is_safe(sources[f[0]], f[1], shelf.files[f])
+    ]
+    assert told.weakened == Count(len(weakened), sum(shelf.files[f].size for f in weakened))
+    for key in gone:
+        remove_source(burnt, key)
+    burnt.close()
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_place_takes_what_really_taking_it_away_takes(tmp_path: Path, seed: int):
     shelf = lived(tmp_path, 200 + seed)
+    session, dice = shelf.session, random.Random(seed)
+    every = what_if_every(session).places
+    for number, told in enumerate(every):
+        (place,) = told.places
+        there = [target for target in list_targets(session) if shelf.place(target) == folded(place)]
+        assert [t.key for t in told.targets] == [t.key for t in there if t.state is not TargetState.LOST]
+        assert what_if_places(session, [place.upper() + " "]).lost == told.lost
+        assert_is_what_taking_it_away_takes(shelf, told, session.copied_to(tmp_path / f"burnt-{number}"))
+    for number in range(3 if every else 0):  # several places at once, and drives beside them
+        gone = [one.places[0] for one in dice.sample(every, dice.randint(1, len(every)))]
+        drives = dice.sample(list_targets(session), dice.randint(0, 2))
+        told = what_if_places(session, gone, drives)
+        usable = [target for target in list_targets(session) if target.state is not TargetState.LOST]
+        dead = {t.key for t in usable if shelf.place(t) in map(folded, gone) or t.key in {d.key for d in drives}}
+        assert {target.key for target in told.targets} == dead and set(told.places) == set(gone)
+        assert all(shelf.place(target) not in map(folded, gone) for target in told.further)
+        assert_is_what_taking_it_away_takes(shelf, told, session.copied_to(tmp_path / f"both-{number}"))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_drives_weaken_what_then_lacks_copies_or_lacks_them_elsewhere(tmp_path: Path, seed: int):
+    shelf = lived(tmp_path, 400 + seed)
     session = shelf.session
-    for told in what_if_every(session).places:
+    sources = {source.key: source for source in list_sources(session)}
+    every = what_if_every(session)
+    for told in (*every.single, *every.pairs):
+        after = session.copied_to(tmp_path / "after.db")
+        for target in told.targets:
+            save_target(after, replace(target_by_key(after, target.key), state=TargetState.LOST))
+        left = Shelf(after, shelf.files)
+        weakened = lost = 0
+        for (key, path), identity in shelf.files.items():
+            had, has = shelf.holders(identity), left.holders(identity)
+            lost += bool(had) and not has
+            fewer = sum(t.counts for t in has) < sum(t.counts for t in had)
+            weakened += bool(has) and fewer and not left.is_safe(sources[key], path, identity)
+        assert (told.lost.files, told.weakened.files) == (lost, weakened)
+        after.close()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_place_is_behind_by_what_a_drive_there_would_bring_nearer_to_safe(tmp_path: Path, seed: int):
+    shelf = lived(tmp_path, 500 + seed)
+    session = shelf.session
+    sources = {source.key: source for source in list_sources(session)}
+    for told in place_shelves(session):
         there = folded(told.place)
-        assert what_if_place(session, told.place.upper() + " ").lost == told.lost
-        burnt = session.copied_to(tmp_path / f"burnt-{seed}-{there.replace(' ', '')}")
-        gone = {source.key for source in list_sources(session) if shelf.place(source) == there}
-        dead = [target for target in list_targets(session) if shelf.place(target) == there]
-        before = {(k, p): shelf.holders(i) for (k, p), i in shelf.files.items()}
-        for target in dead:
-            save_target(burnt, replace(target_by_key(burnt, target.key), state=TargetState.LOST))
-        after = Shelf(burnt, shelf.files)
-        left = {(k, p): after.holders(i) for (k, p), i in shelf.files.items()}
-        lost = [f for f in shelf.files if f[0] in gone and not left[f]]
-        back = [f for f in shelf.files if f[0] in gone and left[f]]
-        assert told.lost == Count(len(lost), sum(shelf.files[f].size for f in lost))
-        assert told.back == Count(len(back), sum(shelf.files[f].size for f in back))
-        assert sorted((file.source, file.path) for file in told.lost_files) == sorted(
-            (next(s.alias for s in list_sources(session) if s.key == k), p) for k, p in lost
-        )
-        brought = {target.key for target, _ in told.by}
-        assert sum(count.files for _, count in told.by) == len(back)
-        assert all({target.key for target in left[f]} & brought for f in back)
-        by_key = {source.key: source for source in list_sources(session)}
-        weakened = [
-            f
-            for f in shelf.files
-            if (
-                f not in lost
-                and sum(t.counts for t in left[f])
-                < min(sum(t.counts for t in before[f]), shelf.need(by_key[f[0]], f[1])[0])
-            )
-            or (
-                f not in lost
-                and sum(t.counts for t in left[f]) < sum(t.counts for t in before[f])
-                and sum(t.counts for t in left[f]) < shelf.need(by_key[f[0]], f[1])[0]
-            )
-        ]
-        assert told.weakened.files == len(weakened)
-        for key in gone:
-            remove_source(burnt, key)
-        burnt.close()
+        behind = Count()
+        for (key, path), identity in shelf.files.items():
+            source, (copies, elsewhere) = sources[key], shelf.counted(sources[key], identity)
+            wanted, apart = shelf.need(source, path)
+            held = any(shelf.place(target) == there for target in shelf.holders(identity) if target.counts)
+            if not held and (copies < wanted or (there != shelf.place(source) and elsewhere < apart)):
+                behind += Count(1, identity.size)
+        assert told.behind == behind, told.place
+        kept = [t.key for t in list_targets(session) if t.state is not TargetState.LOST and shelf.place(t) == there]
+        assert [target.key for target in told.targets] == kept
 
 
 def test_a_place_is_one_in_whatever_case_and_with_spaces_around(tmp_path: Path):
@@ -232,7 +280,7 @@ def test_a_place_is_one_in_whatever_case_and_with_spaces_around(tmp_path: Path):
     assert coverage(session).without_elsewhere == Count(1, 10)
     assert [shelf.place for shelf in place_shelves(session)] == ["The Office"] or has_places(session)
     with pytest.raises(Refused, check=says("nothing is kept at")):
-        what_if_place(session, "attic")
+        what_if_places(session, ["attic"])
 
 
 def test_of_two_rules_for_a_directory_the_higher_rev_is_true_and_then_the_stricter(tmp_path: Path):

@@ -10,7 +10,7 @@ import pytest
 
 from medback_core.planning import hitting_set
 from medback_core.model import Count
-from medback_core.planning.restore_order import Loss, every_single_and_pair, plan_targets, what_if
+from medback_core.planning.restore_order import Held, Loss, every_single_and_pair, plan_targets, what_if
 
 World = dict[frozenset[int], Count]
 ACTIVE, RETIRED, SUSPECT = 0, 1, 2
@@ -180,10 +180,10 @@ def test_the_cheapest_set_equals_brute_force_for_any_weights(seed: int) -> None:
 # --- what if --------------------------------------------------------------------------------------------------------
 
 
-def recount(world: Mapping[tuple[frozenset[int], int], Count], dead: Iterable[int]) -> Loss:
+def recount(world: Mapping[Held, Count], dead: Iterable[int]) -> Loss:
     """The same, file by file."""
     lost = weakened = Count()
-    for (holders, wanted), count in world.items():
+    for (holders, wanted, away, elsewhere), count in world.items():
         for _ in range(count.files):
             copies = list(holders)
             for target in dead:
@@ -192,7 +192,9 @@ def recount(world: Mapping[tuple[frozenset[int], int], Count], dead: Iterable[in
             one = Count(1, count.bytes // count.files)
             if len(copies) < len(holders) and not copies:
                 lost += one
-            elif len(copies) < len(holders) and len(copies) < wanted:
+            elif len(copies) < len(holders) and (
+                len(copies) < wanted or sum(target in away for target in copies) < elsewhere
+            ):
                 weakened += one
     return Loss(lost, weakened)
 
@@ -201,10 +203,12 @@ def test_what_if_equals_a_recount_for_every_single_target_and_pair() -> None:
     for seed in range(60):
         rng = random.Random(seed)
         targets = rng.randint(1, 6)
-        world: dict[tuple[frozenset[int], int], Count] = {}
+        world: dict[Held, Count] = {}
         for holders in a_world(rng, targets, 15, 4):
             files = rng.randint(1, 4)
-            world[holders, rng.randint(0, 4)] = Count(files, files * rng.randint(0, 9))
+            away = frozenset(target for target in holders if rng.random() < 0.5)
+            held = Held(holders, rng.randint(0, 4), away, rng.randint(0, 2))
+            world[held] = Count(files, files * rng.randint(0, 9))
         singles, pairs = every_single_and_pair(world, range(targets))
         assert {keys for keys, _ in singles} == {(t,) for t in range(targets)}
         assert {keys for keys, _ in pairs} == set(combinations(range(targets), 2))
@@ -217,14 +221,21 @@ def test_what_if_equals_a_recount_for_every_single_target_and_pair() -> None:
 
 def test_what_has_no_copy_is_not_lost_by_a_death() -> None:
     world = {
-        (frozenset[int](), 2): Count(5, 50),
-        (frozenset({1}), 2): Count(1, 10),
-        (frozenset({1, 2}), 2): Count(2, 4),
+        Held(frozenset[int](), 2): Count(5, 50),
+        Held(frozenset({1}), 2): Count(1, 10),
+        Held(frozenset({1, 2}), 2): Count(2, 4),
     }
     assert what_if(world, [1]) == Loss(Count(1, 10), Count(2, 4))
     assert what_if(world, [3]) == Loss(Count(), Count())
 
 
 def test_a_copy_more_than_wanted_may_die_unnoticed() -> None:
-    assert what_if({(frozenset({1, 2, 3}), 2): Count(1, 10)}, [1]) == Loss(Count(), Count())
-    assert what_if({(frozenset({1, 2, 3}), 2): Count(1, 10)}, [1, 2]) == Loss(Count(), Count(1, 10))
+    world = {Held(frozenset({1, 2, 3}), 2): Count(1, 10)}
+    assert what_if(world, [1]) == Loss(Count(), Count())
+    assert what_if(world, [1, 2]) == Loss(Count(), Count(1, 10))
+
+
+def test_the_last_copy_elsewhere_may_not() -> None:
+    world = {Held(frozenset({1, 2, 3}), 2, frozenset({3}), 1): Count(1, 10)}
+    assert what_if(world, [1]) == Loss(Count(), Count())
+    assert what_if(world, [3]) == Loss(Count(), Count(1, 10))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import random
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from made_up_shelf import add_copies, add_files, add_source, add_target
 from support.shell import Shell
+from support.worlds import photos, run
 
+from medback_core.backing_up.back_up import back_up
 from medback_core.demo.story import advice
+from medback_core.drives import room
+from medback_core.drives.drive import Drive
 from medback_core.drives.room import default_reserve
-from medback_core.model import Count, Target, TargetState
+from medback_core.model import Answers, Count, Target, TargetState
 from medback_core.presenting.next_drive import NextDrive, Offer, next_drive, next_words
 from medback_core.session import Session, open_session
 from medback_core.session.sources import list_sources, save_source
@@ -25,7 +32,7 @@ MIB = 1 << 20
 
 def offer(key: int, room: int, *, here: bool = False) -> Offer:
     """A drive that could take some of a hundred bytes that are not safe."""
-    return Offer(Target(key, f"t{key}", f"Drive {key}"), Count(10, 100), Count(10, 100), room, here)
+    return Offer(Target(key, f"t{key}", f"Drive {key}"), Count(10, 100), Count(10, 100), room, room >= 100, here)
 
 
 def test_a_nearly_full_drive_that_is_here_does_not_hide_one_that_takes_all() -> None:
@@ -71,6 +78,81 @@ def test_a_drive_on_which_nothing_fits_is_never_named(tmp_path: Path) -> None:
         assert "plug in Roomy" in said(next_drive(session))
         assert "plug in Roomy" in said(next_drive(session, source.key, b"sub"))
         assert said(next_drive(session, but=list_targets(session)[1].key)) == "a new drive"
+
+
+def test_a_drive_whose_room_the_records_need_is_not_named(tmp_path: Path) -> None:
+    """Three thousand directories of one tiny file each: it is what is written of them that takes the room."""
+    shell = Shell(tmp_path)
+    with open_session(tmp_path / "session.db") as session:
+        source = add_source(session, "s0urce1", "notes", b"/notes", wanted=1)
+        for number in range(3000):
+            add_files(session, source, b"box %d" % number, [(b"note", 3)])
+        add_target(session, "dr1ve1", "Stick", free_bytes=9 * MIB, total_bytes=100 * MIB)
+        assert said(next_drive(session)) == "a new drive", "the contexts take what the reserve leaves"
+        listing = with_advice(session, read_listing(session, Place(), View()))
+        assert next_words(listing.next, otherwise="a new drive") == "a new drive"
+        assert list(advice(session)) == ["  next: plug in a new drive"]
+    assert "next: plug in a new drive; then" in shell("stats").out
+    with open_session(tmp_path / "session.db") as session:
+        add_target(session, "dr1ve2", "Tin", free_bytes=40 * MIB, total_bytes=100 * MIB)
+        words = said(next_drive(session))
+        assert words.startswith("plug in Tin (") and words.endswith(": it takes some of 3,000 files (8.8 KiB)")
+        add_target(session, "dr1ve3", "Large", free_bytes=400 * MIB, total_bytes=900 * MIB)
+        assert said(next_drive(session)).startswith("plug in Large (") and "makes all of this safe" in words_of(session)
+
+
+def words_of(session: Session) -> str:
+    return said(next_drive(session))
+
+
+def test_a_file_too_large_for_the_file_system_is_not_promised_a_place(tmp_path: Path) -> None:
+    with open_session(tmp_path / "s.db") as session:
+        source = add_source(session, "s0urce1", "films", b"/films", wanted=1)
+        stick = add_target(session, "dr1ve1", "Stick", free_bytes=90_000 * MIB, total_bytes=100_000 * MIB)
+        save_target(session, replace(stick, fs_type="vfat"))
+        add_files(session, source, b"", [(b"film", 5000 * MIB), (b"note", 5)])
+        assert "it takes some of 2 files (4.9 GiB)" in said(next_drive(session))
+
+
+def space_on(
+    drive: Drive, *, total: int, free: int, look: Callable[[Drive], room.Space] = room._space_on
+) -> room.Space:
+    """What a drive has, were it this large and so much of it free."""
+    return replace(look(drive), total=total, free=free, names_free=None)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_drive_that_is_named_takes_a_file_and_all_where_it_is_said(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is advised of a drive's room, against what a backup onto it then chooses."""
+    chance, named = random.Random(seed), 0
+    tree = {
+        f"{'/'.join(f'{chance.randrange(4)}' for _ in range(chance.randrange(4)))}/f{number}": chance.choice(
+            (1, 20, 5000, 100_000)
+        )
+        for number in range(60)
+    }
+    with photos(tmp_path, tree, drives=["tin"]) as (session, _):
+        save_source(session, replace(list_sources(session)[0], wanted=2))
+        (tmp_path / "blue").mkdir()
+        run(back_up(session, os.fsencode(tmp_path / "blue"), answers=Answers(create=True), limit=chance.choice((0, 9))))
+        blue = list_targets(session)[1]
+        total = 10 * MIB
+        for _ in range(12):
+            free = default_reserve(total) + chance.randrange(0, 4 * MIB) // 4096 * 4096
+            monkeypatch.setattr(room, "_space_on", partial(space_on, total=total, free=free))
+            save_target(session, replace(blue, free_bytes=free, total_bytes=total))
+            answer = next_drive(session)
+            offers = [offer for offer in answer.offers if offer.target.key == blue.key]
+            choice = back_up(session, blue.path or b"", dry_run=True, update_first=False, fill=False)
+            chosen = run(choice).summary
+            assert len(offers) <= min(1, chosen.copied), "it is named, and takes nothing"
+            assert not any(offer.fits for offer in offers) or chosen.paths == answer.unsafe.files, (
+                "it takes less than all"
+            )
+            named += len(offers)
+    assert named
 
 
 def test_a_file_larger_than_every_drive_says_so(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from medback_core.model import Answers
+from medback_core.model import Answers, TargetState
 from support.shell import Shell
 from support.worlds import new_session, photos, run
 
@@ -22,6 +22,7 @@ from medback_core.names import display_name
 from medback_core.report.page import MARK
 from medback_core.report.write import write_report
 from medback_core.session.sources import list_sources, save_source
+from medback_core.session.copies import copies_on, withdraw_copies
 from medback_core.session.targets import list_targets, save_target
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -75,6 +76,31 @@ def test_it_says_what_is_safe_where_it_lies_and_how_all_of_it_comes_back(tmp_pat
     text = report_of(tmp_path).text
     assert "◐ 3.1 KiB not safe" in text
     assert "its disk reported that it is failing" in text
+
+
+def test_the_sheet_counts_only_what_can_come_back(tmp_path: Path) -> None:
+    with photos(tmp_path, {"a": 100, "trip/b": 3000, "trip/c": 0}, drives=["blue", "red"]) as (session, _):
+        blue, red = list_targets(session)
+        save_target(session, replace(blue, state=TargetState.LOST))
+        only_there = [copy.identity for identity, copy in copies_on(session, red.key) if identity.size != 100]
+        withdraw_copies(session, red.key, only_there)
+    text = report_of(tmp_path).text
+    assert "hold copies of photos (1 file (100 B) of 3 files (3.0 KiB))" in text
+    assert "2 files (2.9 KiB) can't be brought back : no drive that can be used has them" in text
+    assert "Together they have everything" not in text
+    with new_session(tmp_path) as session:
+        save_target(session, replace(list_targets(session)[1], state=TargetState.LOST))
+    text = report_of(tmp_path).text
+    assert "No drive has copies of these files yet." in text and "drives below hold" not in text
+
+
+def test_empty_files_that_are_not_safe_are_counted(tmp_path: Path) -> None:
+    with photos(tmp_path, {"trip/a": 0, "b": 10}, drives=["red"]) as (session, _):
+        save_source(session, replace(list_sources(session)[0], wanted=1))
+        withdraw_copies(session, 1, [copy.identity for identity, copy in copies_on(session, 1) if not identity.size])
+    text = report_of(tmp_path).text
+    assert "○ 1 file not safe" in text and "none: 1 file" in text
+    assert "photos/trip 1 file (0 B) 1 file (0 B)" in text
 
 
 def test_a_report_of_nothing_is_a_page_too(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from medback_core.session.needs import wants_of
 from medback_core.session.sources import insert_source, list_sources
 from medback_core.session.targets import list_targets, save_target
 from medback_tui.app import MedbackApp
+from medback_tui.screens.targets import ORDERS
+from medback_tui.widgets.row_list import RowList
 from support.session_builder import content, copy, put
 from support.waiting import jobs_done, press, settle, text_of
 
@@ -76,6 +78,27 @@ async def test_nothing_is_new_for_who_never_names_a_place(open_app: OpenApp, tmp
             assert word not in said, word
 
 
+def under_places(shown: str) -> list[str]:
+    """The headings and the drives in their order."""
+    lines = [line.replace("▌", " ").strip() for line in shown.splitlines()]
+    return [
+        line.split(",")[0] if line.startswith("at ") else line.split()[0]
+        for line in lines
+        if line.startswith("at ") or " active " in line
+    ]
+
+
+async def test_two_places_and_a_drive_burn_together(open_app: OpenApp, tmp_path: Path):
+    a_session(tmp_path).close()
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(160, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "3", "w", "space", "space", "enter")  # both places
+        assert "If all at home and all at Office burnt: 3 files (2.9 KiB) lost for good." in text_of(pilot)
+        await press(pilot, "escape", "w", "home", "down", "space", "home", "end", "space", "enter")
+        assert "If all at Office burnt and Red died: " in text_of(pilot)
+
+
 async def test_places_stand_where_drives_files_and_plans_are(open_app: OpenApp, tmp_path: Path):
     a_session(tmp_path).close()
     app = open_app(tmp_path / "s.db")
@@ -83,9 +106,18 @@ async def test_places_stand_where_drives_files_and_plans_are(open_app: OpenApp, 
         await settle(pilot)
         await press(pilot, "2")
         shown = text_of(pilot)
-        rows = [line.replace("▌", " ").split()[:2] for line in shown.splitlines() if " active " in line]
-        assert rows == [["Blue", "home"], ["Red", "home"], ["Tin", "Office"]]  # this machine's place comes first
-        assert "at home: 2 drives" in shown
+        assert under_places(shown) == ["at home: 2 drives", "Blue", "Red", "at Office: 1 drive", "Tin"]
+        await press(pilot, "down", "down")  # the headings are passed over
+        assert app.screen.query_one("#targets", RowList).current.target.name == "Tin"
+        await press(pilot, "up", "S", "S")  # by name, then by when they were seen: the place is a column then
+        assert "at Office: 1 drive" not in under_places(text_of(pilot))
+        rows = [line.replace("▌", " ").split()[:2] for line in text_of(pilot).splitlines() if " active " in line]
+        assert sorted(rows) == [["Blue", "home"], ["Red", "home"], ["Tin", "Office"]]
+        await press(pilot, *["S"] * (len(ORDERS) - 1))
+        assert under_places(text_of(pilot))[0] == "at home: 2 drives"
+        await press(pilot, "tab")
+        assert "at home: 2 drives" in text_of(pilot)
+        await press(pilot, "tab")
         await press(pilot, "3")
         assert "0 elsewhere" in text_of(pilot)
         await press(pilot, "w", "enter")  # the first row is the first place

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from medback_core import disk
+from medback_core.drives.room import Room, default_reserve
 from medback_core.model import Answers, BackupSummary, Count, Target, TargetState
 from medback_core.presenting.next_drive import NextDrive, Offer
 from medback_core.presenting.outcomes import Ended, outcome
@@ -22,7 +23,8 @@ TARGET = Target(1, "t1", "Blue", TargetState.ACTIVE)
 
 def words_for(free: int, lacking: Count, total: int = 1000 * MIB) -> str:
     drive = replace(disk.describe(b"/"), total=total, free=free, max_file=None, read_only=False)
-    return prospect_words(b"/mnt/x", Prospect(drive, True, None, lacking, Count())).plain
+    room = Room(free - default_reserve(total), None, 4096, None)
+    return prospect_words(b"/mnt/x", Prospect(drive, True, None, lacking, Count(), room, 1)).plain
 
 
 def test_a_new_drive_promises_to_take_all_only_where_all_fits_with_what_is_written_of_it():
@@ -53,7 +55,7 @@ def test_a_file_larger_than_every_drive_is_told_before_and_after():
 def test_after_a_backup_the_advice_names_a_drive_on_which_something_fits():
     summary = BackupSummary(TARGET, 3, 100, remaining=4, remaining_bytes=4 * MIB, full=True)
     red = Target(2, "t2", "Red", TargetState.ACTIVE)
-    answer = NextDrive(Count(4, 4 * MIB), (Offer(red, Count(4, 4 * MIB), Count(4, 4 * MIB), 900 * MIB),))
+    answer = NextDrive(Count(4, 4 * MIB), (Offer(red, Count(4, 4 * MIB), Count(4, 4 * MIB), 900 * MIB, True),))
     ended = Ended("target Blue", "target", summary, {}, next=answer)
     assert "next: plug in Red (900 MiB free): it makes all of this safe" in outcome(ended, lambda _: "n")[2]
 

@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from medback_core import names
-from medback_core.errors import Refused, UsageError
+from medback_core.errors import Refused
 from medback_core.model import Count, Target, TargetState, iso_date
-from medback_core.presenting.places import at, fetch_words, lacking_words, three_two_one_words, too_few_words
+from medback_core.presenting.places import (
+    all_gone_words,
+    at,
+    fetch_words,
+    lacking_words,
+    three_two_one_words,
+    too_few_words,
+)
 from medback_core.presenting.telling import nothing_missing, story_words
 from medback_core.presenting.units import ago, counted, date, plural, size
 from medback_core.presenting.units import command as command_line
@@ -76,9 +83,11 @@ def restore_word(run: Run, target: Target) -> str:
     )
 
 
-def plug_in(run: Run, target: Target) -> str:
-    """`plug in Blue and `, nothing where it just told what it remembers."""
-    here = any(told.drive == target.name for told in run.outcome.remembered)
+def plug_in(run: Run, session: Session, target: Target) -> str:
+    """`plug in Blue and `, nothing where it is here."""
+    from medback_core.drives.open import find_drive
+
+    here = any(told.drive == target.name for told in run.outcome.remembered) or find_drive(session, target) is not None
     return "" if here else f"plug in {shown(target.name)} and "
 
 
@@ -383,22 +392,26 @@ def deleted(run: Run, source: str | None, path: bytes | None, since: int | None)
 
 @command("what-if")
 @click.argument("words", metavar="[ID-or-LABEL]...", nargs=-1)
-@click.option("--place", metavar="PLACE", help="All that is kept there dies: its targets and its sources.")
-def what_if(run: Run, words: tuple[str, ...], place: str | None) -> None:
+@click.option(
+    "--place",
+    "gone",
+    metavar="PLACE",
+    multiple=True,
+    help="All that is kept there dies: its targets and its sources. May be given more than once, and beside targets.",
+)
+def what_if(run: Run, words: tuple[str, ...], gone: tuple[str, ...]) -> None:
     """Show what is lost if these targets die.
 
     Lost is what has no copy on any other target, and is gone for good if its source dies too; weakened is what keeps
-    one and is below its wanted number. Without a target: every single one and every pair, the worst first.
+    one and then lacks copies that are wanted. Without a target: every single one and every pair, the worst first.
     """
-    from medback_core.coverage.what_if import what_if_place
+    from medback_core.coverage.what_if import what_if_places
     from medback_core.restoring import plan as operation
 
-    if words and place is not None:
-        raise UsageError("usage/targets-or-place")
     with run.session() as session:
         result = run.outcome.result
-        if place is not None:
-            _report_place(run, what_if_place(session, place))
+        if gone:
+            _report_place(run, what_if_places(session, gone, named_targets(session, words)))
             return
         if not words:
             every = operation.what_if_every(session)
@@ -435,8 +448,8 @@ def what_if(run: Run, words: tuple[str, ...], place: str | None) -> None:
                 run.say("lost: no copy would be left on any drive. weakened: fewer copies than wanted would be left")
                 for e in every.places:
                     run.say(
-                        f"if all {at(e.place)} is gone: lost for good: {counted(e.lost)}; "
-                        f"comes back: {counted(e.back)} (`{command_line('what-if', '--place', e.place)}`)"
+                        f"if {all_gone_words(e.places)} is gone: lost for good: {counted(e.lost)}; "
+                        f"comes back: {counted(e.back)} (`{command_line('what-if', '--place', *e.places)}`)"
                     )
             else:
                 run.answer_line("no targets yet")
@@ -465,7 +478,9 @@ def _report_place(run: Run, found: PlaceLoss) -> None:
         lost_files=[{"source": f.source, "path": names.text(f.path), "size": f.size} for f in lost_files],
     )
     burnt = [shown(one.alias) for one in found.sources] + [shown(one.name) for one in found.targets]
-    run.answer_line(f"if all {at(found.place)} is gone ({', '.join(burnt)}):")
+    what = all_gone_words(found.places, [one.name for one in found.further])
+    are = "is" if len(found.places) + len(found.further) == 1 else "are"
+    run.answer_line(f"if {what} {are} gone ({', '.join(burnt)}):")
     run.answer_line(f"  lost for good: {counted(found.lost)}")
     for file in lost_files[: None if run.settings.verbose else LISTED]:
         run.answer_line(f"    {shown(file.source)}/{shown(file.path)}  {size(file.size)}")
@@ -479,7 +494,8 @@ def _report_place(run: Run, found: PlaceLoss) -> None:
 
 def _place_json(found: PlaceLoss) -> dict[str, Any]:
     return {
-        "place": found.place,
+        "place": found.places[0] if len(found.places) == 1 else None,
+        "kept_at": list(found.places),
         "targets": [target.id for target in found.targets],
         "sources": [source.alias for source in found.sources],
         "lost": count_json(found.lost),
@@ -551,10 +567,10 @@ def plan(
             PlanSummary,
         )
         if found is not None:
-            _report_plan(run, found, scope_words(source, path, to), all_of_it=all_of_it)
+            _report_plan(run, session, found, scope_words(source, path, to), all_of_it=all_of_it)
 
 
-def _report_plan(run: Run, found: PlanSummary, scope: str, *, all_of_it: bool) -> None:
+def _report_plan(run: Run, session: Session, found: PlanSummary, scope: str, *, all_of_it: bool) -> None:
     run.outcome.result.update(
         missing=count_json(found.missing),
         unreachable=count_json(found.unreachable),
@@ -624,7 +640,7 @@ def _report_plan(run: Run, found: PlanSummary, scope: str, *, all_of_it: bool) -
         )
     if found.steps and not all_of_it:
         first = found.steps[0].target
-        run.say(f"next: {plug_in(run, first)}run `medback restore {restore_word(run, first)}{scope}`")
+        run.say(f"next: {plug_in(run, session, first)}run `medback restore {restore_word(run, first)}{scope}`")
 
 
 @command("report")

@@ -45,12 +45,11 @@ def next_json(found: NextTarget | None) -> dict[str, Any] | None:
     return {"target": found.target.id, "label": found.target.label, "files": found.files, "bytes": found.bytes}
 
 
-def _say_next(run: Run, found: NextTarget | None, missing: Count, scope: str) -> None:
+def _say_next(run: Run, session: Session, found: NextTarget | None, missing: Count, scope: str) -> None:
     if found is not None:
-        run.say(
-            f"next: {plug_in(run, found.target)}run `medback restore {restore_word(run, found.target)}{scope}` "
-            f"(brings {counted(Count(found.files, found.bytes))})"
-        )
+        way = f"`medback restore {restore_word(run, found.target)}{scope}`"
+        brings = counted(Count(found.files, found.bytes))
+        run.say(f"next: {plug_in(run, session, found.target)}run {way} (brings {brings})")
     elif missing.files:
         run.say("no known target has what is missing")
 
@@ -202,7 +201,7 @@ def restore_status(
         )
         if found.unreachable.files and found.next is not None:
             run.answer_line(f"CAN'T BE RESTORED: no target has {counted(found.unreachable)} of these (`medback plan`)")
-        _say_next(run, found.next, missing, scope_words(source, path, to))
+        _say_next(run, session, found.next, missing, scope_words(source, path, to))
         if missing.files and found.next is None and to is None and not done:
             run.say("run `medback restore-status --done` to stop expecting these files")
 
@@ -269,9 +268,8 @@ def restore(
         whole = found is not None
         scope = scope_words(source, path, to) + (" --deleted" if deleted else "")
         scope += f" --at {iso_date(at)}" if at is not None else ""
-        _report_restore(
-            run, found or _so_far(run, session, target), whole=whole, dry_run=dry_run, deleted=deleted, scope=scope
-        )
+        found = found or _so_far(run, session, target)
+        _report_restore(run, session, found, whole=whole, dry_run=dry_run, deleted=deleted, scope=scope)
 
 
 def _so_far(run: Run, session: Session, word: str) -> RestoreSummary | None:
@@ -286,7 +284,14 @@ def _so_far(run: Run, session: Session, word: str) -> RestoreSummary | None:
 
 
 def _report_restore(
-    run: Run, found: RestoreSummary | None, *, whole: bool, dry_run: bool, deleted: bool, scope: str
+    run: Run,
+    session: Session,
+    found: RestoreSummary | None,
+    *,
+    whole: bool,
+    dry_run: bool,
+    deleted: bool,
+    scope: str,
 ) -> None:
     outcome = run.outcome
     done = outcome.done["restored"]
@@ -323,7 +328,7 @@ def _report_restore(
     if not (deleted or dry_run or missing.files or found.conflicts or outcome.skipped or outcome.refused):
         count = found.restored + found.already_right
         run.say(all_back(count, found.as_of, found.unheard) if count else nothing_missing(None))
-    _say_next(run, found.next, missing, scope)
+    _say_next(run, session, found.next, missing, scope)
 
 
 COMMANDS = [write_restore, add_restore_context, restore_status, restore]

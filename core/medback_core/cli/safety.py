@@ -9,6 +9,7 @@ from medback_core import names
 from medback_core.model import Count, Gap, Looked, iso_date
 from medback_core.presenting.looked import as_of, but_for
 from medback_core.presenting.units import ago, counted, plural
+from medback_core.presenting.units import command as command_line
 from medback_core.presenting.units import name as shown
 
 from .running import LISTED, Run
@@ -54,10 +55,14 @@ def say_next(run: Run, session: Session, *, but: int | None = None, then: str = 
     from medback_core.presenting.next_drive import next_drive, next_words
     from medback_core.session.targets import list_targets
 
-    here = [target.key for target in list_targets(session) if find_drive(session, target) is not None]
+    here = {t.key: path for t in list_targets(session) if (path := find_drive(session, t)) is not None}
     answer = next_drive(session, but=but).with_here(here)
     if answer.unsafe.files:
-        run.say(f"next{then}: {next_words(answer, otherwise='plug in a new drive')}; then `medback target PATH`")
+        best = answer.best
+        way = (
+            f"`{command_line('target', here[best.target.key])}`" if best and best.here else "then `medback target PATH`"
+        )
+        run.say(f"next{then}: {next_words(answer, otherwise='plug in a new drive')}; {way}")
 
 
 def safe_words(count: Count, looked: Looked) -> str:

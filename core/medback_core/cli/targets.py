@@ -25,6 +25,7 @@ from .safety import say_what_is_unsafe
 
 if TYPE_CHECKING:
     from medback_core.session import Session
+    from medback_core.session.candidates import Extent
 
 
 def target_json(target: Target) -> dict[str, Any]:
@@ -37,9 +38,10 @@ def target_json(target: Target) -> dict[str, Any]:
     }
 
 
-def listed_target(session: Session, target: Target, locked: Collection[int]) -> dict[str, Any]:
-    """A target as `targets` lists it. `locked`: the keys of those that are here and locked."""
-    from medback_core.coverage.shelf_room import room_last_seen
+def listed_target(session: Session, target: Target, locked: Collection[int], known: Extent) -> dict[str, Any]:
+    """A target as `targets` lists it. `locked`: the keys of those that are here and locked; `known`: what a context
+    tells of."""
+    from medback_core.coverage.shelf_room import room_seen
     from medback_core.session.copies import held_by
     from medback_core.session.needs import places
 
@@ -50,7 +52,7 @@ def listed_target(session: Session, target: Target, locked: Collection[int]) -> 
         "bytes": held.bytes,
         "capacity": target.capacity,
         "free_bytes": target.free_bytes,
-        "room_bytes": None if target.free_bytes is None else max(0, room_last_seen(session, target)),
+        "room_bytes": None if target.free_bytes is None else room_seen(session, target, known).content,
         "disk": target.disk,
         "place": places(session).called(target),
         "dies_with": [other.id for other in dies_with(session, target)],
@@ -81,12 +83,14 @@ def targets(run: Run) -> None:
     from medback_core.coverage.places import place_shelves
     from medback_core.disk import FAILING
     from medback_core.drives.drive import locked_here
+    from medback_core.session.candidates import known_extent
     from medback_core.session.targets import disk_groups, list_targets
 
     with run.session() as session:
         found = list_targets(session)
         locked = locked_here(found)
-        rows = [listed_target(session, target, locked) for target in found]
+        known = known_extent(session)
+        rows = [listed_target(session, target, locked, known) for target in found]
         run.outcome.result["targets"] = rows
         if not rows:
             run.answer_line("no targets yet; plug in a drive and run `medback target PATH`")
@@ -163,6 +167,7 @@ def set_target(
         raise UsageError("usage/nothing-to-set-target")
     from medback_core.drives import open as operation
     from medback_core.drives.drive import locked_here
+    from medback_core.session.candidates import known_extent
 
     with run.session() as session:
         limit = None
@@ -183,7 +188,7 @@ def set_target(
             place=place,
             on_plug=None if on_plug is None else OnPlug(on_plug),
         )
-        run.outcome.result["target"] = listed_target(session, changed, locked_here([changed]))
+        run.outcome.result["target"] = listed_target(session, changed, locked_here([changed]), known_extent(session))
         run.say(
             f"{shown(changed.name)} ({changed.id}) is {changed.state.value}"
             + (f", fills at most {size(changed.capacity)}" if changed.capacity is not None else "")

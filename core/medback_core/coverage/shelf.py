@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from medback_core.coverage.countable import NOTHING, CopyCounter
+from medback_core.coverage.places import PlaceShelf, place_shelves
 from medback_core.model import Count, Happened, Source, Target, TargetState
 from medback_core.session import Session
 from medback_core.session.copies import held_by
@@ -60,10 +61,11 @@ class Box:
 @dataclass(frozen=True, slots=True)
 class Shelf:
     """The drives that are not lost, by place. `bare` and `below`: files that have no copy, or too few, because some
-    drives are pulled out."""
+    drives are pulled out; `places`: how far behind each is, empty where nobody named one."""
 
     parts: tuple[Part, ...] = ()
     boxes: tuple[Box, ...] = ()
+    places: tuple[PlaceShelf, ...] = ()
     bare: Count = NOTHING
     below: Count = NOTHING
 
@@ -99,7 +101,7 @@ def read_shelf(session: Session, pulled: Collection[int] = ()) -> Shelf:
             )
         )
     bare, below = _loss(session, pulled) if pulled else (NOTHING, NOTHING)
-    return Shelf(tuple(parts), tuple(boxes), bare, below)
+    return Shelf(tuple(parts), tuple(boxes), tuple(place_shelves(session)), bare, below)
 
 
 def _parts(session: Session) -> tuple[list[Part], list[PlacementCounts]]:

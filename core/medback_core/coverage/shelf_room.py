@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from medback_core.disk.filesystem import largest_file
-from medback_core.drives.room import Room, default_reserve
+from medback_core.drives.room import Room, Space, default_reserve, room_of
 from medback_core.model import Count, Target
 from medback_core.session import Session
-from medback_core.session.candidates import below_wanted_groups, chosen_count
+from medback_core.session.candidates import Extent, below_wanted_groups, chosen_count
 from medback_core.session.copies import bytes_on
 from medback_core.session.needs import target_places
 from medback_core.session.targets import list_targets
@@ -32,7 +32,7 @@ def shortage(session: Session, here: Target | None = None, room: int = 0, *, cho
     `here` is the target that is plugged in, with `room` bytes that may still go there; with `chosen`, as it will be
     once the chosen candidates of a backup lie on it.
     """
-    rooms = {target.key: room_last_seen(session, target) for target in list_targets(session) if target.counts}
+    rooms = {target.key: _bytes_seen(session, target) for target in list_targets(session) if target.counts}
     if here is not None:
         rooms[here.key] = room - (chosen_count(session).bytes if chosen else 0)
     counting, where = frozenset(rooms), target_places(session)
@@ -48,21 +48,17 @@ def shortage(session: Session, here: Target | None = None, room: int = 0, *, cho
     return Shortage(below, max(0, needed - sum(could_take.values())), could_take)
 
 
-def room_seen(session: Session, target: Target, *, empty: bool = False) -> Room:
-    """The room of a target when it was last seen, or, where it is known, of all of it (`empty`)."""
-    total = target.total_bytes or 0
-    free = total if empty else target.free_bytes or 0
-    allowed = target.capacity
-    if allowed is not None and not empty:
-        allowed -= bytes_on(session, target.key)  # dear: looks through all its copies
-    if empty and not total:
-        free = target.capacity or 0
-    return Room(free - default_reserve(total), allowed, 4096, largest_file(target.fs_type or ""))
-
-
-def room_last_seen(session: Session, target: Target) -> int:
-    """The bytes that could go onto a target when it was last seen: free, less its reserve, within its capacity."""
+def _bytes_seen(session: Session, target: Target) -> int:
+    """The bytes of content that could go onto a target at most: free when it was last seen, less its reserve, within
+    its capacity. What is written of them is not taken off: what must be added is at least what is told."""
     free = 0 if target.free_bytes is None else target.free_bytes - default_reserve(target.total_bytes or 0)
-    if target.capacity is None:
-        return free
-    return min(free, target.capacity - bytes_on(session, target.key))
+    return free if target.capacity is None else min(free, target.capacity - bytes_on(session, target.key))
+
+
+def room_seen(session: Session, target: Target, known: Extent | None = None, *, empty: bool = False) -> Room:
+    """The room of a target when it was last seen, or, where it is known, of all of it (`empty`). It is no more than the
+    room a backup finds there as long as nothing else was put there. `known`: see `room_of`."""
+    total = target.total_bytes or 0
+    free = (total or target.capacity or 0) if empty else target.free_bytes or 0
+    room = room_of(session, target, Space(total, free, largest_file(target.fs_type or "")), known=known)
+    return replace(room, allowed=target.capacity) if empty else room

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from medback_core import names
 from medback_core.coverage.countable import NOTHING
 from medback_core.errors import Refused
-from medback_core.model import Count, Source, Target, TargetState, folded
+from medback_core.model import Count, Need, Source, Target, TargetState, folded
 from medback_core.planning import restore_order as planning
-from medback_core.planning.restore_order import Loss
+from medback_core.planning.restore_order import Held, Loss
 from medback_core.session import Session
 from medback_core.session.files import join
-from medback_core.session.needs import every_part, places
+from medback_core.session.needs import every_part, places, target_places
 from medback_core.session.placements import all_placements, placement_by_id
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import disk_groups, list_targets
@@ -36,7 +36,8 @@ class WhatIf:
 
     `lost`: files that have a copy on them and none on any other drive a restore would use (active, retired, suspect;
     one that is only listed is none): gone if the source dies too. `weakened`: files that lose a countable copy, keep
-    one somewhere, and are then below the wanted number. `already_bare`: files that have no copy even now.
+    one somewhere, and then lack copies that are wanted, or copies elsewhere. `already_bare`: files that have no copy
+    even now.
     """
 
     lost: Count
@@ -56,16 +57,18 @@ class TargetsLoss:
 
 @dataclass(frozen=True, slots=True)
 class PlaceLoss:
-    """What it would cost if a place were gone, with all its targets and all sources at it. Counts are paths.
+    """What it would cost if places were gone, with all their targets and all sources at them, and further targets.
+    Counts are paths.
 
-    `lost`: files of these sources that have no copy on any target at another place (one that is only listed is
-    none): gone for good. `back`: the other files of these sources; `by` are the targets that bring them, and what each
-    brings. `weakened`: files, of any source, that lose a countable copy, are not lost, and then have fewer than are
-    wanted.
+    `lost`: files of these sources that have no copy on any target that is left (one that is only listed is none): gone
+    for good. `back`: the other files of these sources; `by` are the targets that bring them, and what each brings.
+    `weakened`: files, of any source, that lose a countable copy, are not lost, and then lack copies that are wanted, or
+    copies elsewhere.
     """
 
-    place: str
-    targets: tuple[Target, ...]
+    places: tuple[str, ...]  # as people write them
+    targets: tuple[Target, ...]  # all that are gone
+    further: tuple[Target, ...]  # those of them that are kept at none of these places
     sources: tuple[Source, ...]
     lost: Count
     weakened: Count
@@ -86,7 +89,7 @@ class WhatIfEvery:
     places: tuple[PlaceLoss, ...] = ()
 
 
-_Groups: TypeAlias = dict[tuple[frozenset[int], int], Count]
+_Groups: TypeAlias = dict[Held, Count]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ class _Held:
     """The files of all sources by who holds them: what every what-if is computed from."""
 
     usable: _Groups  # by the targets a restore would read, wanted 1: of these nothing is ever weakened
-    counted: _Groups  # by the targets whose copies count, and the wanted number
+    counted: _Groups  # by the targets whose copies count, and what is wanted
     both: _Groups  # like `usable`, only of files that have a countable copy
     bare: Count
 
@@ -104,27 +107,34 @@ def _held(session: Session) -> _Held:
     usable = frozenset(target.key for target in targets if target.state is not TargetState.LOST)
     counting = frozenset(target.key for target in targets if target.counts)
     held = _Held({}, {}, {}, NOTHING)
-    bare = NOTHING
+    bare, where = NOTHING, target_places(session)
     totals = totals_by_source(session)
     for _, need, part in every_part(session, totals):
         for key, count in part.items():
             solid = placement_by_id(session, key).solid
             if not solid & usable:
                 bare += count
-            _add(held.usable, (solid & usable, 1), count)
+            _add(held.usable, Held(solid & usable, 1), count)
             if solid & counting:
-                _add(held.counted, (solid & counting, need.copies), count)
-                _add(held.both, (solid & usable, 1), count)
+                _add(held.counted, _wanted(need, solid & counting, where), count)
+                _add(held.both, Held(solid & usable, 1), count)
     return _Held(held.usable, held.counted, held.both, bare)
 
 
-def _add(groups: _Groups, key: tuple[frozenset[int], int], count: Count) -> None:
+def _wanted(need: Need, counting: frozenset[int], where: Mapping[int, str]) -> Held:
+    """Targets that count, and what is wanted of what they hold."""
+    if not need.elsewhere:
+        return Held(counting, need.copies)
+    return Held(counting, need.copies, frozenset(k for k in counting if where[k] != need.place), need.elsewhere)
+
+
+def _add(groups: _Groups, key: Held, count: Count) -> None:
     groups[key] = groups.get(key, NOTHING) + count
 
 
 def _loss(usable: Loss, counted: Loss, both: Loss) -> Loss:
-    # What loses a countable copy and is then below the wanted number has either none at all left on any drive, and is
-    # lost, or it is weakened.
+    # What loses a countable copy and then lacks what is wanted has either none at all left on any drive, and is lost,
+    # or it is weakened.
     return Loss(usable.lost, counted.lost + counted.weakened - both.lost)
 
 
@@ -153,8 +163,8 @@ def what_if_every(session: Session) -> WhatIfEvery:
     single, pairs = ([dict(one[number]) for one in every] for number in (0, 1))
     together = [_lost_with(held, group) for group in disk_groups(session)]
     together.sort(key=lambda one: (-one.lost.bytes, -one.lost.files, -one.weakened.bytes))
-    every_place = [_place_loss(session, place) for place in _places_in_use(session)]
-    every_place.sort(key=lambda one: (-one.lost.bytes, -one.lost.files, -one.weakened.bytes, one.place))
+    every_place = [_places_loss(session, {place}) for place in _places_in_use(session)]
+    every_place.sort(key=lambda one: (-one.lost.bytes, -one.lost.files, -one.weakened.bytes, one.places))
     alone, in_pairs = _worst_first(targets, *single), _worst_first(targets, *pairs)
     return WhatIfEvery(alone, in_pairs, held.bare, tuple(together), tuple(every_place))
 
@@ -172,28 +182,30 @@ def _places_in_use(session: Session) -> list[str]:
     return sorted(set(kept))
 
 
-def what_if_place(session: Session, place: str) -> PlaceLoss:
-    """What would be lost, come back and be weakened if all that is kept at a place were gone. Raises Refused for a
-    place nothing is kept at."""
-    there, known = folded(place), places(session)
-    used = _places_in_use(session) or [folded(known.here)]
-    if there not in used:
-        listed = names.display_name(", ".join(map(known.shown, used)))
-        raise Refused("no-such-place", place=place, known=listed)
-    return _place_loss(session, there)
-
-
-def _place_loss(session: Session, place: str) -> PlaceLoss:
+def what_if_places(session: Session, gone: Sequence[str], further: Sequence[Target] = ()) -> PlaceLoss:
+    """What would be lost, come back and be weakened if all that is kept at some places were gone, and these targets
+    too. Raises Refused for a place nothing is kept at."""
     known = places(session)
+    used = _places_in_use(session) or [folded(known.here)]
+    for place in gone:
+        if folded(place) not in used:
+            listed = names.display_name(", ".join(map(known.shown, used)))
+            raise Refused("no-such-place", place=place, known=listed)
+    return _places_loss(session, {folded(place) for place in gone}, further)
+
+
+def _places_loss(session: Session, gone_places: Collection[str], further: Sequence[Target] = ()) -> PlaceLoss:
+    known, where = places(session), target_places(session)
     targets = {t.key: t for t in list_targets(session) if t.state is not TargetState.LOST}
-    dead = frozenset(key for key, target in targets.items() if known.of(target) == place)
+    there = frozenset(key for key in targets if where[key] in gone_places)
+    dead = there | (targets.keys() & {target.key for target in further})
     usable = targets.keys() - dead
     counting = frozenset(key for key, target in targets.items() if target.counts)
     lost = back = weakened = NOTHING
     groups: dict[frozenset[int], Count] = {}
     bare: dict[int, set[int]] = {}  # source -> placements of which nothing is left
     for source, need, part in every_part(session, totals_by_source(session)):
-        gone = known.of(source) == place
+        gone = known.of(source) in gone_places
         for key, count in part.items():
             solid = placement_by_id(session, key).solid
             left = solid & usable
@@ -204,14 +216,15 @@ def _place_loss(session: Session, place: str) -> PlaceLoss:
             if gone:
                 back += count
                 groups[left] = groups.get(left, NOTHING) + count
-            if solid & counting & dead and len(left & counting) < need.copies:
+            if any(_wanted(need, solid & counting, where).without(dead)):
                 weakened += count
     rank = {key: targets[key].state.badness for key in usable}
-    plan = planning.plan_targets(groups, rank, places={key: known.of(targets[key]) for key in usable})
-    sources = tuple(source for source in list_sources(session) if known.of(source) == place)
+    plan = planning.plan_targets(groups, rank, places={key: where[key] for key in usable})
+    sources = tuple(source for source in list_sources(session) if known.of(source) in gone_places)
     return PlaceLoss(
-        known.shown(place),
+        tuple(known.shown(place) for place in sorted(gone_places)),
         tuple(targets[key] for key in sorted(dead)),
+        tuple(targets[key] for key in sorted(dead - there)),
         sources,
         lost,
         weakened,

@@ -13,7 +13,7 @@ from medback_core import disk, names
 from medback_core.backing_up.back_up import back_up
 from medback_core.coverage.places import three_two_one
 from medback_core.coverage.totals import coverage
-from medback_core.coverage.what_if import what_if_place
+from medback_core.coverage.what_if import what_if_places
 from medback_core.demo.world import SESSION_NAME, DemoTarget, DemoWorld, is_demo, open_place, write_world
 from medback_core.drives.open import open_drive, set_target
 from medback_core.model import (
@@ -161,7 +161,7 @@ def _the_house_burns(session: Session, world: DemoWorld) -> Story:
     yield "$ medback stats"
     yield f"  {three_two_one_words(three_two_one(session))}"
     yield "$ medback what-if --place home"
-    loss = what_if_place(session, "home")
+    loss = what_if_places(session, ["home"])
     yield f"  lost for good: {counted(loss.lost)}"
     for target, brings in loss.by:
         yield f"  comes back from {target.name}: {counted(brings)}"
@@ -190,7 +190,7 @@ def _it_really_burns(session: Session, root: disk.Root, world: DemoWorld) -> Sto
     """Both sources, the drives at home and the session are gone. A new machine has the drive from the office alone: all
     that had a copy there comes back, and what was told to be lost is what is missing."""
     away = world.targets[2]
-    lost = {f"{file.source}/".encode() + file.path for file in what_if_place(session, "home").lost_files}
+    lost = {f"{file.source}/".encode() + file.path for file in what_if_places(session, ["home"]).lost_files}
     for rel in (b"home/library", b"home/pictures", os.path.relpath(world.targets[1].path, root.path)):
         _remove_tree(root, rel)
     yield f"The house burns: both sources, {world.targets[1].label} and the session are gone."

@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medback_core.disk import BATCH_FILES, Root, describe
 from medback_core.drives.context_file import CONTEXTS_KEPT
 from medback_core.drives.drive import Drive
 from medback_core.drives.explain import explanation_sizes
-from medback_core.model import SIDECAR_NAME, TARGET_IDENTITY_NAME, Count
+from medback_core.model import SIDECAR_NAME, TARGET_IDENTITY_NAME, Count, Target
 from medback_core.session import Session
 from medback_core.session.candidates import Extent, known_extent
 from medback_core.session.copies import bytes_on
 from medback_core.session.files import join
+from medback_core.session.targets import list_targets
 
 _RESERVE_MIN = 64 << 20
 _NAME_BYTES = 255  # the longest name
@@ -28,6 +29,8 @@ _ENTRY_BYTES = 140  # of a directory for one file, its temporary name included; 
 _CONTEXT_RECORD_BYTES = 150  # of a context, beside name and copies
 _CONTEXT_COPY_BYTES = 24
 _DIRECTORY_BYTES = 150
+_DEPTH = 8  # so many directories above a file are new, at most, where a drive was not looked at
+_BLOCK = 4096  # of a drive that was not looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,16 @@ class Room:
         mapping = size >> 13  # what says where the parts of a large file lie
         return self.blocks(size) + mapping + 2 * (_RECORD_BYTES + 2 * name) + _ENTRY_BYTES + 2 * name
 
-    def all_of(self, count: Count) -> int:
-        """What so many files take at most with all that is written of them, whatever their sizes and names."""
-        each = self.cost(count.bytes // max(1, count.files), _NAME_BYTES) + self.block
-        return each * count.files
+    def takes_all(self, count: Count, directories: int, names: int | None = None) -> bool:
+        """Whether all of it fits, however it lies: every directory new, every file in the last block of its own.
+        `names`: the bytes of their names and paths; None: as long as a name can be. A file system that bounds the size
+        of a file is not asked about here."""
+        if names is None:
+            names = _NAME_BYTES * count.files
+        most = count.bytes + (count.bytes >> 13) + count.files * (self.block + self.cost(0, 0))
+        most += 6 * names + 4 * directories * self.block
+        inodes = count.files + 2 * directories + min(count.files, BATCH_FILES)
+        return self.fits(count.bytes, most, inodes)
 
     def fits(self, size: int, cost: int, inodes: int) -> bool:
         """Whether one more file of this size may go, at this cost in bytes and inodes."""
@@ -69,8 +78,8 @@ class Room:
 
     @property
     def largest(self) -> int:
-        """The size of the largest file that may go, into a new directory; -1 where not even an empty one may."""
-        free = self.free - self.cost(0, _NAME_BYTES) - 4 * self.block  # the directory, its sidecar, what is rounded up
+        """The size of the largest file that may go, into new directories; -1 where not even an empty one may."""
+        free = self.free - self.cost(0, _NAME_BYTES) - (3 * _DEPTH + 1) * self.block  # themselves and their sidecars
         free -= free >> 12  # what says where the parts of a large file lie
         bounds = (free, self.allowed, self.max_file)
         return max(-1, min(bound for bound in bounds if bound is not None))
@@ -149,39 +158,83 @@ def default_reserve(total: int) -> int:
     return max(total // 100, min(_RESERVE_MIN, total // 20))
 
 
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What a drive has, as it was seen last. What is not known is as on a drive that has nothing of medback's yet."""
+
+    total: int
+    free: int
+    max_file: int | None
+    block: int = _BLOCK
+    names_free: int | None = None  # inodes; None: the file system has no fixed number of them
+    contexts: tuple[int, ...] = ()  # the sizes of those that are there
+    own_files: int = 2  # of the identity and the root's sidecar, so many are still to be made
+    explanation: tuple[int, ...] = ()  # the sizes of what is still to be written to explain the drive
+
+
 def room_on(
     session: Session, drive: Drive, *, reserve: int | None, limit: int | None, new: Extent | None = None
 ) -> Room:
     """The room for content on a drive now, once the contexts have theirs. `new`: the contents that may go there."""
+    room = room_of(session, drive.target, _space_on(drive), reserve=reserve, new=new or Extent())
+    if limit is None:
+        return room
+    return replace(room, allowed=limit if room.allowed is None else min(room.allowed, limit))
+
+
+def room_of(
+    session: Session,
+    target: Target,
+    space: Space,
+    *,
+    known: Extent | None = None,
+    new: Extent = Extent(),  # noqa: B008
+    reserve: int | None = None,
+) -> Room:
+    """The room for content on a target that has this space: the one sum for choosing what goes there and for advice.
+    `known`: what contexts tell of, where it was asked already; `new`: the contents that may go there."""
+    known = known_extent(session) if known is None else known
+    others = sum(other.key != target.key for other in list_targets(session, unknown=True))
+    kept = default_reserve(space.total) if reserve is None else reserve
+    contexts, files = _contexts(space, known, others, new)
+    tree = 2 * (known.directories * _DIRECTORY_BYTES + known.names)  # what the sidecars say of directories and links
+    allowed = None if target.capacity is None else target.capacity - bytes_on(session, target.key)
+    # The identity and the root's sidecar, each with its temporary file, and what explains the drive.
+    own = 2 + space.own_files + len(space.explanation)
+    written = own + sum(-(-size // space.block) for size in space.explanation)  # in blocks
+    inodes = None if space.names_free is None else space.names_free - files - own
+    free = space.free - kept - contexts - tree - written * space.block
+    return Room(free, allowed, space.block, space.max_file, inodes)
+
+
+def _space_on(drive: Drive) -> Space:
+    """What a drive has now."""
     if sys.platform == "win32":
         system = describe(drive.root.path)
         total, free, block, names_free = system.total, system.free, system.block, None
     else:
         space = os.statvfs(drive.root.fd)
-        block = space.f_frsize or 4096
+        block = space.f_frsize or _BLOCK
         total, free = space.f_blocks * block, space.f_bavail * block
         names_free = space.f_favail if space.f_files else None
-    kept = default_reserve(total) if reserve is None else reserve
-    known, targets = known_extent(session, but=drive.target.key)
-    contexts, files = _contexts(drive, block, known, targets, new or Extent())
-    tree = 2 * (known.directories * _DIRECTORY_BYTES + known.names)  # what the sidecars say of directories and links
-    allowed = None if drive.target.capacity is None else drive.target.capacity - bytes_on(session, drive.target.key)
-    if limit is not None:
-        allowed = limit if allowed is None else min(allowed, limit)
-    # The identity and the root's sidecar, each with its temporary file, and what explains the drive.
-    explanation = explanation_sizes(drive)
-    own = 4 - sum(drive.root.stat(name) is not None for name in (TARGET_IDENTITY_NAME, SIDECAR_NAME)) + len(explanation)
-    inodes = None if names_free is None else names_free - files - own
-    free -= kept + contexts + tree + (own + sum(-(-size // block) for size in explanation)) * block
-    return Room(free, allowed, block, drive.filesystem.max_file, inodes)
+    return Space(
+        total,
+        free,
+        drive.filesystem.max_file,
+        block,
+        names_free,
+        tuple(status.st_size for name in CONTEXTS_KEPT if (status := drive.root.stat(name)) is not None),
+        sum(drive.root.stat(name) is None for name in (TARGET_IDENTITY_NAME, SIDECAR_NAME)),
+        tuple(explanation_sizes(drive)),
+    )
 
 
-def _contexts(drive: Drive, block: int, known: Extent, targets: int, new: Extent) -> tuple[int, int]:
-    """(bytes, inodes) the contexts will take beyond what they have: a new one is written before an older one goes."""
-    there = [status for name in CONTEXTS_KEPT if (status := drive.root.stat(name)) is not None]
-    one = known.files * (_CONTEXT_RECORD_BYTES + _CONTEXT_COPY_BYTES * (targets + 1)) + 2 * known.names
-    largest = max((status.st_size for status in there), default=0)  # it may tell of others' sources too
+def _contexts(space: Space, known: Extent, others: int, new: Extent) -> tuple[int, int]:
+    """(bytes, inodes) the contexts will take beyond what they have: a new one is written before an older one goes.
+    `others`: how many other targets there are."""
+    one = known.files * (_CONTEXT_RECORD_BYTES + _CONTEXT_COPY_BYTES * (others + 1)) + 2 * known.names
+    largest = max(space.contexts, default=0)  # it may tell of others' sources too
     one = max(one, largest + new.files * (_CONTEXT_RECORD_BYTES + _CONTEXT_COPY_BYTES))
-    rounded = -(-one // block) * block + block
-    held = sum(-(-status.st_size // block) * block for status in there)
-    return (len(CONTEXTS_KEPT) + 1) * rounded - held, len(CONTEXTS_KEPT) + 1 - len(there)
+    rounded = -(-one // space.block) * space.block + space.block
+    held = sum(-(-size // space.block) * space.block for size in space.contexts)
+    return (len(CONTEXTS_KEPT) + 1) * rounded - held, len(CONTEXTS_KEPT) + 1 - len(space.contexts)

@@ -9,14 +9,33 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from medback_core.model import Count
 from medback_core.planning.hitting_set import Search, cheapest, members
 from medback_core.planning.trips import TRIPS, cheapest_trip
 
 Groups: TypeAlias = Mapping[frozenset[int], Count]
-GroupsByWanted: TypeAlias = Mapping[tuple[frozenset[int], int], Count]
+
+
+class Held(NamedTuple):
+    """Who holds files, and what is wanted of them: so many copies, so many of them on those `away`."""
+
+    holders: frozenset[int]
+    copies: int
+    away: frozenset[int] = frozenset()
+    elsewhere: int = 0
+
+    def without(self, dead: Collection[int]) -> tuple[bool, bool]:
+        """(lost, weakened) if all of `dead` died. What has no copy to begin with is not lost by it."""
+        left = self.holders.difference(dead)
+        if len(left) == len(self.holders):
+            return False, False
+        short = len(left) < self.copies or len(self.away.difference(dead)) < self.elsewhere
+        return not left, bool(left) and short
+
+
+GroupsByWanted: TypeAlias = Mapping[Held, Count]
 
 # The search for the smallest set of most bytes soonest ends after so many steps, rather than by the clock, so that one
 # shelf gives one plan.
@@ -49,7 +68,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What has no copy left, and what still has one, lost some, and is below its wanted number."""
+    """What has no copy left, and what still has one, lost some, and lacks what is wanted of it."""
 
     lost: Count
     weakened: Count
@@ -111,20 +130,12 @@ def plan_targets(
 
 
 def what_if(groups_by_wanted: GroupsByWanted, dead: Collection[int]) -> Loss:
-    """What the death of all of `dead` would cost. Keys: the targets whose copies count, and the wanted number.
-
-    What has no copy to begin with is not lost by it.
-    """
-    gone = frozenset(dead)
+    """What the death of all of `dead` would cost. The holders are the targets whose copies count."""
     lost = weakened = Count()
-    for (holders, wanted), count in groups_by_wanted.items():
-        left = len(holders - gone)
-        if left == len(holders):
-            continue
-        if left == 0:
-            lost += count
-        elif left < wanted:
-            weakened += count
+    for held, count in groups_by_wanted.items():
+        is_lost, is_weakened = held.without(dead)
+        lost += count if is_lost else Count()
+        weakened += count if is_weakened else Count()
     return Loss(lost, weakened)
 
 
@@ -133,34 +144,36 @@ def every_single_and_pair(
 ) -> tuple[list[tuple[tuple[int, ...], Loss]], list[tuple[tuple[int, ...], Loss]]]:
     """`what_if` for every single target and for every pair, the worst first.
 
-    A pair costs what its two cost alone, corrected for the groups that hold both; few groups are small enough for the
-    correction to matter, so all pairs of 50 targets take little more than one pass over the groups.
+    A pair costs what its two cost alone, corrected for the groups that both hold, so all pairs of 50 targets take
+    little more than one pass over the groups.
     """
     keys = sorted(set(targets))
     none = (0, 0, 0, 0)
     alone: dict[int, tuple[int, int, int, int]] = dict.fromkeys(keys, none)
     both: dict[tuple[int, int], tuple[int, int, int, int]] = {}
-    for (holders, wanted), count in groups_by_wanted.items():
-        one_gone = _outcome(len(holders) - 1, wanted, count)
-        two_gone = _outcome(len(holders) - 2, wanted, count)
-        if one_gone == none and two_gone == none:
-            continue
-        concerned = sorted(holders & alone.keys())
-        for key in concerned:
-            alone[key] = _plus(alone[key], one_gone)
-        correction = _plus(two_gone, one_gone, -2)
-        for pair in combinations(concerned, 2):
-            both[pair] = _plus(both.get(pair, none), correction)
+    for held, count in groups_by_wanted.items():
+        concerned = sorted(held.holders & alone.keys())
+        costs = {key: _cost(held, (key,), count) for key in concerned}
+        for key, cost in costs.items():
+            alone[key] = _plus(alone[key], cost)
+        for a, b in combinations(concerned, 2):
+            correction = _plus(_plus(_cost(held, (a, b), count), costs[a], -1), costs[b], -1)
+            if correction != none:
+                both[a, b] = _plus(both.get((a, b), none), correction)
     singles = [((key,), sums) for key, sums in alone.items()]
     pairs = [((a, b), _plus(_plus(alone[a], alone[b]), both.get((a, b), none))) for a, b in combinations(keys, 2)]
     return _worst_first(singles), _worst_first(pairs)
 
 
-def _outcome(left: int, wanted: int, count: Count) -> tuple[int, int, int, int]:
-    """Lost bytes and files, weakened bytes and files, when so many copies of a group are left."""
-    if left < 0 or left >= max(wanted, 1):
-        return 0, 0, 0, 0
-    return (0, 0, count.bytes, count.files) if left else (count.bytes, count.files, 0, 0)
+def _cost(held: Held, dead: Collection[int], count: Count) -> tuple[int, int, int, int]:
+    """Lost bytes and files, weakened bytes and files of a group when these die."""
+    lost, weakened = held.without(dead)
+    return (
+        count.bytes if lost else 0,
+        count.files if lost else 0,
+        count.bytes if weakened else 0,
+        count.files if weakened else 0,
+    )
 
 
 def _plus(

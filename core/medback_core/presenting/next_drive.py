@@ -11,6 +11,7 @@ from medback_core.model import Count, Need, Target
 from medback_core.presenting.places import at
 from medback_core.presenting.units import counted, name, size
 from medback_core.session import Session
+from medback_core.session.candidates import Extent, known_extent
 from medback_core.session.needs import places, target_places, wants_of
 from medback_core.session.placements import all_placements
 from medback_core.session.sources import list_sources
@@ -20,22 +21,24 @@ from medback_core.session.tree import directory_key, sizes_within, totals_by_sou
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a drive could do for what is not safe. Counts are paths: all that it does not hold yet (`takes`), and the
-    part of it that has all its copies then (`saves`). `room`: bytes that could go there, when it was last seen."""
+    """What a drive could do for what is not safe. Counts are paths: all that a copy there brings nearer to safe
+    (`takes`), and the part of it that has all its copies then (`saves`). `room`: bytes that could go there, when it was
+    last seen; `fits`: all of it goes there."""
 
     target: Target
     takes: Count
     saves: Count
     room: int
+    fits: bool
     here: bool = False
 
     @property
     def order(self) -> tuple[int, int, int]:
         """Sorts the best first: one that is here and takes half of it or more, one that takes all, the one that takes
         most."""
-        fits = min(self.room, self.takes.bytes)
-        rank = 0 if self.here and 2 * fits >= self.takes.bytes else 1 if fits == self.takes.bytes else 2
-        return rank, -fits, self.target.key
+        most = min(self.room, self.takes.bytes)
+        rank = 0 if self.here and (self.fits or 2 * most >= self.takes.bytes) else 1 if self.fits else 2
+        return rank, -most, self.target.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +97,30 @@ def next_drive(
     but: int | None = None,
 ) -> NextDrive:
     """The answer for all sources, or for a directory of one. `dead`: keys of drives that do not count; `but`: the key
-    of one that is not to be named, since it just took all it can. Of a million files in a few milliseconds, and in some
-    tenths of a second where it must be known how large single files are."""
+    of one that is not to be named, since it just took all it can. A drive's room is the sum a backup chooses by, so
+    that one which is named takes a file. Of a million files in a few milliseconds, and in some tenths of a second where
+    it must be known how large single files are."""
     counting = counting_keys(session) - frozenset(dead)
     groups = list(_groups(session, source, path, counting))
     unsafe = sum((group.count for group in groups), NOTHING)
     if not unsafe.files:
         return ALL_SAFE
     targets = [target for target in list_targets(session) if target.key in counting]
-    offers, where = [], target_places(session)
+    offers, where, known = [], target_places(session), known_extent(session)
+    rooms = {target.key: room_seen(session, target, known) for target in targets}
     for target in targets:
         lacking = [group for group in groups if group.gains(target.key, where[target.key])]
-        takes = sum((group.count for group in lacking), NOTHING)
-        room = room_seen(session, target)
+        takes, room = sum((group.count for group in lacking), NOTHING), rooms[target.key]
         if target.key != but and takes.files and _takes_one(session, lacking, path, room.largest):
             saves = sum((group.count for group in lacking if group.is_safe_with(where[target.key])), NOTHING)
-            offers.append(Offer(target, takes, saves, room.content))
+            fits = room.takes_all(takes, known.directories) and not _is_one_above(session, lacking, path, room.max_file)
+            offers.append(Offer(target, takes, saves, room.content, fits))
     taking = [where[offer.target.key] for offer in offers]
     lacking = [group for group in groups if group.apart > 0 and all(at == group.need.place for at in taking)]
-    apart, known = sum((group.count for group in lacking), NOTHING), places(session)
-    from_place = known.shown(lacking[0].need.place) if lacking else ""
-    kept = {target.key: known.called(target) for target in targets} if known.named else {}
-    too_large = _too_large(session, groups, path, targets)
+    apart, kept_at = sum((group.count for group in lacking), NOTHING), places(session)
+    from_place = kept_at.shown(lacking[0].need.place) if lacking else ""
+    kept = {target.key: kept_at.called(target) for target in targets} if kept_at.named else {}
+    too_large = _too_large(session, groups, path, targets, known)
     return NextDrive(unsafe, tuple(offers), too_large, apart, from_place, kept).with_here(())
 
 
@@ -145,11 +150,20 @@ def _takes_one(session: Session, groups: Sequence[_Group], path: bytes, largest:
     return any(True for _ in _sizes(session, groups, path, (0, largest)))
 
 
-def _too_large(session: Session, groups: Sequence[_Group], path: bytes, targets: Sequence[Target]) -> int:
+def _is_one_above(session: Session, groups: Sequence[_Group], path: bytes, bound: int | None) -> bool:
+    """Whether one of these files is larger than this, which no drive with such a bound takes."""
+    if bound is None or sum(group.count.bytes for group in groups) <= bound:
+        return False
+    return any(True for _ in _sizes(session, groups, path, (bound + 1, (1 << 63) - 1)))
+
+
+def _too_large(
+    session: Session, groups: Sequence[_Group], path: bytes, targets: Sequence[Target], known: Extent
+) -> int:
     """The size of the largest file that no drive could take when it is empty; 0 where there is none."""
     if not targets or any(target.total_bytes is None and target.capacity is None for target in targets):
         return 0
-    most = max(room_seen(session, target, empty=True).largest for target in targets)
+    most = max(room_seen(session, target, known, empty=True).largest for target in targets)
     groups = [group for group in groups if group.count.bytes > most]  # no file is larger than all of its group
     return max(_sizes(session, groups, path, (most + 1, (1 << 63) - 1)), default=0)
 
@@ -162,9 +176,10 @@ def _sizes(session: Session, groups: Sequence[_Group], path: bytes, bounds: tupl
         yield from sizes_within(session, source, path, numbers, bounds)
 
 
-def next_words(answer: NextDrive, *, otherwise: str) -> str:
+def next_words(answer: NextDrive, *, otherwise: str, away: str = "plug in") -> str:
     """`plug in Blue (42 GiB free): it makes all of this safe`; "" where all is safe. `otherwise`: what to do where no
-    drive takes anything more, as the front end says it. It says so where a drive for another place is needed."""
+    drive takes anything more, as the front end says it; `away`: what to do with a drive that is not here. It says so
+    where a drive for another place is needed."""
     if not answer.unsafe.files:
         return ""
     best = answer.best
@@ -174,9 +189,9 @@ def next_words(answer: NextDrive, *, otherwise: str) -> str:
             words += f", one for another place than {name(answer.place)}"
     else:
         kept = f"{at(answer.places[best.target.key])}, " if best.target.key in answer.places else ""
-        label = f"{'back up onto' if best.here else 'plug in'} {name(best.target.name)} ({kept}{size(best.room)} free)"
-        if best.takes.bytes > best.room:
-            words = f"{label}: it takes some of the {size(best.takes.bytes)}"
+        label = f"{'back up onto' if best.here else away} {name(best.target.name)} ({kept}{size(best.room)} free)"
+        if not best.fits:
+            words = f"{label}: it takes some of {counted(best.takes)}"
         elif best.saves == answer.unsafe:
             words = f"{label}: it makes all of this safe"
         elif best.takes == answer.unsafe:

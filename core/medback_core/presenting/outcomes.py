@@ -34,6 +34,7 @@ class Ended:
     stopped: bool = False
     rescan: bool = False  # what is left out changed
     next: NextDrive | None = None  # of a backup: which drive to pick up next
+    here: frozenset[int] = frozenset()  # the keys of the drives that were plugged in then
 
 
 # --- a headline for each Summary -----------------------------------------------------------------------------------
@@ -171,7 +172,7 @@ def _of_summary(ended: Ended, key: Key) -> tuple[str, str]:
         case model.DiscoverSummary() as found:
             return discovered(found), f"verify it ({key('targets.verify')}) to be sure" if found.newly_marked else ""
         case model.RestoreSummary() as back:
-            return restored(back), _after_restore(back, key)
+            return restored(back), _after_restore(back, key, ended.here)
         case model.VerifySummary() as read:
             return verified(read), _after_verify(read, key)
         case model.RepairSummary() as done:
@@ -221,11 +222,12 @@ def _after_backup(backup: model.BackupSummary, next_one: NextDrive | None, key: 
     return f"{left}; next: {words}" if words else left
 
 
-def _after_restore(back: model.RestoreSummary, key: Key) -> str:
+def _after_restore(back: model.RestoreSummary, key: Key, here: frozenset[int]) -> str:
     if back.conflicts:
         return f"decide the conflicts ({key('restore.conflicts')} on screen {key('go.restore')})"
     if back.next is not None:
-        return f"next: plug in {name(back.next.target.name)} ({counted(Count(back.next.files, back.next.bytes))})"
+        way = "restore from" if back.next.target.key in here else "plug in"
+        return f"next: {way} {name(back.next.target.name)} ({counted(Count(back.next.files, back.next.bytes))})"
     if back.missing:
         return "no drive has what is missing"
     return all_back(back.restored + back.already_right, back.as_of, back.unheard)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from medback_core.model import Count
-from medback_core.presenting.units import ago, counted, files, listed, name, number, plural, size
+from medback_core.presenting.units import ago, amount, counted, files, listed, name, number, plural, size
 
 if TYPE_CHECKING:
     from medback_core.coverage.places import PlaceShelf, ThreeTwoOne
@@ -25,9 +25,17 @@ def three_two_one_words(found: ThreeTwoOne) -> str:
 
 def shelf_words(shelf: PlaceShelf) -> str:
     """`at Mia's: 4 drives, 214 GiB behind (last there 3 weeks ago)`."""
-    behind = f"{size(shelf.behind.bytes)} behind" if shelf.behind.files else "nothing behind"
     last = "" if shelf.here or shelf.last_there is None else f" (last there {ago(shelf.last_there)})"
-    return f"{at(shelf.place)}: {plural(len(shelf.targets), 'drive')}, {behind}{last}"
+    return f"{at(shelf.place)}: {plural(len(shelf.targets), 'drive')}, {_behind(shelf)}{last}"
+
+
+def behind_words(shelf: PlaceShelf) -> str:
+    """`Mia's: 214 GiB behind`, where there is little room."""
+    return f"{name(shelf.place)}: {_behind(shelf)}"
+
+
+def _behind(shelf: PlaceShelf) -> str:
+    return f"{amount(shelf.behind)} behind" if shelf.behind.files else "nothing behind"
 
 
 def too_few_words(unsafe: Count, apart: Count, of: str = "") -> str:
@@ -58,7 +66,15 @@ def fetch_words(steps: Iterable[tuple[str, str]]) -> list[str]:
     return [f"{at(place)}: fetch {listed(drives)}" for place, drives in trips.items()]
 
 
+def all_gone_words(places: Sequence[str], drives: Sequence[str] = ()) -> str:
+    """`all at home, all at Mia's and Red`: what is gone in a what-if."""
+    return listed([*(f"all {_at(place)}" for place in places), *drives])
+
+
 def at(place: str) -> str:
     """`at Mia's`, whether people write the `at` or not."""
-    shown = name(place)
-    return shown if shown.casefold().startswith("at ") else f"at {shown}"
+    return name(_at(place))
+
+
+def _at(place: str) -> str:
+    return place if place.casefold().startswith("at ") else f"at {place}"

@@ -187,7 +187,6 @@ REFUSALS = {
     "usage/rule-for-directory": "a rule is for a directory inside the source",
     "usage/share-of-absent-drive": "a share of a drive can be given only while it is plugged in",
     "usage/share-of-one-drive": "a share is of one drive: give a size",
-    "usage/targets-or-place": "name targets or a place, not both",
     "usage/too-many-elsewhere": "of {copies} wanted copies, {elsewhere} can't be elsewhere",
 }
 
@@ -443,7 +442,6 @@ COMMANDS = {
     "usage/one-directory": "`medback add-src DIR`, or --srd-dir DIR",
     "usage/rule-for-directory": "a rule is for a directory inside the source",
     "usage/share-of-absent-drive": "Give a size",
-    "usage/targets-or-place": "name targets or a place, not both",
     "usage/too-many-elsewhere": "of {copies} wanted copies, {elsewhere} can't be elsewhere",
 }
 

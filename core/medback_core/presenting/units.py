@@ -49,6 +49,11 @@ def counted(count: Count) -> str:
     return f"{files(count.files)} ({size(count.bytes)})"
 
 
+def amount(count: Count) -> str:
+    """`214 GiB`, or `12 files` where all of them are empty."""
+    return size(count.bytes) if count.bytes or not count.files else files(count.files)
+
+
 def percent(part: float, whole: float) -> str:
     """`41 %`; 100 % only when it is all, 0 % only when it is none."""
     if whole <= 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from medback_core import model, names
@@ -17,10 +17,10 @@ from medback_core.presenting.treemap import CELL_HEIGHT, squarified
 from medback_core.restoring.plan import PlanSummary, restore_plan
 from medback_core.session import Session
 from medback_core.session.needs import places
-from medback_core.session.placements import all_placements
+from medback_core.session.placements import all_placements, placement_by_id
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import disk_groups, list_targets
-from medback_core.session.tree import PlacementCounts, children, directory_key, totals_of
+from medback_core.session.tree import PlacementCounts, children, directory_key, totals_by_source, totals_of
 
 LISTED, WORST = 40, 15  # directories listed of each drive, and of what is not safe
 MAP_WIDTH, MAP_HEIGHT = 1000, 420
@@ -98,6 +98,7 @@ class SourceRow:
     source: Source
     place: str
     view: DirectoryView
+    back: Count  # what some drive of the plan is said to hold
 
     @property
     def by_copies(self) -> list[tuple[int, Count]]:
@@ -129,6 +130,8 @@ def gather(session: Session) -> Facts:
     views = [view for view in _directories(session, None) if view.count.files or view.source.scanned_at]
     below = {view.source.key: _directories(session, view.source.key) for view in views}
     whole = coverage(session)
+    plan = _plan(session) if whole.files else None
+    back = _back(session, [] if plan is None else [step.target for step in plan.steps])
     named = has_places(session)
     unsafe = sorted(
         (view for inside in below.values() for view in inside if view.unsafe.files), key=lambda v: -v.unsafe.bytes
@@ -137,11 +140,11 @@ def gather(session: Session) -> Facts:
         model.now(),
         safety(session),
         next_drive(session),
-        tuple(SourceRow(view.source, known.called(view.source), view) for view in views),
+        tuple(SourceRow(view.source, known.called(view.source), view, back[view.source.key]) for view in views),
         tuple(unsafe[:WORST]),
         tuple(_tiles(views, below)),
         tuple(_drives(session)),
-        _plan(session) if whole.files else None,
+        plan,
         named,
         tuple(place_shelves(session)),
         three_two_one(session) if named else None,
@@ -156,6 +159,15 @@ def _directories(session: Session, source: int | None) -> list[DirectoryView]:
 
 def _plan(session: Session) -> PlanSummary | None:
     return next((event for event in restore_plan(session, all_of_it=True) if isinstance(event, PlanSummary)), None)
+
+
+def _back(session: Session, targets: Sequence[Target]) -> dict[int, Count]:
+    """Source key -> what these targets bring back of it."""
+    keys = {target.key for target in targets}
+    return {
+        source: sum((n for key, n in part.items() if placement_by_id(session, key).anywhere & keys), NOTHING)
+        for source, part in totals_by_source(session).items()
+    }
 
 
 def _drives(session: Session) -> Iterator[Drive]:

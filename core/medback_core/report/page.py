@@ -10,7 +10,7 @@ from medback_core.presenting.looked import as_of, but_for
 from medback_core.presenting.next_drive import next_words
 from medback_core.presenting.places import at, shelf_words, three_two_one_words
 from medback_core.presenting.plugging import health_words
-from medback_core.presenting.units import ago, counted, date, listed, number, plural, size
+from medback_core.presenting.units import ago, amount, counted, date, listed, number, plural, size
 from medback_core.report.facts import LISTED, MAP_HEIGHT, MAP_WIDTH, WORST, Facts
 
 MARK = b"Written by medback: report"
@@ -30,8 +30,8 @@ def render(facts: Facts) -> bytes:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        name=names.display_name, size=size, number=number, counted=counted, ago=ago, date=date, listed=listed,
-        plural=plural, shelf=shelf_words, at=at, health=health_words, three_two_one=three_two_one_words,
+        name=names.display_name, size=size, amount=amount, number=number, counted=counted, ago=ago, date=date,
+        listed=listed, plural=plural, shelf=shelf_words, at=at, health=health_words, three_two_one=three_two_one_words,
         as_of=as_of, but_for=but_for,
     )  # fmt: skip
     whole, unsafe, none = Count(facts.safe.files, facts.safe.bytes), facts.safe.unsafe, facts.safe.none
@@ -39,7 +39,7 @@ def render(facts: Facts) -> bytes:
         facts=facts,
         mark=MARK.decode(),
         version=__version__,
-        next=next_words(facts.next, otherwise="plug in a new drive"),
+        next=next_words(facts.next, otherwise="back up onto a new drive", away="back up onto"),
         width=MAP_WIDTH,
         height=MAP_HEIGHT,
         shares=(("safe", whole - unsafe), ("below", unsafe - none), ("none", none)),

@@ -146,8 +146,8 @@ def candidate_extent(session: Session) -> Extent:
     return Extent(files, directories, size + 40 * (paths - files))
 
 
-def known_extent(session: Session, *, but: int) -> tuple[Extent, int]:
-    """(what a context of this session tells of, how many targets there are beside the one with the key `but`)."""
+def known_extent(session: Session) -> Extent:
+    """What a context of this session tells of."""
     files = names = 0
     for table, name in (
         ("file", "name"),
@@ -158,9 +158,8 @@ def known_extent(session: Session, *, but: int) -> tuple[Extent, int]:
     ):
         count, size = session.db.execute(f"SELECT COUNT(*), COALESCE(SUM(length({name})), 0) FROM {table}").fetchone()
         files, names = files + count, names + size
-    targets = session.db.execute("SELECT COUNT(*) FROM target WHERE id <> ?", (but,)).fetchone()[0]
     told = "SELECT (SELECT COUNT(*) FROM directory) + (SELECT COUNT(*) FROM link)"
-    return Extent(files, session.db.execute(told).fetchone()[0], names), targets
+    return Extent(files, session.db.execute(told).fetchone()[0], names)
 
 
 def choose(session: Session, bands: Iterable[tuple[int, int]] | None) -> Count:
