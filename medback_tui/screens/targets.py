@@ -437,7 +437,7 @@ class TargetsScreen(MainScreen):
 
 def _by_place(facts: Facts) -> tuple[Sequence[TargetFacts], dict[Hashable, str]]:
     """The drives place by place, this machine's first, behind them those that are lost; and the headings by the id of
-    the first drive below each. As they are where nobody named a place."""
+    the first drive below each. As they are where no place has a name."""
     if not facts.places:
         return facts.targets, {}
     rows, groups = list[TargetFacts](), dict[Hashable, str]()

@@ -61,7 +61,7 @@ class Box:
 @dataclass(frozen=True, slots=True)
 class Shelf:
     """The drives that are not lost, by place. `bare` and `below`: files that have no copy, or too few, because some
-    drives are pulled out; `places`: how far behind each is, empty where nobody named one."""
+    drives are pulled out; `places`: how far behind each is, empty where none has a name."""
 
     parts: tuple[Part, ...] = ()
     boxes: tuple[Box, ...] = ()
