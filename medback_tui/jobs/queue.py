@@ -93,6 +93,7 @@ class Job:
     recipe: Recipe | None = None  # of one that is kept for the next time when it is not finished
     unrestored: list[model.Unrestored] = field(default_factory=list)
     undo: Callable[[], Job] | None = None  # makes the job that takes it back
+    here: frozenset[int] = frozenset()  # the keys of the drives that were plugged in when it ended
 
     def take(self, event: model.Event) -> bool:
         """Take up one event; True if it must be told even just after another."""
@@ -148,7 +149,6 @@ class Job:
     def ending(self) -> Ended:
         """How it ended, for `presenting` to say."""
         stopped, rescan = self.state is JobState.STOPPED, bool(self.details.get("rescan"))
-        next_one, here = self.next_drive, self.details.get("here")
         return Ended(
             self.title,
             self.kind,
@@ -158,8 +158,8 @@ class Job:
             bool(self.crash),
             stopped,
             rescan,
-            next_one,
-            here if isinstance(here, frozenset) else frozenset(),
+            self.next_drive,
+            self.here,
         )
 
     @property

@@ -54,7 +54,7 @@ class TellingApp(SharedApp):
         self.queue_moved()
 
     def _job_ended(self, job: Job) -> None:
-        job.details["here"] = frozenset(self.drives.here)
+        job.here = frozenset(self.drives.here)
         if job.next_drive is not None:
             job.details["next"] = job.next_drive.with_here(self.drives.here)
         for note in job.notes:
