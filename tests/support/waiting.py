@@ -60,6 +60,7 @@ async def jobs_done(pilot: Pilot[int], seconds: float = 30) -> None:
     """Until no job runs or waits, and what they changed is shown."""
     app = pilot.app
     assert isinstance(app, MedbackApp)
+    await settle(pilot)  # what was just asked for is a job now
     await until(pilot, lambda: not app.queue.busy, "the jobs end", seconds)
     await settle(pilot)
 

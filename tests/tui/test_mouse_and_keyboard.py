@@ -96,7 +96,7 @@ async def test_the_keyboard_alone_is_enough(open_app: OpenApp, tmp_path: Path, b
 
         await press("choose the first one", "a")
         await press("back up this directory", *"/~/pho", "tab", "enter")
-        await press("On which drive", "end", "enter")
+        await press("another directory", "end", "enter")
         await press("use this directory as a target", *"/~/bl", "tab", "enter")
         await press("it would take 2 files", "ctrl+s")
         await jobs_done(pilot, 60)
