@@ -26,8 +26,6 @@ CREATE = model.Answers(create=True)
 def choose(app: SharedApp, *, first: bool = False) -> None:
     """Let a person choose a drive or a directory, then go on with it. `first`: it is the second question of a first
     start; afterwards Coverage shows what is safe."""
-    facts = app.facts
-    here = {path: row.target for key, path in app.drives.here.items() if facts and (row := facts.target(key))}
 
     def chosen(path: bytes | None) -> None:
         if path == b"":
@@ -39,7 +37,7 @@ def choose(app: SharedApp, *, first: bool = False) -> None:
         if path is not None:
             onto(app, path, first=first)
 
-    app.push_screen(PickTarget(app.drives.mounts, here, first=first), chosen)
+    app.push_screen(PickTarget(first=first), chosen)
 
 
 def onto(app: SharedApp, path: bytes, *, first: bool = False) -> None:

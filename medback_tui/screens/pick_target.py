@@ -16,6 +16,7 @@ from medback_core.disk import Mount
 from medback_core.model import Target
 from medback_core.presenting.units import name, size
 from medback_tui.look.keys import shown
+from medback_tui.reading.drives import Drives
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.coverage_bar import room_bar
 from medback_tui.widgets.line_list import LineList
@@ -48,10 +49,10 @@ class PickTarget(Dialog[bytes]):
         shown("enter,right,l", "open", "pick-target.open", "choose", "Choose the drive under the cursor"),
     ]
 
-    def __init__(self, mounts: tuple[Mount, ...], here: dict[bytes, Target], *, first: bool = False) -> None:
+    def __init__(self, *, first: bool = False) -> None:
         super().__init__(classes="-large")
         self.first = first
-        self.places = [TargetPlace(mount, here.get(mount.path)) for mount in mounts] + [TargetPlace(None)]
+        self._shown: Drives | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
@@ -62,7 +63,7 @@ class PickTarget(Dialog[bytes]):
             if self.first:
                 words += " You can choose more of them later: two copies on two drives are safe."
             yield Static(Content(words), classes="label")
-            yield RowList[TargetPlace](COLUMNS, self._draw, lambda place: place.mount, id="places")
+            yield RowList[TargetPlace](COLUMNS, self._draw, lambda place: place.mount and place.mount.path, id="places")
             yield KeysLine(("pick-target.open", "choose"), ("dialog.back", "back"))
 
     def _draw(self, place: TargetPlace) -> list[Cell]:
@@ -77,7 +78,17 @@ class PickTarget(Dialog[bytes]):
         ]  # fmt: skip
 
     def on_mount(self) -> None:
-        self.query_one(RowList).show_rows(self.places)
+        self._show()
+        self.set_interval(0.5, self._show)  # a drive that is mounted meanwhile appears
+
+    def _show(self) -> None:
+        drives, facts = self.app.drives, self.app.facts
+        if drives == self._shown:
+            return
+        self._shown = drives
+        here = {path: row.target for key, path in drives.here.items() if facts and (row := facts.target(key))}
+        places = [TargetPlace(mount, here.get(mount.path)) for mount in drives.mounts] + [TargetPlace(None)]
+        self.query_one(RowList).show_rows(places)
 
     @on(LineList.Opened)
     def action_open(self) -> None:

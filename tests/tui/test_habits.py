@@ -9,6 +9,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from medback_core.disk import Mount
 from medback_core.model import Rule
 from medback_core.settings.preferences import Preferences, settings_path
 from medback_tui.app import MedbackApp
@@ -232,6 +233,17 @@ async def type_in_palette(pilot: Pilot[int], text: str) -> None:
     await settle(pilot)
 
 
+async def test_a_drive_that_is_mounted_while_one_chooses_appears(open_app: OpenApp):
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "2", "n")
+        assert "Yours is not there? Mount it," in text_of(pilot) and "/media/ada/blue" not in text_of(pilot)
+        mount = Mount(b"/media/ada/blue", "/dev/sdb1", "ext4", True, False, 2 * 10**12, 14 * 10**11)
+        app.drives = Drives(mounts=(mount,))
+        await until(pilot, lambda: "/media/ada/blue" in text_of(pilot), "the drive appears")
+
+
 async def test_the_palette_knows_drives_and_sources_by_name(open_app: OpenApp, tmp_path: Path):
     app = open_app(worlds.small(tmp_path / "s.db"))
     async with app.run_test(size=(100, 30)) as pilot:
@@ -329,7 +341,7 @@ async def test_a_first_start_asks_what_and_where_and_then_shows_what_is_safe(ope
         await press(pilot, "a", "slash")
         await pilot.press(*str(photos)[1:])
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, PickTarget), "the second question")
+        await until(pilot, lambda: isinstance(app.screen, PickTarget), "the second question", 60)
         assert "On which drive shall your files be kept safe?" in text_of(pilot)
         await press(pilot, "end", "enter", "slash")
         await pilot.press(*str(drive)[1:])

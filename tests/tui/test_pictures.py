@@ -200,7 +200,8 @@ def test_settings_and_the_question_for_the_first_drive(
     async def run(pilot: Pilot[int]) -> None:
         await settle(pilot)
         app.session_path = Path("/home/ada/.bkup_dest")
-        app.push_screen(SettingsDialog() if dialog == "settings" else PickTarget(mounts, {}, first=True))
+        app.drives = Drives(mounts=mounts)
+        app.push_screen(SettingsDialog() if dialog == "settings" else PickTarget(first=True))
         await settle(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=run)
