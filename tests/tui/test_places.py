@@ -108,7 +108,7 @@ async def test_places_stand_where_drives_files_and_plans_are(open_app: OpenApp, 
         shown = text_of(pilot)
         assert under_places(shown) == ["at home: 2 drives", "Blue", "Red", "at Office: 1 drive", "Tin"]
         await press(pilot, "down", "down")  # the headings are passed over
-        assert app.screen.query_one("#targets", RowList).current.target.name == "Tin"
+        assert (tin := app.screen.query_one("#targets", RowList).current) is not None and tin.target.name == "Tin"
         await press(pilot, "up", "S", "S")  # by name, then by when they were seen: the place is a column then
         assert "at Office: 1 drive" not in under_places(text_of(pilot))
         rows = [line.replace("▌", " ").split()[:2] for line in text_of(pilot).splitlines() if " active " in line]
