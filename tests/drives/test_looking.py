@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from dataclasses import replace
 from collections.abc import Iterator
 from pathlib import Path
@@ -198,14 +199,84 @@ def test_a_clone_made_a_target_of_its_own_is_read_before_it_counts(world: tuple[
     assert list(list_gone(session, find_source(session, "photos").key)) == []
 
 
-def test_making_a_target_where_another_was_seen_says_what_that_means(world: tuple[Session, Path]) -> None:
+def mounted(monkeypatch: pytest.MonkeyPatch, tmp: Path, **facts: object) -> None:
+    """What the drives in `tmp` lie on from now on."""
+    true = disk.describe
+
+    def described(path: bytes) -> disk.FileSystem:
+        seen = true(path)
+        return replace(seen, **{"shows_all": True, **facts}) if path.startswith(os.fsencode(tmp)) else seen
+
+    monkeypatch.setattr(disk, "describe", described)
+
+
+def test_making_a_target_where_another_was_seen_says_what_that_means(
+    world: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     session, tmp = world
+    mounted(monkeypatch, tmp, uuid="another")
     (tmp / "t1").rename(tmp / "cellar")
     (tmp / "t1").mkdir()
     ran = back(session, tmp / "t1", answers=Answers(create=True))
     old = list_targets(session)[0]
     assert any(f"set-target {old.id} --state lost" in words for words in told(ran))
     assert [target.label for target in list_targets(session)] == ["t1", "t2", "t1-2"]
+    assert old.state is TargetState.ACTIVE
+
+
+def emptied(drive: Path) -> None:
+    for entry in drive.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+@pytest.mark.parametrize("where", ["its directory", "all of it, mounted elsewhere"])
+def test_a_drive_that_was_emptied_and_made_a_target_again_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    mounted(monkeypatch, tmp_path, uuid="one")
+    with photos(tmp_path, {"a.txt": 100}, drives=("t1", "t2", "disk/t3")) as (session, tmp):
+        assert counted(session) == {3: 1}
+        if where == "its directory":
+            emptied(tmp / "t1")
+            ran, gone = back(session, tmp / "t1", answers=Answers(create=True)), {"t1"}
+        else:  # it had t1 at its top, and t3 beside it
+            emptied(tmp / "t1")
+            emptied(tmp / "disk")
+            mounted(monkeypatch, tmp, uuid="one", mount_point=os.fsencode(tmp / "usb"))
+            ran, gone = back(session, tmp / "usb", answers=Answers(create=True)), {"t1", "t3"}
+        lost = {target.label for target in list_targets(session) if target.state is TargetState.LOST}
+        assert lost == gone and counted(session) == {4 - len(gone): 1}
+        assert sum("It is recorded as lost" in words for words in told(ran)) == len(gone)
+
+
+def test_a_second_target_on_a_file_system_costs_the_first_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a directory beside it, on a subvolume (or by a bind mount) that does not show the first, or on a drive whose
+    image was plugged in beside it."""
+    mounted(monkeypatch, tmp_path, uuid="one")
+    with photos(tmp_path, {"a.txt": 100}, drives=("t1", "t2")) as (session, tmp):
+        back(session, tmp / "beside", answers=Answers(create=True))
+        (tmp / "t1").rename(tmp / "unmounted")
+        mounted(monkeypatch, tmp, uuid="one", shows_all=False, mount_point=os.fsencode(tmp / "subvolume"))
+        back(session, tmp / "subvolume", answers=Answers(create=True))
+        (tmp / "unmounted").rename(tmp / "t1")
+        mounted(monkeypatch, tmp, uuid="one", mount_point=os.fsencode(tmp / "wiped"))
+        back(session, tmp / "wiped", answers=Answers(create=True))
+        assert {target.state for target in list_targets(session)} == {TargetState.ACTIVE}
+        assert counted(session) == {5: 1}
+
+
+def test_a_target_that_only_moved_within_its_file_system_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted(monkeypatch, tmp_path, uuid="one")
+    with photos(tmp_path, {"a.txt": 100}, drives=("t1",)) as (session, tmp):
+        (tmp / "t1").rename(tmp / "old")
+        back(session, tmp / "t1", answers=Answers(create=True))
+        assert counted(session) == {1: 1}
+        run(verify(session, os.fsencode(tmp / "old")))
+        assert counted(session) == {2: 1}
 
 
 def test_an_empty_mount_point_gives_way_to_the_target_called_so(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -310,3 +311,17 @@ def test_one_name_makes_one_disk(world: tuple[Session, Path], mount: Mounter) ->
     for drive in ("t1", "ram"):
         set_target(session, drive, disk_name="the box in the cellar")
     assert [[target.label for target in group] for group in disk_groups(session)] == [["t1", "ram"]]
+
+
+@pytest.mark.parametrize("point", ["the same", "another"])
+def test_a_part_of_a_file_system_says_nothing_of_targets_in_its_other_parts(
+    tmp_path: Path, mount: Mounter, point: str
+) -> None:
+    """A bind mount shows a part of its file system, and so does the mount of a subvolume."""
+    with photos(tmp_path, {"a": 100}) as (session, tmp):
+        for part, at in (("one", "mnt"), ("two", "mnt" if point == "the same" else "mnt2")):
+            (tmp / "disk" / part).mkdir(parents=True)
+            mount("--bind", str(tmp / "disk" / part), point=tmp / at)
+            back(session, tmp / at, answers=Answers(create=True))
+            subprocess.run(["umount", str(tmp / at)], check=True)
+        assert counted(session) == {2: 1}

@@ -19,6 +19,7 @@ from medback_core import model
 from medback_core.context import sections_in
 from medback_core.contexts.load import add_restore_context
 from medback_core.contexts.write import context_of, write_restore
+from medback_core.drives import context_file
 from medback_core.drives.open import set_target
 from medback_core.model import Answers, Source, Standing, State, Warned
 from medback_core.scanning.sources import add_source
@@ -127,6 +128,40 @@ def test_an_idle_run_rewrites_nothing_and_rotates_no_context_away(tmp_path: Path
             back(session, tmp_path / drive)
             assert snapshot(tmp_path / "t1", tmp_path / "t2", photos) == before
     assert set(sections(tmp_path / "t1")) >= {tree_state_id(tmp_path / "music"), tree_state_id(photos)}
+
+
+def test_contexts_that_are_as_this_session_left_them_are_not_read_again(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    monkeypatch.setattr(context_file, "sections_in", lambda stream: read.append(stream.name) or sections_in(stream))
+    with session_at(tmp_path / "a.db", photos) as session:
+        back(session, tmp_path / "t1")
+        back(session, tmp_path / "t1")
+        read.clear()
+        back(session, tmp_path / "t1")
+        assert not read
+        shutil.copytree(tmp_path / "t1", tmp_path / "image")
+        (photos / "b").unlink()
+        back(session, tmp_path / "t1", answers=Answers(yes=True, deletions=True))
+        for name in (CONTEXT, ".medback-context-1.xml"):
+            (tmp_path / "t1" / name).unlink(missing_ok=True)
+        shutil.copyfile(tmp_path / "image" / CONTEXT, tmp_path / "t1" / CONTEXT)
+        read.clear()
+        back(session, tmp_path / "t1")
+        assert read
+
+
+def test_what_a_session_of_before_does_not_know_is_read_though_it_wrote_it(tmp_path: Path, photos: Path) -> None:
+    deleted = {(b"b", 200)}
+    with session_at(tmp_path / "a.db", photos) as session:
+        back(session, tmp_path / "t1")
+    shutil.copyfile(tmp_path / "a.db", tmp_path / "before.db")
+    (photos / "b").unlink()
+    for db in ("a.db", "a.db", "before.db"):
+        with open_session(tmp_path / db) as session:
+            back(session, tmp_path / "t1", answers=Answers(yes=True, deletions=True))
+            assert older(session, find_source(session, "photos")) == deleted
 
 
 def tree_state_id(source: Path) -> str:

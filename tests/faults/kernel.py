@@ -114,9 +114,13 @@ class Drive:
         self.loop = ""
         self.plugged = False
         if kind != "tmpfs":
-            with open(self.image, "wb") as stream:
-                stream.truncate(size)
-            _run(*{"ext4": ["mkfs.ext4", "-q", "-F", "-m", "0"]}.get(kind, [f"mkfs.{kind}"]), *options, str(self.image))
+            self.format(*options)
+
+    def format(self, *options: str) -> None:
+        with open(self.image, "wb") as stream:
+            stream.truncate(self.size)
+        program = {"ext4": ["mkfs.ext4", "-q", "-F", "-m", "0"]}.get(self.kind, [f"mkfs.{self.kind}"])
+        _run(*program, *options, str(self.image))
 
     def plug(self, *options: str) -> Path:
         more = ["-o", ",".join(options)] if options else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from support.fault_report import FULL, Row, sampled
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.errors import MedbackError
-from medback_core.model import Answers, DamageFound, Skipped
+from medback_core.model import Answers, DamageFound, Skipped, TargetState, Warned
 from medback_core.restoring.restore import restore
 from medback_core.session import open_session
 from medback_core.session.files import all_files, find_file, troubled
 from medback_core.session.sources import list_sources
+from medback_core.session.targets import list_targets
 from medback_core.upkeep.verify_target import verify
-from support.worlds import MTIME, add, back, rescan, run, tree, write_tree
+from support.worlds import MTIME, add, back, counted, photos, rescan, run, tree, write_tree
 
 pytestmark = pytest.mark.long
 MIB = 1 << 20
@@ -340,3 +342,28 @@ def test_a_change_in_the_second_of_the_scan_is_seen_where_times_have_whole_secon
         assert not ran.of(DamageFound)
         row = find_file(session, list_sources(session)[0].key, b"a")
         assert row is not None and row.md5 == hashlib.md5(file.read_bytes()).digest()
+
+
+@pytest.mark.parametrize("how", ["emptied", "formatted with the old UUID", "a directory of it"])
+def test_a_drive_that_was_emptied_and_made_a_target_again_counts_once(tmp_path: Path, how: str):
+    uuid = "6d656462-6163-4b13-8000-000000000001"
+    options = ("-U", uuid)
+    with (
+        photos(tmp_path, {"a": 100}) as (session, _),
+        drive(tmp_path / "drives", "ext4", 8 << 20, *options) as stick,
+    ):
+        place = stick.point / "backup" if how == "a directory of it" else stick.point
+        back(session, place)
+        back(session, stick.point / "other" if place != stick.point else tmp_path / "other")
+        was = list_targets(session)[0]
+        if how == "formatted with the old UUID":
+            stick.unplug()
+            stick.format(*options)
+            stick.plug()
+        else:
+            for entry in place.iterdir():
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        done = run(back_up(session, os.fsencode(place), answers=Answers(create=True)))
+        assert [warned.what for warned in done.of(Warned)].count("drive-emptied") == 1
+        assert [target.id for target in list_targets(session) if target.state is TargetState.LOST] == [was.id]
+        assert counted(session) == {2: 1}

@@ -47,6 +47,7 @@ class FileSystem:
     max_file: int | None  # 4 GiB - 1 on FAT
     restricted_names: bool  # forbids characters and trailing dots (escape_component)
     mount_point: bytes
+    shows_all: bool  # all of it is seen from its mount point: what is mounted is no directory or subvolume of it
     source: bytes  # what is mounted: /dev/sdb1, a server, "tmpfs"
     has_modes: bool  # keeps permissions file by file
     proves_reads: bool  # what is not in the kernel's cache was really read from the medium
@@ -88,6 +89,7 @@ def describe(path: bytes) -> FileSystem:
         max_file=largest_file(kind),
         restricted_names=kind in _RESTRICTED,
         mount_point=mount.point,
+        shows_all=mount.root == b"/",
         source=mount.source,
         has_modes=kind not in _RESTRICTED and os.name != "nt",
         proves_reads=kind in _FROM_MEDIUM and not mounts.is_cached_below(block_device),
@@ -123,6 +125,7 @@ def _described_without_table(path: bytes, real: bytes, device: int) -> FileSyste
         max_file=largest_file(kind),
         restricted_names=kind in _RESTRICTED or kind == "fat32" or os.name == "nt",
         mount_point=point,
+        shows_all=False,
         source=source,
         has_modes=kind not in _RESTRICTED and kind != "fat32" and os.name != "nt",
         proves_reads=False,

@@ -338,7 +338,6 @@ def _without_identity(
     answers: Answers,
 ) -> Drive:
     last = [target for target in targets_at(session, root.path) if target.known]
-    notes = []
     if last:
         was = last[0]
         if answers.same_drive:
@@ -350,8 +349,6 @@ def _without_identity(
                 path=root.path,
                 target=was.name,
             )
-        if was.state is not TargetState.LOST:
-            notes.append(Warned("another-was-there", target=was.name, id=was.id))
     if damaged is not None and not answers.create:
         raise NeedsAnswer("damaged-identity", path=root.path)
     family = [] if answers.new_id else family_ids(root)
@@ -372,7 +369,30 @@ def _without_identity(
     label = free_label(session, names.utf8(names.text(os.path.basename(root.path))) or identifier)
     target = Target(-1 if known is None else known.key, identifier, label, created=model.now())
     identity = TargetIdentity(id=identifier, label=label, created=target.created, also=tuple(family[1:]))
+    gone = _gone_from_here(session, root, filesystem)
+    for each in gone:
+        save_target(session, replace(each, state=TargetState.LOST, rev=each.rev + 1))
+    notes = [Warned("drive-emptied", target=each.name) for each in gone]
+    if last and last[0].state is not TargetState.LOST and last[0] not in gone:
+        notes.append(Warned("another-was-there", target=last[0].name, id=last[0].id))
     return Drive(root, target, filesystem, identity, is_new=True, notes=notes)
+
+
+def _gone_from_here(session: Session, root: disk.Root, filesystem: disk.FileSystem) -> list[Target]:
+    """The targets that were on this very file system, in this directory, and are not there any more: it was emptied, or
+    formatted with its old UUID. Where all of the file system becomes a target they could be in any directory of it:
+    `root` was looked through, and there is no target in it. A bind mount, or a subvolume, tells of none."""
+    if not filesystem.shows_all:
+        return []
+    is_all = filesystem.mount_point == os.path.realpath(root.path)
+    return [
+        target
+        for target in list_targets(session)
+        if target.state is not TargetState.LOST
+        and disk.same_uuid(target.fs_uuid, filesystem.uuid) is True
+        and (is_all or target.path == root.path)
+        and find_drive(session, target) is None  # an image of this drive has its UUID, and may be plugged in
+    ]
 
 
 def _question(session: Session, root: disk.Root, filesystem: disk.FileSystem) -> NeedsAnswer:

@@ -205,6 +205,8 @@ WARNINGS = {
     "dies-with": "on the same disk as {targets}: if that disk fails, all of them are lost",
     "directories-not-recorded": "{target} can't take the records of all its directories now: {error}",
     "disk-failing": "the disk of {target} reports that it is failing: copy what is only there",
+    "drive-emptied": "the target {target} was on this very file system and is no longer there. It is recorded as lost and "
+    "its copies do not count; if it was moved, it is found again where it is next used",
     "drive-not-read": "{target} is plugged in, but cannot be read now: {because}",
     "drive-older": "{target} is older than its last known state. Was it restored from an image, or cloned? What is "
     "missing there is not counted",
