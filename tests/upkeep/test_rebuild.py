@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from medback_core.presenting.refusals import message
 from medback_core import hashing, model
 from medback_core.scanning import walk
 from medback_core.session.copies import copies_of
+from medback_core.session.source_list import listed_sources
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import find_target, save_target
 from medback_core.errors import Refused
@@ -156,3 +159,48 @@ def test_a_target_given_is_introduced(world: World) -> None:
     assert [target.label for target in summary.targets] == ["Blue"]
     (copy,) = copies_of(world.session, world.row("sub/b").identity)
     assert (copy.standing, copy.path, copy.ours) == (Standing.VERIFIED, b"photos/sub/b", True)
+
+
+@pytest.mark.parametrize("what", ["an empty mount point", "a drive that is no target", "a drive without its identity"])
+def test_what_is_neither_a_source_nor_a_target_is_refused_and_not_remembered(world: World, what: str) -> None:
+    from medback_core.backing_up.back_up import back_up
+
+    world.fill(["a", "sub/b"])
+    world.add()
+    drive = world.base / "drive"
+    drive.mkdir()
+    world.run(back_up(world.session, os.fsencode(drive), answers=Answers(create=True)))
+    if what == "a drive without its identity":
+        (drive / ".medback-target.xml").unlink()
+        (drive / ".medback.xml").write_bytes((drive / "photos/.medback.xml").read_bytes())
+    else:
+        drive.rename(world.base / "unplugged")
+        drive.mkdir()
+    if what == "a drive that is no target":
+        (drive / "somebody's").write_text("file")
+    with pytest.raises(Refused, match="neither-source-nor-target"):
+        rebuilt(world, world.src, drive)
+    assert os.fsencode(drive) not in listed_sources(world.session.path)
+
+
+def test_a_source_that_lost_its_metadata_is_built_from_its_sidecars(world: World) -> None:
+    two_sources(world)
+    (world.src / ".medback-source.xml").unlink()
+    assert rebuilt(world, world.src).scans[0].files == 2
+
+
+@pytest.mark.parametrize("what", ["text", "another program's DB", "a directory", "a FIFO"])
+def test_what_is_no_session_is_not_moved_aside(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "db"
+    if what == "text":
+        path.write_text("a letter")
+    elif what == "a directory":
+        path.mkdir()
+    elif what == "a FIFO":
+        os.mkfifo(path)
+    else:
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("CREATE TABLE accounts (name)")
+    with pytest.raises(Refused, match="not-a-session"):
+        rebuilt_session(path)
+    assert os.listdir(tmp_path) == ["db"]

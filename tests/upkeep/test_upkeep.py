@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from medback_core import disk
 from medback_core.presenting.refusals import message, sentence
 from medback_core import model
 from medback_core.contexts.write import add_restore_context, write_restore
@@ -505,3 +507,44 @@ def test_a_drive_mounted_elsewhere_since_a_rebuild_is_good_for_a_repair(world: t
     (tmp / "t1").rename(tmp / "elsewhere")
     assert run(repair(session, os.fsencode(tmp / "photos"), from_target=str(tmp / "elsewhere"))).summary.repaired == 1
     assert (tmp / "photos/a.txt").read_bytes() == good
+
+
+def _spoil_identity(drive: Path, how: str) -> None:
+    file = drive / ".medback-target.xml"
+    file.unlink() if how == "gone" else file.write_bytes(b"" if how == "empty" else bytes(512))
+
+
+@pytest.mark.parametrize("how", ["empty", "garbage", "gone"])
+@pytest.mark.parametrize("wrong", ["missing", "damaged"])
+def test_what_a_drive_that_does_not_say_who_it_is_lacks_stops_counting(
+    world: tuple[Session, Path], how: str, wrong: str
+) -> None:
+    session, tmp = world
+    _spoil_identity(tmp / "t1", how)
+    run(verify(session, os.fsencode(tmp / "t1")))
+    assert counted(session) == {2: 2}  # all is there
+    (tmp / "t1/photos/a.txt").unlink() if wrong == "missing" else rot(tmp / "t1/photos/a.txt")
+    ran = run(verify(session, os.fsencode(tmp / "t1")))
+    assert getattr(ran.summary, wrong) == 1 and [warned.what for warned in ran.of(Warned)].count("drive-in-doubt") == 1
+    assert counted(session) == {1: 2}
+    assert [target.state for target in list_targets(session)] == [TargetState.SUSPECT, TargetState.ACTIVE]
+    with pytest.raises(Refused, match="not-active"):  # but it says again who it is
+        back(session, tmp / "t1", answers=Answers(same_drive=True))
+    run(verify(session, os.fsencode(tmp / "t1")))
+    assert counted(session) == {1: 2}
+    run(repair(session, os.fsencode(tmp / "t1")))
+    run(verify(session, os.fsencode(tmp / "t1")))
+    assert list_targets(session)[0].state is TargetState.ACTIVE
+    assert counted(session) == {2: 2} if wrong == "damaged" else counted(session) == {1: 1, 2: 1}
+
+
+def test_another_drive_that_does_not_say_who_it_is_says_nothing_of_the_one_that_was_there(
+    world: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, tmp = world
+    _spoil_identity(tmp / "t1", "garbage")
+    (tmp / "t1/photos/a.txt").unlink()
+    true = disk.describe
+    monkeypatch.setattr(disk, "describe", lambda path: replace(true(path), uuid="another"))
+    assert run(verify(session, os.fsencode(tmp / "t1"))).summary.missing == 1
+    assert counted(session) == {2: 2}

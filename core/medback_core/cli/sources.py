@@ -415,12 +415,13 @@ def rebuild(run: Run, directories: tuple[bytes, ...]) -> None:
     from medback_core.session.opening import default_path
     from medback_core.session.source_list import listed_sources
     from medback_core.upkeep.rebuild import rebuild as operation
-    from medback_core.upkeep.rebuild import rebuilt_session
+    from medback_core.upkeep.rebuild import rebuilt_session, sort_directories
 
     paths = [run.directory(path) for path in directories]
     where = Path(run.session_path or default_path()).expanduser().absolute()
     if not paths and not listed_sources(where):
         raise Refused("nothing-to-rebuild", path=str(where))
+    sort_directories(paths)  # refuses before the old DB is set aside
     with rebuilt_session(where) as session:
         for note in session.notes:
             run.warn(message(note))

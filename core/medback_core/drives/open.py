@@ -329,6 +329,15 @@ def _as_it_is(session: Session, root: disk.Root, filesystem: disk.FileSystem, re
     return drive
 
 
+def counted_here(session: Session, drive: Drive) -> Target | None:
+    """Of a drive that does not say who it is: the target whose copies count and that was last seen there, as far as the
+    file system tells."""
+    for target in targets_at(session, drive.root.path):
+        if target.known and disk.same_uuid(target.fs_uuid, drive.filesystem.uuid) is not False:
+            return target if target.counts else None
+    return None
+
+
 def _without_identity(
     session: Session,
     root: disk.Root,

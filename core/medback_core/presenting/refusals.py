@@ -62,6 +62,7 @@ REFUSALS = {
     "missing/source": "it is not there now",
     "missing/source-away": "{path} does not exist. Is the drive of {source} plugged in? Nothing was changed",
     "missing/unreadable": "{path} cannot be opened ({error}). Is the drive of {source} plugged in? Nothing was changed",
+    "neither-source-nor-target": "{path} has the metadata of neither a source nor a target. Is its drive plugged in?",
     "nested": "{because}: one file would count as two copies. What lies there can be verified and restored. Nothing "
     "is written to it",
     "network-file-system": "{path} is on a network file system ({kind}). Nothing is freed there, because another "
@@ -205,8 +206,10 @@ WARNINGS = {
     "dies-with": "on the same disk as {targets}: if that disk fails, all of them are lost",
     "directories-not-recorded": "{target} can't take the records of all its directories now: {error}",
     "disk-failing": "the disk of {target} reports that it is failing: copy what is only there",
-    "drive-emptied": "the target {target} was on this very file system and is no longer there. It is recorded as lost and "
-    "its copies do not count; if it was moved, it is found again where it is next used",
+    "drive-emptied": "the target {target} was on this very file system and is no longer there. It is recorded as lost, "
+    "and its copies do not count; if it was moved, it is found again where it is next used",
+    "drive-in-doubt": "{path} was the target {target}, and what lies there is damaged: {target} is suspect now, its copies "
+    "do not count",
     "drive-not-read": "{target} is plugged in, but cannot be read now: {because}",
     "drive-older": "{target} is older than its last known state. Was it restored from an image, or cloned? What is "
     "missing there is not counted",
@@ -382,6 +385,8 @@ COMMANDS = {
     "damaged-db": "`medback rebuild` makes a new one from the sidecars",
     "damaged-identity": "`medback target` makes it a new target (--init)",
     "disk-failing": "`medback set-target {target:quoted} --state suspect` stops counting its copies",
+    "drive-in-doubt": "If it is {target}, `medback target {path:quoted} --same-drive` lets it say so again, and a "
+    "`medback verify` that finds nothing makes it count",
     "foreign-unit": "Move it away, then run it again",
     "install-units": "-y answers yes",
     "in-place": "--in-place answers yes; --to DIR puts them elsewhere",
@@ -391,6 +396,7 @@ COMMANDS = {
     "missing/source-away": "If it moved, run `medback set-source {source:quoted} --path NEW`",
     "missing/unreadable": "If it moved, run `medback set-source {source:quoted} --path NEW`",
     "mount-away": "If it is gone for good, run `medback set-source {source:quoted} --no-include-mount {path:quoted}`",
+    "neither-source-nor-target": "If it is to be a source, run `medback add-src {path:quoted}` afterwards",
     "nested": "Move one of the two elsewhere",
     "new-target": "--init answers yes",
     "no-manifest": "Lists of md5sum, sha1sum, sha256sum, b3sum, hashdeep, BagIt and ASC MHL can be read, and CSV with "

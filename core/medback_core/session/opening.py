@@ -38,7 +38,7 @@ def open_session(
     cache_mib: int = CACHE_MIB,
 ) -> Session:
     """Open the session DB at `path`, making a new one where there is none; with `afresh` the one that is there is set
-    aside first, whatever it is. `cache_mib`: how much of the DB this connection may keep in memory at most; one that
+    aside first, whatever its condition. `cache_mib`: how much of the DB this connection may keep in memory at most; one that
     only looks things up does as well with little.
 
     A damaged DB that was ours is set aside and a new one begun with `needs_rebuild` set; so is a missing one beside
@@ -49,6 +49,8 @@ def open_session(
     path = Path(os.path.realpath(path.expanduser()))  # its lock and its list lie beside the file itself
     notes: list[Warned] = []
     give_up = time.monotonic() + WAIT
+    if afresh:
+        _refuse_foreign(path)
     while afresh or _usable(path, create) != "ours":
         try:
             with _locked(path):
@@ -86,6 +88,18 @@ def _usable(path: Path, create: bool) -> str:
     if condition == "missing" and not create:
         raise Refused("no-session", path=str(path))
     return condition
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raises Refused for what is no session DB and never was one; not for one that can't be read."""
+    try:
+        foreign = _condition(path) == "foreign"
+    except Refused as refusal:
+        if refusal.kind == "not-a-session":
+            raise
+        return
+    if foreign:
+        raise Refused("not-a-session", path=str(path))
 
 
 def _condition(path: Path) -> str:

@@ -16,7 +16,7 @@ from medback_core.drives.open import Drive, identity_at, open_drive
 from medback_core.drives.retelling import retold, state_retold, words_on
 from medback_core.drives.story import readable_context, told_in
 from medback_core.errors import NeedsAnswer, Refused
-from medback_core.model import Event, RebuildSummary, ScanSummary, Source, Target, Warned
+from medback_core.model import SIDECAR_NAME, Event, RebuildSummary, ScanSummary, Source, Target, Warned
 from medback_core.scanning.scan_source import ScanRun, keep_gaps, start_run, walk_source
 from medback_core.scanning.sources import enter_source, refuse_overlap
 from medback_core.session import Session, open_session
@@ -40,13 +40,13 @@ def rebuild(session: Session, directories: Sequence[bytes] = ()) -> Iterator[Eve
     `directories` are sources, or targets that are plugged in; without any, the sources of the list beside the DB. The
     sources those were backed up together with are taken along where they are. Nothing is hashed and nothing is written
     to a source: files no sidecar gives a hash for are counted, and the next update hashes them. Raises Refused for a
-    session that is not new and for a directory given that is missing.
+    session that is not new and for directories given as `sort_directories` does.
     """
     with disk.lock_session(os.fsencode(session.path)):
         if list_sources(session):
             raise Refused("not-new")
         listed = listed_sources(session.path)  # before the first new source rewrites the list
-        sources, targets = _sorted(directories)
+        sources, targets = sort_directories(directories)
         given = set(sources)
         waiting = deque(sources or ([] if targets else listed))
         run = start_run(session)
@@ -88,15 +88,29 @@ def rebuild(session: Session, directories: Sequence[bytes] = ()) -> Iterator[Eve
         yield RebuildSummary(tuple(scans), tuple(introduced))
 
 
-def _sorted(directories: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """Sources and targets among the directories given. Raises Refused for one that is missing."""
+def sort_directories(directories: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Sources and targets among the directories given. Raises Refused for one that is missing, and for one that has no
+    records of either: the mount point of a drive that is not plugged in, or a drive that is no target."""
     sources: list[bytes] = []
     targets: list[bytes] = []
     for path in dict.fromkeys(map(os.path.abspath, directories)):
         if not os.path.isdir(path):
             raise Refused("missing/directory", path=path)
-        (targets if identity_at(path) is not None else sources).append(path)
+        if identity_at(path) is not None:
+            targets.append(path)
+        elif _is_source(path):
+            sources.append(path)
+        else:
+            raise Refused("neither-source-nor-target", path=path)
     return sources, targets
+
+
+def _is_source(path: bytes) -> bool:
+    """Whether a directory has a source's metadata, or where that was lost a sidecar and nothing of a target's."""
+    if metadata_at(path) is not None:
+        return True
+    there = {name for name in (SIDECAR_NAME, *CONTEXTS_KEPT) if os.path.lexists(os.path.join(path, name))}
+    return there == {SIDECAR_NAME}
 
 
 def _entered(session: Session, path: bytes, metadata: SourceMetadata | None, *, given: bool) -> Source:

@@ -1,4 +1,4 @@
-"""Verify a drive that does not say which target it is, by the records that lie on it. Nothing is written anywhere."""
+"""Verify a drive that does not say which target it is, by the records that lie on it. Nothing is written there."""
 
 from __future__ import annotations
 
@@ -7,17 +7,32 @@ from dataclasses import replace
 
 from medback_core.drives.drive import Drive
 from medback_core.drives.matching import same_time
+from medback_core.drives.open import counted_here
 from medback_core.drives.walk import DriveDirectory, path_on, walk_drive
 from medback_core.errors import DriveGone
-from medback_core.model import DamageFound, Event, FileDone, Identity, Reason, VerifySummary
+from medback_core.model import DamageFound, Event, FileDone, Identity, Reason, TargetState, VerifySummary, Warned
+from medback_core.session import Session
 from medback_core.session.files import join
+from medback_core.session.targets import save_target
 from medback_core.sidecar import FileRecord
 from medback_core.upkeep.reread import Bound, Ticker, read_in_time
 
 
-def verify_as_it_is(drive: Drive, before: int | None, bound: Bound) -> Iterator[Event]:
+def verify_as_it_is(session: Session, drive: Drive, before: int | None, bound: Bound) -> Iterator[Event]:
     """Read each file a sidecar there speaks of; ends with a VerifySummary. `before`: only what was last verified before
-    that date. Raises DriveGone."""
+    that date. At the first damage the target that was last seen there becomes suspect: which of its copies are bad
+    can't be recorded on the drive, so none of them counts until it says again which target it is, and a verify of it
+    finds it clean. Raises DriveGone."""
+    doubted = counted_here(session, drive)
+    for event in _read_all(drive, before, bound):
+        if isinstance(event, DamageFound) and doubted is not None:
+            save_target(session, replace(doubted, state=TargetState.SUSPECT, rev=doubted.rev + 1))
+            yield Warned("drive-in-doubt", target=doubted.name, path=drive.root.path)
+            doubted = None
+        yield event
+
+
+def _read_all(drive: Drive, before: int | None, bound: Bound) -> Iterator[Event]:
     summary = VerifySummary()
     ticker = Ticker("verifying", 0, 0)
     for step in walk_drive(drive.root, family=True):

@@ -83,12 +83,12 @@ def verify(
             yield from drive.notes
             if drive.doubtful:
                 raise Refused("clone/verify", because=drive.notes[-1])
-            if not drive.identity.id:
-                if drive.root.stat(TARGET_IDENTITY_NAME) is None and readable_context(drive.root) is None:
-                    raise Refused("not-a-target/neither", path=path)
-                yield from verify_as_it_is(drive, before, bound)
-                return
-            yield from _VerifyTarget(session, drive, before, bound).run()
+            if drive.identity.id:
+                yield from _VerifyTarget(session, drive, before, bound).run()
+            elif drive.root.stat(TARGET_IDENTITY_NAME) is None and readable_context(drive.root) is None:
+                raise Refused("not-a-target/neither", path=path)
+            else:
+                yield from verify_as_it_is(session, drive, before, bound)
         yield from flush_sources(session)
 
 
