@@ -208,8 +208,8 @@ WARNINGS = {
     "disk-failing": "the disk of {target} reports that it is failing: copy what is only there",
     "drive-emptied": "the target {target} was on this very file system and is no longer there. It is recorded as lost, "
     "and its copies do not count; if it was moved, it is found again where it is next used",
-    "drive-in-doubt": "{path} was the target {target}, and what lies there is damaged: {target} is suspect now, its copies "
-    "do not count",
+    "drive-in-doubt": "{path} was the target {target}, and what lies there is damaged: {target} is suspect now, its "
+    "copies do not count",
     "drive-not-read": "{target} is plugged in, but cannot be read now: {because}",
     "drive-older": "{target} is older than its last known state. Was it restored from an image, or cloned? What is "
     "missing there is not counted",

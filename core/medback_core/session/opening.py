@@ -38,8 +38,8 @@ def open_session(
     cache_mib: int = CACHE_MIB,
 ) -> Session:
     """Open the session DB at `path`, making a new one where there is none; with `afresh` the one that is there is set
-    aside first, whatever its condition. `cache_mib`: how much of the DB this connection may keep in memory at most; one that
-    only looks things up does as well with little.
+    aside first, whatever its condition. `cache_mib`: how much of the DB this connection may keep in memory at most; one
+    that only looks things up does as well with little.
 
     A damaged DB that was ours is set aside and a new one begun with `needs_rebuild` set; so is a missing one beside
     which a list of sources lies. Raises Refused for a file that is not ours, a DB of a later version, one that
