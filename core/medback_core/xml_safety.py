@@ -60,7 +60,11 @@ def parse_untrusted(data: bytes, limit: int) -> etree._Element:
         raise UnsafeXml(f"larger than {limit} bytes")
     if not data.strip():
         raise UnsafeXml("empty")
-    _refuse_encoding(data)
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise UnsafeXml("not UTF-8", 1)
+    declared = _declared(data.removeprefix(_BOM)[:1024])
+    if declared and declared.group(1).lower() not in (b"utf-8", b"utf8", b"us-ascii", b"ascii"):
+        raise UnsafeXml("not UTF-8", 1)
     if found := _dtd(data):
         raise DtdRefused("a DTD is not allowed", data.count(b"\n", 0, found.start()) + 1)
     if not legal(data):
@@ -70,18 +74,13 @@ def parse_untrusted(data: bytes, limit: int) -> etree._Element:
     try:
         root = etree.fromstring(data, safe_parser())
     except etree.LxmlError as error:
-        raise _malformed(error) from None
+        line = getattr(error, "lineno", None)
+        said = (error.msg or str(error)) if isinstance(error, SyntaxError) else ""
+        words = re.sub(r",? line \d+, column \d+.*", "", said)
+        raise UnsafeXml(names.display_name(words.strip()[:200]) or "not well-formed", line or None) from None
     if any(len(element.attrib) > ATTRIBUTES_MAX for element in root.iter()):
         raise UnsafeXml(f"more than {ATTRIBUTES_MAX} attributes")
     return root
-
-
-def _malformed(error: etree.LxmlError) -> UnsafeXml:
-    """What lxml says, harmless on any terminal."""
-    line = getattr(error, "lineno", None)
-    said = (error.msg or str(error)) if isinstance(error, SyntaxError) else ""
-    words = re.sub(r",? line \d+, column \d+.*", "", said)
-    return UnsafeXml(names.display_name(words.strip()[:200]) or "not well-formed", line or None)
 
 
 def legal(data: bytes) -> bool:
@@ -91,11 +90,3 @@ def legal(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return _illegal(text) is None
-
-
-def _refuse_encoding(head: bytes) -> None:
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise UnsafeXml("not UTF-8", 1)
-    declared = _declared(head.removeprefix(_BOM)[:1024])
-    if declared and declared.group(1).lower() not in (b"utf-8", b"utf8", b"us-ascii", b"ascii"):
-        raise UnsafeXml("not UTF-8", 1)

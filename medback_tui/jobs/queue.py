@@ -99,7 +99,12 @@ class Job:
         """Take up one event; True if it must be told even just after another."""
         if isinstance(event, model.Progress):
             self.progress = event
-            self._sample(event)
+            now = monotonic()
+            if self.samples and self.samples[-1][1].phase != event.phase:
+                self.samples.clear()
+            self.samples.append((now, event))
+            while len(self.samples) > 2 and now - self.samples[0][0] > RATE_WINDOW:
+                self.samples.popleft()
             return False
         if isinstance(event, model.Summary):
             self.summary = event
@@ -113,14 +118,6 @@ class Job:
         if note is not None and len(self.notes) < NOTES_MAX:
             self.notes.append(note)
         return False
-
-    def _sample(self, progress: model.Progress) -> None:
-        now = monotonic()
-        if self.samples and self.samples[-1][1].phase != progress.phase:
-            self.samples.clear()
-        self.samples.append((now, progress))
-        while len(self.samples) > 2 and now - self.samples[0][0] > RATE_WINDOW:
-            self.samples.popleft()
 
     @property
     def rate(self) -> float | None:
@@ -334,7 +331,7 @@ class JobQueue:
     def _drive(self, job: Job, session: Session, stopped: Callable[[], bool]) -> bool:
         """Run the operation to its end. False when it was stopped before."""
         posted = 0.0
-        with closing(_as_generator(job.start(session))) as events:
+        with closing(_Closable(job.start(session))) as events:
             for event in events:
                 urgent = job.take(event)
                 now = monotonic()
@@ -351,10 +348,6 @@ class JobQueue:
             self.running = None
         self.app.post_message(JobsChanged(job))
         self._begin_next()
-
-
-def _as_generator(events: Iterator[model.Event]) -> _Closable:
-    return _Closable(events)
 
 
 class _Closable:

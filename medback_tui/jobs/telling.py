@@ -11,7 +11,7 @@ from medback_core import model
 from medback_core.errors import MedbackError
 from medback_core.presenting.outcomes import outcome
 from medback_core.presenting.refusals import message, sentence, way_out
-from medback_tui.jobs.queue import NOTES_MAX, Job, JobMoved, JobsChanged, JobState, Note
+from medback_tui.jobs.queue import NOTES_MAX, Job, JobMoved, JobsChanged, JobState
 from medback_tui.reading.state import LogLine, SharedApp
 from medback_tui.screens.base import MainScreen
 from medback_tui.widgets.notice_line import Notice, NoticeLine
@@ -58,7 +58,8 @@ class TellingApp(SharedApp):
         if job.next_drive is not None:
             job.details["next"] = job.next_drive.with_here(self.drives.here)
         for note in job.notes:
-            self.log_line(note.date, note.level, job.title, self._words_of(note))
+            way = "" if note.about is None else way_out(note.about, self.key_of)
+            self.log_line(note.date, note.level, job.title, f"{note.words}. {way}" if way else note.words)
         hidden = sum(job.counts.values()) - len(job.notes)
         if hidden > 0 and len(job.notes) >= NOTES_MAX:
             self.log_line(job.ended_at, "warning", job.title, f"and {hidden:,} more lines like these")
@@ -72,10 +73,6 @@ class TellingApp(SharedApp):
                 self.notify(headline, severity=SEVERITY[level], timeout=6)
         if job.ended is not None and not self.quitting:
             job.ended(job)
-
-    def _words_of(self, note: Note) -> str:
-        way = "" if note.about is None else way_out(note.about, self.key_of)
-        return f"{note.words}. {way}" if way else note.words
 
     def log_line(self, date: int, level: str, about: str, words: str) -> None:
         self.log_lines.append(LogLine(date, level, about, words))

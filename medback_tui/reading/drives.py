@@ -70,7 +70,10 @@ class DriveWatch:
             return None
         known = self._known.get(path)
         if known is None or known[0] != stamp:
-            known = self._known[path] = (stamp, read_target_id(path))
+            from medback_core.drives.open import identity_at
+
+            identity = identity_at(path)
+            known = self._known[path] = (stamp, (identity.id or None if identity is not None else None))
         return known[1]
 
 
@@ -80,11 +83,3 @@ def _sight(path: bytes) -> tuple[int, int, int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def read_target_id(path: bytes) -> str | None:
-    """The id of the target at a path; None where there is none or it can't be read."""
-    from medback_core.drives.open import identity_at
-
-    identity = identity_at(path)
-    return identity.id or None if identity is not None else None

@@ -67,11 +67,6 @@ class WatchingApp(SharedApp):
             except MedbackError as error:
                 self.show_problem(error)
 
-    def _reopen(self) -> None:
-        """In a thread, since it is looked through: open a session DB that is new, or stands in the place of another."""
-        if self.session_path.exists() and (self.reader is None or not self.reader.is_current):
-            self.post_message(ReaderOpened(open_session(self.session_path, create=False, cache_mib=READING_MIB)))
-
     @on(ReaderOpened)
     def reader_opened(self, message: ReaderOpened) -> None:
         before, self.reader = self.reader, message.reader
@@ -93,7 +88,10 @@ class WatchingApp(SharedApp):
             return True
 
         try:
-            self._reopen()
+            # In a thread, since it is looked through: open a session DB that is new, or stands in the
+            # place of another.
+            if self.session_path.exists() and (self.reader is None or not self.reader.is_current):
+                self.post_message(ReaderOpened(open_session(self.session_path, create=False, cache_mib=READING_MIB)))
             if self.in_session(read) is None:
                 self.post_message(FactsRead(Facts()))
         except MedbackError as error:

@@ -189,21 +189,19 @@ class Conflicts(Dialog[list[Pair]]):
     def _decide(self, pairs: list[Pair], how: str) -> None:
         self.left = [pair for pair in self.left if pair not in pairs]
         if how != "skip":
-            self._restore_all(pairs, how)
+            # One job for all the conflicts of a restore, if none of them was decided otherwise; else one
+            # for each file.
+            for job in dict.fromkeys(job for job, _ in pairs):
+                conflicts = [conflict for of, conflict in pairs if of is job]
+                if len(conflicts) > 1 and len(conflicts) == len(job.conflicts):
+                    again = job.details | {"conflict": how}
+                    self._submit(operations.restore(again.pop("drive"), again.pop("called"), **again))  # type: ignore[arg-type]
+                else:
+                    for conflict in conflicts:
+                        self._restore(job, conflict, how)
         self.query_one(RowList).show_rows(self.left)
         if not self.left:
             self.dismiss([])
-
-    def _restore_all(self, pairs: list[Pair], how: str) -> None:
-        """One job for all the conflicts of a restore, if none of them was decided otherwise; else one for each file."""
-        for job in dict.fromkeys(job for job, _ in pairs):
-            conflicts = [conflict for of, conflict in pairs if of is job]
-            if len(conflicts) > 1 and len(conflicts) == len(job.conflicts):
-                again = job.details | {"conflict": how}
-                self._submit(operations.restore(again.pop("drive"), again.pop("called"), **again))  # type: ignore[arg-type]
-            else:
-                for conflict in conflicts:
-                    self._restore(job, conflict, how)
 
     def _submit(self, job: Job) -> None:
         job.ended = self.ended

@@ -71,10 +71,10 @@ class Help(Dialog[None]):
                 lines.append(Content.assemble((f"  {keys:<14}", "bold"), f" {first}"))
                 lines += [Content(" " * 17 + part) for part in more]
             if title == self.about:
-                lines += [Content(""), Content.styled("What the words mean", "bold $accent"), *_meanings()]
+                said = (sentence.partition(":") for sentence in MEANINGS)
+                lines += [
+                    Content(""),
+                    Content.styled("What the words mean", "bold $accent"),
+                    *[Content.assemble((f"  {word:<14}", "bold"), f" {meaning.strip()}") for word, _, meaning in said],
+                ]
         return Content("\n").join(lines)
-
-
-def _meanings() -> list[Content]:
-    said = (sentence.partition(":") for sentence in MEANINGS)
-    return [Content.assemble((f"  {word:<14}", "bold"), f" {meaning.strip()}") for word, _, meaning in said]

@@ -183,7 +183,10 @@ class RestoreScreen(Planner):
         elif plan is not None and plan.request == self.request:
             self.headline.update(headline(plan, self.app.key_of, self._looked_at, len(self.conflicts)))
             rows: list[PlanRow] = [PlanRow(n + 1, step) for n, step in enumerate(plan.summary.steps)]
-            rows += self._left_out(plan)
+            # The drives a person excluded stay in the list, so that they can be taken back in.
+            facts = self._facts.targets if self._facts is not None else ()
+            out = [row.target for row in facts if row.target.id in plan.request.without]
+            rows += [PlanRow(0, PlannedStep(target, NOTHING, NOTHING), excluded=True) for target in out]
             self.rows.show_plan(plan, rows)
             if self.current is not None and self.current.excluded:
                 self.rows.action_first()  # the best drive that can be had, not the one that can't
@@ -192,12 +195,6 @@ class RestoreScreen(Planner):
         self._show_request()
         self._show_detail()
         self.refresh_bindings()
-
-    def _left_out(self, plan: PlanFacts) -> list[PlanRow]:
-        """The drives a person excluded stay in the list, so that they can be taken back in."""
-        facts = self._facts.targets if self._facts is not None else ()
-        out = [row.target for row in facts if row.target.id in plan.request.without]
-        return [PlanRow(0, PlannedStep(target, NOTHING, NOTHING), excluded=True) for target in out]
 
     def _show_request(self) -> None:
         words = request_words(self.request, self.app.key_of, len(self.conflicts), stale=self._stale)

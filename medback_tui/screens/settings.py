@@ -66,14 +66,9 @@ class SettingsDialog(Dialog[None]):
         self._show()
 
     def _show(self) -> None:
-        rows = self._rows()
-        self.rows.styles.height = len(rows) + 1
-        self.rows.show_rows(rows)
-
-    def _rows(self) -> list[SettingRow]:
         found = self.app.preferences
         keys = ", ".join(f"{binding} = {key}" for binding, key in found.keys.items())
-        return [
+        rows = [
             SettingRow("theme", self.app.theme, "theme" in found.given, "theme"),
             SettingRow("order of Coverage", self.app.settings.order, False, "order"),
             SettingRow("copies of a new source", str(found.copies), "copies" in found.given),
@@ -82,6 +77,8 @@ class SettingsDialog(Dialog[None]):
             SettingRow("session DB", name(os.fsencode(self.app.session_path)), "session" in found.given),
             SettingRow("keys", keys or "as the help shows them", "keys" in found.given),
         ]
+        self.rows.styles.height = len(rows) + 1
+        self.rows.show_rows(rows)
 
     @on(LineList.Opened)
     def action_change(self) -> None:

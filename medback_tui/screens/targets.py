@@ -133,11 +133,12 @@ class TargetsScreen(MainScreen):
         where: list[Span] = [("▶ here", "here")] if here is not None else [(age(target.seen_at), "dim")]
         if target.key in self.app.drives.locked:
             where = [("▷ locked", "below")]
+        damaged = self.app.queue.damage_at(here)
         return [
             name(target.name),
             *([name(self._places.get(target.key, target.place or ""))] if self._places else []),
             [(target.id, "dim")],
-            [self._state_of(target, here)],
+            [(f"✘ {damaged:,} bad", "none") if damaged else (str(target.state), STATE_STYLES[target.state])],
             where,
             [(name(here or target.path or b""), "dim")],
             room_bar(total - free, total, 6),
@@ -146,10 +147,6 @@ class TargetsScreen(MainScreen):
             [(size(row.only.bytes), "below")] if row.only.files else [("·", "dim")],
             age(target.verified_at),
         ]
-
-    def _state_of(self, target: Target, here: bytes | None) -> Span:
-        damaged = self.app.queue.damage_at(here)
-        return (f"✘ {damaged:,} bad", "none") if damaged else (str(target.state), STATE_STYLES[target.state])
 
     def show_facts(self, facts: Facts) -> None:
         changed, self._facts = facts is not self._facts, facts

@@ -17,7 +17,6 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from medback_core.coverage.history import Past
 from medback_core.coverage.timeline import Month, timeline
 from medback_core.model import Happened, Target
 from medback_core.presenting.history import event_words
@@ -124,7 +123,11 @@ def _told(month: Month) -> Iterator[Content]:
     """The events of a month; visits are told together, behind the rest."""
     told = [past for past in month.events if past.entry.what not in (Happened.VISIT, Happened.SAFETY)]
     for past in told[-LISTED:]:
-        yield _event(past)
+        day = time.localtime(past.entry.at).tm_mday
+        is_bad = past.entry.what is Happened.DAMAGE
+        yield Content.assemble(
+            f"{day:>2}  {name(past.name)}: ", (event_words(past.entry), "$text-error" if is_bad else "")
+        )
     if len(told) > LISTED:
         yield Content(f"{len(told) - LISTED:,} more: medback history -v")
     visits: dict[str, int] = {}
@@ -134,11 +137,3 @@ def _told(month: Month) -> Iterator[Content]:
     if visits:
         words = ", ".join(f"{name(target)} on {plural(days, 'day')}" for target, days in visits.items())
         yield Content(f"plugged in: {words}")
-
-
-def _event(past: Past) -> Content:
-    day = time.localtime(past.entry.at).tm_mday
-    is_bad = past.entry.what is Happened.DAMAGE
-    return Content.assemble(
-        f"{day:>2}  {name(past.name)}: ", (event_words(past.entry), "$text-error" if is_bad else "")
-    )

@@ -31,9 +31,7 @@ class Across(Widget, can_focus=True):
 
     def action_go(self, steps: int) -> None:
         """Some further right, or left."""
-        self._stand_on(self.cursor + steps)
-
-    def _stand_on(self, index: int) -> None:
+        index = self.cursor + steps
         self.cursor = max(0, min(index, self._many - 1))
         self._keep_in_sight()
         self.refresh()

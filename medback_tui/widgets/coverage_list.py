@@ -149,7 +149,11 @@ def _of_directory(row: DirectoryView) -> list[Cell]:
     sign, style = glyph(shares)
     none, one, more = of_copies(row)
     return [
-        [(f"{sign} ", style), (f"{name(row.name)}/", ""), *_damage(row.damaged)],
+        [
+            (f"{sign} ", style),
+            (f"{name(row.name)}/", ""),
+            *([(f"  ✘ {row.damaged:,} damaged", "none")] if row.damaged else []),
+        ],
         bar(shares, 7),
         number(row.count.files),
         size(row.count.bytes),
@@ -159,10 +163,6 @@ def _of_directory(row: DirectoryView) -> list[Cell]:
         [(_checked(row.oldest, bool(one.files or more.files)), "dim")],
         _bytes(row.without_elsewhere, "below" if shares.apart.files else ""),
     ]
-
-
-def _damage(damaged: int) -> list[Span]:
-    return [(f"  ✘ {damaged:,} damaged", "none")] if damaged else []
 
 
 def _bytes(count: Count, style: str) -> list[Span]:

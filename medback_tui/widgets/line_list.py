@@ -242,11 +242,6 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
     def action_last(self) -> None:
         self.cursor = self.row_count - 1
 
-    def open_cursor(self) -> None:
-        """Choose the row under the cursor."""
-        if self.row_count:
-            self.post_message(self.Opened(self, self.cursor))
-
     def on_mouse_move(self, event: events.MouseMove) -> None:
         self.hovered = self._row_on(self.scroll_offset.y + event.y - 1) if event.y > 0 else -1
 
@@ -255,17 +250,14 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_click(self, event: events.Click) -> None:
         if event.y == 0:
-            self._click_header(event.x)
+            left = GUTTER
+            for _, column, width in self._layout():
+                if left <= event.x < left + width + GAP and column.sortable:
+                    self.post_message(self.HeaderClicked(self, column))
+                left += width + GAP
             return
         index = self._row_on(self.scroll_offset.y + event.y - 1)
         if index >= 0:
             self.cursor = index
             if event.chain == 2:
-                self.open_cursor()
-
-    def _click_header(self, x: int) -> None:
-        left = GUTTER
-        for _, column, width in self._layout():
-            if left <= x < left + width + GAP and column.sortable:
-                self.post_message(self.HeaderClicked(self, column))
-            left += width + GAP
+                self.post_message(self.Opened(self, self.cursor))

@@ -186,7 +186,10 @@ class ShelfView(Across):
             return [Segment(frame[4] + words + frame[1] * (inside - cell_len(words)) + frame[5], edge)]
         if line > height - 2 or height < 4:
             return [Segment(" " * self._width, row)]
-        layer, first = self._laid_out(box, inside - 2, height - 3)[line - 1]
+        key = box.target.key, inside - 2, height - 3
+        if key not in self._looks:  # laid out once for a size
+            self._looks[key] = _lines(_layers(box, self.shelf, inside - 2), height - 3)
+        layer, first = self._looks[key][line - 1]
         text = layer.texture * inside
         style = row if not layer.style else row + self._part(layer.style)
         if box.pulled:
@@ -200,13 +203,6 @@ class ShelfView(Across):
         else:
             middle = [Segment(text, style)]
         return [Segment(frame[3], edge), *middle, Segment(frame[3], edge)]
-
-    def _laid_out(self, box: Box, width: int, lines: int) -> list[tuple[Layer, bool]]:
-        """The look of each line inside a box, and whether it is the first in that look; laid out once for a size."""
-        key = box.target.key, width, lines
-        if key not in self._looks:
-            self._looks[key] = _lines(_layers(box, self.shelf, width), lines)
-        return self._looks[key]
 
     def _part(self, style: str) -> Style:
         return self.get_component_rich_style(f"shelf--{style}", partial=True)

@@ -151,7 +151,11 @@ class TimelineView(Across):
         return (str(month.year), "dim") if is_first else ("", "")
 
     def _signs(self, month: Month, target: Target) -> list[tuple[str, str]]:
-        return signs_of(month, target)[: self._width - 1]
+        happened = month.of(target.id)
+        found = [(sign, look) for what, sign, look in SIGNS if what in happened]
+        if any(past.entry.health == disk.FAILING for past in month.events if past.entry.target == target.id):
+            found.insert(0, ("!", "bad"))
+        return (found or ([(VISIT, "dim")] if happened else []))[: self._width - 1]
 
     def _deleted(self, month: Month) -> tuple[str, str]:
         count = month.deleted
@@ -180,15 +184,6 @@ class TimelineView(Across):
 
     def _part(self, style: str) -> Style:
         return self.get_component_rich_style(f"timeline--{style}", partial=True)
-
-
-def signs_of(month: Month, target: Target) -> list[tuple[str, str]]:
-    """What a month says of a drive, the most urgent first."""
-    happened = month.of(target.id)
-    found = [(sign, look) for what, sign, look in SIGNS if what in happened]
-    if any(past.entry.health == disk.FAILING for past in month.events if past.entry.target == target.id):
-        found.insert(0, ("!", "bad"))
-    return found or ([(VISIT, "dim")] if happened else [])
 
 
 def _lines(part: int, most: int, height: int) -> int:

@@ -191,11 +191,8 @@ class _Run:
         choice = Choice(self.session, self.layout, room)
         going = choice.choose(candidates, extent)
         self.tally.no_inodes = choice.no_inodes
-        self.tally.full = going.files < candidates.files and self._bounded_by_room(room.free, candidates)
+        self.tally.full = going.files < candidates.files and (self.limit is None or candidates.bytes > room.free)
         return going
-
-    def _bounded_by_room(self, free: int, candidates: Count) -> bool:
-        return self.limit is None or candidates.bytes > free
 
     def preview(self) -> BackupSummary:
         """What a run would do, without doing it."""
@@ -313,7 +310,12 @@ class _Run:
             except ContentDiffers as differs:
                 return self._differs(candidate, source, path, status, os.fstat(fd), differs.actual)
             except OSError as error:
-                return (yield from self._failed(error, shown))
+                # One file could not be put there; whether the drive can take others decides how it
+                # goes on. Returns what is to be said of it, None when it is for lack of room.
+                if self.landing.is_out_of_room(error):
+                    yield from self._publish()  # what is staged already has its room
+                    return None
+                return Skipped(shown, Reason("not-copied", error=error.strerror))
         finally:
             os.close(fd)
 
@@ -363,14 +365,6 @@ class _Run:
         kept = candidate.ctime_ns is not None and candidate.ctime_ns != after.st_ctime_ns
         mark_trouble(self.session, source, path, Trouble.KEPT_TIME if kept else Trouble.DAMAGED)
         return DamageFound(shown, Reason("damaged/kept-time" if kept else "damaged"))
-
-    def _failed(self, error: OSError, shown: bytes) -> Generator[Event, None, Event | None]:
-        """One file could not be put there; whether the drive can take others decides how it goes on. Returns what is
-        to be said of it, None when it is for lack of room."""
-        if self.landing.is_out_of_room(error):
-            yield from self._publish()  # what is staged already has its room
-            return None
-        return Skipped(shown, Reason("not-copied", error=error.strerror))
 
     # --- the end ---------------------------------------------------------------------------------------------------
 

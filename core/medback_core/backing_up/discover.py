@@ -105,7 +105,11 @@ class _Discovery:
         """Walk, read, record, and withdraw what is not there."""
         begin_asked(self.session)
         if not self.dry_run:
-            self._make_durable()
+            # What was put there a moment ago by other means is no copy before the drive has it.
+            try:
+                disk.sync_drive(self.drive.root)
+            except OSError as error:
+                raise DriveGone("drive-gone/not-durable", path=self.drive.root.path, error=error.strerror) from error
         results = hash_many(self._entries(), on_bytes=self._count_bytes)
         pace = Pace()
         here: bytes | None = None
@@ -115,7 +119,9 @@ class _Discovery:
                 if result is not None:
                     asked = self._asked.popleft()
                     self.drive.root.release_directory(asked.directory)
-                    if here != asked.directory and self._is_due():
+                    if here != asked.directory and (
+                        len(self._fresh) >= _BATCH or time.monotonic() - self._recorded_at > _SECONDS
+                    ):
                         yield from self._commit()
                     here = asked.directory
                     yield from self._answer(asked, result)
@@ -129,13 +135,6 @@ class _Discovery:
             results.close()
             for asked in self._asked:
                 self.drive.root.release_directory(asked.directory)
-
-    def _make_durable(self) -> None:
-        """What was put there a moment ago by other means is no copy before the drive has it."""
-        try:
-            disk.sync_drive(self.drive.root)
-        except OSError as error:
-            raise DriveGone("drive-gone/not-durable", path=self.drive.root.path, error=error.strerror) from error
 
     def _count_bytes(self, count: int) -> None:
         self._bytes += count
@@ -323,9 +322,6 @@ class _Discovery:
         return lies_there(self.drive, copy, identity)
 
     # --- recording ---------------------------------------------------------------------------------------------------
-
-    def _is_due(self) -> bool:
-        return len(self._fresh) >= _BATCH or time.monotonic() - self._recorded_at > _SECONDS
 
     def _commit(self) -> Iterator[Event]:
         """The drive's sidecars first, then the session."""

@@ -72,7 +72,13 @@ class Layout:
         found = self._sources.get(source_key)
         if found is None:
             source = source_by_key(self.session, source_key)
-            found = self._sources[source_key] = source, self._folder(source)
+            folder, is_new = self._choose_folder(source)
+            if is_new:
+                drive = self.drive
+                save_folder(self.session, drive.target.key, source.id, folder)
+                drive.identity = replace(drive.identity, folders=(*drive.identity.folders, (folder, source.id)))
+                write_identity(self.session, drive)
+            found = self._sources[source_key] = source, folder
         return found
 
     def place(self, source_key: int, path: bytes) -> bytes:
@@ -143,15 +149,6 @@ class Layout:
             inside = self._inside[parent] = exact, set(map(_folded, exact))
         return inside
 
-    def _folder(self, source: Source) -> bytes:
-        folder, is_new = self._choose_folder(source)
-        if is_new:
-            drive = self.drive
-            save_folder(self.session, drive.target.key, source.id, folder)
-            drive.identity = replace(drive.identity, folders=(*drive.identity.folders, (folder, source.id)))
-            write_identity(self.session, drive)
-        return folder
-
     def _choose_folder(self, source: Source) -> tuple[bytes, bool]:
         """(the folder of a source on this drive, whether it is still to be remembered)."""
         drive = self.drive
@@ -164,7 +161,10 @@ class Layout:
             base = b"_" + base
         folded = {_folded(name) for name in taken} if self._folds else set()
         folder = disk.free_name(
-            (_folder_name(drive, name) for name in disk.numbered(base)),
+            (
+                (disk.escape_component(name) if drive.filesystem.restricted_names else name)
+                for name in disk.numbered(base)
+            ),
             lambda name: name in taken or _folded(name) in folded or not _can_be_folder(drive, name),
         )
         return folder, True
@@ -180,10 +180,6 @@ def _folds_names(root: disk.Root) -> bool:
 
 def _folded(name: bytes) -> bytes:
     return name.decode("utf-8", "surrogateescape").casefold().encode("utf-8", "surrogateescape")
-
-
-def _folder_name(drive: Drive, name: bytes) -> bytes:
-    return disk.escape_component(name) if drive.filesystem.restricted_names else name
 
 
 def _can_be_folder(drive: Drive, name: bytes) -> bool:

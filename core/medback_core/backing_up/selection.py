@@ -8,7 +8,7 @@ from medback_core.backing_up.layout import Layout
 from medback_core.drives.room import Directories, Room
 from medback_core.model import Count
 from medback_core.session import Session
-from medback_core.session.candidates import Extent, Ranked, choose, ranked
+from medback_core.session.candidates import Extent, choose, ranked
 
 
 class Choice:
@@ -46,12 +46,8 @@ class Choice:
             if room.fits(candidate.size, cost, inodes + 1):
                 room = room.less(candidate.size, cost, inodes + 1)
                 directories.enter(place)
-                yield _band(candidate), candidate.rank
+                # Sizes have at most 63 bits, so 16 bands of size within what ranks alike else.
+                band = (int(candidate.filler) << 24) + (candidate.copies << 6) + (int(not candidate.apart) << 5)
+                yield (band + 16 - (candidate.size.bit_length() + 3) // 4), candidate.rank
             elif room.fits(candidate.size, cost, 0):
                 self.no_inodes = True
-
-
-def _band(candidate: Ranked) -> int:
-    # Sizes have at most 63 bits, so 16 bands of size within what ranks alike else.
-    band = (int(candidate.filler) << 24) + (candidate.copies << 6) + (int(not candidate.apart) << 5)
-    return band + 16 - (candidate.size.bit_length() + 3) // 4

@@ -184,11 +184,6 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
         run.say(f"all files then have their wanted copies{as_of(summary.looked)}{but_for(summary.looked)}")
     elif whole:
         run.say(f"all files have their wanted copies{as_of(summary.looked)}{but_for(summary.looked)}")
-    _offer_room(run, summary)
-
-
-def _offer_room(run: Run, summary: BackupSummary) -> None:
-    """What could be freed on this drive, and how."""
     old, surplus = summary.reclaimable_bytes - summary.surplus_bytes, summary.surplus_bytes
     parts = [f"{size(old)} of older versions"] if old else []
     parts += [f"{size(surplus)} of copies that have enough others"] if surplus else []

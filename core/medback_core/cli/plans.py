@@ -33,7 +33,7 @@ from .safety import gaps_json, safe_words, say_gaps, say_next
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from medback_core.coverage.places import PlaceShelf, ThreeTwoOne
+    from medback_core.coverage.places import PlaceShelf
     from medback_core.coverage.totals import CopyView, Coverage, FileWhereabouts, UnprotectedFile
     from medback_core.coverage.what_if import PlaceLoss
     from medback_core.restoring.plan import PlanSummary, TargetsLoss
@@ -141,13 +141,16 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
         found = _coverage(session, source, path or b"", depth)
         whole = three_two_one(session)
         seen = operation.looked(session, source, path or b"")
+        facts = (whole.holds, whole.without_elsewhere, whole.without_second)
         result.update(
             files=found.files,
             bytes=found.bytes,
             by_copies=_by_copies(found.by_copies),
             below_wanted=count_json(found.below_wanted),
             without_elsewhere=count_json(found.without_elsewhere),
-            three_two_one=_three_two_one_json(whole),
+            three_two_one=dict(
+                zip(("holds", "without_elsewhere", "without_second"), map(count_json, facts), strict=True)
+            ),
             places=[_shelf_json(shelf) for shelf in place_shelves(session)],
             damaged_files=found.damaged,
             gaps=gaps_json(seen.gaps),
@@ -181,12 +184,6 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
             run.say(f"{plural(found.damaged, 'file is', 'files are')} damaged; see `medback repair`")
         if has_places(session):
             run.say(three_two_one_words(whole))
-
-
-def _three_two_one_json(found: ThreeTwoOne) -> dict[str, dict[str, int]]:
-    """What of all sources holds 3-2-1."""
-    facts = (found.holds, found.without_elsewhere, found.without_second)
-    return dict(zip(("holds", "without_elsewhere", "without_second"), map(count_json, facts), strict=True))
 
 
 def _shelf_json(shelf: PlaceShelf) -> dict[str, Any]:

@@ -168,7 +168,15 @@ def reclaim(run: Run, target: str, old: bool, surplus: bool, dry_run: bool) -> N
     with run.session() as session:
         found = run.follow(operation(session, target, old=old, surplus=surplus, dry_run=True), ReclaimSummary)
         if found is not None:
-            _show_disposable(run, found)
+            for path in found.paths[: None if run.settings.verbose else LISTED]:
+                run.say(shown(path))
+            if len(found.paths) > LISTED and not run.settings.verbose:
+                run.say(f"{len(found.paths) - LISTED:,} more (-v lists them)")
+            run.say(
+                f"{counted(Count(found.freed, found.freed_bytes))} can go"
+                + (f"; {found.kept:,} stay: they are still needed" if found.kept else "")
+            )
+            _say_what_a_second_drive_would_do(run, found)
         if found is not None and found.freed and not dry_run:
             count = Count(found.freed, found.freed_bytes)
             if not run.settings.yes:
@@ -204,18 +212,6 @@ def _reclaim_json(found: ReclaimSummary) -> dict[str, Any]:
 
 def _drive_json(one: NextTarget) -> dict[str, Any]:
     return {"target": one.target.id, "label": one.target.label, "files": one.files, "bytes": one.bytes}
-
-
-def _show_disposable(run: Run, found: ReclaimSummary) -> None:
-    for path in found.paths[: None if run.settings.verbose else LISTED]:
-        run.say(shown(path))
-    if len(found.paths) > LISTED and not run.settings.verbose:
-        run.say(f"{len(found.paths) - LISTED:,} more (-v lists them)")
-    run.say(
-        f"{counted(Count(found.freed, found.freed_bytes))} can go"
-        + (f"; {found.kept:,} stay: they are still needed" if found.kept else "")
-    )
-    _say_what_a_second_drive_would_do(run, found)
 
 
 def _say_what_a_second_drive_would_do(run: Run, found: ReclaimSummary) -> None:

@@ -99,27 +99,23 @@ class _SectionParser(ContextParser):
         if self._depth == 1:
             self._close_section()
             if tag in ("rc", "target"):
-                self._begin(tag, attributes)
+                begin = self.expat.CurrentByteIndex
+                section = Section(tag, attributes.get("id", ""), values.now(attributes), begin, begin)
+                if tag == "rc":
+                    section = section._replace(targets=tuple(self._targets.values()))
+                    self._in_section = True
+                else:
+                    if self._in_section:
+                        self._targets, self._in_section = {}, False
+                    with suppress(values.BadValue):  # where it is read, that says what is wrong
+                        line = self._targets[section.id] = values.target_line(attributes)
+                        section = section._replace(line=line)
+                self._begun = section
                 self.skipped = 1
                 self._depth += 1
                 return
         self._depth += 1
         super().start(tag, attributes)
-
-    def _begin(self, tag: str, attributes: dict[str, str]) -> None:
-        """Note where a section begins."""
-        begin = self.expat.CurrentByteIndex
-        section = Section(tag, attributes.get("id", ""), values.now(attributes), begin, begin)
-        if tag == "rc":
-            section = section._replace(targets=tuple(self._targets.values()))
-            self._in_section = True
-        else:
-            if self._in_section:
-                self._targets, self._in_section = {}, False
-            with suppress(values.BadValue):  # where it is read, that says what is wrong
-                line = self._targets[section.id] = values.target_line(attributes)
-                section = section._replace(line=line)
-        self._begun = section
 
     def end(self, tag: str) -> None:
         self._depth -= 1

@@ -146,14 +146,25 @@ class ContextParser:
             return
         if self._phase:
             if self._phase == _IN_FILE and tag == "bd":
-                self._start_copy(attributes)
+                self._phase = _IN_COPY
+                if attributes:
+                    self._standing = values.standing(attributes)
+                    self._text = attributes.get("id", "")
+                else:
+                    self._standing = Standing.VERIFIED
+                    self._text = ""
+                self.expat.CharacterDataHandler = self._copy_text
             else:
                 self._pass_over(tag, "file")
             return
         inside = self._open[-1] if self._open else ""
         if inside == "dr" or inside == "rc":
             if tag == "file":
-                self._start_file(attributes)
+                if self._head is not None:
+                    self._give_head()
+                self._phase = _IN_FILE
+                self._file = values.file_values(attributes)
+                self._copies = []
                 return
             self._start_in_directory(tag, attributes, inside)
         elif inside == "root" and tag == "rc":
@@ -161,9 +172,16 @@ class ContextParser:
         elif inside == "root" and tag == "target":
             self._target(attributes)
         elif inside == "root" and tag == "check":
-            self._checked(attributes)
+            # The check: of all that stands before it. A second one, or anything after it, was added by
+            # hand.
+            before = self._unchecked[: self.expat.CurrentByteIndex - self._unchecked_at]
+            right = attributes.get("crc") == f"{zlib.crc32(before, self._crc):08x}"
+            self._check = right and self._check is None
         elif not inside:
-            self._start_root(tag, attributes)
+            if tag != "root":
+                self.refuse("it is XML, but no restore context")
+            if values.number(attributes, "v", FORMAT_VERSION) > FORMAT_VERSION:
+                self.refuse("it was written by a later medback")
         else:
             self._pass_over(tag, inside)
         if not self.skipped:
@@ -192,12 +210,6 @@ class ContextParser:
             elif tag == "root" and self._check is False:
                 self.items.append(NotWhole())
 
-    def _checked(self, attributes: dict[str, str]) -> None:
-        """The check: of all that stands before it. A second one, or anything after it, was added by hand."""
-        before = self._unchecked[: self.expat.CurrentByteIndex - self._unchecked_at]
-        right = attributes.get("crc") == f"{zlib.crc32(before, self._crc):08x}"
-        self._check = right and self._check is None
-
     def _pass_over(self, tag: str, inside: str) -> None:
         """An element we don't know says nothing to us; one we know has no business here."""
         if tag in _OURS:
@@ -210,12 +222,6 @@ class ContextParser:
 
     def _doctype(self, *_: object) -> None:
         self.refuse("it has a DTD, which no context needs")
-
-    def _start_root(self, tag: str, attributes: dict[str, str]) -> None:
-        if tag != "root":
-            self.refuse("it is XML, but no restore context")
-        if values.number(attributes, "v", FORMAT_VERSION) > FORMAT_VERSION:
-            self.refuse("it was written by a later medback")
 
     def _target(self, attributes: dict[str, str]) -> None:
         if self._check is not None:
@@ -262,7 +268,10 @@ class ContextParser:
             self._start_directory(attributes)
         elif tag == "link":
             self._give_head()
-            self._link(attributes)
+            name, to = values.component(attributes, "link"), values.link_target(attributes)
+            if not is_metadata(name):
+                self._empty = False
+                self.items.append(LinkEntry(self._here, name, to))
         else:
             self._pass_over(tag, inside)
 
@@ -279,19 +288,6 @@ class ContextParser:
         self.items += values.directory_fact(attributes, self._here)
         self._empty = True
 
-    def _link(self, attributes: dict[str, str]) -> None:
-        name, to = values.component(attributes, "link"), values.link_target(attributes)
-        if not is_metadata(name):
-            self._empty = False
-            self.items.append(LinkEntry(self._here, name, to))
-
-    def _start_file(self, attributes: dict[str, str]) -> None:
-        if self._head is not None:
-            self._give_head()
-        self._phase = _IN_FILE
-        self._file = values.file_values(attributes)
-        self._copies = []
-
     def _end_file(self) -> None:
         self._phase = _OUTSIDE
         name, size, mtime_ns, mode, md5, gone = self._file
@@ -300,16 +296,6 @@ class ContextParser:
         self._empty = False
         bds = tuple(self._copies) if len(self._copies) < 2 else _best(self._copies)
         self.items.append(FileEntry(self._here, name, size, mtime_ns, mode, md5, bds, gone))
-
-    def _start_copy(self, attributes: dict[str, str]) -> None:
-        self._phase = _IN_COPY
-        if attributes:
-            self._standing = values.standing(attributes)
-            self._text = attributes.get("id", "")
-        else:
-            self._standing = Standing.VERIFIED
-            self._text = ""
-        self.expat.CharacterDataHandler = self._copy_text
 
     def _copy_text(self, text: str) -> None:
         self._text += text

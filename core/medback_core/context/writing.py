@@ -21,7 +21,6 @@ from .records import (
     FileEntry,
     LinkEntry,
     SourceSection,
-    SourceStart,
     TargetLine,
 )
 
@@ -105,8 +104,14 @@ def _date(seconds: int) -> str:
 
 def _section(section: SourceSection) -> Iterator[str]:
     """The lines of one source; some are several at once."""
-    facts = section.facts
-    yield _head(section.head, facts)
+    head, facts = section.head, section.facts
+    rev = f' rev="{head.rev}"' if head.rev else ""
+    path, alias = _attribute("src_path", head.src_path), _text_attribute("alias", head.alias)
+    excludes = "".join(f"<exclude {_text_attribute('pattern', pattern)}/>\n" for pattern in head.excludes)
+    rules = "".join(map(_rule, head.rules))
+    elsewhere = f' wanted_elsewhere="{head.elsewhere}"' if head.elsewhere else ""
+    rest = rev + _now(head.now, fact=_fact(facts, b"")) + elsewhere + _where(head.place)
+    yield f'<rc id="{names.escaped(head.id)}" {path} {alias} wanted="{head.wanted}"{rest}>\n{excludes}{rules}'
     levels: list[bytes] = []  # the open directory, component by component
     here = b""
     placements: dict[Bds, str] = {}
@@ -129,16 +134,6 @@ def _fact(facts: Facts, directory: bytes) -> str:
     return f' mode="{fact[0] & 0o777:04o}" mtime="{_seconds(fact[1])}"' if fact is not None else ""
 
 
-def _head(head: SourceStart, facts: Facts) -> str:
-    rev = f' rev="{head.rev}"' if head.rev else ""
-    path, alias = _attribute("src_path", head.src_path), _text_attribute("alias", head.alias)
-    excludes = "".join(f"<exclude {_text_attribute('pattern', pattern)}/>\n" for pattern in head.excludes)
-    rules = "".join(map(_rule, head.rules))
-    elsewhere = f' wanted_elsewhere="{head.elsewhere}"' if head.elsewhere else ""
-    rest = rev + _now(head.now, fact=_fact(facts, b"")) + elsewhere + _where(head.place)
-    return f'<rc id="{names.escaped(head.id)}" {path} {alias} wanted="{head.wanted}"{rest}>\n{excludes}{rules}'
-
-
 def _rule(rule: Rule) -> str:
     copies = "" if rule.copies is None else f'copies="{rule.copies}" '
     elsewhere = "" if rule.elsewhere is None else f'elsewhere="{rule.elsewhere}" '
@@ -154,16 +149,12 @@ def _move(levels: list[bytes], wanted: list[bytes], facts: Facts) -> Iterator[st
         common += 1
     # What lies beyond the nesting limit is one element, so it is left, and entered, as a whole.
     common = min(LEVELS_NESTED_MAX, common)
-    yield "</dr>\n" * (_elements(levels) - common)
+    yield "</dr>\n" * (min(len(levels), LEVELS_NESTED_MAX + 1) - common)
     for level in range(common, min(len(wanted), LEVELS_NESTED_MAX)):
         yield f"<dr {_attribute('name', wanted[level])}{_fact(facts, b'/'.join(wanted[: level + 1]))}>\n"
     if len(wanted) > LEVELS_NESTED_MAX:
         path = b"/".join(wanted[LEVELS_NESTED_MAX:])
         yield f"<dr {_attribute('path', path)}{_fact(facts, b'/'.join(wanted))}>\n"
-
-
-def _elements(levels: list[bytes]) -> int:
-    return min(len(levels), LEVELS_NESTED_MAX + 1)
 
 
 def _file(entry: FileEntry, placements: dict[Bds, str]) -> str:

@@ -482,29 +482,24 @@ def _load(
                 lines, block = {}, number
             lines[item.id] = item
             targets.add(item.id)
-            _meet(session, item)
+            known = target_by_id(session, item.id)
+            merge_fact(
+                session,
+                item.id,
+                label=names.utf8(item.label),
+                state=item.state,
+                rev=item.rev,
+                capacity=known.capacity if known is not None else None,  # a context does not say
+                fs_uuid=known.fs_uuid if known is not None else None,
+                disk=names.utf8(item.disk) or None,
+                place=names.utf8(item.place) or None,
+            )
         elif isinstance(item, DirectoryFact) and incoming is not None and source is not None:
             incoming.add(item)
         if pace.is_due():
             yield Progress("reading the context", files, current=here)
     taken = sum(source is not None for source in sources)
     return ContextSummary(path, taken, directories, files, len(targets))
-
-
-def _meet(session: Session, line: TargetLine) -> None:
-    """Take up the facts a context has of a target."""
-    known = target_by_id(session, line.id)
-    merge_fact(
-        session,
-        line.id,
-        label=names.utf8(line.label),
-        state=line.state,
-        rev=line.rev,
-        capacity=known.capacity if known is not None else None,  # a context does not say
-        fs_uuid=known.fs_uuid if known is not None else None,
-        disk=names.utf8(line.disk) or None,
-        place=names.utf8(line.place) or None,
-    )
 
 
 def _tell(session: Session, source: Source, merged: Merged, teller: str) -> Iterator[Event]:

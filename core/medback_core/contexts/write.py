@@ -126,7 +126,11 @@ def _entries(session: Session, source: Source, ids: dict[int, str], tally: Conte
         if known.content is not None:
             bds = copies.get(known.placement)
             if bds is None:
-                bds = copies[known.placement] = _bds(session, known.placement, ids)
+                members = placement_by_id(session, known.placement)
+                pairs = [(ids[key], Standing.VERIFIED) for key in members.verified if key in ids]
+                pairs += [(ids[key], Standing.WRITTEN) for key in members.written if key in ids]
+                pairs += [(ids[key], Standing.CLAIMED) for key in members.claimed if key in ids]
+                bds = copies[known.placement] = tuple(sorted(pairs))
             size, md5 = known.content
             if known.gone_at is None:
                 files, total = files + 1, total + size
@@ -139,14 +143,6 @@ def _entries(session: Session, source: Source, ids: dict[int, str], tally: Conte
     tally.files += files
     tally.holders.update(target for placement_id in live for target, _ in copies[placement_id])
     tally.by_source[source.id] = Count(files, total)
-
-
-def _bds(session: Session, placement_id: int, ids: dict[int, str]) -> Bds:
-    members = placement_by_id(session, placement_id)
-    pairs = [(ids[key], Standing.VERIFIED) for key in members.verified if key in ids]
-    pairs += [(ids[key], Standing.WRITTEN) for key in members.written if key in ids]
-    pairs += [(ids[key], Standing.CLAIMED) for key in members.claimed if key in ids]
-    return tuple(sorted(pairs))
 
 
 def write_restore(session: Session, path: bytes) -> ContextSummary:

@@ -10,7 +10,7 @@ from medback_core.coverage.countable import NOTHING, CopyCounter, clean_path, to
 from medback_core.coverage.tree import ORDERS, DirectoryView, FileCoverage, browse, page
 from medback_core.coverage.where_is import CopyView, FileWhereabouts, detail, where_is
 from medback_core.errors import Refused
-from medback_core.model import Count, Looked, Source
+from medback_core.model import Count, Looked
 from medback_core.session import Session
 from medback_core.session.files import join
 from medback_core.session.gaps import list_gaps
@@ -138,7 +138,7 @@ def coverage(session: Session, *, source: str | None = None, path: bytes = b"", 
         if key is None:
             if source is None:
                 continue
-            raise _no_directory(each, path)
+            raise Refused("no-such-path/directory-of-source", path=path, source=each.alias)
         wants = wants_of(session, each)
         start = _rate(session, counter, wants, path, totals_of(session, key), oldest_check(session, key))
         starts.append(start)
@@ -155,10 +155,6 @@ def coverage(session: Session, *, source: str | None = None, path: bytes = b"", 
     without = total(start.without_elsewhere for start in starts)
     apart = total(start.apart for start in starts)
     return Coverage(whole.files, whole.bytes, by_copies, below, damaged, oldest, tuple(listed), without, apart)
-
-
-def _no_directory(source: Source, path: bytes) -> Refused:
-    return Refused("no-such-path/directory-of-source", path=path, source=source.alias)
 
 
 def _rate(

@@ -135,7 +135,12 @@ def browse(
         owner = source_by_key(session, source)
         wants = wants_of(session, owner)
         here = _view(session, counter, wants, key, path, totals_of(session, key), oldest_check(session, key))
-        damaged = _damaged_by_child(session, source, path)
+        start = path + b"/" if path else b""
+        damaged: Counter[bytes] = Counter()  # by directory directly in this one
+        for file, _ in troubled(session, source):
+            child, slash, _ = file[len(start) :].partition(b"/")
+            if slash and file.startswith(start):
+                damaged[start + child] += 1
         views = [
             replace(_view(session, counter, wants, c.key, c.path, c.totals, c.oldest), damaged=damaged[c.path])
             for c in children(session, key)
@@ -159,17 +164,6 @@ def browse(
     ]
     _sort(views, order)
     return DirectoryContents(here, tuple(views), files, total, files_total)
-
-
-def _damaged_by_child(session: Session, source: int, path: bytes) -> Counter[bytes]:
-    """How many damaged files lie below each directory directly in this one, by its path."""
-    start = path + b"/" if path else b""
-    found: Counter[bytes] = Counter()
-    for file, _ in troubled(session, source):
-        child, slash, _ = file[len(start) :].partition(b"/")
-        if slash and file.startswith(start):
-            found[start + child] += 1
-    return found
 
 
 def _view(

@@ -187,7 +187,20 @@ def take_out(filesystem: FileSystem) -> bool:
         if not reason:
             break
     if reason:
-        raise Busy(reason, users_of(filesystem))
+        # The programs that have a file or their working directory on a file system, as far as one may see:
+        # `vim (7)`.
+        import psutil
+
+        found = []
+        for process in psutil.process_iter():
+            try:
+                places = [process.cwd(), *(file.path for file in process.open_files())]
+                name = process.name()
+            except (psutil.Error, OSError):
+                continue
+            if process.pid != os.getpid() and any(_lies_on(place, filesystem.device) for place in places):
+                found.append(f"{name} ({process.pid})")
+        raise Busy(reason, found)
     if udisks is None or not mounts.is_on_removable_disk(mounts.block_device(filesystem.device, filesystem.source)):
         return False
     return not _run([udisks, "power-off", "--no-user-interaction", "--block-device", device])
@@ -201,22 +214,6 @@ def _run(command: list[str]) -> str:
         return str(error)
     words = (ran.stderr or ran.stdout).decode("utf-8", "replace").split("\n")
     return "" if ran.returncode == 0 else words[0].strip() or f"{os.path.basename(command[0])} failed"
-
-
-def users_of(filesystem: FileSystem) -> list[str]:
-    """The programs that have a file or their working directory on a file system, as far as one may see: `vim (7)`."""
-    import psutil
-
-    found = []
-    for process in psutil.process_iter():
-        try:
-            places = [process.cwd(), *(file.path for file in process.open_files())]
-            name = process.name()
-        except (psutil.Error, OSError):
-            continue
-        if process.pid != os.getpid() and any(_lies_on(place, filesystem.device) for place in places):
-            found.append(f"{name} ({process.pid})")
-    return found
 
 
 def _lies_on(path: str, device: int) -> bool:

@@ -88,10 +88,6 @@ def _suffixed(escaped: bytes, true_name: bytes) -> bytes:
     if stem.endswith(mark):
         return escaped
     stem = stem[: _MAX - len(tail)]
-    return _whole_characters(stem) + tail
-
-
-def _whole_characters(cut: bytes) -> bytes:
-    """Without a character or an escape that was cut in two at the end."""
-    decoded = cut.decode("utf-8", "ignore").encode("utf-8")
-    return re.sub(rb"%[0-9A-Fa-f]?$", b"", decoded)
+    # Without a character or an escape that was cut in two at the end.
+    decoded = stem.decode("utf-8", "ignore").encode("utf-8")
+    return re.sub(rb"%[0-9A-Fa-f]?$", b"", decoded) + tail

@@ -93,15 +93,11 @@ def _places(path: bytes, table: Sequence[MountEntry], mounted: bool) -> list[_Pl
     home = mounts.mount_of(real, device, table)
     if home is None:
         return [_Place(0, real)]
-    found = [_Place(home.device, _within(home, real))]
+    inside = names.below(real, home.point)
+    found = [_Place(home.device, names.within(home.root, inside) if inside else home.root)]
     if mounted:
         found += [_Place(entry.device, entry.root) for entry in mounts.mounts_inside(real, device, table).values()]
     return found
-
-
-def _within(mount: MountEntry, real: bytes) -> bytes:
-    inside = names.below(real, mount.point)
-    return names.within(mount.root, inside) if inside else mount.root
 
 
 def _is_below(place: _Place, top: _Place) -> bool:

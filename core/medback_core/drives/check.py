@@ -340,22 +340,19 @@ class _Look:
         self._unwritten = self._unwritten or missed.unwritten
         self._commit()
         if self.drive.writable:
-            self._write_pending()
+            # What was withdrawn while the drive was away or read-only: tell its sidecars.
+            for identity, path in self._pending:
+                directory, name = os.path.split(path)
+                read = path in self._condition or was_seen(self.session, identity)
+                if not read and self.drive.root.stat(directory) is not None:
+                    self._drop(directory, name)
+            if self._pending and self._commit():
+                clear_pending(self.session, self.target, self._pending)
         note = end_look(self.drive)
         if note:
             yield note
         if self._unwritten is not None:
             yield Warned("records-in-session-only", target=self.drive.target.name, error=self._unwritten.strerror)
-
-    def _write_pending(self) -> None:
-        """What was withdrawn while the drive was away or read-only: tell its sidecars."""
-        for identity, path in self._pending:
-            directory, name = os.path.split(path)
-            read = path in self._condition or was_seen(self.session, identity)
-            if not read and self.drive.root.stat(directory) is not None:
-                self._drop(directory, name)
-        if self._pending and self._commit():
-            clear_pending(self.session, self.target, self._pending)
 
     def _drop(self, directory: bytes, name: bytes) -> None:
         if self.drive.writable:

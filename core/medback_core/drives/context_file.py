@@ -62,7 +62,19 @@ def write_contexts(session: Session, drive: Drive, scanned: Collection[str] = ()
         for source in sources:
             # A new one is made before anything is read for writing. What was not looked at is not of today.
             current_state(session, source.id, None if source.id in scanned else source.scanned_at)
-        foreign = _kept(session, {source.id for source in sources}, tales)
+        # The sections to be kept word for word: those from which neither ours nor another kept one descends.
+        ours = {source.id for source in sources}
+        found: list[_Tale] = []
+        for tale in tales:
+            if tale.section.id in ours and _is_superseded(session, tale):
+                continue
+            others = [one for one in found if one.section.id == tale.section.id]
+            if any(one.state.order(tale.state) in (Order.SAME, Order.NEWER) or _tells_all(one, tale) for one in others):
+                continue
+            found = [one for one in found if one not in others or tale.state.order(one.state) is not Order.NEWER]
+            if _is_sound(tale):
+                found.append(tale)
+        foreign = sorted(found, key=lambda tale: (str(tale.section.targets), tale.section.id, tale.state.stamp))
         with disk.Group(root, group_sync=False) as group:
             tally = ContextCounts()
             chunks = context_of(session, _words(foreign), sources=sources, tally=tally)
@@ -216,21 +228,6 @@ def _is_superseded(session: Session, tale: _Tale) -> bool:
     """Whether all a section tells is part of what this session knows of its source."""
     mine = known_state(session, SOURCE, tale.section.id)
     return mine is not None and order_of(session, mine, tale.state) in (Order.SAME, Order.NEWER)
-
-
-def _kept(session: Session, ours: set[str], tales: list[_Tale]) -> list[_Tale]:
-    """The sections to be kept word for word: those from which neither ours nor another kept one descends."""
-    found: list[_Tale] = []
-    for tale in tales:
-        if tale.section.id in ours and _is_superseded(session, tale):
-            continue
-        others = [one for one in found if one.section.id == tale.section.id]
-        if any(one.state.order(tale.state) in (Order.SAME, Order.NEWER) or _tells_all(one, tale) for one in others):
-            continue
-        found = [one for one in found if one not in others or tale.state.order(one.state) is not Order.NEWER]
-        if _is_sound(tale):
-            found.append(tale)
-    return sorted(found, key=lambda tale: (str(tale.section.targets), tale.section.id, tale.state.stamp))
 
 
 def _is_sound(tale: _Tale) -> bool:

@@ -66,17 +66,6 @@ def _open_root(path: bytes) -> disk.Root:
         raise Refused("unreadable", path=path, error=error.strerror) from error
 
 
-def _refuse_overlap(session: Session, path: bytes) -> None:
-    for source in list_sources(session):
-        way = disk.lies(path, source.path)
-        if way is disk.Lies.SAME:
-            raise Refused("overlap/is-source", path=path, source=source.alias)
-        if way is disk.Lies.INSIDE:
-            raise Refused("overlap/inside-source", path=path, source=source.alias)
-        if way is disk.Lies.AROUND:
-            raise Refused("overlap/around-source", path=path, source=source.alias)
-
-
 def nested_target(session: Session, path: bytes) -> Refused | None:
     """Why a target at this place would share files with another one: it lies in that, or that in it. None where it
     doesn't. One file would count as two copies then."""
@@ -141,15 +130,6 @@ def _on_one_disk(session: Session, filesystem: disk.FileSystem, id: str) -> list
     return found
 
 
-def _note_disks(session: Session, drive: Drive, seen: list[tuple[Target, bool]]) -> None:
-    """Keep what was seen; what is news is told once, for all of them together."""
-    key = drive.target.key
-    news = [target for target, same in seen if note_disk(session, key, target.key, same) and same]
-    group = next((group for group in disk_groups(session) if any(one.key == key for one in group)), ())
-    if any(target.key == one.key for target in news for one in group):
-        drive.notes.append(Warned("one-disk", targets=tuple(target.name for target in group)))
-
-
 @contextmanager
 def open_drive(
     session: Session,
@@ -174,7 +154,14 @@ def open_drive(
     with _open_root(path) as root, disk.lock_drive(root):
         filesystem = disk.describe(root.path)
         if write:
-            _refuse_overlap(session, root.path)
+            for source in list_sources(session):
+                way = disk.lies(root.path, source.path)
+                if way is disk.Lies.SAME:
+                    raise Refused("overlap/is-source", path=root.path, source=source.alias)
+                if way is disk.Lies.INSIDE:
+                    raise Refused("overlap/inside-source", path=root.path, source=source.alias)
+                if way is disk.Lies.AROUND:
+                    raise Refused("overlap/around-source", path=root.path, source=source.alias)
             if filesystem.read_only:
                 raise Refused("read-only", path=path)
         nested = nested_target(session, root.path) if write else None
@@ -195,7 +182,12 @@ def open_drive(
             drive.notes.append(Warned("same-disk", path=path, source=shared))
         if drive.identity.id and not drive.doubtful:
             _see(session, drive, write)
-            _note_disks(session, drive, together)
+            # Keep what was seen; what is news is told once, for all of them together.
+            key = drive.target.key
+            news = [target for target, same in together if note_disk(session, key, target.key, same) and same]
+            group = next((group for group in disk_groups(session) if any(one.key == key for one in group)), ())
+            if any(target.key == one.key for target in news for one in group):
+                drive.notes.append(Warned("one-disk", targets=tuple(target.name for target in group)))
         if not write:
             _take_up(session, drive, label, capacity, place)  # as it would be: nothing is written
         try:

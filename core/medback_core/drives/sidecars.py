@@ -166,7 +166,8 @@ class Recorder:
         sidecar = Sidecar() if there is None else parse(there)
         if sidecar.damage:
             begin_change(self.drive)
-            set_sidecar_aside(self.drive.root, directory)
+            path = join(directory, SIDECAR_NAME)
+            disk.move(self.drive.root, path, damaged_name(self.drive.root, path))
         for name in changes.drops:
             sidecar.files.pop(name, None)
         for name, record in changes.puts.items():
@@ -218,9 +219,3 @@ class Recorder:
             self._read = None
             return error
         return None
-
-
-def set_sidecar_aside(root: disk.Root, directory: bytes) -> None:
-    """Keep a damaged sidecar as `.medback.xml.damaged-DATE`, beside where it lay. Raises OSError."""
-    path = join(directory, SIDECAR_NAME)
-    disk.move(root, path, damaged_name(root, path))

@@ -60,37 +60,33 @@ def story_at(path: bytes) -> Story | None:
     """What the drive at a path remembers; None where that is nothing, or nothing that can be read."""
     try:
         with disk.Root(path) as root:
-            return _story_of(root)
+            try:
+                identity = read_identity(root)
+            except Refused:
+                identity = None
+            told, holders = (), ()
+            if identity is not None and not identity.damage:
+                told, holders = identity.remembers, identity.holders
+                if not any(root.stat(name) for name in CONTEXTS_KEPT):  # its sidecars tell of it, and of less
+                    told = tuple(_as_of(one, state_retold(identity, one.source)) for one in told)
+            if not told:  # written by the version before, or damaged
+                name = readable_context(root)
+                if name is None:
+                    return None
+                fd, status = root.open_file(name)
+                with os.fdopen(fd, "rb") as stream:
+                    try:
+                        told, holders = told_in(stream, at=int(status.st_mtime))
+                    except Refused:
+                        return None
+            if not told:
+                return None
+            id = "" if identity is None else identity.id
+            label = (identity.label if identity is not None else "") or id or names.text(os.path.basename(root.path))
+            stamp = f"{zlib.crc32(repr((told, holders)).encode('utf-8', 'surrogatepass')):08x}"
+            return Story(root.path, id, label, told, holders, stamp)
     except OSError:
         return None
-
-
-def _story_of(root: disk.Root) -> Story | None:
-    try:
-        identity = read_identity(root)
-    except Refused:
-        identity = None
-    told, holders = (), ()
-    if identity is not None and not identity.damage:
-        told, holders = identity.remembers, identity.holders
-        if not any(root.stat(name) for name in CONTEXTS_KEPT):  # its sidecars tell of it, and of less
-            told = tuple(_as_of(one, state_retold(identity, one.source)) for one in told)
-    if not told:  # written by the version before, or damaged
-        name = readable_context(root)
-        if name is None:
-            return None
-        fd, status = root.open_file(name)
-        with os.fdopen(fd, "rb") as stream:
-            try:
-                told, holders = told_in(stream, at=int(status.st_mtime))
-            except Refused:
-                return None
-    if not told:
-        return None
-    id = "" if identity is None else identity.id
-    label = (identity.label if identity is not None else "") or id or names.text(os.path.basename(root.path))
-    stamp = f"{zlib.crc32(repr((told, holders)).encode('utf-8', 'surrogatepass')):08x}"
-    return Story(root.path, id, label, told, holders, stamp)
 
 
 def readable_context(root: disk.Root) -> bytes | None:

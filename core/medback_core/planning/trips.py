@@ -53,7 +53,11 @@ def cheapest_trip(
 
 def _visits(groups: Collection[int], where: Sequence[str], here: int) -> Iterator[tuple[int, set[str]]]:
     """The sets of places from which all can be had, with their number, the smallest first."""
-    ways = {_places(where, group) for group in groups if not group & here}
+    ways = {
+        frozenset(place for number, place in enumerate(where) if group >> number & 1)
+        for group in groups
+        if not group & here
+    }
     ways = {way for way in ways if not any(other < way for other in ways)}
     forced = {place for way in ways if len(way) == 1 for place in way}
     free = sorted({place for place in where if place} - forced)
@@ -62,10 +66,6 @@ def _visits(groups: Collection[int], where: Sequence[str], here: int) -> Iterato
         for chosen in combinations(free, more):
             if all(way.intersection(chosen) for way in left):
                 yield len(forced) + more, forced.union(chosen)
-
-
-def _places(where: Sequence[str], mask: int) -> frozenset[str]:
-    return frozenset(place for number, place in enumerate(where) if mask >> number & 1)
 
 
 def _mask(where: Sequence[str], places: Collection[str]) -> int:

@@ -112,13 +112,33 @@ class CopyBack:
             yield Skipped(destination.absolute(missing.path), Reason("no-room"))
             return
         if self._goes_together(group, missing, locations):
-            yield from self._together(group, missing, locations)
+            there, here = locations[0].path.rpartition(b"/")[0], self._rel(missing).rpartition(b"/")[0]
+            between = group.root, there, here
+            is_large = missing.content.size > disk.SMALL
+            if (
+                is_large
+                or between != self._between
+                or len(self._bunch) >= disk.AT_ONCE
+                or self._bunch_bytes >= _BUNCH_BYTES
+            ):
+                yield from self._begin(group)
+                self._between = between
+            self._bunch.append((missing, locations))
+            self._bunch_bytes += missing.content.size
+            if is_large:
+                yield from self._begin(group)
         else:
             yield from self._alone(group, missing, locations)
         if self._pace.is_due():
             yield self._progress(missing)
         if group.is_full:
-            yield from self._turn(group)
+            # The batch is full: the one before it is published while the copies begun for this one are
+            # made, and this one becomes durable while the next one begins.
+            yield from self._publish_ready()
+            yield from self._collect(group)
+            group.begin_flush()
+            self._ready = group, self._staged_copies
+            self._group, self._staged_copies = None, []
 
     def _alone(self, group: disk.Group, missing: MissingFile, locations: list[PossibleLocation]) -> Iterator[Event]:
         going = yield from self._from_any(group, missing, locations)
@@ -134,23 +154,6 @@ class CopyBack:
             and not (missing.there == DIFFERS and self.conflict == "rename")
             and (missing.identity, locations[0].path) not in self._refuted
         )
-
-    def _together(self, group: disk.Group, missing: MissingFile, locations: list[PossibleLocation]) -> Iterator[Event]:
-        there, here = locations[0].path.rpartition(b"/")[0], self._rel(missing).rpartition(b"/")[0]
-        between = group.root, there, here
-        is_large = missing.content.size > disk.SMALL
-        if (
-            is_large
-            or between != self._between
-            or len(self._bunch) >= disk.AT_ONCE
-            or self._bunch_bytes >= _BUNCH_BYTES
-        ):
-            yield from self._begin(group)
-            self._between = between
-        self._bunch.append((missing, locations))
-        self._bunch_bytes += missing.content.size
-        if is_large:
-            yield from self._begin(group)
 
     def _begin(self, group: disk.Group) -> Iterator[Event]:
         bunch, self._bunch, self._bunch_bytes = self._bunch, [], 0
@@ -335,15 +338,6 @@ class CopyBack:
             going, self._staged_copies = self._staged_copies, []
             yield from self._land(self._group, going)
 
-    def _turn(self, group: disk.Group) -> Iterator[Event]:
-        """The batch is full: the one before it is published while the copies begun for this one are made, and this one
-        becomes durable while the next one begins."""
-        yield from self._publish_ready()
-        yield from self._collect(group)
-        group.begin_flush()
-        self._ready = group, self._staged_copies
-        self._group, self._staged_copies = None, []
-
     def _publish_ready(self) -> Iterator[Event]:
         if self._ready is not None:
             (group, going), self._ready = self._ready, None
@@ -365,23 +359,20 @@ class CopyBack:
         except OSError:
             # What could not be made durable is lost: once more, each on its own, so that only the bad ones fail.
             group.abandon()
-            yield from self._one_by_one(group.root, going)
+            for was in going:
+                with disk.Group(group.root, group_sync=False) as single:
+                    again = yield from self._from_any(single, was.missing, [was.location])
+                    if again is None:
+                        continue
+                    try:
+                        single.flush()
+                    except OSError as error:
+                        single.abandon()
+                        yield self._unwritten(was.missing, error)
+                        continue
+                    yield from self._publish(single, [again])
             return
         yield from self._publish(group, going)
-
-    def _one_by_one(self, root: disk.Root, batch: list[_StagedCopy]) -> Iterator[Event]:
-        for was in batch:
-            with disk.Group(root, group_sync=False) as single:
-                again = yield from self._from_any(single, was.missing, [was.location])
-                if again is None:
-                    continue
-                try:
-                    single.flush()
-                except OSError as error:
-                    single.abandon()
-                    yield self._unwritten(was.missing, error)
-                    continue
-                yield from self._publish(single, [again])
 
     def _publish(self, group: disk.Group, going: list[_StagedCopy]) -> Iterator[Event]:
         """From here to the record nothing is yielded: a cancel falls before or after."""

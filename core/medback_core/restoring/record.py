@@ -56,32 +56,26 @@ def record_placed(
             put=True,
         )
         learn_many(session, ((p.missing.content, p.blake3) for p in placed if p.missing.blake3 is None))
-        _note_in_source(session, destinations, placed, deleted=deleted)
+        directories: dict[tuple[int, bytes], int] = {}
+        rows: list[tuple[int, bytes, int, os.stat_result]] = []
+        for one in placed:
+            source = one.missing.source
+            if not destinations[source].own:
+                continue
+            directory, _, name = one.rel.rpartition(b"/")
+            key = directories.get((source, directory))
+            if key is None:
+                key = directories[source, directory] = note_directory(session, source, directory)
+            rows.append((key, name, one.missing.identity, one.status))
+            if deleted:
+                forget_gone(session, source, one.missing.path, one.missing.identity)
+        note_files(session, rows)
+        for source in {source for source, _ in directories}:
+            mark_changed(session, source_by_key(session, source).id)
         if target is not None:
             _note_copies(session, target, placed)
         mark_missing(session, (p.missing.row for p in placed), in_place=True)
         mark_missing(session, given_up, in_place=False)
-
-
-def _note_in_source(
-    session: Session, destinations: Mapping[int, Destination], placed: list[Placed], *, deleted: bool
-) -> None:
-    directories: dict[tuple[int, bytes], int] = {}
-    rows: list[tuple[int, bytes, int, os.stat_result]] = []
-    for one in placed:
-        source = one.missing.source
-        if not destinations[source].own:
-            continue
-        directory, _, name = one.rel.rpartition(b"/")
-        key = directories.get((source, directory))
-        if key is None:
-            key = directories[source, directory] = note_directory(session, source, directory)
-        rows.append((key, name, one.missing.identity, one.status))
-        if deleted:
-            forget_gone(session, source, one.missing.path, one.missing.identity)
-    note_files(session, rows)
-    for source in {source for source, _ in directories}:
-        mark_changed(session, source_by_key(session, source).id)
 
 
 def _note_copies(session: Session, target: int, placed: Iterable[Placed]) -> None:

@@ -263,7 +263,8 @@ class _Run:
         if reason is not None:
             yield SourceRefused(destination.source.alias, reason)
             return
-        self._refuse_overlap(destination.directory)
+        if disk.lies(destination.directory, self.drive.root.path) is not None:
+            raise Refused("overlap/restore-on-target", path=destination.directory, target=self.drive.root.path)
         root = self.roots.get(destination.directory)
         if root is None:
             try:
@@ -304,10 +305,6 @@ class _Run:
                 return Refused("overlap/restore-on-source", path=destination.directory, other=other.path)
         return None
 
-    def _refuse_overlap(self, directory: bytes) -> None:
-        if disk.lies(directory, self.drive.root.path) is not None:
-            raise Refused("overlap/restore-on-target", path=directory, target=self.drive.root.path)
-
     # --- what is lacking -------------------------------------------------------------------------------------------
 
     def look(self, destination: Destination, only: bytes | None) -> Iterator[Event]:
@@ -343,24 +340,22 @@ class _Run:
         put_missing(self.session, missing)
         self._note_right(destination, right)
         if not self.deleted:
-            yield from self._twins(destination, only, root)
+            # No drive can hold a twin beside its opposite: one that is not where it was can't be
+            # restored.
+            for path, size, reason in twins_in(self.session, destination.source.key, only):
+                status = None
+                if root is not None:
+                    with suppress(OSError):
+                        status = root.stat(destination.rel(path))
+                if status is None:
+                    self.tally.twins += Count(1, size)
+                    yield Skipped(destination.absolute(path), Reason("twin-not-restored", because=reason))
         if destination.source.key in self.left_out:
             give_up_source(self.session, destination.source.key)
         for place in away_from(self.session, destination.source, root) if destination.own else ():
             if count := give_up_below(self.session, destination.source.key, place):
                 where = destination.absolute(place)
                 yield Skipped(where, Reason("mount-away", files=count, source=destination.source.alias, path=where))
-
-    def _twins(self, destination: Destination, only: bytes | None, root: disk.Root | None) -> Iterator[Event]:
-        """No drive can hold a twin beside its opposite: one that is not where it was can't be restored."""
-        for path, size, reason in twins_in(self.session, destination.source.key, only):
-            status = None
-            if root is not None:
-                with suppress(OSError):
-                    status = root.stat(destination.rel(path))
-            if status is None:
-                self.tally.twins += Count(1, size)
-                yield Skipped(destination.absolute(path), Reason("twin-not-restored", because=reason))
 
     def _clean(self, destination: Destination, missing: Sequence[tuple[int, int, bytes, int, int, int]]) -> None:
         """Take away what a restore that was killed left where files are lacking: elsewhere than in a source,

@@ -126,7 +126,7 @@ class Recording:
             if changed:
                 mark_changed(self._session, self._source.id)
         twins, self._twins = self._twins, []
-        events += [_twin(os.path.join(self._source.path, path)) for path in twins]
+        events += [Warned("twin", path=os.path.join(self._source.path, path)) for path in twins]
         self.kept.clear()
         self._directories = [directory for directory in self._directories if directory.waiting]
         for directory in self._directories:
@@ -297,10 +297,6 @@ class Recording:
             keep_damaged(self._root, path, directory.data)
             events.append(Warned("sidecar-rewritten", path=path, damage=old.damage))
         return old
-
-
-def _twin(path: bytes) -> Warned:
-    return Warned("twin", path=path)
 
 
 def _is_ours(parsed: Sidecar | None) -> bool:

@@ -65,7 +65,7 @@ def check_staged(
     if not answers.deletions and gone:
         for place in hidden:
             if lost := len(vanished_paths(session, source.key, place)):
-                raise _hidden(place, lost, source.alias)
+                raise Refused("source-empty/directory", path=place, source=source.alias, files=lost)
     if gone and not answers.deletions:
         contents, paths = known_before(session, source.key, newest)
         if gone * SHARE > contents and patterns:
@@ -78,7 +78,3 @@ def check_staged(
         if staged.changes * SHARE > paths:
             raise Refused("too-many-changes", changes=staged.changes, files=paths, source=source.alias)
     return staged
-
-
-def _hidden(place: bytes, lost: int, alias: str) -> Refused:
-    return Refused("source-empty/directory", path=place, source=alias, files=lost)

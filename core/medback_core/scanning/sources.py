@@ -402,10 +402,6 @@ def _refuse_alias(session: Session, alias: str | None, *, but: int | None = None
         raise Refused("alias-taken", alias=alias)
 
 
-def _union(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*first, *second)))
-
-
 def _with(session: Session, source: Source, said: Said, drop_excludes: Sequence[str] = ()) -> Source:
     """The source as a person says it is."""
     one, kept = said.one_file_system, [pattern for pattern in source.excludes if pattern not in drop_excludes]
@@ -413,7 +409,7 @@ def _with(session: Session, source: Source, said: Said, drop_excludes: Sequence[
         source,
         alias=source.alias if said.alias is None else said.alias,
         wanted=source.wanted if said.copies is None else said.copies,
-        excludes=_union(kept, said.excludes),
+        excludes=tuple(dict.fromkeys((*kept, *said.excludes))),
         one_file_system=source.one_file_system if one is None else one,
         elsewhere=source.elsewhere if said.elsewhere is None else said.elsewhere,
         place=source.place if said.place is None else spelled(session, said.place),

@@ -114,7 +114,11 @@ class Walk:
         """Walk to the end. However it ends, what was found is recorded."""
         try:
             self._due = monotonic() + TICK
-            self._begin_gaps()
+            # What belongs to the source and is not there now keeps its records, wherever the walk gets.
+            self.taken_in = nested_mounts(self.session, self.source.key)
+            for path, place in self.nested.places.items():
+                if place.fate is Fate.AWAY:
+                    self._gap(path, place.reason)
             if self.options.first:
                 yield from self._count_ahead()
             with closing(
@@ -201,9 +205,6 @@ class Walk:
 
     def _take(self, result: Hashed | OSError) -> None:
         directory, to_read = self._queue.popleft()
-        self._answered(directory, to_read, result)
-
-    def _answered(self, directory: Directory, to_read: FileToRead, result: Hashed | OSError) -> None:
         self._settle(directory, to_read, result)
         directory.waiting -= 1
         if directory.waiting == 0:
@@ -221,13 +222,6 @@ class Walk:
             self.gaps[event.path] = result.strerror or str(result)
 
     # --- what is mounted inside -------------------------------------------------------------------------------------
-
-    def _begin_gaps(self) -> None:
-        """What belongs to the source and is not there now keeps its records, wherever the walk gets."""
-        self.taken_in = nested_mounts(self.session, self.source.key)
-        for path, place in self.nested.places.items():
-            if place.fate is Fate.AWAY:
-                self._gap(path, place.reason)
 
     def _gap(self, path: bytes, reason: str) -> None:
         """Nothing is known of what is there now: its records stay."""

@@ -10,26 +10,12 @@ from .store import Session
 from .values import Placement
 
 
-def _text(members: Iterable[tuple[int, int]]) -> str:
-    return " ".join(f"{target}:{standing}" for target, standing in members)
-
-
-def _placement(text: str) -> Placement:
-    sets: tuple[set[int], set[int], set[int]] = (set(), set(), set())
-    for member in text.split():
-        target, standing = member.split(":")
-        sets[int(standing)].add(int(target))
-    return Placement(
-        frozenset(sets[Standing.VERIFIED]), frozenset(sets[Standing.WRITTEN]), frozenset(sets[Standing.CLAIMED])
-    )
-
-
 def intern_placement(session: Session, members: Iterable[tuple[int, int]]) -> int:
     """The id of the placement with these (target key, standing) pairs, in target order."""
     members = tuple(members)
     known = session.placement_ids.get(members)
     if known is None:
-        text = _text(members)
+        text = " ".join(f"{target}:{standing}" for target, standing in members)
         row = session.db.execute("SELECT id FROM placement WHERE members = ?", (text,)).fetchone()
         known = row[0] if row else session.db.execute("INSERT INTO placement (members) VALUES (?)", (text,)).lastrowid
         assert known is not None
@@ -42,7 +28,13 @@ def placement_by_id(session: Session, placement_id: int) -> Placement:
     found = session.placements.get(placement_id)
     if found is None:
         row = session.db.execute("SELECT members FROM placement WHERE id = ?", (placement_id,)).fetchone()
-        found = session.placements[placement_id] = _placement(row[0])
+        sets: tuple[set[int], set[int], set[int]] = (set(), set(), set())
+        for member in row[0].split():
+            target, standing = member.split(":")
+            sets[int(standing)].add(int(target))
+        found = session.placements[placement_id] = Placement(
+            frozenset(sets[Standing.VERIFIED]), frozenset(sets[Standing.WRITTEN]), frozenset(sets[Standing.CLAIMED])
+        )
     return found
 
 

@@ -38,10 +38,6 @@ def _line_to_path(line: bytes) -> bytes | None:
     return line if os.path.isabs(line) else None
 
 
-def _path_to_line(path: bytes) -> bytes:
-    return path if names.xml_safe(path) else json.dumps(names.text(path)).encode()
-
-
 def left_out(session: Session) -> list[bytes]:
     """Paths in the list that are no source of this session: they were away when it was rebuilt."""
     known = {row[0] for row in session.db.execute("SELECT path FROM source")}
@@ -57,7 +53,10 @@ def write_source_list(session: Session, *, also: Iterable[bytes] = (), dropped: 
     paths = [row[0] for row in session.db.execute("SELECT path FROM source ORDER BY id")]
     gone = set(dropped)
     paths += [path for path in (*left_out(session), *also) if path not in gone]
-    data = b"".join(_path_to_line(path) + b"\n" for path in dict.fromkeys(paths))
+    data = b"".join(
+        (path if names.xml_safe(path) else json.dumps(names.text(path)).encode()) + b"\n"
+        for path in dict.fromkeys(paths)
+    )
     where = list_path(session.path)
     with disk.Root(os.fsencode(where.parent)) as root:
         disk.write_whole(root, os.fsencode(where.name), data, mode=0o600)

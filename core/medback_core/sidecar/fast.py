@@ -86,7 +86,10 @@ class Shape:
                 trust = Trust.WHOLE
         copies = ()
         if bds and (copies := self._bds.get(bds)) is None:
-            copies = self._copies(bds)
+            read = [Bd(target.decode(), _STANDINGS[standing]) for standing, target in _bd(bds)]
+            copies = tuple(sorted(read, key=by_target))
+            if len(bds) < 4096 and len(self._bds) < 4096:
+                self._bds[bds] = copies
         return FileRecord(
             name,
             int(size),
@@ -119,13 +122,6 @@ class Shape:
         if crc and zlib.crc32(b"/>", zlib.crc32(line[: found.start(7) - found.start() - 6])) == int(crc, 16):
             trust = Trust.WHOLE
         return DirRecord(unescape(name), int(mode, 8), int(mtime.replace(b".", b"")), None, (), trust)
-
-    def _copies(self, bds: bytes) -> tuple[Bd, ...]:
-        read = [Bd(target.decode(), _STANDINGS[standing]) for standing, target in _bd(bds)]
-        copies = tuple(sorted(read, key=by_target))
-        if len(bds) < 4096 and len(self._bds) < 4096:
-            self._bds[bds] = copies
-        return copies
 
 
 def unescape(text: bytes) -> bytes:

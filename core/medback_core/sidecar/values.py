@@ -124,11 +124,6 @@ def state_attributes(state: State) -> list[tuple[str, str]]:
     return [*said, ("n", str(state.n)), ("stamp", state.stamp)]
 
 
-def to_base64(data: bytes) -> str:
-    """Standard base64, padded, on one line."""
-    return binascii.b2a_base64(data, newline=False).decode()
-
-
 def from_base64(text: str | bytes) -> bytes | None:
     """The bytes of strict standard base64, else None."""
     try:
@@ -148,7 +143,10 @@ def pair(attribute: str, value: bytes) -> list[tuple[str, str]]:
     """The attributes that hold these bytes: one as it is, or a readable one and the exact one with `64` to its name."""
     if names.xml_safe(value):
         return [(attribute, value.decode())]
-    return [(attribute, names.display_name(value)), (attribute + "64", to_base64(value))]
+    return [
+        (attribute, names.display_name(value)),
+        (attribute + "64", binascii.b2a_base64(value, newline=False).decode()),
+    ]
 
 
 def place_bytes(place: Place) -> bytes:

@@ -184,16 +184,12 @@ def put_sidecars(session: Session, root: disk.Root, sidecars: Iterable[tuple[int
     return failed
 
 
-def _stat(root: disk.Root, rel: bytes) -> SidecarStat | None:
-    status = root.stat(join(rel, SIDECAR_NAME))
-    return SidecarStat.of(status) if status is not None else None
-
-
 def _new_bytes(session: Session, root: disk.Root, row: DirectoryRow, copies: Copies) -> bytes | None:
     """What a directory's sidecar should be; None if it was changed since we read it: the next scan will read it
     first. Raises OSError."""
     root.open_directory(row.path)
-    now = _stat(root, row.path)
+    status = root.stat(join(row.path, SIDECAR_NAME))
+    now = SidecarStat.of(status) if status is not None else None
     if now is not None and now != row.sidecar:
         return None
     old = read_source_sidecar(root, row.path)

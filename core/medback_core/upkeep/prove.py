@@ -36,7 +36,11 @@ def prove(session: Session, *, source: str | None = None) -> Iterator[Event]:
     are plugged in; ends with a ProveSummary. Nothing is changed. Raises Refused for an unknown source."""
     key = find_source(session, source).key if source is not None else None
     with ExitStack() as stack:
-        roots = _roots(session, stack)
+        roots: dict[tuple[str, int], disk.Root] = {}
+        for target in list_targets(session):
+            where = find_drive(session, target)
+            if where is not None:
+                roots["target", target.key] = stack.enter_context(disk.Root(where))
         identities = compared = compared_bytes = differing = 0
         pace = Pace()
         for identity in identities_to_prove(session, key):
@@ -82,16 +86,6 @@ def _has(file: _File, content: Identity) -> bool:
 
 class _Differ(Exception):
     """Two files do not hold the same bytes."""
-
-
-def _roots(session: Session, stack: ExitStack) -> dict[tuple[str, int], disk.Root]:
-    """Every source and target that is there now, opened."""
-    found = {}
-    for target in list_targets(session):
-        where = find_drive(session, target)
-        if where is not None:
-            found["target", target.key] = stack.enter_context(disk.Root(where))
-    return found
 
 
 def _files(session: Session, identity: int, roots: dict[tuple[str, int], disk.Root]) -> list[_File]:
