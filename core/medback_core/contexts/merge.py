@@ -71,17 +71,7 @@ class Incoming:
         """One entry. A file without a hash was never readable: it says nothing."""
         if isinstance(item, FileEntry):
             if item.md5 is not None:
-                key = identity_key(self._session, Identity(item.size, item.md5))
-                path = join(item.directory, item.name)
-                if item.gone is None:
-                    self._live.append((path, key, item.mtime_ns, item.mode, None))
-                else:
-                    self._gone.append((path, key, item.mtime_ns, item.mode, item.gone))
-                for target, _ in item.bds:
-                    there = self._targets.get(target)
-                    if there is None:
-                        there = self._targets[target] = target_key(self._session, target)
-                    self._claims.append((there, key))
+                self._file(item, item.md5)
         elif isinstance(item, LinkEntry):
             self._live.append((join(item.directory, item.name), None, None, None, item.to))
         elif isinstance(item, DirectoryFact):
@@ -90,6 +80,19 @@ class Incoming:
             self._live.append((item.directory, None, None, None, None))
         if len(self._live) + len(self._gone) + len(self._claims) >= _BATCH:
             self.flush()
+
+    def _file(self, entry: FileEntry, md5: bytes) -> None:
+        key = identity_key(self._session, Identity(entry.size, md5))
+        path = join(entry.directory, entry.name)
+        if entry.gone is None:
+            self._live.append((path, key, entry.mtime_ns, entry.mode, None))
+        else:
+            self._gone.append((path, key, entry.mtime_ns, entry.mode, entry.gone))
+        for target, _ in entry.bds:
+            there = self._targets.get(target)
+            if there is None:
+                there = self._targets[target] = target_key(self._session, target)
+            self._claims.append((there, key))
 
     def flush(self) -> None:
         """All that was added is in the session's temporary tables."""

@@ -504,7 +504,23 @@ class _Run:
         while page := missing_page(self.session, after, _PAGE):
             after = page[-1][0].row
             if self.dry_run:
-                yield from self._would(page)
+                for missing, locations in page:
+                    for location in locations:
+                        try:
+                            status = self.drive.root.stat(location.path)
+                        except OSError:
+                            status = None
+                        if (
+                            status is not None
+                            and stat.S_ISREG(status.st_mode)
+                            and status.st_size == missing.content.size
+                        ):
+                            self.tally.would += Count(1, missing.content.size)
+                            mark_missing(self.session, [missing.row], in_place=True)
+                            where = self.destinations[missing.source].absolute(missing.path)
+                            yield FileDone("would restore", where, missing.content.size)
+                            break
+                        drop_location(self.session, missing.identity, location)
                 continue
             if self.copying is None:
                 self.copying = CopyBack(
@@ -523,21 +539,6 @@ class _Run:
                 yield from self.copying.put(missing, locations)
         if self.copying is not None:
             yield from self.copying.commit()
-
-    def _would(self, page: list) -> Iterator[Event]:
-        for missing, locations in page:
-            for location in locations:
-                try:
-                    status = self.drive.root.stat(location.path)
-                except OSError:
-                    status = None
-                if status is not None and stat.S_ISREG(status.st_mode) and status.st_size == missing.content.size:
-                    self.tally.would += Count(1, missing.content.size)
-                    mark_missing(self.session, [missing.row], in_place=True)
-                    where = self.destinations[missing.source].absolute(missing.path)
-                    yield FileDone("would restore", where, missing.content.size)
-                    break
-                drop_location(self.session, missing.identity, location)
 
     # --- the end ---------------------------------------------------------------------------------------------------
 

@@ -111,15 +111,12 @@ class Finding:
             return
         if not self.drive.root.is_same_drive():
             return  # a drive that just went away has lost nothing
-        self._withdraw(target, gone)
-        yield Warned("copies-gone", copies=len(gone), target=self.drive.target.name)
-
-    def _withdraw(self, target: int, gone: list[tuple[int, bytes]]) -> None:
         for start in range(0, len(gone), _WITHDRAWN_TOGETHER):
             part = gone[start : start + _WITHDRAWN_TOGETHER]
             with self.session.transaction():
                 withdraw_copies(self.session, target, [identity for identity, _ in part])
                 add_pending(self.session, target, part)
+        yield Warned("copies-gone", copies=len(gone), target=self.drive.target.name)
 
     def read(self, *, guess: bool) -> Iterator[Event]:
         """Read the files without a record that have the size of a missing one. With `guess`, a large one that can

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass
 
 from medback_core import disk, model, names
@@ -81,7 +81,15 @@ def restore_links(
             _note(noted, row.path, row.goal)
         yield FileDone("restored", path)
     if not dry_run:
-        yield from _make_empty(session, destination, root, only, away)
+        for path in list(empty_directories(session, destination.source.key, only)):
+            if _is_below(path, away):
+                continue
+            try:
+                root.make_directories(destination.rel(path))
+            except OSError as error:
+                yield Skipped(
+                    destination.absolute(path), Reason("directory-not-made", error=error.strerror or str(error))
+                )
         if done.made:
             disk.sync_drive(root)
         if destination.own:
@@ -107,18 +115,6 @@ def _is_beside(root: disk.Root, rel: bytes, goal: bytes) -> bool:
 
 def _is_below(path: bytes, places: Collection[bytes]) -> bool:
     return any(names.below(path, place) is not None for place in places)
-
-
-def _make_empty(
-    session: Session, destination: Destination, root: disk.Root, only: bytes | None, away: Collection[bytes]
-) -> Iterator[Event]:
-    for path in list(empty_directories(session, destination.source.key, only)):
-        if _is_below(path, away):
-            continue
-        try:
-            root.make_directories(destination.rel(path))
-        except OSError as error:
-            yield Skipped(destination.absolute(path), Reason("directory-not-made", error=error.strerror or str(error)))
 
 
 def _record(session: Session, source: int, noted: Mapping[bytes, dict[bytes, bytes]]) -> None:

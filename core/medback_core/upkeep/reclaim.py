@@ -119,7 +119,12 @@ class _Reclaim:
 
     def free(self, old: bool, surplus: bool, stack: ExitStack) -> Generator[Event, None, ReclaimSummary]:
         """Decide, read what is left elsewhere, remove; returns the summary."""
-        candidates = self._candidates(old, surplus)
+        key = self.drive.target.key
+        candidates = copies_below(self.session, key, OLD_DIRECTORY) if old else []
+        if surplus:
+            older = {copy.identity for _, copy in candidates}
+            more = surplus_copies(self.session, key, counting_keys(self.session))
+            candidates += [(identity, copy) for identity, copy in more if copy.identity not in older]
         if candidates:
             contents = {identity for identity, _ in candidates}
             self.shelf = yield from open_shelf(self.session, self.drive, contents, stack)
@@ -155,15 +160,6 @@ class _Reclaim:
         if self.untold is not None:
             yield Warned("drive-records-old", target=self.drive.target.name, error=self.untold.strerror)
         return self._summary()
-
-    def _candidates(self, old: bool, surplus: bool) -> list[tuple[Identity, Copy]]:
-        key = self.drive.target.key
-        candidates = copies_below(self.session, key, OLD_DIRECTORY) if old else []
-        if surplus:
-            older = {copy.identity for _, copy in candidates}
-            more = surplus_copies(self.session, key, counting_keys(self.session))
-            candidates += [(identity, copy) for identity, copy in more if copy.identity not in older]
-        return candidates
 
     def _remove_all(
         self, some: Sequence[tuple[Identity, Copy, Sequence[Copy] | None]], ticker: Ticker, total: int
