@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,16 +21,18 @@ from medback_core.coverage.find import Found, find
 from medback_core.coverage.where_is import FileWhereabouts
 from medback_core.model import Count
 from medback_core.presenting.places import at, lacking_words
-from medback_core.presenting.units import ago, counted, name, number, size
+from medback_core.presenting.units import ago, counted, name, number, plural, size
 from medback_core.session import Session
-from medback_core.session.gone import GoneFile
+from medback_core.session.gone import GoneFile, list_gone
+from medback_core.session.sources import find_source
+from medback_tui.jobs import operations
 from medback_tui.look.keys import quiet, shown, typing
+from medback_tui.reading.state import SharedApp
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 
 from .dialogs import Dialog, KeysLine
-from .finding_back import bring_back
 
 SHOWN = 500  # of what is found; one types on rather than reading more
 
@@ -319,3 +322,55 @@ class Deleted(Hits):
     @on(LineList.Opened)
     def opened(self) -> None:
         self.action_restore()
+
+
+def bring_back(app: SharedApp, files: Sequence[FileWhereabouts]) -> int:
+    """Queue a restore of each file from a drive that is here; say which drive to plug in where none is. Returns how
+    many were queued."""
+    here, queued = app.drives.here, 0
+    away: list[FileWhereabouts] = []
+    for file in files:
+        if not _is_latest(app, file):
+            where = next((copy for copy in file.copies if copy.path is not None), None)
+            lies = f" This one lies on {name(where.target.name)}: {name(where.path or b'')}." if where else ""
+            _say(app, f"Only the latest older version of {name(file.path)} can be brought back.{lies}")
+            continue
+        copy = next((copy for copy in file.copies if copy.target.key in here), None)
+        if copy is None:
+            away.append(file)
+            continue
+        job = operations.restore(
+            here[copy.target.key],
+            copy.target.name,
+            source=file.source,
+            path=file.path,
+            deleted=file.gone,
+            conflict="rename" if file.replaced else "skip",
+        )
+        if app.queue.queued(job.command) is None:
+            app.submit(job)
+        queued += 1
+    if away:
+        _say_away(app, away)
+    return queued
+
+
+def _is_latest(app: SharedApp, file: FileWhereabouts) -> bool:
+    if not file.gone or app.reader is None:
+        return True
+    first = next(list_gone(app.reader, find_source(app.reader, file.source).key, file.path), None)
+    return first is None or first.content == file.content
+
+
+def _say_away(app: SharedApp, files: Sequence[FileWhereabouts]) -> None:
+    first = files[0]
+    drives = " or ".join(name(copy.target.name) for copy in first.copies)
+    what = name(first.path) if len(files) == 1 else f"{plural(len(files), 'file')}, {name(first.path)} among them,"
+    if not drives:
+        _say(app, f"{what}: no drive has a copy.")
+    else:
+        _say(app, f"{what}: plug in {drives} first.")
+
+
+def _say(app: SharedApp, words: str) -> None:
+    app.notify(words, severity="warning", timeout=8)

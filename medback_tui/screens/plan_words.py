@@ -11,8 +11,7 @@ from medback_core.presenting.sentences import Key
 from medback_core.presenting.telling import nothing_missing
 from medback_core.presenting.units import counted, files, name, percent, plural, size
 from medback_tui.reading.plan_facts import PlanFacts, RestoreRequest
-from medback_tui.widgets.curve import curve
-from medback_tui.widgets.plan_list import PlanRow
+from medback_tui.widgets.plan_list import PlanRow, curve
 
 
 def headline(plan: PlanFacts, key: Key, looked_at: int = 0, conflicts: int = 0) -> Content:

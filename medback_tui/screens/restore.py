@@ -3,41 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import getters, on
+from textual import getters, on, work
 from textual.binding import BindingType
 from textual.content import Content
+from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
+from textual.worker import get_current_worker
 
-from medback_core import model
+from medback_core import disk, model
 from medback_core.coverage.countable import NOTHING
+from medback_core.errors import MedbackError
+from medback_core.presenting.refusals import sentence
 from medback_core.presenting.telling import story_words
 from medback_core.presenting.units import name
 from medback_core.restoring.plan import PlannedStep
+from medback_core.session import Session, open_session
 from medback_tui.jobs import operations
 from medback_tui.jobs.queue import Job
 from medback_tui.look.keys import quiet, shown
 from medback_tui.reading.facts import Facts
-from medback_tui.reading.plan_facts import PlanFacts, RestoreRequest, Scope
+from medback_tui.reading.plan_facts import PlanFacts, RestoreRequest, Scope, make_plans
 from medback_tui.widgets.empty import EmptyState
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.plan_list import PlanList, PlanRow
 
 from . import restoring
-from .base import Pane
+from .base import MainScreen, Pane
 from .dialogs import confirm
 from .plan_words import detail_words, headline, request_words
-from .planner import SLOW, PlanMade, Planner, Planning
 from .previewing import preview
 
 if TYPE_CHECKING:
     from medback_core.drives.story import Story
 
+SLOW = 1.0  # seconds: a plan that takes longer is made again only when asked for
 
-class RestoreScreen(Planner):
+
+@dataclass
+class PlanMade(Message):
+    """A plan was made (or none could be)."""
+
+    plan: PlanFacts | None
+    problem: str = ""
+
+
+@dataclass
+class Planning(Message):
+    """How far the planning is."""
+
+    progress: model.Progress
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, Planning)
+
+
+class RestoreScreen(MainScreen):
     """Screen 4."""
 
     MODE = "restore"
@@ -78,6 +103,7 @@ class RestoreScreen(Planner):
         self._looked_at = 0
         self._stale = False  # something changed since the plan was made
         self._asked = False  # another screen asked for a plan
+        self.seconds = 0.0  # what the last plan took
         self._used: set[bytes] = set()  # drives restored from since the plan was made: it does not know what is back
 
     def compose_body(self) -> Iterable[Widget]:
@@ -167,6 +193,28 @@ class RestoreScreen(Planner):
         self.request = replace(self.request, here=frozenset(self.app.drives.here))
         self._show_request()
         self.make_plan(self.request)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="plan")
+    def make_plan(self, request: RestoreRequest) -> None:
+        """Make the plans for a request; each is posted as it is made."""
+        worker = get_current_worker()
+
+        def tell(progress: model.Progress) -> None:
+            self.post_message(Planning(progress))
+
+        def make(session: Session) -> None:
+            for plan in make_plans(session, request, lambda: worker.is_cancelled, tell):
+                if not worker.is_cancelled:
+                    self.post_message(PlanMade(plan))
+
+        started = monotonic()
+        try:
+            if self.app.in_session(lambda session: (make(session), True)) is None and request.told:
+                with disk.portable.scratch_directory() as where, open_session(where / "session.db") as session:
+                    make(session)  # a new machine: there is no session DB before something is restored
+        except MedbackError as error:
+            self.post_message(PlanMade(None, sentence(error)))
+        self.seconds = monotonic() - started
 
     @on(Planning)
     def planning(self, message: Planning) -> None:

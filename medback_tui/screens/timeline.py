@@ -17,7 +17,7 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from medback_core.coverage.timeline import Month, timeline
+from medback_core.coverage.history import Month, timeline
 from medback_core.model import Happened, Target
 from medback_core.presenting.history import event_words
 from medback_core.presenting.units import name, plural, size

@@ -31,7 +31,9 @@ class Across(Widget, can_focus=True):
 
     def action_go(self, steps: int) -> None:
         """Some further right, or left."""
-        index = self.cursor + steps
+        self._stand_on(self.cursor + steps)
+
+    def _stand_on(self, index: int) -> None:
         self.cursor = max(0, min(index, self._many - 1))
         self._keep_in_sight()
         self.refresh()

@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from medback_core import disk
-from medback_core.coverage.timeline import Month
+from medback_core.coverage.history import Month
 from medback_core.model import Happened, Target
 from medback_core.presenting.units import name, size
 from medback_tui.look.keys import quiet

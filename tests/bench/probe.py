@@ -173,7 +173,7 @@ def views(path: str) -> None:
     """What the shelf, the map and the timeline read, and laying out the map: the slowest of ten each; the shelf with
     a drive pulled out too."""
     from medback_core.coverage.shelf import read_shelf
-    from medback_core.coverage.timeline import timeline
+    from medback_core.coverage.history import timeline
     from medback_core.presenting.next_drive import next_drive
     from medback_core.session import open_session
     from medback_tui.reading.listing import Place, View, read_listing

@@ -584,7 +584,7 @@ def test_what_is_being_read_is_shown_harmlessly_while_it_is(
 
 
 def test_the_log_of_a_bug_is_harmless_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from medback_core.cli.log import keep_traceback
+    from medback_core.cli.reporting import keep_traceback
 
     name = os.fsdecode(b"".join(NASTY))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / f"state{name}"))

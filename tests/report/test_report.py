@@ -19,7 +19,7 @@ from support.worlds import new_session, photos, run
 
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.names import display_name
-from medback_core.report.page import MARK
+from medback_core.report.write import MARK
 from medback_core.report.write import write_report
 from medback_core.session.sources import list_sources, save_source
 from medback_core.session.copies import copies_on, withdraw_copies

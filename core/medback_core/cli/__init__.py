@@ -14,9 +14,9 @@ from medback_core.errors import MedbackError, UsageError
 
 from . import app, backup, demo, devices, history, plans, reporting, restore, sources, targets, upkeep
 from .interrupts import Interrupted, Interrupts
-from .log import keep_traceback
 from .options import SIZE_HELP, Commands, Settings, common_options
 from .outcome import BUG, REFUSED, SKIPPED, USAGE
+from .reporting import keep_traceback
 from .running import Run
 
 COMPLETE = "_MEDBACK_COMPLETE"  # set by the scripts of `medback completion`

@@ -10,8 +10,7 @@ import click
 
 from medback_core.errors import UsageError
 
-from .commands import command
-from .running import Run
+from .running import Run, command
 
 
 def open_app(run: Run, *, mouse: bool = True, session_db: Path | None = None) -> None:

@@ -14,9 +14,8 @@ from medback_core.presenting.units import counted, plural, size
 from medback_core.presenting.units import name as shown
 from medback_core.settings.sizes import Size
 
-from .commands import command
 from .options import PATH, SIZE, SIZE_HELP
-from .running import LISTED, Run
+from .running import Run, command
 from .safety import say_next, say_what_is_gone, say_what_is_unsafe
 from .targets import plugged_in, target_json
 
@@ -158,8 +157,7 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
     name = shown(summary.target.name or summary.target.id)
     done = Count(summary.copied, summary.copied_bytes)
     if dry_run:
-        for path in summary.would_copy[: None if run.settings.verbose else LISTED]:
-            run.say(f"would copy {shown(path)}")
+        run.say_list([f"would copy {shown(path)}" for path in summary.would_copy])
         run.say(f"would copy {counted(done)} onto {name}")
     else:
         run.say(f"{name}: {backed_up(summary)}")

@@ -14,10 +14,9 @@ from medback_core.model import Event
 from medback_core.presenting.units import name as shown
 
 from .app import open_app
-from .commands import command
 from .options import DIRECTORY
 from .outcome import DAMAGED
-from .running import Run
+from .running import Run, command
 
 
 @command("demo")

@@ -24,11 +24,10 @@ from medback_core.settings.sizes import Size
 from medback_core.settings.systemd import commands, install, remove, units
 from medback_core.settings.systemd import run as run_commands
 
-from .commands import command
 from .options import SIZE, complete_targets
 from .outcome import SKIPPED
 from .progress import Display
-from .running import Run
+from .running import Run, command
 
 _NOTIFY_SECONDS = 5
 

@@ -9,9 +9,8 @@ from medback_core.presenting.history import event_words
 from medback_core.presenting.units import date
 from medback_core.presenting.units import name as shown
 
-from .commands import command
 from .options import MOMENT, complete_targets
-from .running import LISTED, Run
+from .running import LISTED, Run, command
 
 
 @command("history")

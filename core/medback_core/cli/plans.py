@@ -24,10 +24,9 @@ from medback_core.presenting.units import ago, counted, date, plural, size
 from medback_core.presenting.units import command as command_line
 from medback_core.presenting.units import name as shown
 
-from .commands import command
 from .options import DIRECTORY, MOMENT, PATH
 from .outcome import count_json, told_json
-from .running import LISTED, Run
+from .running import LISTED, Run, command
 from .safety import gaps_json, safe_words, say_gaps, say_next
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
     from medback_core.coverage.places import PlaceShelf
     from medback_core.coverage.totals import CopyView, Coverage, FileWhereabouts, UnprotectedFile
-    from medback_core.coverage.what_if import PlaceLoss
+    from medback_core.coverage.what_if import NamedFile, PlaceLoss
     from medback_core.restoring.plan import PlanSummary, TargetsLoss
     from medback_core.session import Session
 
@@ -367,14 +366,14 @@ def deleted(run: Run, source: str | None, path: bytes | None, since: int | None)
             if after is None or not (run.settings.json or run.settings.verbose):
                 break
         run.outcome.result["files"] = [_file_json(file) for file in files]
-        listed = files if run.settings.verbose else files[:LISTED]
-        for file in listed:
+        lines = []
+        for file in files:
             when = date(file.gone_at, never="date not known")
             what = "older version" if file.replaced else "deleted"
-            on = _drives(file)
-            run.answer_line(f"{when}  {shown(file.source)}/{shown(file.path)}  {size(file.size)}  {what}, on {on}")
-        if count.files > len(listed):
-            run.answer_line(f"{count.files - len(listed):,} more (-v lists them)")
+            lines.append(
+                f"{when}  {shown(file.source)}/{shown(file.path)}  {size(file.size)}  {what}, on {_drives(file)}"
+            )
+        run.say_list(lines, total=count.files, asked=True)
         if not files:
             run.answer_line("no deleted file and no older version with a copy is known")
             return
@@ -457,36 +456,35 @@ def what_if(run: Run, words: tuple[str, ...], gone: tuple[str, ...]) -> None:
         result.update(
             lost=count_json(found.lost),
             weakened=count_json(found.weakened),
-            lost_files=[{"source": f.source, "path": names.text(f.path), "size": f.size} for f in lost_files],
+            lost_files=_files_json(lost_files),
             already_bare=count_json(found.already_bare),
         )
         run.answer_line(f"lost: {counted(found.lost)}, if their sources die too; weakened: {counted(found.weakened)}")
-        for file in lost_files[: None if run.settings.verbose else LISTED]:
-            run.answer_line(f"  {shown(file.source)}/{shown(file.path)}  {size(file.size)}")
-        if len(lost_files) > LISTED and not run.settings.verbose:
-            run.answer_line(f"  {len(lost_files) - LISTED:,} more (-v lists them)")
+        run.say_list(_file_lines(lost_files), before="  ", asked=True)
         _say_bare(run, found.already_bare)
 
 
 def _report_place(run: Run, found: PlaceLoss) -> None:
     lost_files = list(found.lost_files)
-    run.outcome.result.update(
-        _place_json(found),
-        lost_files=[{"source": f.source, "path": names.text(f.path), "size": f.size} for f in lost_files],
-    )
+    run.outcome.result.update(_place_json(found), lost_files=_files_json(lost_files))
     burnt = [shown(one.alias) for one in found.sources] + [shown(one.name) for one in found.targets]
     what = all_gone_words(found.places, [one.name for one in found.further])
     are = "is" if len(found.places) + len(found.further) == 1 else "are"
     run.answer_line(f"if {what} {are} gone ({', '.join(burnt)}):")
     run.answer_line(f"  lost for good: {counted(found.lost)}")
-    for file in lost_files[: None if run.settings.verbose else LISTED]:
-        run.answer_line(f"    {shown(file.source)}/{shown(file.path)}  {size(file.size)}")
-    if len(lost_files) > LISTED and not run.settings.verbose:
-        run.answer_line(f"    {len(lost_files) - LISTED:,} more (-v lists them)")
+    run.say_list(_file_lines(lost_files), before="    ", asked=True)
     run.answer_line(f"  comes back: {counted(found.back)}")
     for target, brings in found.by:
         run.answer_line(f"    from {shown(target.name)}: {counted(brings)}")
     run.answer_line(f"  then below the wanted copies: {counted(found.weakened)}")
+
+
+def _files_json(files: Sequence[NamedFile]) -> list[dict[str, Any]]:
+    return [{"source": file.source, "path": names.text(file.path), "size": file.size} for file in files]
+
+
+def _file_lines(files: Sequence[NamedFile]) -> list[str]:
+    return [f"{shown(file.source)}/{shown(file.path)}  {size(file.size)}" for file in files]
 
 
 def _place_json(found: PlaceLoss) -> dict[str, Any]:
@@ -591,9 +589,7 @@ def _report_plan(run: Run, session: Session, found: PlanSummary, scope: str, *, 
             }
             for step in found.steps
         ],
-        unreachable_files=[
-            {"source": f.source, "path": names.text(f.path), "size": f.size} for f in found.unreachable_files
-        ],
+        unreachable_files=_files_json(found.unreachable_files),
     )
     if not found.missing.files:
         words = nothing_missing(found.as_of, found.unheard)
@@ -601,12 +597,8 @@ def _report_plan(run: Run, session: Session, found: PlanSummary, scope: str, *, 
         return
     if found.unreachable.files:
         run.answer_line(f"CAN'T BE RESTORED: no target that can be used has {counted(found.unreachable)}:")
-        files = found.unreachable_files[: None if run.settings.verbose else LISTED]
-        for file in files:
-            run.answer_line(f"  {shown(file.source)}/{shown(file.path)}  {size(file.size)}")
-        if found.unreachable.files > len(files):
-            more = "" if run.settings.verbose else " (-v lists them)"
-            run.answer_line(f"  {found.unreachable.files - len(files):,} more{more}")
+        lines = _file_lines(found.unreachable_files)
+        run.say_list(lines, before="  ", total=found.unreachable.files, asked=True)
     run.answer_line(f"{'to bring back' if all_of_it else 'missing'}: {counted(found.missing)}")
     rows: list[list[Any]] = [
         [

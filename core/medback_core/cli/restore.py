@@ -25,11 +25,10 @@ from medback_core.presenting.telling import all_back, nothing_missing, story_wor
 from medback_core.presenting.units import counted, plural, size
 from medback_core.presenting.units import name as shown
 
-from .commands import command
 from .options import DIRECTORY, MOMENT, PATH
 from .outcome import count_json, entry_json, told_json
 from .plans import BELOW, DRIVES, SOURCE, plug_in, restore_word, scope_words, told_by_drives
-from .running import LISTED, Run
+from .running import Run, command
 from .targets import plugged_in, target_json
 
 if TYPE_CHECKING:
@@ -323,8 +322,7 @@ def _report_restore(
         run.say("--conflict rename or --conflict overwrite settles the conflicts")
     if outcome.deleted_since:
         run.say(f"deleted since they were restored, and left there: {plural(len(outcome.deleted_since), 'file')}")
-        for gone in outcome.deleted_since[: None if run.settings.verbose else LISTED]:
-            run.say(f"  {shown(gone.path)}")
+        run.say_list([shown(gone.path) for gone in outcome.deleted_since], before="  ")
     if not (deleted or dry_run or missing.files or found.conflicts or outcome.skipped or outcome.refused):
         count = found.restored + found.already_right
         run.say(all_back(count, found.as_of, found.unheard) if count else nothing_missing(None))

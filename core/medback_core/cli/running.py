@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from medback_core import names
 from medback_core.errors import DriveGone, NeedsAnswer, Refused
@@ -18,7 +20,7 @@ from medback_core.presenting.refusals import answered_no, message, sentence
 from medback_core.settings.preferences import Preferences, read_preferences
 
 from .interrupts import Interrupts
-from .options import Settings
+from .options import Settings, common_options
 from .outcome import Outcome
 from .progress import Display
 
@@ -128,8 +130,6 @@ class Run:
             raise question
         no = answered_no(question)
         if question.kind == "clone":
-            import click
-
             choice = click.prompt(
                 f"{sentence(question)}\nn = another drive now, s = the same drive, anything else leaves it alone",
                 default="no",
@@ -153,8 +153,6 @@ class Run:
 
     def confirm(self, question: str) -> bool:
         """Ask a yes-or-no question; the default is no."""
-        import click
-
         return click.confirm(question, default=False, err=True)
 
     def _live(self) -> bool:
@@ -182,6 +180,19 @@ class Run:
         """A line of what was asked for, on standard output, with -q too."""
         if not self.settings.json:
             self._print(words)
+
+    def say_list(
+        self, lines: Sequence[str], *, before: str = "", total: int | None = None, asked: bool = False
+    ) -> None:
+        """The lines of a list, each with the same words `before` it; without -v the first of a long one, and how many
+        more there are (of `total`, where the list itself is not whole). `asked` for: with -q too."""
+        say = self.answer_line if asked else self.say
+        listed = lines if self.settings.verbose else lines[:LISTED]
+        for line in listed:
+            say(before + line)
+        more = (len(lines) if total is None else total) - len(listed)
+        if more > 0:
+            say(f"{before}{more:,} more" + ("" if self.settings.verbose else " (-v lists them)"))
 
     @staticmethod
     def _print(words: str) -> None:
@@ -235,3 +246,18 @@ def _aligned(rows: list[list[str]], right: list[bool]) -> Iterator[str]:
             blank = " " * (width - cell_len(cell))
             padded.append(blank + cell if stands_right else cell + blank)
         yield "  ".join(padded).rstrip()
+
+
+def command(name: str) -> Callable[[Callable[..., None]], click.Command]:
+    """Like click.command, with the common options and the Run of this command line as the first argument."""
+
+    def make(function: Callable[..., None]) -> click.Command:
+        @click.pass_context
+        @wraps(function)
+        def started(ctx: click.Context, /, **arguments: Any) -> None:
+            run: Run = ctx.meta["medback.run"]
+            function(run, **arguments)
+
+        return common_options(click.command(name, context_settings={"max_content_width": 100})(started))
+
+    return make

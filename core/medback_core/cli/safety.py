@@ -12,7 +12,7 @@ from medback_core.presenting.units import ago, counted, plural
 from medback_core.presenting.units import command as command_line
 from medback_core.presenting.units import name as shown
 
-from .running import LISTED, Run
+from .running import Run
 
 if TYPE_CHECKING:
     from medback_core.session import Session
@@ -49,7 +49,7 @@ def say_what_is_unsafe(run: Run, session: Session) -> None:
     say_gaps(run, safe.looked.gaps)
 
 
-def say_next(run: Run, session: Session, *, but: int | None = None, then: str = "") -> None:
+def say_next(run: Run, session: Session, *, but: int | None = None) -> None:
     """One line on the drive to pick up next. `but`: the key of the one that just took all it can."""
     from medback_core.drives.open import find_drive
     from medback_core.presenting.next_drive import next_drive, next_words
@@ -72,11 +72,11 @@ def safe_words(count: Count, looked: Looked) -> str:
 
 def say_gaps(run: Run, gaps: Sequence[Gap]) -> None:
     """The places that were not read, and what a person can do about it."""
-    for gap in gaps[: None if run.settings.verbose else LISTED]:
+    lines = []
+    for gap in gaps:
         where = f"{shown(gap.source)}/{shown(gap.path)}" if gap.path else shown(gap.source)
-        run.say(f"not read: {where}: {gap.reason}, since {ago(gap.since)}")
-    if len(gaps) > LISTED and not run.settings.verbose:
-        run.say(f"not read: {len(gaps) - LISTED:,} more (-v lists them)")
+        lines.append(f"{where}: {gap.reason}, since {ago(gap.since)}")
+    run.say_list(lines, before="not read: ")
     if gaps:
         run.say(
             "`medback set-source ALIAS --include-mount DIR` includes what is mounted there, `--exclude PATTERN` "

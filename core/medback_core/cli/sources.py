@@ -19,10 +19,9 @@ from medback_core.presenting.units import ago, plural, size
 from medback_core.presenting.units import command as command_line
 from medback_core.presenting.units import name as shown
 
-from .commands import command
 from .options import DIRECTORY, PATH
 from .outcome import told_json
-from .running import Run
+from .running import Run, command
 from .safety import gaps_json, say_gaps, say_what_is_gone, say_what_is_unsafe
 from .targets import target_json
 

@@ -18,9 +18,8 @@ from medback_core.presenting.units import ago, listed, size
 from medback_core.presenting.units import name as shown
 from medback_core.settings.sizes import Size
 
-from .commands import command
 from .options import SIZE, complete_targets
-from .running import Run
+from .running import Run, command
 from .safety import say_what_is_unsafe
 
 if TYPE_CHECKING:

@@ -27,10 +27,9 @@ from medback_core.presenting.units import counted, plural, size
 from medback_core.presenting.units import name as shown
 from medback_core.settings.sizes import Size
 
-from .commands import command
 from .options import DURATION, PATH, SIZE, SIZE_HELP, complete_names, complete_targets
 from .outcome import DAMAGED, count_json, entry_json
-from .running import LISTED, Run
+from .running import Run, command
 from .targets import target_json
 
 
@@ -142,8 +141,7 @@ def repair(run: Run, path: bytes, from_target: str | None, dry_run: bool) -> Non
             unrepairable=[entry_json(one) for one in outcome.unrepairable],
         )
         would = "would be " if dry_run else ""
-        for one in outcome.repaired[: None if run.settings.verbose else LISTED]:
-            run.say(f"{would}repaired {shown(one.path)} from {shown(one.source)}")
+        run.say_list([f"{would}repaired {shown(one.path)} from {shown(one.source)}" for one in outcome.repaired])
         if found is not None and not outcome.repaired and not outcome.unrepairable:
             run.say("nothing is known to be damaged there; `medback verify` looks")
         elif found is not None:
@@ -168,10 +166,7 @@ def reclaim(run: Run, target: str, old: bool, surplus: bool, dry_run: bool) -> N
     with run.session() as session:
         found = run.follow(operation(session, target, old=old, surplus=surplus, dry_run=True), ReclaimSummary)
         if found is not None:
-            for path in found.paths[: None if run.settings.verbose else LISTED]:
-                run.say(shown(path))
-            if len(found.paths) > LISTED and not run.settings.verbose:
-                run.say(f"{len(found.paths) - LISTED:,} more (-v lists them)")
+            run.say_list([shown(path) for path in found.paths])
             run.say(
                 f"{counted(Count(found.freed, found.freed_bytes))} can go"
                 + (f"; {found.kept:,} stay: they are still needed" if found.kept else "")

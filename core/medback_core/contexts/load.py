@@ -53,10 +53,10 @@ from medback_core.session.copies import believe_copies, identity_key
 from medback_core.session.expected import clear_expected, has_expected, is_all_observed, let_go
 from medback_core.session.files import join
 from medback_core.session.gone import add_gone
-from medback_core.session.heard import heard_drives
 from medback_core.session.needs import learn_rules
 from medback_core.session.source_list import write_source_list
 from medback_core.session.sources import free_alias, insert_source, list_sources, new_id, save_source, source_by_id
+from medback_core.session.states import heard_drives
 from medback_core.session.targets import list_targets, merge_fact, target_by_id, target_key
 
 _NEW = -1  # the key of a source that is still to be added

@@ -177,11 +177,11 @@ def _note(
         absorb(session, source.id, theirs)
     else:
         keep_state(session, SOURCE, source.id, theirs)
-    mine = told_of(session, source.id, only_told=True)
+    known_of = told_of(session, source.id, only_told=True)
     for line in targets:
         if line.now is None:
             continue
         note_number(session, TARGET, line.id, line.now.n)
-        known = mine.get(line.id, AsOf())
+        known = known_of.get(line.id, AsOf())
         if not was_scanned and order in (Order.SAME, Order.OLDER) and line.now.n > known.n:
             note_told(session, source.id, [(line.id, _as_of(line))])

@@ -19,9 +19,8 @@ from medback_core.model import Event, Source, Summary, Target, TargetState, Warn
 from medback_core.restoring.destinations import Destination
 from medback_core.session import Session
 from medback_core.session.expected import expected_count, has_expected
-from medback_core.session.heard import heard_drives, is_heard, is_refused, note_heard
 from medback_core.session.sources import list_sources, source_by_id
-from medback_core.session.states import SOURCE, known_state, was_read
+from medback_core.session.states import SOURCE, heard_drives, is_heard, is_refused, known_state, note_heard, was_read
 from medback_core.session.targets import list_targets, save_target, target_by_id
 from medback_core.sidecar import Remembered
 
