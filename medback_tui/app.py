@@ -267,14 +267,12 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         self.action_go(message.mode)
 
     def action_help(self) -> None:
-        """The keys of the screen in sight."""
         from .screens.help import Help
 
         about = self.screen.MODE.capitalize() if isinstance(self.screen, MainScreen) else "Here"
         self.push_screen(Help(about, self.screen.active_bindings.values()))
 
     def action_find(self) -> None:
-        """Search everything."""
         self.find()
 
     def find(self, text: str = "") -> None:
@@ -297,7 +295,6 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
             self.action_go("coverage")
 
     def action_deleted(self) -> None:
-        """Deleted files and older versions of all sources."""
         from .screens.find import Deleted
 
         self.push_screen(Deleted())
@@ -307,29 +304,24 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         self.notify(f"{self.key_of('app.quit')} quits medback")
 
     def action_log(self) -> None:
-        """What happened since the app was opened."""
         from .screens.log import Log
 
         self.push_screen(Log(self.log_lines))
 
     def action_more(self) -> None:
-        """More room for what has the focus."""
         if isinstance(self.screen, MainScreen):
             self.screen.zoom(1)
 
     def action_less(self) -> None:
-        """Less room for what has the focus."""
         if isinstance(self.screen, MainScreen):
             self.screen.zoom(-1)
 
     def action_settings(self) -> None:
-        """What holds, and where it comes from."""
         from .screens.settings import SettingsDialog
 
         self.push_screen(SettingsDialog())
 
     def action_change_theme(self) -> None:
-        """Try the themes."""
         from .screens.themes import PickTheme
 
         self.push_screen(PickTheme())
@@ -344,7 +336,6 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
             self.notify(message(doubt, self.key_of), severity="warning", timeout=10)
 
     def action_reload(self) -> None:
-        """Read everything again."""
         self.read_facts()
 
     def keep_settings(self, settings: Settings) -> None:

@@ -182,7 +182,6 @@ class _Reading:
             yield from self._oldest()
 
     def _begin(self) -> Iterator[Hashed | OSError | None]:
-        """The batch is whole."""
         batch, self._batch = self._batch, []
         size, self._batch_bytes, self._batch_directories = self._batch_bytes, 0, 0
         if not batch:

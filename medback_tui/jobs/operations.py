@@ -372,7 +372,6 @@ def load_context(path: bytes) -> Job:
 
 
 def write_context(path: bytes) -> Job:
-    """Write the restore context."""
 
     def start(session: Session) -> Iterator[model.Event]:
         from medback_core.contexts import write as contexts

@@ -81,11 +81,9 @@ class SharedApp(App[int]):
         raise NotImplementedError
 
     def keep_settings(self, settings: Settings) -> None:
-        """Remember changed settings."""
         raise NotImplementedError
 
     def log_line(self, date: int, level: str, about: str, words: str) -> None:
-        """Put a line in the log."""
         raise NotImplementedError
 
     def key_of(self, binding: str) -> str:

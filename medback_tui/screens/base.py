@@ -90,7 +90,6 @@ class MainScreen(Screen[None]):
         return None
 
     def action_copy_path(self) -> None:
-        """Copy the path of what is under the cursor."""
         self._with_path(copy_path)
 
     def action_open_path(self) -> None:
@@ -153,7 +152,6 @@ class MainScreen(Screen[None]):
         return self in self.app.screen_stack
 
     def action_timeline(self) -> None:
-        """What happened, month by month."""
         from .timeline import Timeline
 
         self.app.push_screen(Timeline())

@@ -165,7 +165,6 @@ class Conflicts(Dialog[list[Pair]]):
         self.moved()
 
     def action_decide(self, how: str) -> None:
-        """Decide the one under the cursor."""
         pair = self.query_one(RowList).current
         if pair is not None:
             self._decide([pair], how)

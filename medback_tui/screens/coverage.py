@@ -262,7 +262,6 @@ class CoverageScreen(MainScreen):
             self._go(Place(row.source.key, row.path))
 
     def action_out(self) -> None:
-        """Out to the directory above."""
         here = self.place
         if here.source is None:
             return
@@ -298,13 +297,11 @@ class CoverageScreen(MainScreen):
         self.refresh_bindings()
 
     def action_unsafe_only(self) -> None:
-        """Only what is not safe, or all again."""
         if self.view is not None:
             self.view = replace(self.view, unsafe_only=not self.view.unsafe_only)
             self.read()
 
     def action_sort(self) -> None:
-        """The next order."""
         if self.view is not None:
             orders = settings.ORDERS
             self._sort_by(orders[(orders.index(self.view.order) + 1) % len(orders)])
@@ -320,17 +317,14 @@ class CoverageScreen(MainScreen):
         self._sort_by(message.column.id)
 
     def action_mark(self) -> None:
-        """Mark what is under the cursor."""
         self.rows.toggle_mark()
         self._show_status()
 
     def action_mark_all(self) -> None:
-        """Mark all that is listed, or nothing."""
         self.rows.mark_all()
         self._show_status()
 
     def action_deleted(self) -> None:
-        """What is gone from this place."""
         source = self.rows.listing.source
         from .find import Deleted
 
@@ -349,7 +343,6 @@ class CoverageScreen(MainScreen):
         self.app.push_screen(DeadDrives(self._facts, Dead(self.view.dead, self.view.burnt)), chosen)
 
     def action_restore(self) -> None:
-        """Bring back what is marked, or what is under the cursor."""
         row = self.rows.current
         chosen = list(self.rows.marked) or ([self.rows.path_of(row)] if row is not None else [])
         if not chosen or self._facts is None:
@@ -381,7 +374,6 @@ class CoverageScreen(MainScreen):
     # --- the filter --------------------------------------------------------------------------------------------------
 
     def action_filter(self) -> None:
-        """Filter as you type."""
         ends = self.app.key_of("coverage.back")
         self.filter_line.placeholder = f"part of a name; Enter keeps the filter, {ends} ends it, / looks everywhere"
         self.filter_line.display = True

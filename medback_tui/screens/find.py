@@ -101,17 +101,14 @@ class Hits(Dialog[FileWhereabouts]):
         self.copies.update(detail(self.current, self.app.drives.here))
 
     def action_mark(self) -> None:
-        """Mark the file under the cursor."""
         self.rows.toggle_mark()
 
     def action_mark_all(self) -> None:
-        """Mark all, or none when all are marked."""
         keys = {(file.source, file.path, file.content) for file in self.rows.rows}
         self.rows.marked = set() if self.rows.marked == keys else set(keys)
         self.rows.refresh()
 
     def action_restore(self) -> None:
-        """Bring back what is marked, or what is under the cursor."""
         marked = self.rows.marked
         files = [f for f in self.rows.rows if (f.source, f.path, f.content) in marked]
         if not files and self.current is not None:
@@ -200,12 +197,10 @@ class Find(Hits):
         return action != "to_list" or self.focused is self.typed
 
     def action_to_list(self) -> None:
-        """From the text to the list."""
         if self.rows.row_count:
             self.rows.focus()
 
     def action_type(self) -> None:
-        """Back to the text."""
         self.typed.focus()
 
     @on(Input.Submitted)
@@ -315,7 +310,6 @@ class Deleted(Hits):
             self._read(self.last, self.by_path)
 
     def action_sort(self) -> None:
-        """The other order."""
         self.by_path = not self.by_path
         self._read(None, self.by_path)
 

@@ -96,7 +96,6 @@ class Form(Dialog[Values]):
             self.dismiss(None)
 
     def action_keep(self) -> None:
-        """Keep the values, if nothing is wrong with them."""
         values = self.values
         problem = self.check(values)
         if problem is None:

@@ -146,7 +146,6 @@ class MakeTarget(Dialog[NewTarget]):
             self._make("discover" if event.button.id == "discover" else "copy")
 
     def action_make(self) -> None:
-        """Make it a target and copy onto it."""
         self._make("copy")
 
     def _make(self, then: Literal["copy", "discover"]) -> None:

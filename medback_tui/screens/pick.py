@@ -223,7 +223,6 @@ class PickDirectory(Dialog[bytes]):
 
     @on(LineList.Opened)
     def action_open(self) -> None:
-        """Go in, up, or choose."""
         entry = self.rows.current
         if entry is None:
             return
@@ -236,7 +235,6 @@ class PickDirectory(Dialog[bytes]):
             self._list(entry.path)
 
     def action_up(self) -> None:
-        """The directory above."""
         self._came_from = self.path
         self._list(os.path.dirname(self.path))
 
@@ -247,7 +245,6 @@ class PickDirectory(Dialog[bytes]):
             self.dismiss(entry.path if entry is not None and entry.does == "into" else self.path)
 
     def action_type(self, first: str) -> None:
-        """Type a path, from its first character on."""
         self.typed.select_on_focus = False
         self.set_focus(self.typed)
         self.typed.value = first

@@ -92,7 +92,6 @@ class PickTarget(Dialog[bytes]):
 
     @on(LineList.Opened)
     def action_open(self) -> None:
-        """Choose the line under the cursor."""
         place = self.query_one(RowList).current
         if place is not None:
             self.dismiss(place.mount.path if place.mount is not None else b"")

@@ -284,7 +284,6 @@ class RestoreScreen(MainScreen):
 
     @on(LineList.Opened)
     def action_restore(self) -> None:
-        """Bring back what the drive under the cursor holds."""
         row = self.current
         if row is None or self.plan is None:
             return
@@ -326,7 +325,6 @@ class RestoreScreen(MainScreen):
         self.replan()
 
     def action_exclude(self) -> None:
-        """Plan without this drive, or with it again."""
         row = self.current
         if row is None:
             return
@@ -334,7 +332,6 @@ class RestoreScreen(MainScreen):
         self._set_request(replace(self.request, without=tuple(sorted(chosen))))
 
     def action_everything(self) -> None:
-        """The plan for all of it, or for what is missing."""
         self._set_request(replace(self.request, everything=not self.request.everything))
 
     def _set_request(self, request: RestoreRequest) -> None:
@@ -343,13 +340,10 @@ class RestoreScreen(MainScreen):
             self.replan()
 
     def action_again(self) -> None:
-        """Look at the destinations again."""
         self.app.read_facts()
         self.replan()
 
     def action_what(self) -> None:
-        """Choose what to bring back."""
-
         def chosen(scope: Scope | None) -> None:
             if scope is not None:
                 self._set_request(replace(self.request, scope=scope, more=()))
@@ -357,7 +351,6 @@ class RestoreScreen(MainScreen):
         restoring.choose_scope(self.app, chosen)
 
     def action_to(self) -> None:
-        """Choose where to."""
 
         def chosen(to: tuple[bytes | None] | None) -> None:
             if to is not None:
@@ -366,15 +359,12 @@ class RestoreScreen(MainScreen):
         restoring.choose_destination(self.app, self.request.to, chosen)
 
     def action_load(self) -> None:
-        """Load a restore context."""
         restoring.load_context(self.app)
 
     def action_write(self) -> None:
-        """Write a restore context."""
         restoring.write_context(self.app)
 
     def action_conflicts(self) -> None:
-        """Decide the conflicts."""
         from .conflicts import Conflicts
 
         def decided(left: list[tuple[Job, model.Conflict]] | None) -> None:
@@ -386,18 +376,15 @@ class RestoreScreen(MainScreen):
         self.app.push_screen(Conflicts(self.conflicts, self._restored), decided)
 
     def action_unreachable(self) -> None:
-        """List what no drive can bring back."""
         if self.plan is not None:
             restoring.show_unreachable(self.app, self.plan.summary)
 
     def action_unrestored(self) -> None:
-        """List what is not restored yet."""
         scope = self.request.scope
         job = operations.restore_status(source=scope.source, path=scope.path or None, to=self.request.to)
         preview(self.app, job, lambda ended: restoring.show_unrestored(self.app, ended))
 
     def action_end(self) -> None:
-        """End the restore: stop expecting the files of a context."""
         job = operations.finish_restore()
         words = Content(
             "Files of the context that are not restored yet are no longer expected. No file and no copy is "

@@ -82,7 +82,6 @@ class SettingsDialog(Dialog[None]):
 
     @on(LineList.Opened)
     def action_change(self) -> None:
-        """Change what is under the cursor."""
         row = self.rows.current
         if row is None:
             return

@@ -186,7 +186,6 @@ class SourcesScreen(MainScreen):
 
     @on(LineList.Opened)
     def action_open(self) -> None:
-        """Open the coverage of this source."""
         from .coverage import CoverageScreen
 
         row = self.current
@@ -195,7 +194,6 @@ class SourcesScreen(MainScreen):
             self.app.call_later(self.app.run_action, "go('coverage')")
 
     def action_add(self) -> None:
-        """Choose a directory and scan it."""
         from .pick import PickDirectory
 
         def chosen(path: bytes | None) -> None:
@@ -217,42 +215,35 @@ class SourcesScreen(MainScreen):
             backing_up.choose(self.app, first=True)
 
     def action_update(self) -> None:
-        """Scan this source again."""
         if self.current is not None:
             self._update([self.current.source.alias])
 
     def action_update_all(self) -> None:
-        """Scan all sources again."""
         self._update([])
 
     def _update(self, aliases: list[str]) -> None:
         self.app.submit(operations.update(aliases))
 
     def action_verify(self) -> None:
-        """Read this source again."""
         row = self.current
         if row is not None:
             keeping.verify(self.app, row.source.path, row.source.alias, row.shares.total)
 
     def action_repair(self) -> None:
-        """Put good copies where this source is damaged."""
         if self.current is not None:
             keeping.repair(self.app, self.current.source.path, self.current.source.alias)
 
     def action_prove(self) -> None:
-        """Compare byte by byte."""
         if self.current is not None:
             self.app.submit(upkeep.prove(self.current.source.alias))
 
     def action_edit(self) -> None:
-        """Change what is set of this source."""
         from .edit_source import edit_source
 
         if self.current is not None:
             edit_source(self.app, self.current)
 
     def action_accept(self) -> None:
-        """Believe what the refused update saw."""
         row = self.current
         if row is None or not row.source.refused:
             return
@@ -275,7 +266,6 @@ class SourcesScreen(MainScreen):
         self.app.push_screen(Question(f"Believe it? {name(alias)}", words, choices, danger=True), answered)
 
     def action_gaps(self) -> None:
-        """List what of this source was not read."""
         row = self.current
         if row is None or not row.looked.gaps:
             return
@@ -298,7 +288,6 @@ class SourcesScreen(MainScreen):
         self.app.push_screen(Question(f"Not read: {name(row.source.alias)}", Content("\n").join(lines), choices))
 
     def action_copies(self) -> None:
-        """Ask for the wanted number of copies."""
         row = self.current
         if row is None:
             return
@@ -315,7 +304,6 @@ class SourcesScreen(MainScreen):
         self.app.push_screen(Ask("Wanted copies", words, str(row.source.wanted), check), answered)
 
     def action_forget(self) -> None:
-        """Ask, then forget this source."""
         row = self.current
         if row is None:
             return

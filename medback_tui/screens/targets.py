@@ -301,7 +301,6 @@ class TargetsScreen(MainScreen):
 
     @on(LineList.Opened)
     def action_back_up(self) -> None:
-        """Preview, then copy what is not safe onto this drive."""
         row = self.current
         if row is not None and (path := self._path_of(row)) is not None:
             backing_up.preview(self.app, path, row.target.name)
@@ -320,29 +319,24 @@ class TargetsScreen(MainScreen):
         return here
 
     def action_new(self) -> None:
-        """Choose another drive."""
         backing_up.choose(self.app)
 
     def action_discover(self) -> None:
-        """Recognise what lies on this drive."""
         row = self.current
         if row is not None and (path := self._path_of(row)) is not None:
             self.app.submit(operations.discover(path, row.target.name))
 
     def action_verify(self) -> None:
-        """Read every file on this drive again."""
         row = self.current
         if row is not None and (path := self._path_of(row)) is not None:
             keeping.verify(self.app, path, row.target.name, row.held)
 
     def action_repair(self) -> None:
-        """Put good copies back."""
         row = self.current
         if row is not None and (path := self._path_of(row)) is not None:
             keeping.repair(self.app, path, row.target.name)
 
     def action_reclaim(self) -> None:
-        """Free room on this drive."""
         row = self.current
         if row is not None and (path := self._path_of(row)) is not None:
             keeping.reclaim(self.app, path, row.target.name)
@@ -366,7 +360,6 @@ class TargetsScreen(MainScreen):
             self.app.call_later(self.app.run_action, "go('coverage')")
 
     def action_label(self) -> None:
-        """Rename this drive."""
         row = self.current
         if row is None:
             return

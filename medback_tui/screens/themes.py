@@ -47,7 +47,6 @@ class PickTheme(Dialog[None]):
 
     @on(LineList.Opened)
     def action_keep(self) -> None:
-        """Keep this theme."""
         self.app.keep_theme()
         self.dismiss(None)
 

@@ -109,7 +109,6 @@ class Timeline(Dialog[None]):
             self.app.push_screen(Deleted(within=self.view.current.span, during=_called(self.view.current)))
 
     def action_deleted(self) -> None:
-        """What is gone from all sources and has a copy."""
         from .find import Deleted
 
         self.app.push_screen(Deleted())

@@ -17,7 +17,6 @@ class Across(Widget, can_focus=True):
 
     @property
     def _many(self) -> int:
-        """How many there are."""
         raise NotImplementedError
 
     @property

@@ -67,7 +67,6 @@ class CoverageList(LineList):
         return self.listing.count
 
     def show_listing(self, listing: Listing, cursor: int) -> None:
-        """Show a listing with the cursor on a row."""
         self.listing = listing
         self._pages.clear()
         self.sorted_by = listing.view.order

@@ -100,7 +100,6 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
         raise NotImplementedError
 
     def is_marked(self, index: int) -> bool:
-        """Whether a row carries a mark."""
         del index
         return False
 

@@ -66,7 +66,6 @@ class PlanList(RowList[PlanRow]):
         self._plan: PlanFacts | None = None
 
     def show_plan(self, plan: PlanFacts, rows: list[PlanRow]) -> None:
-        """Show the steps of a plan."""
         self._plan = plan
         self.show_columns((COLUMNS[0], PLACE, *COLUMNS[1:]) if plan.summary.has_places else COLUMNS)
         self.show_rows(rows)

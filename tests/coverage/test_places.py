@@ -19,7 +19,7 @@ from medback_core.session.candidates import below_wanted_groups, rank_candidates
 from medback_core.session.copies import copies_of, identity_key, withdraw_copies
 from medback_core.session.needs import learn_rules, list_rules, machine_place, save_rules, spelled
 from medback_core.session.sources import insert_source, list_sources, remove_source, save_source
-from medback_core.session.copies import are_enough, surplus_copies
+from medback_core.session.surplus import are_enough, surplus_copies
 from medback_core.session.targets import counting_keys, list_targets, save_target, target_by_key
 from support.saying import says
 from support.session_builder import content, copy, put

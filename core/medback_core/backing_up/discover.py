@@ -370,7 +370,6 @@ class _Discovery:
         return False
 
     def summary(self) -> DiscoverSummary:
-        """The last event."""
         target = self.drive.target if self.dry_run else target_by_key(self.session, self.target)
         return DiscoverSummary(target, self.files, self.matched, self.matched_bytes, self.newly_marked, self.unknown)
 

@@ -186,7 +186,6 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
 
 
 def _shelf_json(shelf: PlaceShelf) -> dict[str, Any]:
-    """A place and its targets."""
     return {
         "place": shelf.place,
         "targets": [target.id for target in shelf.targets],

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 
 def next_json(found: NextTarget | None) -> dict[str, Any] | None:
-    """The drive to plug in next."""
     if found is None:
         return None
     return {"target": found.target.id, "label": found.target.label, "files": found.files, "bytes": found.bytes}

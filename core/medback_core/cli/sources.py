@@ -82,7 +82,6 @@ def scan_json(scan: ScanSummary) -> dict[str, Any]:
 
 
 def source_json(session: Session, source: Source) -> dict[str, Any]:
-    """One source as `sources` lists it."""
     from medback_core.session.gaps import list_gaps, nested_mounts
     from medback_core.session.needs import places, wants_of
     from medback_core.session.sources import source_totals

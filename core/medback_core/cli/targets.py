@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 
 def target_json(target: Target) -> dict[str, Any]:
-    """A target by which a command reports on it."""
     return {
         "id": target.id,
         "label": target.label,

@@ -138,7 +138,6 @@ class ContextParser:
         raise Refused("bad-context/line", line=number, reason=reason)
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        """An element begins."""
         if self.skipped:
             self.skipped += 1
             if self.skipped + len(self._open) > DEPTH_MAX:

@@ -36,7 +36,6 @@ class BadValue(ValueError):
 
 
 def file_values(attributes: Attributes) -> FileValues:
-    """The values of a `<file>`."""
     return _plain_file(attributes) or (
         component(attributes, "file"),
         number(attributes, "size"),
@@ -138,7 +137,6 @@ def link_target(attributes: Attributes) -> bytes:
 
 
 def target_line(attributes: Attributes) -> TargetLine:
-    """The values of a `<target>`."""
     id = identifier(attributes.get("id", ""), "target")
     rev, disk = number(attributes, "rev", 0), text(attributes, "disk")
     place = text(attributes, "where")
@@ -146,7 +144,6 @@ def target_line(attributes: Attributes) -> TargetLine:
 
 
 def rule(attributes: Attributes) -> Rule:
-    """The values of a `<rule>`."""
     copies, elsewhere = (number(attributes, key, 0, WANTED_MAX) for key in ("copies", "elsewhere"))
     return Rule(
         relative_path(attributes),

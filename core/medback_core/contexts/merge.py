@@ -46,8 +46,6 @@ _BATCH = 2000
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What came of merging a section."""
-
     order: Order  # how what the session knew stands to the section
     mine: State | None
     theirs: State

@@ -35,7 +35,6 @@ class PlaceShelf:
 
 
 def has_places(session: Session) -> bool:
-    """Whether anybody named a place."""
     return bool(places(session).named)
 
 

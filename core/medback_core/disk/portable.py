@@ -113,7 +113,6 @@ def close_directory(directory: int) -> None:
 
 
 def stat_directory(directory: int) -> os.stat_result:
-    """The status of the directory behind a handle."""
     return os.fstat(directory) if HAS_DIR_FD else os.stat(_paths[directory])
 
 

@@ -42,7 +42,6 @@ class Flushing:
 
     @property
     def is_done(self) -> bool:
-        """Whether it ended, and well."""
         return not self._thread.is_alive() and self._error is None
 
     def is_running(self) -> bool:

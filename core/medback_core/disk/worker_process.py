@@ -331,7 +331,6 @@ class Plain:
 
 
 def do_part(what: str, descriptors: list[int], parts: list, tell: "Callable[[int], None]") -> list:
-    """Do what is asked, part by part."""
     if what == "hash":
         return [hash_files(fd, files, tell) for fd, files in zip(descriptors, parts, strict=True)]
     if what == "read back":

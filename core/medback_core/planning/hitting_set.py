@@ -38,7 +38,6 @@ def members(mask: int) -> Iterator[int]:
 
 
 def cost_of(mask: int, weights: Sequence[int]) -> int:
-    """What a set costs."""
     return sum(weights[number] for number in members(mask))
 
 

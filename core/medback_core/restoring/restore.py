@@ -594,7 +594,6 @@ class _Run:
             self.copying.close()
 
     def summary(self) -> RestoreSummary:
-        """The last event."""
         put, would = self.copying, self.tally.would
         return RestoreSummary(
             self.drive.target,

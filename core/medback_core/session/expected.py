@@ -147,7 +147,6 @@ def wanted_back(session: Session, source: int, path: bytes | None = None) -> Ite
 
 
 def wanted_files(session: Session, source: int, path: bytes | None = None) -> Iterator[Expected]:
-    """The files of `wanted_back`."""
     scope, bounds = _scope(path)
     rows = session.db.execute(
         "SELECT p, id, size, md5, mtime_ns, mode, placement_id, inode, ctime_ns, trouble FROM ("
@@ -171,7 +170,6 @@ def wanted_files(session: Session, source: int, path: bytes | None = None) -> It
 
 
 def wanted_links(session: Session, source: int, path: bytes | None = None) -> Iterator[Expected]:
-    """The links of `wanted_back`."""
     scope, bounds = _scope(path)
     links = session.db.execute(
         "SELECT p, goal FROM (SELECT path AS p, goal FROM expected WHERE source_id = ?1 AND goal IS NOT NULL "

@@ -118,7 +118,6 @@ def ensure_directory(session: Session, source: int, path: bytes) -> int:
 
 
 def files_in(session: Session, directory: int) -> dict[bytes, FileRow]:
-    """The files of one directory by name."""
     return {row[1]: _file(row) for row in session.db.execute(f"SELECT {_FILE} WHERE f.directory_id = ?", (directory,))}
 
 

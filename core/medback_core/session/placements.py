@@ -24,7 +24,6 @@ def intern_placement(session: Session, members: Iterable[tuple[int, int]]) -> in
 
 
 def placement_by_id(session: Session, placement_id: int) -> Placement:
-    """The placement with this id."""
     found = session.placements.get(placement_id)
     if found is None:
         row = session.db.execute("SELECT members FROM placement WHERE id = ?", (placement_id,)).fetchone()
@@ -39,7 +38,6 @@ def placement_by_id(session: Session, placement_id: int) -> Placement:
 
 
 def all_placements(session: Session) -> dict[int, Placement]:
-    """Every placement by id."""
     return {
         row[0]: placement_by_id(session, row[0]) for row in session.db.execute("SELECT id FROM placement").fetchall()
     }

@@ -39,7 +39,6 @@ def list_sources(session: Session) -> list[Source]:
 
 
 def source_by_key(session: Session, key: int) -> Source:
-    """The source with this row key."""
     return _source(session.db.execute(f"SELECT {_COLUMNS} FROM source WHERE id = ?", (key,)).fetchone())
 
 
@@ -50,7 +49,6 @@ def source_by_id(session: Session, sid: str) -> Source | None:
 
 
 def source_by_path(session: Session, path: bytes) -> Source | None:
-    """The source at exactly this path."""
     row = session.db.execute(f"SELECT {_COLUMNS} FROM source WHERE path = ?", (path,)).fetchone()
     return _source(row) if row else None
 

@@ -42,7 +42,6 @@ def list_targets(session: Session, *, unknown: bool = False) -> list[Target]:
 
 
 def target_by_key(session: Session, key: int) -> Target:
-    """The target with this row key."""
     return _target(session.db.execute(f"SELECT {_COLUMNS} FROM target WHERE id = ?", (key,)).fetchone())
 
 

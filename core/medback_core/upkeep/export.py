@@ -55,8 +55,6 @@ def export(
 
 
 class _Tally:
-    """What was listed."""
-
     def __init__(self) -> None:
         self.files = self.bytes = self.left_out = 0
 

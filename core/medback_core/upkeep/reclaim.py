@@ -36,8 +36,9 @@ from medback_core.model import (
 )
 from medback_core.session import Session
 from medback_core.session.checking import copies_below, namers
-from medback_core.session.copies import Copy, are_enough, copies_of, surplus_bytes, surplus_copies, withdraw_copies
+from medback_core.session.copies import Copy, copies_of, withdraw_copies
 from medback_core.session.sources import list_sources
+from medback_core.session.surplus import are_enough, surplus_bytes, surplus_copies
 from medback_core.session.targets import counting_keys, target_by_key
 from medback_core.sources.sidecars import flush_sources
 from medback_core.upkeep.reread import Ticker
@@ -102,8 +103,6 @@ def _others(session: Session, copy: Copy) -> set[int]:
 
 
 class _Reclaim:
-    """One reclaim of one open drive."""
-
     def __init__(self, session: Session, drive: Drive, dry_run: bool) -> None:
         self.session = session
         self.drive = drive

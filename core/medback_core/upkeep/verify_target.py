@@ -101,8 +101,6 @@ def _source_of(session: Session, path: bytes) -> tuple[Source, bytes] | None:
 
 
 class _VerifyTarget:
-    """One verify of one open drive."""
-
     def __init__(self, session: Session, drive: Drive, before: int | None, bound: Bound) -> None:
         self.session = session
         self.drive = drive
