@@ -13,7 +13,7 @@ from medback_core.manifests.entry import Entry
 from medback_core.manifests.writing import render
 from medback_core.model import NO_ANSWERS, Answers, Event, ExportSummary, Reason, Skipped, Source, Target
 from medback_core.session import Session
-from medback_core.session.files import ExportRow, copies_in_order, files_in_order
+from medback_core.session.exported import ExportRow, copies_in_order, files_in_order
 from medback_core.session.sources import list_sources
 
 
