@@ -23,6 +23,18 @@ if TYPE_CHECKING:
     from medback_core.drives.story import Story
 
 
+def options(**given: bytes | str | int | None) -> list[bytes | str]:
+    """The options of a command line for what is given: `--to DIR` for `to=b"DIR"`, `--deleted` for `deleted=True`."""
+    words: list[bytes | str] = []
+    for option, value in given.items():
+        if value is None or value is False:
+            continue
+        words.append(f"--{option.replace('_', '-')}")
+        if value is not True:
+            words.append(str(value) if isinstance(value, int) else value)
+    return words
+
+
 def _once(change: Callable[[], object]) -> Iterator[model.Event]:
     """A change without events, as an operation."""
     change()
@@ -38,12 +50,8 @@ def add_source(path: bytes, *, alias: str | None = None, copies: int | None = No
 
         return sources.add_source(session, path, alias=alias, copies=copies)
 
-    options: list[bytes | str] = []
-    if alias is not None:
-        options += ["--alias", alias]
-    if copies is not None:
-        options += ["--copies", str(copies)]
-    return Job(f"add {name(os.path.basename(path) or path)}", command("add-src", path, *options), start, kind="add-src")
+    line = command("add-src", path, *options(alias=alias, copies=copies))
+    return Job(f"add {name(os.path.basename(path) or path)}", line, start, kind="add-src")
 
 
 @resumable
@@ -55,10 +63,10 @@ def update(aliases: Sequence[str] = (), *, answers: model.Answers = model.NO_ANS
 
         return sources.update(session, aliases, answers=answers)
 
-    options = ["--accept-deletions"] * answers.deletions + ["--accept-changes"] * answers.changes
+    accepted = options(accept_deletions=answers.deletions, accept_changes=answers.changes)
     title = f"update {', '.join(name(alias) for alias in aliases)}" if aliases else "update all sources"
     details: dict[str, object] = {"aliases": tuple(aliases)}
-    return Job(title, command("update", *aliases, *options), start, kind="update", details=details)
+    return Job(title, command("update", *aliases, *accepted), start, kind="update", details=details)
 
 
 def change_source(
@@ -104,38 +112,33 @@ def change_source(
 
         return _once(change)
 
-    options: list[bytes | str] = []
+    changes = options(alias=new_alias, path=new_path, copies=new_copies)
+    for pattern in added:
+        changes += options(exclude=pattern)
+    for pattern in dropped:
+        changes += options(no_exclude=pattern)
+    changes += options(elsewhere=new_elsewhere, place=new_place)
+    for path_of_rule in forgotten:
+        changes += options(no_below=path_of_rule)
     words: list[str] = []
     if new_alias is not None:
-        options += ["--alias", new_alias]
         words.append(f"now called {name(new_alias)}")
     if new_path is not None:
-        options += ["--path", new_path]
         words.append(f"now at {name(new_path)}")
     if new_copies is not None:
-        options += ["--copies", str(new_copies)]
         words.append(f"{plural(new_copies, 'copy', 'copies')} wanted")
-    for pattern in added:
-        options += ["--exclude", pattern]
-    for pattern in dropped:
-        options += ["--no-exclude", pattern]
     if added or dropped:
         words.append("other files left out")
     if new_elsewhere is not None:
-        options += ["--elsewhere", str(new_elsewhere)]
         words.append(f"{new_elsewhere} of the copies elsewhere")
     if new_place is not None:
-        options += ["--place", new_place]
         words.append(f"kept {at(new_place)}" if new_place else "kept at no named place")
-    for path_of_rule in forgotten:
-        options += ["--no-below", path_of_rule]
     if changed_rules or forgotten:
         words.append("other rules for directories")
-    calls = [command("set-source", source.alias, *options)] if options else []
+    calls = [command("set-source", source.alias, *changes)] if changes else []
     for rule in changed_rules:
-        numbers = [] if rule.copies is None else ["--copies", str(rule.copies)]
-        numbers += [] if rule.elsewhere is None else ["--elsewhere", str(rule.elsewhere)]
-        calls.append(command("set-source", new_alias or source.alias, "--below", rule.path, *numbers))
+        numbers = options(below=rule.path, copies=rule.copies, elsewhere=rule.elsewhere)
+        calls.append(command("set-source", new_alias or source.alias, *numbers))
     after = replace(
         source, alias=new_alias or source.alias, path=new_path or source.path, wanted=new_copies or source.wanted,
         excludes=wanted, elsewhere=source.elsewhere if elsewhere is None else elsewhere,
@@ -207,22 +210,16 @@ def set_target(
             )
         )
 
-    options: list[str] = []
     words = []
     if state is not None:
-        options += ["--state", str(state)]
         words.append(f"now {state}")
     if label is not None:
-        options += ["--label", label]
         words.append(f"now called {name(label)}")
     if capacity is not None:
-        options += ["--capacity", str(capacity)]
         words.append(f"at most {size(capacity)} of it for medback")
     if unlimited:
-        options += ["--capacity", "100%"]
         words.append("all of it for medback")
     if place is not None:
-        options += ["--place", place]
         words.append(f"kept {at(place)}" if place else "kept where this machine is")
     changed = replace(target, label=target.label if label is None else label)
     limits = capacity is not None or unlimited
@@ -238,7 +235,9 @@ def set_target(
         )  # fmt: skip
 
     title = f"{name(target.name)}: {', '.join(words)}"
-    return Job(title, command("set-target", target.id, *options), start, kind="set-target", undo=undo)
+    room = "100%" if unlimited else capacity
+    line = command("set-target", target.id, *options(state=state, label=label, capacity=room, place=place))
+    return Job(title, line, start, kind="set-target", undo=undo)
 
 
 @resumable
@@ -269,15 +268,12 @@ def back_up(
                 details["next"] = next_drive(session, but=event.target.key)
             yield event
 
-    options = ["--init"] * answers.create
-    if label is not None:
-        options += ["--label", label]
-    if capacity is not None:
-        options += ["--capacity", str(capacity)]
-    options += ["--new-id"] * answers.new_id + ["--same-drive"] * answers.same_drive
-    options += ["--dry-run"] * dry_run + ["--no-fill"]
+    line = command("target", path, *options(
+        init=answers.create, label=label, capacity=capacity, new_id=answers.new_id, same_drive=answers.same_drive,
+        dry_run=dry_run, no_fill=True,
+    ))  # fmt: skip
     title = f"preview of {name(called)}" if dry_run else f"target {name(called)}"
-    return Job(title, command("target", path, *options), start, kind="target", details=details, quiet=dry_run)
+    return Job(title, line, start, kind="target", details=details, quiet=dry_run)
 
 
 @resumable
@@ -289,9 +285,9 @@ def discover(path: bytes, called: str, *, answers: model.Answers = model.NO_ANSW
 
         return core.discover(session, path, answers=answers, label=label)
 
-    options = ["--init"] * answers.create + (["--label", label] if label else [])
+    line = command("discover", path, *options(init=answers.create, label=label or None))
     details: dict[str, object] = {"path": path, "called": called}
-    return Job(f"discover {name(called)}", command("discover", path, *options), start, kind="discover", details=details)
+    return Job(f"discover {name(called)}", line, start, kind="discover", details=details)
 
 
 @resumable
@@ -317,19 +313,10 @@ def restore(
             deleted=deleted,
         )  # fmt: skip
 
-    words: list[bytes | str] = []
-    if source is not None:
-        words += ["--source", source]
-    if path:
-        words += ["--path", path]
-    if to is not None:
-        words += ["--to", to]
-    if conflict != "skip":
-        words += ["--conflict", conflict]
-    if answers.in_place:
-        words.append("--in-place")
-    if deleted:
-        words.append("--deleted")
+    words = options(
+        source=source, path=path or None, to=to, conflict=None if conflict == "skip" else conflict,
+        in_place=answers.in_place, deleted=deleted,
+    )  # fmt: skip
     details: dict[str, object] = {
         "drive": drive, "called": called, "source": source, "path": path, "to": to, "conflict": conflict,
         "deleted": deleted,
@@ -392,13 +379,8 @@ def restore_status(*, source: str | None = None, path: bytes | None = None, to: 
 
         return restoring_status.restore_status(session, source=source, path=path, to=to)
 
-    options: list[bytes | str] = []
-    if to is not None:
-        options += ["--to", to]
-    return Job(
-        "what is not restored yet", command("restore-status", "--unrestored", *options), start, kind="restore-status",
-        quiet=True,
-    )  # fmt: skip
+    line = command("restore-status", *options(unrestored=True, to=to))
+    return Job("what is not restored yet", line, start, kind="restore-status", quiet=True)
 
 
 def finish_restore() -> Job:

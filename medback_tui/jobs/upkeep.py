@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from medback_core import model
 from medback_core.presenting.units import command, name
 from medback_core.session import Session
-from medback_tui.jobs.operations import name_of_path
+from medback_tui.jobs.operations import name_of_path, options
 from medback_tui.jobs.queue import Job
 from medback_tui.jobs.recipe import resumable
 
@@ -23,13 +23,10 @@ def verify(path: bytes, called: str, *, older_than: int | None = None, max_bytes
 
         return core.verify(session, path, older_than=older_than, max_bytes=max_bytes)
 
-    options: list[str] = []
-    if older_than is not None:
-        options += ["--older-than", f"{older_than // DAY}d"]
-    if max_bytes is not None:
-        options += ["--max-bytes", str(max_bytes)]
+    older = None if older_than is None else f"{older_than // DAY}d"
+    line = command("verify", path, *options(older_than=older, max_bytes=max_bytes))
     details: dict[str, object] = {"path": path}
-    return Job(f"verify {name(called)}", command("verify", path, *options), start, kind="verify", details=details)
+    return Job(f"verify {name(called)}", line, start, kind="verify", details=details)
 
 
 @resumable
@@ -42,7 +39,7 @@ def repair(path: bytes, called: str, *, dry_run: bool = False) -> Job:
         return core.repair(session, path, dry_run=dry_run)
 
     title = f"look at what can be repaired on {name(called)}" if dry_run else f"repair {name(called)}"
-    words = command("repair", path, *["--dry-run"] * dry_run)
+    words = command("repair", path, *options(dry_run=dry_run))
     details: dict[str, object] = {"path": path, "called": called}
     return Job(title, words, start, kind="repair", details=details, quiet=dry_run)
 
@@ -55,9 +52,8 @@ def reclaim(path: bytes, called: str, *, old: bool, surplus: bool, dry_run: bool
 
         return core.reclaim(session, name_of_path(path), old=old, surplus=surplus, dry_run=dry_run)
 
-    options = ["--old"] * old + ["--surplus"] * surplus
     title = f"look at what can be freed on {name(called)}" if dry_run else f"free room on {name(called)}"
-    words = command("reclaim", path, *options, *["--dry-run"] * dry_run)
+    words = command("reclaim", path, *options(old=old, surplus=surplus, dry_run=dry_run))
     return Job(title, words, start, kind="reclaim", details={"path": path}, quiet=dry_run)
 
 

@@ -28,12 +28,6 @@ def curve(back: Sequence[int], whole: int, width: int) -> list[Span]:
     return spans
 
 
-def progress_line(part: int, whole: int, width: int) -> list[Span]:
-    """How much of the whole a part is: `━━━━━╌╌╌╌`."""
-    full = width if whole <= 0 else min(width, part * width // whole)
-    return [("━" * full, "bar"), ("╌" * (width - full), "dim")]
-
-
 COLUMNS = (
     Column("number", "", 2, right=True),
     Column("drive", "plug in"),
@@ -90,6 +84,8 @@ class PlanList(RowList[PlanRow]):
             ]  # fmt: skip
         here = target.key in self._here()
         remaining, whole = row.step.remaining, self._plan.summary.missing.bytes if self._plan else 0
+        part = whole - remaining.bytes
+        full = 14 if whole <= 0 else min(14, part * 14 // whole)
         return [
             [(str(row.number), "accent" if row.number == 1 else "dim")],
             [(name(target.name), "strong" if row.number == 1 else "")],
@@ -97,7 +93,7 @@ class PlanList(RowList[PlanRow]):
             [("▶ here", "here")] if here else [(age(target.seen_at), "dim")],
             number(row.step.brings.files),
             size(row.step.brings.bytes),
-            progress_line(whole - remaining.bytes, whole, 14),
+            [("━" * full, "bar"), ("╌" * (14 - full), "dim")],
             counted(remaining) if remaining.files else [("nothing", "safe")],
             size(remaining.bytes) if remaining.files else [("nothing", "safe")],
         ]

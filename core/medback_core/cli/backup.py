@@ -15,6 +15,7 @@ from medback_core.presenting.units import name as shown
 from medback_core.settings.sizes import Size
 
 from .options import PATH, SIZE, SIZE_HELP
+from .outcome import facts_json
 from .running import Run, command
 from .safety import say_next, say_what_is_gone, say_what_is_unsafe
 from .targets import plugged_in, target_json
@@ -136,19 +137,7 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
         return
     result.update(
         target=target_json(summary.target),
-        copied=summary.copied,
-        copied_bytes=summary.copied_bytes,
-        already_there=summary.already_there,
-        superseded=summary.superseded,
-        remaining=summary.remaining,
-        remaining_bytes=summary.remaining_bytes,
-        free_bytes=summary.free_bytes,
-        reclaimable_bytes=summary.reclaimable_bytes,
-        surplus_bytes=summary.surplus_bytes,
-        full=summary.full,
-        no_inodes=summary.no_inodes,
-        unproven=summary.unproven,
-        lacking_bytes=summary.lacking_bytes,
+        **facts_json(summary, "target", "would_copy", "paths", "looked", "gone", "gone_since"),
     )
     if dry_run:
         result["would_copy"] = [names.text(path) for path in summary.would_copy]

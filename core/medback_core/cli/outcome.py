@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from medback_core import names
@@ -17,6 +17,7 @@ from medback_core.model import (
     Event,
     Excluded,
     FileDone,
+    NextTarget,
     NotListed,
     Progress,
     Remembers,
@@ -24,6 +25,7 @@ from medback_core.model import (
     ScanSummary,
     Skipped,
     SourceRefused,
+    Summary,
     Unrepairable,
     Warned,
     iso_date,
@@ -164,6 +166,28 @@ def told_json(told: Remembers, *, taken: bool = True) -> dict[str, Any]:
     }
 
 
+def facts_json(summary: Summary, *left_out: str) -> dict[str, Any]:
+    """What a summary says, by its own names, but for what is left out: the numbers, yes or no, counts and paths."""
+    said: dict[str, Any] = {}
+    for fact in fields(summary):
+        value = getattr(summary, fact.name)
+        if fact.name in left_out:
+            continue
+        if isinstance(value, Count):
+            value = count_json(value)
+        elif isinstance(value, bytes):
+            value = names.text(value)
+        said[fact.name] = value
+    return said
+
+
 def count_json(count: Count) -> dict[str, int]:
     """`{files, bytes}`."""
     return {"files": count.files, "bytes": count.bytes}
+
+
+def next_json(found: NextTarget | None) -> dict[str, Any] | None:
+    """The drive to plug in next, and what it brings."""
+    if found is None:
+        return None
+    return {"target": found.target.id, "label": found.target.label, "files": found.files, "bytes": found.bytes}

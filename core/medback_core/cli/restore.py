@@ -26,7 +26,7 @@ from medback_core.presenting.units import counted, plural, size
 from medback_core.presenting.units import name as shown
 
 from .options import DIRECTORY, MOMENT, PATH
-from .outcome import count_json, entry_json, told_json
+from .outcome import entry_json, facts_json, next_json, told_json
 from .plans import BELOW, DRIVES, SOURCE, plug_in, restore_word, scope_words, told_by_drives
 from .running import Run, command
 from .targets import plugged_in, target_json
@@ -35,12 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from medback_core.session import Session
-
-
-def next_json(found: NextTarget | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {"target": found.target.id, "label": found.target.label, "files": found.files, "bytes": found.bytes}
 
 
 def _say_next(run: Run, session: Session, found: NextTarget | None, missing: Count, scope: str) -> None:
@@ -111,13 +105,7 @@ def add_restore_context(run: Run, path: bytes, maps: tuple[tuple[bytes, bytes], 
 
 
 def _report_context(run: Run, found: ContextSummary, how: str) -> None:
-    run.outcome.result.update(
-        path=names.text(found.path),
-        sources=found.sources,
-        directories=found.directories,
-        files=found.files,
-        targets=found.targets,
-    )
+    run.outcome.result.update(facts_json(found))
     run.say(f"{in_context(found)}: {how} {shown(found.path)}")
 
 
@@ -166,15 +154,7 @@ def restore_status(
 
         found = run.follow(gathered(), RestoreStatus) or RestoreStatus()
         result = run.outcome.result
-        result.update(
-            expected=found.expected,
-            present=found.present,
-            missing=found.missing,
-            missing_bytes=found.missing_bytes,
-            differing=found.differing,
-            unreachable=count_json(found.unreachable),
-            next=next_json(found.next),
-        )
+        result.update(facts_json(found, "next", "as_of", "unheard"), next=next_json(found.next))
         if unrestored:
             result["unrestored"] = [
                 {"path": names.text(file.path), "size": file.size, "differs": file.differs} for file in listed

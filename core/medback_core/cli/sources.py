@@ -20,7 +20,7 @@ from medback_core.presenting.units import command as command_line
 from medback_core.presenting.units import name as shown
 
 from .options import DIRECTORY, PATH
-from .outcome import told_json
+from .outcome import facts_json, told_json
 from .running import Run, command
 from .safety import gaps_json, say_gaps, say_what_is_gone, say_what_is_unsafe
 from .targets import target_json
@@ -65,19 +65,7 @@ def scan_json(scan: ScanSummary) -> dict[str, Any]:
         "alias": scan.source.alias,
         "id": scan.source.id,
         "path": names.text(scan.source.path),
-        "files": scan.files,
-        "bytes": scan.bytes,
-        "links": scan.links,
-        "directories": scan.directories,
-        "hashed": scan.hashed,
-        "hashed_bytes": scan.hashed_bytes,
-        "reused": scan.reused,
-        "added": scan.added,
-        "changed": scan.changed,
-        "moved": scan.moved,
-        "removed": scan.removed,
-        "damaged": scan.damaged,
-        "unhashed": scan.unhashed,
+        **facts_json(scan, "source"),
     }
 
 

@@ -15,7 +15,6 @@ from medback_core.model import (
     Answers,
     Count,
     ExportSummary,
-    NextTarget,
     ProveSummary,
     ReclaimSummary,
     RepairSummary,
@@ -28,7 +27,7 @@ from medback_core.presenting.units import name as shown
 from medback_core.settings.sizes import Size
 
 from .options import DURATION, PATH, SIZE, SIZE_HELP, complete_names, complete_targets
-from .outcome import DAMAGED, count_json, entry_json
+from .outcome import DAMAGED, entry_json, facts_json, next_json
 from .running import Run, command
 from .targets import target_json
 
@@ -99,17 +98,9 @@ def _report_verify(run: Run, found: VerifySummary | None) -> None:
     done = run.outcome.done["verified"]
     summary = found or VerifySummary(checked=done.files, checked_bytes=done.bytes, same=done.files)
     run.outcome.result.update(
-        checked=summary.checked,
-        checked_bytes=summary.checked_bytes,
-        same=summary.same,
-        changed=summary.changed,
-        missing=summary.missing,
-        new=summary.new,
+        **facts_json(summary, "damaged"),
         damaged=[entry_json(entry) for entry in run.outcome.damage if entry.state == "damaged"],
-        unreadable=summary.unreadable,
         problems=[{**entry_json(entry), "state": entry.state} for entry in run.outcome.damage],
-        unproven=summary.unproven,
-        left=summary.left,
     )
     if summary.changed or summary.missing or summary.damaged or summary.unreadable:
         run.outcome.codes.add(DAMAGED)
@@ -194,19 +185,12 @@ def reclaim(run: Run, target: str, old: bool, surplus: bool, dry_run: bool) -> N
 
 def _reclaim_json(found: ReclaimSummary) -> dict[str, Any]:
     return {
+        **facts_json(found, "target", "paths", "serving", "after_backup"),
         "target": target_json(found.target),
-        "freed": found.freed,
-        "freed_bytes": found.freed_bytes,
-        "kept": found.kept,
         "paths": [names.text(path) for path in found.paths],
-        "waiting": count_json(found.waiting),
-        "second_drives": [_drive_json(one) for one in found.serving],
-        "after_backup": [_drive_json(one) for one in found.after_backup],
+        "second_drives": [next_json(one) for one in found.serving],
+        "after_backup": [next_json(one) for one in found.after_backup],
     }
-
-
-def _drive_json(one: NextTarget) -> dict[str, Any]:
-    return {"target": one.target.id, "label": one.target.label, "files": one.files, "bytes": one.bytes}
 
 
 def _say_what_a_second_drive_would_do(run: Run, found: ReclaimSummary) -> None:
@@ -239,13 +223,8 @@ def prove(run: Run, source: str | None) -> None:
     with run.session() as session:
         found = run.follow(operation(session, source=source), ProveSummary)
         summary = found or ProveSummary()
-        run.outcome.result.update(
-            identities=summary.identities,
-            compared=summary.compared,
-            compared_bytes=summary.compared_bytes,
-            differing=summary.differing,
-            differing_files=[entry_json(entry) for entry in run.outcome.damage],
-        )
+        differing_files = [entry_json(entry) for entry in run.outcome.damage]
+        run.outcome.result.update(facts_json(summary), differing_files=differing_files)
         if found is not None:
             run.answer_line(proved(found))
 
@@ -281,9 +260,7 @@ def export(run: Run, what: str, form: str, output: bytes | None) -> None:
             sys.stdout.flush()
         if found is None:
             return
-        run.outcome.result.update(
-            path=names.text(found.path), format=form, files=found.files, bytes=found.bytes, left_out=found.left_out
-        )
+        run.outcome.result.update(facts_json(found), format=form)
         if output is not None:
             run.say(f"{plural(found.files, 'file')} listed in {shown(output)}")
 

@@ -169,7 +169,9 @@ class ContextParser:
         elif inside == "root" and tag == "rc":
             self._start_source(attributes)
         elif inside == "root" and tag == "target":
-            self._target(attributes)
+            if self._check is not None:
+                self._check = False
+            self.items.append(values.target_line(attributes))
         elif inside == "root" and tag == "check":
             # The check: of all that stands before it. A second one, or anything after it, was added by
             # hand.
@@ -221,11 +223,6 @@ class ContextParser:
 
     def _doctype(self, *_: object) -> None:
         self.refuse("it has a DTD, which no context needs")
-
-    def _target(self, attributes: dict[str, str]) -> None:
-        if self._check is not None:
-            self._check = False
-        self.items.append(values.target_line(attributes))
 
     def _start_source(self, attributes: dict[str, str]) -> None:
         id = attributes.get("id", "")

@@ -126,7 +126,13 @@ class Walk:
             ) as results:
                 for result in results:
                     if result is not None:
-                        self._take(result)
+                        directory, to_read = self._queue.popleft()
+                        self._settle(directory, to_read, result)
+                        directory.waiting -= 1
+                        if directory.waiting == 0:
+                            self.root.release_directory(directory.rel)
+                            self._held -= 1
+                            self._current = directory.rel
                     if monotonic() >= self._due:
                         yield from self._report()
                         self._due = monotonic() + TICK
@@ -202,15 +208,6 @@ class Walk:
             for to_read in files_to_read:
                 self._queue.append((directory, to_read))
                 yield FileToHash(handle, to_read.name, to_read.status.st_size, to_read.status)
-
-    def _take(self, result: Hashed | OSError) -> None:
-        directory, to_read = self._queue.popleft()
-        self._settle(directory, to_read, result)
-        directory.waiting -= 1
-        if directory.waiting == 0:
-            self.root.release_directory(directory.rel)
-            self._held -= 1
-            self._current = directory.rel
 
     def _settle(
         self, directory: Directory, to_read: FileToRead, result: Hashed | OSError, *, read: bool = True
