@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from medback_core.presenting.refusals import message
-from medback_core.contexts.write import add_restore_context
+from medback_core.contexts.load import add_restore_context
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import Answers, TargetState, Warned
 from medback_core.upkeep.repair import repair
-from medback_core.restoring.restore import restore, restore_status
+from medback_core.restoring.restore import restore
+from medback_core.restoring.status import restore_status
 from medback_core.session import open_session
 from medback_core.upkeep.verify_target import verify
 from support.drive_model import Shelf, contents

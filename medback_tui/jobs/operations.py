@@ -350,7 +350,7 @@ def load_context(path: bytes) -> Job:
     """Read a restore context: what it names is expected from now on."""
 
     def start(session: Session) -> Iterator[model.Event]:
-        from medback_core.contexts import write as contexts
+        from medback_core.contexts import load as contexts
 
         return contexts.add_restore_context(session, path)
 
@@ -359,7 +359,6 @@ def load_context(path: bytes) -> Job:
 
 
 def write_context(path: bytes) -> Job:
-
     def start(session: Session) -> Iterator[model.Event]:
         from medback_core.contexts import write as contexts
 

@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from medback_core.coverage.countable import NOTHING, CopyCounter
 from medback_core.coverage.places import PlaceShelf, ThreeTwoOne, has_places, place_shelves, three_two_one
 from medback_core.coverage.totals import Holdings, looked, target_holdings
 from medback_core.model import HOME, Count, Looked, Need, Rule, Source, Target, folded
 from medback_core.session import Session
 from medback_core.session.copies import held_by
+from medback_core.session.counting import NOTHING, CopyCounter
 from medback_core.session.expected import has_expected
 from medback_core.session.needs import every_part, machine_place, target_places, wants_of
 from medback_core.session.placements import placement_by_id

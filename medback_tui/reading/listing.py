@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from medback_core.coverage import tree as browsing
-from medback_core.coverage.countable import CopyCounter, total
 from medback_core.coverage.tree import DirectoryView
 from medback_core.coverage.what_if import PlaceLoss, what_if_places
 from medback_core.errors import Refused
 from medback_core.model import Count, Source
 from medback_core.presenting.next_drive import ALL_SAFE, NextDrive, next_drive
 from medback_core.session import Session
+from medback_core.session.counting import CopyCounter, total
 from medback_core.session.needs import wants_of
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import list_targets

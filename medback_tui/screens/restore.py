@@ -16,13 +16,13 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from medback_core import disk, model
-from medback_core.coverage.countable import NOTHING
 from medback_core.errors import MedbackError
 from medback_core.presenting.refusals import sentence
 from medback_core.presenting.telling import story_words
 from medback_core.presenting.units import name
 from medback_core.restoring.plan import PlannedStep
 from medback_core.session import Session, open_session
+from medback_core.session.counting import NOTHING
 from medback_tui.jobs import operations
 from medback_tui.jobs.queue import Job
 from medback_tui.look.keys import quiet, shown
@@ -351,7 +351,6 @@ class RestoreScreen(MainScreen):
         restoring.choose_scope(self.app, chosen)
 
     def action_to(self) -> None:
-
         def chosen(to: tuple[bytes | None] | None) -> None:
             if to is not None:
                 self._set_request(replace(self.request, to=to[0]))

@@ -15,7 +15,7 @@ from textual.worker import get_current_worker
 from medback_core.coverage.places import PlaceShelf
 from medback_core.coverage.shelf import Shelf, read_shelf
 from medback_core.disk import FAILING
-from medback_core.model import Target, TargetState, folded
+from medback_core.model import TargetState, folded
 from medback_core.presenting.next_drive import NextDrive, next_drive
 from medback_core.presenting.places import at, shelf_words
 from medback_core.presenting.plugging import health_words, locked_words

@@ -15,11 +15,11 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from medback_core.coverage.countable import NOTHING
 from medback_core.coverage.tree import FileCoverage
 from medback_core.model import Count
 from medback_core.presenting.treemap import Rect, squarified
 from medback_core.presenting.units import name, plural, size
+from medback_core.session.counting import NOTHING
 from medback_tui.look.keys import quiet
 from medback_tui.reading.facts import NO_SHARES, Shares
 from medback_tui.reading.listing import Listing, shares_of

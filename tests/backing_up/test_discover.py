@@ -333,7 +333,8 @@ def test_a_family_drive_keeps_its_id_and_its_files_are_read(world, reads):
 
 
 def test_claims_of_others_end_with_a_look(world):
-    from medback_core.contexts.write import add_restore_context, write_restore
+    from medback_core.contexts.write import write_restore
+    from medback_core.contexts.load import add_restore_context
 
     session, tmp = world
     back(session, tmp / "t1")

@@ -18,7 +18,7 @@ import pytest
 
 from support.shell import Shell
 from medback_core.backing_up.back_up import back_up
-from medback_core.demo import story as demo_operation
+from medback_core.demo.world import is_demo
 from medback_core.drives.open import set_target
 from medback_core.errors import UsageError
 from medback_core.scanning.sources import change_source
@@ -492,7 +492,7 @@ def test_the_demo_tells_its_story_and_leaves_what_was_asked_to_be_kept(shell: Sh
     assert (code, found["equal"], found["differing"]) == (0, True, []) and found["story"]
     told = "\n".join(found["story"])
     assert "The house burns" in told and "in after-the-fire/library and after-the-fire/pictures equal" in told
-    assert demo_operation.is_demo(shell.where / "world")
+    assert is_demo(shell.where / "world")
 
 
 def test_a_scan_that_finds_files_gone_says_where_to_see_them(shell: Shell) -> None:

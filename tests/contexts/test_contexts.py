@@ -13,10 +13,12 @@ import pytest
 
 from support.saying import says
 from medback_core import disk
-from medback_core.contexts.write import add_restore_context, context_of, write_restore
+from medback_core.contexts.write import context_of, write_restore
+from medback_core.contexts.load import add_restore_context
 from medback_core.errors import Refused
 from medback_core.model import Unrestored, Skipped, Standing, TargetState, Warned
-from medback_core.restoring.restore import finish_restore, restore, restore_status
+from medback_core.restoring.restore import restore
+from medback_core.restoring.status import finish_restore, restore_status
 from medback_core.session import Session, open_session
 from medback_core.session.copies import copies_on
 from medback_core.session.expected import expected_count, has_expected

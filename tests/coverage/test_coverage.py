@@ -17,6 +17,8 @@ from support import session_builder as rows
 from support import worlds
 from support.saying import says
 from medback_core.coverage import totals as operation
+from medback_core.coverage.tree import ORDERS, browse, page
+from medback_core.coverage.where_is import detail, where_is
 from medback_core.session import open_session
 from medback_core.session.copies import copies_of, identity_key, identity_of
 from medback_core.session.expected import put_expected
@@ -153,11 +155,11 @@ def test_a_listing_equals_a_recount_with_drives_dead_or_alive(seed: int):
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as base, rows.random_session(Path(base) / "s.db", seed)[0] as session:
         dead = frozenset(rng.sample(sorted(counting_keys(session)), min(1, len(counting_keys(session)))))
-        unsafe_only, order = rng.random() < 0.5, rng.choice(operation.ORDERS)
+        unsafe_only, order = rng.random() < 0.5, rng.choice(ORDERS)
         files = every_file(session)
         for source in list_sources(session):
             for path in (b"", b"a", b"a/b"):
-                found = operation.browse(session, source.key, path, order=order, unsafe_only=unsafe_only, dead=dead)
+                found = browse(session, source.key, path, order=order, unsafe_only=unsafe_only, dead=dead)
                 if directory_key(session, source.key, path) is None:
                     assert found is None
                     continue
@@ -171,7 +173,7 @@ def test_a_listing_equals_a_recount_with_drives_dead_or_alive(seed: int):
                     if not unsafe_only or countable_copies(session, f, dead) < source.wanted
                 }
                 assert set(found.files) == shown and found.files_total == len(direct)
-                for view in operation.page(session, found.files, dead=dead):
+                for view in page(session, found.files, dead=dead):
                     assert view.copies == countable_copies(session, direct[view.key], dead)
                     assert (view.size, view.wanted) == (direct[view.key].content.size, source.wanted)
                 for view in found.directories:
@@ -299,7 +301,7 @@ def test_nothing_at_all_is_covered_in_an_empty_session(session: Session):
     found = operation.coverage(session)
     assert (found.files, found.by_copies, found.oldest, found.directories) == (0, {0: Count()}, None, ())
     assert operation.safety(session) == operation.Safety()
-    listing = operation.browse(session, None)
+    listing = browse(session, None)
     assert listing is not None and listing.directories == () and list(listing.files) == []
 
 
@@ -309,7 +311,7 @@ def test_claims_and_unknown_drives_never_count(session: Session, photos: Source,
     rows.copy(session, key, one, Standing.CLAIMED)
     rows.copy(session, key, unknown)
     assert operation.coverage(session).by_copies == {0: Count(1, 10), 1: Count(), 2: Count()}
-    (file,) = operation.page(session, [1])
+    (file,) = page(session, [1])
     assert (file.copies, file.claimed, file.safe) == (0, 1, False)
 
 
@@ -323,18 +325,18 @@ def test_the_oldest_check_tells_never_from_unknown(session: Session, photos: Sou
         refresh_oldest(session.db)
     found = operation.coverage(session, depth=1)
     assert [(each.path, each.oldest) for each in found.directories] == [(b"", 0), (b"a", 7), (b"b", 0), (b"c", None)]
-    listing = operation.browse(session, photos.key, order="checked")
+    listing = browse(session, photos.key, order="checked")
     assert listing is not None and [view.path for view in listing.directories] == [b"c", b"b", b"a"]
 
 
 def test_a_filter_takes_directories_and_sources_by_their_last_name(session: Session, photos: Source):
     for path in (b"Lisbon/x/f", b"Porto/lisbon-day/f", b"list.txt", b"\xff/f"):
         rows.put(session, photos, path, rows.content(path.hex()))
-    listing = operation.browse(session, photos.key, filter_text="LIS")
+    listing = browse(session, photos.key, filter_text="LIS")
     assert listing is not None
     assert [view.name for view in listing.directories] == [b"Lisbon"]
     assert (len(listing.files), listing.files_total, listing.directories_total) == (1, 1, 3)
-    top = operation.browse(session, None, filter_text="hot")
+    top = browse(session, None, filter_text="hot")
     assert top is not None and [view.name for view in top.directories] == [b"photos"]
 
 
@@ -347,7 +349,7 @@ def test_a_file_is_told_with_its_copies_those_that_count_first(session: Session,
     rows.copy(session, key, claimed, Standing.CLAIMED)
     rows.copy(session, key, lost, path=b"p")
     rows.copy(session, key, one, Standing.WRITTEN, path=b"photos/a/f", checked=None)
-    (found,) = operation.where_is(session, [b"a/f"], source="photos")
+    (found,) = where_is(session, [b"a/f"], source="photos")
     assert (found.source, found.path, found.size, found.md5) == ("photos", b"a/f", 10, rows.content("x").md5.hex())
     assert [(view.target.id, view.counts, view.standing, view.path) for view in found.copies] == [
         ("t1", True, Standing.WRITTEN, b"photos/a/f"),
@@ -355,8 +357,8 @@ def test_a_file_is_told_with_its_copies_those_that_count_first(session: Session,
         ("t2", False, Standing.VERIFIED, b"p"),
     ]
     file = find_file(session, photos.key, b"a/f")
-    assert file is not None and operation.detail(session, file.key) == list(found.copies)
-    assert operation.detail(session, 999) == []
+    assert file is not None and detail(session, file.key) == list(found.copies)
+    assert detail(session, 999) == []
 
 
 @pytest.mark.parametrize(
@@ -377,7 +379,7 @@ def test_an_absolute_path_is_looked_up_among_the_sources(
         rows.put(session, photos, each, rows.content(each.hex()))
     with session.transaction():
         ensure_directory(session, photos.key, b"empty")
-    assert sorted(one.path for one in operation.where_is(session, [path])) == found
+    assert sorted(one.path for one in where_is(session, [path])) == found
 
 
 def test_a_path_is_found_through_a_link_above_it(session: Session, tmp_path: Path):
@@ -385,14 +387,14 @@ def test_a_path_is_found_through_a_link_above_it(session: Session, tmp_path: Pat
     (tmp_path / "link").symlink_to("real")
     source = insert_source(session, Source(0, "s", "photos", os.fsencode(tmp_path / "real")))
     rows.put(session, source, b"a/f", rows.content("x"))
-    assert operation.where_is(session, [os.fsencode(tmp_path / "link" / "a" / "f")])[0].path == b"a/f"
+    assert where_is(session, [os.fsencode(tmp_path / "link" / "a" / "f")])[0].path == b"a/f"
 
 
 @pytest.mark.parametrize("path", [b"/src/photos/nothing", b"/src/photosX/f", b"/elsewhere", b"relative"])
 def test_a_path_that_names_nothing_is_refused(session: Session, photos: Source, path: bytes):
     rows.put(session, photos, b"f", rows.content("x"))
     with pytest.raises(Refused):
-        operation.where_is(session, [path])
+        where_is(session, [path])
 
 
 def test_a_deleted_file_is_found_when_asked_for(session: Session, photos: Source, one: Target):
@@ -401,11 +403,11 @@ def test_a_deleted_file_is_found_when_asked_for(session: Session, photos: Source
     rows.copy(session, key, one)
     add_gone(session, [(photos.key, b"a/f", key, 1, 0o644, 77)])
     with pytest.raises(Refused, check=says("--deleted")):
-        operation.where_is(session, [b"a/f"], source="photos")
-    (found,) = operation.where_is(session, [b"a"], source="photos", deleted=True)
+        where_is(session, [b"a/f"], source="photos")
+    (found,) = where_is(session, [b"a"], source="photos", deleted=True)
     assert (found.path, found.gone, found.gone_at, len(found.copies)) == (b"a/f", True, 77, 1)
     with pytest.raises(Refused):
-        operation.where_is(session, [b"b"], source="photos", deleted=True)
+        where_is(session, [b"b"], source="photos", deleted=True)
 
 
 def test_what_only_an_imported_context_tells_of_is_found(session: Session, photos: Source, one: Target):
@@ -413,7 +415,7 @@ def test_what_only_an_imported_context_tells_of_is_found(session: Session, photo
         key = identity_key(session, rows.content("x", 10))
         put_expected(session, [(photos.key, b"a/f", key, 1, 0o644, None, None)])
     rows.copy(session, key, one, Standing.CLAIMED)
-    (found,) = operation.where_is(session, [b"a/f"], source="photos")
+    (found,) = where_is(session, [b"a/f"], source="photos")
     assert [view.standing for view in found.copies] == [Standing.CLAIMED]
 
 
@@ -423,7 +425,7 @@ def test_a_real_backup_is_covered_and_found(tmp_path: Path):
         worlds.add(session, tmp_path / "photos")
         worlds.back(session, tmp_path / "blue", label="Blue")
         assert filled(operation.coverage(session).by_copies) == {1: Count(3, 11)}
-        (found,) = operation.where_is(session, [os.fsencode(tmp_path / "photos" / "a" / "f")])
+        (found,) = where_is(session, [os.fsencode(tmp_path / "photos" / "a" / "f")])
         (copy,) = found.copies
         assert copy.counts and copy.path == b"photos/a/f" and copy.verified_at is not None
         shutil.rmtree(tmp_path / "blue")

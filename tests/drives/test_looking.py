@@ -13,7 +13,8 @@ import pytest
 
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
-from medback_core.contexts.write import add_restore_context, write_restore
+from medback_core.contexts.write import write_restore
+from medback_core.contexts.load import add_restore_context
 from medback_core.backing_up.discover import discover
 from medback_core.errors import DriveGone, NeedsAnswer
 from medback_core.model import Answers, CopyGone, DamageFound, TargetState

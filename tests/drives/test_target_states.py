@@ -12,7 +12,8 @@ from medback_core.cli.outcome import why
 from medback_core.presenting.refusals import message
 from medback_core.errors import Refused, UsageError
 from medback_core.model import Unrepairable, TargetState, Warned
-from medback_core.restoring.plan import restore_plan, what_if_every
+from medback_core.restoring.plan import restore_plan
+from medback_core.coverage.what_if import what_if_every
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
 from medback_core.session import Session, open_session

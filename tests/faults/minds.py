@@ -26,11 +26,12 @@ from faults.crashes import Killer, watched
 from medback_core import disk, model
 from medback_core.backing_up.back_up import back_up
 from medback_core.backing_up.discover import discover
-from medback_core.contexts.write import add_restore_context
+from medback_core.contexts.load import add_restore_context
 from medback_core.drives.open import set_target
 from medback_core.errors import MedbackError
 from medback_core.model import CONTEXT_NAME, Answers, Event, Identity, SourceRefused, Summary, TargetState
-from medback_core.restoring.restore import finish_restore, restore
+from medback_core.restoring.restore import restore
+from medback_core.restoring.status import finish_restore
 from medback_core.scanning.sources import add_source, update
 from medback_core.session import Session, open_session
 from medback_core.session.sources import list_sources

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from medback_core.backing_up.back_up import back_up
-from medback_core.contexts.write import add_restore_context, write_restore
+from medback_core.contexts.write import write_restore
+from medback_core.contexts.load import add_restore_context
 from medback_core.backing_up.discover import discover
 from medback_core.errors import Refused
 from medback_core.model import Answers, Event, TargetState

@@ -24,7 +24,7 @@ from support.saying import says
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.cli import main
-from medback_core.contexts.write import add_restore_context
+from medback_core.contexts.load import add_restore_context
 from medback_core.disk import portable
 from medback_core.backing_up.discover import discover
 from medback_core.errors import MedbackError, Refused

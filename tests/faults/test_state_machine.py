@@ -17,7 +17,8 @@ from faults.machine_world import DRIVES, SOURCES, STATES, Shelf, Step, identity
 from support.fault_report import FULL, Row
 from medback_core import disk, model
 from medback_core.backing_up.back_up import back_up
-from medback_core.contexts.write import add_restore_context, write_restore
+from medback_core.contexts.write import write_restore
+from medback_core.contexts.load import add_restore_context
 from medback_core.backing_up.discover import discover
 from medback_core.model import Answers, DamageFound, ScanSummary, SourceRefused
 from medback_core.upkeep.rebuild import rebuild

@@ -29,7 +29,8 @@ from medback_core.session.targets import list_targets
 from medback_core.session.tree import files_below
 from medback_core.errors import Refused
 from medback_core.model import Count, Source, Standing, Target, TargetState
-from medback_core.restoring.plan import PlanSummary, next_target, restore_plan, what_if, what_if_every
+from medback_core.restoring.plan import PlanSummary, next_target, restore_plan
+from medback_core.coverage.what_if import what_if, what_if_every
 from medback_core.session import Session
 
 random_sessions = settings(max_examples=examples(200))

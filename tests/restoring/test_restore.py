@@ -15,12 +15,14 @@ import pytest
 from support.killing import killed_after
 from support.saying import says
 from medback_core import disk, model
-from medback_core.contexts.write import add_restore_context, write_restore
+from medback_core.contexts.write import write_restore
+from medback_core.contexts.load import add_restore_context
 from medback_core.backing_up.discover import discover
 from medback_core.errors import DriveGone, Refused, UsageError
 from medback_core.model import Answers, Reason, Conflict, DamageFound, FileDone, Skipped, SourceRefused, Standing
 from medback_core.pace import Pace
-from medback_core.restoring.restore import restore, restore_status
+from medback_core.restoring.restore import restore
+from medback_core.restoring.status import restore_status
 from medback_core.session import Session, open_session
 from medback_core.session.copies import copies_on
 from medback_core.session.expected import has_expected

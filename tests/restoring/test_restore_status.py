@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from medback_core.contexts.write import add_restore_context, write_restore
+from medback_core.contexts.write import write_restore
+from medback_core.contexts.load import add_restore_context
 from medback_core.errors import Refused
 from medback_core.model import TargetState, Unrestored
-from medback_core.restoring.restore import finish_restore, restore, restore_status
+from medback_core.restoring.restore import restore
+from medback_core.restoring.status import finish_restore, restore_status
 from medback_core.session import Session, open_session
 from medback_core.session.expected import has_expected
 from medback_core.drives.open import set_target

@@ -13,7 +13,7 @@ import pytest
 
 from medback_core.presenting.refusals import message
 from medback_core import model
-from medback_core.contexts.write import add_restore_context
+from medback_core.contexts.load import add_restore_context
 from medback_core.coverage.totals import coverage
 from medback_core.drives.drive import identity_at
 from medback_core.drives.story import Story, story_at
@@ -29,7 +29,8 @@ from medback_core.model import (
     Warned,
 )
 from medback_core.restoring.plan import restore_plan
-from medback_core.restoring.restore import finish_restore, restore, restore_status
+from medback_core.restoring.restore import restore
+from medback_core.restoring.status import finish_restore, restore_status
 from medback_core.restoring.told import Told, listen, news_of, refuse
 from medback_core.session import Session, open_session
 from medback_core.session.expected import has_expected

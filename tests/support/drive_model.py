@@ -21,7 +21,8 @@ from medback_core.backing_up.back_up import back_up
 from medback_core.coverage.totals import coverage, target_holdings
 from medback_core.backing_up.discover import discover
 from medback_core.model import DamageFound, Event, FileDone, Target, TargetState
-from medback_core.restoring.plan import restore_plan, what_if_every
+from medback_core.restoring.plan import restore_plan
+from medback_core.coverage.what_if import what_if_every
 from medback_core.upkeep.rebuild import rebuild
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair

@@ -12,7 +12,8 @@ import pytest
 from medback_core import disk
 from medback_core.presenting.refusals import message, sentence
 from medback_core import model
-from medback_core.contexts.write import add_restore_context, write_restore
+from medback_core.contexts.write import write_restore
+from medback_core.contexts.load import add_restore_context
 from medback_core.backing_up.discover import discover
 from medback_core.errors import Refused
 from medback_core.model import Answers, DamageFound, FileDone, Progress, TargetState, Warned

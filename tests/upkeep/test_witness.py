@@ -17,10 +17,10 @@ from support.saying import says
 from medback_core import disk
 from medback_core.backing_up import back_up as backing_up
 from medback_core.backing_up.discover import discover
-from medback_core.contexts.write import add_restore_context
+from medback_core.contexts.load import add_restore_context
 from medback_core.errors import Refused
 from medback_core.model import DamageFound
-from medback_core.restoring.restore import finish_restore
+from medback_core.restoring.status import finish_restore
 from medback_core.session import Session, open_session
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.verify_target import verify

@@ -31,6 +31,7 @@ def demo(run: Run, directory: bytes | None, headless: bool, keep: bool) -> None:
     restore, and check that all came back, byte for byte.
     """
     from medback_core.demo import story as operation
+    from medback_core.demo.world import SESSION_NAME, is_demo
 
     where = Path(os.fsdecode(os.path.abspath(directory))) if directory is not None else _temporary()
     removed = directory is None and not keep
@@ -38,10 +39,10 @@ def demo(run: Run, directory: bytes | None, headless: bool, keep: bool) -> None:
         if headless or run.settings.json or not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
             _tell(run, where, kept=not removed)
         else:
-            if not operation.is_demo(where):
+            if not is_demo(where):
                 run.say("building a small world …")
                 operation.build_demo(where)
-            open_app(run, session_db=where / operation.SESSION_NAME)
+            open_app(run, session_db=where / SESSION_NAME)
     finally:
         if removed:
             operation.remove_world(where)

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from medback_core.coverage.places import PlaceShelf
-    from medback_core.coverage.totals import CopyView, Coverage, FileWhereabouts, UnprotectedFile
-    from medback_core.coverage.what_if import NamedFile, PlaceLoss
-    from medback_core.restoring.plan import PlanSummary, TargetsLoss
+    from medback_core.coverage.totals import Coverage, UnprotectedFile
+    from medback_core.coverage.what_if import NamedFile, PlaceLoss, TargetsLoss
+    from medback_core.coverage.where_is import CopyView, FileWhereabouts
+    from medback_core.restoring.plan import PlanSummary
     from medback_core.session import Session
 
 DRIVES = click.argument("drives", metavar="[DRIVE]...", nargs=-1, type=DIRECTORY)
@@ -203,13 +204,14 @@ def _away(file: UnprotectedFile) -> str:
 def _coverage(session: Session, source: str | None, path: bytes, depth: int) -> Coverage:
     """The coverage of a directory, or of the one file of that name."""
     from medback_core.coverage import totals as operation
+    from medback_core.coverage.where_is import where_is
 
     try:
         return operation.coverage(session, source=source, path=path, depth=depth)
     except Refused:
         if not path or source is None:
             raise
-        files = [f for f in operation.where_is(session, [path], source=source) if f.path == path.strip(b"/")]
+        files = [f for f in where_is(session, [path], source=source) if f.path == path.strip(b"/")]
         if not files:
             raise
     file = files[0]
@@ -254,7 +256,7 @@ def whereis(run: Run, paths: tuple[bytes, ...], source: str | None, deleted: boo
     On which targets, under which path there, last verified when. PATH is absolute, or relative to --source; a
     directory stands for all files in it.
     """
-    from medback_core.coverage.totals import where_is
+    from medback_core.coverage.where_is import where_is
 
     with run.session() as session:
         found = where_is(session, paths, source=source, deleted=deleted)
@@ -400,8 +402,7 @@ def what_if(run: Run, words: tuple[str, ...], gone: tuple[str, ...]) -> None:
     Lost is what has no copy on any other target, and is gone for good if its source dies too; weakened is what keeps
     one and then lacks copies that are wanted. Without a target: every single one and every pair, the worst first.
     """
-    from medback_core.coverage.what_if import what_if_places
-    from medback_core.restoring import plan as operation
+    from medback_core.coverage.what_if import what_if, what_if_every, what_if_places
 
     with run.session() as session:
         result = run.outcome.result
@@ -409,7 +410,7 @@ def what_if(run: Run, words: tuple[str, ...], gone: tuple[str, ...]) -> None:
             _report_place(run, what_if_places(session, gone, named_targets(session, words)))
             return
         if not words:
-            every = operation.what_if_every(session)
+            every = what_if_every(session)
             result.update(
                 single=[_loss_json(e) for e in every.single],
                 pairs=[_loss_json(e) for e in every.pairs],
@@ -450,7 +451,7 @@ def what_if(run: Run, words: tuple[str, ...], gone: tuple[str, ...]) -> None:
                 run.answer_line("no targets yet")
             _say_bare(run, every.already_bare)
             return
-        found = operation.what_if(session, named_targets(session, words))
+        found = what_if(session, named_targets(session, words))
         lost_files = list(found.lost_files)
         result.update(
             lost=count_json(found.lost),

@@ -93,7 +93,7 @@ def add_restore_context(run: Run, path: bytes, maps: tuple[tuple[bytes, bytes], 
 
     What it names is to be restored, from the targets it names. People may edit the file; an error names the line.
     """
-    from medback_core.contexts.write import add_restore_context as operation
+    from medback_core.contexts.load import add_restore_context as operation
 
     if not os.path.lexists(path):
         raise Refused("no-such-path", path=path)

@@ -20,30 +20,3 @@ from .records import (
     TargetLine,
 )
 from .writing import target_lines, write_context
-
-__all__ = [
-    "BAD_CONTEXT",
-    "Bds",
-    "ContextItem",
-    "DirectoryEntry",
-    "DirectoryFact",
-    "Entry",
-    "FileEntry",
-    "LinkEntry",
-    "NotWhole",
-    "Pieces",
-    "Readable",
-    "Section",
-    "SourceEnd",
-    "SourceSection",
-    "SourceStart",
-    "TargetLine",
-    "apply_map",
-    "read_context",
-    "read_section",
-    "section_bytes",
-    "sections_in",
-    "state_of",
-    "target_lines",
-    "write_context",
-]

@@ -21,7 +21,7 @@ from medback_core.context import (
     TargetLine,
     write_context,
 )
-from medback_core.contexts.load import add_restore_context, entered, expect_again, finish_expected
+from medback_core.contexts.load import entered
 from medback_core.errors import Refused
 from medback_core.model import ContextSummary, Count, Source, Standing, State, is_metadata
 from medback_core.session import Session
@@ -33,8 +33,6 @@ from medback_core.session.sources import list_sources
 from medback_core.session.states import TARGET, AsOf, current_state, known_state, told_of
 from medback_core.session.targets import list_targets
 from medback_core.sidecar import is_whole
-
-__all__ = ["add_restore_context", "context_of", "expect_again", "finish_expected", "write_restore"]
 
 _HEAD_BYTES = 512
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from medback_core.coverage.countable import clean_path
+from medback_core import names
 from medback_core.coverage.where_is import FileWhereabouts, views_of
 from medback_core.model import Count
 from medback_core.session import Session
@@ -77,4 +77,4 @@ def deleted_count(
 
 
 def _below(path: bytes | None) -> bytes | None:
-    return clean_path(path) or None if path is not None else None
+    return names.clean_path(path) or None if path is not None else None

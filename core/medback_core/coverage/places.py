@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from medback_core.coverage.countable import NOTHING
 from medback_core.model import Count, Target, TargetState
 from medback_core.session import Session
+from medback_core.session.counting import NOTHING
 from medback_core.session.needs import every_part, places
 from medback_core.session.placements import placement_by_id
 from medback_core.session.targets import counting_keys, disk_groups, list_targets

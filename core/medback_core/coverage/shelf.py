@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from medback_core.coverage.countable import NOTHING, CopyCounter
 from medback_core.coverage.places import PlaceShelf, place_shelves
 from medback_core.model import Count, Happened, Source, Target, TargetState
 from medback_core.session import Session
 from medback_core.session.copies import held_by
+from medback_core.session.counting import NOTHING, CopyCounter
 from medback_core.session.history import list_history
 from medback_core.session.needs import every_part, places
 from medback_core.session.placements import placement_by_id

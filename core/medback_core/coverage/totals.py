@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medback_core import names
-from medback_core.coverage.countable import NOTHING, CopyCounter, clean_path, total
-from medback_core.coverage.tree import ORDERS, DirectoryView, FileCoverage, browse, page
-from medback_core.coverage.where_is import CopyView, FileWhereabouts, detail, where_is
 from medback_core.errors import Refused
 from medback_core.model import Count, Looked
 from medback_core.session import Session
+from medback_core.session.counting import NOTHING, CopyCounter, total
 from medback_core.session.files import join
 from medback_core.session.gaps import list_gaps
 from medback_core.session.needs import Wants, every_part, wants_of
@@ -28,29 +26,6 @@ from medback_core.session.tree import (
     totals_of,
     trouble_below,
 )
-
-__all__ = [
-    "ORDERS",
-    "CopyView",
-    "Coverage",
-    "DirectoryCoverage",
-    "DirectoryView",
-    "FileCoverage",
-    "FileWhereabouts",
-    "Holdings",
-    "Safety",
-    "UnprotectedFile",
-    "browse",
-    "coverage",
-    "detail",
-    "looked",
-    "page",
-    "safety",
-    "target_holdings",
-    "unprotected",
-    "where_is",
-]
-
 
 _ALL = Looked()
 
@@ -128,7 +103,7 @@ def coverage(session: Session, *, source: str | None = None, path: bytes = b"", 
     directories inside, in path order. Raises Refused for an unknown source or directory.
     """
     sources = list_sources(session) if source is None else [find_source(session, source)]
-    path = clean_path(path)
+    path = names.clean_path(path)
     counter = CopyCounter(session)
     listed: list[DirectoryCoverage] = []
     starts: list[DirectoryCoverage] = []
@@ -188,7 +163,7 @@ def unprotected(session: Session, source: str | None = None, path: bytes = b"") 
     sources or one (by alias), or only at and below `path` (a directory or a file). Do not write through this session
     while iterating."""
     sources = list_sources(session) if source is None else [find_source(session, source)]
-    path = clean_path(path)
+    path = names.clean_path(path)
     counter = CopyCounter(session)
     for each in sources:
         wants = wants_of(session, each)
@@ -211,7 +186,7 @@ def unprotected(session: Session, source: str | None = None, path: bytes = b"") 
 def looked(session: Session, source: str | None = None, path: bytes = b"") -> Looked:
     """How far all sources, one (by alias) or a place in it were looked at. Raises Refused for an unknown source."""
     sources = list_sources(session) if source is None else [find_source(session, source)]
-    path, asked = clean_path(path), {each.alias for each in sources}
+    path, asked = names.clean_path(path), {each.alias for each in sources}
     dates = [each.scanned_at for each in sources]
     gaps = [
         gap

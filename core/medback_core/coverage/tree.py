@@ -8,9 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from medback_core import names
-from medback_core.coverage.countable import NOTHING, CopyCounter
 from medback_core.model import Count, Identity, Need, Source
 from medback_core.session import Session
+from medback_core.session.counting import NOTHING, CopyCounter
 from medback_core.session.files import troubled
 from medback_core.session.needs import Wants, wants_of
 from medback_core.session.placements import placement_by_id

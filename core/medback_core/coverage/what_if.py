@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from medback_core import names
-from medback_core.coverage.countable import NOTHING
 from medback_core.errors import Refused
 from medback_core.model import Count, Need, Source, Target, TargetState, folded
 from medback_core.planning import restore_order as planning
 from medback_core.planning.restore_order import Held, Loss
 from medback_core.session import Session
+from medback_core.session.counting import NOTHING
 from medback_core.session.files import join
 from medback_core.session.needs import every_part, places, target_places
 from medback_core.session.placements import all_placements, placement_by_id

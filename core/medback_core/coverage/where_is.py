@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from medback_core import names
-from medback_core.coverage.countable import clean_path
 from medback_core.errors import Refused
 from medback_core.model import Count, Identity, Need, Source, Standing, Target, folded
 from medback_core.session import Session
@@ -127,7 +126,7 @@ def _gone(session: Session, source: Source, path: bytes) -> Iterator[_Row]:
 def _locate(sources: list[Source], within: Source | None, path: bytes) -> tuple[Source, bytes]:
     """The source a path belongs to, and the path relative to it."""
     if within is not None and not os.path.isabs(path):
-        return within, clean_path(path)
+        return within, names.clean_path(path)
     absolute = os.path.abspath(path)
     parent, name = os.path.split(absolute)
     for candidate in (absolute, os.path.join(os.path.realpath(parent), name)):

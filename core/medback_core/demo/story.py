@@ -13,8 +13,8 @@ from medback_core import disk, names
 from medback_core.backing_up.back_up import back_up
 from medback_core.coverage.places import three_two_one
 from medback_core.coverage.totals import coverage
-from medback_core.coverage.what_if import what_if_places
-from medback_core.demo.world import SESSION_NAME, DemoTarget, DemoWorld, is_demo, open_place, write_world
+from medback_core.coverage.what_if import what_if, what_if_places
+from medback_core.demo.world import DemoTarget, DemoWorld, open_place, write_world
 from medback_core.drives.open import open_drive, set_target
 from medback_core.model import (
     Answers,
@@ -30,13 +30,11 @@ from medback_core.model import (
 from medback_core.presenting.next_drive import next_drive, next_words
 from medback_core.presenting.places import three_two_one_words
 from medback_core.presenting.units import counted, plural, size
-from medback_core.restoring.plan import PlanSummary, restore_plan, what_if
+from medback_core.restoring.plan import PlanSummary, restore_plan
 from medback_core.restoring.restore import restore
 from medback_core.scanning.sources import add_source, update
 from medback_core.session import Session, open_session
 from medback_core.session.targets import find_target
-
-__all__ = ["SESSION_NAME", "DemoChecked", "DemoTarget", "DemoWorld", "build_demo", "demo_story", "is_demo"]
 
 S = TypeVar("S", bound=Summary)
 Story = Generator[str | Event, None, None]

@@ -21,9 +21,10 @@ from medback_core.disk.devices import (
     mount_changes,
     take_out,
 )
-from medback_core.disk.filesystem import FileSystem, Mount, birth_ns, describe, removable_mounts, same_uuid
+from medback_core.disk.filesystem import FileSystem, describe, same_uuid
 from medback_core.disk.group import BATCH_BYTES, BATCH_FILES, Group
 from medback_core.disk.locks import lock_drive, lock_session
+from medback_core.disk.mounts import Mount, removable_mounts
 from medback_core.disk.moving import (
     TEMPORARY,
     Cleaned,
@@ -50,6 +51,7 @@ from medback_core.disk.names_on_drive import (
     other_names,
 )
 from medback_core.disk.overlap import Lies, is_same_directory, lies, path_inside, share_disk
+from medback_core.disk.portable import birth_ns
 from medback_core.disk.primitives import set_observer
 from medback_core.disk.reading import ALONE, AsRecorded, FromDrive, content_on_drive, ended, read_from_drive, read_many
 from medback_core.disk.root import Root
@@ -57,76 +59,3 @@ from medback_core.disk.staged import ContentDiffers, SmallCopy, Staged
 from medback_core.disk.staging import SMALL
 from medback_core.disk.worker_pool import AT_ONCE
 from medback_core.disk.worker_process import in_any_group
-
-__all__ = [
-    "ALONE",
-    "AT_ONCE",
-    "BATCH_BYTES",
-    "BATCH_FILES",
-    "FAILING",
-    "OF_THE_DRIVE",
-    "PASSED",
-    "SMALL",
-    "TEMPORARY",
-    "AsRecorded",
-    "Busy",
-    "Cause",
-    "Changed",
-    "Cleaned",
-    "ContentDiffers",
-    "FileSystem",
-    "FromDrive",
-    "Group",
-    "Lies",
-    "Locked",
-    "Mount",
-    "Root",
-    "SmallCopy",
-    "Staged",
-    "birth_ns",
-    "cause_of",
-    "clean_temporaries",
-    "collision_name",
-    "container_of",
-    "content_on_drive",
-    "describe",
-    "ended",
-    "escape_component",
-    "escape_path",
-    "filesystem",
-    "free_name",
-    "freeing_name",
-    "health_of",
-    "in_any_group",
-    "is_same_directory",
-    "lies",
-    "lock_drive",
-    "lock_session",
-    "locked_containers",
-    "locks",
-    "make_symlink",
-    "mount_changes",
-    "move",
-    "names_on_drive",
-    "numbered",
-    "other_names",
-    "path_inside",
-    "portable",
-    "primitives",
-    "put_back",
-    "read_from_drive",
-    "read_many",
-    "read_own",
-    "removable_mounts",
-    "remove",
-    "remove_before",
-    "remove_empty_directory",
-    "same_uuid",
-    "set_directory",
-    "set_file_mode",
-    "set_observer",
-    "share_disk",
-    "sync_drive",
-    "take_out",
-    "write_whole",
-]

@@ -10,10 +10,6 @@ from dataclasses import dataclass
 from functools import cache
 
 from medback_core.disk import mounts, portable
-from medback_core.disk.mounts import Mount, removable_mounts
-from medback_core.disk.portable import birth_ns
-
-__all__ = ["FileSystem", "Mount", "birth_ns", "describe", "removable_mounts", "same_uuid"]
 
 _GROUP_SYNC = frozenset({"ext4", "xfs", "btrfs", "f2fs", "tmpfs"})
 _FAT = frozenset({"vfat", "msdos", "fat", "exfat", "fuse.exfat", "fuse.exfat-fuse"})

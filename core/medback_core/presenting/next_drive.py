@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from medback_core.coverage.countable import NOTHING
 from medback_core.coverage.shelf_room import room_seen
 from medback_core.model import Count, Need, Target
 from medback_core.presenting.places import at
 from medback_core.presenting.units import counted, name, size
 from medback_core.session import Session
 from medback_core.session.candidates import Extent, known_extent
+from medback_core.session.counting import NOTHING
 from medback_core.session.needs import places, target_places, wants_of
 from medback_core.session.placements import all_placements
 from medback_core.session.sources import list_sources

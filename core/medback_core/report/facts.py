@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from medback_core import model, names
-from medback_core.coverage.countable import NOTHING
 from medback_core.coverage.places import PlaceShelf, ThreeTwoOne, has_places, place_shelves, three_two_one
 from medback_core.coverage.totals import Holdings, Safety, coverage, safety, target_holdings
 from medback_core.coverage.tree import DirectoryView, browse
@@ -16,6 +15,7 @@ from medback_core.presenting.next_drive import NextDrive, next_drive
 from medback_core.presenting.treemap import CELL_HEIGHT, squarified
 from medback_core.restoring.plan import PlanSummary, restore_plan
 from medback_core.session import Session
+from medback_core.session.counting import NOTHING
 from medback_core.session.needs import places
 from medback_core.session.placements import all_placements, placement_by_id
 from medback_core.session.sources import list_sources

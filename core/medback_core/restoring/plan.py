@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from medback_core import names
-from medback_core.coverage.countable import NOTHING
-from medback_core.coverage.what_if import NamedFile, TargetsLoss, WhatIf, WhatIfEvery, what_if, what_if_every
+from medback_core.coverage.what_if import NamedFile
 from medback_core.errors import Refused
 from medback_core.model import HOME, Count, Event, NextTarget, Progress, Source, Summary, Target, TargetState, folded
 from medback_core.planning import restore_order as planning
 from medback_core.planning.trips import TRIPS
 from medback_core.restoring import destinations, told
 from medback_core.session import Session
+from medback_core.session.counting import NOTHING
 from medback_core.session.expected import empty_directories, has_expected, wanted_back, wanted_totals
 from medback_core.session.files import join
 from medback_core.session.gone import list_gone
@@ -24,20 +24,6 @@ from medback_core.session.needs import target_places
 from medback_core.session.placements import placement_by_id
 from medback_core.session.targets import list_targets
 from medback_core.session.tree import PlacementCounts, directory_key, files_below
-
-__all__ = [
-    "NamedFile",
-    "PlanSummary",
-    "PlannedStep",
-    "TargetsLoss",
-    "WhatIf",
-    "WhatIfEvery",
-    "next_target",
-    "restore_plan",
-    "unreachable",
-    "what_if",
-    "what_if_every",
-]
 
 UNREACHABLE_SHOWN = 1000
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from medback_core import disk, names
 from medback_core.contexts import kept as context_kept
-from medback_core.contexts.write import expect_again, finish_expected
+from medback_core.contexts.load import expect_again, finish_expected
 from medback_core.drives.aside import is_beside
 from medback_core.drives.open import Drive, open_drive, resolve_target
 from medback_core.drives.story import story_at
@@ -48,7 +48,6 @@ from medback_core.restoring.directories import finish_directories, note_missing
 from medback_core.restoring.plan import next_target, refuse_unknown
 from medback_core.restoring.record import note_directory
 from medback_core.restoring.search import Finding
-from medback_core.restoring.status import finish_restore, restore_status
 from medback_core.restoring.symlinks import restore_links
 from medback_core.restoring.told import (
     ask_in_place,
@@ -92,8 +91,6 @@ from medback_core.sidecar import is_whole
 from medback_core.sources.identity import read_metadata, write_metadata
 from medback_core.sources.nested import away_from
 from medback_core.sources.sidecars import flush_sources
-
-__all__ = ["CONFLICTS", "finish_restore", "restore", "restore_status"]
 
 CONFLICTS = ("skip", "rename", "overwrite")
 _PAGE = 500

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from medback_core import disk
-from medback_core.contexts.write import expect_again, finish_expected
+from medback_core.contexts.load import expect_again, finish_expected
 from medback_core.model import Count, Event, Progress, RestoreStatus, Unrestored
 from medback_core.restoring.destinations import DestinationState, destinations, look, open_root, scope
 from medback_core.restoring.plan import next_target, refuse_unknown, unreachable

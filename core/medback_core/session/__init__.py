@@ -2,5 +2,3 @@
 
 from .opening import open_session
 from .store import Session
-
-__all__ = ["Session", "open_session"]

@@ -28,36 +28,3 @@ from .target_identity import (
 )
 from .wholeness import is_whole
 from .writing import render
-
-__all__ = [
-    "METADATA_LIMIT",
-    "MODE_DEFAULT",
-    "NOTHING",
-    "RECORDS_MAX",
-    "SIDECAR_LIMIT",
-    "Bd",
-    "DirRecord",
-    "Extra",
-    "FileRecord",
-    "Holder",
-    "LinkRecord",
-    "Place",
-    "Remembered",
-    "Sibling",
-    "Sidecar",
-    "SourceMetadata",
-    "TargetFact",
-    "TargetIdentity",
-    "Trust",
-    "family_target_id",
-    "is_whole",
-    "parse",
-    "parse_family",
-    "parse_source_metadata",
-    "parse_target_identity",
-    "render",
-    "render_source_metadata",
-    "render_target_identity",
-    "valid_id",
-    "whole",
-]
