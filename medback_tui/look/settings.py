@@ -44,7 +44,7 @@ def load(path: Path | None) -> Settings:
     theme, order, screen = kept.get("theme"), kept.get("order"), kept.get("screen")
     if isinstance(theme, str):
         settings = replace(settings, theme=theme)
-    if order in ORDERS:
+    if isinstance(order, str) and order in ORDERS:
         settings = replace(settings, order=order)
     if screen in SCREENS:
         settings = replace(settings, screen=screen)
@@ -71,3 +71,9 @@ def write_beside(path: Path, values: object) -> str | None:
     except OSError as error:
         return f"the app's settings are not kept: {error.strerror}"
     return None
+
+
+def next_order(order: str) -> str:
+    """The order of the coverage list after this one."""
+    orders = list(ORDERS)
+    return orders[(orders.index(order) + 1) % len(orders)]

@@ -303,8 +303,7 @@ class CoverageScreen(MainScreen):
 
     def action_sort(self) -> None:
         if self.view is not None:
-            orders = settings.ORDERS
-            self._sort_by(orders[(orders.index(self.view.order) + 1) % len(orders)])
+            self._sort_by(settings.next_order(self.view.order))
 
     def _sort_by(self, order: str) -> None:
         assert self.view is not None

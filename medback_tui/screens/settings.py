@@ -18,7 +18,7 @@ from medback_core.errors import MedbackError
 from medback_core.presenting.units import name
 from medback_core.settings.preferences import EXAMPLE, read_preferences, settings_path
 from medback_tui.look.keys import shown
-from medback_tui.look.settings import ORDERS
+from medback_tui.look.settings import next_order
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
@@ -90,8 +90,7 @@ class SettingsDialog(Dialog[None]):
             if row.in_file:
                 self.notify("the settings file names a theme: it is the one to begin with")
         elif row.enter == "order":
-            order = ORDERS[(ORDERS.index(self.app.settings.order) + 1) % len(ORDERS)]
-            self.app.keep_settings(replace(self.app.settings, order=order))
+            self.app.keep_settings(replace(self.app.settings, order=next_order(self.app.settings.order)))
             self._show()
         else:
             self.action_edit()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from medback_core import names
@@ -28,8 +28,6 @@ from medback_core.session.tree import (
     trouble_below,
 )
 
-ORDERS = ("name", "bytes", "unsafe", "checked")
-
 
 @dataclass(frozen=True, slots=True)
 class DirectoryView:
@@ -50,6 +48,15 @@ class DirectoryView:
     def name(self) -> bytes:
         """The last component; for a source its alias."""
         return self.path.rpartition(b"/")[2] if self.path else self.source.alias.encode("utf-8", "surrogateescape")
+
+
+# The orders of a listing; of directories here, of files in `session/tree`.
+ORDERS: dict[str, Callable[[DirectoryView], tuple[int, bytes]]] = {
+    "name": lambda view: (0, view.name),
+    "bytes": lambda view: (-view.count.bytes, view.name),
+    "unsafe": lambda view: (-view.unsafe.bytes, view.name),
+    "checked": lambda view: (-1 if view.oldest is None else view.oldest, view.name),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +169,7 @@ def browse(
         for view in views
         if (not folded or folded in names.text(view.name).casefold()) and (not unsafe_only or view.unsafe.files)
     ]
-    _sort(views, order)
+    views.sort(key=ORDERS[order])
     return DirectoryContents(here, tuple(views), files, total, files_total)
 
 
@@ -187,17 +194,6 @@ def _view(
         apart=sums.apart,
         without_elsewhere=sums.without_elsewhere,
     )
-
-
-def _sort(views: list[DirectoryView], order: str) -> None:
-    if order == "name":
-        views.sort(key=lambda view: view.name)
-    elif order == "bytes":
-        views.sort(key=lambda view: (-view.count.bytes, view.name))
-    elif order == "unsafe":
-        views.sort(key=lambda view: (-view.unsafe.bytes, view.name))
-    else:
-        views.sort(key=lambda view: (-1 if view.oldest is None else view.oldest, view.name))
 
 
 def page(session: Session, keys: Collection[int], *, dead: Collection[int] = frozenset()) -> list[FileCoverage]:
