@@ -23,7 +23,7 @@ from medback_core.session import Session, open_session
 from medback_core.session.copies import copies_on
 from medback_core.session.expected import expected_count, has_expected
 from medback_core.session.gone import list_gone
-from medback_core.session.sources import find_source, list_sources, source_by_path
+from medback_core.session.sources import find_source, list_sources
 from medback_core.session.targets import find_target, list_targets, target_by_id
 from medback_core.drives.open import set_target
 from medback_core.session.expected import wanted_files
@@ -394,7 +394,7 @@ def test_writing_and_reading_need_memory_for_no_more_than_a_part(tmp_path: Path)
 def test_a_source_added_by_a_context_is_one_of_the_sessions(tmp_path: Path):
     with new_session(tmp_path) as session:
         take(session, context(tmp_path, section("/no/where/music", "x", id="abc")))
-        source = source_by_path(session, b"/no/where/music")
+        source = next((one for one in list_sources(session) if one.path == b"/no/where/music"), None)
         assert source is not None and (source.alias, source.id, source.scanned_at) == ("music", "abc", None)
         assert (tmp_path / "session.db.sources").read_bytes() == b"/no/where/music\n"
 

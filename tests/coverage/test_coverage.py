@@ -21,7 +21,7 @@ from medback_core.coverage.tree import ORDERS, browse, page
 from medback_core.coverage.where_is import detail, where_is
 from medback_core.session import open_session
 from medback_core.session.copies import copies_of, identity_key, identity_of
-from medback_core.session.expected import put_expected
+from support.stored import put_expected
 from medback_core.session.files import ensure_directory, find_file, join
 from medback_core.session.gone import add_gone
 from medback_core.session.rollup import refresh_oldest

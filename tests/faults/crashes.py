@@ -24,7 +24,7 @@ from medback_core.names import display_name
 from medback_core.session import Session
 from medback_core.session.copies import copies_on
 from medback_core.session.expected import expected_count
-from medback_core.session.files import all_files
+from support.stored import all_files
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import list_targets
 from medback_core.sidecar import parse, whole

@@ -21,7 +21,8 @@ from medback_core.errors import Refused
 from medback_core.model import Event, Identity, Standing, Summary, TargetState
 from medback_core.session import Session, open_session
 from medback_core.session.copies import copies_on
-from medback_core.session.files import all_files, join
+from medback_core.session.files import join
+from support.stored import all_files
 from medback_core.session.gone import list_gone
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import counting_keys, list_targets

@@ -22,7 +22,8 @@ from medback_core.restoring.plan import restore_plan
 from medback_core.restoring.restore import restore
 from medback_core.session import Session, open_session
 from medback_core.session.copies import copies_of
-from medback_core.session.files import all_files, join
+from medback_core.session.files import join
+from support.stored import all_files
 from medback_core.session.gone import list_gone
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import list_targets

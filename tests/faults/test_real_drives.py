@@ -19,7 +19,8 @@ from medback_core.errors import MedbackError
 from medback_core.model import Answers, DamageFound, Skipped, TargetState, Warned
 from medback_core.restoring.restore import restore
 from medback_core.session import open_session
-from medback_core.session.files import all_files, find_file, troubled
+from medback_core.session.files import find_file, troubled
+from support.stored import all_files
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import list_targets
 from medback_core.upkeep.verify_target import verify

@@ -18,7 +18,8 @@ from medback_core.model import DamageFound, ScanSummary
 from medback_core.upkeep.rebuild import rebuild
 from medback_core.session import Session, open_session
 from medback_core.session.copies import copies_on
-from medback_core.session.files import all_files, join
+from medback_core.session.files import join
+from support.stored import all_files
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import list_targets
 from medback_core.sidecar import Trust, parse, whole

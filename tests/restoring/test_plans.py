@@ -21,8 +21,10 @@ from support import worlds
 from medback_core.restoring import plan as plans
 from medback_core.session import open_session
 from medback_core.session.copies import believe_copies, copies_of, copies_on, withdraw_copies
-from medback_core.session.expected import put_expected, wanted_back
-from medback_core.session.files import all_files, join
+from medback_core.session.expected import wanted_back
+from support.stored import put_expected
+from medback_core.session.files import join
+from support.stored import all_files
 from medback_core.session.placements import all_placements
 from medback_core.session.sources import find_source, list_sources
 from medback_core.session.targets import list_targets

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from support import session_builder as rows
 from medback_core.session import open_session
 from medback_core.session.copies import copies_of, record_copies
-from medback_core.session.expected import is_placed, mark_placed, put_expected, wanted_back
+from medback_core.session.expected import is_placed, mark_placed, wanted_back
+from support.stored import put_expected
 from medback_core.session.files import (
     by_inode,
     ensure_directory,

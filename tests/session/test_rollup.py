@@ -14,14 +14,8 @@ from support.fault_report import examples
 from support import session_builder as rows
 from medback_core.session import open_session
 from medback_core.session.copies import believe_copies, copies_of
-from medback_core.session.files import (
-    dirty_directories,
-    drop_directories,
-    files_in,
-    find_directory,
-    mark_sidecar,
-    remove_files,
-)
+from medback_core.session.files import dirty_directories, drop_directories, files_in, find_directory, mark_sidecar
+from support.stored import remove_files
 from medback_core.session.placements import placement_by_id
 from medback_core.session.rollup import refresh_oldest
 from medback_core.session.targets import counting_keys

@@ -12,8 +12,10 @@ from support import session_builder as rows
 from medback_core import names
 from medback_core.session import open_session
 from medback_core.session.copies import identity_key
-from medback_core.session.expected import put_expected, wanted_back, wanted_totals
-from medback_core.session.files import ensure_directory, join, put_links, remove_files
+from medback_core.session.expected import wanted_back, wanted_totals
+from support.stored import put_expected
+from medback_core.session.files import ensure_directory, join, put_links
+from support.stored import remove_files
 from medback_core.session.gone import add_gone, forget_gone, list_gone
 from medback_core.session.placements import all_placements
 from medback_core.session.tree import (

@@ -14,7 +14,8 @@ from medback_core import model
 from medback_core.scanning import sources
 from medback_core.session import open_session
 from medback_core.session.copies import Copy, copies_of, record_copies
-from medback_core.session.files import FileRow, all_files, find_file, join
+from medback_core.session.files import FileRow, find_file, join
+from support.stored import all_files
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import save_target, target_by_key
 from medback_core.model import DamageFound, Event, Excluded, ScanSummary, Skipped, Source, Standing, UpdateSummary

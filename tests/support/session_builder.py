@@ -10,7 +10,8 @@ from pathlib import Path
 
 from medback_core.session import open_session
 from medback_core.session.copies import believe_copies, identity_key, record_copies, withdraw_copies
-from medback_core.session.files import drop_directories, ensure_directory, files_in, put_file, remove_files
+from medback_core.session.files import drop_directories, ensure_directory, files_in, put_file
+from support.stored import remove_files
 from medback_core.session.rollup import refresh_oldest
 from medback_core.session.sources import insert_source, remove_source
 from medback_core.session.targets import save_target, target_by_key

@@ -153,7 +153,8 @@ async def test_a_large_directory_is_read_page_by_page(open_app: OpenApp, tmp_pat
 
 async def test_a_directory_that_vanished_is_left_for_the_one_above(open_app: OpenApp, tmp_path: Path):
     from medback_core.session import open_session
-    from medback_core.session.files import drop_directories, files_in, remove_files
+    from medback_core.session.files import drop_directories, files_in
+    from support.stored import remove_files
     from medback_core.session.tree import directory_key
 
     app = open_app(worlds.small(tmp_path / "s.db"))

@@ -163,16 +163,6 @@ def copies_below(session: Session, target: int, directory: bytes) -> list[tuple[
     )
 
 
-def is_named(session: Session, identity: int) -> bool:
-    """Whether a current path of a source, or an imported context, names this content."""
-    row = session.db.execute(
-        "SELECT EXISTS (SELECT 1 FROM file WHERE identity_id = ?1) OR "
-        "EXISTS (SELECT 1 FROM expected WHERE identity_id = ?1 AND gone_at IS NULL)",
-        (identity,),
-    ).fetchone()
-    return bool(row[0])
-
-
 def namers(session: Session, identity: int) -> set[str]:
     """The ids of the sources of which a current path, or an imported context, names this content."""
     rows = session.db.execute(

@@ -34,17 +34,6 @@ class Expected(NamedTuple):
     trouble: int = 0
 
 
-def put_expected(
-    session: Session, rows: Iterable[tuple[int, bytes, int | None, int | None, int | None, bytes | None, int | None]]
-) -> None:
-    """Insert (source key, path, identity key, mtime_ns, mode, link goal, gone date). Call inside a transaction."""
-    session.db.executemany(
-        "INSERT OR REPLACE INTO expected (source_id, path, identity_id, mtime_ns, mode, goal, gone_at) "
-        "VALUES (?,?,?,?,?,?,?)",
-        ((s, p, i, store_ns(m) if m is not None else None, mode, goal, gone) for s, p, i, m, mode, goal, gone in rows),
-    )
-
-
 def let_go(session: Session, date: int) -> None:
     """What is expected and was not seen is an older version from now on: no path is ever dropped."""
     seen = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from medback_core.model import Identity, Trouble
@@ -179,11 +179,6 @@ def put_file(session: Session, directory: int, seen: Seen) -> int:
     return identity
 
 
-def remove_files(session: Session, keys: Iterable[int]) -> None:
-    """These paths are no longer in their source. Identities and copies stay known. Call inside a transaction."""
-    session.db.executemany("DELETE FROM file WHERE id = ?", ((key,) for key in keys))
-
-
 def put_links(session: Session, directory: int, links: dict[bytes, bytes]) -> None:
     """Make the links of a directory exactly these. Call inside a transaction."""
     if links_in(session, directory) != links:
@@ -268,18 +263,6 @@ def by_inode(session: Session, inode: int, device: int) -> list[tuple[int, bytes
         (signed(inode), signed(device)),
     )
     return [(row[0], join(row[1], row[3]), _file(row[2:])) for row in rows]
-
-
-def all_files(session: Session, source: int) -> Iterator[tuple[bytes, FileRow]]:
-    """(directory path, row) of every file of a source, in directory order. Do not write while iterating."""
-    rows = session.db.execute(
-        "SELECT d.path, f.id, f.name, f.identity_id, i.size, i.md5, f.mtime_ns, f.mode, f.device, f.inode, f.ctime_ns, "
-        "f.trouble FROM directory d JOIN file f ON f.directory_id = d.id JOIN identity i ON i.id = f.identity_id "
-        "WHERE d.source_id = ? ORDER BY d.path, f.name",
-        (source,),
-    )
-    for row in rows:
-        yield row[0], _file(row[1:])
 
 
 def mark_trouble(session: Session, source: int, path: bytes, trouble: Trouble) -> None:

@@ -48,11 +48,6 @@ def source_by_id(session: Session, sid: str) -> Source | None:
     return _source(row) if row else None
 
 
-def source_by_path(session: Session, path: bytes) -> Source | None:
-    row = session.db.execute(f"SELECT {_COLUMNS} FROM source WHERE path = ?", (path,)).fetchone()
-    return _source(row) if row else None
-
-
 def find_source(session: Session, alias: str) -> Source:
     """The source with this alias (or id). Raises Refused."""
     alias = names.utf8(alias)
