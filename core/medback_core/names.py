@@ -6,8 +6,6 @@ import re
 import shlex
 import unicodedata
 
-from medback_core.errors import Refused
-
 COMPONENT_MAX = 255  # bytes; NAME_MAX of every file system in use
 
 _NOT_IN_XML = re.compile("[\x00-\x1f\ufffe\uffff]")
@@ -128,11 +126,3 @@ def shell_quoted(word: bytes | str) -> str:
         return shlex.quote(plain)
     raw = from_text(plain)
     return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\x{b:02x}" for b in raw) + "'"
-
-
-def clean_path(path: bytes) -> bytes:
-    """A path relative to a source as the session knows it: no `./`, no `//`, none at an end. Raises Refused."""
-    parts = [part for part in path.split(b"/") if part not in (b"", b".")]
-    if path.startswith(b"/") or b".." in parts:
-        raise Refused("no-such-path/not-relative", path=path)
-    return b"/".join(parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from medback_core import names
 from medback_core.coverage.where_is import FileWhereabouts, views_of
 from medback_core.model import Count
 from medback_core.session import Session
@@ -13,6 +12,7 @@ from medback_core.session.gone import GoneFile, gone_count, gone_page
 from medback_core.session.needs import places
 from medback_core.session.sources import find_source, list_sources
 from medback_core.session.targets import list_targets
+from medback_core.session.tree import clean_path
 
 PAGE = 500
 
@@ -77,4 +77,4 @@ def deleted_count(
 
 
 def _below(path: bytes | None) -> bytes | None:
-    return names.clean_path(path) or None if path is not None else None
+    return clean_path(path) or None if path is not None else None

@@ -19,6 +19,7 @@ from medback_core.session.targets import counting_keys, list_targets
 from medback_core.session.tree import (
     PlacementCounts,
     children,
+    clean_path,
     directory_key,
     files_below,
     oldest_check,
@@ -103,7 +104,7 @@ def coverage(session: Session, *, source: str | None = None, path: bytes = b"", 
     directories inside, in path order. Raises Refused for an unknown source or directory.
     """
     sources = list_sources(session) if source is None else [find_source(session, source)]
-    path = names.clean_path(path)
+    path = clean_path(path)
     counter = CopyCounter(session)
     listed: list[DirectoryCoverage] = []
     starts: list[DirectoryCoverage] = []
@@ -163,7 +164,7 @@ def unprotected(session: Session, source: str | None = None, path: bytes = b"") 
     sources or one (by alias), or only at and below `path` (a directory or a file). Do not write through this session
     while iterating."""
     sources = list_sources(session) if source is None else [find_source(session, source)]
-    path = names.clean_path(path)
+    path = clean_path(path)
     counter = CopyCounter(session)
     for each in sources:
         wants = wants_of(session, each)
@@ -186,7 +187,7 @@ def unprotected(session: Session, source: str | None = None, path: bytes = b"") 
 def looked(session: Session, source: str | None = None, path: bytes = b"") -> Looked:
     """How far all sources, one (by alias) or a place in it were looked at. Raises Refused for an unknown source."""
     sources = list_sources(session) if source is None else [find_source(session, source)]
-    path, asked = names.clean_path(path), {each.alias for each in sources}
+    path, asked = clean_path(path), {each.alias for each in sources}
     dates = [each.scanned_at for each in sources]
     gaps = [
         gap

@@ -19,7 +19,7 @@ from medback_core.session.needs import Places, Wants, places, wants_of
 from medback_core.session.placements import placement_by_id
 from medback_core.session.sources import find_source, list_sources
 from medback_core.session.targets import list_targets
-from medback_core.session.tree import directory_key, files_below, totals_of
+from medback_core.session.tree import clean_path, directory_key, files_below, totals_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _gone(session: Session, source: Source, path: bytes) -> Iterator[_Row]:
 def _locate(sources: list[Source], within: Source | None, path: bytes) -> tuple[Source, bytes]:
     """The source a path belongs to, and the path relative to it."""
     if within is not None and not os.path.isabs(path):
-        return within, names.clean_path(path)
+        return within, clean_path(path)
     absolute = os.path.abspath(path)
     parent, name = os.path.split(absolute)
     for candidate in (absolute, os.path.join(os.path.realpath(parent), name)):

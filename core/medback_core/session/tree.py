@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+from medback_core.errors import Refused
 from medback_core.model import Count, Identity
 
 from .copies import chunks, marks
@@ -37,6 +38,14 @@ class ListedFile(NamedTuple):
     mtime_ns: int
     checked_at: int | None
     trouble: int
+
+
+def clean_path(path: bytes) -> bytes:
+    """A path relative to a source as the session knows it: no `./`, no `//`, none at an end. Raises Refused."""
+    parts = [part for part in path.split(b"/") if part not in (b"", b".")]
+    if path.startswith(b"/") or b".." in parts:
+        raise Refused("no-such-path/not-relative", path=path)
+    return b"/".join(parts)
 
 
 def directory_key(session: Session, source: int, path: bytes) -> int | None:
