@@ -132,6 +132,11 @@ def own_digests(session: Session, directory: int) -> dict[bytes, bytes]:
     return dict(rows.fetchall())
 
 
+def twins_on(session: Session, target: int) -> dict[bytes, bytes]:
+    """Path -> BLAKE3 of the twins on a target."""
+    return dict(session.db.execute("SELECT path, blake3 FROM twin WHERE target_id = ?", (target,)).fetchall())
+
+
 def twin_paths(session: Session, source: int) -> set[bytes]:
     """The paths of the twins in a source."""
     rows = session.db.execute("SELECT path FROM twin WHERE source_id = ? AND blake3 IS NOT NULL", (source,))
