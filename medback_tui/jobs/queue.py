@@ -257,6 +257,10 @@ class JobQueue:
                         return repaired.unrepairable
         return 0
 
+    def restores_from(self, drive: bytes) -> bool:
+        """Whether a restore from the drive at this path waits or runs."""
+        return any(job.kind == "restore" and job.details["drive"] == drive and not job.state.over for job in self.jobs)
+
     def queued(self, command: str) -> Job | None:
         """The job that does just this and waits or runs."""
         return next((job for job in self.jobs if job.command == command and not job.state.over), None)

@@ -297,6 +297,9 @@ class RestoreScreen(MainScreen):
         if here in self._used:
             self.notify("still looking at what is missing now")
             return
+        if here is not None and self.app.queue.restores_from(here):
+            self.notify("it is being restored from already")
+            return
         if here is None:
             self.notify(
                 f"{name(target.name)} is not plugged in yet; the line lights up when it is",

@@ -155,7 +155,7 @@ def test_a_listing_equals_a_recount_with_drives_dead_or_alive(seed: int):
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as base, rows.random_session(Path(base) / "s.db", seed)[0] as session:
         dead = frozenset(rng.sample(sorted(counting_keys(session)), min(1, len(counting_keys(session)))))
-        unsafe_only, order = rng.random() < 0.5, rng.choice(ORDERS)
+        unsafe_only, order = rng.random() < 0.5, rng.choice(list(ORDERS))
         files = every_file(session)
         for source in list_sources(session):
             for path in (b"", b"a", b"a/b"):

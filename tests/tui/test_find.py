@@ -120,7 +120,7 @@ async def test_a_restore_of_three_marks_plans_and_brings_back_three(open_app: Op
         plan = app.screen.plan  # type: ignore[attr-defined]
         summary = plan.summary  # the newer version of one was never backed up
         assert (summary.missing.files, summary.unreachable.files) == (3, 1)
-        await press(pilot, "enter", "enter")
+        await press(pilot, "enter", "enter", "enter")  # three times: it is restored once
         await jobs_done(pilot)
         assert (photos / "2024/lisbon.jpg").exists() and (photos / "plain").exists()
         restores = [job for job in app.queue.jobs if job.kind == "restore"]

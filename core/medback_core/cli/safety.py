@@ -62,7 +62,7 @@ def say_next(run: Run, session: Session, *, but: int | None = None) -> None:
         way = (
             f"`{command_line('target', here[best.target.key])}`" if best and best.here else "then `medback target PATH`"
         )
-        run.say(f"next{then}: {next_words(answer, otherwise='plug in a new drive')}; {way}")
+        run.say(f"next: {next_words(answer, otherwise='plug in a new drive')}; {way}")
 
 
 def safe_words(count: Count, looked: Looked) -> str:

@@ -54,8 +54,8 @@ def render(facts: Facts) -> bytes:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        name=names.display_name, size=size, amount=amount, number=number, counted=counted, ago=ago, date=date, listed=listed,
-        plural=plural, shelf=shelf_words, at=at, health=health_words, three_two_one=three_two_one_words,
+        name=names.display_name, size=size, amount=amount, number=number, counted=counted, ago=ago, date=date,
+        listed=listed, plural=plural, shelf=shelf_words, at=at, health=health_words, three_two_one=three_two_one_words,
         as_of=as_of, but_for=but_for,
     )  # fmt: skip
     whole, unsafe, none = Count(facts.safe.files, facts.safe.bytes), facts.safe.unsafe, facts.safe.none
