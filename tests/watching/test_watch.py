@@ -195,6 +195,42 @@ def test_a_drive_is_ejected_and_who_keeps_it_open_is_named(tmp_path: Path, stick
             run(eject(session, "stick"))
 
 
+def test_a_drive_pulled_in_the_middle_ends_its_own_turn_alone(
+    tmp_path: Path, stick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with photos(tmp_path, {"a": b"a"}, drives=["stick", "red"]) as (session, _):
+        for label in ("stick", "red"):
+            set_target(session, label, on_plug=OnPlug.BACKUP)
+    write_tree(tmp_path / "photos", {"new": b"new", "b/newer": b"newer"})
+    shelf = Shelf(tmp_path, monkeypatch)
+    pulls = iter(range(4))
+
+    def pull(op: str, *_details: object) -> None:
+        if op != "open_lock_file" and next(pulls, None) == 3:
+            subprocess.run(["umount", "--lazy", stick], check=True)
+            shelf.here = ["red"]
+
+    def comings() -> Iterator[bool]:
+        shelf.here = ["stick"]
+        disk.set_observer(pull)
+        yield True
+        disk.set_observer(None)
+        yield True
+        assert list(stick.iterdir()) == [], "nothing is written underneath"
+        subprocess.run(["mount", "-o", "loop", tmp_path / "image", stick], check=True)
+        shelf.here = ["red", "stick"]
+        yield True
+
+    try:
+        found = run(watch(tmp_path / "session.db", changes=comings()))
+    finally:
+        disk.set_observer(None)
+    ended = [(event.label, event.finished) for event in found.of(PlugDone)]
+    assert ended == [("stick", False), ("red", True), ("stick", True)]
+    assert [event.label for event in found.of(Unplugged)] == ["stick"]
+    assert tree(stick / "photos") == tree(tmp_path / "red/photos") == tree(tmp_path / "photos")
+
+
 def test_udisks_unmounts_and_powers_off_where_it_is_there(
     tmp_path: Path, stick: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
