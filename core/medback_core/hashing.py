@@ -152,7 +152,7 @@ class _Reading:
 
     def __init__(self, workers: int, on_bytes: Callable[[int], None] | None) -> None:
         self._pool: WorkerPool[list[FileToHash]] = WorkerPool(workers)
-        self._ahead_max = 2 * workers
+        self._ahead_max = 4 * workers
         self._on_bytes = on_bytes
         self._done = self._told = 0  # bytes
         self._batch: list[FileToHash] = []
@@ -204,14 +204,16 @@ class _Reading:
                 continue
             batch, digests = done
             for entry, made in zip(batch, digests, strict=True):
-                if made != UNREAD:
-                    assert entry.seen is not None
-                    self._done += entry.size
-                    self._tell()
-                    identity, second = _identified(entry.size, made, entry.known)
-                    yield Hashed(identity, entry.seen, second)
-                else:
+                if made == UNREAD:
                     yield from self._read(entry)
+                    continue
+                _, _, size, seen, known = entry
+                assert seen is not None
+                self._done += size
+                first, second = made
+                identity = Identity(size, first) if first is not None else _identified(size, made, known)[0]
+                yield Hashed(identity, seen, second)
+            self._tell()
 
     def _read(self, entry: FileToHash) -> Iterator[Hashed | OSError | None]:
         steps = hash_file_steps(entry.directory, entry.name, entry.known)

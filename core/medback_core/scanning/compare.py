@@ -272,7 +272,8 @@ def apply_hash(
     name, status, base, edited, _, renamed = to_read
     if base is None and edited is None and result.__class__ is Hashed:
         identity, status, blake3 = result  # type: ignore[misc]
-        _note(directory, name, identity, blake3)
+        if blake3 is not None:
+            directory.digests.append((name, *identity, blake3))
         if read:
             tally.hashed += 1
             tally.hashed_bytes += identity.size
@@ -350,8 +351,10 @@ def _row_read(directory: Directory, name: bytes, identity: Identity, status: os.
     change would leave the same time, it has no ctime, and the next scan reads it again."""
     row = row_of(name, identity, status)
     changed = status.st_ctime_ns
+    if not read or changed < directory.looked_ns - _COARSE_STEP_NS:
+        return row
     step = step_ns(changed)
-    if read and directory.looked_ns - step <= changed <= time.time_ns() + step:
+    if directory.looked_ns - step <= changed <= time.time_ns() + step:
         return *row[:7], None, row[8]
     return row
 

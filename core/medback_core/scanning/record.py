@@ -18,7 +18,7 @@ from medback_core.session.copies import (
     identity_key,
     withdraw_copies,
 )
-from medback_core.session.digests import learn_scanned, take_up
+from medback_core.session.digests import learn_first, learn_scanned, take_up
 from medback_core.session.directories import has_other_directories, put_directories
 from medback_core.session.files import ensure_directory, mark_sidecar, put_links
 from medback_core.session.scanning import (
@@ -48,7 +48,7 @@ from medback_core.sources.sidecars import (
     unwritten_warning,
 )
 
-_FILES = 4000  # rows to a transaction
+_FILES = 10000  # rows to a transaction
 _DIRECTORIES = 1000
 _SECONDS = 1.5
 
@@ -168,15 +168,16 @@ class Recording:
             put_files(session, key, directory.adopted, new=directory.new)
             directory.new = False  # what was in doubt has a row now, and is put again below
             mark_known(session, key, (row[0] for row in directory.adopted), self._newest)
+        read = directory.digests
+        is_learnt = not read or learn_first(session, source, read)
         if directory.puts:
-            put_files(session, key, directory.puts, new=directory.new)
+            put_files(session, key, directory.puts, {row[:3] for row in read}, new=directory.new)
         if directory.told_digests:
             take_up(session, source, [(directory.path(row[0]), *row[1:]) for row in directory.told_digests])
             directory.told_digests = []
-        if directory.digests:
-            read = [(directory.path(row[0]), *row[1:]) for row in directory.digests]
-            self._twins += learn_scanned(session, source, read)
-            directory.digests = []
+        if not is_learnt:
+            self._twins += learn_scanned(session, source, [(directory.path(row[0]), *row[1:]) for row in read])
+        directory.digests = []
         if directory.checks:
             note_checks(session, key, directory.checks)
             directory.checks = []

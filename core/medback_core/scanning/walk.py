@@ -213,8 +213,9 @@ class Walk:
         self, directory: Directory, to_read: FileToRead, result: Hashed | OSError, *, read: bool = True
     ) -> None:
         event = apply_hash(directory, to_read, result, self.options, self.tally, read=read)
-        if event is not None:
-            self._events.append(event)
+        if event is None:
+            return
+        self._events.append(event)
         if isinstance(event, Skipped) and isinstance(result, OSError) and not isinstance(result, FileNotFoundError):
             self.gaps[event.path] = result.strerror or str(result)
 

@@ -83,12 +83,15 @@ def learn_many(session: Session, contents: Iterable[tuple[Identity, bytes | None
     session.db.executemany(_LEARN, [(*identity, blake3) for identity, blake3 in contents if blake3 is not None])
 
 
-def learn_scanned(session: Session, source: int, read: Collection[Read]) -> list[bytes]:
-    """The same for files a scan has read; returns the paths of those that are twins. Call inside a transaction, when
-    the files are recorded."""
+def learn_first(session: Session, source: int, read: Collection[Read]) -> bool:
+    """Put the contents of files a scan has read on record, and the BLAKE3 of those that had none from a reading. False:
+    some may be twins, which `learn_scanned` tells. Call inside a transaction."""
     learnt = session.db.executemany(_LEARN, [row[1:] for row in read]).rowcount
-    if learnt == len(read) and not _has_twins(session, source):
-        return []  # all are the first of their identity
+    return learnt == len(read) and not _has_twins(session, source)  # all are the first of their identity
+
+
+def learn_scanned(session: Session, source: int, read: Collection[Read]) -> list[bytes]:
+    """The paths of those files that are twins. Call inside the same transaction, when the files are recorded."""
     return [
         path for path, size, md5, blake3 in read if not learn(session, Identity(size, md5), blake3, path, source=source)
     ]

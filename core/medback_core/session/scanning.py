@@ -6,7 +6,7 @@ known before from sidecars, and which links are to go.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 from typing import NamedTuple
 
 from .copies import chunks, marks
@@ -155,10 +155,20 @@ _PUT_ANY = (
 )
 
 
-def put_files(session: Session, directory: int, rows: Collection[Put], *, new: bool = False) -> None:
-    """Insert or replace files of one directory. `new`: none of them has a row yet."""
+def put_files(
+    session: Session,
+    directory: int,
+    rows: Collection[Put],
+    learnt: Container[tuple] = frozenset(),
+    *,
+    new: bool = False,
+) -> None:
+    """Insert or replace files of one directory. `learnt`: (name, size, md5) of those whose contents are on record.
+    `new`: none of them has a row yet."""
     db = session.db
-    db.executemany("INSERT OR IGNORE INTO identity (size, md5) VALUES (?,?)", [(row[1], row[2]) for row in rows])
+    contents = [row[1:3] for row in rows if row[:3] not in learnt]
+    if contents:
+        db.executemany("INSERT OR IGNORE INTO identity (size, md5) VALUES (?,?)", contents)
     # The directory is bound, not written out: one statement serves every directory.
     db.executemany(_PUT_NEW if new else _PUT_ANY, [(*row, directory) for row in rows])
 
