@@ -16,6 +16,7 @@ import stat
 import struct
 import sys
 from contextlib import suppress
+from time import monotonic
 
 if __name__ == "__main__":
     sys.path += sys.argv[1:]  # behind all of Python's own
@@ -34,6 +35,7 @@ UNREAD = b"", None
 UNREAD_BACK = b"", None, False, 0
 SMALL = 1 << 20  # bytes: a file up to that is read at once
 SYNC_EVERY = 64 << 20  # bytes of a large copy that are made durable together while it grows
+_FAST = 0.25  # seconds: where that takes no longer, the next are four times as many, for each holds up the writing
 _CHUNK = 1 << 20
 _PROBE = 64 << 10
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -204,11 +206,19 @@ def _copy_large(
     what was written is made durable beside that. Raises OSError, also where it is not what it should be."""
     assert sys.platform != "win32"
     done = unsynced = 0
+    every = SYNC_EVERY
+
+    def sync(fd: int) -> None:
+        nonlocal every
+        begun = monotonic()
+        change.fdatasync(fd)
+        every = SYNC_EVERY if monotonic() - begun > _FAST else 4 * SYNC_EVERY
+
     buffer, other = bytearray(_CHUNK), bytearray(_CHUNK)
     with (
         digests.Reading(known) as reading,
         digests.Beside(reading.update) as hashing,
-        digests.Beside(change.fdatasync) as syncing,
+        digests.Beside(sync) as syncing,
     ):
         while got := os.readv(source, [buffer]):
             chunk = memoryview(buffer)[:got]
@@ -219,7 +229,7 @@ def _copy_large(
             hashing.begin(chunk)
             change.write(out, chunk)
             tell(got)
-            if unsynced >= SYNC_EVERY:
+            if unsynced >= every:
                 syncing.begin(out)
                 unsynced = 0
                 if change is not Plain:
