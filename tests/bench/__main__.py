@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from . import report
 from .measure import Taken, differ, median, run
 from .rows import CP_READ, CP_READ_B3SUM, ROWS, Row
-from .world import DONE, FORGETS, PER_DIRECTORY, SMALL_BYTES, THROTTLES, World, forget_files
+from .world import DONE, FORGETS, PER_DIRECTORY, SMALL_BYTES, THROTTLES, World, clear_away, forget_files
 
 DOCS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 ROUNDS = 3
@@ -90,6 +92,8 @@ def compare(rows: Sequence[Row], size: str, place: Path) -> list[report.Compared
     """Every row at its size, beside its peer."""
     results = []
     for data, (files, file_bytes) in COMPARED[size].items():
+        if all(row.data != data for row in rows):
+            continue
         with closing(_world(place, data, files, file_bytes)) as world:
             for row in rows:
                 if row.data == data:
@@ -113,6 +117,29 @@ def grow(rows: Sequence[Row], size: str, place: Path) -> list[report.Grown]:
     return [report.Grown(row, taken[row.name].pop(BASE_FILES), taken[row.name]) for row in rows]
 
 
+@contextmanager
+def _alone(directory: Path) -> Iterator[Path]:
+    """A place to measure in, while no other bench does in this directory; what one that was killed left is cleared away
+    first. Says which drives of others are mounted: `stats` and plans look at them too."""
+    with open(directory / "bench.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"another bench measures in {directory}")
+        for left in directory.glob("bench-*/"):
+            clear_away(left)
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            drive = Path(line.split()[1])
+            with suppress(OSError):
+                if (drive / ".medback-target.xml").exists():
+                    print(f"a drive of medback's is mounted at {drive}: `stats` and plans look at it", file=sys.stderr)
+        place = Path(tempfile.mkdtemp(prefix="bench-", dir=directory))
+        try:
+            yield place
+        finally:
+            clear_away(place)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--size", choices=COMPARED, default="small")
@@ -129,8 +156,8 @@ def main() -> int:
     ]
     load_before = os.getloadavg()[0]
     options.dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.dir) as made:
-        place = Path(made)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and what is mounted is unmounted
+    with _alone(options.dir) as place:
         compared = compare([row for row in rows if row.peer or row.seconds_most or row.note], options.size, place)
         growing = (
             [row for row in rows if row.grows and row.data in ("small", "shelf", "scattered")]

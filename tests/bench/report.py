@@ -139,9 +139,9 @@ def machine(place: Path, load_before: float) -> str:
     return (
         f"{time.strftime('%Y-%m-%d')}, commit {commit.stdout.strip()}: {os.cpu_count()} CPUs"
         f" ({model[1] if model else platform.machine()}), {memory_gib:.0f} GiB of memory, Linux {platform.release()},"
-        f" Python {platform.python_version()}. Sources lie on one {kind} disk, drives are"
-        f" {'ext4 file systems of their own in images on it' if MOUNTS else 'directories of it'}, so that every"
-        f" copy reads and writes the same disk. Load average {load_before:.1f} before and {os.getloadavg()[0]:.1f}"
+        f" Python {platform.python_version()}. Sources and drives are"
+        f" {'ext4 file systems of their own in images on' if MOUNTS else 'directories of'} one {kind} disk, so that"
+        f" every copy reads and writes the same disk. Load average {load_before:.1f} before and {os.getloadavg()[0]:.1f}"
         f" after: whatever is above {os.cpu_count()} was other people's work."
     )
 

@@ -80,7 +80,7 @@ def _rebuild(world: World) -> Argv:
 
 
 def _write_context(world: World) -> Argv:
-    return world.medback("write-restore", world.place / "written.xml", session=world.shelf())
+    return world.medback("write-restore", world.home / "written.xml", session=world.shelf())
 
 
 def _read_context(world: World) -> Argv:

@@ -32,9 +32,25 @@ def forget_files() -> None:
     Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
+def unmount(directory: Path) -> None:
+    """Unmount what is mounted at a directory, if anything is."""
+    subprocess.run(["umount", "-q", directory], check=False, stderr=subprocess.DEVNULL)
+
+
+def clear_away(place: Path) -> None:
+    """Unmount all that is mounted below a directory, and delete it."""
+    below = os.fsencode(place) + b"/"
+    mounts = Path("/proc/self/mounts").read_bytes().splitlines() if MOUNTS else []
+    for line in reversed(mounts):
+        point = line.split()[1]
+        if point.startswith(below):
+            unmount(Path(os.fsdecode(point)))
+    shutil.rmtree(place, ignore_errors=True)
+
+
 class World:
-    """One directory on a real disk with a source of seeded files, a drive and a session DB, brought on demand into the
-    state a row begins with: `new`, `scanned`, or `backed-up`."""
+    """A source of seeded files and a session DB on a disk of their own, and a drive, brought on demand into the state a
+    row begins with: `new`, `scanned`, or `backed-up`."""
 
     def __init__(
         self,
@@ -48,11 +64,16 @@ class World:
         """`slow`: its drives give and take SLOW bytes a second."""
         self.place, self.files, self.file_bytes, self.slow = place, files, file_bytes, slow
         self.per_directory = per_directory
-        self.source = place / "source"
+        self.home = place / "home"
+        self.source = self.home / "source"
         self.drive = place / "drive"
         self.copy = place / "copy"  # what a peer writes, and what a restore brings back
-        self.session = place / "session.db"
+        self.session = self.home / "session.db"
         self._state = ""
+        directories = 4 // per_directory * files
+        # The source, the same for peers and on a foreign drive, sidecars, session DBs and contexts.
+        room = (4 * files + 2 * directories) * (file_bytes + 4096)
+        self._new_disk(self.home, (4 << 30) + room, 4 * files + 2 * directories + 20_000, slow=False)
 
     def medback(self, *words: str | Path, session: Path | None = None) -> list[str]:
         """The command line of the installed program on this world's session."""
@@ -69,7 +90,7 @@ class World:
             return
         if state == "new":
             self._make_files()
-            for name in self.place.glob("session.db*"):
+            for name in self.home.glob("session.db*"):
                 name.unlink()
             subprocess.run(["find", self.source, "-name", ".medback*", "-delete"], check=True)
         elif state == "scanned":
@@ -88,7 +109,11 @@ class World:
     def clear(self, directory: Path) -> None:
         """Make `directory` an empty one, or, where that can be, a new drive: an ext4 file system of its own. Where many
         files were just deleted ext4 is slow to make new ones, which no new drive is."""
-        subprocess.run(["umount", "-q", directory], check=False, stderr=subprocess.DEVNULL)
+        nodes = (2 + 4 // self.per_directory) * self.files  # a directory and a sidecar for each file, perhaps
+        self._new_disk(directory, (1 << 30) + nodes * (self.file_bytes + 4096), nodes + 5000, slow=self.slow)
+
+    def _new_disk(self, directory: Path, size: int, inodes: int, *, slow: bool) -> None:
+        unmount(directory)
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         if not MOUNTS:
@@ -96,26 +121,25 @@ class World:
         image = self.place / f"{directory.name}.img"
         image.unlink(missing_ok=True)
         with open(image, "wb") as file:
-            file.truncate((1 << 30) + (2 + 4 // self.per_directory) * self.files * (self.file_bytes + 4096))
-        inodes = (2 + 4 // self.per_directory) * self.files + 5000  # a directory and a sidecar for each file, perhaps
+            file.truncate(size)
         made = ["mkfs.ext4", "-qF", "-N", str(inodes), "-E", "lazy_itable_init=0,lazy_journal_init=0"]
         subprocess.run([*made, image], check=True)
         subprocess.run(["mount", "-o", "loop", image, directory], check=True)
         device = directory.stat().st_dev
         for way in ("read", "write") if THROTTLES else ():  # 0: as fast as it is; a loop device is used again
-            limit = f"{os.major(device)}:{os.minor(device)} {SLOW if self.slow else 0}"
+            limit = f"{os.major(device)}:{os.minor(device)} {SLOW if slow else 0}"
             (THROTTLE / f"blkio.throttle.{way}_bps_device").write_text(limit)
 
     def plain(self) -> Path:
         """The source's files in a directory medback never touched, for a peer to copy."""
-        plain = self.place / "plain"
+        plain = self.home / "plain"
         if not plain.exists():
             self._write(plain)
         return plain
 
     def foreign(self) -> Path:
         """A drive that somebody filled with `cp`, with nothing of medback on it."""
-        foreign = self.place / "foreign"
+        foreign = self.home / "foreign"
         if not foreign.exists():
             self._write(foreign)
         subprocess.run(["find", foreign, "-name", ".medback*", "-delete"], check=True)
@@ -123,7 +147,7 @@ class World:
 
     def shelf_at_places(self) -> Path:
         """The shelf at six places, with rules for directories."""
-        made = self.place / "shelf-at-places.db"
+        made = self.home / "shelf-at-places.db"
         if not made.exists():
             shutil.copy(self.shelf(), made)
             name_places(made)
@@ -131,25 +155,22 @@ class World:
 
     def shelf(self, targets: int = 50, *, random_triples: bool = False) -> Path:
         """A session DB of so many made-up files on so many targets, placed as the tool places them or at random."""
-        made = self.place / f"shelf-{'random' if random_triples else 'placed'}.db"
+        made = self.home / f"shelf-{'random' if random_triples else 'placed'}.db"
         if not made.exists():
-            made.parent.mkdir(parents=True, exist_ok=True)
             words = [str(made), str(self.files), str(targets), *(["--random-triples"] if random_triples else [])]
             run([sys.executable, str(HERE / "make_session.py"), *words])
         return made
 
     def context(self) -> Path:
         """The restore context of the shelf."""
-        written = self.place / "context.xml"
+        written = self.home / "context.xml"
         if not written.exists():
             self.do("write-restore", written, session=self.shelf())
         return written
 
     def close(self) -> None:
         """Leave nothing behind."""
-        for directory in (self.drive, self.copy, self.place / "elsewhere"):
-            subprocess.run(["umount", "-q", directory], check=False, stderr=subprocess.DEVNULL)
-        shutil.rmtree(self.place, ignore_errors=True)
+        clear_away(self.place)
 
     def _make_files(self) -> None:
         if not self.source.exists():
