@@ -273,7 +273,7 @@ def apply_hash(
     if base is None and edited is None and result.__class__ is Hashed:
         identity, status, blake3 = result  # type: ignore[misc]
         if blake3 is not None:
-            directory.digests.append((name, *identity, blake3))
+            directory.digests.append((name, identity.size, identity.md5, blake3))
         if read:
             tally.hashed += 1
             tally.hashed_bytes += identity.size
