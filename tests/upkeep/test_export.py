@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.shell import Shell
-from support.worlds import photos, tree
+from support.worlds import photos, tree, write_tree
 
 from medback_core.manifests.writing import FORMATS
 
@@ -163,6 +163,8 @@ def test_bagit_and_ascmhl_check_it(shell: Shell) -> None:
     shutil.copytree(source, bag / "data", ignore=shutil.ignore_patterns(*differs))
     check = "import bagit, sys; bagit.Bag(sys.argv[1]).validate()"
     assert subprocess.run([CHECKERS, "-c", check, bag], check=False).returncode == 0
+    whole = shell("verify", str(bag), "--against", str(bag / "manifest-md5.txt"), "--json")
+    assert (whole.code, whole.json["same"], whole.json["new"]) == (0, len(lines) - len(apart), 0)
     (bag / "data/a/z").write_bytes(b"Z")
     assert subprocess.run([CHECKERS, "-c", check, bag], capture_output=True, check=False).returncode != 0
     for name in (
@@ -189,6 +191,34 @@ def test_the_way_back_finds_the_same(shell: Shell, form: str) -> None:
         for _ in json.loads(shell("export", "photos", "--format", form, "-o", str(goal), "-y", "--json").out)["skipped"]
     )
     assert (answer.code, answer.json["same"], answer.json["new"]) == (0, len(NAMES) - told, told)
+
+
+@pytest.mark.parametrize("form", ["hashdeep", "mhl", "bagit-manifest"])
+def test_what_is_left_out_is_not_counted(shell: Shell, form: str) -> None:
+    answer = shell("export", "photos", "--format", form, "-o", "list", "--json").json
+    left_out = [os.fsencode(one["path"]).partition(b"/photos/")[2] for one in answer["skipped"]]
+    sizes = {path: len(content) for path, (content, _) in tree(shell.where / "photos").items()}
+    assert left_out and answer["files"] == len(sizes) - len(left_out)
+    assert answer["bytes"] == sum(sizes.values()) - sum(sizes[path] for path in left_out)
+
+
+def test_a_list_of_a_whole_bag_and_one_by_paths_from_the_root(shell: Shell) -> None:
+    bag = shell.where / "bag"
+    write_tree(bag / "data", {"a": b"a", "b/c": b"c"})
+    sums = {path: hashlib.md5(path[-1:]).hexdigest().encode() for path in (b"a", b"b/c")}
+    listed = bag / "manifest-md5.txt"
+    listed.write_bytes(b"".join(b"%s  data/%s\n" % (digits, path) for path, digits in sums.items()))
+    for place in (bag / "data", bag):
+        (bag / "bagit.txt").write_text("BagIt-Version: 1.0\n")
+        answer = shell("verify", str(place), "--against", str(listed), "--json")
+        assert (answer.code, answer.json["same"], answer.json["new"]) == (0, 2, 0)
+    listed.write_bytes(
+        b"".join(b"%s  %s/%s\n" % (digits, os.fsencode(bag / "data"), path) for path, digits in sums.items())
+    )
+    answer = shell("verify", str(bag / "data"), "--against", str(listed), "--json")
+    assert (answer.code, answer.json["same"], answer.json["new"]) == (0, 2, 0)
+    answer = shell("verify", str(shell.where / "photos"), "--against", str(listed))
+    assert answer.code == 4 and f"outside of that directory: {bag / 'data/a'}" in answer.words
 
 
 def test_each_state_is_told(shell: Shell) -> None:

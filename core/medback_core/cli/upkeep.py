@@ -45,7 +45,7 @@ from .targets import target_json
     type=PATH,
     metavar="MANIFEST",
     help="Compare with a list that md5sum, sha1sum, sha256sum, b3sum, hashdeep, BagIt, ASC MHL or medback wrote; "
-    "its paths are relative to PATH, which can be any directory.",
+    "its paths are relative to PATH, which can be any directory, or begin with it.",
 )
 def verify(
     run: Run,

@@ -10,12 +10,13 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import lxml.etree as etree
 
 from medback_core.manifests.entry import Entry
-from medback_core.names import check_relative
+from medback_core.names import check_relative, display_name
 from medback_core.xml_safety import UnsafeXml, parse_untrusted
 
 LIMIT = 1 << 30  # bytes of a manifest
@@ -31,9 +32,16 @@ class NotAManifest(Exception):
     """It can't be read as any format that is known; the words say where."""
 
 
-def read_manifest(data: bytes) -> list[Entry]:
-    """What a manifest lists. Raises NotAManifest for what is none, and for one that names a path outside of where it
-    belongs."""
+class Manifest(NamedTuple):
+    """What a manifest lists, by paths below one directory."""
+
+    entries: list[Entry]
+    of_a_bag: bool  # of BagIt: that directory is `data` in the bag
+
+
+def read_manifest(data: bytes, below: bytes) -> Manifest:
+    """What a manifest of the directory `below` lists; paths from the root of the file system may be in it. Raises
+    NotAManifest for what is none, and for one that names a path outside of that directory."""
     data = data.removeprefix(b"\xef\xbb\xbf")
     if data.startswith(b"%%%% HASHDEEP"):
         entries = _hashdeep(data)
@@ -47,13 +55,13 @@ def read_manifest(data: bytes) -> list[Entry]:
         entries = _sums(data)
     found = []
     for entry in entries:
-        path = entry.path[2:] if entry.path.startswith(b"./") else entry.path
+        path = entry.path.removeprefix(b"./").removeprefix(below.rstrip(b"/") + b"/")
         if check_relative(path) is not None:
-            raise NotAManifest(f"it names a path that does not lie below a directory: {path[:80]!r}")
+            raise NotAManifest(f"it names a path outside of that directory: {display_name(path)}")
         found.append(entry._replace(path=path))
     if found and all(entry.path.startswith(b"data/") for entry in found) and b"  data/" in data:
-        return [entry._replace(path=_percent(entry.path[5:])) for entry in found]  # a BagIt manifest
-    return found
+        return Manifest([entry._replace(path=_percent(entry.path[5:])) for entry in found], True)
+    return Manifest(found, False)
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:

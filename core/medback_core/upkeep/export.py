@@ -41,7 +41,7 @@ def export(
 
     def left_out(path: bytes, reason: Reason) -> None:
         skipped.append(Skipped(os.path.join(top, path), reason))
-        tally.left_out += 1
+        tally.leave_out()
 
     chunks = render(form, tally.counted(rows), name=top, version=__version__, date=model.now(), left_out=left_out)
     if write is not None:
@@ -51,15 +51,22 @@ def export(
         assert to is not None
         write_file(to, chunks, replace=answers.replace)
     yield from skipped
-    yield ExportSummary(b"" if to is None else to, tally.files - tally.left_out, tally.bytes, tally.left_out)
+    yield ExportSummary(b"" if to is None else to, tally.files, tally.bytes, tally.left_out)
 
 
 class _Tally:
+    """What is listed, counted as a format takes one file after the other."""
+
     def __init__(self) -> None:
-        self.files = self.bytes = self.left_out = 0
+        self.files = self.bytes = self.left_out = self._size = 0
+
+    def leave_out(self) -> None:
+        """The file that was taken last is not listed."""
+        self.files, self.bytes, self.left_out = self.files - 1, self.bytes - self._size, self.left_out + 1
 
     def counted(self, rows: Iterator[ExportRow]) -> Iterator[Entry]:
         for row in rows:
+            self._size = row.size
             self.files += 1
             self.bytes += row.size
             digests = {"md5": row.md5} if row.blake3 is None else {"md5": row.md5, "blake3": row.blake3}

@@ -12,7 +12,7 @@ from typing import Any
 from medback_core import disk
 from medback_core.errors import Refused
 from medback_core.manifests.entry import Entry
-from medback_core.manifests.reading import EITHER, LIMIT, NotAManifest, read_manifest
+from medback_core.manifests.reading import EITHER, LIMIT, Manifest, NotAManifest, read_manifest
 from medback_core.model import (
     EXPLANATION,
     TARGET_IDENTITY_NAME,
@@ -36,9 +36,12 @@ def verify_against(path: bytes, manifest: bytes) -> Iterator[Event]:
     """Read each file the manifest (a path) names below the directory `path`; ends with a VerifySummary.
 
     NotListed are the files below it that the manifest does not name, `new` their number. A file whose content differs
-    is damaged where the manifest has its time and that is as it was, else changed. Nothing is written. Raises Refused.
+    is damaged where the manifest has its time and that is as it was, else changed. A list of BagIt is of the directory
+    `data` where `path` is the bag. Nothing is written. Raises Refused.
     """
-    entries = _read(manifest)
+    entries, of_a_bag = _read(manifest, path)
+    if of_a_bag and os.path.lexists(os.path.join(path, b"bagit.txt")):
+        path = os.path.join(path, b"data")
     with disk.Root(path) as root:
         summary = VerifySummary(new=0)
         ticker = Ticker("verifying", len(entries), sum(entry.size or 0 for entry in entries))
@@ -47,22 +50,22 @@ def verify_against(path: bytes, manifest: bytes) -> Iterator[Event]:
         yield from _count_new(root, {entry.path for entry in entries}, _sight(manifest), summary)
 
 
-def _read(manifest: bytes) -> list[Entry]:
+def _read(manifest: bytes, path: bytes) -> Manifest:
     try:
         if os.stat(manifest).st_size > LIMIT:
             raise Refused("no-manifest/too-large", path=manifest)
         with open(manifest, "rb") as stream:
-            entries = read_manifest(stream.read(LIMIT))
+            found = read_manifest(stream.read(LIMIT), path)
     except OSError as error:
         raise Refused("no-such-path/unreadable", path=manifest, error=error.strerror) from error
     except NotAManifest as error:
         raise Refused("no-manifest", path=manifest, error=str(error)) from error
-    if not entries:
+    if not found.entries:
         raise Refused("empty-manifest", path=manifest)
-    for entry in entries:
+    for entry in found.entries:
         if not any(name in _MAKERS for name in entry.digests):
             raise Refused("no-manifest/digest", path=manifest, entry=entry.path)
-    return entries
+    return found
 
 
 def _check(
