@@ -6,10 +6,15 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import threading
 import time
 import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from medback_core import disk
 
@@ -25,6 +30,74 @@ class _Left(NamedTuple):
     size: int
     mtime_ns: int
     crc: int
+
+
+# POSIX: a process that closes any descriptor of a file gives up all its locks on that file, those of SQLite's
+# connections too. Another process then takes the DB for closed by all, deletes its WAL, and what this one writes from
+# then on is lost. So a descriptor opened beside SQLite stays open as long as a connection of this process does.
+_guard = threading.Lock()
+_connections: Counter[tuple[int, int]] = Counter()  # of this process to each DB's file (device, inode)
+_kept: dict[tuple[int, int], FileIO] = {}  # such a file, closed after the last of them
+
+
+def file_at(path: Path) -> tuple[int, int] | None:
+    """Which file stands at a path: (device, inode)."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+class Connection(sqlite3.Connection):
+    """SQLite's, counted from before it has a lock until it has none. `beside`: the DB's file; one that is not there yet
+    is not counted, since nothing else knows of it."""
+
+    def __init__(self, database: str, *words: Any, beside: Path, **options: Any) -> None:
+        with _guard:
+            self._file = file_at(beside)
+            if self._file is not None:
+                _connections[self._file] += 1
+        try:
+            super().__init__(database, *words, **options)
+        except BaseException:
+            self._uncount()
+            raise
+
+    def close(self) -> None:
+        super().close()
+        self._uncount()
+
+    def _uncount(self) -> None:
+        with _guard:
+            file, self._file = self._file, None
+            if file is None:
+                return
+            _connections[file] -= 1
+            if not _connections[file]:
+                del _connections[file]
+                if file in _kept:
+                    _kept.pop(file).close()
+
+
+@contextmanager
+def beside_sqlite(path: Path) -> Iterator[FileIO]:
+    """The DB's file to read, from its start; SQLite's locks on it stay. Raises OSError."""
+    with _guard:
+        file = file_at(path)
+        stream = _kept.pop(file, None) if file is not None else None
+        if stream is None:
+            stream = open(path, "rb", buffering=0)  # noqa: SIM115 - it may stay open
+        try:
+            stream.seek(0)
+            yield stream
+        finally:
+            status = os.fstat(stream.fileno())
+            file = status.st_dev, status.st_ino
+            if _connections[file] and file not in _kept:
+                _kept[file] = stream
+            else:
+                stream.close()
 
 
 def note_path(path: Path) -> Path:
@@ -96,7 +169,7 @@ def _sight(path: Path) -> tuple[int, int]:
 def _crc(path: Path) -> int:
     crc = 0
     buffer = memoryview(bytearray(_READ))
-    with open(path, "rb", buffering=0) as stream:
+    with beside_sqlite(path) as stream:
         while count := stream.readinto(buffer):
             crc = zlib.crc32(buffer[:count], crc)
     return crc

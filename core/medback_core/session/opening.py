@@ -15,7 +15,7 @@ from medback_core.errors import Refused
 from medback_core.model import Warned
 
 from . import schema
-from .intact import has_wal, is_intact
+from .intact import Connection, beside_sqlite, has_wal, is_intact
 from .source_list import lacks_a_source, left_out, list_path, listed_sources, mend_source_list
 from .store import CACHE_MIB, WAIT, Session, cannot_be_written, connect, explained
 
@@ -111,7 +111,7 @@ def _condition(path: Path) -> str:
             is_directory = stat.S_ISDIR(status.st_mode)
             what = "not-a-session/directory" if is_directory else "not-a-session/no-ordinary-file"
             raise Refused(what, path=str(path))
-        with open(path, "rb") as stream:
+        with beside_sqlite(path) as stream:
             head = stream.read(100)
     except FileNotFoundError:
         return "missing"
@@ -131,7 +131,8 @@ def _condition(path: Path) -> str:
     # medback closes it.
     how = "mode=ro" if was_ours or has_wal(path) else "immutable=1"
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=WAIT, isolation_level=None)) as db:
+        where = f"{path.as_uri()}?{how}"
+        with closing(Connection(where, beside=path, uri=True, timeout=WAIT, isolation_level=None)) as db:
             db.execute("BEGIN")  # all that is looked at is of one moment
             return _look_inside(db, path)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:

@@ -13,7 +13,7 @@ from medback_core.errors import MedbackError, Refused
 from medback_core.model import Warned
 
 from . import rollup
-from .intact import note_left
+from .intact import Connection, file_at, note_left
 from .values import Placement
 
 WAIT = 10  # seconds for another medback to end its transaction
@@ -39,12 +39,12 @@ class Session:
         self.needs_rebuild = False
         self._depth = 0
         self._notes_what_it_leaves = True
-        self._file = _file_at(path)
+        self._file = file_at(path)
 
     @property
     def is_current(self) -> bool:
         """Whether the DB still stands at its path: not when a rebuild put another one there."""
-        return _file_at(self.path) == self._file
+        return file_at(self.path) == self._file
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -74,6 +74,16 @@ class Session:
                 raise
             raise explained(self.path, error) from error
 
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Errors of SQLite's inside come out as ours: for reads of a DB that may break, or go, while it is open."""
+        try:
+            yield self
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+                raise
+            raise (explained(self.path, error) if self.is_current else session_gone(self.path)) from error
+
     def again(self) -> Session:
         """Another connection to the same DB, for another thread. It is the first one's to note how the DB was left."""
         beside = Session(self.path, connect(self.path, self.cache_mib), self.cache_mib)
@@ -98,14 +108,6 @@ class Session:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
-
-
-def _file_at(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 # What SQLite says of a DB it could not read as it is. Any other I/O error says that it could not be written or locked.
@@ -137,13 +139,19 @@ def explained(path: Path, error: sqlite3.Error) -> MedbackError:
     return SessionDamaged("damaged-db", path=str(path), error=words)
 
 
+def session_gone(path: Path) -> Refused:
+    """What is said when a session DB that was open is not at its path any more."""
+    return Refused("no-session/gone", path=str(path))
+
+
 def _name_contains(name: bytes, text: bytes) -> bool:
     return text.decode("utf-8", "surrogatepass").casefold() in names.text(name).casefold()
 
 
 def connect(path: Path, cache_mib: int) -> sqlite3.Connection:
     """A connection to the DB at `path` that may keep `cache_mib` of it in memory. Raises sqlite3.Error."""
-    db = sqlite3.connect(path, timeout=WAIT, isolation_level=None, check_same_thread=False, cached_statements=256)
+    options = {"timeout": WAIT, "isolation_level": None, "check_same_thread": False, "cached_statements": 256}
+    db = Connection(str(path), beside=path, **options)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA temp_store = FILE")
