@@ -19,6 +19,7 @@ from textual.content import Content
 from textual.filter import LineFilter, Monochrome, NoColor
 from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES
+from textual.widgets import Input
 
 from medback_core import model
 from medback_core.coverage.where_is import FileWhereabouts
@@ -33,7 +34,7 @@ from medback_tui.jobs.resuming import ResumingApp
 from medback_tui.jobs.telling import TellingApp
 from medback_tui.jobs.unfinished import Unfinished
 from medback_tui.look import themes
-from medback_tui.look.keys import IN_WORDS, KEYS, SENTENCES, is_key, quiet, shown
+from medback_tui.look.keys import IN_WORDS, KEYS, SENTENCES, is_key, quiet, shown, typing
 from medback_tui.look.settings import Settings
 from medback_tui.look.settings import default_path as settings_path
 from medback_tui.look.settings import load as load_settings
@@ -43,7 +44,7 @@ from medback_tui.reading.facts import Facts
 from medback_tui.reading.state import READING_MIB, LogLine, session_file
 from medback_tui.reading.watching import WatchingApp
 
-from .palette import FoundFiles, Things
+from .palette import FoundFiles, Palette, Things
 from .screens.base import MainScreen
 from .screens.coverage import CoverageScreen
 from .screens.dialogs import Choice, Question, confirm
@@ -71,11 +72,20 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
     ENABLE_COMMAND_PALETTE = True
     COMMANDS = ResumingApp.COMMANDS | {FoundFiles, Things}
     BINDINGS: ClassVar[list[BindingType]] = [
-        quiet("1", "go('sources')", "go.sources", "sources", "Sources: what is backed up"),
-        quiet("2", "go('targets')", "go.targets", "targets", "Targets: the drives it goes to"),
-        quiet("3", "go('coverage')", "go.coverage", "coverage", "Coverage: what is safe, what is not"),
-        quiet("4", "go('restore')", "go.restore", "restore", "Restore: get it back, and from which drives"),
-        quiet("F,ctrl+f", "find", "app.find", "find", "Find a file: in all sources, deleted, or an older version"),
+        typing("1", "go('sources')", "go.sources", "sources", "Sources: what is backed up", show=False),
+        typing("2", "go('targets')", "go.targets", "targets", "Targets: the drives it goes to", show=False),
+        typing("3", "go('coverage')", "go.coverage", "coverage", "Coverage: what is safe, what is not", show=False),
+        typing(
+            "4", "go('restore')", "go.restore", "restore", "Restore: get it back, and from which drives", show=False
+        ),
+        typing(
+            "F,ctrl+f",
+            "find",
+            "app.find",
+            "find",
+            "Find a file: in all sources, deleted, or an older version",
+            show=False,
+        ),
         quiet("X", "stop_job", "job.stop", "stop job", "Stop the running job; what is done is kept"),
         quiet("y", "copy_command", "job.copy", "copy command", "Copy the command line of the running (or last) job"),
         quiet(
@@ -164,6 +174,11 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
     def keys_of(self, binding: str) -> tuple[str, ...]:
         return tuple((self._keymap.get(binding) or KEYS[binding]).split(","))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("go", "find"):  # before any other key is looked at: never where one types, nor from a dialog
+            return isinstance(self.screen, MainScreen) and not isinstance(self.focused, Input)
+        return super().check_action(action, parameters)
+
     # --- opening and closing -----------------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
@@ -181,7 +196,7 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
             self.notify(words, severity="warning", timeout=10)
         lost = self.reader is None or self.reader.needs_rebuild
         if lost and listed_sources(self.session_path):
-            self.call_after_refresh(self._offer_rebuild)
+            self.call_after_refresh(self.offer_rebuild, "new", len(listed_sources(self.session_path)))
         else:
             self.find_unfinished()
 
@@ -240,11 +255,10 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         if self.reader is not None:
             self.reader.close()
 
-    def _offer_rebuild(self) -> None:
-        number = len(listed_sources(self.session_path))
+    def offer_rebuild(self, condition: str, number: int) -> None:
         words = Content(
-            f"The session DB is new. A list beside it names {plural(number, 'source')}, and the sidecars there know "
-            "everything: building the session from them hashes nothing."
+            f"The session DB is {condition}. A list beside it names {plural(number, 'source')}, and the sidecars there "
+            "know everything: building the session from them hashes nothing."
         )
         choices = [Choice("no", "Start empty"), Choice("yes", "Rebuild", "primary")]
         question = Question("Rebuild the session?", words, choices, focus="yes", same_as=operations.rebuild().command)
@@ -320,6 +334,11 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         from .screens.settings import SettingsDialog
 
         self.push_screen(SettingsDialog())
+
+    def action_command_palette(self) -> None:
+        """All actions, by their words."""
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
 
     def action_change_theme(self) -> None:
         from .screens.themes import PickTheme

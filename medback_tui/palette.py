@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from textual.command import Hit, Hits, Provider
+from textual.command import CommandList, CommandPalette, Hit, Hits, Provider
 from textual.content import Content
 
 from medback_core import names
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
 Command: TypeAlias = tuple[str, str, Callable[[], object]]  # what it is called, what it does, doing it
 SHOWN = 20
 SHORTEST = 3  # characters: fewer find half of everything
+
+
+class Palette(CommandPalette):
+    """Textual's, which ends the app where commands are found when its list is not there any more (or not yet)."""
+
+    def _watch__list_visible(self) -> None:
+        if self.query(CommandList):
+            super()._watch__list_visible()
+
+    async def _watch__show_busy(self) -> None:
+        if self.query(CommandList):
+            await super()._watch__show_busy()
 
 
 class Things(Provider):

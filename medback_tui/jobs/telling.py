@@ -80,7 +80,8 @@ class TellingApp(SharedApp):
 
     def show_problem(self, error: MedbackError) -> None:
         words = message(error, self.key_of)
-        self.log_line(model.now(), "error", "", words)
+        if not self.log_lines or self.log_lines[-1].words != words:  # what stays wrong is logged once
+            self.log_line(model.now(), "error", "", words)
         self.notify(words, severity="error", timeout=8)
 
     # --- notices -----------------------------------------------------------------------------------------------------

@@ -24,10 +24,10 @@ def shown(keys: str, action: str, id: str, words: str, sentence: str) -> Binding
     return _binding(keys, action, id, words, sentence)
 
 
-def typing(keys: str, action: str, id: str, words: str, sentence: str) -> Binding:
-    """A key after which one types: it acts before any further key is looked at, so that none goes elsewhere. The
-    action must be disabled while the text field has the focus."""
-    return _binding(keys, action, id, words, sentence, priority=True)
+def typing(keys: str, action: str, id: str, words: str, sentence: str, *, show: bool = True) -> Binding:
+    """A key after which one types, or on another screen: it acts before any further key is looked at, so that none goes
+    to what was there before. The action must be disabled while a text field has the focus."""
+    return _binding(keys, action, id, words, sentence, show=show, priority=True)
 
 
 def is_key(text: str) -> bool:

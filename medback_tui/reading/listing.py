@@ -66,6 +66,17 @@ class Listing:
         """How many entries there are without a filter."""
         return self.found.directories_total + self.found.files_total if self.found is not None else 0
 
+    def index_of(self, under: tuple[int, bytes], file: int | None, otherwise: int) -> int:
+        """The row of a directory by its source and path, or of a file by its key; `otherwise` where it has none."""
+        if self.found is None:
+            return otherwise
+        for index, row in enumerate(self.found.directories):
+            if (row.source.key, row.path) == under:
+                return index
+        if file is not None and file in self.found.files:
+            return len(self.found.directories) + self.found.files.index(file)
+        return otherwise
+
     @property
     def by_copies(self) -> tuple[Count, Count, Count]:
         """Files and bytes of the whole place by number of copies: none, one, two or more."""

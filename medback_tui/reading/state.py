@@ -94,6 +94,10 @@ class SharedApp(App[int]):
         """All keys of a binding, by Textual's names."""
         raise NotImplementedError
 
+    def offer_rebuild(self, condition: str, number: int) -> None:
+        """Offer to build the session again from the sources a list beside it names; `condition`: of its DB."""
+        raise NotImplementedError
+
     def find(self, text: str = "") -> None:
         """Open the search with this text."""
         raise NotImplementedError
@@ -110,15 +114,28 @@ class SharedApp(App[int]):
         try:
             reader = self.reader
             if reader is not None and reader.is_current:  # as long as it is open, the DB was looked through
-                session = reader.again()
+                with reader.reading():
+                    session = reader.again()
             else:
                 session = open_session(self.session_path, create=False, cache_mib=READING_MIB)
+            with session, session.reading():
+                return read(session)
         except Refused as refused:
             if refused.kind == "no-session":
                 return None
             raise
-        with session:
-            return read(session)
+
+    def at_once(self, read: Callable[[Session], Answer], otherwise: Answer) -> Answer:
+        """Read a few rows by their keys on the event loop; `otherwise` where there is no session DB, or it can't be
+        read: that is told."""
+        if self.reader is None:
+            return otherwise
+        try:
+            with self.reader.reading() as session:
+                return read(session)
+        except MedbackError as error:
+            self.show_problem(error)
+            return otherwise
 
     def read_or_tell(self, read: Callable[[Session], Answer], otherwise: Answer | None = None) -> Answer | None:
         """`in_session`, where an error is told to the person: None then. `otherwise`: while there is no session DB."""

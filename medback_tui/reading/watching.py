@@ -17,6 +17,8 @@ from medback_core.presenting.plugging import locked_words
 from medback_core.presenting.telling import story_words
 from medback_core.presenting.units import name, size
 from medback_core.session import Session, open_session
+from medback_core.session.source_list import listed_sources
+from medback_core.session.store import session_gone
 from medback_tui.reading.drives import Drives, DriveWatch
 from medback_tui.reading.facts import Facts, TargetFacts, read_facts
 from medback_tui.reading.state import READING_MIB, SharedApp
@@ -40,6 +42,13 @@ class ReaderOpened(Message):
     """A session DB was opened that was not there before."""
 
     reader: Session
+
+
+@dataclass
+class SessionGone(Message):
+    """The session DB that was open is not there any more. `listed`: how many sources a list beside it names."""
+
+    listed: int
 
 
 @dataclass
@@ -73,6 +82,18 @@ class WatchingApp(SharedApp):
         if before is not None:
             before.close()
 
+    @on(SessionGone)
+    def session_gone(self, message: SessionGone) -> None:
+        """Go on as with no session yet, and offer to build it again."""
+        reader, self.reader = self.reader, None
+        if reader is None:
+            return
+        reader.close()
+        self.facts_read(FactsRead(Facts()))
+        self.show_problem(session_gone(self.session_path))
+        if message.listed:
+            self.offer_rebuild("gone", message.listed)
+
     def read_facts(self) -> None:
         self._read_facts()
 
@@ -92,7 +113,10 @@ class WatchingApp(SharedApp):
             # place of another.
             if self.session_path.exists() and (self.reader is None or not self.reader.is_current):
                 self.post_message(ReaderOpened(open_session(self.session_path, create=False, cache_mib=READING_MIB)))
-            if self.in_session(read) is None:
+            found = self.in_session(read)
+            if found is None and self.reader is not None:
+                self.post_message(SessionGone(len(listed_sources(self.session_path))))
+            elif found is None:
                 self.post_message(FactsRead(Facts()))
         except MedbackError as error:
             self.call_later(self.show_problem, error)
@@ -120,8 +144,7 @@ class WatchingApp(SharedApp):
                 self.post_message(SessionMoved())
             stamp = now
             end = monotonic() + LOOK_EVERY
-            known = target_keys(facts)
-            while monotonic() < end and target_keys(self.facts) == known and not stop.wait(0.1):
+            while monotonic() < end and not _names_others(self.facts, facts) and not stop.wait(0.1):
                 pass  # a target that was not looked for yet is looked for at once
 
     def _offers(self, stories: list[Story]) -> tuple[Story, ...]:
@@ -185,6 +208,11 @@ class WatchingApp(SharedApp):
         for screen in self.screen_stack:
             if isinstance(screen, MainScreen):
                 screen.told()
+
+
+def _names_others(facts: Facts | None, before: Facts | None) -> bool:
+    """Whether the facts name other targets than before, or are the first."""
+    return (facts is None) != (before is None) or target_keys(facts) != target_keys(before)
 
 
 def target_keys(facts: Facts | None) -> frozenset[int]:

@@ -148,7 +148,8 @@ class CoverageScreen(MainScreen):
         def read(session: Session) -> Listing:
             listing = read_listing(session, place, view)
             if not worker.is_cancelled:  # at once; what to do next is told when it is known
-                self.post_message(ListingRead(listing, under))
+                file = find_file(session, *under) if under is not None else None
+                self.post_message(ListingRead(listing, under, file.key if file is not None else None))
             return listing if listing.found is None else with_advice(session, listing)
 
         listing = self.app.read_or_tell(read)
@@ -163,13 +164,14 @@ class CoverageScreen(MainScreen):
         if listing.found is None and listing.place.source is not None:
             self.action_out()  # the directory is gone
             return
-        under, cursor = message.under, 0
+        under, file, cursor = message.under, message.file, 0
         if self.rows.listing.place == listing.place:  # read again: where the cursor is by now
             cursor, current = self.rows.cursor, self.rows.current
             if under is None and current is not None:
                 under = self.rows.path_of(current)
+                file = current.key if isinstance(current, FileCoverage) else None
         if under is not None:
-            cursor = self._index_of(listing, under, cursor)
+            cursor = listing.index_of(under, file, cursor)
         with_places = self._facts is not None and self._facts.three_two_one is not None
         self.rows.columns = COLUMNS_WITH_PLACES if with_places else COLUMNS
         self.rows.show_listing(listing, cursor)
@@ -178,20 +180,9 @@ class CoverageScreen(MainScreen):
         self.crumbs.show(listing, self._facts)
         self._show_status()
 
-    def _index_of(self, listing: Listing, under: tuple[int, bytes], otherwise: int) -> int:
-        if listing.found is None:
-            return otherwise
-        for index, row in enumerate(listing.found.directories):
-            if (row.source.key, row.path) == under:
-                return index
-        file = find_file(self.app.reader, *under) if self.app.reader is not None else None
-        if file is not None and file.key in listing.found.files:
-            return len(listing.found.directories) + listing.found.files.index(file.key)
-        return otherwise
-
     def _fetch(self, keys: Sequence[int]) -> list[FileCoverage]:
-        reader, view = self.app.reader, self.rows.listing.view
-        return [] if reader is None else browsing.page(reader, keys, dead=view.dead)
+        dead = self.rows.listing.view.dead
+        return self.app.at_once(lambda session: browsing.page(session, keys, dead=dead), [])
 
     def _show_status(self) -> None:
         words = status_words(self.rows.listing, self._facts, self.rows.marked)
@@ -212,7 +203,7 @@ class CoverageScreen(MainScreen):
         if tile is not None and tile.several:
             self.detail.show_shares(tile.label, tile.shares)
         elif self._facts is not None and self.view is not None:
-            self.detail.show(self.rows.current, self.rows.listing, self._facts, self.app.drives.here, self.app.reader)
+            self.detail.show(self.rows.current, self.rows.listing, self._facts, self.app.drives.here)
 
     # --- keys --------------------------------------------------------------------------------------------------------
 

@@ -130,7 +130,7 @@ class Find(Hits):
 
     AUTO_FOCUS = "Input"
     BINDINGS: ClassVar[list[BindingType]] = [
-        shown("enter", "open", "find.open", "go there", "Go to the file in Coverage; a deleted one is brought back"),
+        typing("enter", "open", "find.open", "go there", "Go to the file in Coverage; a deleted one is brought back"),
         typing("down", "to_list", "find.list", "list", "To the list"),
         quiet("slash", "type", "find.type", "type", "Type on"),
     ]
@@ -350,10 +350,14 @@ def bring_back(app: SharedApp, files: Sequence[FileWhereabouts]) -> int:
 
 
 def _is_latest(app: SharedApp, file: FileWhereabouts) -> bool:
-    if not file.gone or app.reader is None:
+    if not file.gone:
         return True
-    first = next(list_gone(app.reader, find_source(app.reader, file.source).key, file.path), None)
-    return first is None or first.content == file.content
+
+    def latest(session: Session) -> bool:
+        first = next(list_gone(session, find_source(session, file.source).key, file.path), None)
+        return first is None or first.content == file.content
+
+    return app.at_once(latest, True)
 
 
 def _say_away(app: SharedApp, files: Sequence[FileWhereabouts]) -> None:

@@ -66,15 +66,18 @@ class Help(Dialog[None]):
             )
             for bindings in groups[title].values():
                 keys = "  ".join(self.app.get_key_display(binding) for binding in bindings)
-                words = bindings[0].tooltip or bindings[0].description
-                first, *more = wrap(words, max(20, self.app.size.width * 96 // 100 - 26))
-                lines.append(Content.assemble((f"  {keys:<14}", "bold"), f" {first}"))
-                lines += [Content(" " * 17 + part) for part in more]
+                lines += self._said(keys, bindings[0].tooltip or bindings[0].description)
             if title == self.about:
-                said = (sentence.partition(":") for sentence in MEANINGS)
-                lines += [
-                    Content(""),
-                    Content.styled("What the words mean", "bold $accent"),
-                    *[Content.assemble((f"  {word:<14}", "bold"), f" {meaning.strip()}") for word, _, meaning in said],
-                ]
+                lines += [Content(""), Content.styled("What the words mean", "bold $accent")]
+                for sentence in MEANINGS:
+                    word, _, meaning = sentence.partition(":")
+                    lines += self._said(word, meaning.strip())
         return Content("\n").join(lines)
+
+    def _said(self, about: str, words: str) -> list[Content]:
+        """What a key does or a word means: all its lines begin where the first does."""
+        first, *more = wrap(words, max(20, self.app.size.width * 96 // 100 - 26))
+        return [
+            Content.assemble((f"  {about:<14}", "bold"), f" {first}"),
+            *(Content(" " * 17 + part) for part in more),
+        ]

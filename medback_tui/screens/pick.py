@@ -117,7 +117,7 @@ class PickDirectory(Dialog[bytes]):
         take = () if self.files else (("pick.take", "choose it"),)
         return KeysLine(
             ("pick.open", "open"), ("pick.up", "up"), *take, ("pick.type", "type a path"),
-            ("pick.complete", "complete"), ("dialog.back", "back"),
+            ("pick.complete", "complete, Enter takes it"), ("dialog.back", "back"),
         )  # fmt: skip
 
     def _draw(self, entry: PickEntry) -> list[Cell]:

@@ -58,7 +58,7 @@ class PickScope(Dialog[Scope]):
         self._read(self.place, None)
 
     def _fetch(self, keys: Sequence[int]) -> list[FileCoverage]:
-        return [] if self.app.reader is None else browsing.page(self.app.reader, keys)
+        return self.app.at_once(lambda session: browsing.page(session, keys), [])
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="listing")
     def _read(self, place: Place, under: tuple[int, bytes] | None) -> None:

@@ -69,7 +69,8 @@ class PickTarget(Dialog[bytes]):
     def _draw(self, place: TargetPlace) -> list[Cell]:
         mount = place.mount
         if mount is None:
-            return [[("another directory …", "accent")], "", "", "", ""]
+            looking = "" if self.app.drives.looked else "   looking for drives …"
+            return [[("another directory …", "accent"), (looking, "dim")], "", "", "", ""]
         note = "read-only" if mount.read_only else name(place.target.name) if place.target else "new"
         return [
             name(mount.path), [(mount.kind, "dim")], room_bar(mount.total - mount.free, mount.total, 6),
@@ -85,10 +86,14 @@ class PickTarget(Dialog[bytes]):
         drives, facts = self.app.drives, self.app.facts
         if drives == self._shown:
             return
+        were = self._shown.mounts if self._shown is not None else ()
         self._shown = drives
         here = {path: row.target for key, path in drives.here.items() if facts and (row := facts.target(key))}
         places = [TargetPlace(mount, here.get(mount.path)) for mount in drives.mounts] + [TargetPlace(None)]
-        self.query_one(RowList).show_rows(places)
+        rows = self.query_one(RowList)
+        rows.show_rows(places)
+        if not were:
+            rows.cursor = 0  # the first drive, not the line that was alone
 
     @on(LineList.Opened)
     def action_open(self) -> None:

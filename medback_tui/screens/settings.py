@@ -27,7 +27,7 @@ from .dialogs import Dialog, KeysLine
 from .opening import edit_path
 from .themes import PickTheme
 
-COLUMNS = (Column("name", "setting", 24), Column("value", "now", least=20), Column("from", "set in", 15))
+COLUMNS = (Column("name", "setting", 25), Column("value", "now", least=20), Column("from", "set in", 13, rank=1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class Timeline(Dialog[None]):
         with Vertical(id="box") as box:
             box.border_title = Content("Timeline")
             yield TimelineView()
-            yield Static(id="month", classes="pane -always")
+            yield Static(Content("reading …"), id="month", classes="pane -always")
             yield Static(Content(LEGEND), classes="keys")
             yield KeysLine(
                 ("timeline.left", "earlier"),

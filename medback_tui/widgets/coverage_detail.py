@@ -14,7 +14,6 @@ from medback_core.model import Standing
 from medback_core.presenting.next_drive import next_words
 from medback_core.presenting.places import at, lacking_words
 from medback_core.presenting.units import ago, counted, name, number, short_path, size
-from medback_core.session import Session
 from medback_tui.reading.facts import Facts, Shares
 from medback_tui.reading.listing import Listing, shares_of
 from medback_tui.reading.state import SharedApp
@@ -42,17 +41,15 @@ class CoverageDetail(Static):
         """Whether it stands beside the list, or the terminal is high."""
         return self.screen.has_class("-wide") or self.screen.has_class("-high")
 
-    def show(
-        self, row: Row | None, listing: Listing, facts: Facts, here: dict[int, bytes], reader: Session | None
-    ) -> None:
+    def show(self, row: Row | None, listing: Listing, facts: Facts, here: dict[int, bytes]) -> None:
         """Say all there is to say about the row under the cursor."""
         lines: list[Content] = []
         if isinstance(row, FileCoverage):
-            lines = self._file(row, listing, here, reader)
+            lines = self._file(row, listing, here)
         elif isinstance(row, DirectoryView):
             lines = self._directory(row)
             if self.has_room:
-                lines += self._holders(row, listing, here, reader)
+                lines += self._holders(row, listing, here)
         else:
             lines = [Content("nothing here" + (" that matches" if listing.of else ""))]
         new = f"back it up onto a new drive ({self.app.key_of('go.targets')}, then {self.app.key_of('targets.new')})"
@@ -97,11 +94,9 @@ class CoverageDetail(Static):
         ]
         return [Content("   ").join(said)] if said else []
 
-    def _holders(
-        self, row: DirectoryView, listing: Listing, here: dict[int, bytes], reader: Session | None
-    ) -> list[Content]:
+    def _holders(self, row: DirectoryView, listing: Listing, here: dict[int, bytes]) -> list[Content]:
         """Which drives hold how much of a directory, with bars."""
-        found = whereabouts.holders(reader, row.source.key, row.path) if reader is not None else []
+        found = self.app.at_once(lambda session: whereabouts.holders(session, row.source.key, row.path), [])
         lines = [Content("")]
         for target, count in found:
             label = fit(name(target.name), 17)
@@ -111,9 +106,7 @@ class CoverageDetail(Static):
             lines.append(Content.assemble(plugged, label, " ", *bar, f" {size(count.bytes):>8}{dead}"))
         return [*lines, Content("")] if found else lines
 
-    def _file(
-        self, row: FileCoverage, listing: Listing, here: dict[int, bytes], reader: Session | None
-    ) -> list[Content]:
+    def _file(self, row: FileCoverage, listing: Listing, here: dict[int, bytes]) -> list[Content]:
         changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.mtime_ns // 10**9))
         md5 = row.content.md5.hex()
         if self.has_room:
@@ -129,7 +122,7 @@ class CoverageDetail(Static):
             lines.append(Content.styled(f"{words}; {self._repair} repairs it", "bold $text-error"))
         if not row.safe:
             lines.append(Content.styled(lacking_words(*row.lacks), "$text-warning"))
-        copies = whereabouts.detail(reader, row.key) if reader is not None else []
+        copies = self.app.at_once(lambda session: whereabouts.detail(session, row.key), [])
         if not copies:
             lines.append(Content.assemble(("○ ", "bold $text-error"), "no copy anywhere"))
         for copy in copies:

@@ -45,10 +45,11 @@ COLUMNS_WITH_PLACES = (
 
 @dataclass
 class ListingRead(Message):
-    """A place was read. `under`: the path the cursor should stand on."""
+    """A place was read. `under`: the path the cursor should stand on; `file`: the key of the file it is."""
 
     listing: Listing
     under: tuple[int, bytes] | None
+    file: int | None = None
 
 
 class CoverageList(LineList):

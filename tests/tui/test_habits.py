@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -14,10 +15,13 @@ from medback_core.model import Rule
 from medback_core.settings.preferences import Preferences, settings_path
 from medback_tui.app import MedbackApp
 from medback_tui.jobs import operations
+from medback_tui.palette import Palette
 from medback_tui.reading.drives import Drives
 from medback_tui.screens import opening
 from medback_tui.screens.base import Pane
 from medback_tui.screens.coverage import CoverageScreen
+from medback_tui.screens.dead_drives import DeadDrives
+from medback_tui.screens.find import Find
 from medback_tui.screens.make_target import MakeTarget
 from medback_tui.screens.pick_target import PickTarget
 from support import picture_sessions as worlds
@@ -242,6 +246,42 @@ async def test_a_drive_that_is_mounted_while_one_chooses_appears(open_app: OpenA
         mount = Mount(b"/media/ada/blue", "/dev/sdb1", "ext4", True, False, 2 * 10**12, 14 * 10**11)
         app.drives = Drives(mounts=(mount,))
         await until(pilot, lambda: "/media/ada/blue" in text_of(pilot), "the drive appears")
+        assert "▌ /media/ada/blue" in text_of(pilot)  # under the cursor: it is what one waited for
+
+
+async def test_keys_typed_fast_go_where_the_first_one_leads(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+
+    def type_at_once(*keys: str) -> None:
+        for key in keys:
+            app.post_message(Key(key, key if len(key) == 1 else None))
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "2", "1")
+        type_at_once("3", "w")
+        await until(pilot, lambda: isinstance(app.screen, DeadDrives), "the what-if of Coverage, not that of Sources")
+        await press(pilot, "escape")
+        type_at_once("F", *"3lis")
+        await until(pilot, lambda: isinstance(app.screen, Find) and app.screen.typed.value == "3lis", "all is typed")
+        await press(pilot, "escape")
+        type_at_once("slash", *"ph1")
+        await until(pilot, lambda: app.screen.query_one("#filter", Input).value == "ph1", "the filter has it")
+        assert app.current_mode == "coverage"
+
+
+async def test_commands_found_for_a_palette_that_is_closing_end_nothing(open_app: OpenApp):
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "ctrl+p")
+        palette = app.screen
+        assert isinstance(palette, Palette)
+        await palette.query("*").remove()
+        palette._list_visible = not palette._list_visible
+        palette._show_busy = not palette._show_busy
+        await press(pilot, "escape")
+        assert app.is_running and app.screen is not palette
 
 
 async def test_the_palette_knows_drives_and_sources_by_name(open_app: OpenApp, tmp_path: Path):
@@ -298,14 +338,33 @@ async def test_the_settings_say_what_holds_and_the_file_is_taken_up_after_editin
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await press(pilot, "comma")
-        assert "copies of a new source    2" in text_of(pilot)
+        assert "copies of a new source     2" in text_of(pilot)
         await press(pilot, "e")
-        assert "copies of a new source    5" in text_of(pilot)
+        assert "copies of a new source     5" in text_of(pilot)
         assert "app.log = K" in text_of(pilot)
         await press(pilot, "j", "enter")
         assert app.settings.order != "name"
         await press(pilot, "escape", "K")
         assert "nothing has been done yet" in text_of(pilot)  # the log
+
+
+async def test_the_settings_are_whole_in_a_narrow_terminal(open_app: OpenApp):
+    app = open_app()
+    async with app.run_test(size=(60, 20)) as pilot:
+        await settle(pilot)
+        await press(pilot, "comma")
+        for words in ("when a drive is plugged in", "1 %, at least 64 MiB", "as the help shows them"):
+            assert words in text_of(pilot)
+
+
+async def test_each_line_of_the_help_begins_where_the_words_do(open_app: OpenApp):
+    app = open_app()
+    async with app.run_test(size=(60, 100)) as pilot:
+        await settle(pilot)
+        await press(pilot, "2", "question_mark")
+        lines = [line for line in text_of(pilot).splitlines() if "copies do not count" in line]
+        more = [line for line in text_of(pilot).splitlines() if "it is the last to restore from" in line]
+        assert lines and more and more[0].index("it is") - more[0].index("│") > 17
 
 
 async def test_a_wide_terminal_shows_more_keys(open_app: OpenApp, tmp_path: Path):

@@ -84,8 +84,9 @@ def verified(read: model.VerifySummary) -> str:
 
 
 def repaired(done: model.RepairSummary, *, would: str = "") -> str:
-    """`3 repaired, 1 not`."""
-    return f"{number(done.repaired)} {would}repaired, {number(done.unrepairable)} not"
+    """`3 files repaired, 1 can't be`."""
+    cant = f", {number(done.unrepairable)} can't be" if done.unrepairable else ""
+    return f"{files(done.repaired)} {would}repaired{cant}"
 
 
 def reclaimed(freed: model.ReclaimSummary) -> str:

@@ -74,6 +74,7 @@ REFUSALS = {
     "no-manifest/digest": "{path} has no digest of {entry} that medback can compute",
     "no-manifest/too-large": "{path} is too large to be a manifest",
     "no-session": "there is no session DB at {path}",
+    "no-session/gone": "the session DB {path} is gone. It was there when it was opened",
     "no-session/no-directory": "there is no directory {path} for the session DB",
     "no-such-mount": "nothing mounted at {path} belongs to the source {source}",
     "no-program": "where the program medback is installed is not known",
