@@ -19,6 +19,7 @@ from textual.content import Content
 from textual.filter import LineFilter, Monochrome, NoColor
 from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES
+from textual.widget import AwaitMount
 from textual.widgets import Input
 
 from medback_core import model
@@ -270,15 +271,20 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
 
     # --- getting about -----------------------------------------------------------------------------------------------
 
-    def action_go(self, mode: str) -> None:
-        """Switch to one of the four screens."""
+    async def action_go(self, mode: str) -> None:
+        """Switch to one of the four screens; the next key is for it."""
         if self.current_mode != mode:
-            self.switch_mode(mode)
-            self.keep_settings(replace(self.settings, screen=mode))
+            await self.go(mode)
+
+    def go(self, mode: str) -> AwaitMount:
+        """Switch to one of the four screens."""
+        switched = self.switch_mode(mode)
+        self.keep_settings(replace(self.settings, screen=mode))
+        return switched
 
     @on(SafetyHeader.TabClicked)
     def tab_clicked(self, message: SafetyHeader.TabClicked) -> None:
-        self.action_go(message.mode)
+        self.go(message.mode)
 
     def action_help(self) -> None:
         from .screens.help import Help
@@ -306,7 +312,7 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         if isinstance(self.screen, CoverageScreen):
             self.screen.told()
         else:
-            self.action_go("coverage")
+            self.go("coverage")
 
     def action_deleted(self) -> None:
         from .screens.find import Deleted

@@ -58,7 +58,7 @@ class Things(Provider):
             if isinstance(app.screen, CoverageScreen):
                 app.screen.told()
             else:
-                app.action_go("coverage")
+                app.go("coverage")
 
         for row in facts.targets if facts is not None else ():
             called, here = name(row.target.name), app.drives.here.get(row.target.key)

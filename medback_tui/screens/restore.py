@@ -294,6 +294,10 @@ class RestoreScreen(MainScreen):
             return
         target = row.step.target
         here = self.here.get(target.key)
+        under_way = (job for job in self.app.queue.jobs if job.ended == self._restored and not job.state.over)
+        if any(job.details["drive"] == here for job in under_way):
+            self.notify(f"restore from {name(target.name)}: this is under way already")
+            return
         if here in self._used:
             self.notify("still looking at what is missing now")
             return
@@ -314,9 +318,11 @@ class RestoreScreen(MainScreen):
                 )
                 job.ended = self._restored
                 self.app.submit(job)
+            self._used.add(here)
 
     def _restored(self, job: Job) -> None:
         if job.question is not None and job.question.kind == "in-place":
+            self._used.clear()
             restoring.ask_in_place(self.app, job, self._restored)
             return
         drive = job.details["drive"]

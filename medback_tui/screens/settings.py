@@ -27,7 +27,7 @@ from .dialogs import Dialog, KeysLine
 from .opening import edit_path
 from .themes import PickTheme
 
-COLUMNS = (Column("name", "setting", 25), Column("value", "now", least=20), Column("from", "set in", 13, rank=1))
+COLUMNS = (Column("name", "setting", 22), Column("value", "now", least=20), Column("from", "set in", 13, rank=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class SettingsDialog(Dialog[None]):
             SettingRow("order of Coverage", self.app.settings.order, False, "order"),
             SettingRow("copies of a new source", str(found.copies), "copies" in found.given),
             SettingRow("left free on a drive", str(found.reserve or "1 %, at least 64 MiB"), "reserve" in found.given),
-            SettingRow("when a drive is plugged in", str(found.on_plug), "on_plug" in found.given),
+            SettingRow("on plugging a drive in", str(found.on_plug), "on_plug" in found.given),
             SettingRow("session DB", name(os.fsencode(self.app.session_path)), "session" in found.given),
             SettingRow("keys", keys or "as the help shows them", "keys" in found.given),
         ]
