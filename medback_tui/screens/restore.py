@@ -294,10 +294,6 @@ class RestoreScreen(MainScreen):
             return
         target = row.step.target
         here = self.here.get(target.key)
-        under_way = (job for job in self.app.queue.jobs if job.ended == self._restored and not job.state.over)
-        if any(job.details["drive"] == here for job in under_way):
-            self.notify(f"restore from {name(target.name)}: this is under way already")
-            return
         if here in self._used:
             self.notify("still looking at what is missing now")
             return
