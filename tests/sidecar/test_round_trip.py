@@ -15,6 +15,7 @@ from hypothesis import given
 
 from medback_core.model import Standing
 from medback_core.sidecar import Bd, FileRecord, LinkRecord, Sidecar, Trust, parse, render, whole
+from medback_core.sidecar.writing import with_copies
 from medback_core.sidecar.values import format_date, format_mtime, parse_date, parse_mtime
 
 from support.sidecars import HOSTILE_NAMES, file, sidecars, varied
@@ -70,6 +71,44 @@ def test_any_sidecar_comes_back_by_either_way(sidecar: Sidecar) -> None:
     assert parse(slow(written)) == sidecar
     assert render(parse(written)) == written
     assert whole(written)
+
+
+def _with_one_copy(sidecar: Sidecar) -> Sidecar:
+    files = {name: replace(record, bds=(Bd("t9"),)) for name, record in sidecar.files.items()}
+    return replace(sidecar, files=files)
+
+
+@given(sidecars)
+def test_other_copies_are_written_into_what_is_there_as_if_it_was_read(sidecar: Sidecar) -> None:
+    now = _with_one_copy(sidecar)
+    holds_more = any(record.tags or record.twins or record.extra for record in sidecar.files.values())
+    more = sidecar.links.values(), sidecar.dirs.values()
+    holds_more = holds_more or bool(sidecar.extra) or any(record.extra for records in more for record in records)
+    made = with_copies(render(sidecar), now)
+    assert made is None if holds_more else made == render(now)
+
+
+def test_other_copies_are_not_written_into_what_has_something_of_its_own_to_say() -> None:
+    files = {name: file(name, bds=(Bd("t1"),)) for name in (b"a", b"b")}
+    plain = Sidecar(files, {b"l": LinkRecord(b"l", b"to")})
+    now, there = _with_one_copy(plain), render(plain)
+    assert with_copies(there, now) == render(now) != there
+    for at in range(len(there)):
+        assert with_copies(there[:at] + bytes([there[at] ^ 1]) + there[at + 1 :], now) is None
+    for more in (
+        replace(plain, files=files | {b"a": file(b"a", bds=(Bd("t1"),), tags=("keep",))}),
+        replace(plain, files=files | {b"a": file(b"a", bds=(Bd("t1", extra=(("hue", "1"),)),))}),
+        replace(plain, files=files | {b"a": file(b"a", trust=Trust.EDITED)}),
+        replace(plain, files=files | {b"a": file(b"a", 2)}),
+        replace(plain, files=files | {b"c": file(b"c")}),
+        replace(plain, files={b"a": files[b"a"]}),
+        replace(plain, links={}),
+        Sidecar(),
+    ):
+        assert with_copies(render(more), now) is None
+    doubted = replace(now, files=now.files | {b"a": file(b"a", trust=Trust.EDITED)})
+    assert with_copies(there, doubted) is None
+    assert with_copies(b"", now) is None
 
 
 def test_equal_sidecars_give_equal_bytes_whatever_their_order() -> None:

@@ -25,8 +25,9 @@ RECORD_LIMIT = 16 * 1024 * 1024  # bytes of one record; libxml2's own limits are
 _V = rb'(?:[^"<>&\x00-\x1f]++|&(?:amp|lt|gt|quot|#9|#10|#13);)*+'
 _B64 = rb"[A-Za-z0-9+/=]++"
 _DATE = rb"[0-9TZ:-]++"
+_BD = rb'<bd(?: standing="(?:written|claimed)")?+>[A-Za-z0-9._-]{1,64}+</bd>'
 _CHILDREN = (
-    rb'((?:<bd(?: standing="(?:written|claimed)")?+>[A-Za-z0-9._-]{1,64}+</bd>)*+)'
+    rb"((?:" + _BD + rb")*+)"
     rb'((?:<twin at="' + _V + rb'"(?: at64="' + _B64 + rb'")?+/>)*+)'
     rb"((?:<tag>(?!<)" + _V + rb"</tag>|<tag/>)*+)"
 )
@@ -39,6 +40,7 @@ FILE = re.compile(
     rb'(?: damaged="(' + _DATE + rb')")?+(?: blake3="([0-9a-f]{64})" blake3_of="([0-9a-f]{8})")?+'
     + _CRC + rb"(?:/>|>(?!</file>)" + _CHILDREN + rb"</file>)"
 )  # fmt: skip
+COPIES = re.compile(rb"/>|>(?:" + _BD + rb")++</file>")  # the end of a record of a file that holds nothing but copies
 LINK = re.compile(
     rb"<link" + _NAME + rb' to="(' + _V + rb')"(?: to64="(' + _B64 + rb')")?+' + _CRC + rb"/>"
 )  # fmt: skip

@@ -11,7 +11,7 @@ from ..model import Standing
 from . import values
 from .checks import SECOND_DIGEST, escape, legal_text, open_tag
 from .elements import by_target
-from .fast import FOOTER, HEADER
+from .fast import COPIES, FOOTER, HEADER
 from .records import MODE_DEFAULT, Bd, DirRecord, Extra, FileRecord, LinkRecord, Place, Sidecar, Trust
 
 _plain = re.compile(rb"[ !#-%'-;=?-~]*+").fullmatch  # stands in XML as it is
@@ -30,12 +30,44 @@ def render(sidecar: Sidecar) -> bytes:
     more after a rewrite than before: set its trust to WHOLE once its file was hashed (or its hash adopted).
     """
     parts = [HEADER if not sidecar.extra.attributes else _header(sidecar.extra)]
-    parts += [_file(record) for record in sorted(sidecar.files.values(), key=_by_name)]
-    parts += [_link(record) for record in sorted(sidecar.links.values(), key=_by_name)]
+    parts += [_checked(record, *_file(record)) for record in sorted(sidecar.files.values(), key=_by_name)]
+    parts += _others(sidecar)
+    return b"".join(parts)
+
+
+def with_copies(data: bytes, sidecar: Sidecar) -> bytes | None:
+    """`render(sidecar)`, twice as fast as reading `data` first, where that is the same but for which copies its files
+    have, line for line and with every check right. None where it is not: it has something of its own to say."""
+    if not data.startswith(HEADER) or sidecar.extra:
+        return None
+    lines = data[len(HEADER) :].split(b"\n")
+    files = sorted(sidecar.files.values(), key=_by_name)
+    if b"\n".join(lines[len(files) :]) != b"".join(_others(sidecar)):
+        return None
+    parts = [HEADER]
+    known: set[bytes] = set()
+    for line, record in zip(lines, files, strict=False):
+        start, rest = _file(record)
+        check = zlib.crc32(start)
+        end = line[len(start) + 15 :]
+        if record.trust is not Trust.WHOLE or line != b'%b crc="%08x"%b' % (start, zlib.crc32(end, check), end):
+            return None
+        if end not in known:
+            if COPIES.fullmatch(end) is None:
+                return None
+            known.add(end)
+        parts.append(b'%b crc="%08x"%b\n' % (start, zlib.crc32(rest, check), rest))
+    parts += _others(sidecar)
+    return b"".join(parts)
+
+
+def _others(sidecar: Sidecar) -> list[bytes]:
+    """What stands behind the files."""
+    parts = [_link(record) for record in sorted(sidecar.links.values(), key=_by_name)]
     parts += [_dir(record) for record in sorted(sidecar.dirs.values(), key=_by_key)]
     parts += [element.encode() + b"\n" for element in sidecar.extra.elements]
     parts.append(FOOTER)
-    return b"".join(parts)
+    return parts
 
 
 def _header(extra: Extra) -> bytes:
@@ -43,7 +75,15 @@ def _header(extra: Extra) -> bytes:
     return declaration + b"\n" + open_tag("dr", (("v", "1"), *extra.attributes)).encode() + b">\n"
 
 
-def _file(record: FileRecord) -> bytes:
+def _checked(record: FileRecord | LinkRecord | DirRecord, start: bytes, rest: bytes) -> bytes:
+    """The line of a record, with its check where it is WHOLE."""
+    if record.trust is not Trust.WHOLE:
+        return start + rest + b"\n"
+    return b'%b crc="%08x"%b\n' % (start, zlib.crc32(rest, zlib.crc32(start)), rest)
+
+
+def _file(record: FileRecord) -> tuple[bytes, bytes]:
+    """What of a record stands before its check, and what behind it."""
     name = record.name
     shown = b'"' + name + b'"' if _plain(name) else _pair("name", name)[6:]
     mtime_ns = record.mtime_ns
@@ -79,17 +119,13 @@ def _file(record: FileRecord) -> bytes:
     if record.extra:
         rest += "".join(record.extra.elements).encode()
     rest = b">" + rest + b"</file>" if rest else b"/>"
-    if record.trust is not Trust.WHOLE:
-        return line + rest + b"\n"
-    return b'%b crc="%08x"%b\n' % (line, zlib.crc32(rest, zlib.crc32(line)), rest)
+    return line, rest
 
 
 def _link(record: LinkRecord) -> bytes:
     line = b"<link" + _pair("name", record.name) + _pair("to", record.to) + _attributes(record.extra)
     rest = b">" + "".join(record.extra.elements).encode() + b"</link>" if record.extra.elements else b"/>"
-    if record.trust is not Trust.WHOLE:
-        return line + rest + b"\n"
-    return b'%b crc="%08x"%b\n' % (line, zlib.crc32(rest, zlib.crc32(line)), rest)
+    return _checked(record, line, rest)
 
 
 def _dir(record: DirRecord) -> bytes:
@@ -101,9 +137,7 @@ def _dir(record: DirRecord) -> bytes:
     held = b"".join(b"<holds" + _pair("name", name) + _pair("to", to) + b"/>" for name, to in sorted(record.links))
     held += "".join(record.extra.elements).encode()
     rest = b">" + held + b"</dir>" if held else b"/>"
-    if record.trust is not Trust.WHOLE:
-        return line + rest + b"\n"
-    return b'%b crc="%08x"%b\n' % (line, zlib.crc32(rest, zlib.crc32(line)), rest)
+    return _checked(record, line, rest)
 
 
 def _by_key(record: DirRecord) -> tuple[bytes, Place]:

@@ -23,7 +23,6 @@ from medback_core.session.states import is_changed
 from medback_core.session.targets import list_targets
 from medback_core.sidecar.reading import parse, parse_family
 from medback_core.sidecar.records import (
-    NOTHING,
     SIDECAR_LIMIT,
     Bd,
     DirRecord,
@@ -31,9 +30,8 @@ from medback_core.sidecar.records import (
     LinkRecord,
     Place,
     Sidecar,
-    Trust,
 )
-from medback_core.sidecar.writing import render
+from medback_core.sidecar.writing import render, with_copies
 from medback_core.sources.identity import is_told, read_metadata, stands, write_metadata
 from medback_core.sources.nested import away_from
 
@@ -81,34 +79,44 @@ def render_sidecar(
 
     A record the DB has no row for stays while its file does (`remains`): it was skipped, or is excluded now.
     """
-    before = old.files if old is not None else {}
+    sidecar = _as_known(session, directory, copies)
+    if old is not None:
+        _keep_all(sidecar, old, remains)
+    return render(sidecar)
+
+
+def _as_known(session: Session, directory: int, copies: Copies) -> Sidecar:
+    """A directory's sidecar as the DB has it."""
     files: dict[bytes, FileRecord] = {}
     twins = own_digests(session, directory)
     for name, size, mtime_ns, md5, mode, trouble, placed, read_at, blake3 in record_rows(session, directory):
-        record = FileRecord(name, size, mtime_ns, md5, mode, copies.of(placed), (), None, read_at)
+        record = files[name] = FileRecord(name, size, mtime_ns, md5, mode, copies.of(placed), (), None, read_at)
         record.blake3 = twins.get(name, blake3) if twins else blake3
         if trouble:
             record.damaged = model.now()
-        if name in before:
-            _keep(record, before[name])
-        files[name] = record
-    for name, record in before.items():
-        if name not in files and remains(name):
-            files[name] = record
-    known = old.links if old is not None else {}
-    links = {
-        name: LinkRecord(name, goal, Trust.WHOLE, known[name].extra if name in known else NOTHING)
-        for name, goal in links_in(session, directory).items()
-    }
-    held = old.dirs if old is not None else {}
+    links = {name: LinkRecord(name, goal) for name, goal in links_in(session, directory).items()}
     dirs: dict[bytes | Place, DirRecord] = {}
     for below in subdirectories(session, directory):
         if below.mode is not None and below.mtime_ns is not None:
             name = below.path.rpartition(b"/")[2]
             dirs[name] = DirRecord(name, below.mode, below.mtime_ns)
-            if name in held:
-                dirs[name].extra = held[name].extra
-    return render(Sidecar(files, links, dirs, old.extra if old is not None else NOTHING))
+    return Sidecar(files, links, dirs)
+
+
+def _keep_all(sidecar: Sidecar, old: Sidecar, remains: Callable[[bytes], bool]) -> None:
+    """Carry over what only the sidecar that is there knows."""
+    for name, record in old.files.items():
+        if name in sidecar.files:
+            _keep(sidecar.files[name], record)
+        elif remains(name):
+            sidecar.files[name] = record
+    for name, link in sidecar.links.items():
+        if name in old.links:
+            link.extra = old.links[name].extra
+    for name, below in sidecar.dirs.items():
+        if name in old.dirs:
+            below.extra = old.dirs[name].extra
+    sidecar.extra = old.extra
 
 
 def _keep(record: FileRecord, old: FileRecord) -> None:
@@ -137,15 +145,6 @@ def file_remains(root: disk.Root, rel: bytes) -> Callable[[bytes], bool]:
         return status is not None and stat.S_ISREG(status.st_mode)
 
     return remains
-
-
-def read_source_sidecar(root: disk.Root, rel: bytes) -> Sidecar | None:
-    """The sidecar of a directory, or where there is none that of the family; None with neither. Raises OSError."""
-    with suppress(FileNotFoundError):
-        return parse(root.read_whole(join(rel, SIDECAR_NAME), SIDECAR_LIMIT))
-    with suppress(FileNotFoundError):
-        return parse_family(root.read_whole(join(rel, FAMILY_SIDECAR_NAME), SIDECAR_LIMIT))
-    return None
 
 
 def put_sidecars(session: Session, root: disk.Root, sidecars: Iterable[tuple[int, bytes, bytes]]) -> list[Unwritten]:
@@ -192,10 +191,21 @@ def _new_bytes(session: Session, root: disk.Root, row: DirectoryRow, copies: Cop
     now = SidecarStat.of(status) if status is not None else None
     if now is not None and now != row.sidecar:
         return None
-    old = read_source_sidecar(root, row.path)
+    sidecar = _as_known(session, row.key, copies)
+    old = None
+    if status is not None:
+        data = root.read_whole(join(row.path, SIDECAR_NAME), SIDECAR_LIMIT)
+        if (new := with_copies(data, sidecar)) is not None:
+            return new
+        old = parse(data)
+    else:
+        with suppress(FileNotFoundError):
+            old = parse_family(root.read_whole(join(row.path, FAMILY_SIDECAR_NAME), SIDECAR_LIMIT))
     if old is not None and old.damage and not old.family:
         return None
-    return render_sidecar(session, row.key, old, copies, file_remains(root, row.path))
+    if old is not None:
+        _keep_all(sidecar, old, file_remains(root, row.path))
+    return render(sidecar)
 
 
 def _says(root: disk.Root, row: DirectoryRow, data: bytes) -> bool:
