@@ -172,6 +172,11 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         key = self.keys_of(binding)[0]
         return IN_WORDS.get(key) or self.get_key_display(Binding(key, ""))
 
+    def way_to(self, binding: str) -> str:
+        screen = binding.partition(".")[0]
+        first = f"{self.key_of(f'go.{screen}')}, then " if screen in self.MODES and screen != self.current_mode else ""
+        return f"{first}{self.key_of(binding)}"
+
     def keys_of(self, binding: str) -> tuple[str, ...]:
         return tuple((self._keymap.get(binding) or KEYS[binding]).split(","))
 

@@ -94,6 +94,7 @@ class Job:
     unrestored: list[model.Unrestored] = field(default_factory=list)
     undo: Callable[[], Job] | None = None  # makes the job that takes it back
     here: frozenset[int] = frozenset()  # the keys of the drives that were plugged in when it ended
+    of_source: bool = False  # its path is that of a source
 
     def take(self, event: model.Event) -> bool:
         """Take up one event; True if it must be told even just after another."""
@@ -157,6 +158,7 @@ class Job:
             rescan,
             self.next_drive,
             self.here,
+            self.of_source,
         )
 
     @property

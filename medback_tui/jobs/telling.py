@@ -55,6 +55,8 @@ class TellingApp(SharedApp):
 
     def _job_ended(self, job: Job) -> None:
         job.here = frozenset(self.drives.here)
+        path = job.details.get("path")
+        job.of_source = self.facts is not None and any(row.source.path == path for row in self.facts.sources)
         if job.next_drive is not None:
             job.details["next"] = job.next_drive.with_here(self.drives.here)
         for note in job.notes:

@@ -90,6 +90,10 @@ class SharedApp(App[int]):
         """The key a person presses for a binding, by its id: `sources.update`."""
         raise NotImplementedError
 
+    def way_to(self, binding: str) -> str:
+        """The same, and the screen it is on where that is another: `2, then n`."""
+        raise NotImplementedError
+
     def keys_of(self, binding: str) -> tuple[str, ...]:
         """All keys of a binding, by Textual's names."""
         raise NotImplementedError

@@ -177,12 +177,14 @@ class WatchingApp(SharedApp):
                 self.notify(words, timeout=8)
                 self.log_line(model.now(), "info", row.target.name, words)
         told = {story.stamp for story in before.offers}
-        for story in message.drives.offers:
-            if story.stamp not in told:
-                words = story_words(story.told)
-                way = f"{self.key_of('go.restore')}, then {self.key_of('restore.take')} brings it back"
-                self.notify(f"{words} {way}", timeout=12)
-                self.log_line(model.now(), "info", name(story.label), words)
+        new = [story for story in message.drives.offers if story.stamp not in told]
+        for story in new:
+            self.log_line(model.now(), "info", name(story.label), story_words(story.told))
+        if new:
+            several = f"{len(new)} drives that are here remember files this machine does not know."
+            words = story_words(new[0].told) if len(new) == 1 else several
+            way = f"{self.key_of('go.restore')}, then {self.key_of('restore.take')} brings"
+            self.notify(f"{words} {way} {'it' if len(new) == 1 else 'them'} back", timeout=12)
         for key in before.here.keys() - message.drives.here.keys():
             row = self.facts.target(key) if self.facts else None
             if row is not None:

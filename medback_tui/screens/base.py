@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
 from textual import events, getters
@@ -124,6 +124,11 @@ class MainScreen(Screen[None]):
         """Why an action of this screen can't be done now, as one sentence to a person; None when it can."""
         del action
         return None
+
+    @property
+    def hints(self) -> Mapping[str, str]:
+        """What keys do now, by action, where their usual words would be wrong."""
+        return {}
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         del parameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -195,7 +195,9 @@ class CoverageScreen(MainScreen):
 
     @on(RiskMap.Moved)
     def map_moved(self, message: RiskMap.Moved) -> None:
-        self.rows.cursor = message.tile.index
+        tile = message.tile
+        if not tile.index <= self.rows.cursor < tile.index + tile.several:  # one of several stays the one it was
+            self.rows.cursor = tile.index
         self._show_detail()
 
     def _show_detail(self) -> None:
@@ -239,7 +241,7 @@ class CoverageScreen(MainScreen):
         if action == "edit_file" and not isinstance(self.rows.current, FileCoverage):
             return f"only a file can be edited; {self.app.key_of('coverage.open-path')} opens a directory"
         if action == "open" and isinstance(self.rows.current, FileCoverage) and not self.map.display:
-            return "this is a file: what is known of it stands beside the list"
+            return "this is a file: what is known of it stands in the pane"
         return None
 
     @on(LineList.Opened)
@@ -271,6 +273,11 @@ class CoverageScreen(MainScreen):
     def crumb_clicked(self, message: Breadcrumb.Clicked) -> None:
         self._go(message.place)
 
+    @property
+    def hints(self) -> Mapping[str, str]:
+        shown = {"map": "list"} if self.map.display else {}
+        return {**shown, "unsafe_only": "all of it"} if self.view is not None and self.view.unsafe_only else shown
+
     def action_map(self) -> None:
         """The map instead of the list, or the list again, with the cursor where it was."""
         if self.view is None:
@@ -291,6 +298,7 @@ class CoverageScreen(MainScreen):
         if self.view is not None:
             self.view = replace(self.view, unsafe_only=not self.view.unsafe_only)
             self.read()
+            self.refresh_bindings()
 
     def action_sort(self) -> None:
         if self.view is not None:

@@ -185,7 +185,7 @@ class Find(Hits):
         self.rows.rows = found.files
         self.rows.rows_changed(0)
         if not message.text.strip():
-            words = "Type a part of a name (lisbon), a part of a path (2024/lis), or a pattern (*.cr2)."
+            words = "A part of a name (lisbon), of a path (2024/lis), or a pattern (*.cr2)"
         elif not found.files:
             words = "Nothing found."
         else:

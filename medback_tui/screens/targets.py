@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from textual import getters, on, work
@@ -210,6 +210,10 @@ class TargetsScreen(MainScreen):
     @on(ShelfView.Opened)
     def shelf_opened(self) -> None:
         self.action_back_up()
+
+    @property
+    def hints(self) -> Mapping[str, str]:
+        return {"shelf": "list"} if self.shelf.display else {}
 
     def action_shelf(self) -> None:
         """The shelf instead of the list, or the list again, with the cursor on the same drive."""

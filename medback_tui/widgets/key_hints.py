@@ -3,6 +3,7 @@ always."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -46,12 +47,14 @@ class KeyHints(Widget):
         seen: dict[str, tuple[str, str, str]] = {}
         always: dict[str, tuple[str, str, str]] = {}
         quiet: dict[str, tuple[str, str, str]] = {}
+        now: Mapping[str, str] = getattr(self.screen, "hints", {})
         of_screen = f"{type(self.screen).__dict__.get('MODE', '-')}."
         for active in self.screen.active_bindings.values():
             binding = active.binding
             if not active.enabled or binding.action in seen:
                 continue
-            shown = (self.app.get_key_display(binding), binding.description.lower(), binding.key)
+            words = now.get(binding.action, binding.description.lower())
+            shown = (self.app.get_key_display(binding), words, binding.key)
             if binding.show:
                 (always if binding.action in ALWAYS else seen).setdefault(binding.action, shown)
             elif self.size.width >= WIDE and (binding.id or "").startswith(of_screen):

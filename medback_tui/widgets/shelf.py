@@ -154,7 +154,9 @@ class ShelfView(Across):
             segments.append(Segment(fit(words, room) + " " * GAP, strong))
         behind = len(self.shelf.boxes) - self._first - len(self._in_sight)
         out = " ".join(
-            words for words in (f"‹ {self._first}" if self._first else "", f"{behind} ›" if behind else "") if words
+            words
+            for words in (f"‹ {self._first} more" if self._first else "", f"{behind} more ›" if behind else "")
+            if words
         )
         if not out:
             return segments

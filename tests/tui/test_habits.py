@@ -412,3 +412,23 @@ async def test_a_first_start_asks_what_and_where_and_then_shows_what_is_safe(ope
         await until(pilot, lambda: isinstance(app.screen, CoverageScreen), "what it knows", 60)
         await until(pilot, lambda: "◐ photos/" in text_of(pilot), "is shown")
     assert (drive / "photos" / "a.jpg").read_bytes() == b"a"
+
+
+async def test_the_bottom_line_says_what_a_key_does_now(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+
+    def hints() -> str:
+        return text_of(pilot).splitlines()[-1]
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "2")
+        assert "tab shelf" in hints()
+        await press(pilot, "tab")
+        assert "tab list" in hints()
+        await press(pilot, "3", "f")
+        assert "f all of it" in hints()
+        await press(pilot, "f")
+        assert "f not safe" in hints()
+        await press(pilot, "m")
+        assert "m list" in hints()

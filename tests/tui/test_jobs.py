@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from medback_core import model
 from medback_core.errors import Refused
-from medback_core.model import Progress
+from medback_core.model import DamageFound, Event, Progress, Reason, VerifySummary
+from medback_core.session import Session
 from medback_core.upkeep.rebuild import rebuilt_session
 from medback_core.session.sources import list_sources
 from medback_tui.app import MedbackApp
@@ -200,3 +201,26 @@ async def test_a_session_db_that_is_taken_away_is_gone_and_none_is_made_in_its_p
         app.read_facts()
         await until(pilot, lambda: app.facts is not None and not app.facts.sources)
         assert not path.exists()
+
+
+async def test_what_to_do_next_names_the_screen_where_its_key_is(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+
+    def drive(_: Session) -> Iterator[Event]:
+        yield DamageFound(b"a", Reason("damaged"))
+        yield VerifySummary(checked=2, same=1, damaged=1)
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "3")
+        app.submit(job(drive, "verify Blue"))
+        await jobs_done(pilot)
+        assert "next: repair it (2, then p)" in text_of(pilot)
+        await press(pilot, "2")
+        assert "next: repair it (p)" in text_of(pilot)
+        assert app.facts is not None
+        source = job(drive, "verify photos")
+        source.details["path"] = app.facts.sources[0].source.path
+        app.submit(source)
+        await jobs_done(pilot)
+        assert "next: repair it (1, then p)" in text_of(pilot)

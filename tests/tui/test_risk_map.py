@@ -120,3 +120,16 @@ async def test_hostile_names_are_tiles_like_others(open_app: OpenApp, tmp_path: 
         await settle(pilot)
         await press(pilot, "3", "enter", "m", "down", "right", "up")
         assert not any(char in text_of(pilot) for char in "\x1b\x07\u202e\x85")
+
+
+async def test_a_file_that_is_one_of_several_in_a_tile_keeps_the_cursor(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.large(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "3", "enter", "G", "enter")
+        screen = app.screen
+        assert isinstance(screen, CoverageScreen)
+        while screen.rows.listing.found is not None and screen.rows.listing.found.directories:
+            await press(pilot, "G", "enter")
+        await press(pilot, "j", "j", "j", "m", "m")
+        assert screen.rows.cursor == 3

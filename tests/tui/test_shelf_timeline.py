@@ -89,7 +89,7 @@ async def test_drives_that_have_no_room_scroll_into_sight(open_app: OpenApp, tmp
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await press(pilot, "2", "tab")
-        assert "4 ›" in text_of(pilot) and "Shelf 8" not in text_of(pilot)
+        assert "4 more ›" in text_of(pilot) and "Shelf 8" not in text_of(pilot)
         await press(pilot, "G")
         assert "Shelf 8" in text_of(pilot) and "‹ 4" in text_of(pilot)
         await pilot.click("ShelfView", offset=(3, 5))

@@ -40,7 +40,7 @@ def test_a_deleted_directory_comes_back(terminal: Terminal, tmp_path: Path):
     terminal.wait_for("photos")
     terminal.press("u")
     terminal.wait_for("3 removed")
-    terminal.wait_for("what was removed may come back: D on screen 3 lists it")
+    terminal.wait_for("what was removed may come back: 3, then D lists it")
     terminal.press("3")
     terminal.wait_for("● photos/")
     terminal.press("D")

@@ -13,10 +13,14 @@ from textual.widgets import Input
 
 from medback_core import disk
 from medback_core.disk import Mount
+from medback_core.drives.story import Story
 from medback_core.session import open_session
 from medback_core.session.sources import list_sources
+from medback_core.sidecar.target_identity import Remembered
 from medback_tui.app import MedbackApp
 from medback_tui.jobs.queue import JobState
+from medback_tui.reading.drives import Drives
+from medback_tui.reading.watching import DrivesSeen
 from medback_tui.screens.dialogs import Question
 from medback_tui.screens.pick import PickDirectory
 from support.waiting import jobs_done, press, settle, text_of, until
@@ -139,3 +143,14 @@ async def test_beside_sources_of_ones_own_it_is_a_line_and_enters_nothing(
         await press(pilot, "a")
         await until(pilot, lambda: "2 files (73.2 KiB) missing" in text_of(pilot), "the plan")
         assert app.facts is not None and [row.source.alias for row in app.facts.sources] == ["mine"]
+
+
+async def test_several_drives_that_remember_are_told_in_one_sentence(open_app: OpenApp):
+    app = open_app()
+    told = (Remembered("s0urce", "photos", 2, 7, 0, 0, ""),)
+    stories = tuple(Story(f"/{label}".encode(), label, label, told, (), label) for label in ("Red", "Blue"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        app.post_message(DrivesSeen(Drives(offers=stories)))
+        await until(pilot, lambda: "2 drives that are here remember files" in text_of(pilot), "one notice")
+        assert len(app.notices) == 1 and len(app.log_lines) == 2

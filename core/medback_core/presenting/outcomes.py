@@ -35,6 +35,7 @@ class Ended:
     rescan: bool = False  # what is left out changed
     next: NextDrive | None = None  # of a backup: which drive to pick up next
     here: frozenset[int] = frozenset()  # the keys of the drives that were plugged in then
+    of_source: bool = False  # it read or wrote a source, not a drive
 
 
 # --- a headline for each Summary -----------------------------------------------------------------------------------
@@ -79,6 +80,8 @@ def restored(back: model.RestoreSummary, *, would: str = "") -> str:
 def verified(read: model.VerifySummary) -> str:
     """`412 files (8.1 GiB) read, 411 as recorded, 1 damaged`."""
     parts = [f"{counted(Count(read.checked, read.checked_bytes))} read, {number(read.same)} as recorded"]
+    if not read.checked:
+        parts = ["nothing had to be read"]
     parts += [f"{number(getattr(read, state))} {state}" for state in _STATES if getattr(read, state)]
     return ", ".join(parts)
 
@@ -175,7 +178,7 @@ def _of_summary(ended: Ended, key: Key) -> tuple[str, str]:
         case model.RestoreSummary() as back:
             return restored(back), _after_restore(back, key, ended.here)
         case model.VerifySummary() as read:
-            return verified(read), _after_verify(read, key)
+            return verified(read), _after_verify(read, "sources" if ended.of_source else "targets", key)
         case model.RepairSummary() as done:
             log = f"the log ({key('app.log')}) says which drive would help"
             return repaired(done), log if done.unrepairable else "the damaged files are kept in .medback-damaged"
@@ -209,7 +212,7 @@ def _updated(ended: Ended, scans: Sequence[model.ScanSummary], key: Key) -> tupl
     if ended.kind == "add-src":
         advice = f"next: choose a drive to back it up onto (screen {key('go.targets')})"
     elif any(scan.removed for scan in scans):
-        advice = f"what was removed may come back: {key('coverage.deleted')} on screen {key('go.coverage')} lists it"
+        advice = f"what was removed may come back: {key('coverage.deleted')} lists it"
     return f"{counted(total)}; {', '.join(changes) or 'nothing changed'}", advice
 
 
@@ -225,7 +228,7 @@ def _after_backup(backup: model.BackupSummary, next_one: NextDrive | None, key: 
 
 def _after_restore(back: model.RestoreSummary, key: Key, here: frozenset[int]) -> str:
     if back.conflicts:
-        return f"decide the conflicts ({key('restore.conflicts')} on screen {key('go.restore')})"
+        return f"decide the conflicts ({key('restore.conflicts')})"
     if back.next is not None:
         way = "restore from" if back.next.target.key in here else "plug in"
         return f"next: {way} {name(back.next.target.name)} ({counted(Count(back.next.files, back.next.bytes))})"
@@ -234,9 +237,9 @@ def _after_restore(back: model.RestoreSummary, key: Key, here: frozenset[int]) -
     return all_back(back.restored + back.already_right, back.as_of, back.unheard)
 
 
-def _after_verify(read: model.VerifySummary, key: Key) -> str:
+def _after_verify(read: model.VerifySummary, screen: str, key: Key) -> str:
     if read.damaged or read.unreadable:
-        return f"next: repair it ({key('targets.repair')})"
+        return f"next: repair it ({key(f'{screen}.repair')})"
     if read.missing or read.changed or read.new:
         return f"next: update the sources ({key('sources.update')}), or back up onto it ({key('targets.back-up')})"
     return f"{files(read.left)} not read yet; run it again to continue" if read.left else ""
