@@ -13,7 +13,7 @@ from medback_core.coverage.tree import DirectoryView, FileCoverage
 from medback_core.model import Standing
 from medback_core.presenting.next_drive import next_words
 from medback_core.presenting.places import at, lacking_words
-from medback_core.presenting.units import ago, counted, name, number, short_path, size
+from medback_core.presenting.units import ago, counted, name, number, plural, short_path, size
 from medback_tui.reading.facts import Facts, Shares
 from medback_tui.reading.listing import Listing, shares_of
 from medback_tui.reading.state import SharedApp
@@ -27,6 +27,7 @@ STANDINGS = {
     Standing.WRITTEN: "written, not read back",
     Standing.CLAIMED: "listed in the record, not checked yet",
 }
+HOLDERS = 16  # drives named for a directory, those with the most first: what to do next stands below them
 BAR_STYLES = {"bar": "$primary", "dim": "$dim"}
 
 
@@ -98,12 +99,14 @@ class CoverageDetail(Static):
         """Which drives hold how much of a directory, with bars."""
         found = self.app.at_once(lambda session: whereabouts.holders(session, row.source.key, row.path), [])
         lines = [Content("")]
-        for target, count in found:
+        for target, count in found[:HOLDERS]:
             label = fit(name(target.name), 17)
             bar = [(text, BAR_STYLES[style]) for text, style in room_bar(count.bytes, row.count.bytes, 8)]
             plugged = ("▶ ", "$here") if target.key in here else ("  ", "")
             dead = "  dead here" if target.key in listing.view.dead else ""
             lines.append(Content.assemble(plugged, label, " ", *bar, f" {size(count.bytes):>8}{dead}"))
+        if len(found) > HOLDERS:
+            lines.append(Content.styled(f"  {plural(len(found) - HOLDERS, 'more drive')}", "$dim"))
         return [*lines, Content("")] if found else lines
 
     def _file(self, row: FileCoverage, listing: Listing, here: dict[int, bytes]) -> list[Content]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from made_up_shelf import add_copies, add_files, add_source, add_target
+from medback_core.session import open_session
 from medback_tui.jobs import operations
 from medback_tui.app import MedbackApp
 from medback_tui.reading.listing import Place
@@ -269,3 +271,16 @@ async def test_a_cursor_moved_while_the_place_is_read_again_stays_where_it_went(
         await settle(pilot)
         assert screen.rows.listing is not before
         assert screen.rows.cursor == 1
+
+
+async def test_what_to_do_next_is_in_sight_where_many_drives_hold_a_directory(open_app: OpenApp, tmp_path: Path):
+    with open_session(tmp_path / "s.db") as session:
+        source = add_source(session, "m4ny00000000", "archive", b"/srv/archive")
+        keys = add_files(session, source, b"a", [(b"%d" % n, 1000) for n in range(40)])
+        for n, key in enumerate(keys):
+            add_copies(session, add_target(session, f"dr1ve{n:07d}", f"Shelf {n}"), [key])
+    app = open_app(tmp_path / "s.db")
+    async with app.run_test(size=(160, 48)) as pilot:
+        await settle(pilot)
+        await press(pilot, "3")
+        assert "24 more drives" in text_of(pilot) and "next: " in text_of(pilot)

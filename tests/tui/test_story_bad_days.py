@@ -75,7 +75,7 @@ def test_a_damaged_copy_is_found_and_repaired(terminal: Terminal, tmp_path: Path
     terminal.wait_for("1 file can be repaired")
     terminal.press("Right", "Enter")
     terminal.wait_until_gone("1 bad")
-    terminal.wait_for("✔ repair Blue: 1 repaired")
+    terminal.wait_for("✔ repair Blue: 1 file repaired")
     leave(terminal)
     assert (tmp_path / "blue" / "photos" / "2024" / "3.jpg").read_bytes() == good
 
