@@ -23,6 +23,8 @@ from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.repair import repair
 from medback_core.restoring.restore import restore
 from medback_core.session import Session, open_session
+from medback_core.session.gaps import list_gaps
+from medback_core.session.sources import list_sources
 from medback_core.session.targets import list_targets
 from medback_core.sidecar import parse
 from medback_core.disk.digests import Reading
@@ -68,6 +70,8 @@ def test_a_rotten_source_file_is_repaired_from_a_drive(world: tuple[Session, Pat
     assert run(repair(session, os.fsencode(tmp / "photos"))).summary.repaired == 1
     assert (tmp / "photos/a.txt").read_bytes() == good
     assert rescan(session).summary.scans[0].damaged == 0
+    (gap,) = list_gaps(session, list_sources(session)[0].key)
+    assert gap.path == b".medback-damaged" and gap.reason.startswith("damaged files that a repair put aside")
 
 
 def test_a_copy_that_was_written_to_is_not_told_with_the_time_on_record(world: tuple[Session, Path]) -> None:

@@ -319,7 +319,12 @@ class Walk:
         for name in (OLD_DIRECTORY, DAMAGED_DIRECTORY):
             path = join(rel, name)
             if name in listing.metadata and not self.patterns.match(path, directory=True):
-                self.gaps[path] = "kept by medback on a drive that was copied here: move or rename it to back it up"
+                repaired = not rel and name == DAMAGED_DIRECTORY and TARGET_IDENTITY_NAME not in listing.metadata
+                self.gaps[path] = (
+                    "damaged files that a repair put aside: delete them, or rename it to back it up"
+                    if repaired
+                    else "kept by medback on a drive that was copied here: move or rename it to back it up"
+                )
         row = find_directory(self.session, self.source.key, rel)
         key = None if row is None else row.key
         directory = Directory(rel, key, looked, empty=listing.empty, new=row is None)
