@@ -15,7 +15,9 @@ ROOT = Path(__file__).parent.parent
 @pytest.mark.parametrize("page", ["keys", "reliability", "security"])
 def test_every_test_named_in_a_page_exists(page: str) -> None:
     page = (ROOT / f"docs/{page}.md").read_text()
-    modules = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    modules: dict[str, str] = {}
+    for path in (ROOT / "tests").rglob("test_*.py"):  # two rooms may have a file of one name
+        modules[path.name] = modules.get(path.name, "") + path.read_text()
     named = re.findall(r"(test_\w+\.py)::(test_\w+)", page)
     missing = [f"{module}::{test}" for module, test in named if f"def {test}(" not in modules.get(module, "")]
     missing += [module for module in re.findall(r"test_\w+\.py", page) if module not in modules]
