@@ -39,13 +39,14 @@ COMPARED = {
     },
     "full": {
         "small": (50_000, 4096),
-        "large": (16, 512 << 20),
-        "slow": (8, 256 << 20),
+        "large": (8, 512 << 20),
+        "slow": (8, 64 << 20),
         "shelf": (1_000_000, 0),
         "scattered": (100_000, 4096),
     },
 }
 GROWING = {"tiny": (100, 300), "small": (1_000, 10_000, 30_000), "full": (10_000, 100_000, 1_000_000)}
+SCATTERED_MOST = 100_000  # directories with one file each
 BASE_FILES = 10
 
 
@@ -88,9 +89,8 @@ def _world(place: Path, data: str, files: int, file_bytes: int = SMALL_BYTES) ->
     return World(place / data, files, file_bytes, slow=data == "slow", per_directory=per_directory)
 
 
-def compare(rows: Sequence[Row], size: str, place: Path) -> list[report.Compared]:
-    """Every row at its size, beside its peer."""
-    results = []
+def compare(rows: Sequence[Row], size: str, place: Path, results: list[report.Compared]) -> None:
+    """Put into `results` every row at its size, beside its peer."""
     for data, (files, file_bytes) in COMPARED[size].items():
         if all(row.data != data for row in rows):
             continue
@@ -100,21 +100,22 @@ def compare(rows: Sequence[Row], size: str, place: Path) -> list[report.Compared
                     ours, peer, noisy = alternating(row, world, 1 if size == "tiny" else ROUNDS)
                     note = row.note(world, ours) if row.note else ""
                     results.append(report.Compared(row, files, ours, peer, note, noisy))
-                    print(report.aligned(report.compared_table(results[-1:])[1:]), file=sys.stderr)
-    return results
+                    line = report.aligned(report.compared_table(results[-1:])[1:])
+                    print(f"{time.strftime('%H:%M:%S')}  {line}", file=sys.stderr)
 
 
-def grow(rows: Sequence[Row], size: str, place: Path) -> list[report.Grown]:
-    """Every row at growing numbers of files."""
-    taken: dict[str, dict[int, Taken]] = {row.name: {} for row in rows}
+def grow(rows: Sequence[Row], size: str, place: Path, taken: dict[str, dict[int, Taken]]) -> None:
+    """Put into `taken` every row at growing numbers of files."""
+    taken.update({row.name: {} for row in rows})
     for files in (BASE_FILES, *GROWING[size]):
         for data in dict.fromkeys(row.data for row in rows):
+            if data == "scattered" and files > SCATTERED_MOST:
+                continue
             with closing(_world(place / f"grow-{files}", data, files)) as world:
                 for row in (row for row in rows if row.data == data):
                     taken[row.name][files] = once(row, row.ours, world)
                     seconds = report.seconds(taken[row.name][files].seconds)
-                    print(f"{files:>9,}  {row.name:<16} {seconds}", file=sys.stderr)
-    return [report.Grown(row, taken[row.name].pop(BASE_FILES), taken[row.name]) for row in rows]
+                    print(f"{time.strftime('%H:%M:%S')}  {files:>9,}  {row.name:<16} {seconds}", file=sys.stderr)
 
 
 @contextmanager
@@ -157,18 +158,29 @@ def main() -> int:
     load_before = os.getloadavg()[0]
     options.dir.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and what is mounted is unmounted
+    compared: list[report.Compared] = []
+    taken: dict[str, dict[int, Taken]] = {}
     with _alone(options.dir) as place:
-        compared = compare([row for row in rows if row.peer or row.seconds_most or row.note], options.size, place)
         growing = (
             [row for row in rows if row.grows and row.data in ("small", "shelf", "scattered")]
             if options.growth or not options.row
             else []
         )
-        grown = grow(growing, options.size, place) if growing else []
+        try:
+            compare([row for row in rows if row.peer or row.seconds_most or row.note], options.size, place, compared)
+            if growing:
+                grow(growing, options.size, place, taken)
+        except (KeyboardInterrupt, SystemExit):
+            print("\nstopped: what follows was measured before", file=sys.stderr)
         machine = report.machine(place, load_before)
+    grown = [
+        report.Grown(row, sizes.pop(BASE_FILES), sizes)
+        for row in growing
+        if BASE_FILES in (sizes := taken.get(row.name, {})) and len(sizes) > 1
+    ]
     tables = [table for table in (report.compared_table(compared), report.growth_table(grown)) if len(table) > 1]
     print(machine, *map(report.aligned, tables), sep="\n\n")
-    if not options.row and options.size != "tiny":
+    if compared and not options.row and options.size != "tiny":
         report.keep(DOCS, options.size, "\n\n".join(["\n" + machine, *map(report.markdown, tables)]) + "\n\n")
     missed = [f"{each.row.name} {goal}" for each in (*compared, *grown) for goal, met in each.goals() if not met]
     noisy = [each.row.name for each in compared if each.noisy]

@@ -33,7 +33,12 @@ def run(argv: Sequence[str | bytes], *, allowed: Sequence[int] = (0,)) -> Taken:
         shell = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         shell["MEDBACK_SETTINGS"] = "/there/are/none"  # and whatever this person set
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=shell)
-        _, status, usage = os.wait4(child.pid, 0)
+        try:
+            _, status, usage = os.wait4(child.pid, 0)
+        except BaseException:  # the bench is stopped: nothing may hold what it has mounted
+            child.kill()
+            child.wait()
+            raise
         seconds = time.perf_counter() - begin
         child.returncode = os.waitstatus_to_exitcode(status)
         texts = []

@@ -96,10 +96,13 @@ def compared_table(results: Sequence[Compared]) -> list[list[str]]:
 
 def growth_table(results: Sequence[Grown]) -> list[list[str]]:
     """Rows of cells, the heading first: seconds and peak memory at each number of files."""
-    sizes = sorted(results[0].at) if results else []
+    sizes = sorted({files for each in results for files in each.at})
     table = [["row", *(f"{files:,} files" for files in sizes), "exponent", "goal", "met"]]
     for each in results:
-        cells = [f"{seconds(each.at[n].seconds)}, {each.at[n].memory_mb:.0f} MB" for n in sizes]
+        cells = [
+            f"{seconds(taken.seconds)}, {taken.memory_mb:.0f} MB" if (taken := each.at.get(n)) is not None else ""
+            for n in sizes
+        ]
         goals, met = _goals(each.goals())
         power = "flat" if each.exponent is None else f"{each.exponent:.2f}"
         table.append([each.row.name, *cells, power, goals, met])
