@@ -26,7 +26,7 @@ from medback_core.session.gone import list_gone
 from medback_core.session.sources import find_source
 from medback_core.session.targets import list_targets
 from medback_core.sidecar import Trust, parse, render
-from medback_core.drives.open import resolve_target, set_target
+from medback_core.drives.open import find_drive, find_drives, resolve_target, set_target
 from medback_core.upkeep.verify_target import verify
 from medback_core.coverage.where_is import where_is
 from support.saying import told
@@ -47,6 +47,30 @@ def place(session: Session, path: str, target: str) -> bytes | None:
 
 def records(directory: Path) -> dict:
     return parse((directory / ".medback.xml").read_bytes()).files
+
+
+def test_drives_that_moved_are_found_by_looking_at_each_mounted_one_once(
+    world: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, tmp = world
+    (tmp / "t1").rename(tmp / "elsewhere")
+    looked_at = 0
+
+    def mounted() -> list[disk.Mount]:
+        nonlocal looked_at
+        looked_at += 1
+        places = [os.fsencode(tmp / name) for name in ("empty", "elsewhere", "t2")]
+        return [disk.Mount(place, "/dev/sdx1", "ext4", True, False, 10**9, 10**9) for place in places]
+
+    (tmp / "empty").mkdir()
+    monkeypatch.setattr(disk, "removable_mounts", mounted)
+    targets = {target.label: target for target in list_targets(session)}
+    away = replace(targets["t1"], key=77, id="away")
+    found = find_drives(session, [*targets.values(), away, replace(away, key=78)])
+    assert found == {targets["t1"].key: os.fsencode(tmp / "elsewhere"), targets["t2"].key: os.fsencode(tmp / "t2")}
+    assert looked_at == 1
+    assert find_drive(session, targets["t1"]) == os.fsencode(tmp / "elsewhere")
+    assert find_drive(session, away) is None
 
 
 def test_a_file_moved_on_the_drive_by_hand_is_found_again_and_not_copied_twice(world: tuple[Session, Path]) -> None:

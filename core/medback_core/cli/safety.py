@@ -51,11 +51,11 @@ def say_what_is_unsafe(run: Run, session: Session) -> None:
 
 def say_next(run: Run, session: Session, *, but: int | None = None) -> None:
     """One line on the drive to pick up next. `but`: the key of the one that just took all it can."""
-    from medback_core.drives.open import find_drive
+    from medback_core.drives.open import find_drives
     from medback_core.presenting.next_drive import next_drive, next_words
     from medback_core.session.targets import list_targets
 
-    here = {t.key: path for t in list_targets(session) if (path := find_drive(session, t)) is not None}
+    here = find_drives(session, list_targets(session))
     answer = next_drive(session, but=but).with_here(here)
     if answer.unsafe.files:
         best = answer.best

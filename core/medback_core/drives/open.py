@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -474,14 +474,26 @@ def is_no_target(session: Session, path: bytes) -> bool:
 
 def find_drive(session: Session, target: Target) -> bytes | None:
     """Where a known target is plugged in now: where it was last seen, or any mounted drive that says it is it."""
+    return find_drives(session, [target]).get(target.key)
 
-    def is_it(place: bytes) -> bool:
-        identity = identity_at(place)
-        return identity is not None and identity.id == target.id
 
-    if target.path is not None and is_it(target.path):
-        return target.path
-    return next((mount.path for mount in disk.removable_mounts() if is_it(mount.path)), None)
+def find_drives(session: Session, targets: Iterable[Target]) -> dict[int, bytes]:
+    """`find_drive` of several: their keys, and where those are that are plugged in. Each mounted drive is looked at
+    once, however many targets there are."""
+    found: dict[int, bytes] = {}
+    mounted: dict[str, bytes] | None = None
+    for target in targets:
+        if target.path is not None and (there := identity_at(target.path)) is not None and there.id == target.id:
+            found[target.key] = target.path
+            continue
+        if mounted is None:
+            mounted = {}
+            for mount in disk.removable_mounts():
+                if (said := identity_at(mount.path)) is not None:
+                    mounted.setdefault(said.id, mount.path)
+        if target.id in mounted:
+            found[target.key] = mounted[target.id]
+    return found
 
 
 def resolve_target(session: Session, word: str) -> tuple[Target | None, bytes | None]:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from medback_core import disk
-from medback_core.drives.open import find_drive
+from medback_core.drives.open import find_drives
 from medback_core.model import DamageFound, Event, Identity, Progress, ProveSummary, Reason, Skipped
 from medback_core.pace import Pace
 from medback_core.session import Session
@@ -37,10 +37,8 @@ def prove(session: Session, *, source: str | None = None) -> Iterator[Event]:
     key = find_source(session, source).key if source is not None else None
     with ExitStack() as stack:
         roots: dict[tuple[str, int], disk.Root] = {}
-        for target in list_targets(session):
-            where = find_drive(session, target)
-            if where is not None:
-                roots["target", target.key] = stack.enter_context(disk.Root(where))
+        for key_of_target, where in find_drives(session, list_targets(session)).items():
+            roots["target", key_of_target] = stack.enter_context(disk.Root(where))
         identities = compared = compared_bytes = differing = 0
         pace = Pace()
         for identity in identities_to_prove(session, key):

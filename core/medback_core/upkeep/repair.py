@@ -13,7 +13,7 @@ from medback_core.drives.aside import keep_damaged_file
 from medback_core.drives.check import look_at
 from medback_core.drives.drive import Drive, begin_change
 from medback_core.drives.matching import same_time
-from medback_core.drives.open import find_drive, is_no_target, open_drive, resolve_target, write_identity
+from medback_core.drives.open import find_drive, find_drives, is_no_target, open_drive, resolve_target, write_identity
 from medback_core.drives.sidecars import Recorder
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import (
@@ -290,7 +290,8 @@ def _places(session: Session, identity: int, only: Target | None) -> list[_Place
 def _helpful(session: Session, identity: int) -> Reason:
     """What would help when no good copy is plugged in."""
     away = [target_by_key(session, c.target) for c in copies_of(session, identity)]
-    labels = tuple(target.name for target in away if find_drive(session, target) is None)
+    plugged = find_drives(session, away)
+    labels = tuple(target.name for target in away if target.key not in plugged)
     return Reason("plug-in", targets=labels) if labels else Reason("no-other-copy")
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from medback_core.drives.open import find_drive
+from medback_core.drives.open import find_drives
 from medback_core.errors import DriveGone, Refused
 from medback_core.model import Event, SourceRefused, VerifySummary, Warned
 from medback_core.session import Session
@@ -25,7 +25,8 @@ def verify_all(
     """
     ends = None if seconds is None else time.monotonic() + seconds
     targets = sorted(list_targets(session), key=lambda target: target.verified_at or 0)
-    here = [(target, path) for target in targets if (path := find_drive(session, target)) is not None]
+    plugged = find_drives(session, targets)
+    here = [(target, plugged[target.key]) for target in targets if target.key in plugged]
     if not here:
         yield Warned("no-drive-here")
     total = dict.fromkeys(asdict(VerifySummary()), 0)
