@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.mounting import unmount
 from support.shell import Shell
 from support.worlds import new_session, photos, rot, run, tree, write_tree
 
@@ -270,10 +271,23 @@ def test_a_directory_is_no_drive_to_eject(shelf: Shelf) -> None:
     assert refused.value.kind == "not-a-drive"
 
 
+def test_a_drive_that_no_program_is_seen_to_use_is_tried_again(tmp_path: Path, stick: Path, monkeypatch) -> None:
+    """A desktop that looks at what was plugged in holds it for a moment."""
+    program(tmp_path / "bin/udisksctl", "exit 1")
+    program(
+        tmp_path / "bin/umount",
+        f'mkdir {tmp_path}/tried 2>/dev/null && echo busy >&2 && exit 32; exec {shutil.which("umount")} "$@"',
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    with photos(tmp_path, {"a": b"a"}, drives=["stick"]) as (session, _):
+        assert run(eject(session, "stick")).summary.label == "stick"
+    assert (tmp_path / "tried").exists() and not os.path.ismount(stick)
+
+
 def test_the_kernel_tells_of_a_mount(stick: Path) -> None:
     changes = disk.mount_changes(0.01)
     assert next(changes) is False
-    subprocess.run(["umount", stick], check=True)
+    unmount(stick)
     assert True in [next(changes) for _ in range(50)]
     changes.close()
 

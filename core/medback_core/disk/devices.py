@@ -10,6 +10,7 @@ import select
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
@@ -173,6 +174,22 @@ class Busy(OSError):
         self.reason, self.users = reason, users
 
 
+def _users(filesystem: FileSystem) -> list[str]:
+    """The programs that have a file or their working directory on a file system, as far as one may see: `vim (7)`."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        try:
+            places = [process.cwd(), *(file.path for file in process.open_files())]
+            name = process.name()
+        except (psutil.Error, OSError):
+            continue
+        if process.pid != os.getpid() and any(_lies_on(place, filesystem.device) for place in places):
+            found.append(f"{name} ({process.pid})")
+    return found
+
+
 def take_out(filesystem: FileSystem) -> bool:
     """Unmount a file system and, where udisks can, power its disk off; returns whether it was powered off. Raises Busy,
     and then it is mounted as before."""
@@ -182,25 +199,22 @@ def take_out(filesystem: FileSystem) -> bool:
     umount = shutil.which("umount")
     ways += [[umount, point]] if umount else []
     reason = "neither udisksctl nor umount is installed"
-    for way in ways:
-        reason = _run(way)
+    for pause in (
+        0.2,
+        0.4,
+        0.8,
+        0,
+    ):  # seconds: a drive that no program is seen to use is let go soon (a desktop looks at it)
+        for way in ways:
+            reason = _run(way)
+            if not reason:
+                break
         if not reason:
             break
-    if reason:
-        # The programs that have a file or their working directory on a file system, as far as one may see:
-        # `vim (7)`.
-        import psutil
-
-        found = []
-        for process in psutil.process_iter():
-            try:
-                places = [process.cwd(), *(file.path for file in process.open_files())]
-                name = process.name()
-            except (psutil.Error, OSError):
-                continue
-            if process.pid != os.getpid() and any(_lies_on(place, filesystem.device) for place in places):
-                found.append(f"{name} ({process.pid})")
-        raise Busy(reason, found)
+        found = _users(filesystem)
+        if found or not ways or not pause:
+            raise Busy(reason, found)
+        time.sleep(pause)
     if udisks is None or not mounts.is_on_removable_disk(mounts.block_device(filesystem.device, filesystem.source)):
         return False
     return not _run([udisks, "power-off", "--no-user-interaction", "--block-device", device])
