@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from support.fault_report import campaign, pytest_terminal_summary  # noqa: F401  (pytest finds them here)
+from support.mounting import detach_all, unmount_all
 from support.reading import reads  # noqa: F401
 from medback_core import disk
 from medback_core.disk import portable, workers
@@ -39,6 +40,20 @@ def no_idle_workers() -> Iterator[None]:
     """A test that replaces what reads or copies files must not meet a worker process an earlier one started."""
     yield
     workers.close_idle()
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Also when a test fails in the middle."""
+    yield
+    unmount_all(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_loop_device_stays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A device whose drive was still in use when its test ended is let go when all tests have."""
+    yield
+    detach_all(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 MEDBACK = str(Path(sys.executable).parent / "medback")
+BUSY_AT_MOST = 30  # seconds until a drive that stays busy fails its test
 
 
 def need(*tools: str) -> None:
@@ -134,9 +136,16 @@ class Drive:
         return self.point
 
     def unplug(self, *, lazily: bool = False) -> None:
-        if self.plugged:
-            _run("umount", *(["-l"] if lazily else []), str(self.point))
-            self.plugged = False
+        """A file system in user space (exFAT) may still be busy with what was just closed: that is waited for."""
+        give_up = time.monotonic() + BUSY_AT_MOST
+        while self.plugged:
+            try:
+                _run("umount", *(["-l"] if lazily else []), str(self.point))
+                self.plugged = False
+            except OSError as error:
+                if "busy" not in str(error) or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.02)
         if self.loop:
             _run("losetup", "-d", self.loop)
             self.loop = ""
