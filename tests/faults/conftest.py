@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support import sync_modes as ways
+from support.mounting import unmount_all
 from medback_core import model
 
 
@@ -20,11 +21,21 @@ def each_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     ways.go(request.param, monkeypatch)
 
 
-@pytest.fixture
-def where(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+@pytest.fixture(scope="session")
+def in_memory() -> Iterator[Path]:
     """A directory in memory where there is one: the loops are about order, not about a disk's speed."""
-    monkeypatch.setattr(model, "now", lambda: 1_800_000_000)
     base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     directory = Path(tempfile.mkdtemp(prefix="medback-faults-", dir=base))
-    yield directory / "world"
+    yield directory
     shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def where(in_memory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where a world is made. Beside it stands what worlds were made from (`crashes.fresh`), and nothing else."""
+    monkeypatch.setattr(model, "now", lambda: 1_800_000_000)
+    yield in_memory / "world"
+    unmount_all(in_memory)
+    for path in in_memory.iterdir():
+        if path.name != "made":
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()

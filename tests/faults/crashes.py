@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import re
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
 from faults.scenarios import CONTEXT, Scenario, session_of, update_all
 from support.killing import Killed
+from support.sync_modes import is_file_by_file
 from support.fault_report import Row
 from medback_core import disk
 from medback_core.errors import MedbackError
@@ -92,10 +95,43 @@ def attempt(where: Path, scenario: Scenario, observer: Callable[..., None] | Non
 
 
 def fresh(where: Path, scenario: Scenario) -> None:
-    """The scenario's world, made anew at the same place."""
+    """The scenario's world, made anew at the same place: the first time by its steps, then as a copy of what they made.
+    The session is told the inodes and times of the copies, so that it knows each file as it knew the first."""
     shutil.rmtree(where, ignore_errors=True)
+    made = where.parent / "made" / f"{scenario.build.__name__} {is_file_by_file()}"
+    if made.exists():
+        shutil.copytree(made, where, symlinks=True)
+        _know_copies(made, where)
+        return
     where.mkdir(parents=True)
     scenario.build(where)
+    if scenario.by_copy and not (where / "session.db-wal").exists():  # which would be folded in by looking at it
+        shutil.copytree(where, made, symlinks=True)
+        were = [(str(path.relative_to(where)), path.lstat()) for path in _all(where)]
+        seen = {path: (status.st_ino, status.st_ctime_ns) for path, status in were}
+        (made.parent / f"{made.name}.seen").write_text(repr(seen))
+
+
+def _all(where: Path) -> list[Path]:
+    return [path for path in where.rglob("*") if not path.name.startswith("session.db")]
+
+
+def _know_copies(made: Path, where: Path) -> None:
+    """A file that changed since the session saw it has an older time there: it keeps that."""
+    if not (where / "session.db").exists():
+        return
+    seen = ast.literal_eval((made.parent / f"{made.name}.seen").read_text())
+    now = {was: ((where / path).lstat(), ctime_ns) for path, (was, ctime_ns) in seen.items()}
+    with closing(sqlite3.connect(where / "session.db")) as db, db:
+        for table, column in (("file", ""), ("staged", ""), ("placed", ""), ("directory", "sidecar_")):
+            known = {row[0] for row in db.execute(f"SELECT {column}inode FROM {table}")} & now.keys()
+            # Through numbers below zero: one file's new inode may be another's old one.
+            db.executemany(
+                f"UPDATE {table} SET {column}ctime_ns = CASE {column}ctime_ns WHEN ? THEN ? ELSE {column}ctime_ns END,"
+                f" {column}inode = -? WHERE {column}inode = ?",
+                [(now[was][1], now[was][0].st_ctime_ns, now[was][0].st_ino, was) for was in known],
+            )
+            db.execute(f"UPDATE {table} SET {column}inode = -{column}inode WHERE {column}inode < 0")
 
 
 def contents(where: Path) -> set[bytes]:
