@@ -250,8 +250,8 @@ class SourcesScreen(MainScreen):
         alias = row.source.alias
         words = Content(
             f"{kept(row.source.refused, self.app.key_of)}\n\nAccepting takes what is there now as what you want. "
-            "Files that are gone "
-            "stay on the drives that have them. They are no longer backed up or counted."
+            "Files that are gone stay on the drives that have them. They are no longer backed up or counted. If they "
+            f"should be here, screen {self.app.key_of('go.restore')} brings them back."
         )
         choices = [
             Choice("no", "No"),

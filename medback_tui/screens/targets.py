@@ -289,7 +289,7 @@ class TargetsScreen(MainScreen):
             checked = f"oldest check {ago(target.verified_at)}"
         lines.append(Content(f"{holds}; {checked}" + (f"; {health}" if health else "")))
         if row.only.files:
-            words = f"{counted(row.only)} would be lost with it: no other drive has them"
+            words = f"{counted(row.only)} would be lost with it: on no other drive"
             lines.append(Content.styled(words, "$text-warning"))
         shelf = next((one for one in self._shelves if target in one.targets), None)
         if shelf is not None and not self.rows.headings:
