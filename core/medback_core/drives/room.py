@@ -20,7 +20,7 @@ from medback_core.session import Session
 from medback_core.session.candidates import Extent, known_extent
 from medback_core.session.copies import bytes_on
 from medback_core.session.files import join
-from medback_core.session.targets import list_targets
+from medback_core.session.targets import count_others
 
 _RESERVE_MIN = 64 << 20
 _NAME_BYTES = 255  # the longest name
@@ -194,7 +194,7 @@ def room_of(
     """The room for content on a target that has this space: the one sum for choosing what goes there and for advice.
     `known`: what contexts tell of, where it was asked already; `new`: the contents that may go there."""
     known = known_extent(session) if known is None else known
-    others = sum(other.key != target.key for other in list_targets(session, unknown=True))
+    others = count_others(session, target)
     kept = default_reserve(space.total) if reserve is None else reserve
     contexts, files = _contexts(space, known, others, new)
     tree = 2 * (known.directories * _DIRECTORY_BYTES + known.names)  # what the sidecars say of directories and links

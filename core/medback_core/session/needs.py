@@ -15,7 +15,7 @@ from medback_core.model import HOME, Need, Rule, Source, Target, folded
 
 from .sources import list_sources
 from .store import Session
-from .targets import counting_keys, list_targets
+from .targets import counting_keys
 from .tree import PlacementCounts, directory_key, totals_of
 
 # --- places -----------------------------------------------------------------------------------------------------------
@@ -73,10 +73,10 @@ def places(session: Session) -> Places:
 
 def target_places(session: Session) -> dict[int, str]:
     """The key of each target, known or not, -> its place, folded; a drive that is none yet is where this machine is."""
-    known = places(session)
-    found = defaultdict(lambda: folded(known.here))
-    found.update((target.key, known.of(target)) for target in list_targets(session, unknown=True))
-    return found
+    here = folded(machine_place(session))
+    rows = session.db.execute("SELECT id, place FROM target").fetchall()
+    there = {place: folded(place) for place in {row[1] for row in rows} if place}
+    return defaultdict(lambda: here, {key: there.get(place, here) for key, place in rows})
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------

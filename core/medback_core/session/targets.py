@@ -236,6 +236,11 @@ def save_folder(session: Session, key: int, source_sid: str, name: bytes) -> Non
         )
 
 
+def count_others(session: Session, target: Target) -> int:
+    """How many targets there are beside this one, those included of which only a record tells."""
+    return session.db.execute("SELECT COUNT(*) FROM target WHERE id <> ?", (target.key,)).fetchone()[0]
+
+
 def counting_keys(session: Session) -> frozenset[int]:
     """Keys of the targets whose solid copies count: known and active."""
     return frozenset(row[0] for row in session.db.execute("SELECT id FROM target WHERE known AND state = 'active'"))
