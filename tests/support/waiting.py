@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from textual.app import App
 from textual.pilot import Pilot
 
 from medback_tui.app import MedbackApp
 
-READING = {"facts", "listing", "plan", "pick"}
+GOES_ON = {"jobs", "drives"}  # workers that end when a person or a test says so
 
 
 async def nothing_ready(*_: float) -> None:
@@ -25,17 +26,28 @@ async def nothing_ready(*_: float) -> None:
 
 async def settle(pilot: Pilot[int], seconds: float = 60) -> None:
     """Until nothing is being read any more and all of it is on the screen."""
-    app = pilot.app
-    end = time.monotonic() + seconds
-    quiet = 0
-    while quiet < 2:
-        await pilot.pause()
-        busy = any(worker.group in READING and not worker.is_finished for worker in app.workers)
-        quiet = 0 if busy else quiet + 1
-        if busy:
-            if time.monotonic() > end:
-                raise AssertionError("the app never settled")
-            await asyncio.sleep(0.002)
+    async with asyncio.timeout(seconds):
+        quiet = 0
+        while quiet < 2:
+            await pilot.pause()
+            reading = [one for one in pilot.app.workers if one.group not in GOES_ON and not one.is_finished]
+            await asyncio.gather(*(one.wait() for one in reading), return_exceptions=True)
+            quiet = 0 if reading or _moves(pilot.app) else quiet + 1
+
+
+def _moves(app: App[int]) -> bool:
+    """Whether the screen's next frame will lay out or draw something, or a message just came of the last. What is laid
+    out may have more to draw, so a screen can take several frames to come to rest."""
+    screen = app.screen
+    return bool(
+        screen._layout_required
+        or screen._scroll_required
+        or screen._repaint_required
+        or screen._recompose_required
+        or screen._dirty_widgets
+        or screen._callbacks
+        or asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
+    )
 
 
 async def press(pilot: Pilot[int], *keys: str) -> None:
@@ -52,7 +64,8 @@ async def until(pilot: Pilot[int], condition: Callable[[], bool], what: str = ""
         if time.monotonic() > end:
             raise AssertionError(f"never came true: {what}")
         await pilot.pause(0.01)
-    for _ in range(3):  # and it is drawn
+    await pilot.pause()
+    while _moves(pilot.app) and time.monotonic() < end:  # until it is drawn
         await pilot.pause()
 
 

@@ -12,7 +12,9 @@ import pytest
 import textual.app
 import textual.pilot
 from textual.css.model import RuleSet
+from textual.css.styles import RulesMap
 from textual.css.stylesheet import Stylesheet
+from textual.dom import DOMNode
 from textual.widgets import Input
 
 from medback_core import model
@@ -23,6 +25,14 @@ from medback_tui.app import MedbackApp
 from support import picture_sessions as worlds
 from support.terminal import Terminal
 from support.waiting import nothing_ready
+
+FLAGS = (
+    "_has_hover_style",
+    "_has_focus_within",
+    "_has_order_style",
+    "_has_odd_or_even",
+)  # what the rules ask of a widget
+OF_THE_APP = {"dark", "light", "inline", "ansi", "nocolor"}  # states that all of its widgets share
 
 
 @pytest.fixture(autouse=True)
@@ -52,19 +62,62 @@ def cursor_without_blinking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def style_sheets_parsed_once() -> Iterator[None]:
-    """Each app would parse those of all its widgets again: a quarter of what it takes to start one."""
-    known: dict[tuple[object, ...], list[RuleSet]] = {}
-    really = Stylesheet._parse_rules
+def styles_looked_up_once() -> Iterator[None]:
+    """Each app would parse the style sheets of all its widgets again, and each widget, at each change of screen, look
+    through all rules for its own: half of what it takes to start one. What rules a widget gets depends on the rules,
+    and on the types, names, classes and states of it and of all it stands in."""
+    parsed: dict[tuple[object, ...], list[RuleSet]] = {}
+    found: dict[tuple[object, ...], tuple[tuple[bool, ...], RulesMap | None]] = {}
+    numbers: dict[tuple[int, ...], int] = {}  # of all the rules an app may have
+    parse, apply, replace = Stylesheet._parse_rules, Stylesheet.apply, Stylesheet.replace_rules
 
-    def parse_rules(sheet: Stylesheet, *words: Any, **options: Any) -> list[RuleSet]:
+    def parse_once(sheet: Stylesheet, *words: Any, **options: Any) -> list[RuleSet]:
         key = (frozenset(sheet._variables.items()), *words, *sorted(options.items()))
-        if key not in known:
-            known[key] = really(sheet, *words, **options)
-        return known[key]
+        if key not in parsed:
+            parsed[key] = parse(sheet, *words, **options)
+        return parsed[key]
+
+    def state(sheet: Stylesheet, node: DOMNode) -> tuple[object, ...]:
+        if (known := vars(sheet).get("known_rules")) is None or known[0] is not sheet.rules:
+            number = numbers.setdefault(tuple(map(id, sheet.rules)), len(numbers))
+            known = vars(sheet)["known_rules"] = sheet.rules, number
+        if type(node) is DOMNode:  # a part of a widget
+            return vars(node._parent)["styled_as"], frozenset(node._classes)
+        path: list[Any] = node.css_path_nodes
+        app = path[0].app
+        key: list[object] = [known[1], app.theme, app.no_color, app.native_ansi_color, app.is_inline]
+        for one in path:
+            checks = [check(one) for name, check in one._PSEUDO_CLASSES.items() if name not in OF_THE_APP]
+            key += type(one), one._id, frozenset(one._classes), *checks
+        return tuple(key)
+
+    def replace_and_tell(node: DOMNode, rules: RulesMap, animate: bool = False) -> None:
+        vars(node)["given_rules"] = rules
+        replace(node, rules, animate)
+
+    def apply_once(sheet: Stylesheet, node: DOMNode, *, animate: bool = False, cache: object = None) -> None:
+        del cache
+        key = state(sheet, node)
+        if vars(node).get("styled_as") == key:
+            node.notify_style_update()
+            return
+        vars(node)["styled_as"] = key
+        if key not in found:
+            vars(node).pop("given_rules", None)
+            apply(sheet, node, animate=animate)
+            found[key] = tuple(getattr(node, name) for name in FLAGS), vars(node).get("given_rules")
+        else:
+            flags, rules = found[key]
+            for name, flag in zip(FLAGS, flags, strict=True):
+                setattr(node, name, flag)
+            if rules is not None:
+                replace(node, rules, animate)
+            sheet._process_component_classes(node)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Stylesheet, "_parse_rules", parse_rules)
+        patch.setattr(Stylesheet, "_parse_rules", parse_once)
+        patch.setattr(Stylesheet, "replace_rules", staticmethod(replace_and_tell))
+        patch.setattr(Stylesheet, "apply", apply_once)
         yield
 
 
