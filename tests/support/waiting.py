@@ -32,7 +32,10 @@ async def settle(pilot: Pilot[int], seconds: float = 60) -> None:
             await pilot.pause()
             reading = [one for one in pilot.app.workers if one.group not in GOES_ON and not one.is_finished]
             await asyncio.gather(*(one.wait() for one in reading), return_exceptions=True)
-            quiet = 0 if reading or _moves(pilot.app) else quiet + 1
+            moves = _moves(pilot.app)
+            quiet = 0 if reading or moves else quiet + 1
+            if moves:  # what is changed together is drawn together, by a timer
+                await asyncio.sleep(0.002)
 
 
 def _moves(app: App[int]) -> bool:
@@ -66,7 +69,7 @@ async def until(pilot: Pilot[int], condition: Callable[[], bool], what: str = ""
         await pilot.pause(0.01)
     await pilot.pause()
     while _moves(pilot.app) and time.monotonic() < end:  # until it is drawn
-        await pilot.pause()
+        await pilot.pause(0.002)
 
 
 async def jobs_done(pilot: Pilot[int], seconds: float = 30) -> None:

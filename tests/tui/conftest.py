@@ -15,6 +15,7 @@ from textual.css.model import RuleSet
 from textual.css.styles import RulesMap
 from textual.css.stylesheet import Stylesheet
 from textual.dom import DOMNode
+from textual.pilot import Pilot
 from textual.widgets import Input
 
 from medback_core import model
@@ -53,6 +54,14 @@ def no_idling(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key is over when all it led to is done, not when the processor has been idle for a while."""
     for module in (textual.app, textual.pilot):
         monkeypatch.setattr(module, "wait_for_idle", nothing_ready)
+
+    async def all_is_handled(_: Pilot[int], timeout: float = 30) -> bool:
+        """It would send a message to each widget and wait for them all; there is none once nothing is ready."""
+        del timeout
+        await nothing_ready()
+        return True
+
+    monkeypatch.setattr(Pilot, "_wait_for_screen", all_is_handled)
 
 
 @pytest.fixture(autouse=True)
