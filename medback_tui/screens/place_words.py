@@ -45,7 +45,8 @@ def _burnt_words(loss: PlaceLoss) -> Content:
     if loss.back.files:
         back = f" {counted(loss.back)} come{'s' if loss.back.files == 1 else ''} back from "
         back += f"{listed([target.name for target, _ in loss.by])}."
-    weak = f" {files(loss.weakened.files)} then without all wanted copies." if loss.weakened.files else ""
+    loses = "loses" if loss.weakened.files == 1 else "lose"
+    weak = f" {files(loss.weakened.files)} {loses} a copy that is wanted." if loss.weakened.files else ""
     gone = f" If {all_gone_words(loss.places)} burnt"
     if loss.further:
         gone += f" and {listed([target.name for target in loss.further])} died"

@@ -68,7 +68,9 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     assert shell("add-src", "photos").code == 0
     assert shell("add_src", "--srd-dir", "music", "--copies", "1", "--exclude", "*.tmp").code == 0
     assert shell("target", "blue", "--init", "--label", "Blue 1").code == 6
-    assert shell("target", "red", "-y", "--limit", "600").code == 6
+    cut = shell("target", "red", "-y", "--limit", "600")
+    assert cut.code == 6 and "a further copy" in cut.words and "another drive" not in cut.words
+    assert "next: back up onto red" in cut.words, "it takes more than its limit was this time"
     return shell
 
 

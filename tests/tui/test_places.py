@@ -123,7 +123,7 @@ async def test_places_stand_where_drives_files_and_plans_are(open_app: OpenApp, 
         await press(pilot, "w", "enter")  # the first row is the first place
         shown = text_of(pilot)
         assert "If all at home burnt: 2 files (2.0 KiB) lost for good. 1 file (1.0 KiB) comes back from Tin." in shown
-        assert "1 file then without all wanted copies." in shown
+        assert "1 file loses a copy that is wanted." in shown
         await press(pilot, "enter")
         assert "○ near.jpg" in text_of(pilot) and "◐ 2019/" in text_of(pilot)
         await press(pilot, "escape", "w", "end", "space", "enter")  # one drive, as before

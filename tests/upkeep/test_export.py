@@ -212,6 +212,9 @@ def test_a_list_of_a_whole_bag_and_one_by_paths_from_the_root(shell: Shell) -> N
         (bag / "bagit.txt").write_text("BagIt-Version: 1.0\n")
         answer = shell("verify", str(place), "--against", str(listed), "--json")
         assert (answer.code, answer.json["same"], answer.json["new"]) == (0, 2, 0)
+    listed.write_bytes(b"".join(b"%s data/%s\n" % (digits, path) for path, digits in sums.items()))  # one space
+    answer = shell("verify", str(bag), "--against", str(listed), "--json")
+    assert (answer.code, answer.json["same"]) == (0, 2)
     listed.write_bytes(
         b"".join(b"%s  %s/%s\n" % (digits, os.fsencode(bag / "data"), path) for path, digits in sums.items())
     )

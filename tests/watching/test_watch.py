@@ -196,8 +196,9 @@ def test_a_drive_is_ejected_and_who_keeps_it_open_is_named(tmp_path: Path, stick
             run(eject(session, "stick"))
 
 
+@pytest.mark.parametrize("looks_between", [True, False])
 def test_a_drive_pulled_in_the_middle_ends_its_own_turn_alone(
-    tmp_path: Path, stick: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, stick: Path, monkeypatch: pytest.MonkeyPatch, looks_between: bool
 ) -> None:
     with photos(tmp_path, {"a": b"a"}, drives=["stick", "red"]) as (session, _):
         for label in ("stick", "red"):
@@ -216,7 +217,8 @@ def test_a_drive_pulled_in_the_middle_ends_its_own_turn_alone(
         disk.set_observer(pull)
         yield True
         disk.set_observer(None)
-        yield True
+        if looks_between:
+            yield True
         assert list(stick.iterdir()) == [], "nothing is written underneath"
         subprocess.run(["mount", "-o", "loop", tmp_path / "image", stick], check=True)
         shelf.here = ["red", "stick"]
@@ -227,7 +229,7 @@ def test_a_drive_pulled_in_the_middle_ends_its_own_turn_alone(
     finally:
         disk.set_observer(None)
     ended = [(event.label, event.finished) for event in found.of(PlugDone)]
-    assert ended == [("stick", False), ("red", True), ("stick", True)]
+    assert ended[0] == ("stick", False) and sorted(ended[1:]) == [("red", True), ("stick", True)]
     assert [event.label for event in found.of(Unplugged)] == ["stick"]
     assert tree(stick / "photos") == tree(tmp_path / "red/photos") == tree(tmp_path / "photos")
 

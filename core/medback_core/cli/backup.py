@@ -103,9 +103,8 @@ def target(
             BackupSummary,
             Answers(create=init, yes=run.settings.yes, new_id=new_id, same_drive=same_drive),
         )
-        _report_target(
-            run, session, summary or _so_far(run, session, where), whole=summary is not None, dry_run=dry_run
-        )
+        found = summary or _so_far(run, session, where)
+        _report_target(run, session, found, whole=summary is not None, dry_run=dry_run, limited=limit is not None)
 
 
 def _so_far(run: Run, session: Session, where: bytes) -> BackupSummary | None:
@@ -128,7 +127,9 @@ def _so_far(run: Run, session: Session, where: bytes) -> BackupSummary | None:
     )
 
 
-def _report_target(run: Run, session: Session, summary: BackupSummary | None, *, whole: bool, dry_run: bool) -> None:
+def _report_target(
+    run: Run, session: Session, summary: BackupSummary | None, *, whole: bool, dry_run: bool, limited: bool
+) -> None:
     from medback_core.session.sources import list_sources
 
     result = run.outcome.result
@@ -160,11 +161,12 @@ def _report_target(run: Run, session: Session, summary: BackupSummary | None, *,
     if summary.remaining:
         left = Count(summary.remaining, summary.remaining_bytes)
         then = " then" if dry_run else ""
-        run.say(f"{counted(left)} still need{'s' if left.files == 1 else ''} another drive{then}")
+        what = "a further copy" if limited else "another drive"
+        run.say(f"{counted(left)} still need{'s' if left.files == 1 else ''} {what}{then}")
         if summary.lacking_bytes:
             run.say(f"You are {size(summary.lacking_bytes)} short")
         if not dry_run:
-            say_next(run, session, but=summary.target.key)
+            say_next(run, session, but=None if limited else summary.target.key)
     elif not list_sources(session):
         run.say("no sources yet; `medback add-src DIR` adds one")
     elif dry_run:

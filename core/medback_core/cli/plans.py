@@ -476,7 +476,7 @@ def _report_place(run: Run, found: PlaceLoss) -> None:
     run.answer_line(f"  comes back: {counted(found.back)}")
     for target, brings in found.by:
         run.answer_line(f"    from {shown(target.name)}: {counted(brings)}")
-    run.answer_line(f"  then below the wanted copies: {counted(found.weakened)}")
+    run.answer_line(f"  lose a copy that is wanted: {counted(found.weakened)}")
 
 
 def _files_json(files: Sequence[NamedFile]) -> list[dict[str, Any]]:

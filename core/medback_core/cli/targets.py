@@ -191,6 +191,7 @@ def set_target(
             f"{shown(changed.name)} ({changed.id}) is {changed.state.value}"
             + (f", fills at most {size(changed.capacity)}" if changed.capacity is not None else "")
             + (f", kept {at(changed.place)}" if changed.place is not None else "")
+            + (f", when plugged in: {changed.on_plug.value}" if changed.on_plug is not None else "")
         )
         if state is not None or place is not None:
             say_what_is_unsafe(run, session)

@@ -35,8 +35,8 @@ class WhatIf:
     """What the death of some targets would cost. Counts are paths.
 
     `lost`: files that have a copy on them and none on any other drive a restore would use (active, retired, suspect;
-    one that is only listed is none): gone if the source dies too. `weakened`: files that lose a countable copy, keep
-    one somewhere, and then lack copies that are wanted, or copies elsewhere. `already_bare`: files that have no copy
+    one that is only listed is none): gone if the source dies too. `weakened`: files that lose a countable copy, are
+    not lost, and then lack copies that are wanted, or copies elsewhere. `already_bare`: files that have no copy
     even now.
     """
 

@@ -22,7 +22,8 @@ from medback_core.xml_safety import UnsafeXml, parse_untrusted
 LIMIT = 1 << 30  # bytes of a manifest
 EITHER = "sha256 or blake3"  # sums of 64 digits: sha256sum and b3sum write the same lines
 _BY_LENGTH = {32: "md5", 40: "sha1", 64: EITHER}
-_SUM = re.compile(rb"(\\?)([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}) [ *](.+)", re.DOTALL)
+# Two signs stand before a path; BagIt lets one do.
+_SUM = re.compile(rb"(\\?)([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})(?: [ *]| )(.+)", re.DOTALL)
 _BSD = re.compile(rb"(\\?)(MD5|SHA1|SHA256|BLAKE3) \((.+)\) = ([0-9A-Fa-f]+)", re.DOTALL)
 _MHL = ("md5", "sha1")
 _ESCAPES = {b"\\\\": b"\\", b"\\n": b"\n", b"\\r": b"\r"}
@@ -59,7 +60,7 @@ def read_manifest(data: bytes, below: bytes) -> Manifest:
         if check_relative(path) is not None:
             raise NotAManifest(f"it names a path outside of that directory: {display_name(path)}")
         found.append(entry._replace(path=path))
-    if found and all(entry.path.startswith(b"data/") for entry in found) and b"  data/" in data:
+    if found and all(entry.path.startswith(b"data/") for entry in found) and b" data/" in data:
         return Manifest([entry._replace(path=_percent(entry.path[5:])) for entry in found], True)
     return Manifest(found, False)
 

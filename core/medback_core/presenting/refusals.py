@@ -43,7 +43,8 @@ REFUSALS = {
     "damaged-identity/answered-no": NO,
     "drive-gone/error": "{path}: {error}; what was recorded is kept",
     "drive-gone/not-durable": "{path} can't make what lies there durable: {error}",
-    "drive-gone/other-drive": "{path} is no longer the same drive; nothing more was written, what was done is kept",
+    "drive-gone/other-drive": "{path} was unplugged, or another drive is there now; nothing more was written, what was "
+    "done is kept",
     "drive-gone/stopped": "{path} stopped answering; what was done is kept",
     "empty-manifest": "{path} names no file: there is nothing to compare with",
     "foreign-unit": "{path} is there, and medback did not write it",

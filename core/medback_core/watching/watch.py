@@ -121,5 +121,9 @@ def _act(
             seen.pending.add(identifier)  # another medback is at work: its turn comes at the next look
         reason = error if isinstance(error, MedbackError) else error.strerror or str(error)
         yield PlugDone(label, path, action, False, reason)
+        now = identity_at(path)
+        if now is None or now.id != identifier:  # if it is back before the next look, it has been plugged in again
+            seen.pending.discard(identifier)
+            yield Unplugged(seen.labels.pop(identifier))
         return
     yield PlugDone(target.name if target is not None else label, path, action, True, damaged=damaged)
