@@ -80,8 +80,9 @@ def read_shelf(session: Session, pulled: Collection[int] = ()) -> Shelf:
     if known.named:
         here = known.of(Target(0, "", ""))
         targets.sort(key=lambda target: (known.of(target) != here, known.called(target).casefold()))
+    bytes_held = [_held(session, one, counting) for one in totals]
     for target in targets:
-        held = [_held(session, number, totals[number], target.key, counting) for number in range(len(parts))]
+        held = [HeldPart(number, *one.get(target.key, (0, 0))) for number, one in enumerate(bytes_held)]
         there = held_by(session, target.key).bytes
         whole, capacity = target.total_bytes or 0, target.capacity
         if capacity is not None:
@@ -127,16 +128,17 @@ def _parts(session: Session) -> tuple[list[Part], list[PlacementCounts]]:
     return parts, totals
 
 
-def _held(session: Session, number: int, totals: PlacementCounts, target: int, counting: frozenset[int]) -> HeldPart:
-    elsewhere = only = 0
+def _held(session: Session, totals: PlacementCounts, counting: frozenset[int]) -> dict[int, tuple[int, int]]:
+    """By target: the bytes it holds that another one that counts holds too, and those that none does."""
+    held: dict[int, tuple[int, int]] = {}
     for placement, count in totals.items():
         solid = placement_by_id(session, placement).solid
-        if target in solid:
-            if solid & counting - {target}:
-                elsewhere += count.bytes
-            else:
-                only += count.bytes
-    return HeldPart(number, elsewhere, only)
+        others = solid & counting
+        for target in solid:
+            elsewhere, only = held.get(target, (0, 0))
+            alone = others <= {target}
+            held[target] = (elsewhere, only + count.bytes) if alone else (elsewhere + count.bytes, only)
+    return held
 
 
 def _damaged(session: Session) -> dict[str, int]:
