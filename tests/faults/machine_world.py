@@ -18,7 +18,15 @@ from typing import Any, NamedTuple
 from faults.crashes import Killer
 from medback_core import disk, model
 from medback_core.errors import Refused
-from medback_core.model import Event, Identity, Standing, Summary, TargetState
+from medback_core.model import (
+    SOURCE_METADATA_NAME,
+    TARGET_IDENTITY_NAME,
+    Event,
+    Identity,
+    Standing,
+    Summary,
+    TargetState,
+)
 from medback_core.session import Session, open_session
 from medback_core.session.copies import copies_on
 from medback_core.session.files import join
@@ -231,12 +239,18 @@ class Shelf:
         return done if finished else Ran()
 
     def twice(self, step: Step, **what: Any) -> None:
-        """Run an operation to its end and once more: the second time there is nothing left to do."""
+        """Run an operation to its end and once more: the second time there is nothing left to do. One that reads is
+        part of the history each time, which the drive and the sources tell."""
         if not self.do(step, **what) or self.torn:
             return
         before = {name: self.files(name, damaged=True) for name in (*SOURCES, *self.drives())}
         operations: list[str] = []
-        again = self.do(step, observer=lambda op, *_: operations.append(op), **what)
+
+        def observed(op: str, *details: object) -> None:
+            if not (what.get("reads") and details[-1] in (TARGET_IDENTITY_NAME, SOURCE_METADATA_NAME)):
+                operations.append(op)
+
+        again = self.do(step, observer=observed, **what)
         after = {name: self.files(name, damaged=True) for name in before}
         assert again and after == before, "a second run moved something"
         named = [op for op in operations if op.startswith("rename") or op in ("mkdir", "symlink")]

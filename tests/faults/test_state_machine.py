@@ -378,13 +378,16 @@ class LifeWithDrives(RuleBasedStateMachine):
     @precondition(lambda self: self.shelf.db.exists())
     @rule()
     def fire_drill(self) -> None:
-        """If the machine died now: with the context and the drives at hand all comes back that lies whole on them."""
+        """If the machine died now: with the context and the drives at hand all comes back that lies whole on them. What
+        a drive remembers of a source that the context does not know (its metadata and the session were lost, and it
+        was added again) comes back beside it, under a name of its own."""
         shelf = self.shelf
         drill = self.base / "drill"
         shutil.rmtree(drill, ignore_errors=True)
         drill.mkdir()
         with shelf.open() as session:
             run_context = write_restore(session, os.fsencode(drill / "context.xml"))
+            known = {os.fsencode(source.alias) for source in list_sources(session)}
         if not run_context.files:
             return
         wanted = {path: next(iter(w)) for path, w in self._expected().items()}
@@ -403,7 +406,7 @@ class LifeWithDrives(RuleBasedStateMachine):
         for path, content in wanted.items():
             if content in on_drives:
                 assert back.get(path) == content, f"{path} did not come back from {on_drives[content]}"
-        assert all(wanted.get(path) == content for path, content in back.items())
+        assert all(wanted.get(path) == content for path, content in back.items() if path.split(b"/")[0] in known)
 
     def _expected(self) -> dict[bytes, set[model.Identity]]:
         """alias/path -> content, of what the last scan saw."""

@@ -298,7 +298,9 @@ def _report_restore(
     missing = Count(found.missing, found.missing_bytes)
     run.say(f"{shown(found.target.name)}: {restored(found, would=would)}")
     if found.conflicts:
-        run.say("--conflict rename or --conflict overwrite settles the conflicts")
+        in_the_way = any(conflict.reason.what == "no-directory-there" for conflict in outcome.conflicts)
+        ways = "--conflict overwrite" if in_the_way else "--conflict rename or --conflict overwrite"
+        run.say(f"{ways} settles the conflicts")
     if outcome.deleted_since:
         run.say(f"deleted since they were restored, and left there: {plural(len(outcome.deleted_since), 'file')}")
         run.say_list([shown(gone.path) for gone in outcome.deleted_since], before="  ")

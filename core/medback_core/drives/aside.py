@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from itertools import count
 
 from medback_core import disk, model
@@ -47,7 +48,8 @@ def beside(rel: bytes, words: bytes, root: disk.Root) -> bytes:
 
 
 def set_aside(root: disk.Root, paths: list[bytes], words: bytes) -> tuple[dict[bytes, bytes], dict[bytes, OSError]]:
-    """Move each of these to a name beside it, durably, never over anything: (path -> where it is now, path -> why not).
+    """Move each of these (a directory with all in it) to a name beside it, durably, never over anything: (path -> where
+    it is now, path -> why not).
 
     What is gone meanwhile needs no moving. Where one sync makes all names durable, they are moved together.
     """
@@ -61,6 +63,7 @@ def set_aside(root: disk.Root, paths: list[bytes], words: bytes) -> tuple[dict[b
                 directory, name = root.split(rel)
                 with root.directory(directory) as handle:
                     disk.primitives.rename_noreplace(handle, name, handle, os.path.basename(where))
+                root.forget_directory(rel)
             else:
                 disk.move(root, rel, where)
             moved[rel] = where
@@ -77,6 +80,18 @@ def set_aside(root: disk.Root, paths: list[bytes], words: bytes) -> tuple[dict[b
                 failed[rel] = error
             moved = {}
     return moved, failed
+
+
+def clear_way(root: disk.Root, directory: bytes, words: bytes) -> None:
+    """Move aside what stands where a directory should be, or one above it. Raises OSError."""
+    above = directory.rpartition(b"/")[0]
+    if above:
+        clear_way(root, above, words)
+    status = root.stat(directory)
+    if status is not None and not stat.S_ISDIR(status.st_mode):
+        _, failed = set_aside(root, [directory], words)
+        for error in failed.values():
+            raise error
 
 
 def bring_back(root: disk.Root, where: bytes, rel: bytes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import cast
 
 from medback_core import disk, hashing, model, names
 from medback_core.disk import ContentDiffers, Staged
-from medback_core.drives.aside import beside, bring_back, set_aside
+from medback_core.drives.aside import beside, bring_back, clear_way, set_aside
 from medback_core.drives.open import Drive
 from medback_core.drives.walk import path_on
 from medback_core.errors import DriveGone
@@ -111,6 +112,12 @@ class CopyBack:
             self._given_up.append(missing.row)
             yield Skipped(destination.absolute(missing.path), Reason("no-room"))
             return
+        if missing.there == DIFFERS and self.conflict == "overwrite":
+            try:
+                clear_way(root, self._rel(missing).rpartition(b"/")[0], b"before restore " + self._stamp)
+            except OSError as error:
+                yield self._unwritten(missing, error)
+                return
         if self._goes_together(group, missing, locations):
             there, here = locations[0].path.rpartition(b"/")[0], self._rel(missing).rpartition(b"/")[0]
             between = group.root, there, here
@@ -436,9 +443,10 @@ class CopyBack:
         self._given_up.append(one.missing.row)
         self.conflicts += 1
         there = root.stat(one.staged.rel)
+        is_directory = there is not None and stat.S_ISDIR(there.st_mode)  # this restore may have made it
         return Conflict(
             os.path.join(root.path, one.staged.rel),
-            Reason("appeared"),
+            Reason("directory-there" if is_directory else "appeared"),
             one.missing.content,
             one.missing.mtime_ns,
             there.st_size if there is not None else 0,

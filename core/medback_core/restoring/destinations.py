@@ -52,6 +52,14 @@ class DestinationState(enum.Enum):
     OUTDATED = enum.auto()  # an older version that a restore put there, unchanged since
 
 
+class _Way(enum.Enum):
+    """What the directory of a destination is."""
+
+    OPEN = enum.auto()
+    MISSING = enum.auto()
+    BLOCKED = enum.auto()  # it, or one above it, is a link or a file
+
+
 class Found(NamedTuple):
     """One destination looked at. `status` is None where nothing is; `there` where the content was not read."""
 
@@ -142,12 +150,17 @@ def _look(
 ) -> Iterator[Found | Progress]:
     found: list[Found] = []
     doubtful: list[int] = []
-    known, is_there = b"", True  # the directory last asked for: a whole one is often missing
+    known, way = b"", _Way.OPEN  # the directory last asked for: a whole one is often missing
     for row in chunk:
         directory = destination.rel(row.path).rpartition(b"/")[0]
         if directory != known:
-            known, is_there = directory, _is_there(root, directory)
-        one = _by_sight(session, destination, root, row) if is_there else Found(row, DestinationState.MISSING)
+            known, way = directory, _way_to(root, directory)
+        if way is _Way.OPEN:
+            one = _by_sight(session, destination, root, row)
+        elif way is _Way.BLOCKED:
+            one = Found(row, DestinationState.DIFFERS, reason=Reason("no-directory-there"))
+        else:
+            one = Found(row, DestinationState.MISSING)
         if one is None:
             doubtful.append(len(found))
             one = Found(row, DestinationState.DIFFERS)
@@ -174,11 +187,18 @@ def _is_it(session: Session, row: Expected, result: Hashed | OSError) -> bool:
     return learn(session, result.identity, result.blake3, row.path)
 
 
-def _is_there(root: disk.Root, directory: bytes) -> bool:
-    try:
-        return root.stat(directory) is not None
-    except OSError:
-        return True  # each file says what is wrong
+def _way_to(root: disk.Root, directory: bytes) -> _Way:
+    way = _Way.OPEN
+    while directory:
+        try:
+            status = root.stat(directory)
+        except OSError as error:
+            # Each file says what else is wrong.
+            return _Way.BLOCKED if disk.cause_of(error) is disk.Cause.BLOCKED else _Way.OPEN
+        if status is not None:
+            return way if stat.S_ISDIR(status.st_mode) else _Way.BLOCKED
+        way, directory = _Way.MISSING, directory.rpartition(b"/")[0]
+    return way
 
 
 def _by_sight(session: Session, destination: Destination, root: disk.Root, row: Expected) -> Found | None:

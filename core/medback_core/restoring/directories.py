@@ -28,7 +28,8 @@ def note_missing(session: Session, destination: Destination, root: disk.Root | N
             is_there = False
         else:
             try:
-                is_there = root is not None and root.stat(rel) is not None
+                status = None if root is None else root.stat(rel)
+                is_there = status is not None and stat.S_ISDIR(status.st_mode)
             except OSError:
                 is_there = True  # whatever it is, it is not ours
         if not is_there:

@@ -397,9 +397,12 @@ class _Run:
         """What to do where something else stands; returns whether the file is to be restored all the same."""
         row, status = found.wanted, found.status
         assert row.content is not None
-        blocked = status is not None and stat.S_ISDIR(status.st_mode) and self.conflict == "overwrite"
-        if self.conflict != "skip" and not blocked:
-            if self.conflict == "rename" and self._is_beside(destination, row):
+        if self.conflict == "overwrite":
+            return True
+        # No name of its own helps a file whose directory can't be there.
+        blocked = found.reason is not None and found.reason.what == "no-directory-there"
+        if self.conflict == "rename" and not blocked:
+            if self._is_beside(destination, row):
                 self.tally.already_right += 1
                 return False
             return True

@@ -8,7 +8,7 @@ from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass
 
 from medback_core import disk, model, names
-from medback_core.drives.aside import beside, bring_back, is_beside, set_aside
+from medback_core.drives.aside import beside, bring_back, clear_way, is_beside, set_aside
 from medback_core.model import Conflict, Event, FileDone, Reason, Skipped
 from medback_core.restoring.destinations import Destination
 from medback_core.restoring.record import note_directory
@@ -32,6 +32,8 @@ def restore_links(
     """Make every link of a source that is missing; returns LinksDone. What stands there is treated as `conflict` says,
     and is never followed. Directories that should be there empty are made too."""
     done = LinksDone()
+    stamp = model.date_stamp(model.now()).encode()
+    before = b"before restore " + stamp
     noted: dict[bytes, dict[bytes, bytes]] = {}
     away = away_from(session, destination.source, root) if destination.own else []
     for row in list(wanted_links(session, destination.source.key, only)):
@@ -41,26 +43,27 @@ def restore_links(
         rel = destination.rel(row.path)
         path = destination.absolute(row.path)
         try:
+            if conflict == "overwrite" and not dry_run:
+                clear_way(root, rel.rpartition(b"/")[0], before)
             status = root.stat(rel)
             if status is not None and stat.S_ISLNK(status.st_mode) and root.readlink(rel) == row.goal:
                 _note(noted, row.path, row.goal)
                 continue
             aside = None
             if status is not None:
-                if conflict == "skip" or (conflict == "overwrite" and stat.S_ISDIR(status.st_mode)):
+                if conflict == "skip":
                     done.conflicts += 1
                     yield Conflict(path, Reason("no-link-there"), None, 0, status.st_size, status.st_mtime_ns)
                     continue
                 if dry_run:
                     done.made += 1
                     continue
-                stamp = model.date_stamp(model.now()).encode()
                 if conflict == "rename":
                     if _is_beside(root, rel, row.goal):
                         continue
                     rel = beside(rel, b"medback " + stamp, root)
                 else:
-                    moved, failed = set_aside(root, [rel], b"before restore " + stamp)
+                    moved, failed = set_aside(root, [rel], before)
                     for error in failed.values():
                         raise error
                     aside = moved.get(rel)
@@ -85,6 +88,8 @@ def restore_links(
             if _is_below(path, away):
                 continue
             try:
+                if conflict == "overwrite":
+                    clear_way(root, destination.rel(path), before)
                 root.make_directories(destination.rel(path))
             except OSError as error:
                 yield Skipped(
