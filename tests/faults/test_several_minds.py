@@ -94,6 +94,18 @@ ONCE_LOST = {
         step("back_up", 0, 0, 3),
         step("visit", 1, 0, 2, 4),
     ],
+    "a machine that restored a part tells again, and later, of what it could not restore, as it was": [
+        step("add", 0, OWN, ONE),
+        step("plug", 0, 0, 0),
+        step("back_up", 0, 0, 3),
+        step("plug", 0, 2, 1),
+        step("back_up", 0, 1, 8),
+        step("write_file", 0, 45, 2, 25),
+        step("plug", 1, 2, 2),
+        step("visit", 0, 0, 2),
+        step("restore_here", 1, 0, 0, 2),
+        step("back_up", 1, 0, 0),
+    ],
     "an old drive copied into a source": [
         step("add", 0, OWN),
         step("visit", 0, 0, 0),

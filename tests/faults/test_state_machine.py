@@ -420,7 +420,7 @@ class LifeWithDrives(RuleBasedStateMachine):
 
 
 @pytest.mark.xfail(
-    reason="open: lives in which a source lost its metadata, and the session was lost more than once: see docs/reliability.md",
+    reason="open: after a source lost its metadata a second update can still write records: see docs/reliability.md",
     strict=False,
 )
 @pytest.mark.long

@@ -99,6 +99,8 @@ def merge_incoming(session: Session, source: int, how: MergeRules) -> tuple[int,
     differing = older = 0
     if expects_of(session, source) or has_files(session, source):
         differing = db.execute(f"SELECT COUNT(*) FROM temp.incoming n WHERE {_OTHER}", (source,)).fetchone()[0]
+    if not (how.ordered or how.keeps_tree):
+        _replace_known(session, source, how)
     if how.wins:
         _give_way(session, source, how)
     else:
@@ -111,6 +113,32 @@ def merge_incoming(session: Session, source: int, how: MergeRules) -> tuple[int,
         (source,),
     )
     return differing, older
+
+
+def _replace_known(session: Session, source: int, how: MergeRules) -> None:
+    """Two that split: where one has an older version that the other still tells of as the file, and not the reverse,
+    it is newer there, whatever their dates: the other had no news of this path since they split. What is not back yet,
+    say, is told with each later state."""
+    mine_has = "EXISTS (SELECT 1 FROM gone g WHERE g.source_id = ?1 AND g.path = {0}.path "
+    mine_has += "AND g.identity_id = {0}.identity_id)"
+    theirs_has = "EXISTS (SELECT 1 FROM temp.incoming_gone g WHERE g.path = {0}.path "
+    theirs_has += "AND g.identity_id = {0}.identity_id)"
+    differ = "n.path = x.path AND x.source_id = ?1 AND n.identity_id <> x.identity_id"  # both are files
+    if how.wins:
+        session.db.execute(
+            "UPDATE temp.incoming AS n SET (identity_id, mtime_ns, mode, goal) = "
+            "(x.identity_id, x.mtime_ns, x.mode, x.goal) FROM expected x "
+            f"WHERE {differ} AND {mine_has.format('n')} AND NOT {theirs_has.format('x')}",
+            (source,),
+        )
+    else:
+        session.db.execute(
+            "UPDATE expected AS x SET (identity_id, mtime_ns, mode, goal) = "
+            "(n.identity_id, n.mtime_ns, n.mode, n.goal) FROM temp.incoming n "
+            f"WHERE {differ} AND {theirs_has.format('x')} AND NOT {mine_has.format('n')} "
+            f"AND NOT {_SEEN.format('')}",
+            (source,),
+        )
 
 
 def _give_way(session: Session, source: int, how: MergeRules) -> None:
