@@ -49,7 +49,7 @@ def test_three_drives_bring_the_newest_of_everything_back(tmp_path: Path, mount:
         )
         start = f"{plug_in}; exec {shlex.quote(str(PROGRAM))} --session-db {shlex.quote(str(tmp_path / 'new.db'))}"
         terminal.run("unshare", "--mount", "--propagation", "private", "bash", "-c", start)
-        terminal.wait_for("remembers 1 source, 5 files")  # White's word, the newest
+        terminal.wait_for("3 drives that are here remember files")
         terminal.press("4")
         shown = terminal.wait_for("plan to bring it back")
         key = re.search(r"(\S) (?:makes )?(?:a )?plan", shown)
