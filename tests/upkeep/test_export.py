@@ -340,3 +340,10 @@ def test_an_export_that_can_not_be_written_leaves_the_old_one(shell: Shell) -> N
     assert shell("export", "photos", "--format", "csv", "-o", str(shell.where / ".medback.xml")).code == 4
     assert shell("export", "nobody", "--format", "csv", "-o", str(shell.where / "x")).code == 4
     assert shell("export", "photos", "--format", "csv", "--json").code == 2
+
+
+@pytest.mark.timeout(60)
+def test_a_fifo_is_no_manifest_and_is_not_waited_for(shell: Shell) -> None:
+    os.mkfifo(shell.where / "list")
+    code, found = shell.json("verify", "photos", "--against", "list")
+    assert code == 4 and "ordinary file" in found["error"]["message"]

@@ -73,6 +73,7 @@ REFUSALS = {
     "new-target/answered-no": NO,
     "no-manifest": "{path} is not a manifest medback can read: {error}",
     "no-manifest/digest": "{path} has no digest of {entry} that medback can compute",
+    "no-manifest/no-file": "{path} is no ordinary file",
     "no-manifest/too-large": "{path} is too large to be a manifest",
     "no-session": "there is no session DB at {path}",
     "no-session/gone": "the session DB {path} is gone. It was there when it was opened",

@@ -52,7 +52,10 @@ def verify_against(path: bytes, manifest: bytes) -> Iterator[Event]:
 
 def _read(manifest: bytes, path: bytes) -> Manifest:
     try:
-        if os.stat(manifest).st_size > LIMIT:
+        status = os.stat(manifest)
+        if not stat.S_ISREG(status.st_mode):  # a FIFO would be waited for
+            raise Refused("no-manifest/no-file", path=manifest)
+        if status.st_size > LIMIT:
             raise Refused("no-manifest/too-large", path=manifest)
         with open(manifest, "rb") as stream:
             found = read_manifest(stream.read(LIMIT), path)
