@@ -63,8 +63,10 @@ async def _at_rest(pilot: Pilot[int]) -> None:
     quiet = 0
     while quiet < 4:
         await pilot.pause()
-        busy = any(worker.group in READING and not worker.is_finished for worker in pilot.app.workers)
-        quiet = 0 if busy else quiet + 1
+        screen = pilot.app.screen  # it lays out and draws by a timer
+        drawing = screen._layout_required or screen._repaint_required or bool(screen._dirty_widgets)
+        reading = any(worker.group in READING and not worker.is_finished for worker in pilot.app.workers)
+        quiet = 0 if reading or drawing else quiet + 1
         await asyncio.sleep(0.005)
 
 
