@@ -42,7 +42,7 @@ def _moves(app: App[int]) -> bool:
     """Whether the screen's next frame will lay out or draw something, or a message just came of the last. What is laid
     out may have more to draw, so a screen can take several frames to come to rest."""
     screen = app.screen
-    return bool(
+    return not app._exit and bool(
         screen._layout_required
         or screen._scroll_required
         or screen._repaint_required
