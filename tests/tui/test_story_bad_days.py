@@ -22,6 +22,7 @@ def open_app(terminal: Terminal, session: Path) -> None:
 
 
 def leave(terminal: Terminal) -> None:
+    terminal.wait_until_gone("X stop")  # while a job runs, the app asks first
     terminal.press("q")
     terminal.wait_for("exit=0")
     assert terminal.is_sane()
@@ -111,7 +112,7 @@ def test_a_full_drive_takes_what_fits_and_the_next_one_the_rest(terminal: Termin
     target(large)
     terminal.wait_for("everything would then have its wanted copies")
     terminal.press("C-s")
-    terminal.wait_for("all safe")
+    terminal.wait_for("everything has its wanted copies")
     leave(terminal)
     held = [{path.rpartition(b"/")[2] for path in tree(drive)} for drive in (small, large)]
     assert held[0] | held[1] == {b"%02d.jpg" % n for n in range(20)} and not held[0] & held[1]
