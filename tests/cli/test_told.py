@@ -130,7 +130,8 @@ def test_a_refusal_names_no_option_the_command_lacks(shell: Shell, command: str)
 @pytest.mark.parametrize("version", ["schema-1", "schema-2", "schema-3"])
 def test_a_drive_of_the_versions_before_tells_too(tmp_path: Path, version: str):
     with tarfile.open(Path(__file__).parents[1] / "old_versions" / f"{version}.tar.gz") as packed:
-        packed.extractall(tmp_path / "old", filter="tar")
+        packed.extraction_filter = getattr(tarfile, "tar_filter", None)  # not there before 3.11.4
+        packed.extractall(tmp_path / "old")
     shell = Shell(tmp_path)
     drive = tmp_path / "old/mnt/blue"
     assert b"<remembers" not in (drive / ".medback-target.xml").read_bytes()

@@ -27,7 +27,8 @@ class World(Shell):
         super().__init__(where)
         self.name = name
         with tarfile.open(fileobj=io.BytesIO(gzip.decompress((HERE / f"{name}.tar.gz").read_bytes()))) as tar:
-            tar.extractall(where, filter="tar")
+            tar.extraction_filter = getattr(tarfile, "tar_filter", None)  # not there before 3.11.4
+            tar.extractall(where)
             for member in tar.getmembers():  # `extractall` sets times from floats, which hold no nanoseconds
                 if member.isreg() and "mtime" in member.pax_headers:
                     seconds, _, places = member.pax_headers["mtime"].partition(".")

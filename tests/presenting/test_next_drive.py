@@ -128,7 +128,7 @@ def test_a_drive_that_is_named_takes_a_file_and_all_where_it_is_said(
     """What is advised of a drive's room, against what a backup onto it then chooses."""
     chance, named = random.Random(seed), 0
     tree = {
-        f"{'/'.join(f'{chance.randrange(4)}' for _ in range(chance.randrange(4)))}/f{number}": chance.choice(
+        "/".join([*(f"{chance.randrange(4)}" for _ in range(chance.randrange(4))), f"f{number}"]): chance.choice(
             (1, 20, 5000, 100_000)
         )
         for number in range(60)

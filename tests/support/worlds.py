@@ -36,6 +36,7 @@ def run(steps: Iterator[Event]) -> Ran:
 def write_tree(root: Path, files: Mapping[Any, bytes | int], *, mtime_ns: int | None = MTIME) -> None:
     """Make files by relative path; an int is a size of repeatable bytes that differ from path to path."""
     for name, content in files.items():
+        assert not os.path.isabs(name), "it would lie outside the tree"
         path = os.path.join(os.fsencode(root), os.fsencode(name))
         os.makedirs(os.path.dirname(path), exist_ok=True)
         if isinstance(content, int):
