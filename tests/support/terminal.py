@@ -27,6 +27,7 @@ class Terminal:
             "PS1": "ready$ ",
         }
         words = [
+            "exec",  # the shell of who runs the tests is not to stand between
             "env",
             "-i",
             *(f"{key}={value}" for key, value in environment.items()),

@@ -547,9 +547,11 @@ def test_another_drive_that_does_not_say_who_it_is_says_nothing_of_the_one_that_
     world: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, tmp = world
+    true = disk.describe
+    monkeypatch.setattr(disk, "describe", lambda path: replace(true(path), uuid="the first"))
+    run(verify(session, os.fsencode(tmp / "t1")))  # a file system in memory has none of its own
     _spoil_identity(tmp / "t1", "garbage")
     (tmp / "t1/photos/a.txt").unlink()
-    true = disk.describe
     monkeypatch.setattr(disk, "describe", lambda path: replace(true(path), uuid="another"))
     assert run(verify(session, os.fsencode(tmp / "t1"))).summary.missing == 1
     assert counted(session) == {2: 2}
