@@ -201,8 +201,8 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
             self.log_line(model.now(), "warning", "", words)
             self.notify(words, severity="warning", timeout=10)
         lost = self.reader is None or self.reader.needs_rebuild
-        if lost and listed_sources(self.session_path):
-            self.call_after_refresh(self.offer_rebuild, "new", len(listed_sources(self.session_path)))
+        if lost and (listed := listed_sources(self.session_path)):
+            self.call_after_refresh(self.offer_rebuild, "new", len(listed))
         else:
             self.find_unfinished()
 

@@ -27,12 +27,8 @@ from support import picture_sessions as worlds
 from support.terminal import Terminal
 from support.waiting import nothing_ready
 
-FLAGS = (
-    "_has_hover_style",
-    "_has_focus_within",
-    "_has_order_style",
-    "_has_odd_or_even",
-)  # what the rules ask of a widget
+# What the rules ask of a widget.
+FLAGS = ("_has_hover_style", "_has_focus_within", "_has_order_style", "_has_odd_or_even")
 OF_THE_APP = {"dark", "light", "inline", "ansi", "nocolor"}  # states that all of its widgets share
 
 

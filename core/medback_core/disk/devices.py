@@ -190,6 +190,9 @@ def _users(filesystem: FileSystem) -> list[str]:
     return found
 
 
+_PAUSES = (0.2, 0.4, 0.8)  # seconds: a drive that no program is seen to use is let go soon (a desktop looks at it)
+
+
 def take_out(filesystem: FileSystem) -> bool:
     """Unmount a file system and, where udisks can, power its disk off; returns whether it was powered off. Raises Busy,
     and then it is mounted as before."""
@@ -199,12 +202,7 @@ def take_out(filesystem: FileSystem) -> bool:
     umount = shutil.which("umount")
     ways += [[umount, point]] if umount else []
     reason = "neither udisksctl nor umount is installed"
-    for pause in (
-        0.2,
-        0.4,
-        0.8,
-        0,
-    ):  # seconds: a drive that no program is seen to use is let go soon (a desktop looks at it)
+    for pause in (*_PAUSES, 0):
         for way in ways:
             reason = _run(way)
             if not reason:
