@@ -106,6 +106,15 @@ ONCE_LOST = {
         step("restore_here", 1, 0, 0, 2),
         step("back_up", 1, 0, 0),
     ],
+    "a directory comes back with its sidecar, and another machine tells the tree under the state that never had it": [
+        step("add", 1, SHARED, ONE),
+        step("directory_comes_and_goes", 0, 2, 2),
+        step("update", 1),
+        step("visit", 1, 2, 3),
+        step("directory_comes_and_goes", 0, 2, 2),
+        step("add", 0, SHARED, ONE),
+        step("visit", 0, 0, 3),
+    ],
     "an old drive copied into a source": [
         step("add", 0, OWN),
         step("visit", 0, 0, 0),

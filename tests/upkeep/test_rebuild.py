@@ -12,6 +12,7 @@ import pytest
 from medback_core.presenting.refusals import message
 from medback_core import hashing, model
 from medback_core.scanning import walk
+from medback_core.session import open_session
 from medback_core.session.copies import copies_of
 from medback_core.session.source_list import listed_sources
 from medback_core.session.sources import list_sources
@@ -19,7 +20,9 @@ from medback_core.session.targets import find_target, save_target
 from medback_core.errors import Refused
 from medback_core.model import Answers, RebuildSummary, Standing, TargetState, Warned
 from medback_core.upkeep.rebuild import rebuild, rebuilt_session
+from medback_core.restoring.restore import restore
 from support.scan_world import OLD, World
+from support.worlds import add, back, files_below, rescan, run, write_tree
 
 
 @pytest.fixture
@@ -55,6 +58,33 @@ def two_sources(world: World) -> Path:
     save_target(world.session, model.Target(target.key, "t1", "Blue", TargetState.SUSPECT, rev=3, created=1))
     world.flush()
     return music
+
+
+@pytest.mark.parametrize("again", ["rebuild", "scan"])
+def test_what_sidecars_tell_gets_a_state_of_its_own(tmp_path: Path, again: str) -> None:
+    """A directory that was deleted, told of, and put back with its sidecar: no drive tells it under the old state."""
+    source, first, second = tmp_path / "s", tmp_path / "first", tmp_path / "second"
+    write_tree(source, {"a": 3, "album/photo": 5})
+    with open_session(tmp_path / "first.db") as session:
+        add(session, source, copies=1)
+        os.rename(source / "album", tmp_path / "album")
+        rescan(session, answers=Answers(deletions=True))
+        back(session, first)
+    os.rename(tmp_path / "album", source / "album")
+    if again == "rebuild":
+        with rebuilt_session(tmp_path / "second.db") as session:
+            run(rebuild(session, [os.fsencode(source)]))
+            back(session, second)
+    else:
+        with open_session(tmp_path / "second.db") as session:
+            add(session, source, copies=1)
+            back(session, second)
+    for number, order in enumerate([(first, second), (second, first)]):
+        goal = tmp_path / f"back {number}"
+        with open_session(tmp_path / f"new {number}.db") as session:
+            for drive in order:
+                run(restore(session, os.fspath(drive), to=os.fsencode(goal)))
+        assert files_below(goal / "s") == files_below(source)
 
 
 def state(world: World) -> list[tuple]:

@@ -83,7 +83,7 @@ class Recording:
         self._last = monotonic()
         self._twins: list[bytes] = []  # found since they were told of
         self._weighed: set[Directory] = set()  # whose sidecars had their say on what is not there
-        self._announced = not options.hashing  # the tree has its new state in the metadata
+        self._announced = False  # the tree has its new state in the metadata
 
     def add(self, directory: Directory) -> None:
         """A directory is under way."""
@@ -110,8 +110,7 @@ class Recording:
         events: list[Event] = []
         finished: list[Directory] = []
         with self._session.transaction():
-            news = self._manner.accounts.is_news  # what the sidecars tell is as of a state that is read just now
-            changed = not self._announced and any(self._is_changed(one, news=news) for one in self._directories)
+            changed = not self._announced and any(map(self._is_changed, self._directories))
             for directory in self._directories:
                 self._put(directory)
             self._believe()
@@ -144,11 +143,13 @@ class Recording:
                 self._writes = False  # and spare the rest of the walk the attempt
         return events
 
-    def _is_changed(self, directory: Directory, *, news: bool) -> bool:
-        """Whether the tree is not as its last state says. What is only staged is weighed at the end of the scan."""
-        if directory.back or directory.links or (directory.adopted and not news):
+    def _is_changed(self, directory: Directory) -> bool:
+        """Whether the tree is not as this session knew it. What is only staged is weighed at the end of the scan. What
+        a sidecar tells counts too, whatever state the source's metadata names: a directory that was put back brought
+        its sidecar along, and that state may never have had it."""
+        if directory.back or directory.links or directory.adopted:
             return True
-        if has_other_directories(self._session, self._source.key, directory.seen, news=news):
+        if has_other_directories(self._session, self._source.key, directory.seen):
             return True
         if directory.key is None:
             return bool(directory.puts)

@@ -54,14 +54,14 @@ def put_directories(session: Session, source: int, rows: Iterable[tuple[bytes, i
         )
 
 
-def has_other_directories(session: Session, source: int, rows: Iterable[tuple[bytes, int, int]], *, news: bool) -> bool:
-    """Whether any of these, as `put_directories` takes them, has other permissions than are known; unless `news`, also
-    whether any is not known at all. Times alone are no change: medback's own writing changes them."""
+def has_other_directories(session: Session, source: int, rows: Iterable[tuple[bytes, int, int]]) -> bool:
+    """Whether any of these, as `put_directories` takes them, is not known, or has other permissions than are known.
+    Times alone are no change: medback's own writing changes them."""
     for path, mode, _ in rows:
         row = session.db.execute(
             "SELECT mode FROM directory WHERE source_id = ? AND path = ?", (source, path)
         ).fetchone()
-        if (row is None and not news) or (row is not None and row[0] is not None and row[0] != mode & 0o777):
+        if row is None or (row[0] is not None and row[0] != mode & 0o777):
             return True
     return False
 

@@ -27,7 +27,6 @@ from medback_core.session.states import (
     note_there,
     note_told,
     told_of,
-    was_read,
 )
 from medback_core.sidecar.source_metadata import SourceMetadata
 
@@ -41,7 +40,6 @@ class Accounts:
     older: frozenset[str] = frozenset()  # the session is right
     same: frozenset[str] = frozenset()  # a sidecar that names more than the session knows came from elsewhere
     tree: State | None = None  # the state the metadata tells of
-    is_news: bool = False  # and this session has not read it before
     is_older: bool = False  # and it is from before the one the source was last seen in
     withdraws: bool = False  # the sidecars may take copies away from what the session believes
 
@@ -69,7 +67,6 @@ def weigh_accounts(session: Session, source: Source, metadata: SourceMetadata | 
         elif theirs.n:
             same.add(fact.id)
     tree, known = metadata.now, known_state(session, SOURCE, source.id)
-    is_news = tree is not None and not was_read(session, tree.stamp)
     is_older = False
     if tree is not None:
         seen = last_there(session, source.id)
@@ -80,7 +77,7 @@ def weigh_accounts(session: Session, source: Source, metadata: SourceMetadata | 
     withdraws = any(has_copies(session, target) for target in (*newer, *split))
     if withdraws:
         read_all_sidecars(session, source.key)
-    return Accounts(newer, split, frozenset(older), frozenset(same), tree, is_news, is_older, withdraws)
+    return Accounts(newer, split, frozenset(older), frozenset(same), tree, is_older, withdraws)
 
 
 def tell_older(session: Session, source: Source, accounts: Accounts) -> Iterator[Event]:
