@@ -419,10 +419,6 @@ class LifeWithDrives(RuleBasedStateMachine):
             }
 
 
-@pytest.mark.xfail(
-    reason="open: after a source lost its metadata a second update can still write records: see docs/reliability.md",
-    strict=False,
-)
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_a_life_with_drives(campaign: Callable[[str], Row]) -> None:

@@ -411,15 +411,20 @@ def test_a_copy_of_a_source_without_the_metadata_file_is_refused(world: World) -
     assert not (world.src / ".medback-source.xml").exists()
 
 
-def test_nothing_is_believed_gone_from_a_source_without_its_metadata_file_until_accepted(world: World) -> None:
-    world.fill(["a", "b"])
+def test_a_source_that_lost_its_metadata_file_is_asked_about_what_is_gone_like_any_other(world: World) -> None:
+    world.fill(["a", "b", "sub/c"])
     world.add()
     (world.src / ".medback-source.xml").unlink()
     (world.src / "a").unlink()
-    assert world.refusal().kind == "not-mounted"
-    assert world.names() == {"a", "b"}
-    assert world.update(answers=Answers(deletions=True)).removed == 1
+    assert world.update().removed == 1
     assert (world.src / ".medback-source.xml").exists()
+    (world.src / ".medback-source.xml").unlink()
+    for name in ("b", "sub/c"):
+        (world.src / name).unlink()
+    for _ in range(2):  # the new metadata file is no answer
+        assert world.refusal().kind == "too-many-deletions"
+        assert world.names() == {"b", "sub/c"}
+    assert world.update(answers=Answers(deletions=True)).removed == 2
 
 
 def test_another_source_mounted_at_the_path_is_refused(world: World) -> None:

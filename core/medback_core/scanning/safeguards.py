@@ -23,7 +23,7 @@ def check_there(
     """Raise Refused when what is open is not this source: another one, or the place its drive is not plugged into.
 
     Returns whether it lost its metadata file and is this source all the same, because its sidecars are those this
-    session knows. What is new there may be recorded then; nothing may be believed gone."""
+    session knows, the very files."""
     if not was_scanned(session, source):
         return False
     if metadata is not None:
@@ -38,11 +38,7 @@ def check_there(
         return False
     if has_its_sidecars(session, source, root):
         return True
-    raise _no_metadata(source)
-
-
-def _no_metadata(source: Source) -> Refused:
-    return Refused("not-mounted/no-metadata", path=source.path, source=source.alias)
+    raise Refused("not-mounted/no-metadata", path=source.path, source=source.alias)
 
 
 def check_staged(
@@ -54,14 +50,10 @@ def check_staged(
     patterns: Patterns,
     *,
     answers: Answers,
-    lost_metadata: bool = False,
 ) -> ScanChanges:
-    """Weigh what the scan staged; raise Refused when it must not be believed yet. Returns the counts. `lost_metadata`:
-    the scan found the source without its metadata file."""
+    """Weigh what the scan staged; raise Refused when it must not be believed yet. Returns the counts."""
     staged = weigh(session, source.key, run, newest)
     gone = staged.vanished
-    if lost_metadata and gone and not answers.deletions:
-        raise _no_metadata(source)
     if not answers.deletions and gone:
         for place in hidden:
             if lost := len(vanished_paths(session, source.key, place)):

@@ -75,7 +75,6 @@ class Walked:
     reread: list[int]  # directories whose sidecar must be read again if what was staged is refused
     gaps: dict[bytes, str]  # path -> why it was not looked at
     taken_in: dict[bytes, str]  # mounts inside that belong to the source: path -> uuid
-    lost_metadata: bool  # the source had no metadata file
 
 
 def start_run(session: Session) -> ScanRun:
@@ -167,7 +166,6 @@ def walk_source(
         walk.reread,
         walk.gaps,
         walk.taken_in,
-        lost_metadata,
     )
 
 
@@ -199,7 +197,6 @@ def settle_source(session: Session, walked: Walked, run: ScanRun, answers: Answe
             walked.hidden,
             walked.patterns,
             answers=answers,
-            lost_metadata=walked.lost_metadata,
         )
     except Refused as refusal:
         raise refused(session, source, refusal, walked.reread) from None
