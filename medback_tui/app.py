@@ -7,9 +7,11 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from threading import Lock
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import SystemCommand
@@ -55,8 +57,7 @@ from .screens.targets import TargetsScreen
 from .widgets.notice_line import Notice
 from .widgets.safety_header import SafetyHeader
 
-LOOK_EVERY = 2.0  # seconds between two looks at the drives and at the session DB
-LOG_MAX = 10_000
+THREADS = 32  # one that waits for a drive that hangs keeps none of the others waiting
 NO_COLOR = NoColor()
 
 
@@ -131,9 +132,11 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         self.facts: Facts | None = None
         self.drives = Drives(looked=False)
         self.queue = JobQueue(self, self.session_path)
-        self.settings = load_settings(settings_file)
+        self.settings = self._saved = load_settings(settings_file)
+        self._saving = Lock()
         kept = settings_file.with_name("unfinished.json") if settings_file is not None else None
         self.unfinished = Unfinished(kept, str(self.session_path))
+        self.lost = 0  # sources that a list beside a session DB names that is gone
         self.log_lines: list[LogLine] = []
         self.notices: list[Notice] = []
         self.notes: list[model.Warned] = []  # what a person should know about how the session was opened
@@ -190,7 +193,7 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
     def on_mount(self) -> None:
         self._listen_for_signals()
         self.set_keymap({**self.preferences.keys})
-        self.open_reader()
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "medback"))
         self.switch_mode(self.settings.screen)
         self.read_facts()
         if self._watch:
@@ -200,9 +203,8 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
             words = message(note, self.key_of)
             self.log_line(model.now(), "warning", "", words)
             self.notify(words, severity="warning", timeout=10)
-        lost = self.reader is None or self.reader.needs_rebuild
-        if lost and (listed := listed_sources(self.session_path)):
-            self.call_after_refresh(self.offer_rebuild, "new", len(listed))
+        if self.lost:
+            self.call_after_refresh(self.offer_rebuild, "new", self.lost)
         else:
             self.find_unfinished()
 
@@ -255,9 +257,14 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         if answer == "yes":
             self._end()
 
-    def on_unmount(self) -> None:
+    async def on_unmount(self) -> None:
         self.note_unfinished()
+        await asyncio.to_thread(self._keep_all)
+
+    def _keep_all(self) -> None:
+        """In a thread, at the end."""
         self.unfinished.keep()
+        self._save_settings()
         if self.reader is not None:
             self.reader.close()
 
@@ -362,7 +369,10 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         self.set_keymap({**preferences.keys})
         self.theme = self._usable_theme()
         self.refresh_bindings()
-        for doubt in doubts_of(preferences):
+        self.aside(self, lambda: doubts_of(preferences), self._tell_doubts)
+
+    def _tell_doubts(self, doubts: list[model.Warned]) -> None:
+        for doubt in doubts:
             self.notify(message(doubt, self.key_of), severity="warning", timeout=10)
 
     def action_reload(self) -> None:
@@ -371,9 +381,19 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
     def keep_settings(self, settings: Settings) -> None:
         if settings != self.settings:
             self.settings = settings
-            problem = save_settings(settings)
-            if problem is not None:
-                self.log_line(model.now(), "warning", "", problem)
+            self.aside(self, self._save_settings, self._settings_saved, exclusive=False)
+
+    def _save_settings(self) -> str | None:
+        """In a thread: write down the settings as they are now. Returns why they can't be kept."""
+        with self._saving:
+            if self._saved == self.settings:
+                return None
+            self._saved = self.settings
+            return save_settings(self._saved)
+
+    def _settings_saved(self, problem: str | None) -> None:
+        if problem is not None:
+            self.log_line(model.now(), "warning", "", problem)
 
     def keep_theme(self) -> None:
         """The theme in sight is the one to begin with."""
@@ -429,17 +449,25 @@ def doubts_of(preferences: Preferences) -> list[model.Warned]:
     return found
 
 
+def opened(session_db: Path | None = None, **options: Any) -> MedbackApp:
+    """The app on a session DB, which is looked through before the app runs. Raises Refused."""
+    path = session_file(session_db)
+    app = MedbackApp(path, **options)
+    app.notes = doubts_of(app.preferences)
+    if path.exists():
+        app.reader = open_session(path, create=False, cache_mib=READING_MIB)
+        app.notes += app.reader.notes
+    if app.reader is None or app.reader.needs_rebuild:
+        app.lost = len(listed_sources(path))
+    return app
+
+
 def run(session_db: Path | None = None, mouse: bool = True) -> int:
     """Open the app on a session DB (the default one with None; it need not exist yet) and return its exit code.
 
     Raises Refused for a DB that is not ours or of a later version, and for a settings file that can't be read: before
     anything is drawn.
     """
-    path = session_file(session_db)
-    app = MedbackApp(path, settings_file=settings_path(), preferences=read_preferences())
-    app.notes = doubts_of(app.preferences)
-    if path.exists():
-        app.reader = open_session(path, create=False, cache_mib=READING_MIB)
-        app.notes += app.reader.notes
+    app = opened(session_db, settings_file=settings_path(), preferences=read_preferences())
     result = app.run(mouse=mouse)
     return result if isinstance(result, int) else app.return_code or 0

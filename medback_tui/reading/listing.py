@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from medback_core.coverage import tree as browsing
-from medback_core.coverage.tree import DirectoryView
+from medback_core.coverage.tree import DirectoryView, FileCoverage
 from medback_core.coverage.what_if import PlaceLoss, what_if_places
 from medback_core.errors import Refused
 from medback_core.model import Count, Source
@@ -17,6 +18,8 @@ from medback_core.session.sources import list_sources
 from medback_core.session.targets import list_targets
 from medback_core.session.tree import directory_key, totals_of
 from medback_tui.reading.facts import NO_SHARES, Shares, rated_shares
+
+PAGE = 128  # files that are read together
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,12 @@ class Listing:
             return len(self.found.directories) + self.found.files.index(file)
         return otherwise
 
+    def keys_on(self, pages: Iterable[int]) -> list[int]:
+        """The keys of the files on these pages."""
+        if self.found is None:
+            return []
+        return [key for page in sorted(pages) for key in self.found.files[page * PAGE : (page + 1) * PAGE]]
+
     @property
     def by_copies(self) -> tuple[Count, Count, Count]:
         """Files and bytes of the whole place by number of copies: none, one, two or more."""
@@ -105,6 +114,33 @@ def read_listing(session: Session, place: Place, view: View) -> Listing:
     alive = _shares(session, place, frozenset()) if view.dead else shares
     burnt = _burnt(session, view) if view.burnt else None
     return Listing(place, view, found, shares, alive, burnt)
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Files of a listing that were read, and the numbers of the pages they are on. A file of one of these that is not
+    among them went away since the listing was made."""
+
+    numbers: frozenset[int] = frozenset()
+    files: tuple[FileCoverage, ...] = ()
+
+
+NO_PAGES = Pages()
+
+
+def pages_near(listing: Listing, row: int) -> frozenset[int]:
+    """The page of a row and those on both sides, the first and the last."""
+    if listing.found is None or not listing.found.files:
+        return frozenset()
+    last = (len(listing.found.files) - 1) // PAGE
+    page = max(0, row - len(listing.found.directories)) // PAGE
+    return frozenset(n for n in (0, page - 1, page, page + 1, last) if 0 <= n <= last)
+
+
+def read_pages(session: Session, listing: Listing, numbers: Iterable[int]) -> Pages:
+    """Read these pages. For a thread: each takes a millisecond or two."""
+    files = browsing.page(session, listing.keys_on(numbers), dead=listing.view.dead)
+    return Pages(frozenset(numbers), tuple(files))
 
 
 def with_advice(session: Session, listing: Listing) -> Listing:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from textual.app import App
+from textual.dom import DOMNode
+from textual.worker import get_current_worker
 
 from medback_core.errors import MedbackError, Refused
 from medback_core.session import Session, open_session
@@ -36,7 +38,7 @@ class SharedApp(App[int]):
     """The app as its screens see it; `app.MedbackApp` is the one that runs."""
 
     session_path: Path
-    reader: Session | None  # for reads of a few milliseconds on the event loop
+    reader: Session | None  # as long as it is open, the DB was looked through: others open it by that
     facts: Facts | None  # None until they were first read
     drives: Drives
     queue: JobQueue
@@ -117,7 +119,7 @@ class SharedApp(App[int]):
         """Run a read with a connection of its own: for a thread. None while there is no session DB yet."""
         try:
             reader = self.reader
-            if reader is not None and reader.is_current:  # as long as it is open, the DB was looked through
+            if reader is not None and reader.is_current:
                 with reader.reading():
                     session = reader.again()
             else:
@@ -129,17 +131,23 @@ class SharedApp(App[int]):
                 return None
             raise
 
-    def at_once(self, read: Callable[[Session], Answer], otherwise: Answer) -> Answer:
-        """Read a few rows by their keys on the event loop; `otherwise` where there is no session DB, or it can't be
-        read: that is told."""
-        if self.reader is None:
-            return otherwise
-        try:
-            with self.reader.reading() as session:
-                return read(session)
-        except MedbackError as error:
-            self.show_problem(error)
-            return otherwise
+    def aside(
+        self,
+        widget: DOMNode,
+        do: Callable[[], Answer],
+        then: Callable[[Answer], object],
+        *,
+        exclusive: bool = True,
+    ) -> None:
+        """Do what reads or writes in a worker thread, then call `then` with the answer on the event loop. An answer is
+        dropped when its widget is gone or, if `exclusive`, has asked anew."""
+
+        def work() -> None:
+            worker, answer = get_current_worker(), do()
+            if not worker.is_cancelled:
+                self.call_from_thread(then, answer)
+
+        widget.run_worker(work, group="aside", thread=True, exclusive=exclusive)
 
     def read_or_tell(self, read: Callable[[Session], Answer], otherwise: Answer | None = None) -> Answer | None:
         """`in_session`, where an error is told to the person: None then. `otherwise`: while there is no session DB."""

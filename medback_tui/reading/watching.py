@@ -68,19 +68,11 @@ class WatchingApp(SharedApp):
 
     known_before: frozenset[int] = frozenset()  # the targets there were at the last change of the drives
 
-    def open_reader(self) -> None:
-        """Before the first frame, where it is not open yet."""
-        if self.reader is None and self.session_path.exists():
-            try:
-                self.reader = open_session(self.session_path, create=False, cache_mib=READING_MIB)
-            except MedbackError as error:
-                self.show_problem(error)
-
     @on(ReaderOpened)
     def reader_opened(self, message: ReaderOpened) -> None:
         before, self.reader = self.reader, message.reader
         if before is not None:
-            before.close()
+            self.aside(self, before.close, lambda _: None, exclusive=False)
 
     @on(SessionGone)
     def session_gone(self, message: SessionGone) -> None:
@@ -88,7 +80,7 @@ class WatchingApp(SharedApp):
         reader, self.reader = self.reader, None
         if reader is None:
             return
-        reader.close()
+        self.aside(self, reader.close, lambda _: None, exclusive=False)
         self.facts_read(FactsRead(Facts()))
         self.show_problem(session_gone(self.session_path))
         if message.listed:

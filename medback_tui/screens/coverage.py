@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -14,14 +14,13 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
-from medback_core.coverage import tree as browsing
 from medback_core.coverage.tree import DirectoryView, FileCoverage
 from medback_core.session import Session
 from medback_core.session.files import find_file
 from medback_tui.look import settings
 from medback_tui.look.keys import quiet, shown, typing
 from medback_tui.reading.facts import Facts
-from medback_tui.reading.listing import Listing, Place, View, read_listing, with_advice
+from medback_tui.reading.listing import Place, View, pages_near, read_listing, read_pages, with_advice
 from medback_tui.reading.plan_facts import Scope
 from medback_tui.widgets.breadcrumb import Breadcrumb
 from medback_tui.widgets.coverage_detail import CoverageDetail
@@ -96,8 +95,8 @@ class CoverageScreen(MainScreen):
         yield Breadcrumb()
         yield Static(id="status", classes="line")
         with Container(classes="split"):
-            yield CoverageList(self._fetch)
-            yield RiskMap(self._fetch)
+            yield CoverageList()
+            yield RiskMap(lambda keys: self.rows.files(keys))
             with Pane():
                 yield CoverageDetail()
         yield Input(id="filter")
@@ -139,22 +138,27 @@ class CoverageScreen(MainScreen):
         """Read the place one is in; the cursor stays where it is, or goes to `under`."""
         if self.view is None:
             return
-        self._read(self.place, self.view, under)
+        self._read(self.place, self.view, under, self.rows.cursor if self.rows.listing.place == self.place else 0)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="listing")
-    def _read(self, place: Place, view: View, under: tuple[int, bytes] | None) -> None:
+    def _read(self, place: Place, view: View, under: tuple[int, bytes] | None, row: int = 0) -> None:
+        """`row`: where the cursor will stand if there is nothing `under` it."""
         worker = get_current_worker()
 
-        def read(session: Session) -> Listing:
+        def read(session: Session) -> ListingRead:
             listing = read_listing(session, place, view)
-            if not worker.is_cancelled:  # at once; what to do next is told when it is known
-                file = find_file(session, *under) if under is not None else None
-                self.post_message(ListingRead(listing, under, file.key if file is not None else None))
-            return listing if listing.found is None else with_advice(session, listing)
+            file = find_file(session, *under) if under is not None else None
+            key = file.key if file is not None else None
+            first = row if under is None else listing.index_of(under, key, row)
+            pages = read_pages(session, listing, pages_near(listing, first))
+            if listing.found is None or worker.is_cancelled:
+                return ListingRead(listing, under)
+            self.post_message(ListingRead(listing, under, key, pages))  # what to do next is told when it is known
+            return ListingRead(with_advice(session, listing), None, None, pages)
 
-        listing = self.app.read_or_tell(read)
-        if listing is not None and listing.found is not None and not worker.is_cancelled:
-            self.post_message(ListingRead(listing, None))
+        answer = self.app.read_or_tell(read)
+        if answer is not None and not worker.is_cancelled:
+            self.post_message(answer)
 
     @on(ListingRead)
     def listing_read(self, message: ListingRead) -> None:
@@ -174,15 +178,11 @@ class CoverageScreen(MainScreen):
             cursor = listing.index_of(under, file, cursor)
         with_places = self._facts is not None and self._facts.three_two_one is not None
         self.rows.columns = COLUMNS_WITH_PLACES if with_places else COLUMNS
-        self.rows.show_listing(listing, cursor)
+        self.rows.show_listing(listing, cursor, message.pages)
         if self.map.display:
             self.map.show_listing(listing, self.rows.cursor)
         self.crumbs.show(listing, self._facts)
         self._show_status()
-
-    def _fetch(self, keys: Sequence[int]) -> list[FileCoverage]:
-        dead = self.rows.listing.view.dead
-        return self.app.at_once(lambda session: browsing.page(session, keys, dead=dead), [])
 
     def _show_status(self) -> None:
         words = status_words(self.rows.listing, self._facts, self.rows.marked)
@@ -204,8 +204,8 @@ class CoverageScreen(MainScreen):
         tile = self.map.current if self.map.display else None
         if tile is not None and tile.several:
             self.detail.show_shares(tile.label, tile.shares)
-        elif self._facts is not None and self.view is not None:
-            self.detail.show(self.rows.current, self.rows.listing, self._facts, self.app.drives.here)
+        elif self._facts is not None and not self.rows.is_unread(self.rows.cursor):
+            self.detail.show(self.rows.current, self.rows.listing, self.app.drives.here)
 
     # --- keys --------------------------------------------------------------------------------------------------------
 
@@ -319,8 +319,7 @@ class CoverageScreen(MainScreen):
         self._show_status()
 
     def action_mark_all(self) -> None:
-        self.rows.mark_all()
-        self._show_status()
+        self.rows.mark_all(self._show_status)
 
     def action_deleted(self) -> None:
         source = self.rows.listing.source

@@ -113,8 +113,12 @@ class Hits(Dialog[FileWhereabouts]):
         files = [f for f in self.rows.rows if (f.source, f.path, f.content) in marked]
         if not files and self.current is not None:
             files = [self.current]
-        if bring_back(self.app, files):
-            self.dismiss(None)
+
+        def bring(latest: list[FileWhereabouts]) -> None:
+            if bring_back(self.app, files, latest):
+                self.dismiss(None)
+
+        self.app.aside(self, lambda: self.app.read_or_tell(lambda session: latest_of(session, files)) or files, bring)
 
 
 @dataclass
@@ -318,13 +322,13 @@ class Deleted(Hits):
         self.action_restore()
 
 
-def bring_back(app: SharedApp, files: Sequence[FileWhereabouts]) -> int:
-    """Queue a restore of each file from a drive that is here; say which drive to plug in where none is. Returns how
-    many were queued."""
+def bring_back(app: SharedApp, files: Sequence[FileWhereabouts], latest: Sequence[FileWhereabouts]) -> int:
+    """Queue a restore of each file from a drive that is here, if it is among the `latest`; say which drive to plug in
+    where none is. Returns how many were queued."""
     here, queued = app.drives.here, 0
     away: list[FileWhereabouts] = []
     for file in files:
-        if not _is_latest(app, file):
+        if file not in latest:
             where = next((copy for copy in file.copies if copy.path is not None), None)
             lies = f" This one lies on {name(where.target.name)}: {name(where.path or b'')}." if where else ""
             _say(app, f"Only the latest older version of {name(file.path)} can be brought back.{lies}")
@@ -349,15 +353,14 @@ def bring_back(app: SharedApp, files: Sequence[FileWhereabouts]) -> int:
     return queued
 
 
-def _is_latest(app: SharedApp, file: FileWhereabouts) -> bool:
-    if not file.gone:
-        return True
+def latest_of(session: Session, files: Sequence[FileWhereabouts]) -> list[FileWhereabouts]:
+    """Those of these that have no later version among what is gone."""
 
-    def latest(session: Session) -> bool:
+    def is_latest(file: FileWhereabouts) -> bool:
         first = next(list_gone(session, find_source(session, file.source).key, file.path), None)
         return first is None or first.content == file.content
 
-    return app.at_once(latest, True)
+    return [file for file in files if not file.gone or is_latest(file)]
 
 
 def _say_away(app: SharedApp, files: Sequence[FileWhereabouts]) -> None:

@@ -17,18 +17,26 @@ from medback_tui.reading.state import SharedApp
 def open_path(app: SharedApp, path: bytes) -> None:
     """Open it with the program the system has for it."""
     opener = "open" if sys.platform == "darwin" else "xdg-open"
-    if not os.path.exists(path):
-        app.notify(f"{name(path)} is not there now", severity="warning")
-        return
-    try:
-        subprocess.Popen(
-            [opener, path], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-    except OSError:
-        app.notify(f"this system has no {opener}; {app.key_of('app.copy-path')} copies the path", severity="warning")
-    else:
-        app.notify(f"opened {name(path)}", timeout=3)
+
+    def start() -> str:
+        if not os.path.exists(path):
+            return f"{name(path)} is not there now"
+        try:
+            subprocess.Popen(
+                [opener, path], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError:
+            return f"this system has no {opener}; {app.key_of('app.copy-path')} copies the path"
+        return ""
+
+    def tell(problem: str) -> None:
+        if problem:
+            app.notify(problem, severity="warning")
+        else:
+            app.notify(f"opened {name(path)}", timeout=3)
+
+    app.aside(app.screen, start, tell, exclusive=False)
 
 
 def edit_path(app: SharedApp, path: bytes) -> bool:

@@ -261,14 +261,21 @@ class PickDirectory(Dialog[bytes]):
             path = self.path  # untouched: the exact bytes, whatever the name looks like
         else:
             path = self._typed_path(event.value)
-        if os.path.isdir(path):
-            if self.files or path == b"/":  # a whole machine is not chosen by pressing / and Enter
+
+        def take(found: tuple[bool, bool, bool]) -> None:
+            is_directory, exists, can_be_made = found
+            if is_directory and (self.files or path == b"/"):  # a machine is not chosen whole by pressing / and Enter
                 self.rows.focus()
                 self._list(path)
-            else:
+            elif is_directory or (exists if self.files else self.new and can_be_made):
                 self.dismiss(path)
-        elif os.path.exists(path) if self.files else self.new and os.path.isdir(os.path.dirname(path)):
-            self.dismiss(path)
-        else:
-            what = "is no directory" if os.path.exists(path) else "does not exist"
-            self.problem.update(Content(f"{name(path)} {what}"))
+            else:
+                what = "is no directory" if exists else "does not exist"
+                self.problem.update(Content(f"{name(path)} {what}"))
+
+        self.app.aside(self, lambda: _looked_at(path), take)
+
+
+def _looked_at(path: bytes) -> tuple[bool, bool, bool]:
+    """Whether it is a directory, is there at all, and has a directory above it."""
+    return os.path.isdir(path), os.path.exists(path), os.path.isdir(os.path.dirname(path))

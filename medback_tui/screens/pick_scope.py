@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import getters, on, work
@@ -12,11 +11,11 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from medback_core.coverage import tree as browsing
-from medback_core.coverage.tree import DirectoryView, FileCoverage
+from medback_core.coverage.tree import DirectoryView
 from medback_core.presenting.units import name
+from medback_core.session import Session
 from medback_tui.look.keys import shown
-from medback_tui.reading.listing import Place, View, read_listing
+from medback_tui.reading.listing import Place, View, pages_near, read_listing, read_pages
 from medback_tui.reading.plan_facts import Scope
 from medback_tui.widgets.coverage_list import CoverageList, ListingRead
 from medback_tui.widgets.line_list import LineList
@@ -45,7 +44,7 @@ class PickScope(Dialog[Scope]):
         with Vertical(id="box") as box:
             box.border_title = "Bring back what?"
             yield Static(id="where", classes="label")
-            yield CoverageList(self._fetch)
+            yield CoverageList()
             yield KeysLine(
                 ("scope.take", "choose this"),
                 ("scope.all", "everything"),
@@ -57,22 +56,23 @@ class PickScope(Dialog[Scope]):
     def on_mount(self) -> None:
         self._read(self.place, None)
 
-    def _fetch(self, keys: Sequence[int]) -> list[FileCoverage]:
-        return self.app.at_once(lambda session: browsing.page(session, keys), [])
-
     @work(thread=True, exclusive=True, exit_on_error=False, group="listing")
     def _read(self, place: Place, under: tuple[int, bytes] | None) -> None:
-        listing = self.app.in_session(lambda session: read_listing(session, place, View()))
-        if listing is not None:
-            self.post_message(ListingRead(listing, under))
+        def read(session: Session) -> ListingRead:
+            listing = read_listing(session, place, View())
+            row = 0 if under is None else listing.index_of(under, None, 0)
+            return ListingRead(listing, under, None, read_pages(session, listing, pages_near(listing, row)))
+
+        found = self.app.read_or_tell(read)
+        if found is not None:
+            self.post_message(found)
 
     @on(ListingRead)
     def listing_read(self, message: ListingRead) -> None:
         listing = message.listing
         self.place = listing.place
-        directories = listing.found.directories if listing.found is not None else ()
-        keys = [(row.source.key, row.path) for row in directories]
-        self.rows.show_listing(listing, keys.index(message.under) if message.under in keys else 0)
+        row = 0 if message.under is None else listing.index_of(message.under, None, 0)
+        self.rows.show_listing(listing, row, message.pages)
         where = "all sources" if listing.source is None else f"{name(listing.source.alias)}/{name(listing.place.path)}"
         self.where.update(Content(where))
 

@@ -113,17 +113,19 @@ def show_unrestored(app: SharedApp, job: Job) -> None:
 
 def load_context(app: SharedApp) -> None:
     """Choose a restore context and load it; drives that are here and carry one are offered first."""
-    start = None
-    for path in [*app.drives.here.values(), *(mount.path for mount in app.drives.mounts)]:
-        if os.path.exists(os.path.join(path, CONTEXT_NAME)):
-            start = path
-            break
+    drives = [*app.drives.here.values(), *(mount.path for mount in app.drives.mounts)]
+
+    def first_with_one() -> bytes | None:
+        return next((path for path in drives if os.path.exists(os.path.join(path, CONTEXT_NAME))), None)
+
+    def choose(start: bytes | None) -> None:
+        app.push_screen(PickDirectory("Load a restore context", "load", start, files=True), chosen)
 
     def chosen(path: bytes | None) -> None:
         if path is not None:
             app.submit(operations.load_context(path))
 
-    app.push_screen(PickDirectory("Load a restore context", "load", start, files=True), chosen)
+    app.aside(app.screen, first_with_one, choose)
 
 
 def write_context(app: SharedApp) -> None:

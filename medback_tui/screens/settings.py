@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 from textual import getters, on
@@ -16,7 +17,7 @@ from textual.widgets import Static
 from medback_core import disk
 from medback_core.errors import MedbackError
 from medback_core.presenting.units import name
-from medback_core.settings.preferences import EXAMPLE, read_preferences, settings_path
+from medback_core.settings.preferences import EXAMPLE, Preferences, read_preferences, settings_path
 from medback_tui.look.keys import shown
 from medback_tui.look.settings import next_order
 from medback_tui.widgets.columns import Cell, Column
@@ -98,24 +99,42 @@ class SettingsDialog(Dialog[None]):
     def action_edit(self) -> None:
         """Edit the settings file, made from its example where there is none; then what it says holds."""
         path = settings_path()
-        try:
-            if not path.exists():
-                with disk.Root(os.fsencode(next(parent for parent in path.parents if parent.is_dir()))) as root:
-                    below = os.path.relpath(os.fsencode(path), root.path)
-                    if os.path.dirname(below):
-                        root.make_directories(os.path.dirname(below))
-                    disk.write_whole(root, below, EXAMPLE.encode())
-        except OSError as error:
-            self.notify(f"the settings file can't be made: {error.strerror}", severity="error")
-            return
-        if not edit_path(self.app, os.fsencode(path)):
-            return
-        try:
-            self.app.take_preferences(read_preferences(path))
-        except MedbackError as error:
-            self.app.show_problem(error)
-            return
-        self._show()
+
+        def edit(problem: str) -> None:
+            if problem:
+                self.notify(f"the settings file can't be made: {problem}", severity="error")
+            elif edit_path(self.app, os.fsencode(path)):
+                self.app.aside(self, lambda: _read(path), take)
+
+        def take(found: Preferences | MedbackError) -> None:
+            if isinstance(found, MedbackError):
+                self.app.show_problem(found)
+                return
+            self.app.take_preferences(found)
+            self._show()
+
+        self.app.aside(self, lambda: _made(path), edit)
+
+
+def _made(path: Path) -> str:
+    """Make the settings file from its example where there is none. Returns why it can't be made, nothing when it is."""
+    try:
+        if not path.exists():
+            with disk.Root(os.fsencode(next(parent for parent in path.parents if parent.is_dir()))) as root:
+                below = os.path.relpath(os.fsencode(path), root.path)
+                if os.path.dirname(below):
+                    root.make_directories(os.path.dirname(below))
+                disk.write_whole(root, below, EXAMPLE.encode())
+    except OSError as error:
+        return str(error.strerror)
+    return ""
+
+
+def _read(path: Path) -> Preferences | MedbackError:
+    try:
+        return read_preferences(path)
+    except MedbackError as error:
+        return error
 
 
 def _draw(row: SettingRow) -> list[Cell]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 
 from textual import getters
 from textual.content import Content
@@ -10,11 +11,12 @@ from textual.widgets import Static
 
 from medback_core.coverage import where_is as whereabouts
 from medback_core.coverage.tree import DirectoryView, FileCoverage
-from medback_core.model import Standing
+from medback_core.model import Count, Standing, Target
 from medback_core.presenting.next_drive import next_words
 from medback_core.presenting.places import at, lacking_words
 from medback_core.presenting.units import ago, counted, name, number, plural, short_path, size
-from medback_tui.reading.facts import Facts, Shares
+from medback_core.session import Session
+from medback_tui.reading.facts import Shares
 from medback_tui.reading.listing import Listing, shares_of
 from medback_tui.reading.state import SharedApp
 
@@ -31,26 +33,52 @@ HOLDERS = 16  # drives named for a directory, those with the most first: what to
 BAR_STYLES = {"bar": "$primary", "dim": "$dim"}
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What is not in the row itself: the drives that hold a directory and how much of it, or the copies of a file."""
+
+    holders: list[tuple[Target, Count]] = field(default_factory=list)
+    copies: list[whereabouts.CopyView] = field(default_factory=list)
+
+
 class CoverageDetail(Static):
-    """Reads the copies of one file, or the totals of one directory: a few rows by key. Where there is little room, each
-    line says more."""
+    """The copies of one file, or the totals of one directory. Where there is little room, each line says more."""
 
     app = getters.app(SharedApp)
+    _about: Row | None = None  # what is to be shown
 
     @property
     def has_room(self) -> bool:
         """Whether it stands beside the list, or the terminal is high."""
         return self.screen.has_class("-wide") or self.screen.has_class("-high")
 
-    def show(self, row: Row | None, listing: Listing, facts: Facts, here: dict[int, bytes]) -> None:
-        """Say all there is to say about the row under the cursor."""
+    def show(self, row: Row | None, listing: Listing, here: dict[int, bytes]) -> None:
+        """Say all there is to say about the row under the cursor, as soon as it is read."""
+        self._about = row
+        with_holders = self.has_room
+        if row is None or (isinstance(row, DirectoryView) and not with_holders):
+            self._say(row, listing, here)
+            return
+
+        def read(session: Session) -> Read:
+            if isinstance(row, FileCoverage):
+                return Read(copies=whereabouts.detail(session, row.key))
+            return Read(whereabouts.holders(session, row.source.key, row.path))
+
+        def say(found: Read) -> None:
+            if row is self._about:
+                self._say(row, listing, here, found)
+
+        self.app.aside(self, lambda: self.app.read_or_tell(read) or Read(), say)
+
+    def _say(self, row: Row | None, listing: Listing, here: dict[int, bytes], found: Read | None = None) -> None:
         lines: list[Content] = []
         if isinstance(row, FileCoverage):
-            lines = self._file(row, listing, here)
+            lines = self._file(row, found.copies if found is not None else [], listing, here)
         elif isinstance(row, DirectoryView):
             lines = self._directory(row)
-            if self.has_room:
-                lines += self._holders(row, listing, here)
+            if found is not None:
+                lines += self._holders(row, found.holders, listing, here)
         else:
             lines = [Content("nothing here" + (" that matches" if listing.of else ""))]
         new = f"back it up onto a new drive ({self.app.key_of('go.targets')}, then {self.app.key_of('targets.new')})"
@@ -61,6 +89,7 @@ class CoverageDetail(Static):
 
     def show_shares(self, label: str, shares: Shares) -> None:
         """Say how safe several entries are that are seen as one."""
+        self._about = None
         lines = [Content.assemble((label, "bold"), f"   {counted(shares.total)}"), *self._shares(shares)]
         words = f"{self.app.key_of('coverage.open')} shows them in the list"
         self.update(Content("\n").join([*lines, Content.styled(words, "$text-muted")]))
@@ -95,9 +124,10 @@ class CoverageDetail(Static):
         ]
         return [Content("   ").join(said)] if said else []
 
-    def _holders(self, row: DirectoryView, listing: Listing, here: dict[int, bytes]) -> list[Content]:
+    def _holders(
+        self, row: DirectoryView, found: list[tuple[Target, Count]], listing: Listing, here: dict[int, bytes]
+    ) -> list[Content]:
         """Which drives hold how much of a directory, with bars."""
-        found = self.app.at_once(lambda session: whereabouts.holders(session, row.source.key, row.path), [])
         lines = [Content("")]
         for target, count in found[:HOLDERS]:
             label = fit(name(target.name), 17)
@@ -109,7 +139,9 @@ class CoverageDetail(Static):
             lines.append(Content.styled(f"  {plural(len(found) - HOLDERS, 'more drive')}", "$dim"))
         return [*lines, Content("")] if found else lines
 
-    def _file(self, row: FileCoverage, listing: Listing, here: dict[int, bytes]) -> list[Content]:
+    def _file(
+        self, row: FileCoverage, copies: list[whereabouts.CopyView], listing: Listing, here: dict[int, bytes]
+    ) -> list[Content]:
         changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.mtime_ns // 10**9))
         md5 = row.content.md5.hex()
         if self.has_room:
@@ -125,7 +157,6 @@ class CoverageDetail(Static):
             lines.append(Content.styled(f"{words}; {self._repair} repairs it", "bold $text-error"))
         if not row.safe:
             lines.append(Content.styled(lacking_words(*row.lacks), "$text-warning"))
-        copies = self.app.at_once(lambda session: whereabouts.detail(session, row.key), [])
         if not copies:
             lines.append(Content.assemble(("○ ", "bold $text-error"), "no copy anywhere"))
         for copy in copies:

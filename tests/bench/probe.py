@@ -122,7 +122,7 @@ async def app(path: str) -> None:
     from textual import events
 
     from medback_core.model import Progress
-    from medback_tui.app import MedbackApp
+    from medback_tui.app import opened
     from medback_tui.jobs.queue import Job
     from medback_tui.widgets.coverage_list import CoverageList
 
@@ -138,7 +138,7 @@ async def app(path: str) -> None:
             yield Progress("copying", 1, done, 2, 1 << 40, b"frame.dpx")
 
     begin = time.perf_counter()
-    shown = MedbackApp(Path(path), watch=False)
+    shown = opened(Path(path), watch=False)
     async with shown.run_test(size=(80, 24)) as pilot:
         await until(lambda: shown.facts is not None)
         print("first_frame", time.perf_counter() - begin)
@@ -202,9 +202,9 @@ def views(path: str) -> None:
 async def listing(path: str) -> None:
     """The widest directory: the slowest of going to its end, each order, the filter, what is not safe; then a restore
     plan, so that the process's memory is that of an app all of which was used."""
-    from medback_tui.app import MedbackApp
+    from medback_tui.app import opened
 
-    shown = MedbackApp(Path(path), watch=False)
+    shown = opened(Path(path), watch=False)
     async with shown.run_test(size=(80, 24)) as pilot:
         await until(lambda: shown.facts is not None)
         await pilot.press("3")

@@ -22,8 +22,9 @@ from medback_core import model
 from medback_core.model import Event, Progress
 from medback_core.session import Session
 from medback_tui.jobs import queue as jobs
-from medback_tui.app import MedbackApp
+from medback_tui.app import MedbackApp, opened
 from support import picture_sessions as worlds
+from support.event_loop import watched
 from support.terminal import Terminal
 from support.waiting import nothing_ready
 
@@ -58,6 +59,14 @@ def no_idling(monkeypatch: pytest.MonkeyPatch) -> None:
         return True
 
     monkeypatch.setattr(Pilot, "_wait_for_screen", all_is_handled)
+
+
+@pytest.fixture(autouse=True)
+def on_the_event_loop() -> Iterator[list[str]]:
+    """Whatever a test does with the app, the app reads and writes in its workers alone: nothing is in this list."""
+    with watched() as found:
+        yield found
+    assert not found, f"on the event loop, {len(found)} times:\n" + "\n".join(dict.fromkeys(found))
 
 
 @pytest.fixture(autouse=True)
@@ -180,7 +189,7 @@ def open_app(tmp_path: Path) -> Callable[..., MedbackApp]:
     """The app on a session, without a watch on the machine's drives."""
 
     def make(session: Path | None = None, *, watch: bool = False, settings_file: Path | None = None) -> MedbackApp:
-        return MedbackApp(session or tmp_path / "none.db", settings_file=settings_file, watch=watch)
+        return opened(session or tmp_path / "none.db", settings_file=settings_file, watch=watch)
 
     return make
 
