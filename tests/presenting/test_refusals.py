@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from string import Formatter
 
@@ -29,16 +30,18 @@ ERRORS = {"MedbackError", "UsageError", "Refused", "NeedsAnswer", "DriveGone", "
 EVENTS = {"Warned": "warnings", "Reason": "reasons"}
 
 
-def sites() -> Iterator[tuple[str, str, set[str] | None]]:
+@cache
+def sites() -> list[tuple[str, str, set[str] | None]]:
     """(table, which, facts) of every place that makes one; the facts are None where they can't be read off."""
+    found: list[tuple[str, str, set[str] | None]] = []
     for path in [*(ROOT / "core").rglob("*.py"), *(ROOT / "medback_tui").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
                 table = "refusals" if node.func.id in ERRORS else EVENTS.get(node.func.id, "")
                 facts = {word.arg for word in node.keywords if word.arg is not None}
                 whole = facts if all(word.arg is not None for word in node.keywords) else None
-                for which in _texts(node.args[0]) if table else ():
-                    yield table, which, whole
+                found += [(table, which, whole) for which in _texts(node.args[0])] if table else []
+    return found
 
 
 def _texts(node: ast.expr) -> Iterator[str]:
@@ -57,12 +60,11 @@ def fields(template: str) -> set[str]:
 
 
 TABLES = {"refusals": REFUSALS, "warnings": WARNINGS, "reasons": REASONS}
-SITES = list(sites())
 
 
 def test_every_refusal_warning_and_reason_has_a_sentence_that_its_facts_fill() -> None:
-    assert len(SITES) > 150
-    for table, which, facts in SITES:
+    assert len(sites()) > 150
+    for table, which, facts in sites():
         template = TABLES[table].get(which)
         assert template is not None, f"no sentence for {which}"
         assert facts is None or fields(template) <= facts, which
@@ -75,7 +77,7 @@ def test_every_way_out_is_of_a_refusal_or_warning_and_filled_by_its_facts() -> N
         assert cases, which
         for case in cases:
             if not case.endswith("/answered-no") and fields(template):
-                given = [facts for _, made, facts in SITES if made == case and facts is not None]
+                given = [facts for _, made, facts in sites() if made == case and facts is not None]
                 assert all(fields(template) <= facts for facts in given), (which, case)
 
 

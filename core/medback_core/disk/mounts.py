@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from medback_core import names
@@ -50,17 +51,23 @@ class Mount:
     free: int
 
 
-def mount_table() -> list[MountEntry]:
+def mount_table() -> Sequence[MountEntry]:
     """All mounts in the order they were made; empty where there is no /proc."""
     if sys.platform == "win32":
-        return []
+        return ()
     try:
-        with open("/proc/self/mountinfo", "rb") as file:
-            lines = file.read().splitlines()
+        with open("/proc/self/mountinfo", "rb", buffering=0) as file:
+            return _entries(file.read())
     except OSError:
-        return []
+        return ()
+
+
+@lru_cache(maxsize=1)  # it is asked for with every drive and seldom another one
+def _entries(table: bytes) -> tuple[MountEntry, ...]:
+    if sys.platform == "win32":
+        return ()
     found: list[MountEntry] = []
-    for line in lines:
+    for line in table.splitlines():
         before, _, after = line.partition(b" - ")
         fields, tail = before.split(b" "), after.split(b" ")
         if len(fields) < 5 or len(tail) < 2:
@@ -70,7 +77,7 @@ def mount_table() -> list[MountEntry]:
         kind = tail[0].decode("utf-8", "replace")
         numbers = int(fields[0]), int(fields[1])
         found.append(MountEntry(device, _plain(fields[4]), kind, _plain(tail[1]), *numbers, _plain(fields[3])))
-    return found
+    return tuple(found)
 
 
 def _plain(field: bytes) -> bytes:
