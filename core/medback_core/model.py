@@ -445,7 +445,8 @@ class Unplugged(Event):
 @dataclass(frozen=True, slots=True)
 class PlugDone(Event):
     """What a target was to do when it was plugged in is over: `finished`, and it may be unplugged, unless so many
-    copies on it were found `damaged`; or the reason why not."""
+    copies on it were found `damaged`; or the reason why not. `skipped` files could not be copied or read, and so many
+    sources were `left_out`."""
 
     label: str
     path: bytes
@@ -453,6 +454,8 @@ class PlugDone(Event):
     finished: bool
     reason: MedbackError | str = ""
     damaged: int = 0
+    skipped: int = 0
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,18 @@ def test_rules_of_a_directory_follow_it_and_outlive_the_session(shell: Shell, tm
     ok(shell, "update")
     assert [rule["path"] for rule in ok(shell, "sources")["sources"][0]["rules"]] == ["2018/wedding"]
     assert ok(shell, "stats", "--path", "2018/wedding")["below_wanted"]["files"] == 1
+    # Its files are edited too, so that they say nothing: it lies in a directory that moved.
+    for number in range(3):
+        (tmp_path / "photos/2018" / f"beside-{number}").write_text(f"beside {number}")
+    ok(shell, "update")
+    (tmp_path / "photos/2018").rename(tmp_path / "photos/2017")
+    for number, path in enumerate((tmp_path / "photos/2017/wedding").iterdir()):
+        if not path.name.startswith("."):
+            path.write_text(f"edited {number}")
+    ok(shell, "update", "--accept-deletions", "--accept-changes")
+    assert [rule["path"] for rule in ok(shell, "sources")["sources"][0]["rules"]] == ["2017/wedding"]
+    (tmp_path / "photos/2017").rename(tmp_path / "photos/2018")
+    ok(shell, "update")
     ok(shell, "target", "blue", code=6)  # the context tells of it too
     assert (
         b'<rule copies="3" elsewhere="2" path="2018/wedding"' in (tmp_path / "blue/.medback-context.xml").read_bytes()
@@ -117,7 +129,10 @@ def test_rules_of_a_directory_follow_it_and_outlive_the_session(shell: Shell, tm
     assert rules == [{"path": "2018/wedding", "copies": 3, "elsewhere": 2, "missing": False}]
     assert {one["label"]: one["place"] for one in ok(shell, "targets")["targets"]}["Blue"] == "office"
     shutil.rmtree(tmp_path / "photos/2018")
-    ok(shell, "update", "--accept-deletions")
+    assert (
+        "2018/wedding of photos, which has a rule of its own, is not there any more"
+        in shell("update", "--accept-deletions").words
+    )
     assert ok(shell, "sources")["sources"][0]["rules"][0]["missing"]  # kept, and shown
     ok(shell, "set-source", "photos", "--no-below", "2018/wedding")
     assert ok(shell, "sources")["sources"][0]["rules"] == []

@@ -67,6 +67,22 @@ def test_a_target_does_what_it_is_set_to_and_says_when_it_may_go(shelf: Shelf) -
     assert [plug_words(event) for event in told][-1] == "blue was unplugged"
 
 
+def test_what_was_not_backed_up_is_told_with_it(shelf: Shelf) -> None:
+    write_tree(shelf.where / "photos", {"new": b"new"})
+    (shelf.where / "photos").rename(shelf.where / "away")
+    shelf.here = ["red"]
+    words = [plug_words(event) for event in run(watch(shelf.where / "session.db", changes=()))]
+    assert "warning: the source photos is not there; its files are not copied now" in words
+    assert "red is backed up, without 1 source: safe to unplug" in words
+    (shelf.where / "photos").mkdir()
+    words = [plug_words(event) for event in run(watch(shelf.where / "session.db", changes=()))]
+    assert "red is backed up, without 1 source: safe to unplug" in words
+    (shelf.where / "photos").rmdir()
+    (shelf.where / "away").rename(shelf.where / "photos")
+    words = [plug_words(event) for event in run(watch(shelf.where / "session.db", changes=()))]
+    assert "red is backed up: safe to unplug" in words
+
+
 def test_a_drive_with_no_word_of_its_own_is_told_of_and_left_alone(shelf: Shelf) -> None:
     with new_session(shelf.where) as session:
         set_target(session, "red", on_plug=OnPlug.NOTHING)

@@ -13,7 +13,7 @@ import click
 
 from medback_core import names
 from medback_core.errors import NeedsAnswer, UsageError
-from medback_core.model import DamageFound, EjectSummary, Event, PlugDone, Progress, Waiting, Warned
+from medback_core.model import DamageFound, EjectSummary, Event, PlugDone, Progress, SourceRefused, Waiting, Warned
 from medback_core.presenting.outcomes import ejected
 from medback_core.presenting.plugging import plug_words
 from medback_core.presenting.refusals import message, sentence
@@ -99,8 +99,10 @@ def _tell(run: Run, event: Event, desktop: _Desktop, display: Display, done: lis
     if words is None:
         run.outcome.take(event)
         return
-    run.say(words)
-    if isinstance(event, DamageFound):
+    run.say(words, at_once=True)
+    if isinstance(event, Warned) and not run.settings.json:
+        return  # told now: it may run for months
+    if isinstance(event, DamageFound | SourceRefused | Warned):
         run.outcome.take(event)
         return
     desktop.tell(words)

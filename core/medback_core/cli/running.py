@@ -171,10 +171,10 @@ class Run:
 
     # --- words -----------------------------------------------------------------------------------------------------
 
-    def say(self, words: str) -> None:
-        """A line of a report, on standard output; nothing with --json or -q."""
+    def say(self, words: str, *, at_once: bool = False) -> None:
+        """A line of a report, on standard output; nothing with --json or -q. `at_once`: who reads it may wait for it."""
         if not self.settings.json and not self.settings.quiet:
-            self._print(words)
+            self._print(words, flush=at_once)
 
     def answer_line(self, words: str) -> None:
         """A line of what was asked for, on standard output, with -q too."""
@@ -195,9 +195,9 @@ class Run:
             say(f"{before}{more:,} more" + ("" if self.settings.verbose else " (-v lists them)"))
 
     @staticmethod
-    def _print(words: str) -> None:
+    def _print(words: str, *, flush: bool = False) -> None:
         try:
-            print(words)
+            print(words, flush=flush)
         except OSError as error:
             if error.errno != errno.EIO:
                 raise

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from medback_core.model import DamageFound, Event, LockedHere, OnPlug, PlugDone, PluggedIn, Target, Unplugged
+from medback_core.model import (
+    DamageFound,
+    Event,
+    LockedHere,
+    OnPlug,
+    PlugDone,
+    PluggedIn,
+    SourceRefused,
+    Target,
+    Unplugged,
+    Warned,
+)
 from medback_core.names import display_name
-from medback_core.presenting.refusals import sentence
+from medback_core.presenting.refusals import message, sentence
 from medback_core.presenting.units import ago, command, counted, name, plural
 
 _DOES = {
@@ -34,12 +45,19 @@ def plug_words(event: Event) -> str | None:
                 f"{name(label)} is {_DONE[action]}: {plural(damaged, 'copy', 'copies')} on it found damaged or missing"
             )
             return f"{words}. `{command('repair', path)}` mends what other drives have; unplug it after that"
-        case PlugDone(label, _, action, True):
-            return f"{name(label)} is {_DONE[action]}: safe to unplug"
+        case PlugDone(label, _, action, True, _, _, skipped, left_out):
+            words = f"{name(label)} is {_DONE[action]}"
+            without = [plural(left_out, "source")] if left_out else []
+            without += [plural(skipped, "file")] if skipped else []
+            return f"{words}{', without ' if without else ''}{' and '.join(without)}: safe to unplug"
         case PlugDone(label, _, _, False, reason):
             return f"{name(label)}: {sentence(reason)}"
         case DamageFound(path, reason, state):
             return f"{state}: {display_name(path)}: {sentence(reason)}"
+        case Warned():
+            return f"warning: {message(event)}"
+        case SourceRefused(alias, refusal):
+            return f"refused: {name(alias)}: {message(refusal)}"
         case _:
             return None
 

@@ -229,7 +229,7 @@ WARNINGS = {
     "left-out": "{path} is left out: {because}",
     "left-out/damaged-identity": "{path} is left out: its identity file is damaged",
     "left-over": "{path} is left from an earlier run and can't be removed: {error}",
-    "made-anew": "{path} did not exist and is made again",
+    "made-anew": "{path} did not exist and is made",
     "metadata-lost": "{path} has no .medback-source.xml any more. Its sidecars show that it is {source}. A new "
     "one is written",
     "metadata-was-damaged": "the metadata of {source} was damaged ({damage})",
@@ -277,6 +277,7 @@ WARNINGS = {
     "source-moved": "the source {source} has moved from {old} to {path}",
     "source-not-marked": "{path} cannot be marked as a source: {error}",
     "source-not-writable": "{path} cannot be written ({error}): its records are kept in the session DB only",
+    "rule-left": "{path} of {source}, which has a rule of its own, is not there any more",
     "source-older": "{source} is as it was before {at:day}. Was it restored from an image, or cloned?",
     "source-remembered": "{path} has no .medback-source.xml any more. The drives remember it: it is the source "
     "{source} again",
@@ -427,6 +428,7 @@ COMMANDS = {
     "remove-units": "-y answers yes",
     "no-program": "Install it: `uv tool install`, `pipx install` or `pip install`",
     "replace-file": "-y answers yes",
+    "rule-left": "If it moved, `medback set-source {source:quoted} --below NEW` gives its new place the rule",
     "settings": "`medback config --example` prints a file with every setting",
     "sibling": "`medback add-src` adds it, `medback rebuild` all of them",
     "source-empty": "If it is gone for good, run `medback remove-src {source:quoted}`. If it moved, run `medback "
@@ -441,19 +443,19 @@ COMMANDS = {
     "unknown-key": "`medback config --keys` lists the names",
     "wrong-key": "Keys are called B, f2, ctrl+t or question_mark",
     "unknown-target": "`medback discover` reads what lies there",
-    "usage/below-needs-numbers": "--below needs --copies, --elsewhere or both",
+    "usage/below-needs-numbers": "`medback set-source SOURCE --below DIR --copies 3`, for example",
     "usage/json-and-output": "Give a file with -o",
     "usage/needs-terminal": "`medback --help` lists what can be done without one",
     "usage/no-mouse": "Run `medback --no-mouse`, or `medback tui --no-mouse`",
-    "usage/not-relative": "{path} is not a path relative to the source",
+    "usage/not-relative": "Give the directory as it stands below the source: photos/2024, for example",
     "usage/nothing-to-free": "Give --old, --surplus or both",
     "usage/nothing-to-set-source": "--alias, --path, --copies, --place, --exclude and more: see --help",
     "usage/nothing-to-set-target": "Give --state, --label, --capacity, --on-plug, --disk or --place",
     "usage/one-or-all": "`medback verify PATH`, or `medback verify --all`",
     "usage/one-directory": "`medback add-src DIR`, or --srd-dir DIR",
-    "usage/rule-for-directory": "a rule is for a directory inside the source",
+    "usage/rule-for-directory": "For the whole source leave --below out",
     "usage/share-of-absent-drive": "Give a size",
-    "usage/too-many-elsewhere": "of {copies} wanted copies, {elsewhere} can't be elsewhere",
+    "usage/too-many-elsewhere": "Give --copies {elsewhere} or more too, or fewer copies elsewhere",
 }
 
 # In the app; `{key:…}` is the key of a binding.

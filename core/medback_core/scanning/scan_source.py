@@ -101,7 +101,7 @@ def scan_source(
         session, source, run, answers=answers, rehash=rehash, accept=accept, workers=workers
     )
     yield from before_settling(session, [walked])
-    summary = settle_source(session, walked, run, answers)
+    summary = yield from settle_source(session, walked, run, answers)
     yield from flush_source(session, summary.source)
     yield summary
 
@@ -185,7 +185,9 @@ def before_settling(session: Session, walked: Collection[Walked]) -> Iterator[Ev
             yield from flush_source(session, one.source)
 
 
-def settle_source(session: Session, walked: Walked, run: ScanRun, answers: Answers = NO_ANSWERS) -> ScanSummary:
+def settle_source(
+    session: Session, walked: Walked, run: ScanRun, answers: Answers = NO_ANSWERS
+) -> Generator[Event, None, ScanSummary]:
     """Make what a walk staged true, in one transaction, or refuse it. Raises Refused, and then notes why."""
     source, tally = walked.source, walked.tally
     try:
@@ -204,11 +206,14 @@ def settle_source(session: Session, walked: Walked, run: ScanRun, answers: Answe
         if staged.removals or staged.changes or loses_links(session, source.key):
             mark_changed(session, source.id)
         now = model.now()  # what went is dated by the scan that found it gone
-        follow_rules(session, source.key, moved_rules(session, source.key, walked.number, run.newest))
+        rules = moved_rules(session, source.key, walked.number, run.newest)
+        follow_rules(session, source.key, rules)
         apply_staged(session, source.key, walked.number, now)
         save_source(session, replace(source, scanned_at=now, device=walked.device, refused=""))
         keep_gaps(session, walked)
         note_files(session, Happened.DELETION, staged.removals - staged.moved, source=source.id)
+    for path in (old for old, new in rules.items() if new is None):
+        yield Warned("rule-left", source=source.alias, path=path)
     count, links, directories = source_totals(session, source.key)
     return ScanSummary(
         source=source_by_key(session, source.key),

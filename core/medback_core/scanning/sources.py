@@ -327,7 +327,7 @@ def update_sources(
     yield from before_settling(session, walked)
     for one in walked:
         try:
-            summary = settle_source(session, one, run, answers)
+            summary = yield from settle_source(session, one, run, answers)
             scans.append(summary)
             yield summary
         except Refused as refusal:

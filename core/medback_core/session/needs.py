@@ -6,8 +6,9 @@ parts, each of which wants one thing.
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from medback_core import names
@@ -118,11 +119,13 @@ def _larger(one: int | None, other: int | None) -> int | None:
     return max((number for number in (one, other) if number is not None), default=None)
 
 
-def follow_rules(session: Session, source: int, moved: Iterable[tuple[bytes, bytes]]) -> None:
-    """Rules follow their directories: (old path, new path). Call inside a transaction."""
+def follow_rules(session: Session, source: int, moved: Mapping[bytes, bytes | None]) -> None:
+    """Rules follow their directories, as `moved_rules` has them. Call inside a transaction."""
     rules = {rule.path: rule for rule in list_rules(session, source)}
     news: dict[bytes, Rule] = {}
-    for old, new in moved:
+    for old, new in moved.items():
+        if new is None:
+            continue
         rule = rules[old]
         rev = max(rule.rev, rules[new].rev if new in rules else 0) + 1
         news[old] = Rule(old, rev=rule.rev + 1)
@@ -131,37 +134,53 @@ def follow_rules(session: Session, source: int, moved: Iterable[tuple[bytes, byt
         save_rules(session, source, news.values())
 
 
-def moved_rules(session: Session, source: int, number: int, newest: int) -> list[tuple[bytes, bytes]]:
-    """(old path, new path) of each rule whose directory a scan (its `number`) did not see, while more than half of the
-    files it had turned up in another, under the same names: files with a key above `newest` are new. To be called
-    while what went is still staged."""
-    found: list[tuple[bytes, bytes]] = []
+def moved_rules(session: Session, source: int, number: int, newest: int) -> dict[bytes, bytes | None]:
+    """The rules whose directories a scan (its `number`) did not see, though they were there before: old path -> new
+    path, if that directory moved or lies in one that did, else None. Files with a key above `newest` are new. To be
+    called while what went is still staged."""
+    found: dict[bytes, bytes | None] = {}
     for rule in list_rules(session, source):
-        row = session.db.execute(
-            "SELECT seen FROM directory WHERE source_id = ? AND path = ?", (source, rule.path)
-        ).fetchone()
-        if rule.dropped or row is None or row[0] == number:
+        if rule.dropped or _seen(session, source, rule.path) in (None, number):
             continue
-        bounds = (source, rule.path, rule.path + b"/", rule.path + b"0")
-        gone = (
-            "FROM staged s JOIN file f ON f.id = s.file_id JOIN directory d ON d.id = f.directory_id {} "
-            "WHERE s.source_id = ?1 AND s.md5 IS NULL AND (d.path = ?2 OR (d.path > ?3 AND d.path < ?4))"
-        )
-        total = session.db.execute(f"SELECT COUNT(*) {gone.format('')}", bounds).fetchone()[0]
-        arrived = (
-            "JOIN file o ON o.identity_id = f.identity_id AND o.name = f.name AND o.id > ?5 "
-            "JOIN directory n ON n.id = o.directory_id AND n.source_id = ?1"
-        )
-        votes: Counter[bytes] = Counter()
-        rows = session.db.execute(f"SELECT DISTINCT f.id, d.path, n.path {gone.format(arrived)}", (*bounds, newest))
-        for _, old, new in rows:
-            inside = old[len(rule.path) :]
-            if new.endswith(inside) and len(new) > len(inside):
-                votes[new[: len(new) - len(inside)]] += 1
-        for new, count in votes.most_common(1):
-            if 2 * count > total:
-                found.append((rule.path, new))
+        found[rule.path], outer = None, rule.path
+        while outer and _seen(session, source, outer) != number:
+            moved = _moved_to(session, source, outer, newest)
+            new = b"" if moved is None else moved + rule.path[len(outer) :]
+            if new and _seen(session, source, new) == number:
+                found[rule.path] = new
+                break
+            outer = os.path.dirname(outer)
     return found
+
+
+def _seen(session: Session, source: int, path: bytes) -> int | None:
+    """The number of the scan that last saw a directory; None for one that is not known."""
+    row = session.db.execute("SELECT seen FROM directory WHERE source_id = ? AND path = ?", (source, path)).fetchone()
+    return None if row is None else row[0]
+
+
+def _moved_to(session: Session, source: int, directory: bytes, newest: int) -> bytes | None:
+    """Where more than half of the files that went from a directory turned up under the same names; None: nowhere."""
+    bounds = (source, directory, directory + b"/", directory + b"0")
+    gone = (
+        "FROM staged s JOIN file f ON f.id = s.file_id JOIN directory d ON d.id = f.directory_id {} "
+        "WHERE s.source_id = ?1 AND s.md5 IS NULL AND (d.path = ?2 OR (d.path > ?3 AND d.path < ?4))"
+    )
+    total = session.db.execute(f"SELECT COUNT(*) {gone.format('')}", bounds).fetchone()[0]
+    arrived = (
+        "JOIN file o ON o.identity_id = f.identity_id AND o.name = f.name AND o.id > ?5 "
+        "JOIN directory n ON n.id = o.directory_id AND n.source_id = ?1"
+    )
+    votes: Counter[bytes] = Counter()
+    rows = session.db.execute(f"SELECT DISTINCT f.id, d.path, n.path {gone.format(arrived)}", (*bounds, newest))
+    for _, old, new in rows:
+        inside = old[len(directory) :]
+        if new.endswith(inside) and len(new) > len(inside):
+            votes[new[: len(new) - len(inside)]] += 1
+    for new, count in votes.most_common(1):
+        if 2 * count > total:
+            return new
+    return None
 
 
 # --- what is wanted ---------------------------------------------------------------------------------------------------

@@ -10,7 +10,20 @@ from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.drives.drive import identity_at, locked_here
 from medback_core.errors import MedbackError, NeedsAnswer
-from medback_core.model import DamageFound, Event, LockedHere, OnPlug, PlugDone, PluggedIn, Target, Unplugged, Waiting
+from medback_core.model import (
+    DamageFound,
+    Event,
+    LockedHere,
+    OnPlug,
+    PlugDone,
+    PluggedIn,
+    Skipped,
+    SourceRefused,
+    Target,
+    Unplugged,
+    Waiting,
+    Warned,
+)
 from medback_core.session import open_session
 from medback_core.session.candidates import below_wanted
 from medback_core.session.targets import counting_keys, list_targets, target_by_id
@@ -105,7 +118,7 @@ def _act(
     reserve: Size | None,
     verify_bytes: int | None,
 ) -> Iterator[Event]:
-    damaged = 0
+    damaged = skipped = left_out = 0
     try:
         with open_session(session_path) as session:
             if action is OnPlug.BACKUP:
@@ -114,6 +127,10 @@ def _act(
                 events = verify(session, path, max_bytes=verify_bytes)
             for event in events:
                 damaged += isinstance(event, DamageFound)
+                skipped += isinstance(event, Skipped)
+                left_out += isinstance(event, SourceRefused) or (
+                    isinstance(event, Warned) and event.what == "source-away"
+                )
                 yield event
             target = target_by_id(session, identifier)
     except (MedbackError, OSError) as error:
@@ -126,4 +143,4 @@ def _act(
             seen.pending.discard(identifier)
             yield Unplugged(seen.labels.pop(identifier))
         return
-    yield PlugDone(target.name if target is not None else label, path, action, True, damaged=damaged)
+    yield PlugDone(target.name if target is not None else label, path, action, True, "", damaged, skipped, left_out)
