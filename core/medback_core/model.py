@@ -446,7 +446,7 @@ class Unplugged(Event):
 class PlugDone(Event):
     """What a target was to do when it was plugged in is over: `finished`, and it may be unplugged, unless so many
     copies on it were found `damaged`; or the reason why not. `skipped` files could not be copied or read, and so many
-    sources were `left_out`."""
+    sources were `left_out`. `again`: it is tried again within a minute."""
 
     label: str
     path: bytes
@@ -456,6 +456,7 @@ class PlugDone(Event):
     damaged: int = 0
     skipped: int = 0
     left_out: int = 0
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from medback_core.model import Answers, Count, Target, TargetState
 from medback_core.presenting.next_drive import NextDrive, Offer, next_drive, next_words
 from medback_core.session import Session, open_session
 from medback_core.session.sources import list_sources, save_source
-from medback_core.session.targets import list_targets, save_target
+from medback_core.session.targets import list_targets, save_target, target_by_key
 from medback_core.session.tree import files_below
 from medback_tui.reading.listing import Place, View, read_listing, with_advice
 
@@ -44,6 +44,18 @@ def test_a_drive_that_is_here_and_takes_most_is_advised_before_one_that_must_be_
     answer = NextDrive(Count(10, 100), (offer(2, 1000), offer(1, 60)))
     assert [one.target.key for one in answer.with_here({1}).offers] == [1, 2]
     assert [one.target.key for one in answer.with_here(()).offers] == [2, 1]
+
+
+def test_a_drive_whose_room_is_not_known_is_named_after_those_that_take_something(tmp_path: Path) -> None:
+    """A session that was built again knows its drives from the sidecars alone."""
+    with open_session(tmp_path / "s.db") as session:
+        key = add_files(session, add_source(session, "s0urce1", "once", b"/once", wanted=1), b"", [(b"a", 5)])
+        assert key
+        unseen = add_target(session, "dr1ve1", "Unseen")
+        save_target(session, replace(target_by_key(session, unseen.key), free_bytes=None, total_bytes=None))
+        assert said(next_drive(session)).startswith("plug in Unseen (room not known): it lacks 1 file")
+        add_target(session, "dr1ve2", "Fresh")
+        assert [one.target.label for one in next_drive(session).offers] == ["Fresh", "Unseen"]
 
 
 def test_above_all_sources_each_lacks_what_it_wants_itself(tmp_path: Path) -> None:

@@ -81,6 +81,11 @@ def test_every_way_out_is_of_a_refusal_or_warning_and_filled_by_its_facts() -> N
                 assert all(fields(template) <= facts for facts in given), (which, case)
 
 
+def test_no_way_out_says_the_sentence_again() -> None:
+    known = {**REFUSALS, **WARNINGS, **REASONS}
+    assert not [which for which, template in COMMANDS.items() if template == known.get(which)]
+
+
 def test_every_key_that_is_named_is_a_binding_of_the_app() -> None:
     for template in KEYS.values():
         for _, name, spec, _ in Formatter().parse(template):

@@ -83,6 +83,20 @@ def test_what_was_not_backed_up_is_told_with_it(shelf: Shelf) -> None:
     assert "red is backed up: safe to unplug" in words
 
 
+def test_a_session_that_is_lost_while_it_watches_is_built_again(shelf: Shelf) -> None:
+    def comings() -> Iterator[bool]:
+        for file in shelf.where.glob("session.db*"):
+            if file.suffix != ".sources":
+                file.unlink()
+        shelf.here = ["red"]
+        yield True
+
+    write_tree(shelf.where / "photos", {"new": b"new"})
+    words = [plug_words(event) for event in run(watch(shelf.where / "session.db", changes=comings()))]
+    assert "red is backed up: safe to unplug" in words
+    assert (shelf.where / "red/photos/new").read_bytes() == b"new"
+
+
 def test_a_drive_with_no_word_of_its_own_is_told_of_and_left_alone(shelf: Shelf) -> None:
     with new_session(shelf.where) as session:
         set_target(session, "red", on_plug=OnPlug.NOTHING)
@@ -210,6 +224,32 @@ def test_a_drive_is_ejected_and_who_keeps_it_open_is_named(tmp_path: Path, stick
         assert not os.path.ismount(stick)
         with pytest.raises(Refused):
             run(eject(session, "stick"))
+
+
+def test_a_drive_that_is_mounted_at_a_second_place_is_no_drive_to_take_out(tmp_path: Path, stick: Path) -> None:
+    """What a program writes at the other place would be lost when it is pulled out; so with what is mounted in it."""
+    with photos(tmp_path, {"a": b"a"}, drives=["stick"]) as (session, _):
+        second = tmp_path / "second place"
+        second.mkdir()
+        for mount in (["--bind", stick / "photos", second], ["-t", "tmpfs", "none", stick / "photos"]):
+            subprocess.run(["mount", *mount], check=True)
+            try:
+                with pytest.raises(Refused) as refused:
+                    run(eject(session, "stick"))
+            finally:
+                subprocess.run(["umount", mount[-1]], check=True)
+            assert refused.value.what == "busy/mounts" and os.path.basename(mount[-1]) in message(refused.value)
+            assert os.path.ismount(stick)
+        (stick / "image").write_bytes(bytes(1 << 20))
+        loop = subprocess.run(
+            ["losetup", "--find", "--show", stick / "image"], check=True, capture_output=True, text=True
+        )
+        try:
+            with pytest.raises(Refused) as refused:
+                run(eject(session, "stick"))
+        finally:
+            subprocess.run(["losetup", "--detach", loop.stdout.strip()], check=True)
+        assert f"{os.path.basename(loop.stdout.strip())} (image)" in message(refused.value)
 
 
 @pytest.mark.parametrize("looks_between", [True, False])

@@ -172,7 +172,8 @@ class Run:
     # --- words -----------------------------------------------------------------------------------------------------
 
     def say(self, words: str, *, at_once: bool = False) -> None:
-        """A line of a report, on standard output; nothing with --json or -q. `at_once`: who reads it may wait for it."""
+        """A line of a report, on standard output; nothing with --json or -q. `at_once`: it is not kept back in a
+        buffer."""
         if not self.settings.json and not self.settings.quiet:
             self._print(words, flush=at_once)
 

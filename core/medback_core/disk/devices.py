@@ -3,6 +3,7 @@ udev keeps; the programs it asks are udisksctl, umount and smartctl, each where 
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from medback_core.disk import mounts
@@ -167,11 +168,12 @@ def _asked(program: str, device: str) -> str | None:
 
 
 class Busy(OSError):
-    """It can't be unmounted; `users` are the programs that have something open there."""
+    """It can't be unmounted; `users` are the programs that have something open there and the loop devices on it,
+    `mounts` the places that must be unmounted before."""
 
-    def __init__(self, reason: str, users: list[str]) -> None:
+    def __init__(self, reason: str, users: Sequence[str] = (), mounts: Sequence[bytes] = ()) -> None:
         super().__init__(None, reason)
-        self.reason, self.users = reason, users
+        self.reason, self.users, self.mounts = reason, users, mounts
 
 
 def _users(filesystem: FileSystem) -> list[str]:
@@ -187,7 +189,18 @@ def _users(filesystem: FileSystem) -> list[str]:
             continue
         if process.pid != os.getpid() and any(_lies_on(place, filesystem.device) for place in places):
             found.append(f"{name} ({process.pid})")
+    for directory in glob.glob(b"/sys/block/loop*"):
+        file = mounts.loop_file(directory)
+        if file is not None and _lies_on(os.fsdecode(file), filesystem.device):
+            found.append(f"{os.fsdecode(os.path.basename(directory))} ({os.fsdecode(os.path.basename(file))})")
     return found
+
+
+def _mounted_too(filesystem: FileSystem) -> list[bytes]:
+    """Where else a file system is mounted, and what is mounted inside it: pulled out, it would be pulled from those."""
+    point, table = filesystem.mount_point, mounts.mount_table()
+    found = [entry.point for entry in table if entry.device == filesystem.device and entry.point != point]
+    return sorted({*found, *(entry.point for entry in table if entry.point.startswith(point + b"/"))})
 
 
 _PAUSES = (0.2, 0.4, 0.8)  # seconds: a drive that no program is seen to use is let go soon (a desktop looks at it)
@@ -196,6 +209,8 @@ _PAUSES = (0.2, 0.4, 0.8)  # seconds: a drive that no program is seen to use is 
 def take_out(filesystem: FileSystem) -> bool:
     """Unmount a file system and, where udisks can, power its disk off; returns whether it was powered off. Raises Busy,
     and then it is mounted as before."""
+    if others := _mounted_too(filesystem):
+        raise Busy("", mounts=others)
     point, device = os.fsdecode(filesystem.mount_point), os.fsdecode(filesystem.source)
     udisks = shutil.which("udisksctl")
     ways = [[udisks, "unmount", "--no-user-interaction", "--block-device", device]] if udisks else []

@@ -17,7 +17,8 @@ def eject(session: Session, word: str) -> Iterator[Event]:
     """Unmount the drive of a target (`word`: label, id or directory); ends with an EjectSummary.
 
     Raises Refused where it is not plugged in, while a medback works on it ("locked"), where it is a directory of a file
-    system that holds other things too, and ("busy", with the programs) where it can't be unmounted: it stays as it was.
+    system that holds other things too, and ("busy", with what keeps it) where it can't be unmounted, or is mounted at
+    another place too: it stays as it was.
     """
     target, path = resolve_target(session, word)
     if path is None:
@@ -33,6 +34,7 @@ def eject(session: Session, word: str) -> Iterator[Event]:
     try:
         powered_off = disk.take_out(filesystem)
     except disk.Busy as busy:
-        what = "busy/users" if busy.users else "busy"
-        raise Refused(what, name=called, reason=busy.reason, users=tuple(busy.users)) from busy
+        what = "busy/mounts" if busy.mounts else "busy/users" if busy.users else "busy"
+        facts = {"users": tuple(busy.users), "mounts": tuple(busy.mounts)}
+        raise Refused(what, name=called, reason=busy.reason, **facts) from busy
     yield EjectSummary(label, path, powered_off)

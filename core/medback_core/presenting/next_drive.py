@@ -23,19 +23,21 @@ from medback_core.session.tree import directory_key, sizes_within, totals_by_sou
 class Offer:
     """What a drive could do for what is not safe. Counts are paths: all that a copy there brings nearer to safe
     (`takes`), and the part of it that has all its copies then (`saves`). `room`: bytes that could go there, when it was
-    last seen; `fits`: all of it goes there."""
+    last seen, None where this session has not seen it yet; `fits`: all of it goes there."""
 
     target: Target
     takes: Count
     saves: Count
-    room: int
+    room: int | None
     fits: bool
     here: bool = False
 
     @property
     def order(self) -> tuple[int, int, int]:
         """Sorts the best first: one that is here and takes half of it or more, one that takes all, the one that takes
-        most."""
+        most, one whose room is not known."""
+        if self.room is None:
+            return 0 if self.here else 3, -self.takes.bytes, self.target.key
         most = min(self.room, self.takes.bytes)
         rank = 0 if self.here and (self.fits or 2 * most >= self.takes.bytes) else 1 if self.fits else 2
         return rank, -most, self.target.key
@@ -111,8 +113,12 @@ def next_drive(
     for target in targets:
         lacking = [group for group in groups if group.gains(target.key, where[target.key])]
         takes, room = sum((group.count for group in lacking), NOTHING), rooms[target.key]
-        if target.key != but and takes.files and _takes_one(session, lacking, path, room.largest):
-            saves = sum((group.count for group in lacking if group.is_safe_with(where[target.key])), NOTHING)
+        if target.key == but or not takes.files:
+            continue
+        saves = sum((group.count for group in lacking if group.is_safe_with(where[target.key])), NOTHING)
+        if target.free_bytes is None:  # known from sidecars alone
+            offers.append(Offer(target, takes, saves, None, False))
+        elif _takes_one(session, lacking, path, room.largest):
             fits = room.takes_all(takes, known.directories) and not _is_one_above(session, lacking, path, room.max_file)
             offers.append(Offer(target, takes, saves, room.content, fits))
     taking = [where[offer.target.key] for offer in offers]
@@ -189,8 +195,11 @@ def next_words(answer: NextDrive, *, otherwise: str, away: str = "plug in") -> s
             words += f", one for another place than {name(answer.place)}"
     else:
         kept = f"{at(answer.places[best.target.key])}, " if best.target.key in answer.places else ""
-        label = f"{'back up onto' if best.here else away} {name(best.target.name)} ({kept}{size(best.room)} free)"
-        if not best.fits:
+        free = "room not known" if best.room is None else f"{size(best.room)} free"
+        label = f"{'back up onto' if best.here else away} {name(best.target.name)} ({kept}{free})"
+        if best.room is None:
+            words = f"{label}: it lacks {counted(best.takes)}"
+        elif not best.fits:
             words = f"{label}: it takes some of {counted(best.takes)}"
         elif best.saves == answer.unsafe:
             words = f"{label}: it makes all of this safe"

@@ -51,7 +51,7 @@ def plug_words(event: Event) -> str | None:
             without += [plural(skipped, "file")] if skipped else []
             return f"{words}{', without ' if without else ''}{' and '.join(without)}: safe to unplug"
         case PlugDone(label, _, _, False, reason):
-            return f"{name(label)}: {sentence(reason)}"
+            return f"{name(label)}: {sentence(reason)}{'; it is tried again within a minute' if event.again else ''}"
         case DamageFound(path, reason, state):
             return f"{state}: {display_name(path)}: {sentence(reason)}"
         case Warned():

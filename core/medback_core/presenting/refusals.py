@@ -30,6 +30,7 @@ REFUSALS = {
     "bad-path/not-relative": "{path} is not a path relative to a source ({reason})",
     "bad-path/own-name": "{path} is a name of medback's own files",
     "busy": "{name} stays mounted: {reason}",
+    "busy/mounts": "{name} stays mounted: it is mounted at another place too, or something is mounted in it: {mounts}",
     "busy/users": "{name} stays mounted: in use by {users}",
     "clone": "{because}. Is it another drive now, or is it the same one?",
     "clone/answered-no": NO,
@@ -385,6 +386,7 @@ COMMANDS = {
     "bad-path/no-context": "Choose another name",
     "bad-path/own-name": "Choose another name",
     "busy": "Close what is open there, then try again",
+    "busy/mounts": "Unmount that, then try again",
     "clone": "`medback target` and `medback discover` take the answer (--new-id or --same-drive)",
     "damaged-db": "`medback rebuild` makes a new one from the sidecars",
     "damaged-identity": "`medback target` makes it a new target (--init)",
@@ -466,6 +468,7 @@ KEYS = {
     "bad-context": "Choose another file: each drive has one, .medback-context.xml",
     "bad-path": "Choose another",
     "busy": "Close what is open there, then try again",
+    "busy/mounts": "Unmount that, then try again",
     "damaged-db": "Run `medback rebuild`, which makes a new one from the sidecars",
     "locked": "Wait until it has finished, then try again",
     "missing": "Plug its drive in, then update again ({key:sources.update}). If it moved, edit its path "

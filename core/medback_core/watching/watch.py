@@ -29,6 +29,7 @@ from medback_core.session.candidates import below_wanted
 from medback_core.session.targets import counting_keys, list_targets, target_by_id
 from medback_core.settings.sizes import Size
 from medback_core.sidecar import TargetIdentity
+from medback_core.upkeep.rebuild import rebuild
 from medback_core.upkeep.verify_target import verify
 
 LOOK_AGAIN = 60.0  # seconds until it looks again where nothing was mounted: a session may have been in use
@@ -78,6 +79,12 @@ def _look(
         seen.pending.discard(gone)
         yield Unplugged(seen.labels.pop(gone))
     with open_session(session_path) as session:
+        if session.needs_rebuild:  # as every other command does
+            yield from (*session.notes, Warned("session-rebuilt"))
+            try:
+                yield from rebuild(session)
+            except MedbackError:
+                return  # another medback builds it: the next look knows the drives
         known = {target.id: target for target in list_targets(session)}
         waiting = below_wanted(session, counting_keys(session))[0]
     yield from _locked(seen, known.values())
@@ -137,7 +144,7 @@ def _act(
         if isinstance(error, MedbackError) and error.kind == "locked" and not isinstance(error, NeedsAnswer):
             seen.pending.add(identifier)  # another medback is at work: its turn comes at the next look
         reason = error if isinstance(error, MedbackError) else error.strerror or str(error)
-        yield PlugDone(label, path, action, False, reason)
+        yield PlugDone(label, path, action, False, reason, again=identifier in seen.pending)
         now = identity_at(path)
         if now is None or now.id != identifier:  # if it is back before the next look, it has been plugged in again
             seen.pending.discard(identifier)
