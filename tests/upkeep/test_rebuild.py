@@ -87,6 +87,19 @@ def test_what_sidecars_tell_gets_a_state_of_its_own(tmp_path: Path, again: str) 
         assert files_below(goal / "s") == files_below(source)
 
 
+def test_a_session_that_is_rebuilt_again_is_told_of_no_older_source(tmp_path: Path) -> None:
+    source, drive = tmp_path / "s", tmp_path / "drive"
+    write_tree(source, {"a": 3})
+    with open_session(tmp_path / "first.db") as session:
+        add(session, source, copies=1)
+        back(session, drive)
+    for number in range(2):
+        with rebuilt_session(tmp_path / f"{number}.db") as session:
+            run(rebuild(session, [os.fsencode(source)]))
+            for found in (back(session, drive), rescan(session)):
+                assert "source-older" not in [warned.what for warned in found.of(Warned)]
+
+
 def state(world: World) -> list[tuple]:
     return [
         (source.id, source.alias, source.path, source.wanted, source.excludes, world.files(source))

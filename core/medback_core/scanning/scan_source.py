@@ -137,14 +137,14 @@ def walk_source(
         if there is not None and (known is None or known.mode is None):  # before anything of ours changes its time
             with session.transaction():
                 put_directories(session, source.key, [(b"", there.st_mode, there.st_mtime_ns)])
+        accounts = weigh_accounts(session, source, metadata)
+        yield from tell_older(session, source, accounts)
         if hashing and (metadata is None or metadata_is_dirty(session, source.key)):
             try:
                 write_metadata(session, root, source)
             except OSError as error:
                 yield Warned("source-not-writable", path=source.path, error=error.strerror)
             source = source_by_key(session, source.key)
-        accounts = weigh_accounts(session, source, metadata)
-        yield from tell_older(session, source, accounts)
         first = source.scanned_at is None
         accepted = Patterns(accept)
         options = ScanOptions(first, rehash, hashing, accepted.match if accepted else None, accounts)
