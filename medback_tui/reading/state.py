@@ -140,7 +140,7 @@ class SharedApp(App[int]):
         exclusive: bool = True,
     ) -> None:
         """Do what reads or writes in a worker thread, then call `then` with the answer on the event loop. An answer is
-        dropped when its widget is gone or, if `exclusive`, has asked anew."""
+        dropped when its widget is gone or, if `exclusive`, has asked again."""
 
         def work() -> None:
             worker, answer = get_current_worker(), do()
