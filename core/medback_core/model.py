@@ -29,6 +29,7 @@ FAMILY_SIDECAR_NAME = b".medorg.xml"
 SOURCE_METADATA_NAME = b".medback-source.xml"
 TARGET_IDENTITY_NAME = b".medback-target.xml"
 CONTEXT_NAME = b".medback-context.xml"
+CONTEXTS_KEPT = (CONTEXT_NAME, b".medback-context-1.xml", b".medback-context-2.xml")  # the newest first
 OLD_DIRECTORY = b".medback-old"
 DAMAGED_DIRECTORY = b".medback-damaged"
 TEMPORARY_PREFIX = b".medback-tmp-"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,8 @@ class _Desktop:
     number: str = ""
 
     def tell(self, words: str) -> None:
+        import subprocess
+
         command_line = ["notify-send", "--app-name=medback", "--print-id"]
         command_line += [f"--replace-id={self.number}"] if self.number else []
         try:

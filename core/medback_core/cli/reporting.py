@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import traceback
 from collections.abc import Sequence
 
 from medback_core import model, names
@@ -103,6 +102,8 @@ def _listed(what: str, entries: Sequence[Entry], whole: bool) -> list[str]:
 
 def keep_traceback(words: list[str], error: BaseException) -> str:
     """Write the traceback to medback's log directory; where it is, or why it is nowhere."""
+    import traceback
+
     import platformdirs
 
     from medback_core import disk

@@ -238,8 +238,10 @@ class Run:
 
 def _aligned(rows: list[list[str]], right: list[bool]) -> Iterator[str]:
     """The rows of a table as lines, their columns as wide as their widest cell."""
-    from rich.cells import cell_len
-
+    if all(cell.isascii() for row in rows for cell in row):
+        cell_len: Callable[[str], int] = len
+    else:
+        from rich.cells import cell_len  # a twentieth of the time of a short command
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         padded = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import uuid as uuids
 from dataclasses import dataclass
 from functools import cache
 
@@ -150,8 +149,10 @@ def same_uuid(one: str | None, other: str | None) -> bool | None:
         return False
     fsid, uuid = (one, other) if one.startswith("fsid:") else (other, one)
     try:
-        raw = uuids.UUID(uuid).bytes
+        raw = bytes.fromhex(uuid.replace("-", ""))
     except ValueError:
+        return False
+    if len(raw) != 16:
         return False  # a FAT serial number: never a file system that has an fsid of ours
     made = int.from_bytes(raw[:8], "little") ^ int.from_bytes(raw[8:], "little")
     return True if fsid == f"fsid:{made:016x}" else None

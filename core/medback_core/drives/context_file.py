@@ -27,9 +27,19 @@ from medback_core.contexts import kept
 from medback_core.contexts.merge import Incoming, merge_section, order_of
 from medback_core.contexts.write import ContextCounts, context_of
 from medback_core.drives.drive import Drive, write_identity
-from medback_core.drives.story import CONTEXTS_KEPT, told_in
+from medback_core.drives.story import told_in
 from medback_core.errors import Refused
-from medback_core.model import CONTEXT_NAME, STAMP_DIGITS, Count, Order, Source, State, Target, TargetState
+from medback_core.model import (
+    CONTEXT_NAME,
+    CONTEXTS_KEPT,
+    STAMP_DIGITS,
+    Count,
+    Order,
+    Source,
+    State,
+    Target,
+    TargetState,
+)
 from medback_core.session import Session
 from medback_core.session.scanning import has_gone
 from medback_core.session.sources import list_sources

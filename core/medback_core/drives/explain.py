@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from importlib import resources
 
 from medback_core import disk
 from medback_core.drives.drive import Drive
@@ -46,6 +45,8 @@ def explanation_sizes(drive: Drive) -> list[int]:
 
 @cache
 def _explanation() -> dict[bytes, bytes]:
+    from importlib import resources
+
     folder = resources.files("medback_core.drives") / "explanation"
     return {name: (folder / name.decode()).read_bytes() for name in (README_NAME, RESTORE_PROGRAM_NAME)}
 

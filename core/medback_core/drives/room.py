@@ -12,10 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from medback_core.disk import BATCH_FILES, Root, describe
-from medback_core.drives.context_file import CONTEXTS_KEPT
 from medback_core.drives.drive import Drive
 from medback_core.drives.explain import explanation_sizes
-from medback_core.model import SIDECAR_NAME, TARGET_IDENTITY_NAME, Count, Target
+from medback_core.model import CONTEXTS_KEPT, SIDECAR_NAME, TARGET_IDENTITY_NAME, Count, Target
 from medback_core.session import Session
 from medback_core.session.candidates import Extent, known_extent
 from medback_core.session.copies import bytes_on

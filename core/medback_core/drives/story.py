@@ -15,12 +15,10 @@ from medback_core.context import FileEntry, Readable, SourceStart, TargetLine, r
 from medback_core.drives.drive import read_identity
 from medback_core.drives.retelling import state_retold
 from medback_core.errors import Refused
-from medback_core.model import CONTEXT_NAME, Count, Remembers, State, TargetState
+from medback_core.model import CONTEXTS_KEPT, Count, Remembers, State, TargetState
 from medback_core.session import Session
 from medback_core.session.targets import list_targets
 from medback_core.sidecar import Holder, Remembered
-
-CONTEXTS_KEPT = (CONTEXT_NAME, b".medback-context-1.xml", b".medback-context-2.xml")  # the newest first
 
 
 @dataclass(frozen=True, slots=True)

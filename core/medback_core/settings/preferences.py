@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
-
-import platformdirs
 
 from medback_core.errors import Refused
 from medback_core.model import WANTED_DEFAULT, OnPlug
@@ -51,8 +48,11 @@ EXAMPLE = """\
 
 def settings_path() -> Path:
     """Where the file lies, whether there is one or not."""
-    named = os.environ.get(ENVIRONMENT)
-    return Path(named).expanduser() if named else platformdirs.user_config_path("medback") / "settings.toml"
+    if named := os.environ.get(ENVIRONMENT):
+        return Path(named).expanduser()
+    import platformdirs
+
+    return platformdirs.user_config_path("medback") / "settings.toml"
 
 
 def read_preferences(path: Path | None = None) -> Preferences:
@@ -63,10 +63,13 @@ def read_preferences(path: Path | None = None) -> Preferences:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode) and path != Path(os.devnull):
             raise _refused(path, "it is not a regular file")  # a pipe would be waited for, for ever
-        table = tomllib.loads(path.read_text("utf-8-sig"))
+        text = path.read_text("utf-8-sig")
+        import tomllib  # only where there is something to read
+
+        table = tomllib.loads(text)
     except FileNotFoundError:
         return Preferences()
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise _refused(path, str(reason)) from error
     found = Preferences(given=frozenset(table))

@@ -11,12 +11,11 @@ from dataclasses import replace
 from medback_core import disk, model
 from medback_core.contexts.load import expect_again, take_up_gone, take_up_told
 from medback_core.drives.check import look_at
-from medback_core.drives.context_file import CONTEXTS_KEPT
 from medback_core.drives.open import Drive, identity_at, open_drive
 from medback_core.drives.retelling import retold, state_retold, words_on
 from medback_core.drives.story import readable_context, told_in
 from medback_core.errors import NeedsAnswer, Refused
-from medback_core.model import SIDECAR_NAME, Event, RebuildSummary, ScanSummary, Source, Target, Warned
+from medback_core.model import CONTEXTS_KEPT, SIDECAR_NAME, Event, RebuildSummary, ScanSummary, Source, Target, Warned
 from medback_core.scanning.scan_source import ScanRun, keep_gaps, start_run, walk_source
 from medback_core.scanning.sources import enter_source, refuse_overlap
 from medback_core.session import Session, open_session

@@ -16,12 +16,11 @@ from dataclasses import dataclass, field
 
 from medback_core.context import FileEntry, SourceEnd, SourceStart, read_context
 from medback_core.drives.check import look_at
-from medback_core.drives.context_file import CONTEXTS_KEPT
 from medback_core.drives.drive import Drive
 from medback_core.drives.matching import lies_there
 from medback_core.drives.open import find_drive, open_drive
 from medback_core.errors import Refused
-from medback_core.model import OLD_DIRECTORY, DamageFound, Event, Identity, Order, Reason, State, Warned
+from medback_core.model import CONTEXTS_KEPT, OLD_DIRECTORY, DamageFound, Event, Identity, Order, Reason, State, Warned
 from medback_core.session import Session
 from medback_core.session.copies import Copy, copies_of, withdraw_copies
 from medback_core.session.digests import known_as, learn
