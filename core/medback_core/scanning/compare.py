@@ -18,6 +18,8 @@ from medback_core.sources.accounts import NO_ACCOUNTS, Accounts
 
 _SECOND = 1_000_000_000
 _PLAIN = 1 << 63  # what SQLite stores as it is
+_NEVER_SEEN = (None, None, None)  # no device, inode and ctime
+_GONE = (None,) * 9  # what follows the name in the Put of a file that is not there
 # Two changes within one step of a file system's clock leave the same time. Linux steps by 10 ms at most; FAT, ext3 and
 # small inodes of ext4 keep times in steps of 10 ms to 2 s.
 FINE_STEP_NS = 20_000_000
@@ -92,8 +94,7 @@ class Directory:
     puts: list[Put] = field(default_factory=list)
     changes: list[Put] = field(default_factory=list)  # staged; with an md5 of None: gone
     claims: list[tuple[Identity, str, Standing]] = field(default_factory=list)
-    digests: list[tuple[bytes, int, bytes, bytes]] = field(default_factory=list)  # name, size, MD5, BLAKE3: read now
-    told_digests: list[tuple[bytes, int, bytes, bytes]] = field(default_factory=list)  # the same, from the sidecar
+    told_digests: list[tuple[bytes, int, bytes, bytes]] = field(default_factory=list)  # name, size, MD5, BLAKE3 there
     doubted: frozenset[bytes] = frozenset()  # names whose records differ in their BLAKE3
     checks: list[Check] = field(default_factory=list)  # what the sidecar says of when files were last read
     back: list[bytes] = field(default_factory=list)  # new names
@@ -256,7 +257,7 @@ def vanish(
                 directory.adopted.append(known(record))
                 if options.hashing:
                     gone.append(name)
-    directory.changes += [(name, None, None, None, None, None, None, None) for name in gone]
+    directory.changes += [(name, *_GONE) for name in gone]
 
 
 def apply_hash(
@@ -271,15 +272,12 @@ def apply_hash(
     """Say of a file what its content says. `read` False: its identity is known from its former path."""
     name, status, base, edited, _, renamed = to_read
     if base is None and edited is None and result.__class__ is Hashed:
-        identity, status, blake3 = result  # type: ignore[misc]
-        if blake3 is not None:
-            directory.digests.append((name, identity.size, identity.md5, blake3))
+        directory.puts.append(row := _row_read(directory, name, result, read=read))  # type: ignore[arg-type]
         if read:
             tally.hashed += 1
-            tally.hashed_bytes += identity.size
+            tally.hashed_bytes += row[1]
         else:
             tally.reused += 1
-        directory.puts.append(_row_read(directory, name, identity, status, read=read))
         directory.back.append(name)
         return None
     path = directory.path(name)
@@ -287,15 +285,14 @@ def apply_hash(
         if base is None and edited is not None and options.first and edited.md5 is not None:
             _add(directory, known(edited), options)
         return Skipped(path, why_unread(result))
-    identity, status, blake3 = result
-    _note(directory, name, identity, blake3)
+    identity, status, _ = result
     if read:
         tally.hashed += 1
         tally.hashed_bytes += identity.size
     else:
         tally.reused += 1
     directory.write = True
-    row = _row_read(directory, name, identity, status, read=read)
+    row = _row_read(directory, name, result, read=read)
     if edited is not None and edited.md5 is not None and identity == (edited.size, edited.md5):
         _believe(directory, edited, claims=True)
         if base is not None and identity != (base.size, base.md5):
@@ -335,32 +332,30 @@ def apply_hash(
     return DamageFound(path, _DAMAGE[Trouble(trouble)])
 
 
-def _note(directory: Directory, name: bytes, identity: Identity, blake3: bytes | None) -> None:
-    if blake3 is not None:
-        directory.digests.append((name, identity.size, identity.md5, blake3))
-
-
 _DAMAGE = {
     Trouble.DAMAGED: Reason("damaged"),
     Trouble.KEPT_TIME: Reason("damaged/kept-time"),
 }
 
 
-def _row_read(directory: Directory, name: bytes, identity: Identity, status: os.stat_result, *, read: bool) -> Put:
-    """The row of a file with the identity that was read of it. Where it changed so short a time before that another
+def _row_read(directory: Directory, name: bytes, result: Hashed, *, read: bool) -> Put:
+    """The row of a file with the digests that were read of it. Where it changed so short a time before that another
     change would leave the same time, it has no ctime, and the next scan reads it again."""
-    row = row_of(name, identity, status)
+    identity, status, blake3 = result
+    row = row_of(name, identity, status, 0, blake3)
     changed = status.st_ctime_ns
     if not read or changed < directory.looked_ns - _COARSE_STEP_NS:
         return row
     step = step_ns(changed)
     if directory.looked_ns - step <= changed <= time.time_ns() + step:
-        return *row[:7], None, row[8]
+        return *row[:7], None, *row[8:]
     return row
 
 
-def row_of(name: bytes, identity: Identity, status: os.stat_result, trouble: int = 0) -> Put:
-    """The row of a file as it stands, with this identity."""
+def row_of(
+    name: bytes, identity: Identity, status: os.stat_result, trouble: int = 0, blake3: bytes | None = None
+) -> Put:
+    """The row of a file as it stands, with this identity; `blake3` where it was read just now."""
     size, md5 = identity
     mtime_ns, ctime_ns, device, inode = status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
     if not (0 <= mtime_ns < _PLAIN and 0 <= ctime_ns < _PLAIN and device < _PLAIN and inode < _PLAIN):
@@ -374,13 +369,23 @@ def row_of(name: bytes, identity: Identity, status: os.stat_result, trouble: int
             signed(inode),
             store_ns(ctime_ns),
             int(trouble),
+            blake3,
         )
-    return name, size, md5, mtime_ns, status.st_mode & 0o777, device, inode, ctime_ns, int(trouble)
+    return name, size, md5, mtime_ns, status.st_mode & 0o777, device, inode, ctime_ns, int(trouble), blake3
 
 
 def known(record: FileRecord, trouble: int = 0) -> Put:
     """The row of a file as its sidecar has it; the file itself was not read."""
-    return record.name, record.size, record.md5, store_ns(record.mtime_ns), record.mode, None, None, None, int(trouble)
+    return (
+        record.name,
+        record.size,
+        record.md5,
+        store_ns(record.mtime_ns),
+        record.mode,
+        *_NEVER_SEEN,
+        int(trouble),
+        None,
+    )
 
 
 def _add(directory: Directory, row: Put, options: ScanOptions) -> None:

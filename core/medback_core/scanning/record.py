@@ -84,6 +84,8 @@ class Recording:
         self._twins: list[bytes] = []  # found since they were told of
         self._weighed: set[Directory] = set()  # whose sidecars had their say on what is not there
         self._announced = False  # the tree has its new state in the metadata
+        self._wanted: list[tuple[int, bytes, bytes]] = []  # sidecars to be written; each sync holds up the walk
+        self._written = monotonic()
 
     def add(self, directory: Directory) -> None:
         """A directory is under way."""
@@ -102,10 +104,11 @@ class Recording:
         """What to say of the sidecars that could not be written."""
         return unwritten_warning(self._source, self.failed)
 
-    def record(self, *, write: bool = True) -> list[Event]:
-        """Record all that was found so far; with `write`, also the sidecars of directories that are finished."""
+    def record(self, *, write: bool = True, ends: bool = False) -> list[Event]:
+        """Record all that was found so far; with `write`, also the sidecars of directories that are finished, as soon
+        as many have come together. `ends`: there will be no more."""
         self._last = monotonic()
-        if not self._directories and not self.kept:
+        if not self._directories and not self.kept and not self._wanted:
             return []
         events: list[Event] = []
         finished: list[Directory] = []
@@ -122,6 +125,7 @@ class Recording:
             if not write or not self._writes:
                 self._leave(finished)
             mark_dirty(self._session, [key for key, _, _ in wanted])
+            self._wanted += wanted
             if changed:
                 mark_changed(self._session, self._source.id)
         twins, self._twins = self._twins, []
@@ -136,8 +140,10 @@ class Recording:
                 write_metadata(self._session, self._root, self._source, begins=True)  # the new state comes first
             except OSError as error:
                 self.failed.append(Unwritten(b"", error))
-        if wanted:
+        if write and self._wanted and (ends or self._last - self._written >= _SECONDS):
+            wanted, self._wanted = self._wanted, []
             failed = put_sidecars(self._session, self._root, wanted)
+            self._written = monotonic()
             self.failed += failed
             if any(disk.cause_of(failure.error) in disk.OF_THE_DRIVE for failure in failed):
                 self._writes = False  # and spare the rest of the walk the attempt
@@ -165,20 +171,21 @@ class Recording:
         if directory.key is None:
             directory.key = ensure_directory(session, source, directory.rel)
         key = directory.key
+        read = [row for row in (*directory.adopted, *directory.puts, *directory.changes) if row[9] is not None]
+        is_learnt = not read or learn_first(session, source, read)
         if directory.adopted:
             put_files(session, key, directory.adopted, new=directory.new)
             directory.new = False  # what was in doubt has a row now, and is put again below
             mark_known(session, key, (row[0] for row in directory.adopted), self._newest)
-        read = directory.digests
-        is_learnt = not read or learn_first(session, source, read)
         if directory.puts:
-            put_files(session, key, directory.puts, {row[:3] for row in read}, new=directory.new)
+            put_files(session, key, directory.puts, new=directory.new)
         if directory.told_digests:
             take_up(session, source, [(directory.path(row[0]), *row[1:]) for row in directory.told_digests])
             directory.told_digests = []
         if not is_learnt:
-            self._twins += learn_scanned(session, source, [(directory.path(row[0]), *row[1:]) for row in read])
-        directory.digests = []
+            self._twins += learn_scanned(
+                session, source, [(directory.path(row[0]), row[1], row[2], row[9]) for row in read]
+            )
         if directory.checks:
             note_checks(session, key, directory.checks)
             directory.checks = []

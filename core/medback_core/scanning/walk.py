@@ -137,7 +137,7 @@ class Walk:
                         yield from self._report()
                         self._due = monotonic() + TICK
             yield from self._report()
-            self._events += self.recording.record()
+            self._events += self.recording.record(ends=True)
             yield from self._report()
             if self.tally.unhashed:
                 self.gaps[b""] = f"{self.tally.unhashed:,} files were not read yet: `medback update` reads them"
@@ -328,7 +328,7 @@ class Walk:
         row = find_directory(self.session, self.source.key, rel)
         key = None if row is None else row.key
         directory = Directory(rel, key, looked, empty=listing.empty, new=row is None)
-        listed = listing.names()
+        listed = listing.names() if self.options.first and listing.metadata else ()
         skipped = self._sort(directory, listing, device)
         rows: dict[bytes, ScanRow] = {}
         if row is not None:

@@ -8,6 +8,7 @@ told only where this session read both.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from operator import itemgetter
 
 from medback_core import model
 from medback_core.model import Identity, Recorded
@@ -15,6 +16,7 @@ from medback_core.names import display_name
 
 from .copies import copy_on, withdraw_copies
 from .files import find_file, paths_of_identity
+from .scanning import Put
 from .store import Session
 
 Read = tuple[bytes, int, bytes, bytes]  # path, size, MD5, BLAKE3
@@ -23,6 +25,8 @@ _LEARN = (
     "INSERT INTO identity (size, md5, blake3, blake3_read) VALUES (?,?,?,1) ON CONFLICT (md5, size) "
     "DO UPDATE SET blake3 = excluded.blake3, blake3_read = 1 WHERE NOT blake3_read"
 )
+
+_content = itemgetter(1, 2, 9)  # of a Put: size, MD5, BLAKE3
 
 _IS_AS_KNOWN = (
     "SELECT 1 FROM identity WHERE md5 = ? AND size = ? AND blake3 = ? AND NOT EXISTS "
@@ -83,10 +87,10 @@ def learn_many(session: Session, contents: Iterable[tuple[Identity, bytes | None
     session.db.executemany(_LEARN, [(*identity, blake3) for identity, blake3 in contents if blake3 is not None])
 
 
-def learn_first(session: Session, source: int, read: Collection[Read]) -> bool:
+def learn_first(session: Session, source: int, read: Collection[Put]) -> bool:
     """Put the contents of files a scan has read on record, and the BLAKE3 of those that had none from a reading. False:
     some may be twins, which `learn_scanned` tells. Call inside a transaction."""
-    learnt = session.db.executemany(_LEARN, [row[1:] for row in read]).rowcount
+    learnt = session.db.executemany(_LEARN, map(_content, read)).rowcount
     return learnt == len(read) and not _has_twins(session, source)  # all are the first of their identity
 
 

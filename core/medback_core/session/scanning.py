@@ -6,7 +6,7 @@ known before from sidecars, and which links are to go.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from .copies import chunks, marks
@@ -16,7 +16,8 @@ from .values import load_ns, signed
 
 # name, size, mtime_ns, inode, ctime_ns, mode, trouble, md5, key: the first six in the order a scan compares them
 ScanRow = tuple
-# name, size, md5, mtime_ns, mode, device, inode, ctime_ns, trouble: times through store_ns, numbers through signed
+# name, size, md5, mtime_ns, mode, device, inode, ctime_ns, trouble, BLAKE3 if a reading has made it just now: times
+# through store_ns, numbers through signed
 Put = tuple
 Check = tuple[bytes, int, int, bytes]  # name, date, size, md5
 
@@ -142,7 +143,7 @@ def rows_by_inode(session: Session, device: int, inodes: Collection[int]) -> dic
 
 _PUT = (
     "INTO file (directory_id, name, identity_id, mtime_ns, mode, device, inode, ctime_ns, trouble) "
-    "VALUES (?10, ?1, (SELECT id FROM identity WHERE md5 = ?3 AND size = ?2), ?4, ?5, ?6, ?7, ?8, ?9)"
+    "VALUES (?11, ?1, (SELECT id FROM identity WHERE md5 = ?3 AND size = ?2), ?4, ?5, ?6, ?7, ?8, ?9)"
 )
 # OR IGNORE spares SQLite the journal that every statement needs which fires a trigger and can fail half-way: it halves
 # the time of a first scan. A name comes twice only where a file system lists it twice.
@@ -155,18 +156,11 @@ _PUT_ANY = (
 )
 
 
-def put_files(
-    session: Session,
-    directory: int,
-    rows: Collection[Put],
-    learnt: Container[tuple] = frozenset(),
-    *,
-    new: bool = False,
-) -> None:
-    """Insert or replace files of one directory. `learnt`: (name, size, md5) of those whose contents are on record.
-    `new`: none of them has a row yet."""
+def put_files(session: Session, directory: int, rows: Collection[Put], *, new: bool = False) -> None:
+    """Insert or replace files of one directory; those with a BLAKE3 after `learn_first`, which puts their contents on
+    record. `new`: none of them has a row yet."""
     db = session.db
-    contents = [row[1:3] for row in rows if row[:3] not in learnt]
+    contents = [row[1:3] for row in rows if row[9] is None]
     if contents:
         db.executemany("INSERT OR IGNORE INTO identity (size, md5) VALUES (?,?)", contents)
     # The directory is bound, not written out: one statement serves every directory.

@@ -116,7 +116,7 @@ def _file(record: FileRecord) -> tuple[bytes, bytes]:
             line += b' blake3="%b" blake3_of="%b"' % digest
     elif record.extra.attributes:
         line += _attributes(record.extra)
-    if record.extra:
+    if record.extra.elements:
         rest += "".join(record.extra.elements).encode()
     rest = b">" + rest + b"</file>" if rest else b"/>"
     return line, rest
