@@ -11,10 +11,12 @@ import re
 import time
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, TypeVar, dataclass_transform
 
 from medback_core.errors import DriveGone, MedbackError, Refused
+
+T = TypeVar("T")
 
 WANTED_DEFAULT = 2
 HOME = "home"  # the place of everything without a named place
@@ -329,12 +331,31 @@ class Count:
 # --- events: what a long operation yields while it works; the last one is always a Summary -------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def an_event(cls: type[T]) -> type[T]:
+    """A dataclass that type checkers take for frozen. There are so many that freezing each, and giving each methods of
+    its own, would be a tenth of the time of a short command."""
+    return dataclass(slots=True, eq=False, repr=False)(cls)
+
+
+@an_event
 class Event:
     """Base of all that an operation yields."""
 
+    def _values(self) -> list[tuple[str, Any]]:
+        return [(one.name, getattr(self, one.name)) for one in fields(self)]  # type: ignore[arg-type]
 
-@dataclass(frozen=True, slots=True)
+    def __eq__(self, other: object) -> bool:
+        return other.__class__ is self.__class__ and self._values() == other._values()  # type: ignore[union-attr]
+
+    def __hash__(self) -> int:
+        return hash(tuple(value for _, value in self._values() if not isinstance(value, dict)))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._values())})"
+
+
+@an_event
 class Progress(Event):
     """How far a phase is; a total of None is not known yet. At most about ten a second."""
 
@@ -353,7 +374,7 @@ class Progress(Event):
         return min(1.0, self.files / self.files_total) if self.files_total else None
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class FileDone(Event):
     """One file was hashed, copied, restored, …; `action` is the verb in the past tense."""
 
@@ -379,7 +400,7 @@ class Reason:
         return cls("system", error=error.strerror or str(error))
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class Skipped(Event):
     """An entry that could not be treated, and why: exit code 3."""
 
@@ -387,7 +408,7 @@ class Skipped(Event):
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class Excluded(Event):
     """An entry left out by rule: no failure."""
 
@@ -395,14 +416,14 @@ class Excluded(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class NotListed(Event):
     """A file that the manifest it is compared with does not name: no failure."""
 
     path: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class DamageFound(Event):
     """Content or a record that is not what it should be: exit code 5."""
 
@@ -411,12 +432,12 @@ class DamageFound(Event):
     state: str = "damaged"  # or, where a verify says so, "missing", "changed", "unreadable"
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class Waiting(Event):
     """All that could be done is done; it waits for a drive."""
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class PluggedIn(Event):
     """A target is here. `action` is what is done with it now, `known` whether it is one of this session's, `waiting`
     what is below its wanted copies."""
@@ -428,7 +449,7 @@ class PluggedIn(Event):
     waiting: Count
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class LockedHere(Event):
     """The encrypted container a target lies in is plugged in and not open."""
 
@@ -436,14 +457,14 @@ class LockedHere(Event):
     device: str
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class Unplugged(Event):
     """A target that was here is not any more."""
 
     label: str
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class PlugDone(Event):
     """What a target was to do when it was plugged in is over: `finished`, and it may be unplugged, unless so many
     copies on it were found `damaged`; or the reason why not. `skipped` files could not be copied or read, and so many
@@ -460,7 +481,7 @@ class PlugDone(Event):
     again: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class Remembers(Event):
     """What a drive that is plugged in remembers and this session did not know: it was taken up. `on` are the drives
     it lies on."""
@@ -473,7 +494,7 @@ class Remembers(Event):
     on: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class DeletedSince(Event):
     """A file an earlier restore brought back is deleted by what is known now; it is left where it is."""
 
@@ -481,7 +502,7 @@ class DeletedSince(Event):
     gone_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class CopyGone(Event):
     """A look at a drive did not find a copy where it lay; it does not count any more. `state` is "missing", or, where
     another file stands there, "changed" (since, by its time) or "damaged" (as old as the copy)."""
@@ -490,19 +511,19 @@ class CopyGone(Event):
     state: str = "missing"
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@an_event
 class Warned(Event):
     """Something a person should know, that is no failure: which (`same-disk`), and its facts (`errors.Fact`)."""
 
     what: str
-    facts: Mapping[str, object] = field(hash=False)
+    facts: Mapping[str, object]
 
     def __init__(self, what: str, **facts: object) -> None:
         object.__setattr__(self, "what", what)
         object.__setattr__(self, "facts", facts)
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class SourceRefused(Event):
     """One source (or drive) of several was refused for safety; nothing changed for it, the others go on: exit code 4 (3
     for a drive that went away)."""
@@ -516,7 +537,7 @@ class SourceRefused(Event):
         return self.refusal.kind
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class Conflict(Event):
     """A restore met a file that differs from what should be there, and left it alone."""
 
@@ -529,12 +550,12 @@ class Conflict(Event):
     there_md5: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class Summary(Event):
     """Base of the last event of every operation."""
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class ScanSummary(Summary):
     """What a scan of one source found; `files` and `bytes` are the source's totals after it."""
 
@@ -554,7 +575,7 @@ class ScanSummary(Summary):
     unhashed: int = 0  # rebuild only: files no sidecar gives a hash for
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class UpdateSummary(Summary):
     """What an update of several sources did; `refused` are the aliases of those nothing changed for."""
 
@@ -562,7 +583,7 @@ class UpdateSummary(Summary):
     refused: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class RebuildSummary(Summary):
     """What a new session DB was built from."""
 
@@ -570,7 +591,7 @@ class RebuildSummary(Summary):
     targets: tuple[Target, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class BackupSummary(Summary):
     """What a backup onto one target did, or in a dry run would do; `remaining` and `lacking_bytes` are those of after
     it. Counts are identities (each content once)."""
@@ -596,7 +617,7 @@ class BackupSummary(Summary):
     gone_since: int | None = None  # the date of the first of these scans
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class DiscoverSummary(Summary):
     """What already lay on a drive. `files` counts paths on the drive, `newly_marked` identities."""
 
@@ -617,7 +638,7 @@ class NextTarget:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class RestoreSummary(Summary):
     """What a restore from one target brought back. Counts are paths."""
 
@@ -634,7 +655,7 @@ class RestoreSummary(Summary):
     unheard: tuple[Target, ...] = ()  # drives that were not plugged in and may know something newer
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class RestoreStatus(Summary):
     """How much of what is expected stands at its destination. Counts are paths."""
 
@@ -649,7 +670,7 @@ class RestoreStatus(Summary):
     unheard: tuple[Target, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class Unrestored(Event):
     """A file that does not stand at its destination, or stands there with other content."""
 
@@ -658,7 +679,7 @@ class Unrestored(Event):
     differs: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class ContextSummary(Summary):
     """What a restore context holds. `files` counts paths that should exist, `directories` each source's own too."""
 
@@ -669,7 +690,7 @@ class ContextSummary(Summary):
     targets: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class EjectSummary(Summary):
     """A drive was unmounted."""
 
@@ -678,7 +699,7 @@ class EjectSummary(Summary):
     powered_off: bool
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class ExportSummary(Summary):
     """What went into a manifest; `left_out` files did not, each was told as Skipped. `path`: b"" without a file."""
 
@@ -688,7 +709,7 @@ class ExportSummary(Summary):
     left_out: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class ReportSummary(Summary):
     """The report is in its file."""
 
@@ -696,7 +717,7 @@ class ReportSummary(Summary):
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class VerifySummary(Summary):
     """The five states of what was read."""
 
@@ -712,7 +733,7 @@ class VerifySummary(Summary):
     left: int = 0  # not reached within --max-bytes
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class Repaired(Event):
     """A good copy was put in place."""
 
@@ -720,7 +741,7 @@ class Repaired(Event):
     source: str  # the target's label or the source's alias it came from
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class Unrepairable(Event):
     """No good copy could be found now, and what would help."""
 
@@ -728,7 +749,7 @@ class Unrepairable(Event):
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class RepairSummary(Summary):
     """How many were repaired and how many could not be."""
 
@@ -736,7 +757,7 @@ class RepairSummary(Summary):
     unrepairable: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class ReclaimSummary(Summary):
     """What was, or with a dry run would be, freed on a target.
 
@@ -755,7 +776,7 @@ class ReclaimSummary(Summary):
     after_backup: tuple[NextTarget, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class ProveSummary(Summary):
     """Byte-by-byte comparison of files of one identity."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +25,7 @@ from medback_core.model import (
     Summary,
     TargetState,
     Warned,
+    an_event,
 )
 from medback_core.presenting.next_drive import next_drive, next_words
 from medback_core.presenting.places import three_two_one_words
@@ -42,7 +42,7 @@ Story = Generator[str | Event, None, None]
 _CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class DemoChecked(Summary):
     """Whether all that was restored equals the original, byte for byte."""
 

@@ -10,7 +10,19 @@ from itertools import islice
 from medback_core import names
 from medback_core.coverage.what_if import NamedFile
 from medback_core.errors import Refused
-from medback_core.model import HOME, Count, Event, NextTarget, Progress, Source, Summary, Target, TargetState, folded
+from medback_core.model import (
+    HOME,
+    Count,
+    Event,
+    NextTarget,
+    Progress,
+    Source,
+    Summary,
+    Target,
+    TargetState,
+    an_event,
+    folded,
+)
 from medback_core.planning import restore_order as planning
 from medback_core.planning.trips import TRIPS
 from medback_core.restoring import destinations, told
@@ -45,7 +57,7 @@ class PlannedStep:
     trip: bool = False  # it has to be fetched from there
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class PlanSummary(Summary):
     """The fewest trips and targets that bring back all that is missing, in the order to plug them in, place by place.
     Counts are paths.

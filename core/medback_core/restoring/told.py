@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from medback_core import disk, names
 from medback_core.contexts import kept as context_kept
@@ -15,7 +15,7 @@ from medback_core.drives.drive import read_identity
 from medback_core.drives.retelling import retold, words_on
 from medback_core.drives.story import Story, readable_context, stories
 from medback_core.errors import NeedsAnswer
-from medback_core.model import Event, Source, Summary, Target, TargetState, Warned
+from medback_core.model import Event, Source, Summary, Target, TargetState, Warned, an_event
 from medback_core.restoring.destinations import Destination
 from medback_core.session import Session
 from medback_core.session.expected import expected_count, has_expected
@@ -25,7 +25,7 @@ from medback_core.session.targets import list_targets, save_target, target_by_id
 from medback_core.sidecar import Remembered
 
 
-@dataclass(frozen=True, slots=True)
+@an_event
 class Told(Summary):
     """What the drives tell that this session does not know: `taken` up into `session`, and what is only `offered`."""
 
