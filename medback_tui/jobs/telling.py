@@ -31,7 +31,7 @@ class TellingApp(SharedApp):
             self._tell_jobs()
 
     def _tell_jobs(self) -> None:
-        self._show_notices()
+        self.show_notices()
         for screen in self.screen_stack:
             if isinstance(screen, MainScreen) and screen.is_whole:
                 screen.tell_jobs()
@@ -55,6 +55,8 @@ class TellingApp(SharedApp):
 
     def _job_ended(self, job: Job) -> None:
         job.here = frozenset(self.drives.here)
+        if job.question is not None and job.question.kind == "in-place" and job.ended is not None:
+            job.quiet = True  # it did not fail: who asked for it asks the question
         path = job.details.get("path")
         job.of_source = self.facts is not None and any(row.source.path == path for row in self.facts.sources)
         if job.next_drive is not None:
@@ -102,19 +104,19 @@ class TellingApp(SharedApp):
         seconds = 5.0 if timeout is None else timeout
         kept = [notice for notice in self.notices if notice.words != message]
         self.notices = [*kept, Notice(message, severity, monotonic() + seconds)]
-        self._show_notices()
-        self.set_timer(seconds + 0.05, self._show_notices)
+        self.show_notices()
+        self.set_timer(seconds + 0.05, self.show_notices)
 
     def clear_notices(self) -> None:
         self.notices = []
-        self._show_notices()
+        self.show_notices()
 
-    def _show_notices(self) -> None:
+    def show_notices(self) -> None:
         now = monotonic()
         self.notices = [notice for notice in self.notices if notice.until > now]
         for screen in self.screen_stack:
             for line in screen.query(NoticeLine):
-                line.show(self.notices)
+                line.show(self.notices if screen is self.screen else ())
 
     # --- keys --------------------------------------------------------------------------------------------------------
 

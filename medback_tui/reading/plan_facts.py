@@ -81,23 +81,28 @@ def make_plans(
                         target = target_by_id(session, story.id)
                         if target is not None:
                             here[target.key] = story.path
-        for plan in _make_plans(session, request, stopped, progress):
+        plugged = request.here | here.keys()
+        for plan in _make_plans(session, request, plugged, stopped, progress):
             yield replace(plan, here=here)
 
 
 def _make_plans(
-    session: Session, request: RestoreRequest, stopped: Callable[[], bool], progress: Callable[[model.Progress], None]
+    session: Session,
+    request: RestoreRequest,
+    here: frozenset[int],
+    stopped: Callable[[], bool],
+    progress: Callable[[model.Progress], None],
 ) -> Iterator[PlanFacts]:
     if not list_sources(session):
         return
-    imagined = _make(session, request, True, stopped, progress)
+    imagined = _make(session, request, here, True, stopped, progress)
     if imagined is None:
         return
     if request.everything:
         yield imagined
         return
     yield replace(imagined, looking=True)
-    plan = _make(session, request, False, stopped, progress)
+    plan = _make(session, request, here, False, stopped, progress)
     if plan is not None:
         yield plan if plan.summary.missing.files else replace(imagined, differing=plan.summary.differing)
 
@@ -105,6 +110,7 @@ def _make_plans(
 def _make(
     session: Session,
     request: RestoreRequest,
+    here: frozenset[int],
     everything: bool,
     stopped: Callable[[], bool],
     progress: Callable[[model.Progress], None],
@@ -117,7 +123,7 @@ def _make(
         path=request.scope.path or None,
         to=request.to,
         without=without,
-        here=request.here,
+        here=here,
         more=[(scope.source, scope.path or None) for scope in request.more],
     )
     for event in events:

@@ -65,6 +65,10 @@ class SharedApp(App[int]):
         """The settings file was changed: its keys and its theme hold from now on."""
         raise NotImplementedError
 
+    def show_notices(self) -> None:
+        """Show on the screen on top what was told lately."""
+        raise NotImplementedError
+
     def clear_notices(self) -> None:
         """What was told for some seconds is not so any more."""
         raise NotImplementedError

@@ -73,6 +73,7 @@ class MainScreen(Screen[None]):
         self.told()
 
     def on_screen_resume(self) -> None:
+        self.app.show_notices()
         self.told()
 
     def told(self) -> None:

@@ -37,6 +37,9 @@ class Dialog(ModalScreen[Result], Generic[Result]):
     def on_mount(self) -> None:
         self.mount(NoticeLine())
 
+    def on_screen_resume(self) -> None:
+        self.app.show_notices()
+
     def action_give_up(self) -> None:
         self.dismiss(None)
 

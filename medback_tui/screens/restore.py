@@ -155,9 +155,13 @@ class RestoreScreen(MainScreen):
 
     @property
     def here(self) -> Mapping[int, bytes]:
-        """Where drives are plugged in: those this session knows, and those that told the plan of themselves."""
+        """Where drives are plugged in: those this session knows, those that told the plan of themselves, and those the
+        plan knows by what another one told."""
         told = self.plan.here if self.plan is not None else {}
-        return {**told, **self.app.drives.here}
+        steps = self.plan.summary.steps if self.plan is not None else ()
+        by_id = {story.id: story.path for story in self.app.drives.offers if story.id}
+        named = {step.target.key: by_id[step.target.id] for step in steps if step.target.id in by_id}
+        return {**named, **told, **self.app.drives.here}
 
     @property
     def offers(self) -> tuple[Story, ...]:

@@ -50,6 +50,23 @@ def test_a_plan_says_what_a_plugged_in_drive_remembers_and_the_next_command_work
     assert "All 2 files known as of " in shell("restore-status", "--to", "out").out
 
 
+def test_of_two_drives_that_hold_all_a_plan_takes_the_one_that_is_here(tmp_path: Path, monkeypatch):
+    write_tree(tmp_path / "photos", {"a.txt": 100, "sub/b.bin": 3000})
+    shell = Shell(tmp_path)
+    assert shell("add-src", "photos").code == 0
+    for drive in ("Blue", "Red"):
+        (tmp_path / drive).mkdir()
+        shell("target", drive, "--init", "--label", drive)
+    (tmp_path / "photos").rename(tmp_path / "as it was")
+    for left in tmp_path.glob("session.db*"):
+        left.unlink()
+    plugged_in(monkeypatch, tmp_path / "Red")
+    assert f"next: run `medback restore {tmp_path}/Red`" in shell("plan").out
+    plugged_in(monkeypatch)
+    for named in ("Red", "Blue"):
+        assert f"next: run `medback restore {tmp_path}/{named}`" in shell("plan", named).out
+
+
 def test_nothing_is_missing_is_never_said_without_a_date(shell: Shell):
     for line in (("plan",), ("plan", "--all"), ("restore-status",)):
         answer = shell(*line)

@@ -154,3 +154,66 @@ async def test_several_drives_that_remember_are_told_in_one_sentence(open_app: O
         app.post_message(DrivesSeen(Drives(offers=stories)))
         await until(pilot, lambda: "2 drives that are here remember files" in text_of(pilot), "one notice")
         assert len(app.notices) == 1 and len(app.log_lines) == 2
+
+
+@pytest.fixture
+def two_drives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[bytes]]:
+    """Blue and Red of a machine that is gone: what is mounted here is in the list that is returned."""
+
+    def make(copies: int) -> list[bytes]:
+        write_tree(tmp_path / "photos", {"a.jpg": 5000, "sub/b.jpg": 70_000})
+        with open_session(tmp_path / "old.db") as session:
+            add(session, tmp_path / "photos", copies=copies)
+            back(session, tmp_path / "blue")
+            back(session, tmp_path / "red", fill=copies > 1)
+        (tmp_path / "photos").rename(tmp_path / "as it was")
+        mounted = [os.fsencode(tmp_path / "red")]
+        mounts = lambda: [Mount(drive, "/dev/sdx1", "ext4", True, False, 10**9, 10**9) for drive in mounted]
+        monkeypatch.setattr(disk, "removable_mounts", mounts)
+        return mounted
+
+    return make
+
+
+def drives_of(pilot: Pilot[int]) -> list[str]:
+    return [line for line in text_of(pilot).splitlines() if " active " in line]
+
+
+async def test_of_two_drives_that_hold_all_the_one_that_is_here_is_restored_from(
+    open_app: OpenApp, tmp_path: Path, two_drives: Callable[..., list[bytes]]
+):
+    two_drives(copies=2)
+    app = open_app(tmp_path / "s.db", watch=True)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await offered(pilot, app)
+        await press(pilot, "4", "a")
+        await until(pilot, lambda: "missing" in text_of(pilot), "the plan")
+        await settle(pilot)
+        (drive,) = drives_of(pilot)
+        assert "red" in drive and "▶ here" in drive
+        await press(pilot, "enter")
+        await until(pilot, lambda: isinstance(app.screen, Question), "the question")
+        assert "✘" not in text_of(pilot), "what waits for an answer did not fail"
+        await pilot.click("#answer-place")
+        await jobs_done(pilot)
+        assert tree(tmp_path / "photos") == tree(tmp_path / "as it was")
+
+
+async def test_a_drive_the_plan_knows_by_another_lights_up_when_it_comes(
+    open_app: OpenApp, tmp_path: Path, two_drives: Callable[..., list[bytes]]
+):
+    mounted = two_drives(copies=1)  # red has nothing, and knows of blue
+    app = open_app(tmp_path / "s.db", watch=True)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await offered(pilot, app)
+        await press(pilot, "4", "a")
+        await until(pilot, lambda: "missing" in text_of(pilot), "the plan")
+        await press(pilot, "enter")
+        assert "blue is not plugged in yet; the line lights up when it is" in text_of(pilot)
+        mounted.append(os.fsencode(tmp_path / "blue"))
+        await until(pilot, lambda: any("blue" in one and "▶ here" in one for one in drives_of(pilot)), "it lights up")
+        await press(pilot, "enter")
+        await until(pilot, lambda: isinstance(app.screen, Question), "the question")
+        await pilot.click("#answer-place")
+        await jobs_done(pilot)
+        assert tree(tmp_path / "photos") == tree(tmp_path / "as it was")

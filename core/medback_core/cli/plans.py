@@ -91,6 +91,15 @@ def plug_in(run: Run, session: Session, target: Target) -> str:
     return "" if here else f"plug in {shown(target.name)} and "
 
 
+def drives_here(run: Run, session: Session) -> set[int]:
+    """The row keys of the targets that are plugged in, and of those that just told what they remember."""
+    from medback_core.drives.open import find_drives, resolve_target
+    from medback_core.session.targets import list_targets
+
+    told = [resolve_target(session, names.text(one.path))[0] for one in run.outcome.remembered]
+    return {*find_drives(session, list_targets(session, unknown=True)), *(one.key for one in told if one is not None)}
+
+
 def scope_words(source: str | None, path: bytes | None, to: bytes | None) -> str:
     """The options that were given, as one may paste them into a shell behind the next command."""
     given = (("--source", source), ("--path", path), ("--to", to))
@@ -549,6 +558,7 @@ def plan(
     from medback_core.restoring.plan import PlanSummary, restore_plan
 
     with run.session() as known, told_by_drives(run, known, drives, "plan") as session:
+        here = () if all_of_it else drives_here(run, session)
         found = run.follow(
             restore_plan(
                 session,
@@ -557,6 +567,7 @@ def plan(
                 path=path,
                 to=to,
                 without=named_targets(session, without),
+                here=here,
                 prefer=prefer,
             ),
             PlanSummary,
