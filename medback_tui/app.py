@@ -144,6 +144,7 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         self.next_drive: int | None = None
         self._watch, self.quitting = watch, False
         self._quit_code = 0
+        self._quit_question: Question | None = None
         self.set_reactive(MedbackApp.theme, self._usable_theme())
 
     def get_css_variables(self) -> dict[str, str]:
@@ -239,19 +240,34 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
             self._leave()
         elif not self.quitting:
             self.keep_unfinished()
+            self.call_later(self._quit_asked_of_another)
 
     async def action_quit(self) -> None:
         """Leave; ask first while jobs are running."""
         if not self.queue.busy:
             self._end()
             return
+        self._quit_question = confirm("Quit?", self._quit_words(), "Quit", danger=False)
+        self.push_screen(self._quit_question, self._quit_answered)
+
+    def _quit_words(self) -> Content:
         running, waiting = self.queue.running, len(self.queue.waiting)
         more = f", and {plural(waiting, 'more job waits', 'more jobs wait')}" if waiting else ""
-        words = Content(
+        return Content(
             f"{running.title if running else 'A job'} is not finished{more}. Quitting finishes the chunk under way and "
             "keeps all that is done; the next time the app offers to go on."
         )
-        self.push_screen(confirm("Quit?", words, "Quit", danger=False), self._quit_answered)
+
+    async def _quit_asked_of_another(self) -> None:
+        """The jobs are others than when leaving was asked about: ask about these, or not at all where none is left."""
+        asked = self._quit_question
+        if asked is None or asked is not self.screen or asked.words == self._quit_words():
+            return
+        asked.dismiss(None)
+        if self.queue.busy:
+            self.call_later(self.action_quit)
+        else:
+            self.notify(f"the jobs have ended; {self.key_of('app.quit')} quits medback")
 
     def _quit_answered(self, answer: str | None) -> None:
         if answer == "yes":

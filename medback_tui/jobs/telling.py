@@ -61,11 +61,11 @@ class TellingApp(SharedApp):
         job.of_source = self.facts is not None and any(row.source.path == path for row in self.facts.sources)
         if job.next_drive is not None:
             job.details["next"] = job.next_drive.with_here(self.drives.here)
-        for note in job.notes:
+        for note in () if job.quiet else job.notes:  # a preview tells them to who asked, and did nothing of it
             way = "" if note.about is None else way_out(note.about, self.key_of)
             self.log_line(note.date, note.level, job.title, f"{note.words}. {way}" if way else note.words)
         hidden = sum(job.counts.values()) - len(job.notes)
-        if hidden > 0 and len(job.notes) >= NOTES_MAX:
+        if hidden > 0 and len(job.notes) >= NOTES_MAX and not job.quiet:
             self.log_line(job.ended_at, "warning", job.title, f"and {hidden:,} more lines like these")
         if job.crash:
             self.log_line(job.ended_at, "error", job.title, f"{sentence(job.error)}\n{job.crash}")

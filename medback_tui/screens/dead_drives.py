@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from medback_core.model import folded
 from medback_core.presenting.places import at
-from medback_core.presenting.units import name, number, plural, size
+from medback_core.presenting.units import listed, name, number, plural, size
 from medback_tui.look.keys import shown
 from medback_tui.reading.facts import Facts, TargetFacts
 from medback_tui.widgets.columns import Cell, Column
@@ -84,7 +84,7 @@ class DeadDrives(Dialog[Dead]):
             box.border_title = Content("What if these drives died?")
             words = "Mark them, then look at the tree without them. With none marked: without the one under the cursor."
             for group in self.facts.disk_groups:
-                together = " and ".join(name(row.target.name) for row in group)
+                together = listed([row.target.name for row in group])
                 words += f"\n{together} are on one disk: they fail together."
             yield Static(Content(words), id="words")
             yield RowList[TargetFacts | _Place](COLUMNS, _draw, _key, id="drives")

@@ -23,7 +23,7 @@ def status_words(listing: Listing, facts: Facts | None, marked: Mapping[tuple[in
     elif view.dead and facts is not None:
         drives = [name(row.target.name) for row in facts.targets if row.target.key in view.dead]
         lost = listing.shares.none - listing.alive.none
-        words = f"{counted(lost)} would be lost." if lost.files else "Nothing would be lost."
+        words = f"{counted(lost)} would be lost." if lost.files else "nothing would be lost."
         weaker = listing.shares.below - listing.alive.below
         if weaker.files > 0:
             words += f" {counted(weaker)} would have too few copies left."

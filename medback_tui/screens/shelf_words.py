@@ -15,7 +15,7 @@ def shelf_line(shelf: Shelf, answer: NextDrive, key: Key) -> Content:
     lines = []
     pulled = [box.target.name for box in shelf.boxes if box.pulled]
     if pulled:
-        words = f"{counted(shelf.bare)} would have no copy. " if shelf.bare.files else "Nothing would be lost. "
+        words = f"{counted(shelf.bare)} would have no copy. " if shelf.bare.files else "nothing would be lost. "
         words += f"{counted(shelf.below)} would have too few copies." if shelf.below.files else ""
         lines.append(Content.assemble((f"Without {listed(pulled)}: ", "bold $text-error"), words))
     words = next_words(

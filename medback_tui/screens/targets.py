@@ -415,7 +415,9 @@ class TargetsScreen(MainScreen):
         lines = [Content.styled(name(row.target.name), "bold"), Content("")]
         lines += [Content(words) for words in STATES.values()]
         if row.only.files:
-            words = f"If it no longer counts, {counted(row.only)} have no copy left."
+            words = (
+                f"If it no longer counts, {counted(row.only)} {'has' if row.only.files == 1 else 'have'} no copy left."
+            )
             lines += [Content(""), Content.styled(words, "$text-warning")]
         choices = [
             Choice("no", "Leave it"),

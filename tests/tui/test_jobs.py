@@ -89,6 +89,27 @@ async def test_quitting_with_a_job_asks_and_no_is_the_default(open_app: OpenApp,
     assert app.return_code == 0
 
 
+async def test_a_question_whether_to_quit_ends_with_the_job_it_is_about(open_app: OpenApp, script: Callable):
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        first, second = script([STEP]), script([STEP])
+        app.submit(job(first))
+        app.submit(job(second, "verify red"))
+        await until(pilot, first.told.is_set)
+        await pilot.press("q")
+        await until(pilot, lambda: "target blue is not finished, and 1 more job" in text_of(pilot), "it asks")
+        first.go_on.set()
+        await until(pilot, lambda: "verify red is not finished. Quitting" in text_of(pilot), "it asks about the next")
+        assert sum(isinstance(screen, Question) for screen in app.screen_stack) == 1
+        second.go_on.set()
+        await until(pilot, lambda: not isinstance(app.screen, Question), "there is nothing to ask any more")
+        await settle(pilot)
+        assert app.is_running and "the jobs have ended; q quits medback" in text_of(pilot)
+        await pilot.press("q")
+        await until(pilot, lambda: not app.is_running, "and it leaves at once")
+
+
 async def test_every_screen_is_there_while_a_job_runs(open_app: OpenApp, script: Callable, tmp_path: Path):
     app = open_app(worlds.small(tmp_path / "s.db"))
     async with app.run_test(size=(80, 24)) as pilot:

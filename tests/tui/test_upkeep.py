@@ -60,6 +60,7 @@ async def test_a_damaged_copy_is_seen_everywhere_and_repaired(
         assert "1 file can be repaired" in text_of(pilot)
         assert app.screen.query_one("#answer-no", Button).has_focus
         assert copy.read_bytes() != whole, "a preview changes nothing"
+        assert not any("repaired" in line.words for line in app.log_lines), "and is not told as done"
         await answer(pilot, "yes")
         await jobs_done(pilot)
         assert copy.read_bytes() == whole

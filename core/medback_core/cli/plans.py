@@ -20,7 +20,7 @@ from medback_core.presenting.places import (
     too_few_words,
 )
 from medback_core.presenting.telling import nothing_missing, story_words
-from medback_core.presenting.units import ago, counted, date, plural, size
+from medback_core.presenting.units import ago, counted, date, listed, plural, size
 from medback_core.presenting.units import command as command_line
 from medback_core.presenting.units import name as shown
 
@@ -429,7 +429,7 @@ def what_if(run: Run, words: tuple[str, ...], gone: tuple[str, ...]) -> None:
             )
             rows = [
                 [
-                    " and ".join(shown(t.name) for t in e.targets),
+                    listed([t.name for t in e.targets]),
                     f"{e.lost.files:,}",
                     size(e.lost.bytes),
                     f"{e.weakened.files:,}",
@@ -438,7 +438,7 @@ def what_if(run: Run, words: tuple[str, ...], gone: tuple[str, ...]) -> None:
                 for e in (*every.together, *every.single, *every.pairs[: None if run.settings.verbose else LISTED])
             ]
             for e in every.together:
-                run.say(f"{' and '.join(shown(t.name) for t in e.targets)} are on one disk: they fail together")
+                run.say(f"{listed([t.name for t in e.targets])} are on one disk: they fail together")
             if rows:
                 run.table(
                     [
