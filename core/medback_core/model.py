@@ -468,7 +468,7 @@ class Unplugged(Event):
 class PlugDone(Event):
     """What a target was to do when it was plugged in is over: `finished`, and it may be unplugged, unless so many
     copies on it were found `damaged`; or the reason why not. `skipped` files could not be copied or read, and so many
-    sources were `left_out`. `again`: it is tried again within a minute."""
+    sources were `left_out`. `again`: it is tried again within a minute. So many copies are `left` to be verified."""
 
     label: str
     path: bytes
@@ -479,6 +479,7 @@ class PlugDone(Event):
     skipped: int = 0
     left_out: int = 0
     again: bool = False
+    left: int = 0
 
 
 @an_event

@@ -9,12 +9,14 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from sidecar.test_hostile_xml import ATTACKS
-from support.worlds import add, back, new_session, photos, rescan, run, tree, write_tree
+from support.worlds import MTIME, add, back, new_session, photos, rescan, run, tree, write_tree
 
+from medback_core import model
 from medback_core.presenting.refusals import message
 from medback_core.backing_up.discover import discover
 from medback_core.model import EXPLANATION, Answers, Warned
@@ -269,6 +271,82 @@ def test_after_a_kill_the_next_run_removes_what_was_unfinished_and_nothing_else(
         [mine.name, busy.name]
     )
     assert contents(two / "back/photos") == contents(two / "photos")
+
+
+def test_after_a_kill_the_next_run_gives_directories_their_permissions(two: Path) -> None:
+    """A directory that a killed run made has permissions of its own; one that a person made has not."""
+    (two / "to/photos").mkdir(parents=True)
+    (two / "to/photos/2024").mkdir()
+    os.chmod(two / "to/photos/2024", 0o1700)
+    (two / "to/photos/nothing in it").mkdir(mode=0o700)
+    assert program("blue", "red", "--to", "to", at=two / "blue").returncode == 0
+    modes = {name: stat.S_IMODE((two / "to/photos" / name).stat().st_mode) for name in ("2024", "nothing in it")}
+    assert modes == {"2024": 0o711, "nothing in it": 0o700}
+
+
+def test_nothing_is_written_to_a_drive_by_another_mount_of_it(tmp_path: Path, two: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("mounting needs root")
+    inside, second = two / "blue/inside", tmp_path / "second mount"
+    inside.mkdir()
+    second.mkdir()
+    if subprocess.run(["mount", "--bind", inside, second], capture_output=True).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        ran = program("blue", "--to", second / "back", at=two / "blue")
+    finally:
+        subprocess.run(["umount", second], check=True)
+    assert ran.returncode == 4 and "overlap" in ran.stderr
+    assert not any(inside.iterdir())
+
+
+@pytest.mark.parametrize("harm", ["cut", "gone", "gone, and who it is"])
+@pytest.mark.parametrize("order", [("red", "blue"), ("blue", "red")])
+def test_a_newer_drive_without_a_whole_context_brings_its_newer_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str, order: tuple[str, str]
+) -> None:
+    (tmp_path / "photos/links alone").mkdir(parents=True)
+    os.symlink("../a", tmp_path / "photos/links alone/to a")
+    with photos(tmp_path, {"a": b"old", "b": b"same", "gone": b"deleted"}, drives=["red"]) as (session, _):
+        (tmp_path / "photos/gone").unlink()
+        monkeypatch.setattr(model, "now", lambda: int(time.time()) + 1000)
+        write_tree(tmp_path / "photos", {"a": b"newer", "sub/new": b"new"}, mtime_ns=MTIME + 10**9)
+        rescan(session, answers=Answers(deletions=True, changes=True))
+        back(session, tmp_path / "blue")
+    for number, context in enumerate(sorted((tmp_path / "blue").glob(".medback-context*.xml"))):
+        data = context.read_bytes()
+        context.write_bytes(data[: data.index(b"<file")]) if harm == "cut" and not number else context.unlink()
+    if harm == "gone, and who it is":
+        (tmp_path / "blue/.medback-target.xml").write_bytes(b"\0" * 300)
+        for sidecar in (tmp_path / "blue").rglob(".medback.xml"):
+            os.utime(sidecar, (model.now(), model.now()))  # the clock of this test
+    ran = program(*order, "--to", "to", at=tmp_path / "red")
+    assert ran.returncode == 0 and "may come back" in ran.stderr
+    found = {path: data for path, (data, _) in contents(tmp_path / "to/photos").items()}
+    assert found == {b"a": b"newer", b"b": b"same", b"sub/new": b"new", b"gone": b"deleted"}
+    shutil.rmtree(tmp_path / "to")
+    assert program("blue", "--to", "to", at=tmp_path / "red").returncode == 0
+    alone = {path: data for path, (data, _) in contents(tmp_path / "to/photos").items()}
+    assert alone == {b"a": b"newer", b"b": b"same", b"sub/new": b"new"}
+    links = [folder / "links alone/to a" for folder in (tmp_path / "to").iterdir()]
+    # Beside the rest where nothing says whose it is.
+    assert [os.readlink(link) for link in links if link.is_symlink()] == ["../a"]
+
+
+def test_an_older_drive_without_a_context_brings_nothing_back_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with photos(tmp_path, {"a": b"old", "gone": b"deleted"}, drives=["red"]) as (session, _):
+        (tmp_path / "photos/gone").unlink()
+        monkeypatch.setattr(model, "now", lambda: int(time.time()) + 1000)
+        write_tree(tmp_path / "photos", {"a": b"newer"}, mtime_ns=MTIME + 10**9)
+        rescan(session, answers=Answers(deletions=True, changes=True))
+        back(session, tmp_path / "blue")
+    for context in (tmp_path / "red").glob(".medback-context*.xml"):
+        context.unlink()
+    ran = program("red", "blue", "--to", "to", at=tmp_path / "red")
+    assert ran.returncode == 0 and not ran.stderr
+    assert {path: data for path, (data, _) in contents(tmp_path / "to/photos").items()} == {b"a": b"newer"}
 
 
 def test_a_source_without_files_comes_back_as_a_directory(tmp_path: Path) -> None:

@@ -83,6 +83,16 @@ def test_what_was_not_backed_up_is_told_with_it(shelf: Shelf) -> None:
     assert "red is backed up: safe to unplug" in words
 
 
+def test_a_verify_that_reads_a_part_says_what_is_left(shelf: Shelf) -> None:
+    shelf.here = ["blue"]
+    for most, words in (
+        (1, "blue is verified, 1 copy still to be read another time: safe to unplug"),
+        (None, "blue is verified: safe to unplug"),
+    ):
+        found = run(watch(shelf.where / "session.db", changes=(), verify_bytes=most))
+        assert words in [plug_words(event) for event in found]
+
+
 def test_a_session_that_is_lost_while_it_watches_is_built_again(shelf: Shelf) -> None:
     def comings() -> Iterator[bool]:
         for file in shelf.where.glob("session.db*"):

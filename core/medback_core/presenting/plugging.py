@@ -49,6 +49,7 @@ def plug_words(event: Event) -> str | None:
             words = f"{name(label)} is {_DONE[action]}"
             without = [plural(left_out, "source")] if left_out else []
             without += [plural(skipped, "file")] if skipped else []
+            words += f", {plural(event.left, 'copy', 'copies')} still to be read another time" if event.left else ""
             return f"{words}{', without ' if without else ''}{' and '.join(without)}: safe to unplug"
         case PlugDone(label, _, _, False, reason):
             return f"{name(label)}: {sentence(reason)}{'; it is tried again within a minute' if event.again else ''}"

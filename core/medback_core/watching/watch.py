@@ -21,6 +21,7 @@ from medback_core.model import (
     SourceRefused,
     Target,
     Unplugged,
+    VerifySummary,
     Waiting,
     Warned,
 )
@@ -125,7 +126,7 @@ def _act(
     reserve: Size | None,
     verify_bytes: int | None,
 ) -> Iterator[Event]:
-    damaged = skipped = left_out = 0
+    damaged = skipped = left_out = left = 0
     try:
         with open_session(session_path) as session:
             if action is OnPlug.BACKUP:
@@ -138,6 +139,7 @@ def _act(
                 left_out += isinstance(event, SourceRefused) or (
                     isinstance(event, Warned) and event.what == "source-away"
                 )
+                left = event.left if isinstance(event, VerifySummary) else left
                 yield event
             target = target_by_id(session, identifier)
     except (MedbackError, OSError) as error:
@@ -150,4 +152,6 @@ def _act(
             seen.pending.discard(identifier)
             yield Unplugged(seen.labels.pop(identifier))
         return
-    yield PlugDone(target.name if target is not None else label, path, action, True, "", damaged, skipped, left_out)
+    yield PlugDone(
+        target.name if target is not None else label, path, action, True, "", damaged, skipped, left_out, left=left
+    )

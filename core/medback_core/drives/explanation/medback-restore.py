@@ -47,6 +47,7 @@ TEMPORARY = b".medback-restore-tmp-"
 CONTEXT_MAX = 4 << 30
 SIDECAR_MAX = 256 << 20
 CHUNK = 1 << 20
+UNFINISHED = 0o1700  # the permissions of a directory until all is in it: no other one has these
 LINE_MAX = 1 << 20  # bytes of one record; expat takes long over a longer one
 HAS_DIR_FD = os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 
@@ -288,6 +289,8 @@ class Drive:
     def __init__(self, number, path):
         self.number, self.path = number, os.path.abspath(os.fsencode(path))
         self.label, self.id, self.folders = shown(self.path), "", {}
+        self.remembers = {}  # source id -> the date of what its context told of it
+        self.newest = 0.0  # the time of its newest sidecar
         self.contexts = []
         if not os.path.isdir(self.path):
             raise Bad("%s is not a directory" % shown(self.path))
@@ -310,9 +313,11 @@ class Drive:
             data = self._whole(IDENTITY, 1 << 20)
         except OSError:
             return
-        for tag, attributes, _ in read_lines(data, ("identity", "target", "folder")):
+        for tag, attributes, _ in read_lines(data, ("identity", "target", "folder", "remembers")):
             if tag == "identity":
                 self.id = attributes.get("id", "")
+            elif tag == "remembers":
+                self.remembers[attributes.get("source", "")] = date_of(attributes.get("at"))
             elif tag == "target":
                 self.label = shown(attributes.get("label") or self.label)
             elif exact(attributes, "name"):
@@ -394,11 +399,13 @@ def open_directory(root, path, make=None):
         try:
             if make is not None:
                 try:
-                    os.mkdir(part, 0o700, dir_fd=handle)
+                    os.mkdir(part, UNFINISHED, dir_fd=handle)
                     make.add(way)
                 except FileExistsError:
                     pass
             below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
+            if make is not None and os.fstat(below).st_mode & 0o7777 == UNFINISHED:
+                make.add(way)  # a run that was killed made it
         finally:
             os.close(handle)
         handle = below
@@ -424,10 +431,15 @@ class Shelf:
         self.recorded = {}  # (size, md5) -> [Place]
         self.spoilt = set()  # (size, md5) of which medback found a copy damaged
         self.by_size = {}  # size -> [Place] of every ordinary file
-        self.on_record = {}  # source id -> {path: File}, by the drives' own sidecars
-        self.links_on_record = {}
-        self.directories_on_record = {}
+        self.on_record = {}  # (drive number, source id) -> Section, by the drive's own sidecars
         self._hashed = {}
+        self._folders = {}  # for a drive that does not say which source a folder is of
+        for drive in drives:
+            for sections in drive.contexts:
+                for section in sections:
+                    self._folders.setdefault(os.fsencode(section.alias), section.source)
+        for drive in drives:
+            self._folders.update(drive.folders)
         self._walk()
         self.sources = self._sources()
 
@@ -440,6 +452,7 @@ class Shelf:
                         place = Place(drive.number, join(directory, name))
                         self.by_size.setdefault(status.st_size, []).append(place)
                 if SIDECAR in entries:
+                    drive.newest = max(drive.newest, entries[SIDECAR].st_mtime)
                     self._take_records(drive, directory, drive.sidecar(directory), put_aside)
 
     def _take_records(self, drive, directory, data, put_aside):
@@ -461,13 +474,26 @@ class Shelf:
                 twins = [exact(more, "at") for kind, more in children if kind == "twin"]
                 for source, path in [belongs] + [self._split(twin) for twin in twins]:
                     if source and is_path(path):
-                        self.on_record.setdefault(source, {}).setdefault(path, record)
+                        files = self._told(drive, source).files
+                        if path not in files or (files[path].mtime or 0) < (record.mtime or 0):
+                            files[path] = record
             elif belongs[0] and is_path(belongs[1]) and not put_aside:
                 if tag == "link" and exact(attributes, "to"):
-                    self.links_on_record.setdefault(belongs[0], {})[belongs[1]] = exact(attributes, "to")
+                    self._told(drive, belongs[0]).links[belongs[1]] = exact(attributes, "to")
                 elif tag == "dir":
                     facts = bits(attributes.get("mode"), None), seconds(attributes.get("mtime"))
-                    self.directories_on_record.setdefault(belongs[0], {})[belongs[1]] = facts
+                    self._told(drive, belongs[0]).directories[belongs[1]] = facts
+                    for kind, more in children:  # links of a directory that does not lie on the drive
+                        name, goal = exact(more, "name"), exact(more, "to")
+                        if kind == "holds" and goal and b"\0" not in goal and name and is_component(name):
+                            self._told(drive, belongs[0]).links[join(belongs[1], name)] = goal
+
+    def _told(self, drive, source):
+        """What the sidecars of a drive tell of a source, to be added to."""
+        if (drive.number, source) not in self.on_record:
+            folders = [folder for folder, known in self._folders.items() if known == source]
+            self.on_record[drive.number, source] = Section(source, shown(folders[0]) if folders else "source")
+        return self.on_record[drive.number, source]
 
     @staticmethod
     def _split(text):
@@ -479,44 +505,56 @@ class Shelf:
         if true_place is not None:
             return self._split(true_place)
         folder, _, path = (at or b"").partition(b"/")
-        return drive.folders.get(folder, ""), path
+        if drive.folders:
+            return drive.folders.get(folder, ""), path
+        if folder not in self._folders and path:  # nothing says which source it is: one of its own
+            self._folders[folder] = "folder " + shown(folder)
+        return self._folders.get(folder, ""), path
 
     def _sources(self):
         """Each source as it was last, newest knowledge first: {id: Section}."""
         found = {}
         for drive in self.drives:
             taken = set()
-            for whole in (
-                True,
-                False,
-            ):  # of one drive the newest context that has the source whole, else one that breaks off
+            for whole in (True, False):
+                # Of one drive the newest context that has the source whole, else one that breaks off.
                 for sections in drive.contexts:
                     here = [section for section in sections if section.whole == whole and section.source not in taken]
                     for section in here:  # a source that split has several
                         found.setdefault(section.source, []).append(section)
                     taken.update(section.source for section in here)
-        merged = {source: merge(sections) for source, sections in found.items()}
-        for drive in self.drives:  # a source no context speaks of, and files newer than the last context
-            for folder, source in drive.folders.items():
-                if source in self.on_record or source in self.links_on_record:
-                    merged.setdefault(source, Section(source, shown(folder)))
+            self._take_told(drive, found)
+        told = {source: [] for _, source in self.on_record}
+        for (_, source), section in self.on_record.items():
+            told[source].append(section)
+        merged = {source: merge(found.get(source, []), told.get(source, [])) for source in {**found, **told}}
         for source, section in merged.items():
+            sections = found.get(source, [])
             # A file that was renamed may keep its old place on a drive: what the contexts know by content is theirs.
-            known = {(r.size, r.md5) for one in found.get(source, ()) for r in one.files.values()}
-            for path, record in self.on_record.get(source, {}).items():
-                if (record.size, record.md5) not in known and path not in section.links:
-                    section.files.setdefault(path, record)
-            links = self.links_on_record.get(source, {})
-            directories = self.directories_on_record.get(source, {})
-            if any(one.whole for one in found.get(source, ())):  # it has them all: these may be gone since
-                above = section.above()
-                links, directories = {}, {path: facts for path, facts in directories.items() if path in above}
-            for path, goal in links.items():
-                if path not in section.files:
-                    section.links.setdefault(path, goal)
-            for path, facts in directories.items():
-                section.directories.setdefault(path, facts)
+            known = {(r.size, r.md5) for one in sections for r in one.files.values()}
+            has_all = any(one.whole for one in sections)  # links and directories it does not have may be gone since
+            above = section.above() if has_all else set()
+            for one in told.get(source, ()):
+                for path, record in one.files.items():
+                    if (record.size, record.md5) not in known and path not in section.links:
+                        section.files.setdefault(path, record)
+                for path, goal in {} if has_all else one.links.items():
+                    if path not in section.files:
+                        section.links.setdefault(path, goal)
+                for path, facts in one.directories.items():
+                    if not has_all or path in above:
+                        section.directories.setdefault(path, facts)
         return merged
+
+    def _take_told(self, drive, found):
+        """Give what the sidecars of a drive tell a date, where no context of it has the source whole."""
+        for (number, source), section in self.on_record.items():
+            here = [one for sections in drive.contexts for one in sections if one.source == source]
+            if number != drive.number or any(one.whole for one in here):
+                continue
+            dates = [drive.remembers.get(source, 0.0)] + [one.date for one in here]
+            # Its context knew more: the sidecars are a second older.
+            section.date = max(0.0, (max(dates) or drive.newest) - 1)
 
     def places(self, record):
         """Where a content may lie: as the drives' records say, then every file of its size."""
@@ -551,18 +589,27 @@ def md5():
         return hashlib.md5()
 
 
-def merge(sections):
+def merge(sections, told):
     """One source as several contexts know it: what is older is dropped, what has split is united by path, and where
-    they differ the later one is right."""
-    whole = [section for section in sections if section.whole] or sections
+    they differ the later one is right. `told`: what the sidecars of drives tell, of which a date says that no whole
+    context is there; it counts, as a context that breaks off does, where it is later than every whole one."""
+    whole = [section for section in sections if section.whole]
     kept = [
         one
         for one in whole
         if not any(other is not one and one.stamp != other.stamp and one.stamp in other.line for other in whole)
     ] or whole
-    kept.sort(key=lambda section: (section.date, section.number))
+    last = max([section.date for section in kept] or [-1.0])
+    later = [one for one in sections if not one.whole] + [one for one in told if one.date]
+    later = [one for one in later if one.date > last]
+    if later:
+        warn(
+            "no whole context tells the newest of %s: what was deleted or renamed since may come back"
+            % shown(later[-1].alias)
+        )
+    kept = sorted(kept + later, key=lambda section: (section.date, section.number)) or told
     newest = kept[-1]
-    result = Section(newest.source, newest.alias)
+    result = Section(newest.source, max(sections or kept, key=lambda section: section.date).alias)
     result.number, result.stamp, result.line, result.date = newest.number, newest.stamp, newest.line, newest.date
     result.whole = newest.whole
     for section in kept:
@@ -912,6 +959,32 @@ def is_inside(inner, outer):
         here = above
 
 
+def on_disk(path):
+    """Which file system a path lies on and where in it, however it is mounted. None where that can't be told."""
+    try:
+        with open("/proc/self/mountinfo", "rb") as stream:
+            lines = stream.read().splitlines()
+    except OSError:
+        return None
+    real, best = os.path.realpath(path), None
+    for line in lines:
+        device, root, point = (
+            re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code.group(1), 8)]), field)
+            for field in line.split(b" ")[2:5]
+        )
+        if (real + b"/").startswith(point.rstrip(b"/") + b"/") and (best is None or len(point) >= len(best[2])):
+            best = device, root, point
+    return None if best is None else (best[0], best[1].rstrip(b"/") + real[len(best[2].rstrip(b"/")) :] + b"/")
+
+
+def overlap(one, other):
+    """Whether one of two paths lies in the other on their disk, by a second mount of it too."""
+    one, other = on_disk(one), on_disk(other)
+    if one is None or other is None or one[0] != other[0]:
+        return False
+    return one[1].startswith(other[1]) or other[1].startswith(one[1])
+
+
 def drive_around(path):
     """The root of the drive of medback's that a path lies on, whether the path is there yet or not. None: on none."""
     here, device = os.path.realpath(path), None
@@ -951,7 +1024,8 @@ def main(words=None):
         if given.to:
             to = os.path.abspath(os.fsencode(given.to))
             for drive in drives:
-                if is_inside(to, drive.path) or (os.path.isdir(to) and is_inside(drive.path, to)):
+                inside = is_inside(to, drive.path) or (os.path.isdir(to) and is_inside(drive.path, to))
+                if inside or overlap(to, drive.path):
                     raise Bad("%s and the drive %s overlap: nothing is written to a drive" % (shown(to), drive.label))
             around = drive_around(to)
             if around is not None:
