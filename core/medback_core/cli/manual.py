@@ -74,8 +74,8 @@ def _begun(title: str, command: click.Command) -> Iterator[str]:
 
 
 def _options(command: click.Command, ctx: click.Context) -> Iterator[str]:
-    common = {param.name for param in medback.params} if command is not medback else set()
-    for param in command.params:
+    common = {param.name for param in medback.get_params(ctx)} if command is not medback else set()
+    for param in command.get_params(ctx):
         wanted = isinstance(param, click.Option) and param.name not in common
         record = param.get_help_record(ctx) if wanted else None
         if record is not None:
