@@ -27,23 +27,23 @@ class KeyHints(Widget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._hints: list[tuple[str, str, str]] = []  # key as shown, words, key to press
+        self._hints: list[tuple[str, str, str]] | None = None  # key as shown, words, key to press; None: to be read
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
-        self._read()
 
     def on_unmount(self) -> None:
         self.screen.bindings_updated_signal.unsubscribe(self)
 
     def _bindings_changed(self, screen: Screen[object]) -> None:
         del screen
-        self._read()
+        self._hints = None  # several changes in a row are read once, when they are drawn
+        self.refresh()
 
     def on_resize(self) -> None:
-        self._read()
+        self._hints = None
 
-    def _read(self) -> None:
+    def _read(self) -> list[tuple[str, str, str]]:
         seen: dict[str, tuple[str, str, str]] = {}
         always: dict[str, tuple[str, str, str]] = {}
         quiet: dict[str, tuple[str, str, str]] = {}
@@ -70,8 +70,7 @@ class KeyHints(Widget):
             if self._width(hint) <= room:
                 room -= self._width(hint)
                 chosen.append(hint)
-        self._hints = chosen + tail
-        self.refresh()
+        return chosen + tail
 
     @staticmethod
     def _width(hint: tuple[str, str, str]) -> int:
@@ -79,6 +78,8 @@ class KeyHints(Widget):
 
     def render_line(self, y: int) -> Strip:
         del y
+        if self._hints is None:
+            self._hints = self._read()
         segments = [Segment(" ", self._style("text"))]
         for key, words, _ in self._hints:
             segments += [Segment(key, self._style("key")), Segment(f" {words}  ", self._style("text"))]
@@ -89,7 +90,7 @@ class KeyHints(Widget):
 
     def on_click(self, event: events.Click) -> None:
         left = 1
-        for hint in self._hints:
+        for hint in self._hints or ():
             if left <= event.x < left + self._width(hint):
                 self.app.simulate_key(hint[2])
             left += self._width(hint)

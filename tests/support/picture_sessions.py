@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,31 @@ from medback_core.session.rollup import refresh_oldest
 from medback_core.session.sources import find_source, save_source
 from medback_core.model import Trouble
 from medback_core.session.files import Seen
-from made_up_shelf import DAY, NOW, add_copies, add_files, add_source, add_target, identity, small, years
+import made_up_shelf
+from made_up_shelf import DAY, NOW, add_copies, add_files, add_source, add_target, identity
 
 __all__ = ["NOW", "damaged", "hostile", "large", "small", "years"]
 
 
+def made_once(make: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    """The second session of a kind is a copy of the first one's DB."""
+    made: list[bytes] = []
+
+    def copied(path: Path) -> Path:
+        if made:
+            path.write_bytes(made[0])
+        else:
+            made.append(make(path).read_bytes())
+        return path
+
+    return copied
+
+
+small = made_once(made_up_shelf.small)
+years = made_once(made_up_shelf.years)
+
+
+@made_once
 def damaged(path: Path) -> Path:
     """The small world after a bad night: damage, a refused update."""
     small(path)
@@ -41,6 +62,7 @@ HOSTILE = (
 )  # fmt: skip
 
 
+@made_once
 def hostile(path: Path) -> Path:
     """A source, a drive and files whose names want to break the screen."""
     with open_session(path) as session:

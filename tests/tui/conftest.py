@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,7 @@ def styles_looked_up_once() -> Iterator[None]:
     found: dict[tuple[object, ...], tuple[tuple[bool, ...], RulesMap | None]] = {}
     numbers: dict[tuple[int, ...], int] = {}  # of all the rules an app may have
     parse, apply, replace = Stylesheet._parse_rules, Stylesheet.apply, Stylesheet.replace_rules
+    update = Stylesheet.update_nodes
 
     def parse_once(sheet: Stylesheet, *words: Any, **options: Any) -> list[RuleSet]:
         key = (frozenset(sheet._variables.items()), *words, *sorted(options.items()))
@@ -100,10 +101,20 @@ def styles_looked_up_once() -> Iterator[None]:
         path: list[Any] = node.css_path_nodes
         app = path[0].app
         key: list[object] = [known[1], app.theme, app.no_color, app.native_ansi_color, app.is_inline]
+        seen = vars(sheet).get("seen", {})
         for one in path:
-            checks = [check(one) for name, check in one._PSEUDO_CLASSES.items() if name not in OF_THE_APP]
-            key += type(one), one._id, frozenset(one._classes), *checks
+            if (part := seen.get(one)) is None:
+                checks = [check(one) for name, check in one._PSEUDO_CLASSES.items() if name not in OF_THE_APP]
+                part = seen[one] = type(one), one._id, frozenset(one._classes), *checks
+            key += part
         return tuple(key)
+
+    def update_together(sheet: Stylesheet, nodes: Iterable[DOMNode], animate: bool = False) -> None:
+        vars(sheet)["seen"] = {}  # nothing changes meanwhile
+        try:
+            update(sheet, nodes, animate)
+        finally:
+            del vars(sheet)["seen"]
 
     def replace_and_tell(node: DOMNode, rules: RulesMap, animate: bool = False) -> None:
         vars(node)["given_rules"] = rules
@@ -132,6 +143,7 @@ def styles_looked_up_once() -> Iterator[None]:
         patch.setattr(Stylesheet, "_parse_rules", parse_once)
         patch.setattr(Stylesheet, "replace_rules", staticmethod(replace_and_tell))
         patch.setattr(Stylesheet, "apply", apply_once)
+        patch.setattr(Stylesheet, "update_nodes", update_together)
         yield
 
 

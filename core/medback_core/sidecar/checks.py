@@ -46,6 +46,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "holder": ("at", "id", "label"),
     "event": ("at", "bytes", "files", "health", "source", "target", "unsafe", "what"),
 }  # fmt: skip
+_PLACES = {tag: {name: place for place, name in enumerate(names)} for tag, names in ATTRIBUTES.items()}
 # Of a file, and sorted among the unknown attributes in the canonical form, as they are to the first version.
 SECOND_DIGEST = ("blake3", "blake3_of")
 CHILDREN = ("bd", "twin", "tag", "holds")  # the order of a record's children; others follow in the document's order
@@ -76,21 +77,23 @@ def open_tag(tag: str, attributes: Iterable[tuple[str, str]]) -> str:
     Names are as lxml gives them. Each namespace used is declared on the spot, before the unknown attributes;
     the prefixes are n0, n1, … in the order of the sorted namespaces.
     """
-    given = list(attributes)
-    used = {_split(name)[0] for name in [tag, *(name for name, _ in given)]} - {"", XML_NAMESPACE}
-    prefixes = {uri: f"n{number}:" for number, uri in enumerate(sorted(used))}
-    prefixes |= {"": "", XML_NAMESPACE: "xml:"}
+    order = _PLACES.get(tag, {})
+    given = sorted(attributes, key=lambda item: (order.get(item[0], len(order)), _split(item[0])))
+    prefixes = {"": "", XML_NAMESPACE: "xml:"}
+    declared: list[tuple[str, str]] = []
+    if any(name.startswith("{") for name in (tag, *(name for name, _ in given))):
+        used = {_split(name)[0] for name in (tag, *(name for name, _ in given))} - prefixes.keys()
+        declared = [(f"n{number}", uri) for number, uri in enumerate(sorted(used))]
+        prefixes |= {uri: f"{prefix}:" for prefix, uri in declared}
 
     def written(name: str) -> str:
         uri, local = _split(name)
         return prefixes[uri] + local
 
-    order = ATTRIBUTES.get(tag, ())
-    known = sorted((item for item in given if item[0] in order), key=lambda item: order.index(item[0]))
-    unknown = sorted((item for item in given if item[0] not in order), key=lambda item: _split(item[0]))
-    declared = [(f"xmlns:{prefix[:-1]}", uri) for uri, prefix in prefixes.items() if uri in used]
-    attributes = (*known, *declared, *((written(name), value) for name, value in unknown))
-    return f"<{written(tag)}" + "".join(f' {name}="{escape(value)}"' for name, value in attributes)
+    parts = [f' {written(name)}="{escape(value)}"' for name, value in given]
+    known = sum(name in order for name, _ in given)
+    parts[known:known] = [f' xmlns:{prefix}="{escape(uri)}"' for prefix, uri in declared]
+    return f"<{written(tag)}" + "".join(parts)
 
 
 def exact(element: etree._Element) -> str:
