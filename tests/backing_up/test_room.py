@@ -62,9 +62,9 @@ def assert_all_told(session, point: Path, summary: BackupSummary) -> None:
 
 SHAPES = {
     # MiB, mkfs options, what is to go there
-    "few inodes, a file in each directory": (16, ("-N", "1000"), one_in_each(900)),
-    "few inodes, large directories": (16, ("-N", "600"), many_in_few(900)),
-    "inodes that just do": (16, ("-N", "1000"), many_in_few(900)),
+    "few inodes, a file in each directory": (16, ("-N", "500"), one_in_each(400)),
+    "few inodes, large directories": (16, ("-N", "400"), many_in_few(500)),
+    "inodes that just do": (16, ("-N", "500"), many_in_few(400)),
     "few bytes, tiny files": (4, ("-N", "2000"), many_in_few(1500)),
     "few bytes, a file in each directory": (5, ("-N", "4000"), one_in_each(700)),
     "small blocks": (3, ("-N", "2000", "-b", "1024"), many_in_few(1500, 700)),

@@ -15,22 +15,30 @@ from medback_core.session import Session, finding
 from support.worlds import MTIME, add, back, new_session, rescan, write_tree
 
 
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shelf")
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[Session]:
-    photos, music = tmp_path / "photos", tmp_path / "music"
-    write_tree(
-        photos, {"2024/lisbon/DSC_1.CR2": 10, "2024/lisbon/notes.txt": 11, "2024/tram_28.jpg": 12, "100%.txt": 13}
-    )
-    write_tree(photos, {"2019/old.cr2": 14, "2019/changed.txt": 15, "2019/Äpfel.jpg": 16, "plain": 17})
-    write_tree(music, {"lisbon.ogg": 18, "2024/[live].ogg": 19})
-    (photos / os.fsdecode(b"2019/caf\xe9.cr2")).write_bytes(b"x" * 20)
-    with new_session(tmp_path) as session:
-        add(session, photos)
-        add(session, music)
-        back(session, tmp_path / "t1")
-        (photos / "2019/old.cr2").unlink()
-        write_tree(photos, {"2019/changed.txt": 33}, mtime_ns=MTIME + 10**9)
-        rescan(session, answers=Answers(deletions=True))
+def world(shelf: Path) -> Iterator[Session]:
+    """Made by the first test; none changes it."""
+    photos, music = shelf / "photos", shelf / "music"
+    with new_session(shelf) as session:
+        if not photos.exists():
+            write_tree(
+                photos,
+                {"2024/lisbon/DSC_1.CR2": 10, "2024/lisbon/notes.txt": 11, "2024/tram_28.jpg": 12, "100%.txt": 13},
+            )
+            write_tree(photos, {"2019/old.cr2": 14, "2019/changed.txt": 15, "2019/Äpfel.jpg": 16, "plain": 17})
+            write_tree(music, {"lisbon.ogg": 18, "2024/[live].ogg": 19})
+            (photos / os.fsdecode(b"2019/caf\xe9.cr2")).write_bytes(b"x" * 20)
+            add(session, photos)
+            add(session, music)
+            back(session, shelf / "t1")
+            (photos / "2019/old.cr2").unlink()
+            write_tree(photos, {"2019/changed.txt": 33}, mtime_ns=MTIME + 10**9)
+            rescan(session, answers=Answers(deletions=True))
         yield session
 
 

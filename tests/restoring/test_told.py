@@ -56,29 +56,46 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return later
 
 
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Where each test has its drives, and what they were when they were made."""
+    return tmp_path_factory.mktemp("lost"), tmp_path_factory.mktemp("as made")
+
+
 @pytest.fixture
-def lost(tmp_path: Path, clock: Callable[[int], None]) -> Path:
+def lost(places: tuple[Path, Path], clock: Callable[[int], None]) -> Path:
     """Three drives of different age, and the machine is gone. White is the oldest, Red the newest: since Blue was
     written, `a` changed, `b` was deleted and `e` is new."""
-    home = tmp_path / "home"
+    where, as_made = places
+    if not (as_made / "as it was").exists():
+        _lose(where, clock)
+        shutil.copytree(where, as_made, dirs_exist_ok=True)
+    else:
+        clock(2 * DAY)
+    shutil.rmtree(where)
+    shutil.copytree(as_made, where)
+    clock(DAY)
+    return where
+
+
+def _lose(where: Path, clock: Callable[[int], None]) -> None:
+    home = where / "home"
     write_tree(home, FIRST)
-    with new_session(tmp_path) as session:
+    with new_session(where) as session:
         for name in ("photos", "docs"):
             add(session, home / name)
-        back(session, tmp_path / "white")
+        back(session, where / "white")
         clock(DAY)
-        back(session, tmp_path / "blue")
+        back(session, where / "blue")
         clock(DAY)
         write_tree(home, {"photos/a": b"second"}, mtime_ns=1_750_000_000_000_000_000)
         write_tree(home, {"photos/e": 3000})
         os.unlink(home / "photos/b")
         rescan(session, answers=Answers(deletions=True, changes=True))
-        back(session, tmp_path / "red")
-    home.rename(tmp_path / "as it was")
-    for left in tmp_path.glob("session.db*"):
+        back(session, where / "red")
+    home.rename(where / "as it was")
+    for left in where.glob("session.db*"):
         left.unlink()
-    clock(DAY)
-    return tmp_path
 
 
 @pytest.fixture

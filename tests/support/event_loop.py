@@ -29,14 +29,13 @@ CALLS: dict[Any, tuple[str, ...]] = {
     Connection: ("execute", "executemany", "executescript", "commit", "close"),
     sqlite3: ("connect",),
 }  # fmt: skip
+on_a_loop = asyncio._get_running_loop
 WITHOUT_A_SCREEN = {"edit_path"}  # the terminal is the editor's
 
 
 def culprit() -> str | None:
     """The line of the app that asked for this on the event loop; None where it is another thread's, or not the app's:
     a test's own, a module's being imported, a style sheet's that Textual reads."""
-    if asyncio._get_running_loop() is None:
-        return None
     frame, asked = sys._getframe(2), None
     while frame is not None:
         code = frame.f_code
@@ -60,8 +59,7 @@ def watched() -> Iterator[list[str]]:
 
     def told(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def asked(*words: Any, **options: Any) -> Any:
-            where = culprit()
-            if where is not None:
+            if on_a_loop() is not None and (where := culprit()) is not None:
                 found.append(f"{name}{words[:1]}\n{where}")
             return call(*words, **options)
 
