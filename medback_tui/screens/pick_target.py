@@ -92,8 +92,9 @@ class PickTarget(Dialog[bytes]):
         places = [TargetPlace(mount, here.get(mount.path)) for mount in drives.mounts] + [TargetPlace(None)]
         rows = self.query_one(RowList)
         rows.show_rows(places)
-        if not were:
-            rows.cursor = 0  # the first drive, not the line that was alone
+        if not were:  # the first drive that is new, not the line that was alone
+            takes = [place.target is None and place.mount is not None and not place.mount.read_only for place in places]
+            rows.cursor = takes.index(True) if True in takes else 0
 
     @on(LineList.Opened)
     def action_open(self) -> None:

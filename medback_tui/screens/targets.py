@@ -287,7 +287,9 @@ class TargetsScreen(MainScreen):
         checked = f"not all were ever checked ({self.app.key_of('targets.verify')})"
         if target.verified_at:
             checked = f"oldest check {ago(target.verified_at)}"
-        lines.append(Content(f"{holds}; {checked}" + (f"; {health}" if health else "")))
+        if not (row.held.files or row.claimed.files):
+            holds, checked = "holds nothing yet", ""
+        lines.append(Content("; ".join(part for part in (holds, checked, health) if part)))
         if row.only.files:
             words = f"{counted(row.only)} would be lost with it: on no other drive"
             lines.append(Content.styled(words, "$text-warning"))

@@ -282,7 +282,7 @@ def _of_file(row: FileCoverage) -> list[Cell]:
     by_copies[min(2, row.copies)] = [(size(row.size), "" if row.safe else style)]
     shown: list[Span] = [(f"{sign} ", style), (name(row.name), "")]
     if row.trouble:
-        shown.append(("  ✘ damaged" if row.trouble == 1 else "  ✘ changed keeping its time", "none"))
+        shown.append(("  ✘ damaged" if row.trouble == 1 else "  ✘ changed", "none"))
     if row.elsewhere < row.elsewhere_wanted and row.copies >= row.wanted:
         shown.append((f"  {row.elsewhere} of {row.elsewhere_wanted} elsewhere", "below"))
     if row.claimed and not row.copies:

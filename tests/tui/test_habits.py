@@ -389,6 +389,21 @@ async def test_the_line_of_keys_of_a_dialog_follows_the_keymap(open_app: OpenApp
         assert "m mark" in text_of(pilot) and "space mark" not in text_of(pilot)
 
 
+async def test_of_several_drives_the_first_new_one_is_offered(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert app.facts is not None
+        known = app.facts.targets[0].target
+        mounts = [
+            Mount(path, "/dev/sdx1", "ext4", True, read_only, 10**9, 10**9)
+            for path, read_only in ((b"/media/known", False), (b"/media/cd", True), (b"/media/new", False))
+        ]
+        app.drives = Drives({known.key: b"/media/known"}, tuple(mounts))
+        await press(pilot, "2", "n")
+        assert any("▌ /media/new" in line for line in text_of(pilot).splitlines())
+
+
 async def test_a_first_start_asks_what_and_where_and_then_shows_what_is_safe(open_app: OpenApp, tmp_path: Path):
     photos, drive = tmp_path / "photos", tmp_path / "blue"
     photos.mkdir()
