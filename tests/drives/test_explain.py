@@ -414,6 +414,35 @@ def test_a_split_source_comes_back_as_the_union(tmp_path: Path) -> None:
     assert set(contents(tmp_path / "back/photos")) == {b"a", b"b", b"c", b"d"}
 
 
+def test_of_a_split_source_both_versions_are_told(tmp_path: Path) -> None:
+    with photos(tmp_path, {"a": b"first", "b": b"b"}) as (one, _):
+        shutil.copytree(tmp_path / "photos", tmp_path / "elsewhere")
+        write_tree(tmp_path / "photos", {"a": b"of red"}, mtime_ns=MTIME + 10**9)
+        rescan(one, answers=Answers(changes=True))
+        back(one, tmp_path / "red")
+    shutil.rmtree(tmp_path / "photos")
+    (tmp_path / "elsewhere").rename(tmp_path / "photos")  # as if another machine had gone on from before
+    write_tree(tmp_path / "photos", {"a": b"of blue"}, mtime_ns=MTIME + 2 * 10**9)
+    (tmp_path / "other").mkdir()
+    with new_session(tmp_path / "other") as other:
+        add(other, tmp_path / "photos")
+        back(other, tmp_path / "blue")
+    ran = program("red", "blue", "--to", "back", at=tmp_path / "red")
+    assert ran.returncode == 0
+    (line,) = (line for line in ran.stdout.splitlines() if line.startswith("two drives tell of two versions of"))
+    there = (tmp_path / "back/photos/a").read_bytes()
+    assert {there, Path(line.rsplit(": the other one is ")[1]).read_bytes()} == {b"of red", b"of blue"}
+
+
+def test_a_copy_that_can_not_be_read_is_told_as_that(two: Path) -> None:
+    copy = two / "red/photos/2024/a.jpg"
+    copy.unlink()
+    copy.symlink_to("b.jpg")  # whatever is no file to read: root may read every file
+    (two / "red/photos/same/again.jpg").unlink(missing_ok=True)
+    ran = program("red", "--to", "one", at=two / "red")
+    assert ran.returncode == 3 and "in a file that can't be read (try it as root): photos/2024/a.jpg" in ran.stdout
+
+
 def test_it_can_be_left_off_and_the_drive_remembers_that(tmp_path: Path) -> None:
     with photos(tmp_path, {"a": b"a"}, drives=["red"]) as (session, _):
         back(session, tmp_path / "red", readme=False)

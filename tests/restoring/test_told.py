@@ -37,6 +37,7 @@ from medback_core.session.expected import has_expected
 from medback_core.session.gone import list_gone
 from medback_core.session.sources import list_sources, save_source
 from medback_core.session.targets import list_targets
+from medback_core.sources.identity import metadata_at
 from medback_core.upkeep.verify_target import verify
 from support.worlds import Ran, add, back, new_session, rescan, run, tree, write_tree
 
@@ -549,3 +550,35 @@ def test_where_two_drives_split_the_later_is_live_whatever_comes_last(
         assert (summary.missing, summary.conflicts) == (0, 0)
     assert (tmp_path / "out/photos/a").read_bytes() == b"of red"
     assert set(os.listdir(tmp_path / "out/photos")) == {"a", "k", "only on blue", "only on red"}
+
+
+def test_a_restore_elsewhere_writes_nothing_into_the_source_it_only_heard_of(tmp_path: Path) -> None:
+    """The originals are still there, and another session looks after them."""
+    write_tree(tmp_path / "photos", {"a": b"a", "sub/b": b"b"})
+    with open_session(tmp_path / "first.db") as session:
+        add(session, tmp_path / "photos")
+        for drive in ("one", "two"):
+            back(session, tmp_path / drive)
+    before = tree(tmp_path / "photos", metadata=True)
+    with open_session(tmp_path / "second.db") as session:
+        run(restore(session, os.fspath(tmp_path / "one"), to=os.fsencode(tmp_path / "back")))
+    assert tree(tmp_path / "photos", metadata=True) == before
+    assert tree(tmp_path / "back/photos").keys() == tree(tmp_path / "photos").keys()
+
+
+def test_where_a_drive_was_last_seen_stays_on_record_when_a_new_session_scans_the_source(tmp_path: Path) -> None:
+    write_tree(tmp_path / "photos", {"a": b"a"})
+    with open_session(tmp_path / "first.db") as session:
+        add(session, tmp_path / "photos")
+        for drive in ("one", "two"):
+            back(session, tmp_path / drive)
+        known = {target.id: (target.path, target.fs_uuid) for target in list_targets(session)}
+    shutil.move(tmp_path / "two", tmp_path / "put away")
+    with open_session(tmp_path / "second.db") as session:
+        run(restore(session, os.fspath(tmp_path / "one"), to=os.fsencode(tmp_path / "back")))  # it hears of `two`
+        add(session, tmp_path / "photos")
+        back(session, tmp_path / "one")
+        assert {target.id: (target.path, target.fs_uuid) for target in list_targets(session)} == known
+    metadata = metadata_at(os.fsencode(tmp_path / "photos"))
+    assert metadata is not None
+    assert {fact.id: (fact.path, fact.fs_uuid) for fact in metadata.targets} == known

@@ -181,14 +181,17 @@ def merge_fact(
     place: str | None = None,
 ) -> None:
     """Take up what a sidecar says of a target: the highest `rev` wins, ties go to the worse state. Where it was last
-    seen is of use to a session that never saw it."""
+    seen, and on which file system, is of use to a session that never saw it."""
     was = target_by_id(session, tid)
     if was is None or not was.known:
         key = target_key(session, tid)
         fresh = Target(key, tid, label, state, True, rev, capacity, path, fs_uuid=fs_uuid, disk=disk, place=place)
         save_target(session, fresh)
-    elif (rev, state.badness) > (was.rev, was.state.badness):
-        facts = {"label": label, "state": state, "rev": rev, "capacity": capacity, "disk": disk, "place": place}
+        return
+    facts = {"path": was.path or path, "fs_uuid": was.fs_uuid or fs_uuid}
+    if (rev, state.badness) > (was.rev, was.state.badness):
+        facts |= {"label": label, "state": state, "rev": rev, "capacity": capacity, "disk": disk, "place": place}
+    if replace(was, **facts) != was:
         save_target(session, replace(was, **facts))
 
 

@@ -32,7 +32,7 @@ from medback_core.sidecar.records import (
     Sidecar,
 )
 from medback_core.sidecar.writing import render, with_copies
-from medback_core.sources.identity import is_told, read_metadata, stands, write_metadata
+from medback_core.sources.identity import is_told, read_metadata, stands, was_scanned, write_metadata
 from medback_core.sources.nested import away_from
 
 _BATCH = 1000
@@ -232,6 +232,8 @@ def flush_source(session: Session, source: Source) -> Iterator[Event]:
             metadata = read_metadata(root)
             if not stands(session, source, root, metadata):
                 return
+            if metadata is not None and not was_scanned(session, source):
+                return  # only heard of here: this session has read none of its records
             if metadata is None and not had_metadata(session, source.key):
                 return  # its last scan could write nothing there, and said so: the next one tries again
             with disk.lock_drive(root):

@@ -69,6 +69,7 @@ class Section:
         self.number, self.stamp, self.line, self.date = 0, "", (), 0.0
         self.whole = False
         self.files, self.links, self.directories = {}, {}, {}
+        self.others = []  # (path, File) of versions that two drives tell of beside what is the file now
 
     def above(self, gone=False):
         """The directories that something lies in: links and files that are there, or files that are gone."""
@@ -291,6 +292,7 @@ class Drive:
         self.label, self.id, self.folders = shown(self.path), "", {}
         self.remembers = {}  # source id -> the date of what its context told of it
         self.newest = 0.0  # the time of its newest sidecar
+        self.unread = False  # one of its directories could not be read
         self.contexts = []
         if not os.path.isdir(self.path):
             raise Bad("%s is not a directory" % shown(self.path))
@@ -357,6 +359,7 @@ class Drive:
                             continue
             except OSError as error:
                 warn("%s can't be read: %s" % (shown(os.path.join(self.path, directory)), error.strerror or error))
+                self.unread = True
                 continue
             for name, status in entries.items():
                 if stat.S_ISDIR(status.st_mode) and (status.st_dev == device or not device):
@@ -613,6 +616,10 @@ def merge(sections, told):
     result.number, result.stamp, result.line, result.date = newest.number, newest.stamp, newest.line, newest.date
     result.whole = newest.whole
     for section in kept:
+        for path, record in section.files.items():
+            was = result.files.get(path)
+            if was is not None and not was.gone and (record.gone or (was.size, was.md5) != (record.size, record.md5)):
+                result.others.append((path, was))
         result.files.update(section.files)
         result.links.update(section.links)
         result.directories.update(section.directories)
@@ -633,7 +640,8 @@ class Restore:
     def __init__(self, shelf, to, only):
         self.shelf, self.to = shelf, to
         self.restored = self.bytes = self.right = self.links = 0
-        self.in_the_way, self.failed, self.damaged, self.missing = [], [], [], []
+        self.in_the_way, self.failed, self.unread, self.damaged, self.missing = [], [], [], [], []
+        self.others = []  # (path, Place) of versions that are no file now
         self._temporary = 0
         self._only = only
         self._made = set()  # the directories this run made
@@ -654,6 +662,8 @@ class Restore:
                 self._directory(join(folder, path))
             for path, goal in sorted(section.links.items()):
                 self._link(join(folder, path), goal)
+            for path, record in section.others:
+                self.others += [(join(folder, path), place) for place in self.shelf.places(record)[:1]]
             for path in sorted(self._made, reverse=True):
                 below = path[len(folder) + 1 :]
                 self._finish_directory(path, *section.directories.get(below, (None, None)))
@@ -671,7 +681,7 @@ class Restore:
             if there is not None:
                 self._compare(handle, path, name, there, record)
                 return
-            spoilt = (record.size, record.md5) in self.shelf.spoilt
+            spoilt, unread = (record.size, record.md5) in self.shelf.spoilt, False
             for place in self.shelf.places(record):
                 outcome = self._copy(handle, path, name, place, record)
                 if outcome == "done":
@@ -679,7 +689,8 @@ class Restore:
                 spoilt = spoilt or (
                     outcome == "damaged" and place in self.shelf.recorded.get((record.size, record.md5), ())
                 )
-            (self.damaged if spoilt else self.missing).append(path)
+                unread = unread or outcome == "unread"
+            (self.damaged if spoilt else self.unread if unread else self.missing).append(path)
         except OSError as error:
             self.failed.append((path, error.strerror or str(error)))
         finally:
@@ -869,19 +880,26 @@ class Restore:
             "%d files restored (%d bytes), %d already right, %d links"
             % (self.restored, self.bytes, self.right, self.links)
         )
+        for path, place in self.others:
+            at = os.path.join(self.shelf.drives[place.drive].path, place.path)
+            print("two drives tell of two versions of %s: the other one is %s" % (shown(path), shown(at)))
         for path in self.in_the_way:
             print("something else is there, left alone: %s" % shown(path))
         for path, reason in self.failed:
             print("could not be written: %s: %s" % (shown(path), reason))
+        for path in self.unread:
+            print("may lie on one of these drives, in a file that can't be read (try it as root): %s" % shown(path))
         for path in self.damaged:
             print("damaged on every one of these drives that has it: %s" % shown(path))
         for path in self.missing:
             print("on none of these drives: %s" % shown(path))
+        if self.missing and any(drive.unread for drive in self.shelf.drives):
+            print("Some directories of these drives can't be read: what is missing may lie there (try it as root).")
         if self.missing or self.damaged:
             print("Plug in other drives and run this again: %d files are not back." % len(self.missing + self.damaged))
         if self.damaged:
             return 5
-        if self.in_the_way or self.failed:
+        if self.in_the_way or self.failed or self.unread:
             return 3
         return 6 if self.missing else 0
 
