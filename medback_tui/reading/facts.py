@@ -10,7 +10,7 @@ from medback_core.coverage.places import PlaceShelf, ThreeTwoOne, has_places, pl
 from medback_core.coverage.totals import Holdings, looked, target_holdings
 from medback_core.model import HOME, Count, Looked, Need, Rule, Source, Target, folded
 from medback_core.session import Session
-from medback_core.session.copies import held_by
+from medback_core.session.copies import held_by_target
 from medback_core.session.counting import NOTHING, CopyCounter
 from medback_core.session.expected import has_expected
 from medback_core.session.needs import every_part, machine_place, target_places, wants_of
@@ -165,9 +165,10 @@ def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]
         sources.append(SourceFacts(source, shares, damaged, there, looked(session, source.alias), wants.rules))
     targets = []
     groups = disk_groups(session)
+    solid, with_claims = held_by_target(session), held_by_target(session, claims=True)
     for target in list_targets(session):
-        held = held_by(session, target.key)
-        claimed = held_by(session, target.key, claims=True) - held
+        held = solid.get(target.key, NOTHING)
+        claimed = with_claims.get(target.key, NOTHING) - held
         was = before.target(target.key) if before is not None else None
         group = next((group for group in groups if any(one.key == target.key for one in group)), ())
         with_it = tuple(one for one in group if one.key != target.key)

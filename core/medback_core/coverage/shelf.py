@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from medback_core.coverage.places import PlaceShelf, place_shelves
 from medback_core.model import Count, Happened, Source, Target, TargetState
 from medback_core.session import Session
-from medback_core.session.copies import held_by
+from medback_core.session.copies import held_by_target
 from medback_core.session.counting import NOTHING, CopyCounter
 from medback_core.session.history import list_history
 from medback_core.session.needs import every_part, places
@@ -72,6 +72,7 @@ class Shelf:
 
 def read_shelf(session: Session, pulled: Collection[int] = ()) -> Shelf:
     """The shelf with these drives (keys) pulled out of it."""
+    all_held = held_by_target(session)  # first: it reads all placements at once
     parts, totals = _parts(session)
     counting = counting_keys(session) - frozenset(pulled)
     known, damaged = places(session), _damaged(session)
@@ -83,7 +84,7 @@ def read_shelf(session: Session, pulled: Collection[int] = ()) -> Shelf:
     bytes_held = [_held(session, one, counting) for one in totals]
     for target in targets:
         held = [HeldPart(number, *one.get(target.key, (0, 0))) for number, one in enumerate(bytes_held)]
-        there = held_by(session, target.key).bytes
+        there = all_held.get(target.key, NOTHING).bytes
         whole, capacity = target.total_bytes or 0, target.capacity
         if capacity is not None:
             whole = min(capacity, whole or capacity)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from medback_core.model import Count, Identity, Standing
 
-from .placements import intern_placement, placement_by_id
+from .placements import intern_placement, placement_said
 from .rollup import refresh_oldest
 from .store import Session
 from .values import load_ns, store_ns
@@ -273,12 +273,20 @@ def copies_on(session: Session, target: int) -> Iterator[tuple[Identity, Copy]]:
 
 def held_by(session: Session, target: int, *, claims: bool = False) -> Count:
     """Identities and bytes on a target (solid copies; with `claims`, listed ones too), from the placements' totals."""
-    total = Count()
-    for key, identities, size in session.db.execute("SELECT id, identities, bytes FROM placement WHERE identities > 0"):
-        members = placement_by_id(session, key)
-        if target in (members.anywhere if claims else members.solid):
-            total += Count(identities, size)
-    return total
+    return held_by_target(session, claims=claims).get(target, Count())
+
+
+def held_by_target(session: Session, *, claims: bool = False) -> dict[int, Count]:
+    """The same of all targets that have any, in one pass."""
+    totals: dict[int, list[int]] = {}
+    rows = session.db.execute("SELECT id, members, identities, bytes FROM placement WHERE identities > 0")
+    for key, members, identities, size in rows:
+        placement = placement_said(session, key, members)
+        for target in placement.anywhere if claims else placement.solid:
+            total = totals.setdefault(target, [0, 0])
+            total[0] += identities
+            total[1] += size
+    return {target: Count(*total) for target, total in totals.items()}
 
 
 def bytes_on(session: Session, target: int) -> int:

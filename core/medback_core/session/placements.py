@@ -27,8 +27,16 @@ def placement_by_id(session: Session, placement_id: int) -> Placement:
     found = session.placements.get(placement_id)
     if found is None:
         row = session.db.execute("SELECT members FROM placement WHERE id = ?", (placement_id,)).fetchone()
+        found = placement_said(session, placement_id, row[0])
+    return found
+
+
+def placement_said(session: Session, placement_id: int, members: str) -> Placement:
+    """The placement of a row that says these members."""
+    found = session.placements.get(placement_id)
+    if found is None:
         sets: tuple[set[int], set[int], set[int]] = (set(), set(), set())
-        for member in row[0].split():
+        for member in members.split():
             target, standing = member.split(":")
             sets[int(standing)].add(int(target))
         found = session.placements[placement_id] = Placement(
@@ -38,9 +46,8 @@ def placement_by_id(session: Session, placement_id: int) -> Placement:
 
 
 def all_placements(session: Session) -> dict[int, Placement]:
-    return {
-        row[0]: placement_by_id(session, row[0]) for row in session.db.execute("SELECT id FROM placement").fetchall()
-    }
+    rows = session.db.execute("SELECT id, members FROM placement").fetchall()
+    return {key: placement_said(session, key, members) for key, members in rows}
 
 
 def identities_by_placement(session: Session) -> dict[int, Count]:
