@@ -118,11 +118,11 @@ def merge_incoming(session: Session, source: int, how: MergeRules) -> tuple[int,
 def _replace_known(session: Session, source: int, how: MergeRules) -> None:
     """Two that split: where one has an older version that the other still tells of as the file, and not the reverse,
     it is newer there, whatever their dates: the other had no news of this path since they split. What is not back yet,
-    say, is told with each later state."""
-    mine_has = "EXISTS (SELECT 1 FROM gone g WHERE g.source_id = ?1 AND g.path = {0}.path "
-    mine_has += "AND g.identity_id = {0}.identity_id)"
-    theirs_has = "EXISTS (SELECT 1 FROM temp.incoming_gone g WHERE g.path = {0}.path "
-    theirs_has += "AND g.identity_id = {0}.identity_id)"
+    say, is told with each later state. A version without a date of its own says nothing: it may have been found on a
+    drive by one that knew of no newer tree, and is dated by the file."""
+    known = "g.path = {0}.path AND g.identity_id = {0}.identity_id AND g.gone_at * 1000000000 > g.mtime_ns)"
+    mine_has = f"EXISTS (SELECT 1 FROM gone g WHERE g.source_id = ?1 AND {known}"
+    theirs_has = f"EXISTS (SELECT 1 FROM temp.incoming_gone g WHERE {known}"
     differ = "n.path = x.path AND x.source_id = ?1 AND n.identity_id <> x.identity_id"  # both are files
     if how.wins:
         session.db.execute(
