@@ -148,7 +148,9 @@ def targets(run: Run) -> None:
     type=click.Choice([one.value for one in OnPlug]),
     help="What `medback watch` does when it is plugged in: back up onto it, verify it, or nothing.",
 )
-@click.option("--disk", metavar="NAME", help="The disk it lies on; one NAME, one disk. '': as detected.")
+@click.option(
+    "--disk", metavar="NAME", help="The disk it lies on. Same NAME: one disk, other NAME: another. '': as detected."
+)
 @click.option("--place", metavar="PLACE", help="Where it is kept: home, office, …; '': where this machine is.")
 def set_target(
     run: Run,
@@ -190,6 +192,7 @@ def set_target(
         run.say(
             f"{shown(changed.name)} ({changed.id}) is {changed.state.value}"
             + (f", fills at most {size(changed.capacity)}" if changed.capacity is not None else "")
+            + (f", on the disk {shown(changed.disk)}" if changed.disk else "")
             + (f", kept {at(changed.place)}" if changed.place is not None else "")
             + (f", when plugged in: {changed.on_plug.value}" if changed.on_plug is not None else "")
         )
