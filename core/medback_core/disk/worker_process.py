@@ -37,6 +37,7 @@ SMALL = 1 << 20  # bytes: a file up to that is read at once
 SYNC_EVERY = 64 << 20  # bytes of a large copy that are made durable together while it grows
 _FAST = 0.25  # seconds: where that takes no longer, the next are four times as many, for each holds up the writing
 _CHUNK = 1 << 20
+_TELL_SECONDS = 0.05  # between two words on a large file: each takes the other side's processor for a moment
 _PROBE = 64 << 10
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
@@ -355,14 +356,17 @@ def do_part(what: str, descriptors: list[int], parts: list, tell: "Callable[[int
 def serve(connection: _socket.socket) -> None:
     """Answer requests until the other side is gone."""
     assert sys.platform != "win32"
-    untold = 0
+    untold, told_at = 0, monotonic()
 
     def tell(size: int) -> None:
-        nonlocal untold
+        nonlocal untold, told_at
         untold += size
+        now = monotonic()
+        if now - told_at < _TELL_SECONDS:
+            return
         with suppress(BlockingIOError):  # the other side is busy: it is told with the next chunk
             connection.send(_frame(untold), _socket.MSG_DONTWAIT)
-            untold = 0
+            untold, told_at = 0, now
 
     while True:
         head, ancillary, _, _ = connection.recvmsg(LENGTH.size, _socket.CMSG_LEN(4 * DESCRIPTORS_MAX))
