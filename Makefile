@@ -24,8 +24,8 @@ check: $(UV) ## all that CI checks
 	$(RUN) lint-imports
 	$(MAKE) test
 
-bench: $(UV) ## figures beside their peers' into docs/benchmarks.md; SIZE=full: a million files; ROW=rescan: that one
-	PYTHONPATH=tests $(RUN) python -m bench --size=$(or $(SIZE),small) $(addprefix --row=,$(ROW))
+bench: $(UV) ## figures beside their peers' into docs/benchmarks.md; SIZE=full: a million files; MINUTES=50; ROW=rescan: that one
+	PYTHONPATH=tests $(RUN) python -m bench --size=$(or $(SIZE),small) --minutes=$(or $(MINUTES),0) $(addprefix --row=,$(ROW))
 
 faults: $(UV) ## the long fault loops and campaigns, whole; ends with a table of what was tried
 	MEDBACK_FAULTS=full $(RUN) pytest -n auto --dist worksteal -q -rs -m long --timeout 900

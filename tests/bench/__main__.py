@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,9 +18,21 @@ from pathlib import Path
 from . import report
 from .measure import Taken, differ, median, run
 from .rows import CP_READ, CP_READ_B3SUM, ROWS, Row
-from .world import DONE, FORGETS, PER_DIRECTORY, SMALL_BYTES, THROTTLES, World, clear_away, forget_files
+from .world import (
+    DONE,
+    FORGETS,
+    MOUNTS,
+    PER_DIRECTORY,
+    SMALL_BYTES,
+    THROTTLES,
+    World,
+    clear_away,
+    forget_files,
+    unmount,
+)
 
 DOCS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+APART = "MEDBACK_BENCH_APART"  # set where the mount table is our own
 ROUNDS = 3
 LONG_SECONDS = 60  # a run this long is not repeated
 # size -> kind of data -> (files, bytes of each)
@@ -37,10 +51,8 @@ COMPARED = {
         "shelf": (100_000, 0),
         "scattered": (20_000, 4096),
     },
-    "full": {
-        "small": (50_000, 4096),
+    "full": {  # what `small` measures at the same size stands in its table
         "large": (8, 512 << 20),
-        "slow": (8, 64 << 20),
         "shelf": (1_000_000, 0),
         "scattered": (100_000, 4096),
     },
@@ -104,15 +116,26 @@ def compare(rows: Sequence[Row], size: str, place: Path, results: list[report.Co
                     print(f"{time.strftime('%H:%M:%S')}  {line}", file=sys.stderr)
 
 
-def grow(rows: Sequence[Row], size: str, place: Path, taken: dict[str, dict[int, Taken]]) -> None:
-    """Put into `taken` every row at growing numbers of files."""
+def grow(
+    rows: Sequence[Row],
+    size: str,
+    place: Path,
+    taken: dict[str, dict[int, Taken]],
+    compared: Sequence[report.Compared],
+) -> None:
+    """Put into `taken` every row at growing numbers of files; what was compared at such a number is taken from there.
+    What takes longest comes last."""
     taken.update({row.name: {} for row in rows})
+    for each in compared:
+        if each.row.name in taken and each.files in GROWING[size]:
+            taken[each.row.name][each.files] = each.ours
     for files in (BASE_FILES, *GROWING[size]):
-        for data in dict.fromkeys(row.data for row in rows):
-            if data == "scattered" and files > SCATTERED_MOST:
+        for data in sorted({row.data for row in rows}):
+            left = [row for row in rows if row.data == data and files not in taken[row.name]]
+            if not left or (data == "scattered" and files > SCATTERED_MOST):
                 continue
             with closing(_world(place / f"grow-{files}", data, files)) as world:
-                for row in (row for row in rows if row.data == data):
+                for row in left:
                     taken[row.name][files] = once(row, row.ours, world)
                     seconds = report.seconds(taken[row.name][files].seconds)
                     print(f"{time.strftime('%H:%M:%S')}  {files:>9,}  {row.name:<16} {seconds}", file=sys.stderr)
@@ -121,7 +144,8 @@ def grow(rows: Sequence[Row], size: str, place: Path, taken: dict[str, dict[int,
 @contextmanager
 def _alone(directory: Path) -> Iterator[Path]:
     """A place to measure in, while no other bench does in this directory; what one that was killed left is cleared away
-    first. Says which drives of others are mounted: `stats` and plans look at them too."""
+    first. Drives of others, which `stats` and plans would look at, are not mounted for what is measured; where that
+    can't be, it is said."""
     with open(directory / "bench.lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -132,7 +156,7 @@ def _alone(directory: Path) -> Iterator[Path]:
         for line in Path("/proc/self/mounts").read_text().splitlines():
             drive = Path(line.split()[1])
             with suppress(OSError):
-                if (drive / ".medback-target.xml").exists():
+                if (drive / ".medback-target.xml").exists() and not (APART in os.environ and unmount(drive)):
                     print(f"a drive of medback's is mounted at {drive}: `stats` and plans look at it", file=sys.stderr)
         place = Path(tempfile.mkdtemp(prefix="bench-", dir=directory))
         try:
@@ -141,13 +165,24 @@ def _alone(directory: Path) -> Iterator[Path]:
             clear_away(place)
 
 
+def _apart() -> None:
+    """Go on in a mount table of our own: what others have mounted can be left out, and whatever ends this bench, also
+    kill -9, what it has mounted goes with it."""
+    if MOUNTS and APART not in os.environ and shutil.which("unshare"):
+        words = ["unshare", "--mount", sys.executable, "-m", "bench", *sys.argv[1:]]
+        if subprocess.run(["unshare", "--mount", "true"], check=False, stderr=subprocess.DEVNULL).returncode == 0:
+            os.execvpe("unshare", words, os.environ | {APART: "1"})
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--size", choices=COMPARED, default="small")
     parser.add_argument("--row", action="append", choices=[row.name for row in ROWS], help="only this one")
     parser.add_argument("--growth", action="store_true", help="with --row: at growing numbers of files too")
+    parser.add_argument("--minutes", type=int, default=0, help="stop then, and write what was measured")
     parser.add_argument("--dir", type=Path, default=DOCS.parents[1] / ".build", help="a directory on a real disk")
     options = parser.parse_args()
+    _apart()
     rows = [row for row in ROWS if not options.row or row.name in options.row]
     rows = [
         row
@@ -157,7 +192,9 @@ def main() -> int:
     ]
     load_before = os.getloadavg()[0]
     options.dir.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and what is mounted is unmounted
+    for ends in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(ends, lambda *_: sys.exit("stopped"))  # and what is mounted is unmounted
+    signal.alarm(60 * options.minutes)
     compared: list[report.Compared] = []
     taken: dict[str, dict[int, Taken]] = {}
     with _alone(options.dir) as place:
@@ -169,8 +206,9 @@ def main() -> int:
         try:
             compare([row for row in rows if row.peer or row.seconds_most or row.note], options.size, place, compared)
             if growing:
-                grow(growing, options.size, place, taken)
+                grow(growing, options.size, place, taken, compared)
         except (KeyboardInterrupt, SystemExit):
+            signal.alarm(0)
             print("\nstopped: what follows was measured before", file=sys.stderr)
         machine = report.machine(place, load_before)
     grown = [

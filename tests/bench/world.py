@@ -32,9 +32,9 @@ def forget_files() -> None:
     Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
-def unmount(directory: Path) -> None:
-    """Unmount what is mounted at a directory, if anything is."""
-    subprocess.run(["umount", "-q", directory], check=False, stderr=subprocess.DEVNULL)
+def unmount(directory: Path) -> bool:
+    """Unmount what is mounted at a directory, if anything is; whether that was done."""
+    return subprocess.run(["umount", "-q", directory], check=False, stderr=subprocess.DEVNULL).returncode == 0
 
 
 def clear_away(place: Path) -> None:
