@@ -219,6 +219,7 @@ def test_the_command_line_the_app_and_the_demo_give_one_answer(seed: int, tmp_pa
             free = (best.target.free_bytes or 0) - default_reserve(best.target.total_bytes or 0)
             wanted = {source.key: source.wanted for source in list_sources(session)}
             sizes = [file.content.size for key, _, file in files_below(session) if wanted[key]]
+            assert best.room is not None
             assert best.takes.files and min(sizes) <= best.room <= max(0, free)
 
 

@@ -268,14 +268,16 @@ def all_known(session: Session, source: int) -> Iterator[Known]:
     """All that a context must say of a source, in path order (so that all below a directory stands together): what was
     observed, what is expected, and with a date what went while a copy exists. Do not write while iterating.
 
-    Where observed and expected differ at a path, both are told: the expected one as gone, dated by its own mtime.
+    Where observed and expected differ at a path, both are told: the expected one as gone, dated by its own mtime unless
+    a scan saw it go.
     """
     rows = session.db.execute(
-        "SELECT p, size, md5, mtime_ns, mode, placement_id, goal, gone_at FROM ("
+        "SELECT p, size, md5, mtime_ns, mode, placement_id, goal, gone_at, kind FROM ("
         f"SELECT {full_path('f')} AS p, f.identity_id AS id, f.mtime_ns AS mtime_ns, f.mode AS mode, NULL AS goal, "
         "NULL AS gone_at, 0 AS kind FROM directory d JOIN file f ON f.directory_id = d.id "
         f"WHERE d.source_id = ?1 AND {NO_TWIN} "
-        "UNION ALL SELECT e.path, e.identity_id, e.mtime_ns, e.mode, NULL, NULL, 1 FROM expected e "
+        "UNION ALL SELECT e.path, e.identity_id, e.mtime_ns, e.mode, NULL, (SELECT g.gone_at FROM gone g WHERE "
+        "g.source_id = ?1 AND g.path = e.path AND g.identity_id = e.identity_id), 1 FROM expected e "
         "WHERE e.source_id = ?1 AND e.identity_id IS NOT NULL "
         "UNION ALL SELECT g.path, g.identity_id, g.mtime_ns, g.mode, NULL, COALESCE(g.gone_at, 0), 2 FROM gone g "
         "WHERE g.source_id = ?1 AND EXISTS (SELECT 1 FROM copy c WHERE c.identity_id = g.identity_id) "
@@ -291,12 +293,12 @@ def all_known(session: Session, source: int) -> Iterator[Known]:
     )
     here: bytes | None = None
     told: list[Identity | None] = []
-    for path, size, md5, mtime_ns, mode, placement, goal, gone_at in rows:
+    for path, size, md5, mtime_ns, mode, placement, goal, gone_at, kind in rows:
         content = None if md5 is None else Identity(size, md5)
         time = load_ns(mtime_ns)
         if path != here:
             here, told = path, [content]
-            yield Known(path, content, time, mode, placement or 1, goal, gone_at)
+            yield Known(path, content, time, mode, placement or 1, goal, gone_at if kind == 2 else None)
         elif content is not None and content not in told:
             told.append(content)
             yield Known(path, content, time, mode, placement, goal, gone_at or max(time // 10**9, 0))
