@@ -27,7 +27,7 @@ settings.load_profile("any machine")
 
 def pytest_xdist_auto_num_workers() -> int:
     """Two more than there are processors: a third of its time a test waits for a drive, a terminal or a program. Each
-    takes 300 MB of memory."""
+    takes up to 500 MB of memory."""
     return (os.cpu_count() or 1) + 2
 
 
@@ -36,7 +36,7 @@ def pytest_collection_finish() -> None:
     each 7,000 objects took a quarter of the time of the app's tests."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 50, 20)
+    gc.set_threshold(10_000, 20, 10)
 
 
 @pytest.fixture(autouse=True)
