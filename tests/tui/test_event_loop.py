@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 
 from medback_tui.app import MedbackApp
 from medback_tui.look.settings import Settings, load, save
@@ -42,6 +43,15 @@ def gate() -> Iterator[Gate]:
     one = Gate()
     yield one
     one.opened.set()
+
+
+async def in_a_large_directory(pilot: Pilot) -> CoverageScreen:
+    """Coverage, in the first directory of the first source."""
+    await settle(pilot)
+    await press(pilot, "3", "enter", "enter")
+    screen = pilot.app.screen
+    assert isinstance(screen, CoverageScreen)
+    return screen
 
 
 async def test_a_read_on_the_event_loop_is_caught(open_app: OpenApp, tmp_path: Path, on_the_event_loop: list[str]):
@@ -90,10 +100,7 @@ async def test_a_key_on_a_row_that_is_not_read_yet_waits_for_it(
 ):
     app = open_app(worlds.large(tmp_path / "s.db", 3_000, per_directory=3_000))
     async with app.run_test(size=(80, 24)) as pilot:
-        await settle(pilot)
-        await press(pilot, "3", "enter", "enter")
-        screen = app.screen
-        assert isinstance(screen, CoverageScreen)
+        screen = await in_a_large_directory(pilot)
         monkeypatch.setattr("medback_tui.widgets.coverage_list.PATIENCE", 60)
         monkeypatch.setattr(app, "in_session", gate.hold(app.in_session))
         gate.opened.clear()
@@ -114,10 +121,7 @@ async def test_rows_stay_in_sight_while_they_are_read_again(open_app: OpenApp, t
     """A job that moves the session has all read again, often."""
     app = open_app(worlds.large(tmp_path / "s.db", 3_000, per_directory=3_000))
     async with app.run_test(size=(80, 24)) as pilot:
-        await settle(pilot)
-        await press(pilot, "3", "enter", "enter")
-        screen = app.screen
-        assert isinstance(screen, CoverageScreen)
+        screen = await in_a_large_directory(pilot)
         screen.rows.cursor = 1_500
         await settle(pilot)
         before = text_of(pilot)

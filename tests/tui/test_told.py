@@ -49,6 +49,13 @@ async def offered(pilot: Pilot[int], app: MedbackApp) -> None:
     await settle(pilot)
 
 
+async def planned(pilot: Pilot[int], app: MedbackApp) -> None:
+    """The plan with what the drive offers is on the screen."""
+    await offered(pilot, app)
+    await press(pilot, "4", "a")
+    await until(pilot, lambda: "missing" in text_of(pilot), "the plan")
+
+
 def test_reading_a_drive_happens_in_no_thread_of_the_screen(blue: Path, monkeypatch: pytest.MonkeyPatch):
     """The watch asks for stories; the event loop never does."""
     from medback_core.drives import story
@@ -60,9 +67,7 @@ def test_reading_a_drive_happens_in_no_thread_of_the_screen(blue: Path, monkeypa
     async def look() -> None:
         app = MedbackApp(blue.parent / "s.db", watch=True)
         async with app.run_test(size=(100, 30)) as pilot:
-            await offered(pilot, app)
-            await press(pilot, "4", "a")
-            await until(pilot, lambda: "missing" in text_of(pilot), "the plan")
+            await planned(pilot, app)
 
     import asyncio
 
@@ -101,9 +106,7 @@ async def test_all_comes_back_by_keys_on_a_new_machine(open_app: OpenApp, blue: 
 async def test_elsewhere_is_an_answer_too(open_app: OpenApp, blue: Path, tmp_path: Path):
     app = open_app(tmp_path / "s.db", watch=True)
     async with app.run_test(size=(120, 30)) as pilot:
-        await offered(pilot, app)
-        await press(pilot, "4", "a")
-        await until(pilot, lambda: "missing" in text_of(pilot), "the plan")
+        await planned(pilot, app)
         await press(pilot, "enter")
         await until(pilot, lambda: isinstance(app.screen, Question), "the question")
         await pilot.click("#answer-other")
@@ -185,9 +188,7 @@ async def test_of_two_drives_that_hold_all_the_one_that_is_here_is_restored_from
     two_drives(copies=2)
     app = open_app(tmp_path / "s.db", watch=True)
     async with app.run_test(size=(120, 30)) as pilot:
-        await offered(pilot, app)
-        await press(pilot, "4", "a")
-        await until(pilot, lambda: "missing" in text_of(pilot), "the plan")
+        await planned(pilot, app)
         await settle(pilot)
         (drive,) = drives_of(pilot)
         assert "red" in drive and "▶ here" in drive
@@ -205,9 +206,7 @@ async def test_a_drive_the_plan_knows_by_another_lights_up_when_it_comes(
     mounted = two_drives(copies=1)  # red has nothing, and knows of blue
     app = open_app(tmp_path / "s.db", watch=True)
     async with app.run_test(size=(120, 30)) as pilot:
-        await offered(pilot, app)
-        await press(pilot, "4", "a")
-        await until(pilot, lambda: "missing" in text_of(pilot), "the plan")
+        await planned(pilot, app)
         await press(pilot, "enter")
         assert "blue is not plugged in yet; the line lights up when it is" in text_of(pilot)
         mounted.append(os.fsencode(tmp_path / "blue"))

@@ -45,10 +45,10 @@ def plug_words(event: Event) -> str | None:
                 f"{name(label)} is {_DONE[action]}: {plural(damaged, 'copy', 'copies')} on it found damaged or missing"
             )
             return f"{words}. `{command('repair', path)}` mends what other drives have; unplug it after that"
-        case PlugDone(label, _, action, True, _, _, skipped, left_out):
+        case PlugDone(label, _, action, True):
             words = f"{name(label)} is {_DONE[action]}"
-            without = [plural(left_out, "source")] if left_out else []
-            without += [plural(skipped, "file")] if skipped else []
+            without = [plural(event.left_out, "source")] if event.left_out else []
+            without += [plural(event.skipped, "file")] if event.skipped else []
             words += f", {plural(event.left, 'copy', 'copies')} still to be read another time" if event.left else ""
             return f"{words}{', without ' if without else ''}{' and '.join(without)}: safe to unplug"
         case PlugDone(label, _, _, False, reason):

@@ -259,6 +259,7 @@ WARNINGS = {
     "records-not-written": "the records of {source} were not written: {because}",
     "restored-beside": "another source is at {path}: {source} of this context will be restored to {where}",
     "right-again": "{path} was damaged and is right again: it counts",
+    "rule-left": "{path} of {source}, which has a rule of its own, is not there any more",
     "same-disk": "{path} is on the same disk as the source {source}: no protection if that disk fails",
     "session-rebuilt": "there was no session DB: a new one is built from the sidecars of the sources",
     "set-aside/afresh": "the session DB that was there is kept as {name}",
@@ -278,7 +279,6 @@ WARNINGS = {
     "source-moved": "the source {source} has moved from {old} to {path}",
     "source-not-marked": "{path} cannot be marked as a source: {error}",
     "source-not-writable": "{path} cannot be written ({error}): its records are kept in the session DB only",
-    "rule-left": "{path} of {source}, which has a rule of its own, is not there any more",
     "source-older": "{source} is as it was before {at:day}. Was it restored from an image, or cloned?",
     "source-remembered": "{path} has no .medback-source.xml any more. The drives remember it: it is the source "
     "{source} again",

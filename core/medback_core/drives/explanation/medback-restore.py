@@ -526,10 +526,10 @@ class Shelf:
                     for section in here:  # a source that split has several
                         found.setdefault(section.source, []).append(section)
                     taken.update(section.source for section in here)
-            self._take_told(drive, found)
-        told = {source: [] for _, source in self.on_record}
-        for (_, source), section in self.on_record.items():
-            told[source].append(section)
+        told = {}
+        for (number, source), section in self.on_record.items():
+            section.date = self._told_at(self.drives[number], source)
+            told.setdefault(source, []).append(section)
         merged = {source: merge(found.get(source, []), told.get(source, [])) for source in {**found, **told}}
         for source, section in merged.items():
             sections = found.get(source, [])
@@ -549,15 +549,14 @@ class Shelf:
                         section.directories.setdefault(path, facts)
         return merged
 
-    def _take_told(self, drive, found):
-        """Give what the sidecars of a drive tell a date, where no context of it has the source whole."""
-        for (number, source), section in self.on_record.items():
-            here = [one for sections in drive.contexts for one in sections if one.source == source]
-            if number != drive.number or any(one.whole for one in here):
-                continue
-            dates = [drive.remembers.get(source, 0.0)] + [one.date for one in here]
-            # Its context knew more: the sidecars are a second older.
-            section.date = max(0.0, (max(dates) or drive.newest) - 1)
+    @staticmethod
+    def _told_at(drive, source):
+        """The date of what the sidecars of a drive tell of a source; 0 where a context of it has the source whole."""
+        here = [one for sections in drive.contexts for one in sections if one.source == source]
+        if any(one.whole for one in here):
+            return 0.0
+        dates = [drive.remembers.get(source, 0.0)] + [one.date for one in here]
+        return max(0.0, (max(dates) or drive.newest) - 1)  # its context knew more: a second older
 
     def places(self, record):
         """Where a content may lie: as the drives' records say, then every file of its size."""
