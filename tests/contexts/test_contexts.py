@@ -16,7 +16,7 @@ from medback_core import disk
 from medback_core.contexts.write import context_of, write_restore
 from medback_core.contexts.load import add_restore_context
 from medback_core.errors import Refused
-from medback_core.model import Unrestored, Skipped, Standing, TargetState, Warned
+from medback_core.model import Unrestored, Skipped, Standing, TargetState, Warned, iso_date
 from medback_core.restoring.restore import restore
 from medback_core.restoring.status import finish_restore, restore_status
 from medback_core.session import Session, open_session
@@ -118,6 +118,33 @@ def test_deleted_files_stay_in_it_while_a_copy_exists(world):
         assert expected_count(fresh).files == 3
         run(restore(fresh, str(tmp / "t1"), deleted=True))
         assert (tmp / "photos/sub/b.bin").exists() and not (tmp / "photos/a.txt").exists()
+
+
+def test_deleted_files_stay_in_it_when_no_copy_is_known_any_more(world):
+    """Another drive may have one: a session that meets it later must know what it was."""
+    session, tmp = world
+    (tmp / "photos/sub/b.bin").unlink()
+    rescan(session, "photos")
+    (tmp / "t1/photos/sub/b.bin").unlink()
+    back(session, tmp / "t1")
+    assert not list(list_gone(session, list_sources(session)[0].key))
+    (line,) = [line for line in said(session).splitlines() if b'name="b.bin"' in line]
+    assert b'gone="' in line and b"<bd" not in line
+
+
+def test_what_a_scan_saw_go_is_dated_by_the_scan_though_no_copy_is_known(tmp_path: Path):
+    """The date decides where another session still tells of it as the file."""
+    write_tree(tmp_path / "photos", {"a": b"content"})
+    os.utime(tmp_path / "photos/a", (1, 1))
+    with open_session(tmp_path / "new.db") as session:
+        take(session, context(tmp_path, section(f"{tmp_path}/photos", "a")))
+        rescan(session)
+        (tmp_path / "photos/a").write_bytes(b"edited since")
+        rescan(session)
+        now, before = [line for line in said(session).splitlines() if b'name="a"' in line]
+        assert b'size="12"' in now and b'size="7"' in before
+        (scanned,) = {source.scanned_at for source in list_sources(session)}
+        assert b'gone="%b"' % iso_date(scanned).encode() in before
 
 
 def test_what_is_expected_and_not_yet_back_stays_in_it(world):

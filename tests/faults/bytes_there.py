@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections import defaultdict
 from contextlib import suppress
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,8 +107,8 @@ class Ledger:
                 found[lying.target].add(lying.content)
         return found
 
-    def on_drives(self) -> set[Identity]:
-        return {lying.content for lying in self.lying}
+    def on_drives(self, but: Container[str] = ()) -> set[Identity]:
+        return {lying.content for lying in self.lying if lying.target not in but}
 
     def lies_on(self, target: str, content: Identity) -> bool:
         return any(lying.content == content and lying.target == target for lying in self.lying)

@@ -183,6 +183,13 @@ def _drill(life: Life, drives: Sequence[str]) -> None:
         _newest_is_back(life, session, here / "back")
 
 
+def _clones(life: Life) -> set[str]:
+    """Ids that several drives have. Each gives back what it holds, but copies count on one of them alone: what another
+    holds of older versions is listed when it has got an id of its own."""
+    ids = [target_at(life.where(drive)) for drive in life.drives]
+    return {one for one in ids if ids.count(one) > 1}
+
+
 def _newest_is_back(life: Life, session: Session, back: Path) -> None:
     branches: dict[str, dict[bytes, Tree]] = {}
     for drive in life.drives:
@@ -192,6 +199,7 @@ def _newest_is_back(life: Life, session: Session, back: Path) -> None:
                 of[root] = tree
     aliases = {source.id: source for source in list_sources(session)}
     on_drives = life.ledger.on_drives()
+    listed = life.ledger.on_drives(but=_clones(life))
     for source, trees in branches.items():
         known = aliases.get(source)
         there = {}
@@ -238,7 +246,7 @@ def _newest_is_back(life: Life, session: Session, back: Path) -> None:
                 is_right = life.clocks_differ or (None in later and (path, here) in gone)
             if is_back or is_right:  # what is not the file is listed as an older version
                 others = {version for version in had - {there.get(path)} if version is not None and not meant}
-                untold = {other for other in others - set(there.values()) if (path, other) not in gone}
+                untold = {other for other in others & listed - set(there.values()) if (path, other) not in gone}
                 if untold and (len(trees) > 1 or not is_back) and there.get(path) not in newer:
                     raise Wrong("drill: an older version is not told", f"{path!r} of {source}: {untold} is not listed")
                 continue

@@ -56,7 +56,7 @@ def context_of(
     tally: ContextCounts | None = None,
 ) -> Iterator[bytes]:
     """The restore context of a session (or of these sources of it) in chunks, memory bounded by one of them: what was
-    observed, what is expected, and what went while a copy exists; `foreign` as `write_context` has it. Do not write to
+    observed, what is expected, and what went while a copy existed; `foreign` as `write_context` has it. Do not write to
     the session meanwhile."""
     tally = ContextCounts() if tally is None else tally
     sources = list_sources(session) if sources is None else sources

@@ -266,7 +266,7 @@ class Known(NamedTuple):
 
 def all_known(session: Session, source: int) -> Iterator[Known]:
     """All that a context must say of a source, in path order (so that all below a directory stands together): what was
-    observed, what is expected, and with a date what went while a copy exists. Do not write while iterating.
+    observed, what is expected, and with a date what went while a copy existed. Do not write while iterating.
 
     Where observed and expected differ at a path, both are told: the expected one as gone, dated by its own mtime unless
     a scan saw it go.
@@ -280,7 +280,7 @@ def all_known(session: Session, source: int) -> Iterator[Known]:
         "g.source_id = ?1 AND g.path = e.path AND g.identity_id = e.identity_id), 1 FROM expected e "
         "WHERE e.source_id = ?1 AND e.identity_id IS NOT NULL "
         "UNION ALL SELECT g.path, g.identity_id, g.mtime_ns, g.mode, NULL, COALESCE(g.gone_at, 0), 2 FROM gone g "
-        "WHERE g.source_id = ?1 AND EXISTS (SELECT 1 FROM copy c WHERE c.identity_id = g.identity_id) "
+        "WHERE g.source_id = ?1 "
         f"UNION ALL SELECT {full_path('l')}, NULL, 0, 0, l.goal, NULL, 0 FROM directory d "
         "JOIN link l ON l.directory_id = d.id WHERE d.source_id = ?1 "
         "UNION ALL SELECT e.path, NULL, 0, 0, e.goal, NULL, 1 FROM expected e "

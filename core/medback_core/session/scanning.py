@@ -352,7 +352,9 @@ def apply_staged(session: Session, source: int, number: int, date: int) -> None:
         "LEFT JOIN temp.vanishing v ON v.identity_id = f.identity_id "
         "LEFT JOIN identity i ON i.md5 = s.md5 AND i.size = s.size "
         "WHERE s.source_id = ? AND (s.md5 IS NULL AND v.arrived = 0 OR s.md5 IS NOT NULL AND i.id <> f.identity_id) "
-        "AND EXISTS (SELECT 1 FROM copy c WHERE c.identity_id = f.identity_id)",
+        "AND (EXISTS (SELECT 1 FROM copy c WHERE c.identity_id = f.identity_id) "
+        "OR EXISTS (SELECT 1 FROM expected e WHERE e.source_id = d.source_id AND e.identity_id = f.identity_id "
+        f"AND e.path = {_PATH}))",
         (date, source),
     )
     db.execute(
