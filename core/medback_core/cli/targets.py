@@ -23,8 +23,9 @@ from .running import Run, command
 from .safety import say_what_is_unsafe
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from medback_core.session import Session
-    from medback_core.session.candidates import Extent
 
 
 def target_json(target: Target) -> dict[str, Any]:
@@ -36,40 +37,44 @@ def target_json(target: Target) -> dict[str, Any]:
     }
 
 
-def listed_target(session: Session, target: Target, locked: Collection[int], known: Extent) -> dict[str, Any]:
-    """A target as `targets` lists it. `locked`: the keys of those that are here and locked; `known`: what a context
-    tells of."""
+def listed_targets(session: Session, listed: Sequence[Target], locked: Collection[int]) -> list[dict[str, Any]]:
+    """Targets as `targets` lists them. `locked`: the keys of those that are here and locked."""
     from medback_core.coverage.shelf_room import room_seen
-    from medback_core.session.copies import held_by
+    from medback_core.session.candidates import known_extent
+    from medback_core.session.copies import bytes_on, held_by_target
+    from medback_core.session.counting import NOTHING
     from medback_core.session.needs import places
-
-    held = held_by(session, target.key)
-    return {
-        **target_json(target),
-        "files": held.files,
-        "bytes": held.bytes,
-        "capacity": target.capacity,
-        "free_bytes": target.free_bytes,
-        "room_bytes": None if target.free_bytes is None else room_seen(session, target, known).content,
-        "disk": target.disk,
-        "place": places(session).called(target),
-        "dies_with": [other.id for other in dies_with(session, target)],
-        "on_plug": target.on_plug,
-        "luks": target.luks,
-        "locked": target.key in locked,
-        "health": target.health or "unknown",
-        "health_at": iso_date(target.health_at),
-        "last_seen": iso_date(target.seen_at),
-        "last_verified": iso_date(target.verified_at),
-    }
-
-
-def dies_with(session: Session, target: Target) -> list[Target]:
-    """The other targets on the same disk, as far as is known."""
     from medback_core.session.targets import disk_groups
 
-    groups = [group for group in disk_groups(session) if any(one.key == target.key for one in group)]
-    return [one for group in groups for one in group if one.key != target.key]
+    held, on_it = held_by_target(session), bytes_on(session, [target.key for target in listed])
+    known, kept, groups = known_extent(session), places(session), disk_groups(session)
+    return [
+        {
+            **target_json(target),
+            "files": held.get(target.key, NOTHING).files,
+            "bytes": held.get(target.key, NOTHING).bytes,
+            "capacity": target.capacity,
+            "free_bytes": target.free_bytes,
+            "room_bytes": None if target.free_bytes is None else room_seen(session, target, known, on_it).content,
+            "disk": target.disk,
+            "place": kept.called(target),
+            "dies_with": [
+                other.id
+                for group in groups
+                if any(one.key == target.key for one in group)
+                for other in group
+                if other.key != target.key
+            ],
+            "on_plug": target.on_plug,
+            "luks": target.luks,
+            "locked": target.key in locked,
+            "health": target.health or "unknown",
+            "health_at": iso_date(target.health_at),
+            "last_seen": iso_date(target.seen_at),
+            "last_verified": iso_date(target.verified_at),
+        }
+        for target in listed
+    ]
 
 
 @command("targets")
@@ -81,14 +86,12 @@ def targets(run: Run) -> None:
     from medback_core.coverage.places import place_shelves
     from medback_core.disk import FAILING
     from medback_core.drives.drive import locked_here
-    from medback_core.session.candidates import known_extent
     from medback_core.session.targets import disk_groups, list_targets
 
     with run.session() as session:
         found = list_targets(session)
         locked = locked_here(found)
-        known = known_extent(session)
-        rows = [listed_target(session, target, locked, known) for target in found]
+        rows = listed_targets(session, found, locked)
         run.outcome.result["targets"] = rows
         if not rows:
             run.answer_line("no targets yet; plug in a drive and run `medback target PATH`")
@@ -167,7 +170,6 @@ def set_target(
         raise UsageError("usage/nothing-to-set-target")
     from medback_core.drives import open as operation
     from medback_core.drives.drive import locked_here
-    from medback_core.session.candidates import known_extent
 
     with run.session() as session:
         limit = None
@@ -188,7 +190,7 @@ def set_target(
             place=place,
             on_plug=None if on_plug is None else OnPlug(on_plug),
         )
-        run.outcome.result["target"] = listed_target(session, changed, locked_here([changed]), known_extent(session))
+        run.outcome.result["target"] = listed_targets(session, [changed], locked_here([changed]))[0]
         run.say(
             f"{shown(changed.name)} ({changed.id}) is {changed.state.value}"
             + (f", fills at most {size(changed.capacity)}" if changed.capacity is not None else "")

@@ -32,7 +32,9 @@ def shortage(session: Session, here: Target | None = None, room: int = 0, *, cho
     `here` is the target that is plugged in, with `room` bytes that may still go there; with `chosen`, as it will be
     once the chosen candidates of a backup lie on it.
     """
-    rooms = {target.key: _bytes_seen(session, target) for target in list_targets(session) if target.counts}
+    counted = [target for target in list_targets(session) if target.counts]
+    held = bytes_on(session, [target.key for target in counted])
+    rooms = {target.key: _bytes_seen(target, held[target.key]) for target in counted}
     if here is not None:
         rooms[here.key] = room - (chosen_count(session).bytes if chosen else 0)
     counting, where = frozenset(rooms), target_places(session)
@@ -48,17 +50,24 @@ def shortage(session: Session, here: Target | None = None, room: int = 0, *, cho
     return Shortage(below, max(0, needed - sum(could_take.values())), could_take)
 
 
-def _bytes_seen(session: Session, target: Target) -> int:
+def _bytes_seen(target: Target, held: int) -> int:
     """The bytes of content that could go onto a target at most: free when it was last seen, less its reserve, within
     its capacity. What is written of them is not taken off: what must be added is at least what is told."""
     free = 0 if target.free_bytes is None else target.free_bytes - default_reserve(target.total_bytes or 0)
-    return free if target.capacity is None else min(free, target.capacity - bytes_on(session, target.key))
+    return free if target.capacity is None else min(free, target.capacity - held)
 
 
-def room_seen(session: Session, target: Target, known: Extent | None = None, *, empty: bool = False) -> Room:
+def room_seen(
+    session: Session,
+    target: Target,
+    known: Extent | None = None,
+    held: Mapping[int, int] | None = None,
+    *,
+    empty: bool = False,
+) -> Room:
     """The room of a target when it was last seen, or, where it is known, of all of it (`empty`). It is no more than the
-    room a backup finds there as long as nothing else was put there. `known`: see `room_of`."""
+    room a backup finds there as long as nothing else was put there. `known`, `held`: see `room_of`."""
     total = target.total_bytes or 0
     free = (total or target.capacity or 0) if empty else target.free_bytes or 0
-    room = room_of(session, target, Space(total, free, largest_file(target.fs_type or "")), known=known)
+    room = room_of(session, target, Space(total, free, largest_file(target.fs_type or "")), known=known, held=held)
     return replace(room, allowed=target.capacity) if empty else room

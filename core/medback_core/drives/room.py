@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from medback_core.disk import BATCH_FILES, Root, describe
@@ -187,17 +187,21 @@ def room_of(
     space: Space,
     *,
     known: Extent | None = None,
+    held: Mapping[int, int] | None = None,
     new: Extent = Extent(),  # noqa: B008
     reserve: int | None = None,
 ) -> Room:
     """The room for content on a target that has this space: the one sum for choosing what goes there and for advice.
-    `known`: what contexts tell of, where it was asked already; `new`: the contents that may go there."""
+    `known`: what contexts tell of, and `held`: what `bytes_on` tells, where they were asked already; `new`: the
+    contents that may go there."""
     known = known_extent(session) if known is None else known
     others = count_others(session, target)
     kept = default_reserve(space.total) if reserve is None else reserve
     contexts, files = _contexts(space, known, others, new)
     tree = 2 * (known.directories * _DIRECTORY_BYTES + known.names)  # what the sidecars say of directories and links
-    allowed = None if target.capacity is None else target.capacity - bytes_on(session, target.key)
+    allowed = None
+    if target.capacity is not None:
+        allowed = target.capacity - (bytes_on(session, [target.key]) if held is None else held)[target.key]
     # The identity and the root's sidecar, each with its temporary file, and what explains the drive.
     own = 2 + space.own_files + len(space.explanation)
     written = own + sum(-(-size // space.block) for size in space.explanation)  # in blocks

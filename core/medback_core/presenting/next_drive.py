@@ -11,6 +11,7 @@ from medback_core.presenting.places import at
 from medback_core.presenting.units import counted, name, size
 from medback_core.session import Session
 from medback_core.session.candidates import Extent, known_extent
+from medback_core.session.copies import bytes_on
 from medback_core.session.counting import NOTHING
 from medback_core.session.needs import places, target_places, wants_of
 from medback_core.session.placements import all_placements
@@ -109,7 +110,8 @@ def next_drive(
         return ALL_SAFE
     targets = [target for target in list_targets(session) if target.key in counting]
     offers, where, known = [], target_places(session), known_extent(session)
-    rooms = {target.key: room_seen(session, target, known) for target in targets}
+    held = bytes_on(session, [target.key for target in targets])
+    rooms = {target.key: room_seen(session, target, known, held) for target in targets}
     for target in targets:
         lacking = [group for group in groups if group.gains(target.key, where[target.key])]
         takes, room = sum((group.count for group in lacking), NOTHING), rooms[target.key]
@@ -126,7 +128,7 @@ def next_drive(
     apart, kept_at = sum((group.count for group in lacking), NOTHING), places(session)
     from_place = kept_at.shown(lacking[0].need.place) if lacking else ""
     kept = {target.key: kept_at.called(target) for target in targets} if kept_at.named else {}
-    too_large = _too_large(session, groups, path, targets, known)
+    too_large = _too_large(session, groups, path, targets, known, held)
     return NextDrive(unsafe, tuple(offers), too_large, apart, from_place, kept).with_here(())
 
 
@@ -164,12 +166,17 @@ def _is_one_above(session: Session, groups: Sequence[_Group], path: bytes, bound
 
 
 def _too_large(
-    session: Session, groups: Sequence[_Group], path: bytes, targets: Sequence[Target], known: Extent
+    session: Session,
+    groups: Sequence[_Group],
+    path: bytes,
+    targets: Sequence[Target],
+    known: Extent,
+    held: Mapping[int, int],
 ) -> int:
     """The size of the largest file that no drive could take when it is empty; 0 where there is none."""
     if not targets or any(target.total_bytes is None and target.capacity is None for target in targets):
         return 0
-    most = max(room_seen(session, target, known, empty=True).largest for target in targets)
+    most = max(room_seen(session, target, known, held, empty=True).largest for target in targets)
     groups = [group for group in groups if group.count.bytes > most]  # no file is larger than all of its group
     return max(_sizes(session, groups, path, (most + 1, (1 << 63) - 1)), default=0)
 

@@ -271,13 +271,9 @@ def copies_on(session: Session, target: int) -> Iterator[tuple[Identity, Copy]]:
     return copies_where(session, "c.target_id = ?", (target,))
 
 
-def held_by(session: Session, target: int, *, claims: bool = False) -> Count:
-    """Identities and bytes on a target (solid copies; with `claims`, listed ones too), from the placements' totals."""
-    return held_by_target(session, claims=claims).get(target, Count())
-
-
 def held_by_target(session: Session, *, claims: bool = False) -> dict[int, Count]:
-    """The same of all targets that have any, in one pass."""
+    """By target that holds any: identities and bytes there (solid copies; with `claims`, listed ones too), from the
+    placements' totals."""
     totals: dict[int, list[int]] = {}
     rows = session.db.execute("SELECT id, members, identities, bytes FROM placement WHERE identities > 0")
     for key, members, identities, size in rows:
@@ -289,12 +285,18 @@ def held_by_target(session: Session, *, claims: bool = False) -> dict[int, Count
     return {target: Count(*total) for target, total in totals.items()}
 
 
-def bytes_on(session: Session, target: int) -> int:
-    """Bytes of all that is known to lie on a target: what `held_by` tells, and what a look met there and was not read
-    since the session began (older versions, after a session was lost)."""
-    row = session.db.execute(
-        "SELECT COALESCE(SUM(i.size), 0) FROM copy c JOIN identity i ON i.id = c.identity_id "
-        "WHERE c.target_id = ? AND c.standing = 0 AND c.path IS NOT NULL",
-        (target,),
-    ).fetchone()
-    return held_by(session, target).bytes + row[0]
+def bytes_on(session: Session, targets: Iterable[int]) -> dict[int, int]:
+    """Bytes of all that is known to lie on each of these targets: what `held_by_target` tells, and what a look met
+    there and was not read since the session began (older versions, after a session was lost). The latter looks at every
+    copy of a target that is said to hold more than was read."""
+    solid, with_claims = held_by_target(session), held_by_target(session, claims=True)
+    found = {target: solid.get(target, Count()).bytes for target in targets}
+    for target, size in found.items():
+        if with_claims.get(target, Count()).bytes > size:
+            met = session.db.execute(
+                "SELECT COALESCE(SUM(i.size), 0) FROM copy c JOIN identity i ON i.id = c.identity_id "
+                "WHERE c.target_id = ? AND c.standing = 0 AND c.path IS NOT NULL",
+                (target,),
+            ).fetchone()
+            found[target] = size + met[0]
+    return found

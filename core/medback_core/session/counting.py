@@ -33,7 +33,9 @@ class CopyCounter:
         self._session = session
         self._counting = counting_keys(session) - frozenset(dead)
         self._places = target_places(session)
-        self._holders: dict[int, frozenset[int]] = {}
+        if session.holders[0] != self._counting:
+            session.holders = self._counting, {}
+        self._holders = session.holders[1]  # by placement
         self._away: dict[str, frozenset[int]] = {}  # place -> the targets that count and are at another
 
     def _holding(self, placement: int) -> frozenset[int]:
@@ -72,15 +74,17 @@ class CopyCounter:
         """The sums of totals by placement, in parts that each want one thing."""
         sums: dict[int, list[int]] = {}
         below, apart, away = [0, 0], [0, 0], [0, 0]
-        most = 0
+        most, holders = 0, self._holders
         for need, totals in parts:
             most = max(most, need.copies)
             away_from_it = self._away_from(need.place)
             for placement, count in totals.items():
                 files, size = count.files, count.bytes
-                held = self._holding(placement)
+                held = holders.get(placement)
+                if held is None:
+                    held = self._holding(placement)
                 copies, elsewhere = len(held), len(held & away_from_it)
-                pair = sums.setdefault(copies, [0, 0])
+                pair = sums.get(copies) or sums.setdefault(copies, [0, 0])
                 pair[0] += files
                 pair[1] += size
                 if copies < need.copies or elsewhere < need.elsewhere:

@@ -35,6 +35,8 @@ class Session:
         self.cache_mib = cache_mib
         self.placements: dict[int, Placement] = {}
         self.placement_ids: dict[tuple[tuple[int, int], ...], int] = {}
+        # Of those targets that count: which hold each placement. Kept for the set that was asked about last.
+        self.holders: tuple[frozenset[int], dict[int, frozenset[int]]] = frozenset(), {}
         self.notes: list[Warned] = []  # what a person should know about how this DB was opened
         self.needs_rebuild = False
         self._depth = 0
@@ -64,6 +66,7 @@ class Session:
                     self.db.execute("ROLLBACK")
                 self.placements.clear()
                 self.placement_ids.clear()
+                self.holders = frozenset(), {}
                 raise
             finally:
                 self._depth = 0

@@ -62,7 +62,7 @@ def directory_path(session: Session, key: int) -> tuple[int, bytes]:
 def totals_of(session: Session, directory: int) -> PlacementCounts:
     """Files and bytes below a directory by placement."""
     rows = session.db.execute("SELECT placement_id, files, bytes FROM rollup WHERE directory_id = ?", (directory,))
-    return {row[0]: Count(row[1], row[2]) for row in rows}
+    return {placement: Count(files, size) for placement, files, size in rows}
 
 
 def totals_by_source(session: Session) -> dict[int, PlacementCounts]:
