@@ -50,6 +50,12 @@ def test_a_plan_says_what_a_plugged_in_drive_remembers_and_the_next_command_work
     assert "All 2 files known as of " in shell("restore-status", "--to", "out").out
 
 
+def test_a_drive_that_tells_nothing_is_named(shell: Shell):
+    (shell.where / "new").mkdir()
+    answer = shell("plan", "new")
+    assert f"{shell.where}/new tells of no files: there is no record on it that can be read" in answer.err
+
+
 def test_of_two_drives_that_hold_all_a_plan_takes_the_one_that_is_here(tmp_path: Path, monkeypatch):
     write_tree(tmp_path / "photos", {"a.txt": 100, "sub/b.bin": 3000})
     shell = Shell(tmp_path)

@@ -144,7 +144,7 @@ def test_what_a_scan_saw_go_is_dated_by_the_scan_though_no_copy_is_known(tmp_pat
         now, before = [line for line in said(session).splitlines() if b'name="a"' in line]
         assert b'size="12"' in now and b'size="7"' in before
         (scanned,) = {source.scanned_at for source in list_sources(session)}
-        assert b'gone="%b"' % iso_date(scanned).encode() in before
+        assert b'gone="%b"' % str(iso_date(scanned)).encode() in before
 
 
 def test_what_is_expected_and_not_yet_back_stays_in_it(world):

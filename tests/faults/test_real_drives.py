@@ -16,7 +16,7 @@ from support.fault_report import FULL, Row, sampled
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.errors import MedbackError
-from medback_core.model import Answers, DamageFound, Skipped, TargetState, Warned
+from medback_core.model import Answers, Conflict, DamageFound, Skipped, TargetState, Warned
 from medback_core.restoring.restore import restore
 from medback_core.session import open_session
 from medback_core.session.files import find_file, troubled
@@ -299,6 +299,19 @@ def test_exfat_directories_and_files_that_differ_in_case_alone(where: Path, away
         run(restore(session, os.fspath(plugged.point), to=os.fsencode(where / "back")))
         row.lost += tree(where / "back/photos") != original
         assert row.clean
+
+
+def test_restored_to_exfat_a_name_that_differs_in_case_alone_is_told_with_the_one_that_is_there(
+    where: Path, away: Path
+):
+    with drive(away, "exfat", 32 * MIB) as plugged, open_session(where / "session.db") as session:
+        write_tree(where / "photos", {"README": b"large", "readme": b"small"})
+        add(session, where / "photos")
+        back(session, where / "t1")
+        ran = run(restore(session, os.fspath(where / "t1"), to=os.fsencode(plugged.point / "here")))
+        (conflict,) = ran.of(Conflict)
+        assert conflict.reason.what == "appeared/other-name"
+        assert {os.path.basename(conflict.path), conflict.reason.facts["there"]} == {b"README", b"readme"}
 
 
 @pytest.mark.skipif(not FULL, reason="writes 4 GiB and reads them again: in make faults only")

@@ -78,6 +78,12 @@ def test_missing_paths_and_files_are_refused(world: World) -> None:
     assert refusal(world, world.base / "file").kind == "not-a-directory"
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="this system has no /proc")
+def test_what_shows_the_running_system_is_no_source(world: World) -> None:
+    assert refusal(world, Path("/proc/self")).kind == "pseudo-file-system"
+    assert not list_sources(world.session)
+
+
 def test_overlapping_sources_are_refused_also_through_links(world: World) -> None:
     world.fill(["sub/a"])
     world.add()

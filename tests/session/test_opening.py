@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support import session_builder as rows
+from support.mounting import Mounter, mount_fixture  # noqa: F401  (a fixture)
 from medback_core.presenting.refusals import message
 from medback_core import disk
 from medback_core.session import open_session
@@ -459,6 +460,19 @@ def test_a_full_disk_is_refused_in_words_and_nothing_is_half_done(used: Path):
                 put_file(session, key, rows.seen(b"%d" % number, rows.content(f"n{number}")))
         assert directory_key(session, photos.key, b"new") is None
         assert not session.db.in_transaction
+
+
+def test_a_disk_with_no_room_for_what_sqlite_puts_beside_the_db_is_full(tmp_path: Path, mount: Mounter):
+    """Even a question needs some: SQLite says "disk I/O error" then."""
+    home = tmp_path / "home"
+    mount("-t", "tmpfs", "-o", "size=2m", "none", point=home)
+    open_session(home / "session.db").close()
+    with contextlib.suppress(OSError), open(home / "rest", "wb") as rest:
+        while True:
+            rest.write(bytes(4096))
+            rest.flush()
+    with refused("session-full"):
+        open_session(home / "session.db")
 
 
 def test_the_list_of_sources_keeps_any_path(path: Path):

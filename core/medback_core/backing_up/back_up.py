@@ -315,7 +315,7 @@ class _Run:
                 if self.landing.is_out_of_room(error):
                     yield from self._publish()  # what is staged already has its room
                     return None
-                return Skipped(shown, Reason("not-copied", error=error.strerror))
+                return Skipped(shown, Reason("not-copied", drive=self.drive.root.path, error=error.strerror))
         finally:
             os.close(fd)
 

@@ -142,6 +142,7 @@ REFUSALS = {
     "overlap/on-a-target": "{path} lies on a backup target ({where})",
     "overlap/restore-on-source": "{path} and the source at {other} overlap",
     "overlap/restore-on-target": "{path} and the target at {target} overlap. A restore never writes to its target",
+    "pseudo-file-system": "{path} holds no files to keep: its file system ({kind}) shows the state of the system",
     "read-only": "{path} is mounted read-only",
     "remove-units": "stop and remove {units:unit|units}?",
     "replace-file": "{path} is there. Replace it?",
@@ -285,6 +286,7 @@ WARNINGS = {
     "source-stays": "{source} stays at {path}",
     "split-known": "{source}: {first} and {second} differ in {files:file|files}. Both versions are kept",
     "taken-to-be": "the context's source {source} is taken to be {other}, which is at the same path",
+    "tells-nothing": "{path} tells of no files: there is no record on it that can be read",
     "told-by-sidecars": "{drive} has no context that lists all of it. What its sidecars list is expected, under the "
     "names of that time. Files deleted since then may come back",
     "too-readable": "{places:place|places} on {target} could be read by more people than the original; that is "
@@ -306,6 +308,7 @@ WARNINGS = {
 REASONS = {
     "another-file-there": "another file is there",
     "appeared": "another file was put there during the restore",
+    "appeared/other-name": "{there} is there, and this file system takes the two names for one",
     "changed-since-scan": "changed since it was scanned; the next update records it",
     "changed-there": "was changed on the drive",
     "changed-while-copied": "changed while it was being copied; the next update records it",
@@ -341,7 +344,7 @@ REASONS = {
     "not-as-recorded": "its content is not what the drive's own record says",
     "not-as-listed": "its content is not what the manifest says",
     "not-as-listed/damaged": "is damaged: its time is what the manifest says, its content is not",
-    "not-copied": "could not be copied: {error}",
+    "not-copied": "could not be copied to {drive}: {error}",
     "not-durable": "could not be made durable: {error}",
     "not-from-there": "the copy on {place} cannot be read: {error}",
     "not-in-format": "{form} can't hold this name",

@@ -446,7 +446,7 @@ class CopyBack:
         is_directory = there is not None and stat.S_ISDIR(there.st_mode)  # this restore may have made it
         return Conflict(
             os.path.join(root.path, one.staged.rel),
-            Reason("directory-there" if is_directory else "appeared"),
+            Reason("directory-there") if is_directory else _appeared(root, one.staged.rel),
             one.missing.content,
             one.missing.mtime_ns,
             there.st_size if there is not None else 0,
@@ -475,6 +475,20 @@ class CopyBack:
         self._staged_copies.clear()
         self._bunch.clear()
         self._close()
+
+
+def _appeared(root: disk.Root, rel: bytes) -> Reason:
+    """Why the name of a file was taken when it was to get it: by a file put there, or by one whose name the file system
+    takes for the same."""
+    directory, name = root.split(rel)
+    found: bytes | None = None
+    with suppress(OSError):
+        for entry, _ in root.scan(directory):
+            if entry == name:
+                return Reason("appeared")
+            if names.text(entry).casefold() == names.text(name).casefold():
+                found = entry
+    return Reason("appeared") if found is None else Reason("appeared/other-name", there=found)
 
 
 def _unreadable(fd: int) -> Reason | None:

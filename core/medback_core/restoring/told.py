@@ -48,6 +48,9 @@ def listen(session: Session, stack: ExitStack, drives: Sequence[bytes] = ()) -> 
     taken: list[Story] = []
     offered: list[Story] = []
     heard = stories(session, drives)
+    for path in drives:
+        if not any(disk.is_same_directory(story.path, path) for story in heard):
+            yield Warned("tells-nothing", path=path)
     for story in heard:
         news = news_of(session, story)
         if not news.sections:

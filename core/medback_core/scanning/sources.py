@@ -55,6 +55,7 @@ from medback_core.session.tree import directory_key
 from medback_core.sidecar.source_metadata import SourceMetadata
 from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import metadata_at, take_up, write_metadata
+from medback_core.sources.nested import PSEUDO
 from medback_core.sources.remembered import remembered_as
 from medback_core.sources.sidecars import flush_sources, mounted_sources
 
@@ -126,6 +127,9 @@ def _registered(session: Session, path: bytes, said: Said) -> Generator[Event, N
                 yield Warned("is-source", path=path, source=source.alias, where=source.path)
             return _changed(session, source, said)
     refuse_overlap(session, path)
+    kind = disk.describe(path).kind
+    if kind in PSEUDO:
+        raise Refused("pseudo-file-system", path=path, kind=kind)
     metadata = metadata_at(path)
     if metadata is not None and metadata.id:
         known = source_by_id(session, metadata.id)

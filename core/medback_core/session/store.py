@@ -114,6 +114,7 @@ class Session:
 
 
 # What SQLite says of a DB it could not read as it is. Any other I/O error says that it could not be written or locked.
+_WAL_INDEX_BYTES = 1 << 20  # it takes 32 KiB and more; a disk with less than this left counts as full
 _UNREADABLE = frozenset({"SQLITE_IOERR", "SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_DATA"})
 
 
@@ -123,12 +124,20 @@ def cannot_be_written(error: sqlite3.Error) -> bool:
     return name.startswith("SQLITE_IOERR") and name not in _UNREADABLE
 
 
+def _is_full(directory: Path) -> bool:
+    """Whether there is no room for what SQLite puts beside a DB, even to read it."""
+    try:
+        return disk.describe(os.fsencode(directory)).free < _WAL_INDEX_BYTES
+    except OSError:
+        return False
+
+
 def explained(path: Path, error: sqlite3.Error) -> MedbackError:
     """An error of SQLite's on the session DB at `path` as one of ours, with the words a person needs."""
     words = str(error)
     if "readonly" in words or "read-only" in words or "unable to open" in words:
         return Refused("session-read-only", path=str(path))
-    if "full" in words:
+    if "full" in words or (cannot_be_written(error) and _is_full(path.parent)):
         return Refused("session-full", path=str(path))
     if "locked" in words:
         return Refused("locked/session", path=str(path))

@@ -17,7 +17,7 @@ from medback_core.session.gaps import nested_mounts
 from medback_core.session.targets import list_targets
 from medback_core.sources.excludes import Patterns
 
-_PSEUDO = frozenset(
+PSEUDO = frozenset(  # they show what the running system is like: no files that anybody keeps
     {"proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "cpuset", "securityfs", "debugfs", "tracefs",
      "pstore", "bpf", "configfs", "mqueue", "hugetlbfs", "efivarfs", "binfmt_misc", "rpc_pipefs", "nsfs", "fusectl",
      "selinuxfs"}
@@ -130,7 +130,7 @@ def _known(session: Session, path: bytes, entry: MountEntry, uuid: str) -> Mount
 def _new(source: Source, top: bytes, path: bytes, entry: MountEntry) -> MountPoint:
     """A place without a decision."""
     kind = entry.kind
-    if kind in _PSEUDO:
+    if kind in PSEUDO:
         return MountPoint(Fate.LEFT_OUT, f"a pseudo file system ({kind})")
     if path.rpartition(b"/")[2] in _SNAPSHOTS or (kind == "zfs" and b"@" in entry.source):
         return MountPoint(Fate.LEFT_OUT, "snapshots")
