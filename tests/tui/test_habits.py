@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from textual.events import Key
+from textual.events import Key, Paste
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -404,6 +404,12 @@ async def test_of_several_drives_the_first_new_one_is_offered(open_app: OpenApp,
         assert any("▌ /media/new" in line for line in text_of(pilot).splitlines())
 
 
+async def paste(pilot: Pilot[int], text: str) -> None:
+    """As out of the clipboard: all of it at once, where keys would be drawn one by one."""
+    pilot.app.post_message(Paste(text))
+    await pilot.pause()
+
+
 async def test_a_first_start_asks_what_and_where_and_then_shows_what_is_safe(open_app: OpenApp, tmp_path: Path):
     photos, drive = tmp_path / "photos", tmp_path / "blue"
     photos.mkdir()
@@ -414,12 +420,12 @@ async def test_a_first_start_asks_what_and_where_and_then_shows_what_is_safe(ope
         await settle(pilot)
         assert "What do you want to keep safe?" in text_of(pilot)
         await press(pilot, "a", "slash")
-        await pilot.press(*str(photos)[1:])
+        await paste(pilot, str(photos)[1:])
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, PickTarget), "the second question", 60)
         assert "On which drive shall your files be kept safe?" in text_of(pilot)
         await press(pilot, "end", "enter", "slash")
-        await pilot.press(*str(drive)[1:])
+        await paste(pilot, str(drive)[1:])
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, MakeTarget), "it is made a target")
         await until(pilot, lambda: "it would take 1 file" in text_of(pilot), "what it would take")

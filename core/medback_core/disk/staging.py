@@ -274,7 +274,9 @@ class Staging:
         beside = ThreadPoolExecutor(2)
         try:
             reading = Reading(blake3)
-            chunk, other = (memoryview(bytearray(min(CHUNK, expected.size + 1))) for _ in range(2))
+            # Little for what should be small, but no crumbs: it may have grown since it was scanned.
+            size = min(CHUNK, max(expected.size + 1, 1 << 16))
+            chunk, other = (memoryview(bytearray(size)) for _ in range(2))
             done = unsynced = 0
             # While one chunk is hashed in a thread it is written and the next one read; another waits for the drive.
             with reading, open(source_fd, "rb", buffering=0, closefd=False) as source:
