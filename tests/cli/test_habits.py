@@ -34,7 +34,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def ran(shelf: Path, *command: str) -> str:
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
-    done = subprocess.run(command, cwd=shelf, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=shelf, capture_output=True, text=True, check=False)
     return done.stdout
 
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from support.terminal import PATIENCE
+
 MEDBACK = str(Path(sys.executable).parent / "medback")
-BUSY_AT_MOST = 30  # seconds until a drive that stays busy fails its test
 
 
 def need(*tools: str) -> None:
@@ -45,7 +46,6 @@ def medback(where: Path, *words: str, before: tuple[str, ...] = (), **options: A
         env=environment(where),
         text=True,
         check=False,
-        timeout=120,
         **how,
     )
 
@@ -137,7 +137,7 @@ class Drive:
 
     def unplug(self, *, lazily: bool = False) -> None:
         """A file system in user space (exFAT) may still be busy with what was just closed: that is waited for."""
-        give_up = time.monotonic() + BUSY_AT_MOST
+        give_up = time.monotonic() + PATIENCE
         while self.plugged:
             try:
                 _run("umount", *(["-l"] if lazily else []), str(self.point))

@@ -108,7 +108,6 @@ def limited(words: list[str], where: Path, *, space: int = GIB) -> subprocess.Co
         cwd=where,
         env={**os.environ, "MEDBACK_SESSION_DB": str(where / "s.db"), "HOME": str(where)},
         capture_output=True,
-        timeout=240,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (space, space)),
     )
@@ -398,7 +397,6 @@ def test_a_session_or_settings_planted_on_a_drive_are_never_opened(world: tuple[
             cwd=tmp / "t1",
             env=environment,
             capture_output=True,
-            timeout=60,
             check=False,
         )
         assert done.returncode in (0, 6), (words, done.stderr[-800:])

@@ -180,7 +180,7 @@ def browse(tmp_path: Path) -> Browse:
         command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         command += ["--disable-component-update", f"--user-data-dir={tmp_path / 'profile'}", *options]
         command.append(page.as_uri() + at)
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     return browse
 

@@ -30,6 +30,9 @@ def mount_fixture(tmp_path: Path) -> Iterator[Mounter]:
 
 def unmount_all(below: Path) -> None:
     """What lies below a directory is mounted no more, whatever was mounted there and how often."""
+    with suppress(FileNotFoundError):  # no such list on other systems
+        if bytes(below).replace(b" ", b"\\040") not in Path("/proc/self/mountinfo").read_bytes():
+            return  # as after nearly every test: the table need not be read
     for mount in reversed(mount_table()):
         if mount.point.startswith(bytes(below) + b"/"):
             subprocess.run(["umount", "-l", mount.point], capture_output=True)

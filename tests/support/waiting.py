@@ -10,6 +10,7 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from medback_tui.app import MedbackApp
+from support.terminal import PATIENCE
 
 GOES_ON = {"jobs", "drives"}  # workers that end when a person or a test says so
 
@@ -24,9 +25,9 @@ async def nothing_ready(*_: float) -> None:
         await asyncio.sleep(0)
 
 
-async def settle(pilot: Pilot[int], seconds: float = 60) -> None:
+async def settle(pilot: Pilot[int]) -> None:
     """Until nothing is being read any more and all of it is on the screen."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(PATIENCE):
         quiet = 0
         while quiet < 2:
             await pilot.pause()
@@ -60,9 +61,9 @@ async def press(pilot: Pilot[int], *keys: str) -> None:
         await settle(pilot)
 
 
-async def until(pilot: Pilot[int], condition: Callable[[], bool], what: str = "", seconds: float = 20) -> None:
+async def until(pilot: Pilot[int], condition: Callable[[], bool], what: str = "") -> None:
     """Until a condition holds."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > end:
             raise AssertionError(f"never came true: {what}")
@@ -72,12 +73,12 @@ async def until(pilot: Pilot[int], condition: Callable[[], bool], what: str = ""
         await pilot.pause(0.002)
 
 
-async def jobs_done(pilot: Pilot[int], seconds: float = 30) -> None:
+async def jobs_done(pilot: Pilot[int]) -> None:
     """Until no job runs or waits, and what they changed is shown."""
     app = pilot.app
     assert isinstance(app, MedbackApp)
     await settle(pilot)  # what was just asked for is a job now
-    await until(pilot, lambda: not app.queue.busy, "the jobs end", seconds)
+    await until(pilot, lambda: not app.queue.busy, "the jobs end")
     await settle(pilot)
 
 

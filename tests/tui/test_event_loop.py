@@ -16,6 +16,7 @@ from medback_tui.reading.facts import is_there
 from medback_tui.screens.coverage import CoverageScreen
 from medback_tui.reading.listing import NO_PAGES
 from support import picture_sessions as worlds
+from support.terminal import PATIENCE
 from support.waiting import press, settle, text_of, until
 
 pytestmark = pytest.mark.usefixtures("fixed_clock")
@@ -32,7 +33,7 @@ class Gate:
     def hold(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def held(*words: Any, **options: Any) -> Any:
             self.held += not self.opened.is_set()
-            assert self.opened.wait(60)
+            assert self.opened.wait(PATIENCE)
             return call(*words, **options)
 
         return held

@@ -422,7 +422,7 @@ async def test_a_first_start_asks_what_and_where_and_then_shows_what_is_safe(ope
         await press(pilot, "a", "slash")
         await paste(pilot, str(photos)[1:])
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, PickTarget), "the second question", 60)
+        await until(pilot, lambda: isinstance(app.screen, PickTarget), "the second question")
         assert "On which drive shall your files be kept safe?" in text_of(pilot)
         await press(pilot, "end", "enter", "slash")
         await paste(pilot, str(drive)[1:])
@@ -430,7 +430,7 @@ async def test_a_first_start_asks_what_and_where_and_then_shows_what_is_safe(ope
         await until(pilot, lambda: isinstance(app.screen, MakeTarget), "it is made a target")
         await until(pilot, lambda: "it would take 1 file" in text_of(pilot), "what it would take")
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: isinstance(app.screen, CoverageScreen), "what it knows", 60)
+        await until(pilot, lambda: isinstance(app.screen, CoverageScreen), "what it knows")
         await until(pilot, lambda: "◐ photos/" in text_of(pilot), "is shown")
     assert (drive / "photos" / "a.jpg").read_bytes() == b"a"
 

@@ -60,7 +60,7 @@ async def test_the_mouse_alone_is_enough(open_app: OpenApp, tmp_path: Path, belo
         await until(pilot, lambda: isinstance(app.screen, MakeTarget), "it is made a target")
         await click(pilot, "it would take 2 files")
         await click(pilot, "Copy onto it")
-        await jobs_done(pilot, 60)
+        await jobs_done(pilot)
         await click(pilot, "✔ target blue")
         assert "✔ target blue" not in text_of(pilot)
         plugged_in(app, drive)
@@ -77,7 +77,7 @@ async def test_the_mouse_alone_is_enough(open_app: OpenApp, tmp_path: Path, belo
         await click(pilot, "4 Restore")
         await until(pilot, lambda: "1 file (800 B) missing" in text_of(pilot), "the loss is noticed")
         await click(pilot, "⏎ restore")
-        await jobs_done(pilot, 60)
+        await jobs_done(pilot)
     assert tree(photos) == original
 
 
@@ -99,7 +99,7 @@ async def test_the_keyboard_alone_is_enough(open_app: OpenApp, tmp_path: Path, b
         await press("another directory", "end", "enter")
         await press("use this directory as a target", *"/~/bl", "tab", "enter")
         await press("it would take 2 files", "ctrl+s")
-        await jobs_done(pilot, 60)
+        await jobs_done(pilot)
         await press("blue: 2 files", "escape")
         plugged_in(app, drive)
         await press("photos/", "3", "enter", "G", "enter")
@@ -109,5 +109,5 @@ async def test_the_keyboard_alone_is_enough(open_app: OpenApp, tmp_path: Path, b
         shutil.rmtree(photos / "2019")
         await press("Coverage", "4")
         await press("1 file (800 B) missing", "enter")
-        await jobs_done(pilot, 60)
+        await jobs_done(pilot)
     assert tree(photos) == original
