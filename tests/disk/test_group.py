@@ -199,6 +199,16 @@ def test_content_that_differs_is_told_and_leaves_nothing(drive: Root, source: Ca
             assert _files(drive) == {}
 
 
+def test_a_file_that_grew_since_it_was_scanned_is_not_read_in_crumbs(
+    drive: Root, source: Callable[..., Source]
+) -> None:
+    item = source(b"x" * 1_500_000)
+    with Group(drive) as group, pytest.raises(ContentDiffers) as found:
+        for number, _ in enumerate(group.stage_copy(b"d/a", item.fd, expected=Identity(5, b"\0" * 16), mtime_ns=0)):
+            assert number < 30
+    assert found.value.actual == item.identity
+
+
 def test_a_copy_cancelled_in_the_middle_leaves_nothing(drive: Root, source: Callable[..., Source]) -> None:
     item = source(bytes(3_000_000))
     with Group(drive) as group:
