@@ -12,6 +12,7 @@ import pytest
 from medback_core.presenting.refusals import message
 from medback_core import disk
 from medback_core.backing_up.back_up import back_up
+from medback_core.disk import group
 from medback_core.errors import DriveGone, NeedsAnswer, Refused
 from medback_core.model import Answers, DamageFound, FileDone, Progress, Skipped, Standing, TargetState
 from medback_core.pace import Pace
@@ -409,8 +410,10 @@ def test_a_full_drive_keeps_what_fits_and_leaves_no_short_file(world):
     assert not list((tmp / "t1").rglob(".medback-tmp-*"))
 
 
-def test_cancelling_keeps_what_is_done_and_leaves_nothing_half_done(tmp_path):
-    write_tree(tmp_path / "s", {f"d{i % 7}/f{i}": 50 + i for i in range(4500)})
+def test_cancelling_keeps_what_is_done_and_leaves_nothing_half_done(tmp_path, monkeypatch):
+    for module in (disk, group):
+        monkeypatch.setattr(module, "BATCH_FILES", 300)
+    write_tree(tmp_path / "s", {f"d{i % 7}/f{i}": 50 + i for i in range(700)})
     session = new_session(tmp_path)
     add(session, tmp_path / "s")
     (tmp_path / "t").mkdir()
@@ -420,9 +423,9 @@ def test_cancelling_keeps_what_is_done_and_leaves_nothing_half_done(tmp_path):
             break
     cast("Any", steps).close()
     done = counted(session).get(1, 0)
-    assert 0 < done < 4500
+    assert 0 < done < 700
     assert not [name for name in tree(tmp_path / "t", metadata=True) if b"tmp-" in name]
-    assert back(session, tmp_path / "t").summary.copied == 4500 - done
+    assert back(session, tmp_path / "t").summary.copied == 700 - done
     assert {c for c, _ in tree(tmp_path / "t/s").values()} == {c for c, _ in tree(tmp_path / "s").values()}
 
 
