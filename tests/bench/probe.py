@@ -1,4 +1,4 @@
-"""What a row can't see from outside, printed as `name seconds` a line: probe.py walk|b3sum|coverage|search|fullest|app|list PATH."""
+"""What a row can't see from outside, printed as `name seconds` a line: probe.py walk|b3sum|coverage|every|search|fullest|app|list PATH."""
 
 from __future__ import annotations
 
@@ -65,6 +65,32 @@ def coverage(path: str) -> None:
             taken.append(time.perf_counter() - begin)
     print("coverage", max(taken))
     print("coverage_median", statistics.median(taken))
+
+
+def every(path: str) -> None:
+    """Every directory there is, in processor time: the slowest, and the 99th of 100. One that takes longer than half a
+    millisecond is asked twice more, and the least counts: what is in it is the same, what else the machine does is not."""
+    from medback_core.coverage.totals import coverage
+    from medback_core.session import open_session
+
+    with open_session(Path(path)) as session:
+
+        def taken(source: str, directory: bytes) -> float:
+            begin = time.thread_time()
+            coverage(session, source=source, path=directory)
+            return time.thread_time() - begin
+
+        asked = session.db.execute(
+            "SELECT s.alias, d.path FROM directory d JOIN source s ON s.id = d.source_id"
+        ).fetchall()
+        found = []
+        for each in asked:
+            least = taken(*each)
+            found.append(least if least < 0.0005 else min(least, taken(*each), taken(*each)))
+    found.sort()
+    print("directories", len(found))
+    print("every", found[-1])
+    print("every_99", found[len(found) * 99 // 100])
 
 
 def search(path: str) -> None:
@@ -246,6 +272,7 @@ if __name__ == "__main__":
             "walk": walk,
             "b3sum": b3sum,
             "coverage": coverage,
+            "every": every,
             "search": search,
             "fullest": fullest,
             "views": views,
