@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import fcntl
 import os
+import pty
 import shutil
 import stat
 import subprocess
@@ -260,11 +261,11 @@ def test_after_a_kill_the_next_run_removes_what_was_unfinished_and_nothing_else(
     command = [sys.executable, "-c", kill + "runpy.run_path(sys.argv[0], run_name='__main__')"]
     ran = subprocess.run([*command, "killed.py", "red", "blue", "--to", "back"], cwd=two, capture_output=True)
     assert ran.returncode == -9
-    (left,) = (path for path in (two / "back").rglob(".medback-restore-tmp-*"))
+    left, *_ = (path for path in (two / "back").rglob(".medback-restore-tmp-*"))
     mine = left.with_name(".medback-restore-tmp-my notes")
     mine.write_text("mine")
-    busy = left.with_name(".medback-restore-tmp-1-7")
-    with open(busy, "wb") as held:
+    busy = left.with_name(".medback-restore-tmp-1-777")
+    with open(busy, "xb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)  # as another run does that is at work
         assert program("red", "blue", "--to", "back", at=two / "red").returncode == 0
     assert sorted(path.name for path in (two / "back").rglob(".medback-restore-tmp-*")) == sorted(
@@ -282,6 +283,129 @@ def test_after_a_kill_the_next_run_gives_directories_their_permissions(two: Path
     assert program("blue", "red", "--to", "to", at=two / "blue").returncode == 0
     modes = {name: stat.S_IMODE((two / "to/photos" / name).stat().st_mode) for name in ("2024", "nothing in it")}
     assert modes == {"2024": 0o711, "nothing in it": 0o700}
+
+
+def watched(at: Path, before: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the program after a few lines of Python that see what it does."""
+    shutil.copy(at / "red" / PROGRAM, at / "watched.py")
+    code = f"import os, runpy, sys\n{before}\nsys.argv = sys.argv[1:]\nrunpy.run_path(sys.argv[0], run_name='__main__')"
+    command = [sys.executable, "-c", code, "watched.py", *words]
+    return subprocess.run(command, cwd=at, capture_output=True, text=True, errors="replace")
+
+
+NAMED_LAST = """
+synced, sync, link = set(), os.fsync, os.link
+def fsync(fd):
+    sync(fd)
+    synced.add(os.fstat(fd).st_ino)
+def named(old, new, src_dir_fd, **how):
+    if os.stat(old, dir_fd=src_dir_fd).st_ino not in synced:
+        print("not durable:", new)
+    link(old, new, src_dir_fd=src_dir_fd, **how)
+os.fsync, os.link = fsync, named
+"""
+
+
+def test_a_file_gets_its_name_when_it_is_durable(two: Path) -> None:
+    ran = watched(two, NAMED_LAST, "red", "blue", "--to", "back")
+    assert ran.returncode == 0
+    assert "not durable" not in ran.stdout
+    assert contents(two / "back/photos") == contents(two / "photos")
+
+
+FAILS = """
+import errno
+sync = os.fsync
+def fsync(fd):
+    if os.fstat(fd).st_size == 5000:
+        raise OSError(errno.EIO, "Input/output error")
+    sync(fd)
+os.fsync = fsync
+"""
+
+
+def test_a_file_that_can_not_be_made_durable_gets_no_name_and_all_others_do(two: Path) -> None:
+    ran = watched(two, FAILS, "red", "blue", "--to", "back")
+    assert ran.returncode == 3
+    assert "could not be written: photos/2024/a.jpg: Input/output error" in ran.stdout
+    assert not list((two / "back").rglob(".medback-restore-tmp-*"))
+    wanted = contents(two / "photos")
+    lost = {path for path, (data, _) in wanted.items() if len(data) == 5000}
+    assert lost
+    assert contents(two / "back/photos") == {path: wanted[path] for path in wanted.keys() - lost}
+
+
+READS = """
+import collections
+reads, open_ = collections.Counter(), os.open
+def opened(path, flags, *rest, **how):
+    if flags & 3 == os.O_RDONLY and os.fsencode(path).startswith(b"equal"):
+        reads[path] += 1
+    return open_(path, flags, *rest, **how)
+os.open = opened
+import atexit
+atexit.register(lambda: print("reads", sum(reads.values())))
+"""
+
+
+def test_without_records_each_file_is_looked_through_once(tmp_path: Path) -> None:
+    """However many contents of one size are looked for: what is not there makes nothing be read again."""
+    names = {f"equal{number}": b"%03d" % number for number in range(40)}
+    with photos(tmp_path, names, drives=["red"]):
+        pass
+    for sidecar in tmp_path.glob("red/**/.medback.xml"):
+        sidecar.unlink()
+    for number in range(20):
+        (tmp_path / "red/photos" / f"equal{number}").write_bytes(b"bad")
+    ran = watched(tmp_path, READS, "red", "--to", "back")
+    assert ran.returncode == 6
+    assert "20 files restored" in ran.stdout
+    assert ran.stdout.count("on none of these drives: ") == 20
+    reads = next(line for line in ran.stdout.splitlines() if line.startswith("reads"))
+    assert int(reads[6:]) <= 40 + 20  # once to find out, once to copy
+
+
+def on_terminal(at: Path, *words: str, columns: int = 60) -> tuple[int, str, bytes]:
+    """Run the program with its standard error on a terminal: the exit code, its output, and what the terminal got."""
+    shutil.copy(at / "red" / PROGRAM, at / "alone.py")
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns), "PYTHONUTF8": "1"}
+    command = [sys.executable, "-S", "alone.py", *words]
+    with subprocess.Popen(command, cwd=at, stdout=subprocess.PIPE, stderr=theirs, env=environment) as ran:
+        os.close(theirs)
+        got = b""
+        while True:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # the other end is closed
+                break
+            if not piece:
+                break
+            got += piece
+        assert ran.stdout is not None
+        said = ran.stdout.read().decode(errors="replace")
+    os.close(ours)
+    return ran.returncode, said, got
+
+
+@pytest.mark.parametrize("columns", [12, 60])
+def test_one_line_on_a_terminal_says_how_far_it_is(tmp_path: Path, columns: int) -> None:
+    hostile = [b"\x1b[2J\x1b]0;title\x07", b"line\nbreak", "\u202egpj.exe".encode(), b"\xff\xfe", "語".encode() * 60]
+    with photos(tmp_path, {name: b"%d" % number for number, name in enumerate(hostile)}, drives=["red"]):
+        pass
+    slow = (tmp_path / "red" / PROGRAM).read_text().replace("self._next = now + 0.1", "self._next = 0.0")
+    (tmp_path / "red" / PROGRAM).write_text(slow)  # each word is shown, so that none depends on the time
+    code, said, got = on_terminal(tmp_path, "red", "--to", "back", columns=columns)
+    assert code == 0 and "5 files restored" in said
+    assert ("5 of 5 files (100%): "[: columns - 1]).encode() in got
+    lines = got.decode().split("\r")
+    assert all(letter.isprintable() for line in lines for letter in line)
+    assert all(sum(2 if letter == "語" else 1 for letter in line) < columns for line in lines)
+    assert lines[-2].strip(" ") == lines[-1] == ""  # and it takes it away when it is done
+
+
+def test_no_progress_where_there_is_no_terminal(two: Path) -> None:
+    assert program("red", "blue", "--to", "back", at=two / "red").stderr == ""
 
 
 def test_nothing_is_written_to_a_drive_by_another_mount_of_it(tmp_path: Path, two: Path) -> None:

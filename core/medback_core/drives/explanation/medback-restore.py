@@ -8,7 +8,7 @@
 Give every drive that is plugged in. Each file is checked while it is copied: what comes back is what was backed up.
 Nothing that is there already is overwritten, no link is followed, and nothing is written to the drives. Run it again
 with other drives to bring back the rest. If it is stopped in the middle, run it again with the same directory: what is
-back stays, and an unfinished file that it left (.medback-restore-tmp-...) is removed.
+back stays, and the unfinished files that it left (.medback-restore-tmp-...) are removed.
 
 Exit codes: 0 all of it is back, 2 wrong options, 3 some files were in the way or could not be written, 4 refused,
 5 some files were damaged on every drive that holds them, 6 some files lie on none of these drives.
@@ -22,12 +22,14 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import stat
 import sys
 import time
 import unicodedata
 import xml.parsers.expat as expat
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 try:
     import fcntl
@@ -47,6 +49,11 @@ TEMPORARY = b".medback-restore-tmp-"
 CONTEXT_MAX = 4 << 30
 SIDECAR_MAX = 256 << 20
 CHUNK = 1 << 20
+# Files are made durable together, before they get their names: a file system does many fsyncs at once in the time of a
+# few. They and their directories are open until then; some systems let a program open 256 files.
+OPEN_TOGETHER = 200
+BYTES_TOGETHER = 64 << 20
+FSYNCS_AT_ONCE = 16
 UNFINISHED = 0o1700  # the permissions of a directory until all is in it: no other one has these
 LINE_MAX = 1 << 20  # bytes of one record; expat takes long over a longer one
 HAS_DIR_FD = os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
@@ -55,6 +62,8 @@ HAS_DIR_FD = os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd and
 File = namedtuple("File", "size md5 mtime mode gone")
 # Where a content may lie: the drive's number and the path on it.
 Place = namedtuple("Place", "drive path")
+# A file that is whole and right, and still has its temporary name.
+Copied = namedtuple("Copied", "stream handle path temporary record")
 
 
 class Bad(Exception):
@@ -101,6 +110,21 @@ def shown(name):
         kind = unicodedata.category(letter)
         out.append("\\u%04x" % ord(letter) if kind[0] == "C" or kind in ("Zl", "Zp") else letter)
     return "".join(out)
+
+
+def cells(text):
+    """How many columns of a terminal a text takes (as `shown` gives it)."""
+    return sum(0 if unicodedata.combining(x) else 2 if unicodedata.east_asian_width(x) in "WF" else 1 for x in text)
+
+
+def fitting(text, room):
+    """A text that takes so many columns at most: its end, behind three dots, where it is too long."""
+    if cells(text) <= room:
+        return text
+    text = text[-room:]
+    while text and cells(text) + 3 > room:
+        text = text[1:]
+    return "..." + text if room >= 3 else ""
 
 
 def exact(attributes, key):
@@ -294,6 +318,7 @@ class Drive:
         self.newest = 0.0  # the time of its newest sidecar
         self.unread = False  # one of its directories could not be read
         self.contexts = []
+        self._last = None  # (directory, descriptor) of the file that was opened last
         if not os.path.isdir(self.path):
             raise Bad("%s is not a directory" % shown(self.path))
         self._read_identity()
@@ -301,7 +326,23 @@ class Drive:
 
     def open(self, path):
         """A descriptor for reading a regular file. Raises OSError."""
-        return open_below(self.path, path, os.O_RDONLY)
+        if not HAS_DIR_FD:
+            return open_below(self.path, path, os.O_RDONLY)
+        directory = os.path.dirname(path)
+        if self._last is None or self._last[0] != directory:
+            self.leave()
+            self._last = directory, open_directory(self.path, directory)
+        try:
+            return open_regular(os.path.basename(path), os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self._last[1])
+        except OSError:
+            self.leave()  # the drive may have been pulled out, and be back at the next file
+            raise
+
+    def leave(self):
+        """Close the directory that was kept open."""
+        if self._last is not None:
+            os.close(self._last[1])
+            self._last = None
 
     def _whole(self, path, most):
         with os.fdopen(self.open(path), "rb") as stream:
@@ -374,18 +415,22 @@ class Drive:
             return b""
 
 
-def open_below(root, path, flags, mode=0o600):
+def open_below(root, path, flags):
     """Open a regular file below a directory, one step at a time, following no link. Raises OSError."""
-    flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     if not HAS_DIR_FD:
         refuse_links(root, path)
-        fd = os.open(os.path.join(root, path), flags, mode)
-    else:
-        handle = open_directory(root, os.path.dirname(path))
-        try:
-            fd = os.open(os.path.basename(path), flags | os.O_NOFOLLOW, mode, dir_fd=handle)
-        finally:
-            os.close(handle)
+        return open_regular(os.path.join(root, path), flags)
+    handle = open_directory(root, os.path.dirname(path))
+    try:
+        return open_regular(os.path.basename(path), flags | os.O_NOFOLLOW, dir_fd=handle)
+    finally:
+        os.close(handle)
+
+
+def open_regular(name, flags, **how):
+    """Open what must be a regular file, and wait for nothing. Raises OSError."""
+    flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    fd = os.open(name, flags, **how)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "it is not an ordinary file")
@@ -433,9 +478,10 @@ class Shelf:
         self.drives = drives
         self.recorded = {}  # (size, md5) -> [Place]
         self.spoilt = set()  # (size, md5) of which medback found a copy damaged
-        self.by_size = {}  # size -> [Place] of every ordinary file
+        self.by_size = {}  # size -> [Place] of the ordinary files whose content is not known yet
+        self.found = {}  # (size, md5) -> [Place] of those whose content is known; md5 is b"" where one can't be read
         self.on_record = {}  # (drive number, source id) -> Section, by the drive's own sidecars
-        self._hashed = {}
+        self.hashed = {}
         self._folders = {}  # for a drive that does not say which source a folder is of
         for drive in drives:
             for sections in drive.contexts:
@@ -448,7 +494,8 @@ class Shelf:
 
     def _walk(self):
         for drive in self.drives:
-            for directory, entries in drive.walk():
+            for number, (directory, entries) in enumerate(drive.walk(), 1):
+                PROGRESS.say("reading the records of %s, directory %d: " % (drive.label, number), directory)
                 put_aside = directory.split(b"/")[0] in (OLD, DAMAGED)
                 for name, status in entries.items():
                     if stat.S_ISREG(status.st_mode):
@@ -559,29 +606,47 @@ class Shelf:
         return max(0.0, (max(dates) or drive.newest) - 1)  # its context knew more: a second older
 
     def places(self, record):
-        """Where a content may lie: as the drives' records say, then every file of its size."""
+        """Where a content may lie: as the drives' records say, then what is found among the files of its size."""
         named = self.recorded.get((record.size, record.md5), [])
-        told = set(named)
-        return named + [place for place in self.by_size.get(record.size, ()) if place not in told]
+        yield from named
+        for place in self._search(record):
+            if place not in named:
+                yield place
+
+    def _search(self, record):
+        """The files that hold a content, those of its size of which nothing is known yet, which are to be read before
+        this goes on, and those that can't be read. Each is read once, for whichever content."""
+        number, found = 0, self.found.setdefault((record.size, record.md5), [])
+        unknown = self.by_size.get(record.size, [])
+        while unknown or number < len(found):
+            if number < len(found):
+                yield found[number]
+                number += 1
+            else:
+                if unknown[-1] not in self.hashed:
+                    yield unknown[-1]
+                place = unknown.pop()
+                self.found.setdefault((record.size, self.digest(place)), []).append(place)
+        yield from self.found.get((record.size, b""), ())
 
     def holds(self, record):
         """Whether any of the drives says it holds a content, or a file on one is found to."""
         if self.recorded.get((record.size, record.md5)):
             return True
-        return any(self.digest(place) == record.md5 for place in self.by_size.get(record.size, ()))
+        return any(self.digest(place) == record.md5 for place in self._search(record))
 
     def digest(self, place):
         """The MD5 of a file on a drive, b"" for one that can't be read."""
-        if place not in self._hashed:
+        if place not in self.hashed:
             digest = md5()
             try:
                 with os.fdopen(self.drives[place.drive].open(place.path), "rb") as stream:
                     for piece in iter(lambda: stream.read(CHUNK), b""):
                         digest.update(piece)
-                self._hashed[place] = digest.digest()
+                self.hashed[place] = digest.digest()
             except OSError:
-                self._hashed[place] = b""
-        return self._hashed[place]
+                self.hashed[place] = b""
+        return self.hashed[place]
 
 
 def md5():
@@ -642,39 +707,60 @@ class Restore:
         self.in_the_way, self.failed, self.unread, self.damaged, self.missing = [], [], [], [], []
         self.others = []  # (path, Place) of versions that are no file now
         self._temporary = 0
+        self._copied = []  # what was copied and has no name yet
+        self._waiting = 0  # the bytes of that
+        self._handles = {}  # the directories that are open: path -> descriptor, None where that can't be had
+        self._fsyncs = ThreadPoolExecutor(FSYNCS_AT_ONCE)
+        self._done = self._all = 0  # files, for the line of progress
         self._only = only
         self._made = set()  # the directories this run made
         self._cleaned = set()  # the directories where nothing of a killed run is left
 
     def run(self):
-        taken = {}
+        taken, wanted = {}, []
         for source, section in sorted(self.shelf.sources.items(), key=lambda pair: pair[1].alias):
             if self._only and section.alias not in self._only and source not in self._only:
                 continue
-            folder = free_folder(section, source, taken)
             live = [(path, record) for path, record in sorted(section.files.items()) if not record.gone]
-            print("%s: %d files" % (shown(folder), len(live)))
-            self._directory(folder)
-            for path, record in live:
-                self._file(join(folder, path), record)
-            for path in section.standing_directories():
-                self._directory(join(folder, path))
-            for path, goal in sorted(section.links.items()):
-                self._link(join(folder, path), goal)
-            for path, record in section.others:
-                self.others += [(join(folder, path), place) for place in self.shelf.places(record)[:1]]
-            for path in sorted(self._made, reverse=True):
-                below = path[len(folder) + 1 :]
-                self._finish_directory(path, *section.directories.get(below, (None, None)))
-            self._made.clear()
+            wanted.append((free_folder(section, source, taken), section, live))
+            self._all += len(live)
+        try:
+            for folder, section, live in wanted:
+                self._source(folder, section, live)
+        finally:
+            for copied in self._copied:
+                copied.stream.close()
+                self._unlink(copied)
+            self._leave()
+
+    def _source(self, folder, section, live):
+        tell("%s: %d files" % (shown(folder), len(live)))
+        self._directory(folder)
+        for path, record in live:
+            self._done += 1
+            self._say(join(folder, path))
+            self._file(join(folder, path), record)
+            if len(self._copied) + len(self._handles) >= OPEN_TOGETHER or self._waiting >= BYTES_TOGETHER:
+                self._settle()
+        self._settle()
+        for path in section.standing_directories():
+            self._directory(join(folder, path))
+        for path, goal in sorted(section.links.items()):
+            self._link(join(folder, path), goal)
+        self._leave()
+        for path, record in section.others:
+            self.others += [(join(folder, path), place) for place in list(self.shelf.places(record))[:1]]
+        for path in sorted(self._made, reverse=True):
+            below = path[len(folder) + 1 :]
+            self._finish_directory(path, *section.directories.get(below, (None, None)))
+        self._made.clear()
+
+    def _say(self, path):
+        PROGRESS.say("%d of %d files (%d%%): " % (self._done, self._all, 100 * self._done // (self._all or 1)), path)
 
     def _file(self, path, record):
         try:
             handle = self._open_parent(path)
-        except OSError as error:
-            self.failed.append((path, error.strerror or str(error)))
-            return
-        try:
             name = os.path.basename(path)
             there = self._stat(handle, path, name)
             if there is not None:
@@ -682,7 +768,7 @@ class Restore:
                 return
             spoilt, unread = (record.size, record.md5) in self.shelf.spoilt, False
             for place in self.shelf.places(record):
-                outcome = self._copy(handle, path, name, place, record)
+                outcome = self._copy(handle, path, place, record)
                 if outcome == "done":
                     return
                 spoilt = spoilt or (
@@ -692,15 +778,17 @@ class Restore:
             (self.damaged if spoilt else self.unread if unread else self.missing).append(path)
         except OSError as error:
             self.failed.append((path, error.strerror or str(error)))
-        finally:
-            if handle is not None:
-                os.close(handle)
 
     def _open_parent(self, path):
+        """The descriptor of the directory a path lies in, which is made where it isn't there. None: walk by paths."""
         directory = os.path.dirname(path)
+        if directory in self._handles:
+            return self._handles[directory]
+        if not self._copied and len(self._handles) >= OPEN_TOGETHER:
+            self._leave()
         handle = None
         if HAS_DIR_FD:
-            handle = open_directory(self.to, directory, make=self._made)
+            handle = self._handles[directory] = open_directory(self.to, directory, make=self._made)
         else:
             if directory:
                 refuse_links(self.to, directory)
@@ -709,6 +797,12 @@ class Restore:
             self._cleaned.add(directory)
             self._clean(handle, path)
         return handle
+
+    def _leave(self):
+        """Close the directories that are open."""
+        for handle in self._handles.values():
+            os.close(handle)
+        self._handles.clear()
 
     def _clean(self, handle, path):
         """Remove the unfinished files that a killed run left beside a path. One that another run is writing stays."""
@@ -754,14 +848,14 @@ class Restore:
                 return
         self.in_the_way.append(path)
 
-    def _copy(self, handle, path, name, place, record):
+    def _copy(self, handle, path, place, record):
         """Copy one file and check it on the way: "done", or "damaged" or "unread" for a place that is no help."""
         drive = self.shelf.drives[place.drive]
-        known = self.shelf._hashed.get(place)
+        known = self.shelf.hashed.get(place)
         if known is not None and known != record.md5:
             return "damaged"
         try:
-            source = os.fdopen(drive.open(place.path), "rb")
+            source = os.fdopen(drive.open(place.path), "rb", 0)
         except OSError:
             return "unread"
         self._temporary += 1
@@ -769,42 +863,81 @@ class Restore:
         where, how = self._at(handle, path, temporary)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         with source:
-            target = os.fdopen(os.open(where, flags, 0o600, **how), "wb")
+            target = os.fdopen(os.open(where, flags, 0o600, **how), "wb", 0)
+            copied = Copied(target, handle, path, temporary, record)
             is_free(target.fileno())  # from now on no other run takes it for left over
+            is_right = False
             try:
-                with target:
-                    digest, size = md5(), 0
-                    while True:
-                        try:
-                            piece = source.read(CHUNK)
-                        except OSError:
-                            return "unread"
-                        if not piece:
-                            break
-                        digest.update(piece)
-                        size += len(piece)
-                        target.write(piece)
-                    self.shelf._hashed[place] = digest.digest()
-                    if (size, digest.digest()) != (record.size, record.md5):
-                        return "damaged"
-                    target.flush()
-                    if hasattr(os, "fchmod"):
-                        os.fchmod(target.fileno(), record.mode)
-                    os.fsync(target.fileno())
-                if record.mtime is not None:
+                digest, size = md5(), 0
+                while True:
                     try:
-                        os.utime(where, ns=(record.mtime, record.mtime), **how)
-                    except (OSError, OverflowError):
-                        pass  # a time this file system can't keep
-                self._publish(handle, path, temporary, name)
+                        piece = source.read(CHUNK)
+                    except OSError:
+                        return "unread"
+                    if not piece:
+                        break
+                    digest.update(piece)
+                    size += len(piece)
+                    write_all(target, piece)
+                    if size > CHUNK:
+                        self._say(path)
+                self.shelf.hashed[place] = digest.digest()
+                if (size, digest.digest()) != (record.size, record.md5):
+                    return "damaged"
+                if hasattr(os, "fchmod"):
+                    os.fchmod(target.fileno(), record.mode)
+                is_right = True
             finally:
-                try:
-                    os.unlink(where, **how)
-                except FileNotFoundError:
-                    pass
-        self.restored += 1
-        self.bytes += record.size
+                if not is_right:
+                    target.close()
+                    self._unlink(copied)
+        self._copied.append(copied)
+        self._waiting += size
         return "done"
+
+    def _settle(self):
+        """Make what was copied durable, and give it its names after that."""
+        for error in list(self._fsyncs.map(durable, [one.stream for one in self._copied])):
+            one = self._copied.pop(0)
+            try:
+                if error is not None:
+                    raise error
+                self._name(one)
+            except OSError as failure:
+                self.failed.append((one.path, failure.strerror or str(failure)))
+            finally:
+                one.stream.close()
+                self._unlink(one)
+        self._waiting = 0
+        self._leave()
+
+    def _name(self, copied):
+        """Give a durable file its time and its name. Raises OSError."""
+        where, how = self._at(copied.handle, copied.path, copied.temporary)
+        if copied.record.mtime is not None:
+            try:
+                os.utime(where, ns=(copied.record.mtime, copied.record.mtime), **how)
+            except (OSError, OverflowError):
+                pass  # a time this file system can't keep
+        name = os.path.basename(copied.path)
+        try:
+            self._publish(copied.handle, copied.path, copied.temporary, name)
+        except FileExistsError:  # made since, or the file system takes two names for one
+            there = self._stat(copied.handle, copied.path, name)
+            if there is None:
+                raise
+            self._compare(copied.handle, copied.path, name, there, copied.record)
+            return
+        self.restored += 1
+        self.bytes += copied.record.size
+
+    def _unlink(self, copied):
+        """Remove the temporary name of a file, if it is still there."""
+        where, how = self._at(copied.handle, copied.path, copied.temporary)
+        try:
+            os.unlink(where, **how)
+        except FileNotFoundError:
+            pass
 
     def _publish(self, handle, path, temporary, name):
         """Give a whole file its name, never over anything."""
@@ -827,9 +960,7 @@ class Restore:
 
     def _directory(self, path):
         try:
-            handle = self._open_parent(join(path, b"x"))
-            if handle is not None:
-                os.close(handle)
+            self._open_parent(join(path, b"x"))
         except OSError as error:
             self.failed.append((path, error.strerror or str(error)))
 
@@ -869,12 +1000,10 @@ class Restore:
                 self.in_the_way.append(path)
         except (OSError, NotImplementedError) as error:
             self.failed.append((path, getattr(error, "strerror", None) or str(error)))
-        finally:
-            if handle is not None:
-                os.close(handle)
 
     def report(self):
         """Say how it went; the exit code."""
+        PROGRESS.clear()
         print(
             "%d files restored (%d bytes), %d already right, %d links"
             % (self.restored, self.bytes, self.right, self.links)
@@ -901,6 +1030,21 @@ class Restore:
         if self.in_the_way or self.failed or self.unread:
             return 3
         return 6 if self.missing else 0
+
+
+def durable(stream):
+    """Bring an open file onto the medium; the OSError if that failed."""
+    try:
+        os.fsync(stream.fileno())
+    except OSError as error:
+        return error
+    return None
+
+
+def write_all(stream, data):
+    """Write all of `data` to an unbuffered file. Raises OSError."""
+    while data:
+        data = data[stream.write(data) :]
 
 
 def is_free(fd):
@@ -955,7 +1099,49 @@ def list_all(shelf, files):
 # --- the command line ----------------------------------------------------------------------------------------------
 
 
+class Progress:
+    """One line on a terminal that says how far it is; nothing where standard error is no terminal."""
+
+    def __init__(self):
+        self._is_on = sys.stderr is not None and sys.stderr.isatty()
+        self._cells = 0  # of the line that stands there
+        self._next = 0.0
+
+    def say(self, words, path=b""):
+        """Show the words, and as much of the end of a path as fits, ten times a second at most."""
+        now = time.monotonic()
+        if not self._is_on or now < self._next:
+            return
+        self._next = now + 0.1
+        room = shutil.get_terminal_size().columns - 1
+        line = self._printable(words)[:room]
+        line += fitting(self._printable(shown(path)), room - cells(line))
+        self.clear()
+        self._cells = cells(line)
+        print(line, end="", file=sys.stderr, flush=True)
+
+    @staticmethod
+    def _printable(text):
+        encoding = sys.stderr.encoding or "ascii"
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+
+    def clear(self):
+        """Take the line away, before something else is printed."""
+        if self._cells:
+            print("\r" + " " * self._cells + "\r", end="", file=sys.stderr, flush=True)
+            self._cells = 0
+
+
+PROGRESS = Progress()
+
+
+def tell(words):
+    PROGRESS.clear()
+    print(words, flush=True)
+
+
 def warn(words):
+    PROGRESS.clear()
     print("warning: " + words, file=sys.stderr)
 
 
@@ -1058,15 +1244,18 @@ def main(words=None):
         ]
         if unknown:
             raise Bad("no source is called %s" % shown(unknown[0]))
+        PROGRESS.clear()
         if given.list:
             return list_all(shelf, given.files)
         run = Restore(shelf, to, given.source)
         run.run()
         return run.report()
     except Bad as error:
+        PROGRESS.clear()
         print("medback-restore: %s" % error, file=sys.stderr)
         return 4
     except OSError as error:
+        PROGRESS.clear()
         print("medback-restore: %s" % (error.strerror or error), file=sys.stderr)
         return 4
     except KeyboardInterrupt:
