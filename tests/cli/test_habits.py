@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pty
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -14,6 +17,7 @@ from support.shell import Shell
 from support.worlds import photos
 
 ROOT = Path(__file__).parents[2]
+HOSTILE = 'it\'s a:b \\ $HOME `id` "q" * , !x'  # a label a person may give
 
 
 @pytest.fixture
@@ -38,24 +42,71 @@ def ran(shelf: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_bash_completes_labels_aliases_and_paths(shelf: Path) -> None:
-    def words(*typed: str) -> list[str]:
-        line = " ".join(f"'{word}'" for word in typed)
-        script = f"source medback.bash; COMP_WORDS=({line}); COMP_CWORD={len(typed) - 1}; compopt() {{ echo $2; }}; "
-        script += '_medback_completion medback; printf "%s\\n" "${COMPREPLY[@]}"'
-        return [line for line in ran(shelf, "bash", "-c", script).splitlines() if line]
+# What is typed before the tab key in an interactive bash, and the words the command has then.
+IN_BASH = {
+    "eject Re": ["eject", "Red Toshiba"],
+    "eject Red\\ T": ["eject", "Red Toshiba"],
+    'eject "Re': ["eject", "Red Toshiba"],
+    'eject "Red T': ["eject", "Red Toshiba"],
+    "eject 'Red T": ["eject", "Red Toshiba"],
+    "eject it": ["eject", HOSTILE],
+    'eject "it': ["eject", HOSTILE],
+    "eject 'it": ["eject", HOSTILE],
+    "eject it\\'s\\ a:": ["eject", HOSTILE],
+    "export ph": ["export", "photos"],
+    "verif": ["verify"],
+    "verify red/ph": ["verify", "red/photos/"],
+    'verify "red/ph': ["verify", "red/photos/"],
+    "eject ./re": ["eject", "./red/"],
+    "set-target X --on-plug=ver": ["set-target", "X", "--on-plug=verify"],
+}
 
-    assert words("medback", "eject", "Re") == ["Red\\ Toshiba"]
-    assert words("medback", "eject", "Red\\ T") == ["Red\\ Toshiba"]
-    assert words("medback", "export", "ph") == ["photos"]
-    assert words("medback", "verif") == ["verify"]
-    assert words("medback", "verify", "re") == ["default"], "a path: bash does it"
+
+def test_bash_completes_inside_quotes_and_out_of_them(shelf: Path) -> None:
+    """In a bash at a terminal, which shows the words that a stand-in for `medback` is called with."""
+    (shelf / "blue").mkdir()
+    assert Shell(shelf)("target", "blue", "--init", "--label", HOSTILE).code == 0
+    if shutil.which("bash") is None:
+        pytest.skip("bash is not installed")
+    (shelf / "rc").write_text(
+        "PS1='READY '; bind 'set enable-bracketed-paste off'; source ./medback.bash; unset HISTFILE\n"
+        'called() { python3 -c \'import json, sys; print("<" + json.dumps(sys.argv[1:]) + ">")\' "$@"; }\n'
+        "complete -F _medback_completion called\n"
+    )
+    script = (shelf / "medback.bash").read_text().replace('bash_complete "$1"', "bash_complete medback")
+    (shelf / "medback.bash").write_text(script)
+    ours, theirs = pty.openpty()
+    command = ["bash", "--noprofile", "--rcfile", "rc", "-i"]
+    environment = {**os.environ, "TERM": "dumb", "COLUMNS": "400"}
+    with subprocess.Popen(command, cwd=shelf, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as bash:
+        os.close(theirs)
+        try:
+            said = told_until(ours, "READY ")
+            for line, words in IN_BASH.items():
+                os.write(ours, f"called {line}\t".encode())
+                tail = "'" if "'" in line and "\\'" not in line else '"' if '"' in line else ""
+                os.write(ours, (tail if words[-1].endswith("/") else "").encode() + b"\n")
+                said = told_until(ours, ">\r\nREADY ")
+                found = json.loads(said[said.rindex("<[") + 1 : said.rindex("]>") + 1])
+                assert found == words, line
+        finally:
+            bash.kill()
+            os.close(ours)
+
+
+def told_until(terminal: int, words: str) -> str:
+    """What a terminal shows, up to these words."""
+    said = ""
+    while words not in said:
+        assert select.select([terminal], [], [], 60)[0], said
+        said += os.read(terminal, 65536).decode(errors="replace")
+    return said
 
 
 def test_there_is_one_script_for_bash_however_it_is_asked_for(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_MEDBACK_COMPLETE", "bash_source")
     asked = ran(shelf, "medback")
-    assert asked.strip() == (shelf / "medback.bash").read_text().strip() and "printf '%q'" in asked
+    assert asked.strip() == (shelf / "medback.bash").read_text().strip() and "compopt" in asked
 
 
 def test_fish_completes_labels_aliases_and_paths(shelf: Path) -> None:
@@ -66,6 +117,10 @@ def test_fish_completes_labels_aliases_and_paths(shelf: Path) -> None:
     assert "photos" in words("medback export ph")
     assert any(word.startswith("verify\t") for word in words("medback verif"))
     assert any(word.startswith("red") for word in words("medback verify re"))
+    assert any(word.startswith("./red") for word in words("medback eject ./re"))
+    assert "--on-plug=verify" in words("medback set-target X --on-plug=ver")
+    assert Shell(shelf)("set-target", "red", "--label", "one, two").code == 0
+    assert "one, two" in words("medback eject one")
 
 
 def test_zsh_completes_labels_and_aliases(shelf: Path) -> None:

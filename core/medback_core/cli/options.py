@@ -115,7 +115,7 @@ DIRECTORY = NameType("dir")
 
 
 def complete_targets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The labels and ids of the session's targets that begin so; nothing where the session can't be read."""
+    """The labels of the session's targets that begin so, else directories; nothing where the session can't be read."""
     return _complete(ctx, incomplete, sources=False)
 
 
@@ -137,7 +137,8 @@ def _complete(ctx: click.Context, incomplete: str, *, sources: bool) -> list[Com
             words += [source.alias for source in list_sources(session)] if sources else []
     except Exception:  # noqa: BLE001  (a shell that waits for a word is no place for any error)
         return []
-    return [CompletionItem(word) for word in words if word.startswith(incomplete) and word.isprintable()]
+    found = [CompletionItem(word) for word in words if word.startswith(incomplete) and word.isprintable()]
+    return found or [CompletionItem(incomplete, type="dir")]
 
 
 def settings_of(ctx: click.Context) -> Settings:
