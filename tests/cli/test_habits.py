@@ -42,55 +42,63 @@ def ran(shelf: Path, *command: str) -> str:
     return done.stdout
 
 
-# What is typed before the tab key in an interactive bash, and the words the command has then.
-IN_BASH = {
+# What is typed before the tab key in bash and zsh, and the words the command has then.
+TYPED = {
     "eject Re": ["eject", "Red Toshiba"],
-    "eject Red\\ T": ["eject", "Red Toshiba"],
-    'eject "Re': ["eject", "Red Toshiba"],
     'eject "Red T': ["eject", "Red Toshiba"],
-    "eject 'Red T": ["eject", "Red Toshiba"],
     "eject it": ["eject", HOSTILE],
     'eject "it': ["eject", HOSTILE],
     "eject 'it": ["eject", HOSTILE],
     "eject it\\'s\\ a:": ["eject", HOSTILE],
-    "export ph": ["export", "photos"],
-    "verif": ["verify"],
-    "verify red/ph": ["verify", "red/photos/"],
-    'verify "red/ph': ["verify", "red/photos/"],
-    "eject ./re": ["eject", "./red/"],
+    'verify "red/ph': ["verify", "red/photos"],
+    "eject ./re": ["eject", "./red"],
     "set-target X --on-plug=ver": ["set-target", "X", "--on-plug=verify"],
+}
+# A stand-in for the program, completed as it is; the prompt.
+CALLED = """
+called() { python3 -c 'import json, sys; print("<" + json.dumps(sys.argv[1:]) + ">")' "$@"; }
+PS1='READY '
+unset HISTFILE
+"""
+SHELLS = {
+    "bash": (
+        ["bash", "--noprofile", "--rcfile", "rc", "-i"],
+        "bind 'set enable-bracketed-paste off'; source ./medback.bash; complete -F _medback_completion called\n",
+    ),
+    "zsh": (
+        ["zsh", "-i"],
+        "unsetopt PROMPT_SP PROMPT_CR; autoload -Uz compinit; compinit -u -D; bindkey '^I' complete-word\n"
+        "source ./_medback; compdef _medback_completion called\n",
+    ),
 }
 
 
-def test_bash_completes_inside_quotes_and_out_of_them(shelf: Path) -> None:
-    """In a bash at a terminal, which shows the words that a stand-in for `medback` is called with."""
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_completes_inside_quotes_and_out_of_them(shelf: Path, shell: str) -> None:
+    """In a shell at a terminal, which shows the words that a stand-in for `medback` is called with."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
     (shelf / "blue").mkdir()
     assert Shell(shelf)("target", "blue", "--init", "--label", HOSTILE).code == 0
-    if shutil.which("bash") is None:
-        pytest.skip("bash is not installed")
-    (shelf / "rc").write_text(
-        "PS1='READY '; bind 'set enable-bracketed-paste off'; source ./medback.bash; unset HISTFILE\n"
-        'called() { python3 -c \'import json, sys; print("<" + json.dumps(sys.argv[1:]) + ">")\' "$@"; }\n'
-        "complete -F _medback_completion called\n"
-    )
+    command, ready = SHELLS[shell]
+    for name in ("rc", ".zshrc"):
+        (shelf / name).write_text(CALLED + ready)
     script = (shelf / "medback.bash").read_text().replace('bash_complete "$1"', "bash_complete medback")
     (shelf / "medback.bash").write_text(script)
     ours, theirs = pty.openpty()
-    command = ["bash", "--noprofile", "--rcfile", "rc", "-i"]
-    environment = {**os.environ, "TERM": "dumb", "COLUMNS": "400"}
-    with subprocess.Popen(command, cwd=shelf, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as bash:
+    environment = {**os.environ, "TERM": "dumb", "COLUMNS": "400", "ZDOTDIR": str(shelf)}
+    with subprocess.Popen(command, cwd=shelf, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as running:
         os.close(theirs)
         try:
-            said = told_until(ours, "READY ")
-            for line, words in IN_BASH.items():
+            told_until(ours, "READY ")
+            for line, words in TYPED.items():
                 os.write(ours, f"called {line}\t".encode())
-                tail = "'" if "'" in line and "\\'" not in line else '"' if '"' in line else ""
-                os.write(ours, (tail if words[-1].endswith("/") else "").encode() + b"\n")
-                said = told_until(ours, ">\r\nREADY ")
+                os.write(ours, b'"\n' if line.startswith('verify "') else b"\n")
+                said = told_until(ours, "]>")
                 found = json.loads(said[said.rindex("<[") + 1 : said.rindex("]>") + 1])
-                assert found == words, line
+                assert [word.rstrip("/") for word in found] == words, line
         finally:
-            bash.kill()
+            running.kill()
             os.close(ours)
 
 
