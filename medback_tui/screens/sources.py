@@ -12,8 +12,9 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from medback_core import names
-from medback_core.model import Answers
+from medback_core.model import HOME, Answers
 from medback_core.presenting.looked import as_of, but_for
+from medback_core.presenting.places import at, wanted_words
 from medback_core.presenting.refusals import kept
 from medback_core.presenting.units import age, ago, counted, name, number, percent, plural, size
 from medback_tui.jobs import operations, upkeep
@@ -31,6 +32,7 @@ from .base import MainScreen, Pane
 from .dialogs import Ask, Choice, Question, confirm
 
 _GAPS_SHOWN = 12
+_RULES_SHOWN = 3
 
 COLUMNS = (
     Column("alias", "source"),
@@ -180,6 +182,15 @@ class SourcesScreen(MainScreen):
                     ("not read: ", "$text-warning"), f"{words}; {self.app.key_of('sources.gaps')} lists them"
                 )
             )
+        facts = self.app.facts
+        if row.source.elsewhere or (facts is not None and facts.three_two_one is not None):
+            wanted = wanted_words(row.source.wanted, row.source.elsewhere or None)
+            lines.append(Content(f"kept {at(row.source.place or HOME)}, {wanted}"))
+        for rule in row.rules[:_RULES_SHOWN]:
+            lines.append(Content(f"{name(rule.path)}: {wanted_words(rule.copies, rule.elsewhere)}"))
+        if len(row.rules) > _RULES_SHOWN:
+            more, edit = number(len(row.rules) - _RULES_SHOWN), self.app.key_of("sources.edit")
+            lines.append(Content(f"and {more} more rules for directories; {edit} lists them"))
         if row.source.excludes:
             lines.append(Content(f"left out: {', '.join(name(pattern) for pattern in row.source.excludes)}"))
         self.detail.update(Content("\n").join(lines))

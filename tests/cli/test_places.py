@@ -165,3 +165,6 @@ def test_what_lacks_its_copy_elsewhere_is_said_wherever_copies_are(shell: Shell,
         ("2019/wedding/new.jpg", 1, 1, 0, 1)
     ]
     assert "too few copies elsewhere: 1 file" in shell("update").words
+    ok(shell, "set-source", "photos", "--place", "Cabin")
+    said = shell("sources").words
+    assert "photos: kept at Cabin, 2 copies wanted, 1 elsewhere\nphotos/2019: 1 copy wanted\n" in said

@@ -180,6 +180,8 @@ async def test_place_numbers_and_rules_of_a_source_are_set(open_app: OpenApp, tm
             (source,) = list_sources(session)
             assert (source.place, source.elsewhere) == ("Attic", 1)
             assert live(session, source) == [(b"2019", 3, 2)]
+        shown = text_of(pilot)
+        assert "kept at Attic, 2 copies wanted, 1 elsewhere" in shown and "2019: 3 copies wanted, 2 elsewhere" in shown
         await fill(rules="2019: 1 copy")
         await jobs_done(pilot)
         with open_session(tmp_path / "s.db") as session:

@@ -12,7 +12,7 @@ from medback_core import names
 from medback_core.errors import Refused, UsageError
 from medback_core.model import Answers, Rule, ScanSummary, Source, iso_date
 from medback_core.presenting.outcomes import scanned
-from medback_core.presenting.places import at
+from medback_core.presenting.places import at, wanted_words
 from medback_core.presenting.refusals import kept, message
 from medback_core.presenting.telling import story_words
 from medback_core.presenting.units import ago, plural, size
@@ -107,10 +107,9 @@ def _rule_json(session: Session, source: Source, rule: Rule) -> dict[str, Any]:
 
 def _rule_words(source: Source, rule: dict[str, Any]) -> str:
     """`photos/2019/wedding: 3 copies wanted, 2 elsewhere`."""
-    parts = [] if rule["copies"] is None else [f"{plural(rule['copies'], 'copy', 'copies')} wanted"]
-    parts += [] if rule["elsewhere"] is None else [f"{rule['elsewhere']} elsewhere"]
-    parts += ["this directory is not there now"] if rule["missing"] else []
-    return f"{shown(source.alias)}/{shown(rule['path'])}: {', '.join(parts)}"
+    missing = ", this directory is not there now" if rule["missing"] else ""
+    wanted = wanted_words(rule["copies"], rule["elsewhere"])
+    return f"{shown(source.alias)}/{shown(rule['path'])}: {wanted}{missing}"
 
 
 def _report_gaps(run: Run, session: Session) -> None:
@@ -195,6 +194,7 @@ def add_src(
 @command("sources")
 def sources(run: Run) -> None:
     """List the sources, and what in them was not read."""
+    from medback_core.coverage.places import has_places
     from medback_core.session.gaps import list_gaps
     from medback_core.session.sources import list_sources
 
@@ -222,7 +222,11 @@ def sources(run: Run) -> None:
                 for row, source in zip(rows, found, strict=True)
             ],
         )
+        named = has_places(session)
         for row, source in zip(rows, found, strict=True):
+            if named or source.elsewhere:
+                wanted = wanted_words(source.wanted, source.elsewhere or None)
+                run.say(f"{shown(source.alias)}: kept {at(row['place'])}, {wanted}")
             for rule in row["rules"]:
                 run.say(_rule_words(source, rule))
         say_gaps(run, gaps)

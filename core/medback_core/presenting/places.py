@@ -47,6 +47,13 @@ def too_few_words(unsafe: Count, apart: Count, of: str = "") -> str:
     return "; ".join([parts[0] + of, *parts[1:]])
 
 
+def wanted_words(copies: int | None, elsewhere: int | None) -> str:
+    """`3 copies wanted, 2 elsewhere`; without the number that is None."""
+    parts = [] if copies is None else [f"{plural(copies, 'copy', 'copies')} wanted"]
+    parts += [] if elsewhere is None else [f"{number(elsewhere)} elsewhere"]
+    return ", ".join(parts)
+
+
 def lacking_words(copies: int, elsewhere: int) -> str:
     """`2 copies still wanted, 1 of them elsewhere`, for a file that lacks so many; "" where it lacks none."""
     wanted = max(copies, elsewhere)
