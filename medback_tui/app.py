@@ -88,7 +88,9 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
             "Find a file: in all sources, deleted, or an older version",
             show=False,
         ),
-        quiet("X", "stop_job", "job.stop", "stop job", "Stop the running job; what is done is kept"),
+        quiet(
+            "X", "stop_job", "job.stop", "stop job", "Stop the running job and keep what is done; once more: at once"
+        ),
         quiet("y", "copy_command", "job.copy", "copy command", "Copy the command line of the running (or last) job"),
         quiet(
             "z",
@@ -219,17 +221,17 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
 
     def _told_to_end(self) -> None:
         self._quit_code = 143
-        self._end()
+        self._end(at_once=True)
 
     def _leave(self) -> None:
         if not self.is_headless and not sys.stdin.isatty():
             os._exit(self._quit_code)  # the terminal was closed: Textual's threads for it never end, and write on
         self.exit(self._quit_code, self._quit_code)
 
-    def _end(self) -> None:
+    def _end(self, *, at_once: bool = False) -> None:
         """Stop the jobs, then leave: at once when none is running."""
         self.quitting = True
-        self.queue.stop_all()
+        self.queue.stop_all(at_once=at_once)
         if not self.queue.busy:
             self._leave()
 
@@ -244,8 +246,8 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
 
     async def action_quit(self) -> None:
         """Leave; ask first while jobs are running."""
-        if not self.queue.busy:
-            self._end()
+        if self.quitting or not self.queue.busy:
+            self._end(at_once=True)
             return
         self._quit_question = confirm("Quit?", self._quit_words(), "Quit", danger=False)
         self.push_screen(self._quit_question, self._quit_answered)
@@ -254,7 +256,7 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         running, waiting = self.queue.running, len(self.queue.waiting)
         more = f", and {plural(waiting, 'more job waits', 'more jobs wait')}" if waiting else ""
         return Content(
-            f"{running.title if running else 'A job'} is not finished{more}. Quitting finishes the chunk under way and "
+            f"{running.title if running else 'A job'} is not finished{more}. Quitting finishes what is under way and "
             "keeps all that is done; the next time the app offers to go on."
         )
 

@@ -616,6 +616,7 @@ class BackupSummary(Summary):
     looked: Looked = Looked()  # how far the sources were looked at
     gone: int = 0  # paths the scan before it found gone from the sources
     gone_since: int | None = None  # the date of the first of these scans
+    stopped: bool = False  # it was asked to end before all was copied
 
 
 @an_event

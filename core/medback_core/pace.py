@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from time import monotonic
 from typing import TypeVar
@@ -28,6 +28,21 @@ class Pace:
             return False
         self._told = now
         return True
+
+
+def never() -> bool:
+    """Of an operation that is to go on to its end."""
+    return False
+
+
+def until(enough: Callable[[], bool], events: Iterator[Event]) -> Iterator[Event]:
+    """The events of an operation, which is closed as soon as it is enough."""
+    for event in events:
+        yield event
+        if enough():
+            break
+    if isinstance(events, Generator):
+        events.close()
 
 
 def reporting(

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING
 
 from medback_core import model
@@ -256,15 +257,23 @@ def back_up(
     details: dict[str, object] = {
         "path": path, "called": called, "answers": answers, "label": label, "capacity": capacity
     }  # fmt: skip
+    enough = Event()
 
     def start(session: Session) -> Iterator[model.Event]:
         from medback_core.backing_up import back_up as backup
         from medback_core.presenting.next_drive import next_drive
 
         for event in backup.back_up(
-            session, path, answers=answers, label=label, capacity=capacity, fill=False, dry_run=dry_run
+            session,
+            path,
+            answers=answers,
+            label=label,
+            capacity=capacity,
+            fill=False,
+            dry_run=dry_run,
+            enough=enough.is_set,
         ):
-            if isinstance(event, model.BackupSummary) and event.remaining:
+            if isinstance(event, model.BackupSummary) and event.remaining and not event.stopped:
                 details["next"] = next_drive(session, but=event.target.key)
             yield event
 
@@ -273,7 +282,7 @@ def back_up(
         dry_run=dry_run, no_fill=True,
     ))  # fmt: skip
     title = f"preview of {name(called)}" if dry_run else f"target {name(called)}"
-    return Job(title, line, start, kind="target", details=details, quiet=dry_run)
+    return Job(title, line, start, kind="target", details=details, quiet=dry_run, enough=None if dry_run else enough)
 
 
 @resumable

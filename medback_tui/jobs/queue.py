@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,7 @@ class Job:
     ended_at: int = 0
     samples: deque[tuple[float, model.Progress]] = field(default_factory=deque)  # of one phase, with when
     worker: Worker[None] | None = None
+    enough: Event | None = None  # set: it begins nothing more and ends by itself; None: it can only be closed
     for_later: bool = False  # stopped because the app is left, not because a person did not want it
     recipe: Recipe | None = None  # of one that is kept for the next time when it is not finished
     unrestored: list[model.Unrestored] = field(default_factory=list)
@@ -166,6 +168,12 @@ class Job:
         """Which drive to pick up after this backup, where files are left that are not safe."""
         found = self.details.get("next")
         return found if isinstance(found, NextDrive) else None
+
+    @property
+    def ends_itself(self) -> bool:
+        """Whether it was asked to end, and does as soon as what it has begun is whole; else it is cut off."""
+        cut = self.worker is not None and self.worker.cancelled_event.is_set()
+        return self.enough is not None and self.enough.is_set() and not cut
 
     @property
     def question(self) -> NeedsAnswer | None:
@@ -286,22 +294,28 @@ class JobQueue:
         return job
 
     def stop(self, job: Job) -> None:
-        """Stop a job: a waiting one never begins, a running one ends after its chunk and keeps what is done."""
+        """Stop a job and keep what is done: a waiting one never begins; one that can makes a whole of what it has
+        begun, any other ends after its chunk, and so does one that is stopped once more."""
         if job.state is JobState.WAITING:
             self._over(job, JobState.STOPPED)
-        elif job.state is JobState.RUNNING and job.worker is not None:
+        elif job.worker is not None and not job.state.over:
+            if job.enough is not None and job.state is JobState.RUNNING:
+                job.enough.set()
+            else:
+                job.worker.cancelled_event.set()
             job.state = JobState.STOPPING
-            job.worker.cancelled_event.set()
             self.app.post_message(JobsChanged(job))
 
-    def stop_all(self) -> None:
+    def stop_all(self, *, at_once: bool = False) -> None:
         """Stop whatever waits or runs, because the app is left."""
         for job in self.jobs:
             job.for_later = not job.state.over
         for job in self.waiting:
             self.stop(job)
-        if self.running is not None:
+        if self.running is not None and (at_once or self.running.state is JobState.RUNNING):
             self.stop(self.running)
+            if at_once:
+                self.stop(self.running)
 
     def _begin_next(self) -> None:
         if self.running is not None or not self.waiting:
@@ -346,7 +360,9 @@ class JobQueue:
                     self.app.post_message(JobMoved(job))
                 if stopped():
                     return isinstance(event, model.Summary) and not isinstance(event, model.ScanSummary)
-        return True
+        if job.enough is None or not job.enough.is_set():
+            return True
+        return isinstance(job.summary, model.BackupSummary) and not job.summary.stopped
 
     def _over(self, job: Job, state: JobState) -> None:
         job.state, job.ended_at = state, model.now()

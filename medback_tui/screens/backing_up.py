@@ -47,11 +47,13 @@ def onto(app: SharedApp, path: bytes, *, first: bool = False) -> None:
         from medback_core.drives.open import identity_at
 
         identity = identity_at(path)
+        app.call_later(waiting.stop)
         if identity is not None and identity.id:
             app.call_later(preview, app, path, identity.label or identity.id)
         else:
             app.call_later(make, app, path, first)
 
+    waiting = app.set_timer(0.5, lambda: app.notify(f"looking at {name(path)} …", timeout=3))  # a drive may be asleep
     app.run_worker(look, thread=True, exit_on_error=False)
 
 
@@ -105,7 +107,7 @@ def _previewed(app: SharedApp, job: Job) -> None:
         previewing.tell(
             app,
             "Nothing to do",
-            f"{shown} can take nothing more. {why}" if summary.remaining else f"There is nothing to copy: {why}.",
+            _nothing_goes(shown, summary, why),
         )
         return
 
@@ -116,6 +118,13 @@ def _previewed(app: SharedApp, job: Job) -> None:
     choices = [Choice("no", "Not now"), Choice("yes", "Copy", "primary")]
     words = _preview_words(shown, summary, _afterwards(summary, job.next_drive))
     app.push_screen(Question(f"Back up onto {shown}", words, choices, focus="yes", same_as=real.command), answered)
+
+
+def _nothing_goes(shown: str, summary: model.BackupSummary, why: str) -> str:
+    if not summary.remaining:
+        return f"There is nothing to copy: {why}."
+    full = f"{shown} has no room for any more of it." if summary.full else f"{shown} has a copy of all it could take."
+    return f"{full} {why}"
 
 
 def _preview_words(shown: str, summary: model.BackupSummary, afterwards: str) -> Content:

@@ -155,18 +155,7 @@ class TargetsScreen(MainScreen):
         self.rows.display = self.query_one(Pane).display = bool(facts.targets) and not as_shelf
         self.empty.display = not facts.targets
         if not facts.targets:
-            if facts.sources:
-                self.empty.say(
-                    "No drive is a target yet.",
-                    ("", "A target is a drive your files are copied to. Any number, of any size."),
-                    ("targets.new", "choose the first one"),
-                )
-            else:
-                self.empty.say(
-                    "No drive is a target yet, and there is nothing to back up.",
-                    ("go.sources", "add a source first, or"),
-                    ("targets.new", "choose a drive that already holds copies"),
-                )
+            self._say_why_empty(facts)
         self._places, self._shelves = facts.place_of, facts.places
         self.rows.show_columns((COLUMNS[0], PLACE, *COLUMNS[1:]) if self._places else COLUMNS)
         targets, groups = _by_place(facts)
@@ -175,6 +164,31 @@ class TargetsScreen(MainScreen):
             self._read()
         elif as_shelf:
             self.shelf.show_shelf(self.shelf.shelf, self.app.drives.here)
+
+    def tell_jobs(self) -> None:
+        super().tell_jobs()
+        if self.app.facts is not None and self.empty.display:
+            self._say_why_empty(self.app.facts)
+
+    def _say_why_empty(self, facts: Facts) -> None:
+        running = self.app.queue.running
+        if running is not None and running.kind in ("target", "discover") and not running.quiet:
+            self.empty.say(
+                f"{name(str(running.details['called']))} becomes your first target.",
+                ("", "It stands here when the job below has ended."),
+            )
+        elif facts.sources:
+            self.empty.say(
+                "No drive is a target yet.",
+                ("", "A target is a drive your files are copied to. Any number, of any size."),
+                ("targets.new", "choose the first one"),
+            )
+        else:
+            self.empty.say(
+                "No drive is a target yet, and there is nothing to back up.",
+                ("go.sources", "add a source first, or"),
+                ("targets.new", "choose a drive that already holds copies"),
+            )
 
     # --- the shelf ---------------------------------------------------------------------------------------------------
 

@@ -57,7 +57,11 @@ class JobBar(Widget):
         first: list[Span] = [(f"{turn} ", "bar"), (name(job.title), "strong")]
         progress = job.progress
         is_wide = self.app.size.width >= 100  # this bar has no size before it is first shown
-        if stopping:
+        if job.ends_itself:
+            first.append(("  stopping: what is copied whole is made safe first", "partly"))
+            if progress is not None:
+                first.append((f" ({progress.phase})", "text"))
+        elif stopping:
             first.append(("  stopping: the chunk under way is finished, what is done is kept", "partly"))
         elif progress is not None:
             first.append((f"  {progress.phase}", "text"))
@@ -82,7 +86,8 @@ class JobBar(Widget):
                 first.append((name(progress.current), "path"))
         more = f"  +{plural(waiting, 'job')} waiting" if waiting else ""
         stop = self.app.key_of("app.back" if job.quiet else "job.stop")
-        keys = f"{more}  {stop} {'cancel' if job.quiet else 'stop'}  {self.app.key_of('job.copy')} copy"
+        say = "cancel" if job.quiet else "stop at once" if job.ends_itself else "stop"
+        keys = f"{more}  {stop} {say}  {self.app.key_of('job.copy')} copy"
         second: list[Span] = [("  same as: ", "dim"), (job.command, "text"), (keys, "dim")]
         return first, second
 

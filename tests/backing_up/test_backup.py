@@ -14,7 +14,7 @@ from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.disk import group
 from medback_core.errors import DriveGone, NeedsAnswer, Refused
-from medback_core.model import Answers, DamageFound, FileDone, Progress, Skipped, Standing, TargetState
+from medback_core.model import Answers, BackupSummary, DamageFound, FileDone, Progress, Skipped, Standing, TargetState
 from medback_core.pace import Pace
 from medback_core.session.copies import copies_on
 from medback_core.session.files import troubled
@@ -442,6 +442,70 @@ def test_cancelled_with_two_batches_under_way_it_leaves_neither(tmp_path, monkey
     assert not list((tmp_path / "t").rglob(".medback-tmp-*"))
     back(session, tmp_path / "t")
     assert counted(session) == {1: 40}
+
+
+def test_asked_to_end_it_keeps_all_that_is_copied_whole(tmp_path, monkeypatch):
+    write_tree(tmp_path / "s", {f"d{number % 8}/f{number}": 50 + number for number in range(40)})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "s")
+    (tmp_path / "t").mkdir()
+    monkeypatch.setattr(disk.Group, "is_full", property(lambda group: group.staged_count >= 10))
+    monkeypatch.setattr(Pace, "is_due", lambda _pace: True)
+
+    def staged() -> int:
+        return len(list((tmp_path / "t").rglob(".medback-tmp-*")))
+
+    def enough() -> bool:
+        return bool(asked)
+
+    asked: list[int] = []
+    events = []
+    for event in back_up(session, os.fsencode(tmp_path / "t"), answers=Answers(yes=True), enough=enough):
+        events.append(event)
+        if not asked and (there := staged()) > 10:  # two batches are under way
+            asked.append(there)
+    summary = events[-1]
+    assert isinstance(summary, BackupSummary) and summary.stopped
+    assert asked[0] <= summary.copied < 40
+    assert sum(isinstance(event, FileDone) for event in events) == summary.copied
+    assert counted(session) == {1: summary.copied, 0: 40 - summary.copied}
+    assert len(tree(tmp_path / "t/s")) == summary.copied and not staged()
+    done = cast("BackupSummary", back(session, tmp_path / "t").summary)
+    assert (done.copied, done.already_there, done.stopped) == (40 - summary.copied, summary.copied, False)
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_asked_to_end_it_gives_up_the_large_file_under_way(tmp_path, monkeypatch, beside):
+    """Copied by a worker, and by this process."""
+    write_tree(tmp_path / "s", {"large": 64 << 20})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "s")
+    (tmp_path / "t").mkdir()
+    monkeypatch.setattr(Pace, "is_due", lambda _pace: True)
+    if not beside:
+        monkeypatch.setattr(disk.Root, "spins", True)
+    asked: list[bool] = []
+    events = []
+    for event in back_up(session, os.fsencode(tmp_path / "t"), answers=Answers(yes=True), enough=lambda: bool(asked)):
+        events.append(event)
+        if isinstance(event, Progress) and event.phase == "copying" and event.current:
+            asked.append(True)
+    assert isinstance(events[-1], BackupSummary) and events[-1].stopped and events[-1].copied == 0
+    assert not list((tmp_path / "t").rglob(".medback-tmp-*")) and not list((tmp_path / "t").rglob("large"))
+    back(session, tmp_path / "t")
+    assert counted(session) == {1: 1}
+
+
+def test_asked_to_end_before_it_copies_it_ends_with_nothing(tmp_path):
+    write_tree(tmp_path / "s", {"a": 10})
+    session = new_session(tmp_path)
+    add(session, tmp_path / "s")
+    (tmp_path / "t").mkdir()
+    events = list(back_up(session, os.fsencode(tmp_path / "t"), answers=Answers(yes=True), enough=lambda: True))
+    assert not any(isinstance(event, BackupSummary) for event in events)
+    assert not (tmp_path / "t/s").exists()
+    back(session, tmp_path / "t")
+    assert counted(session) == {1: 1}
 
 
 @pytest.mark.parametrize("state", ["retired", "suspect", "lost"])

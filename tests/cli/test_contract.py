@@ -17,10 +17,13 @@ import psutil
 import pytest
 
 from support.shell import Shell
+from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.demo.world import is_demo
 from medback_core.drives.open import set_target
 from medback_core.errors import UsageError
+from medback_core.model import Progress
+from medback_core.pace import Pace
 from medback_core.scanning.sources import change_source
 from medback_core.session import open_session
 from medback_core.cli import running
@@ -327,6 +330,26 @@ def test_a_signal_stops_between_files_and_the_next_run_goes_on(
     assert {path: content for path, (content, _) in tree(shell.where / "t1/photos").items()} == {
         path: content for path, (content, _) in tree(shell.where / "photos").items()
     }
+
+
+def test_ctrl_c_keeps_what_is_copied_whole(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell("add-src", "photos")
+    told = running.Display.show
+
+    def show(self: running.Display, event: Progress) -> None:
+        told(self, event)
+        if event.phase == "making durable":  # all is copied, and nothing counts yet
+            assert not tree(shell.where / "t1/photos")
+            signal.raise_signal(signal.SIGINT)
+            monkeypatch.undo()
+
+    monkeypatch.setattr(running.Display, "show", show)
+    monkeypatch.setattr(Pace, "is_due", lambda _pace: True)
+    monkeypatch.setattr(disk.Group, "flush_steps", lambda _group: iter([None]))
+    answer = shell("target", "t1", "--init", "--no-update", "--json")
+    assert answer.code == 130 and "run it again" in answer.err
+    assert answer.json["copied"] == len(tree(shell.where / "t1/photos")) > 0
+    assert shell.json("target", "t1", "--init")[1]["copied"] == 0
 
 
 @pytest.mark.timeout(120)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from medback_core import model
 from medback_core.errors import Refused
-from medback_core.model import DamageFound, Event, Progress, Reason, VerifySummary
+from medback_core.model import BackupSummary, DamageFound, Event, FileDone, Progress, Reason, Target, VerifySummary
 from medback_core.session import Session
 from medback_core.upkeep.rebuild import rebuilt_session
 from medback_core.session.sources import list_sources
@@ -53,6 +54,64 @@ async def test_stopping_closes_the_operation_and_says_so(open_app: OpenApp, scri
         assert running.closed.is_set()
         assert one.state is JobState.STOPPED
         assert "stopped; what was done is kept" in text_of(pilot)
+
+
+async def test_a_backup_that_is_stopped_makes_a_whole_of_what_it_has_begun(open_app: OpenApp):
+    """Once: it ends by itself. Twice: it is cut off."""
+    go_on, closed = threading.Event(), threading.Event()
+
+    def start(_: Session) -> Iterator[Event]:
+        yield STEP
+        try:
+            while not enough.is_set():
+                go_on.wait(0.001)
+                yield STEP
+            yield FileDone("copied", b"a", 2)
+            while not go_on.is_set():
+                go_on.wait(0.001)
+                yield replace(STEP, phase="making durable")
+            yield BackupSummary(Target(1, "a" * 12, "blue"), 1, 2, remaining=9, stopped=True)
+        finally:
+            closed.set()
+
+    app = open_app()
+    async with app.run_test(size=(100, 24)) as pilot:
+        await settle(pilot)
+        enough = threading.Event()
+        one = app.submit(replace(job(start), kind="target", enough=enough))
+        await until(pilot, lambda: one.progress is not None)
+        await pilot.press("X")
+        await until(pilot, lambda: "what is copied whole is made safe first (making durable)" in text_of(pilot))
+        assert "X stop at once" in text_of(pilot) and not closed.is_set()
+        go_on.set()
+        await jobs_done(pilot)
+        assert one.state is JobState.STOPPED and "target blue: stopped; 1 file (2 B) copied and kept" in text_of(pilot)
+
+        go_on.clear()
+        closed.clear()
+        enough = threading.Event()
+        two = app.submit(replace(job(start), kind="target", enough=enough))
+        await until(pilot, lambda: two.progress is not None)
+        await pilot.press("X")
+        await until(pilot, lambda: "made safe first" in text_of(pilot))
+        await pilot.press("X")
+        await jobs_done(pilot)
+        assert closed.is_set() and two.state is JobState.STOPPED
+        assert "stopped; 1 file copied and kept; what was under way is not" in text_of(pilot)
+
+
+async def test_while_the_first_target_is_made_the_screen_says_so(open_app: OpenApp, script: Callable):
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "2")
+        assert "No drive is a target yet" in text_of(pilot)
+        running = script([STEP])
+        app.submit(replace(job(running), kind="target", details={"called": "Blue"}))
+        await until(pilot, lambda: "Blue becomes your first target." in text_of(pilot))
+        running.go_on.set()
+        await jobs_done(pilot)
+        assert "No drive is a target yet" in text_of(pilot)
 
 
 async def test_a_waiting_job_can_be_stopped_before_it_begins(open_app: OpenApp, script: Callable):

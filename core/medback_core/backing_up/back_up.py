@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -45,7 +45,7 @@ from medback_core.model import (
     Trouble,
     Warned,
 )
-from medback_core.pace import Pace, reporting
+from medback_core.pace import Pace, never, reporting, until
 from medback_core.scanning.sources import take_up_left_out, update_sources
 from medback_core.session import Session
 from medback_core.session.candidates import (
@@ -88,6 +88,7 @@ def back_up(
     dry_run: bool = False,
     readme: bool | None = None,
     place: str | None = None,
+    enough: Callable[[], bool] = never,
 ) -> Iterator[Event]:
     """Copy the best files onto the target at `path`; ends with a BackupSummary.
 
@@ -95,7 +96,9 @@ def back_up(
 
     Bounds in bytes: `reserve` to be left free, `limit` for this run, `capacity` for good. `source` is an alias.
     `readme`: whether the two files that explain the drive belong on it, now and later; None: as the drive says.
-    `place`: where the drive is kept, from now on.
+    `place`: where the drive is kept, from now on. `enough`: from when on nothing more is begun. What is copied whole by
+    then is made durable, read back and recorded, and the run ends with what it did (`stopped`); before it copies,
+    with nothing. Closing it instead loses the batches under way (at most two of 256 MiB).
     Raises Refused, NeedsAnswer (nothing changed), DriveGone (what was recorded is kept).
     """
     with ExitStack() as stack:
@@ -124,7 +127,7 @@ def back_up(
             here = mounted_sources(session)
             for away in set(list_sources(session)) - set(here):
                 yield Warned("source-away", source=away.alias)
-            for event in update_sources(session, here):
+            for event in until(enough, update_sources(session, here)):
                 if isinstance(event, SourceRefused):
                     refused.add(event.alias)
                 if isinstance(event, ScanSummary):
@@ -133,8 +136,10 @@ def back_up(
                     yield event
         going = [s for s in mounted_sources(session) if s.alias not in refused and (only is None or s.key == only)]
         on_drive = Tree(session, drive, going)
-        yield from look_at(session, drive, seen=on_drive.seen)
-        run = _Run(session, drive, {s.key: s.path for s in going}, verify, reserve, limit, fill)
+        yield from until(enough, look_at(session, drive, seen=on_drive.seen))
+        if enough():
+            return
+        run = _Run(session, drive, {s.key: s.path for s in going}, verify, reserve, limit, fill, enough)
         if dry_run:
             yield run.preview()
             return
@@ -143,6 +148,9 @@ def back_up(
             yield from run.copy()
         finally:
             run.close()
+        if enough():
+            yield replace(run.summary(), stopped=True)
+            return
         yield from on_drive.record(run.layout, changed=run.tally.copied > 0)
         yield from run.finish({scan.source.id for scan in scans})
         yield replace(
@@ -150,6 +158,10 @@ def back_up(
             gone=sum(scan.removed for scan in scans),
             gone_since=min((scan.source.scanned_at or 0 for scan in scans if scan.removed), default=None),
         )
+
+
+class _Enough(Exception):
+    """A large file is not copied to its end."""
 
 
 class _Run:
@@ -164,6 +176,7 @@ class _Run:
         reserve: int | None,
         limit: int | None,
         fill: bool,
+        enough: Callable[[], bool],
     ) -> None:
         self.session = session
         self.drive = drive
@@ -171,6 +184,7 @@ class _Run:
         self.reserve = reserve
         self.limit = limit
         self.fill = fill
+        self.enough = enough
         self.layout = Layout(session, drive)
         self.landing = Landing(session, drive, self.layout, verify=verify)
         self.tally = self.landing.tally
@@ -213,7 +227,22 @@ class _Run:
         self.total = self.choose()
         if self.total.files:
             yield Progress("copying", 0, 0, self.total.files, self.total.bytes)
+        with suppress(_Enough):
+            yield from self._copy_chosen()
+        yield from self._publish()
+        for candidate in list(self.landing.taken):
+            if self.enough():
+                break
+            with suppress(_Enough):
+                yield from self._one(candidate)
+            if self.landing.is_full:
+                yield from self._publish()
+        yield from self._publish()
+
+    def _copy_chosen(self) -> Iterator[Event]:
         for bunch in _bunches(chosen(self.session), self.drive.filesystem.group_sync):
+            if self.enough():
+                break
             self._current = bunch[-1]
             if len(bunch) > 1 or self._goes_beside(bunch[0]):
                 yield from self._many(bunch)
@@ -229,12 +258,6 @@ class _Run:
             if time.monotonic() - self._flushed > _FLUSH_EVERY:
                 self._flushed = time.monotonic()
                 yield from flush_sources(self.session)
-        yield from self._publish()
-        for candidate in list(self.landing.taken):
-            yield from self._one(candidate)
-            if self.landing.is_full:
-                yield from self._publish()
-        yield from self._publish()
 
     def _goes_beside(self, candidate: Candidate) -> bool:
         """Whether a large file is copied while the one before it still is: not from or to a disk that spins."""
@@ -252,10 +275,17 @@ class _Run:
     def _collect(self) -> Iterator[Event]:
         """Wait for the copies that were begun; what needs care is copied alone."""
         for candidate in (yield from self._giving_turns(self.landing.collect())):
+            if self.enough():
+                break
             yield from self._one(candidate)
 
     def _giving_turns(self, steps: Generator[None, None, Result]) -> Generator[Event, None, Result]:
-        return (yield from reporting(steps, self._pace, lambda _: self._progress(0, self._current)))
+        def waited(_: None) -> Event:
+            if self.enough():
+                self.landing.cut_short()
+            return self._progress(0, self._current)
+
+        return (yield from reporting(steps, self._pace, waited))
 
     def _many(self, bunch: list[Candidate]) -> Iterator[Event]:
         """Stage small contents of one directory together, or a large one; what that can't do goes alone."""
@@ -335,13 +365,18 @@ class _Run:
             staged = group.stage_small_copy(where, fd, expected=content, mtime_ns=mtime_ns, mode=mode, blake3=known)
         else:
             steps = group.stage_copy(where, fd, expected=content, mtime_ns=mtime_ns, mode=mode, blake3=known)
-            staged = yield from reporting(steps, self._pace, lambda done: self._progress(done, candidate))
+            staged = yield from reporting(steps, self._pace, lambda done: self._copied(done, candidate))
         differs = known is not None and staged.blake3 != known
         if differs and not learn(self.session, content, staged.blake3, path, source=source):
             group.discard(staged)
             return Skipped(os.path.join(self.sources[source], path), Reason("other-content"))
         self.landing.add(Going(candidate, staged, where, path, source, mode, mtime_ns, in_the_way))
         return None
+
+    def _copied(self, done: int, candidate: Candidate) -> Event:
+        if self.enough():
+            raise _Enough  # what is there of this file is removed
+        return self._progress(done, candidate)
 
     def _differs(
         self,

@@ -120,6 +120,11 @@ class Landing:
             )
         return failed
 
+    def cut_short(self) -> None:
+        """Large copies under way are given up; `collect` has them among those that failed."""
+        if self._batch is not None:
+            self._batch.group.cut_short()
+
     def adopt(self, candidate: Candidate, source: int, path: bytes, found: Occupant) -> None:
         """The content lies there already, whole: a run that was killed put it there, or another program did. It is
         recorded with the batch: a sidecar written for every such file would be rewritten as often as it has records."""

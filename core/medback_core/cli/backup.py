@@ -98,13 +98,22 @@ def target(
                 dry_run=dry_run,
                 readme=readme,
                 place=place,
+                enough=run.interrupts.by_person,
                 **sizes,
             ),
             BackupSummary,
             Answers(create=init, yes=run.settings.yes, new_id=new_id, same_drive=same_drive),
+            ends_itself=True,
         )
         found = summary or _so_far(run, session, where)
-        _report_target(run, session, found, whole=summary is not None, dry_run=dry_run, limited=limit is not None)
+        _report_target(
+            run,
+            session,
+            found,
+            whole=summary is not None and not summary.stopped,
+            dry_run=dry_run,
+            limited=limit is not None,
+        )
 
 
 def _so_far(run: Run, session: Session, where: bytes) -> BackupSummary | None:
@@ -138,7 +147,7 @@ def _report_target(
         return
     result.update(
         target=target_json(summary.target),
-        **facts_json(summary, "target", "would_copy", "paths", "looked", "gone", "gone_since"),
+        **facts_json(summary, "target", "would_copy", "paths", "looked", "gone", "gone_since", "stopped"),
     )
     if dry_run:
         result["would_copy"] = [names.text(path) for path in summary.would_copy]

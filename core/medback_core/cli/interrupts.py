@@ -8,6 +8,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+_STOPPING = b"\r\x1b[Kstopping: what is copied whole is made safe first; Ctrl-C again stops at once\n"
 _SHOW_CURSOR = b"\r\x1b[?25h\n"
 
 
@@ -22,6 +23,7 @@ class Interrupts:
         self.exit_code = 0  # 130 or 143 once a signal came
         self.deferred = False  # an operation is running: it looks at `exit_code` between events
         self.on_terminal = False
+        self.ends_itself = False  # the operation ends soon after a Ctrl-C without being closed
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -38,6 +40,10 @@ class Interrupts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+    def by_person(self) -> bool:
+        """Whether it was Ctrl-C: a person can wait, and see for what; a machine that is shut down can't."""
+        return self.exit_code == 130
 
     def release(self) -> None:
         """Put the earlier signal handlers back."""
@@ -56,3 +62,5 @@ class Interrupts:
         self.exit_code = code
         if not self.deferred:
             raise Interrupted
+        if self.ends_itself and code == 130 and self.on_terminal:
+            os.write(2, _STOPPING)  # noqa: TID251 - as above

@@ -77,8 +77,9 @@ class Run:
 
     # --- operations ------------------------------------------------------------------------------------------------
 
-    def follow(self, events: Iterator[Event], kind: type[S] = Summary) -> S | None:
-        """Run an operation to its end, showing how far it is; its last summary of this kind.
+    def follow(self, events: Iterator[Event], kind: type[S] = Summary, *, ends_itself: bool = False) -> S | None:
+        """Run an operation to its end, showing how far it is; its last summary of this kind. `ends_itself`: it looks
+        itself whether a person pressed Ctrl-C.
 
         None when it was interrupted or its drive went away: what it did is kept, and the outcome says so. Raises what
         the operation refuses with.
@@ -88,6 +89,7 @@ class Run:
         display = Display(live=self._live(), lines=self.settings.verbose and not self.settings.quiet)
         found: S | None = None
         self.interrupts.deferred, self.interrupts.on_terminal = True, self._live()
+        self.interrupts.ends_itself = ends_itself
         try:
             for event in events:
                 if isinstance(event, Progress):
@@ -96,7 +98,7 @@ class Run:
                     self.outcome.take(event)
                     if isinstance(event, kind):
                         found = event
-                if self.interrupts.exit_code:
+                if self.interrupts.exit_code and not (ends_itself and self.interrupts.by_person()):
                     break
         except DriveGone as error:
             self.outcome.fail(error)
@@ -109,7 +111,14 @@ class Run:
             self.outcome.interrupted = self.interrupts.exit_code
         return found
 
-    def follow_asking(self, start: Callable[[Answers], Iterator[Event]], kind: type[S], answers: Answers) -> S | None:
+    def follow_asking(
+        self,
+        start: Callable[[Answers], Iterator[Event]],
+        kind: type[S],
+        answers: Answers,
+        *,
+        ends_itself: bool = False,
+    ) -> S | None:
         """`follow`, asking the person what only a person may answer and starting again with the answer.
 
         Raises the NeedsAnswer itself where no person can be asked, or the answer is no.
@@ -117,7 +126,7 @@ class Run:
         asked: set[str] = set()
         while True:
             try:
-                return self.follow(start(answers), kind)
+                return self.follow(start(answers), kind, ends_itself=ends_itself)
             except NeedsAnswer as question:
                 if question.kind in asked:
                     raise

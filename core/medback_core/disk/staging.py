@@ -249,6 +249,10 @@ class Staging:
             yield from copied
         self._latest_large = 0
 
+    def cut_short(self) -> None:
+        """Large copies that workers have not finished come to nothing: `finish_copies` tells of them as unusual."""
+        self._copies.cut_short()
+
     @property
     def bytes_to_come(self) -> int:
         """Of `staged_bytes`: what workers have yet to read of large files."""

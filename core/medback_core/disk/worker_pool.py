@@ -55,6 +55,10 @@ class _Load:
         )
 
 
+def _is_large(job: _Job[Any]) -> bool:
+    return job.files == 1 and job.bytes > worker_process.SMALL
+
+
 def _weight(files: int, size: int) -> int:
     return files + size // _HERE_BYTES
 
@@ -85,7 +89,7 @@ class WorkerPool(Generic[Known]):
     def bytes_to_come(self) -> int:
         """What workers have yet to read of the large files they are copying or reading."""
         jobs = (job for load in self._workers.values() for job in load.jobs)
-        return sum(max(job.bytes - job.read, 0) for job in jobs if job.files == 1 and job.bytes > worker_process.SMALL)
+        return sum(max(job.bytes - job.read, 0) for job in jobs if _is_large(job))
 
     def has_room(self, files: int, size: int) -> bool:
         """Whether `begin` of a job of so many files and bytes would hand it to a worker at once."""
@@ -212,6 +216,13 @@ class WorkerPool(Generic[Known]):
                 yield None
         self._jobs.popleft()
         yield job.known, job.results
+
+    def cut_short(self) -> None:
+        """Large files that workers have not finished, and what they have behind them, come to nothing: `finish` has no
+        more to wait for than small ones."""
+        for worker, load in list(self._workers.items()):
+            if any(_is_large(job) for job in load.jobs):
+                self._lose(worker)
 
     def close(self) -> None:
         """Undo all that was not handed out, and give the workers back; one that still has something under way is

@@ -137,7 +137,7 @@ def outcome(ended: Ended, key: Key) -> tuple[str, str, str]:
     """(level, headline, what next). Level is `done`, `partly` or `failed`."""
     log = f"the log ({key('app.log')})"
     if ended.stopped:
-        return "partly", f"{ended.title}: stopped; what was done is kept", "run it again to continue"
+        return "partly", f"{ended.title}: stopped; {_kept(ended)}", "run it again to continue"
     if ended.error is not None:
         words = f"{ended.title}: {'a bug in medback: ' if ended.is_bug else ''}{sentence(ended.error)}"
         if isinstance(ended.error, Refused):
@@ -153,6 +153,17 @@ def outcome(ended: Ended, key: Key) -> tuple[str, str, str]:
     if troubles:
         return "partly", f"{headline}; {troubles}", advice or f"{log} lists them"
     return "done", headline, advice
+
+
+def _kept(ended: Ended) -> str:
+    """What is left of a job that was stopped."""
+    if isinstance(ended.summary, model.BackupSummary):
+        return f"{counted(Count(ended.summary.copied, ended.summary.copied_bytes))} copied and kept"
+    done = ended.counts.get("FileDone", 0)
+    if ended.kind in ("target", "restore"):
+        word = "copied" if ended.kind == "target" else "restored"
+        return f"{files(done)} {word} and kept; what was under way is not"
+    return "what was done is kept"
 
 
 def _troubles(ended: Ended) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -78,12 +79,24 @@ def _escaped(text: str) -> str:
 
 
 def _globbed(text: str, *, end_of_path: bool = False) -> _Condition:
-    """`{}` is as the glob; with `end_of_path` its last components are."""
-    text = text.lower()
-    whole, end = names.from_text(text), names.from_text(f"*/{text}")
+    """`{}` is as the glob, in any case; with `end_of_path` its last components are."""
+    spelled = _in_any_case(text)
     if not end_of_path:
-        return _Condition("lower({}) GLOB CAST(? AS TEXT)", (whole,))
-    return _Condition("(lower({}) GLOB CAST(? AS TEXT) OR lower({}) GLOB CAST(? AS TEXT))", (whole, end))
+        return _Condition("{} GLOB CAST(? AS TEXT)", (names.from_text(spelled),))
+    values = names.from_text(spelled), names.from_text(f"*/{spelled}")
+    return _Condition("({} GLOB CAST(? AS TEXT) OR {} GLOB CAST(? AS TEXT))", values)
+
+
+def _in_any_case(glob: str) -> str:
+    """The glob with each letter given in both cases (`*.[cC][rR]2`): half the time of folding each name, and for
+    letters beyond ASCII too. A `[` that is not closed stands for itself."""
+    said = []
+    for whole, head, inside in re.findall(r"(\[(\^?\]?-?)([^\]]*)\]|.)", glob, re.DOTALL):
+        parts = [whole] if len(whole) == 1 else re.findall(".-.|.", inside, re.DOTALL)
+        cased = [case for part in parts for case in dict.fromkeys((part.lower(), part.upper(), part))]
+        letters = "".join(case for case in cased if len(case) in (1, 3))  # ß in capitals is two
+        said.append(whole if len(whole) == len(letters) == 1 and whole != "[" else f"[{head}{letters}]")
+    return "".join(said)
 
 
 def _current(session: Session, text: str, source: int | None, limit: int | None) -> list[FoundFile]:
