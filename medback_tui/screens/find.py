@@ -230,6 +230,7 @@ class GoneRead(Message):
     count: Count
     by_path: bool
     first: bool
+    anywhere: Count | None = None  # where nothing is known of the directory that was asked about
 
 
 class Deleted(Hits):
@@ -240,6 +241,9 @@ class Deleted(Hits):
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("enter", "restore", "deleted.restore", "bring back", "Bring this file back, or all that are marked"),
         shown("s", "sort", "deleted.sort", "by date or directory", "The latest first, or by directory"),
+        shown(
+            "a", "everywhere", "deleted.everywhere", "everywhere", "Those of all sources, not of one directory alone"
+        ),
     ]
 
     words = getters.query_one("#found", Static)
@@ -259,8 +263,7 @@ class Deleted(Hits):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
-            where = name(self.source) + (f"/{name(self.path)}" if self.path else "") if self.source else ""
-            words = "Deleted files and older versions" + (f" of {where}" if where else "")
+            words = "Deleted files and older versions" + (f" of {self._where}" if self.source else "")
             box.border_title = Content(f"Deleted or replaced in {self.during}" if self.during else words)
             yield Static(id="found", classes="label")
             yield self.hits()
@@ -270,11 +273,16 @@ class Deleted(Hits):
                 ("find.mark", "mark"),
                 ("find.mark-all", "mark all"),
                 ("deleted.sort", "order"),
+                *([("deleted.everywhere", "everywhere")] if self.source else []),
                 ("dialog.back", "back"),
             )
 
     def on_mount(self) -> None:
         self._read(None, self.by_path)
+
+    @property
+    def _where(self) -> str:
+        return name(self.source or "") + (f"/{name(self.path)}" if self.path else "")
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="listing")
     def _read(self, after: GoneFile | None, by_path: bool) -> None:
@@ -287,7 +295,8 @@ class Deleted(Hits):
                 session, source=source, path=path, since=since, before=before, by_path=by_path, after=after, limit=SHOWN
             )
             count = deleted_count(session, source=source, path=path, since=since, before=before)
-            return GoneRead(page.files, page.last, count, by_path, after is None)
+            anywhere = deleted_count(session) if source is not None and not count.files else None
+            return GoneRead(page.files, page.last, count, by_path, after is None, anywhere)
 
         page = self.app.read_or_tell(read, GoneRead((), None, Count(), by_path, first=True))
         if page is not None and not worker.is_cancelled:
@@ -303,6 +312,9 @@ class Deleted(Hits):
         if not page.count.files:
             when = f" from {self.during}" if self.during else ""
             words = f"No deleted file and no older version{when} of which a copy exists is known here."
+            if page.anywhere is not None and page.anywhere.files:
+                key = self.app.key_of("deleted.everywhere")
+                words = f"None is known of {self._where}. {key} lists those of all sources: {counted(page.anywhere)}."
             self.words.update(Content(words))
             return
         order = "by directory" if self.by_path else "the latest first"
@@ -312,6 +324,12 @@ class Deleted(Hits):
     def near_the_end(self) -> None:
         if self.last is not None and not self.reading and self.rows.cursor > self.rows.row_count - 100:
             self._read(self.last, self.by_path)
+
+    def action_everywhere(self) -> None:
+        self.source, self.path = None, b""
+        if not self.during:
+            self.query_one("#box").border_title = Content("Deleted files and older versions")
+        self._read(None, self.by_path)
 
     def action_sort(self) -> None:
         self.by_path = not self.by_path

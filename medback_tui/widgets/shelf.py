@@ -214,8 +214,8 @@ def _layers(box: Box, shelf: Shelf, width: int) -> list[Layer]:
     """What lies in a box, from the top: what is free first, what is damaged last. `width`: cells for words."""
     layers = [Layer(" ", "", "", box.free)]
     if box.other:
-        words = f"{size(box.other)} other files"
-        layers.append(Layer(OTHER, "dim", words if cell_len(words) <= width else "other files", 0))
+        words = f"{size(box.other)} other use"  # files of others, and what the file system keeps for itself
+        layers.append(Layer(OTHER, "dim", words if cell_len(words) <= width else "other use", 0))
     if box.older:
         layers.append(Layer(OLDER, "dim", "older versions", box.older))
     for held in box.parts:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from . import report
 from .measure import Taken, differ, median, run
-from .rows import CP_READ, CP_READ_B3SUM, ROWS, Row
+from .rows import CP_READ, CP_READ_B3SUM, OF_THE_APP, ROWS, Row
 from .world import (
     DONE,
     FORGETS,
@@ -177,13 +177,15 @@ def _apart() -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--size", choices=COMPARED, default="small")
-    parser.add_argument("--row", action="append", choices=[row.name for row in ROWS], help="only this one")
+    names = [row.name for row in ROWS]
+    parser.add_argument("--row", action="append", choices=[*names, "app"], help="only this one; app: those of the app")
     parser.add_argument("--growth", action="store_true", help="with --row: at growing numbers of files too")
     parser.add_argument("--minutes", type=int, default=0, help="stop then, and write what was measured")
     parser.add_argument("--dir", type=Path, default=DOCS.parents[1] / ".build", help="a directory on a real disk")
     options = parser.parse_args()
     _apart()
-    rows = [row for row in ROWS if not options.row or row.name in options.row]
+    wanted = {*(options.row or names), *(OF_THE_APP if "app" in (options.row or ()) else ())}
+    rows = [row for row in ROWS if row.name in wanted]
     rows = [
         row
         for row in rows

@@ -94,17 +94,18 @@ def every(path: str) -> None:
 
 
 def search(path: str) -> None:
-    """The slowest of three searches: a name few have, one all have, and one nobody has."""
+    """The slowest of three searches: a name few have, one all have, and one nobody has; and the slower of two globs."""
     from medback_core.coverage.find import find
     from medback_core.session import open_session
 
     with open_session(Path(path)) as session:
-        taken = []
-        for word in (b"0004217", b"IMG", b"no such name"):
-            begin = time.perf_counter()
-            find(session, [word], limit=1000)
-            taken.append(time.perf_counter() - begin)
-    print("search", max(taken))
+        for what, words in (("search", (b"0004217", b"IMG", b"no such name")), ("glob", (b"*4217.JPG", b"*.cr2"))):
+            taken = []
+            for word in words:
+                begin = time.perf_counter()
+                find(session, [word], limit=1000)
+                taken.append(time.perf_counter() - begin)
+            print(what, max(taken))
 
 
 def fullest(path: str) -> None:

@@ -243,7 +243,8 @@ ROWS = (
     Row("coverage", "the coverage of any directory (the slowest of 200)", _probe("coverage"), "shelf",
         prints="coverage", seconds_most=0.05),
     Row("search", "a search by name (the slowest of three)", _probe("search"), "shelf", prints="search", seconds_most=0.2),
-    Row("shelf", "what the shelf in the app reads (the slowest of 10)", _probe("views"), "shelf", prints="shelf", seconds_most=0.1),
+    Row("glob", "a search by a glob (the slower of two)", _probe("search"), "shelf", prints="glob", seconds_most=0.2),
+    Row("shelf", "what the shelf in the app reads, with its advice (the slowest of 10)", _probe("views"), "shelf", prints="shelf", seconds_most=0.1),
     Row("map", "the map of risk: read and laid out (the slowest of 10)", _probe("views"), "shelf", prints="map", seconds_most=0.1),
     Row("first-frame", "first frame of the app, 80×24", _probe("app"), "shelf", prints="first_frame",
         seconds_most=0.5, memory_mb_most=150),
@@ -257,3 +258,6 @@ ROWS = (
         grows=False),
     Row("help", "medback --help", lambda world: world.medback("--help"), "shelf", seconds_most=0.12, grows=False),
 )  # fmt: skip
+
+# What the app promises of any number of files: `--row=app` is all of these.
+OF_THE_APP = ("search", "glob", "shelf", "map", "first-frame", "from-start", "list", "open-directory", "key")

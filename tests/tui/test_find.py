@@ -17,6 +17,7 @@ from medback_tui.reading.drives import Drives
 from medback_tui.reading.listing import Place
 from medback_tui.screens.coverage import CoverageScreen
 from medback_tui.screens.find import Deleted, Find
+from medback_tui.widgets.line_list import LineList
 from medback_tui.screens.pick import PickDirectory
 from support import picture_sessions as pictures
 from support.waiting import jobs_done, press, settle, text_of, until
@@ -91,6 +92,18 @@ async def test_what_is_gone_has_a_view_and_an_older_version_comes_back_beside_th
         assert (tmp_path / "photos/2019/changed.txt").read_bytes() == b"newer"
         beside = [one for one in (tmp_path / "photos/2019").iterdir() if one.name.startswith("changed (")]
         assert [one.read_bytes() for one in beside] == [b"old"]
+
+
+async def test_where_nothing_is_gone_a_key_lists_what_is_gone_elsewhere(open_app: OpenApp, tmp_path: Path):
+    app = open_app(world(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        app.push_screen(Deleted("photos", b"2024/raw"))
+        await settle(pilot)
+        assert "None is known of photos/2024/raw. a lists those of all sources: 2 files" in text_of(pilot)
+        await press(pilot, "a")
+        assert "2 files" in text_of(pilot) and "of photos/2024/raw" not in text_of(pilot)
+        assert app.screen.query_one("#hits", LineList).row_count == 2
 
 
 async def test_what_no_drive_here_has_names_the_drive_to_plug_in(open_app: OpenApp, tmp_path: Path):

@@ -99,10 +99,10 @@ async def test_drives_that_have_no_room_scroll_into_sight(open_app: OpenApp, tmp
 
 
 def test_where_two_things_have_room_for_one_line_the_damage_is_shown():
-    layers = [Layer(" ", "", "", 0), Layer(OTHER, "dim", "other files", 0), Layer("✘", "bad", "1 file damaged", 0)]
+    layers = [Layer(" ", "", "", 0), Layer(OTHER, "dim", "other use", 0), Layer("✘", "bad", "1 file damaged", 0)]
     assert [layer.words for layer, _ in _lines(layers, 1)] == ["1 file damaged"]
     assert [layer.words for layer, _ in _lines([*layers, Layer("▓", "", "2024", 9)], 2)] == [
-        "other files",
+        "other use",
         "1 file damaged",
     ]
 

@@ -207,7 +207,8 @@ def next_words(answer: NextDrive, *, otherwise: str, away: str = "plug in") -> s
         if best.room is None:
             words = f"{label}: it lacks {counted(best.takes)}"
         elif not best.fits:
-            words = f"{label}: it takes some of {counted(best.takes)}"
+            part = f"at most {size(best.room)}" if best.room < best.takes.bytes else "some"
+            words = f"{label}: it takes {part} of {counted(best.takes)}"
         elif best.saves == answer.unsafe:
             words = f"{label}: it makes all of this safe"
         elif best.takes == answer.unsafe:
