@@ -96,13 +96,13 @@ async def test_what_is_gone_has_a_view_and_an_older_version_comes_back_beside_th
 
 async def test_where_nothing_is_gone_a_key_lists_what_is_gone_elsewhere(open_app: OpenApp, tmp_path: Path):
     app = open_app(world(tmp_path))
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=(120, 24)) as pilot:
         await settle(pilot)
         app.push_screen(Deleted("photos", b"2024/raw"))
-        await settle(pilot)
-        assert "None is known of photos/2024/raw. a lists those of all sources: 2 files" in text_of(pilot)
+        none = "None is known of photos/2024/raw. a lists those of all sources: 2 files"
+        await until(pilot, lambda: none in text_of(pilot))
         await press(pilot, "a")
-        assert "2 files" in text_of(pilot) and "of photos/2024/raw" not in text_of(pilot)
+        await until(pilot, lambda: "of photos/2024/raw" not in text_of(pilot) and "2 files" in text_of(pilot))
         assert app.screen.query_one("#hits", LineList).row_count == 2
 
 

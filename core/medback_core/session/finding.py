@@ -120,7 +120,7 @@ def _current(session: Session, text: str, source: int | None, limit: int | None)
 def _directories(session: Session, condition: _Condition, source: int | None) -> list[int]:
     """Directories whose path, with the alias of their source before it where one asks for more than a name, is so."""
     of_source = "" if source is None else f"AND d.source_id = {int(source)}"
-    # LIMIT keeps the two apart: of all directories, whether they have files takes ten times as long as what they are called.
+    # LIMIT keeps the two apart: whether they have files takes ten times as long as what they are called.
     rows = session.db.execute(
         "SELECT id FROM (SELECT d.id FROM directory d JOIN source s ON s.id = d.source_id "
         f"WHERE {condition.on(_WHOLE_PATH)} {of_source} LIMIT -1) named "
