@@ -178,12 +178,12 @@ class History:
 
 
 def random_session(path: Path, seed: int, steps: int = 40) -> tuple[Session, History]:
-    """A session with a past."""
+    """A session with a past, in one transaction; that each step alone leaves all right `test_rollup` shows."""
     session = open_session(path)
-    history = History(session, random.Random(seed))
-    for _ in range(steps):
-        history.step()
     with session.transaction():
+        history = History(session, random.Random(seed))
+        for _ in range(steps):
+            history.step()
         refresh_oldest(session.db)
     return session, history
 
