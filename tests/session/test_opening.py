@@ -327,10 +327,8 @@ def as_nobody(do: Callable[[], None]) -> str:
 
 
 def test_one_that_cannot_be_written_is_refused_in_words(used: Path):
-    for directory in used.parents:
-        if (
-            Path(tempfile.gettempdir()) in directory.parents
-        ):  # pytest's own let nobody else through; no other is touched
+    for directory in used.parents:  # pytest's own let no other user through; none above them is touched
+        if Path(tempfile.gettempdir()) in directory.parents:
             directory.chmod(0o755)
 
     def write() -> None:
