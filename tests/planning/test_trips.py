@@ -57,7 +57,20 @@ def test_no_set_of_drives_is_better_on_500_random_worlds(prefer: str):
     assert differing > 5  # the two are not the same
 
 
-def test_fifty_drives_at_six_places_are_exact():
+@pytest.mark.parametrize("files", [200, 3000, 19_600])
+def test_fifty_drives_at_six_places_are_exact_however_many_files_lie_on_three_of_them(files: int):
+    dice = random.Random(files)
+    triples = [frozenset(triple) for triple in combinations(range(50), 3)]  # there are 19,600
+    groups = {triple: Count(1, dice.randint(1, 10**9)) for triple in dice.sample(triples, files)}
+    places = {key: "abcdef"[key % 6] for key in range(50) if key % 6}
+    plan = plan_targets(groups, dict.fromkeys(range(50), 0), places=places, time_limit=60)
+    chosen = {step.target for step in plan.steps}
+    assert plan.exact and all(holders & chosen for holders in groups)
+    if files == len(triples):
+        assert len(chosen) == 48  # any three of them alone hold something
+
+
+def test_without_time_fifty_drives_have_a_good_plan_that_says_what_it_is_not():
     dice = random.Random(5)
     groups: dict[frozenset[int], Count] = {}
     for _ in range(400):

@@ -2,17 +2,18 @@
 
 Groups and chosen sets are bit masks over target numbers. Reductions (Weihe, "Covering trains by stations", 1998): a
 group that contains another is hit with it; a target whose every group also has another no dearer one is never needed;
-a group of one forces its target; parts that share no target are solved apart. Lower bound: disjoint groups. Where only
-groups of two are left, which is what two copies of everything give, `_Pairs` is much faster.
+a group of one forces its target; parts that share no target are solved apart. Lower bound: disjoint groups. Where few
+targets are in many groups, or only groups of two are left, as two copies of everything give, `_LeavingOut` is faster.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 DEPTH_MAX = 300  # of the search, well below Python's own limit
+FEW, MANY = 64, 3  # with so few targets, and so many groups for each, what can be left out is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +121,12 @@ class Search:
         parts = _components(left)
         if len(parts) != 1:
             return self._apart(parts, chosen, cost, limit, depth)
-        if left[-1].bit_count() == 2:
-            pairs = _Pairs(left, self)
-            rest = pairs.cover_below(limit - cost, enough - cost)
-            return None if rest is None else (cost + rest[0], chosen | rest[1])
         if cost + lower_bound(left, self.weights) >= limit:
             return None
         degrees = _degrees(left)
+        if left[-1].bit_count() == 2 or (len(degrees) <= FEW and len(left) > MANY * len(degrees)):
+            rest = _LeavingOut(left, self).cheapest_below(limit - cost, enough - cost)
+            return None if rest is None else (cost + rest[0], chosen | rest[1])
         branch = max(degrees, key=lambda number: (degrees[number], -self.weights[number], -number))
         bit = 1 << branch
         best: tuple[int, int] | None = None
@@ -203,44 +203,66 @@ class Search:
         return gone
 
 
-class _Pairs:
-    """The dearest set of targets that can be left out when every group is a pair: none may be left out with its
-    neighbour. Branch and bound with cliques as the bound, as Tomita and Kameda (2007) search for a maximum clique."""
+class _LeavingOut:
+    """The dearest set of targets that can be left out: of each group one must stay. Branch and bound as Tomita and
+    Kameda (2007) search for a maximum clique: two that are all that is left of a group are beside each other, and of
+    targets that are all beside each other only one can be left out, which bounds what can be saved. The more is left
+    out, the more groups come down to two."""
 
-    def __init__(self, pairs: Collection[int], search: Search) -> None:
+    def __init__(self, groups: Collection[int], search: Search) -> None:
         self._search = search
         self._weights = search.weights
-        self._beside: dict[int, int] = {}  # target -> those it forms a pair with
-        for pair in pairs:
-            for number in members(pair):
-                self._beside[number] = self._beside.get(number, 0) | pair & ~(1 << number)
-        self._all = sum(1 << number for number in self._beside)
+        self._all = 0
+        for group in groups:
+            self._all |= group
+        self._beside = dict.fromkeys(members(self._all), 0)  # target -> those it is beside
+        self._rests: dict[int, list[int]] = {number: [] for number in self._beside}  # -> its larger groups, without it
+        for group in groups:
+            for number in members(group):
+                rest = group & ~(1 << number)
+                if rest & (rest - 1):
+                    self._rests[number].append(rest)
+                else:
+                    self._beside[number] |= rest
         self._spared = 0  # the most that leaving out can save; to be beaten
         self._best = -1
         self._enough = 0
 
-    def cover_below(self, limit: int, enough: int) -> tuple[int, int] | None:
-        """The cheapest (cost, set) touching every pair that costs less than `limit`, else None; as Search.below."""
+    def cheapest_below(self, limit: int, enough: int) -> tuple[int, int] | None:
+        """The cheapest (cost, set) touching every group that costs less than `limit`, else None; as Search.below."""
         total = cost_of(self._all, self._weights)
         self._spared = total - limit
         self._enough = total - enough
-        self._leave_out(self._all, 0, 0, 0)
+        self._leave_out(self._all, 0, 0, self._beside, 0)
         return None if self._best < 0 else (total - self._spared, self._all & ~self._best)
 
-    def _leave_out(self, candidates: int, out: int, spared: int, depth: int) -> None:
+    def _leave_out(self, candidates: int, out: int, spared: int, beside: dict[int, int], depth: int) -> None:
         if spared > self._spared:
             self._spared, self._best = spared, out
         if not candidates or not self._search.goes_on(depth):
             return
-        for number, most in reversed(self._bounded(candidates)):
+        for number, most in reversed(self._bounded(candidates, beside)):
             if spared + most <= self._spared or (self._spared >= self._enough and self._best >= 0):
                 return
             bit = 1 << number
-            left = candidates & ~self._beside[number] & ~bit
-            self._leave_out(left, out | bit, spared + self._weights[number], depth + 1)
+            left = candidates & ~beside[number] & ~bit
+            with_it = self._beside_without(number, left, out, beside) if left else beside
+            self._leave_out(left, out | bit, spared + self._weights[number], with_it, depth + 1)
             candidates &= ~bit
 
-    def _bounded(self, candidates: int) -> list[tuple[int, int]]:
+    def _beside_without(self, number: int, left: int, out: int, beside: dict[int, int]) -> dict[int, int]:
+        """Which are beside each other once `number` is left out too, where those `left` may still be."""
+        found = beside
+        for rest in self._rests[number]:
+            pair = rest & left
+            if pair.bit_count() == 2 and not rest & ~left & ~out:  # else one of them stays, or more may
+                found = dict(beside) if found is beside else found
+                low = pair & -pair
+                found[low.bit_length() - 1] |= pair ^ low
+                found[(pair ^ low).bit_length() - 1] |= low
+        return found
+
+    def _bounded(self, candidates: int, beside: Mapping[int, int]) -> list[tuple[int, int]]:
         """The candidates in an order, each with the most that it and those before it can save: one for each clique."""
         order: list[tuple[int, int]] = []
         before = 0
@@ -251,7 +273,7 @@ class _Pairs:
                 low = joining & -joining
                 clique.append(low.bit_length() - 1)
                 candidates ^= low
-                joining &= self._beside[clique[-1]]
+                joining &= beside[clique[-1]]
             clique.sort(key=self._weights.__getitem__)
             order += [(number, before + self._weights[number]) for number in clique]
             before += self._weights[clique[-1]]
