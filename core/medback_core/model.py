@@ -440,13 +440,14 @@ class Waiting(Event):
 @an_event
 class PluggedIn(Event):
     """A target is here. `action` is what is done with it now, `known` whether it is one of this session's, `waiting`
-    what is below its wanted copies."""
+    what is below its wanted copies, `sources` how many sources the session has."""
 
     label: str
     path: bytes
     action: OnPlug
     known: bool
     waiting: Count
+    sources: int
 
 
 @an_event

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from sidecar.test_hostile_xml import ATTACKS
+from support.shell import Shell
 from support.worlds import MTIME, add, back, new_session, photos, rescan, run, tree, write_tree
 
 from medback_core import model
@@ -153,6 +154,13 @@ def test_the_list_says_what_there_is(two: Path) -> None:
     assert "line\\u000abreak" in ran.stdout
     shutil.rmtree(two / "red/photos/2024")
     assert program("red", "--list", at=two / "red").returncode == 6
+
+
+def test_a_drive_without_a_backup_is_said_to_be_that(tmp_path: Path) -> None:
+    (tmp_path / "red").mkdir()
+    assert Shell(tmp_path)("target", "red", "--init").code == 0
+    ran = program("red", "--list", at=tmp_path / "red")
+    assert (ran.returncode, ran.stderr) == (4, "medback-restore: these drives hold no backup yet\n")
 
 
 def test_the_records_alone_are_enough(two: Path) -> None:

@@ -21,7 +21,7 @@ from medback_core.drives.eject import eject
 from medback_core.drives.open import set_target
 from medback_core.errors import Refused
 from medback_core.model import LockedHere, OnPlug, PlugDone, PluggedIn, Unplugged
-from medback_core.presenting.plugging import plug_words
+from medback_core.presenting.plugging import NO_SOURCES, plug_words
 from medback_core.session.targets import list_targets, save_target
 from medback_core.watching.watch import watch
 
@@ -65,6 +65,19 @@ def test_a_target_does_what_it_is_set_to_and_says_when_it_may_go(shelf: Shelf) -
     assert (shelf.where / "red/photos/new").read_bytes() == b"new"
     assert not (shelf.where / "blue/photos/new").exists()
     assert [plug_words(event) for event in told][-1] == "blue was unplugged"
+
+
+def test_without_a_source_no_drive_is_called_backed_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell, shelf = Shell(tmp_path), Shelf(tmp_path, monkeypatch)
+    (tmp_path / "red").mkdir()
+    assert shell("target", "red", "--init", "--label", "Red").code == 0
+    assert shell("set-target", "Red", "--on-plug", "backup").code == 0
+    assert NO_SOURCES in shell("update").out
+    shelf.here = ["red"]
+    found = run(watch(tmp_path / "session.db", changes=[]))
+    assert not found.of(PlugDone)
+    (here,) = found.of(PluggedIn)
+    assert plug_words(here) == f"Red is here ({tmp_path}/red): {NO_SOURCES}"
 
 
 def test_what_was_not_backed_up_is_told_with_it(shelf: Shelf) -> None:
@@ -390,7 +403,7 @@ def test_damage_on_a_drive_is_told_at_once_and_it_is_not_called_safe(shelf: Shel
 
 
 def test_completion_knows_the_words_of_the_session(shelf: Shelf) -> None:
-    environment = {
+    environment = {  # as a script of version 1.0 asks
         **os.environ,
         "MEDBACK_SESSION_DB": str(shelf.where / "session.db"),
         "_MEDBACK_COMPLETE": "bash_complete",

@@ -10,6 +10,7 @@ from medback_core import names
 from medback_core.model import Answers, BackupSummary, Count, DiscoverSummary
 from medback_core.presenting.looked import as_of, but_for
 from medback_core.presenting.outcomes import backed_up, discovered
+from medback_core.presenting.plugging import NO_SOURCES
 from medback_core.presenting.units import counted, plural, size
 from medback_core.presenting.units import name as shown
 from medback_core.settings.sizes import Size
@@ -177,7 +178,7 @@ def _report_target(
         if not dry_run:
             say_next(run, session, but=None if limited else summary.target.key)
     elif not list_sources(session):
-        run.say("no sources yet; `medback add-src DIR` adds one")
+        run.say(NO_SOURCES)
     elif dry_run:
         run.say(f"all files then have their wanted copies{as_of(summary.looked)}{but_for(summary.looked)}")
     elif whole:

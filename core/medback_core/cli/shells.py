@@ -90,10 +90,12 @@ def _option_of(word: str) -> tuple[str, str]:
 @add_completion_class
 class _Bash(BashComplete):
     source_template = _BASH
-    _line = Typed([], "", "", "")
+    _line: Typed | None = None
     _option = ""
 
     def get_completion_args(self) -> tuple[list[str], str]:
+        if "COMP_LINE" not in os.environ:
+            return super().get_completion_args()  # a script of an earlier version, which quotes by itself
         self._line = typed(os.environ["COMP_LINE"], os.environ["COMP_WORDBREAKS"])
         self._option, word = _option_of(self._line.word)
         words = list(self._line.words)
@@ -102,6 +104,8 @@ class _Bash(BashComplete):
         return words[1:] + [self._option[:-1]] * bool(self._option), word
 
     def format_completion(self, item: CompletionItem[str]) -> str:
+        if self._line is None:
+            return super().format_completion(item)
         whole = self._option + item.value
         return f"{item.type},{quoted(whole[len(self._line.kept) :], self._line.quote)}"
 

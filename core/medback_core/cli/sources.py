@@ -13,6 +13,7 @@ from medback_core.errors import Refused, UsageError
 from medback_core.model import Answers, Rule, ScanSummary, Source, iso_date
 from medback_core.presenting.outcomes import scanned
 from medback_core.presenting.places import at, wanted_words
+from medback_core.presenting.plugging import NO_SOURCES
 from medback_core.presenting.refusals import kept, message
 from medback_core.presenting.telling import story_words
 from medback_core.presenting.units import ago, plural, size
@@ -205,7 +206,7 @@ def sources(run: Run) -> None:
         gaps = list_gaps(session)
         run.outcome.result["gaps"] = gaps_json(gaps)
         if not rows:
-            run.answer_line("no sources yet; `medback add-src DIR` adds one")
+            run.answer_line(NO_SOURCES)
             return
         run.table(
             ["alias", ("files", "right"), ("bytes", "right"), ("copies", "right"), "scanned", "state", "path"],
@@ -376,6 +377,7 @@ def update(
     A source that looks unmounted, or of which more than a quarter vanished or changed, is refused and kept as it was.
     """
     from medback_core.scanning import sources as operation
+    from medback_core.session.sources import list_sources
 
     with run.session() as session:
         run.follow(
@@ -391,6 +393,8 @@ def update(
         _report_gaps(run, session)
         report_scans(run)
         say_what_is_unsafe(run, session)
+        if not list_sources(session):
+            run.say(NO_SOURCES)
 
 
 @command("rebuild")

@@ -23,18 +23,21 @@ _DOES = {
     OnPlug.VERIFY: "verifying it now",
     OnPlug.NOTHING: "",
 }
+NO_SOURCES = "no sources yet; `medback add-src DIR` adds one"
 _DONE = {OnPlug.BACKUP: "backed up", OnPlug.VERIFY: "verified"}
 
 
 def plug_words(event: Event) -> str | None:
     """One line for an event of `watch` that is to be told at once, None for any other."""
     match event:
-        case PluggedIn(label, path, action, known, waiting):
+        case PluggedIn(label, path, action, known, waiting, sources):
             words = f"{name(label)} is here ({display_name(path)})"
             if not known:
                 return f"{words}: no target of this session"
             if action is not OnPlug.NOTHING:
                 return f"{words}: {_DOES[action]}"
+            if not sources:
+                return f"{words}: {NO_SOURCES}"
             return f"{words}: {counted(waiting)} need a drive" if waiting.files else f"{words}: all has its copies"
         case LockedHere(label, device):
             return locked_words(label, device)

@@ -27,6 +27,7 @@ from medback_core.model import (
 )
 from medback_core.session import open_session
 from medback_core.session.candidates import below_wanted
+from medback_core.session.sources import list_sources
 from medback_core.session.targets import counting_keys, list_targets, target_by_id
 from medback_core.settings.sizes import Size
 from medback_core.sidecar import TargetIdentity
@@ -88,6 +89,7 @@ def _look(
                 return  # another medback builds it: the next look knows the drives
         known = {target.id: target for target in list_targets(session)}
         waiting = below_wanted(session, counting_keys(session))[0]
+        sources = len(list_sources(session))
     yield from _locked(seen, known.values())
     for identifier, (path, identity) in sorted(here.items(), key=lambda item: item[0]):
         if identifier in seen.labels and identifier not in seen.pending:
@@ -98,12 +100,12 @@ def _look(
         action = OnPlug.NOTHING
         if target is not None:
             action = target.on_plug or identity.on_plug or on_plug
-        if target is not None and action is OnPlug.BACKUP and not target.counts:
-            action = OnPlug.NOTHING  # nothing is written to a drive that is not trusted
+        if target is not None and action is OnPlug.BACKUP and not (target.counts and sources):
+            action = OnPlug.NOTHING  # nothing is written to a drive that is not trusted, and there may be nothing to
         seen.labels[identifier] = label
         seen.pending.discard(identifier)
         if first:
-            yield PluggedIn(label, path, action, target is not None, waiting)
+            yield PluggedIn(label, path, action, target is not None, waiting, sources)
         if action is not OnPlug.NOTHING:
             yield from _act(session_path, seen, identifier, label, path, action, reserve, verify_bytes)
 

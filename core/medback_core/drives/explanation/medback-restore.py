@@ -709,7 +709,7 @@ class Restore:
         self._temporary = 0
         self._copied = []  # what was copied and has no name yet
         self._waiting = 0  # the bytes of that
-        self._handles = {}  # the directories that are open: path -> descriptor, None where that can't be had
+        self._handles = {}  # the directories that are open: path -> descriptor
         self._fsyncs = ThreadPoolExecutor(FSYNCS_AT_ONCE)
         self._done = self._all = 0  # files, for the line of progress
         self._only = only
@@ -1238,6 +1238,8 @@ def main(words=None):
             os.makedirs(to, exist_ok=True)
         shelf = Shelf(drives)
         if not shelf.sources:
+            if any(drive.id for drive in drives):
+                raise Bad("these drives hold no backup yet")
             raise Bad("none of these drives has anything that medback wrote")
         unknown = [
             word for word in given.source if not any(word in (s.alias, s.source) for s in shelf.sources.values())
