@@ -19,6 +19,7 @@ from medback_core.errors import DriveGone, MedbackError, Refused
 T = TypeVar("T")
 
 WANTED_DEFAULT = 2
+WANTED_MAX = 1_000_000
 HOME = "home"  # the place of everything without a named place
 
 # Ours and the family's own files are never backed up and never counted. Other names with `.medback` are content.

@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from support.saying import says
 from medback_core.presenting.refusals import message
 from medback_core import disk
-from medback_core.disk import Root, locks
+from medback_core.disk import Root
 from medback_core.errors import Refused
 
 _HOLD = """
@@ -95,7 +96,7 @@ def test_a_drive_whose_directory_cannot_be_locked_is_locked_for_this_machine(
 ) -> None:
     (tmp_path / "drive").mkdir()
     (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(locks.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
     import fcntl
 
     real = fcntl.flock

@@ -16,7 +16,6 @@ MODE_DEFAULT = 0o644  # left out of the file
 LEVELS_NESTED_MAX = 200  # deeper directories stand in one `<dr path>`: libxml2 refuses nesting at 256
 PATH_BYTES_MAX = 128 * 1024  # of a directory; 512 levels of 255 bytes
 READABLE_BYTES_MAX = 4096  # of the shown form beside a base64 one, which alone counts
-WANTED_MAX = 1_000_000
 
 Bds: TypeAlias = tuple[tuple[str, Standing], ...]
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from medback_core import names
-from medback_core.model import LINE_MAX, Rule, Standing, State, TargetState
+from medback_core.model import LINE_MAX, WANTED_MAX, Rule, Standing, State, TargetState
 
-from .records import MODE_DEFAULT, PATH_BYTES_MAX, WANTED_MAX, DirectoryFact, TargetLine
+from .records import MODE_DEFAULT, PATH_BYTES_MAX, DirectoryFact, TargetLine
 
 NUMBER_MAX = 2**63 - 1  # of a size: what the session DB can hold
 _NUMBER_DIGITS = len(str(NUMBER_MAX))

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import select
-import shutil
 import subprocess
 import sys
 import time
@@ -144,6 +143,8 @@ def _read(path: bytes) -> bytes:
 def health_of(filesystem: FileSystem) -> str | None:
     """PASSED or FAILING, as the disk of a file system says of itself; None where it says nothing, smartctl is not
     installed, or it may not ask."""
+    import shutil
+
     program = shutil.which("smartctl")
     device = mounts.block_device(filesystem.device, filesystem.source)
     if program is None or device is None:
@@ -211,6 +212,8 @@ def take_out(filesystem: FileSystem) -> bool:
     and then it is mounted as before."""
     if others := _mounted_too(filesystem):
         raise Busy("", mounts=others)
+    import shutil
+
     point, device = os.fsdecode(filesystem.mount_point), os.fsdecode(filesystem.source)
     udisks = shutil.which("udisksctl")
     ways = [[udisks, "unmount", "--no-user-interaction", "--block-device", device]] if udisks else []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,6 +37,8 @@ def lock_drive(root: Root) -> Iterator[None]:
             user = os.getuid() if sys.platform != "win32" else 0
             status = portable.stat_directory(root.fd)
             name = f"medback-{user}-{status.st_dev:x}-{status.st_ino:x}.lock"
+            import tempfile
+
             with _lock_file(os.fsencode(os.path.join(tempfile.gettempdir(), name)), root.path):
                 yield
         else:

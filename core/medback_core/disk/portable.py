@@ -13,7 +13,6 @@ import os
 import stat
 import struct
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -212,5 +211,7 @@ def birth_ns(path: bytes, directory: int | None = None) -> int | None:
 @contextmanager
 def scratch_directory() -> Iterator[Path]:
     """A private directory in the system's place for temporary files, gone with all that is in it afterwards."""
+    import tempfile  # and with it half of the standard library, for few commands
+
     with tempfile.TemporaryDirectory(prefix="medback-") as where:
         yield Path(where)

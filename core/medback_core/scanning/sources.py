@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from medback_core import disk, names
-from medback_core.context.records import WANTED_MAX
 from medback_core.errors import Refused, UsageError
 from medback_core.model import (
     HOME,
     NO_ANSWERS,
     TARGET_IDENTITY_NAME,
     WANTED_DEFAULT,
+    WANTED_MAX,
     Answers,
     Event,
     Rule,

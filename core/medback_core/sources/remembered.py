@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from medback_core import disk
-from medback_core.context import FileEntry, SourceStart, read_context
 from medback_core.errors import Refused
 from medback_core.model import CONTEXT_NAME, FAMILY_SIDECAR_NAME, SIDECAR_NAME
 from medback_core.session import Session
 from medback_core.session.sources import source_by_id
 from medback_core.session.targets import list_targets
 from medback_core.sidecar.source_metadata import RuleFact, SourceMetadata
+
+if TYPE_CHECKING:
+    from medback_core.context import SourceStart
 
 
 @dataclass(slots=True)
@@ -60,6 +63,8 @@ def _date(section: _Section) -> int:
 
 
 def _sections(session: Session, root: disk.Root) -> Iterator[_Section]:
+    from medback_core.context import FileEntry, SourceStart, read_context  # few sources are to be looked for
+
     places = [target.path for target in list_targets(session) if target.path is not None]
     places += [mount.path for mount in disk.removable_mounts()]
     for place in dict.fromkeys(places):
