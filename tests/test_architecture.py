@@ -183,7 +183,8 @@ def test_pieces_are_named_for_what_they_do() -> None:
     ("words", "spared"),
     [
         (["--help"], ["lxml", "rich", "sqlite3", "textual", "jinja2", "psutil", "urllib.request", "medback_core.disk"]),
-        (["stats"], ["rich.table", "textual", "jinja2", "psutil", "urllib.request", "pathspec"]),
+        (["stats"], ["rich.table", "textual", "jinja2", "psutil", "urllib.request", "pathspec", "tempfile"]),
+        (["update"], ["rich.table", "textual", "jinja2", "psutil", "tempfile", "medback_core.context"]),
     ],
 )
 def test_a_short_command_loads_nothing_it_has_no_use_for(tmp_path: Path, words: list[str], spared: list[str]) -> None:
