@@ -88,8 +88,8 @@ class Question(Dialog[str]):
     another is named. Returns the answer's value, None for Esc."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        quiet("left,h", "app.focus_previous", "question.previous", "previous", "The answer before"),
-        quiet("right,l", "app.focus_next", "question.next", "next", "The next answer"),
+        quiet("left,h,up,k", "app.focus_previous", "question.previous", "previous", "The answer before"),
+        quiet("right,l,down,j", "app.focus_next", "question.next", "next", "The next answer"),
         shown("y", "copy", "question.copy", "copy command", "Copy the command line that does the same"),
     ]
 

@@ -142,7 +142,7 @@ async def test_quitting_with_a_job_asks_and_no_is_the_default(open_app: OpenApp,
         assert app.queue.running is not None
         await pilot.press("q")
         await until(pilot, lambda: isinstance(app.screen, Question))
-        await pilot.press("right", "enter")
+        await pilot.press("down", "up", "right", "enter")
         await until(pilot, running.closed.is_set, "the job is closed before the app leaves")
         await until(pilot, lambda: not app.queue.busy)
     assert app.return_code == 0
