@@ -14,7 +14,17 @@ from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.disk import group
 from medback_core.errors import DriveGone, NeedsAnswer, Refused
-from medback_core.model import Answers, BackupSummary, DamageFound, FileDone, Progress, Skipped, Standing, TargetState
+from medback_core.model import (
+    CONTEXT_NAME,
+    Answers,
+    BackupSummary,
+    DamageFound,
+    FileDone,
+    Progress,
+    Skipped,
+    Standing,
+    TargetState,
+)
 from medback_core.pace import Pace
 from medback_core.session.copies import copies_on
 from medback_core.session.files import troubled
@@ -470,6 +480,9 @@ def test_asked_to_end_it_keeps_all_that_is_copied_whole(tmp_path, monkeypatch):
     assert sum(isinstance(event, FileDone) for event in events) == summary.copied
     assert counted(session) == {1: summary.copied, 0: 40 - summary.copied}
     assert len(tree(tmp_path / "t/s")) == summary.copied and not staged()
+    assert (tmp_path / "t" / os.fsdecode(CONTEXT_NAME)).exists(), (
+        "the drive may be taken away now, and tells what it holds"
+    )
     done = cast("BackupSummary", back(session, tmp_path / "t").summary)
     assert (done.copied, done.already_there, done.stopped) == (40 - summary.copied, summary.copied, False)
 

@@ -97,8 +97,9 @@ def back_up(
     Bounds in bytes: `reserve` to be left free, `limit` for this run, `capacity` for good. `source` is an alias.
     `readme`: whether the two files that explain the drive belong on it, now and later; None: as the drive says.
     `place`: where the drive is kept, from now on. `enough`: from when on nothing more is begun. What is copied whole by
-    then is made durable, read back and recorded, and the run ends with what it did (`stopped`); before it copies,
-    with nothing. Closing it instead loses the batches under way (at most two of 256 MiB).
+    then is made durable, read back and recorded, the drive gets its contexts, since it may be taken away now, and the
+    run ends with what it did (`stopped`); before it copies, with nothing. Closing it instead loses the batches under
+    way (at most two of 256 MiB).
     Raises Refused, NeedsAnswer (nothing changed), DriveGone (what was recorded is kept).
     """
     with ExitStack() as stack:
@@ -148,7 +149,8 @@ def back_up(
             yield from run.copy()
         finally:
             run.close()
-        if enough():
+        stopped = enough()
+        if stopped and not run.tally.copied:
             yield replace(run.summary(), stopped=True)
             return
         yield from on_drive.record(run.layout, changed=run.tally.copied > 0)
@@ -157,6 +159,7 @@ def back_up(
             run.summary(),
             gone=sum(scan.removed for scan in scans),
             gone_since=min((scan.source.scanned_at or 0 for scan in scans if scan.removed), default=None),
+            stopped=stopped,
         )
 
 
