@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from medback_core.coverage import tree as browsing
 from medback_core.coverage.tree import DirectoryView, FileCoverage
-from medback_core.coverage.what_if import PlaceLoss, what_if_places
+from medback_core.coverage.what_if import Part, PlaceLoss, loss_of, what_if_places
 from medback_core.errors import Refused
 from medback_core.model import Count, Source
+from medback_core.planning.restore_order import Loss
 from medback_core.presenting.next_drive import ALL_SAFE, NextDrive, next_drive
 from medback_core.session import Session
 from medback_core.session.counting import CopyCounter, total
@@ -20,6 +21,7 @@ from medback_core.session.tree import directory_key, totals_of
 from medback_tui.reading.facts import NO_SHARES, Shares, rated_shares
 
 PAGE = 128  # files that are read together
+NO_LOSS = Loss(Count(), Count())
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,13 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A place as it is seen. `alive`: how safe it is with no drive dead."""
+    """A place as it is seen. `loss`: what of it the death of the dead drives would cost."""
 
     place: Place
     view: View
     found: browsing.DirectoryContents | None = None  # None: there is no such directory any more
     shares: Shares = NO_SHARES
-    alive: Shares = NO_SHARES
+    loss: Loss = NO_LOSS
     burnt: PlaceLoss | None = None  # what it costs if all that is kept at these places is gone, and the dead drives
     next: NextDrive = ALL_SAFE  # what would make the place safer, whichever drives are plugged in: see `with_advice`
 
@@ -110,10 +112,11 @@ def read_listing(session: Session, place: Place, view: View) -> Listing:
     )  # fmt: skip
     if found is None:
         return Listing(place, view)
-    shares = _shares(session, place, view.dead)
-    alive = _shares(session, place, frozenset()) if view.dead else shares
+    parts = list(_parts(session, place))
+    shares = rated_shares(CopyCounter(session, view.dead), parts)
+    loss = loss_of(session, view.dead, parts) if view.dead else NO_LOSS
     burnt = _burnt(session, view) if view.burnt else None
-    return Listing(place, view, found, shares, alive, burnt)
+    return Listing(place, view, found, shares, loss, burnt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,19 +161,14 @@ def _burnt(session: Session, view: View) -> PlaceLoss | None:
         return None
 
 
-def _shares(session: Session, place: Place, dead: frozenset[int]) -> Shares:
-    """How safe the whole place is with these drives dead, whatever is filtered out of sight."""
-    counter = CopyCounter(session, dead)
-    whole = Shares()
+def _parts(session: Session, place: Place) -> Iterator[Part]:
+    """All the files of a place, whatever is filtered out of sight, by what is wanted of them."""
     for source in list_sources(session):
         if place.source is not None and source.key != place.source:
             continue
         key = directory_key(session, source.key, place.path)
         if key is not None:
-            whole += rated_shares(
-                counter, wants_of(session, source).parts(session, place.path, totals_of(session, key))
-            )
-    return whole
+            yield from wants_of(session, source).parts(session, place.path, totals_of(session, key))
 
 
 def of_copies(view: DirectoryView) -> tuple[Count, Count, Count]:

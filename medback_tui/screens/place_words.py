@@ -22,10 +22,9 @@ def status_words(listing: Listing, facts: Facts | None, marked: Mapping[tuple[in
         parts.append(_burnt_words(listing.burnt))
     elif view.dead and facts is not None:
         drives = [name(row.target.name) for row in facts.targets if row.target.key in view.dead]
-        lost = listing.shares.none - listing.alive.none
+        lost, weaker = listing.loss.lost, listing.loss.weakened
         words = f"{counted(lost)} would be lost." if lost.files else "nothing would be lost."
-        weaker = listing.shares.below - listing.alive.below
-        if weaker.files > 0:
+        if weaker.files:
             words += f" {counted(weaker)} would have too few copies left."
         parts.append(Content.assemble((f" If {', '.join(drives)} died: ", "bold $text-error"), words))
     if marked:

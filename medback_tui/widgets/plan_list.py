@@ -36,7 +36,7 @@ COLUMNS = (
     Column("files", "files", 8, right=True, rank=2),
     Column("bytes", "brings", 9, right=True),
     Column("curve", "back so far", 14, rank=1),
-    Column("remaining", "then missing", 22, right=True, rank=4),
+    Column("remaining", "then missing", 25, right=True, rank=4),
     Column("left", "left", 9, right=True),
 )
 PLACE = Column("place", "fetch it from", 13)  # before the others, where a place was named

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -90,6 +90,8 @@ class WhatIfEvery:
 
 
 _Groups: TypeAlias = dict[Held, Count]
+Part: TypeAlias = tuple[Need, Mapping[int, Count]]
+"""What is wanted of some files, and these files by placement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +104,16 @@ class _Held:
     bare: Count
 
 
-def _held(session: Session) -> _Held:
+def _held(session: Session, parts: Iterable[Part] | None = None) -> _Held:
+    """`parts`: what is asked about, by what is wanted; all sources where there are none."""
+    if parts is None:
+        parts = ((need, part) for _, need, part in every_part(session, totals_by_source(session)))
     targets = list_targets(session)
     usable = frozenset(target.key for target in targets if target.state is not TargetState.LOST)
     counting = frozenset(target.key for target in targets if target.counts)
     held = _Held({}, {}, {}, NOTHING)
     bare, where = NOTHING, target_places(session)
-    totals = totals_by_source(session)
-    for _, need, part in every_part(session, totals):
+    for need, part in parts:
         for key, count in part.items():
             solid = placement_by_id(session, key).solid
             if not solid & usable:
@@ -144,6 +148,13 @@ def what_if(session: Session, targets: Sequence[Target]) -> WhatIf:
     loss = _lost_with(held, tuple(targets))
     dead = frozenset(target.key for target in targets)
     return WhatIf(loss.lost, loss.weakened, held.bare, _lost_files(session, dead))
+
+
+def loss_of(session: Session, dead: Collection[int], parts: Iterable[Part]) -> Loss:
+    """What would be lost and weakened of these files if these targets (by key) died. See WhatIf for what the words
+    mean."""
+    held = _held(session, parts)
+    return _loss(*(planning.what_if(groups, frozenset(dead)) for groups in (held.usable, held.counted, held.both)))
 
 
 def _lost_files(session: Session, dead: frozenset[int]) -> Iterator[NamedFile]:
