@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from medback_core.coverage import tree as browsing
 from medback_core.coverage.tree import DirectoryView, FileCoverage
-from medback_core.coverage.what_if import Part, PlaceLoss, loss_of, what_if_places
+from medback_core.coverage.what_if import NO_LOSS, Part, PlaceLoss, loss_of, what_if_places
 from medback_core.errors import Refused
 from medback_core.model import Count, Source
 from medback_core.planning.restore_order import Loss
@@ -21,7 +21,6 @@ from medback_core.session.tree import directory_key, totals_of
 from medback_tui.reading.facts import NO_SHARES, Shares, rated_shares
 
 PAGE = 128  # files that are read together
-NO_LOSS = Loss(Count(), Count())
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from textual.content import Content
 
 from medback_core.coverage.what_if import PlaceLoss
 from medback_core.model import Count
-from medback_core.presenting.places import all_gone_words
+from medback_core.presenting.places import all_gone_words, loss_words
 from medback_core.presenting.units import counted, files, listed, name, number
 from medback_tui.reading.facts import Facts
 from medback_tui.reading.listing import Listing
@@ -22,10 +22,7 @@ def status_words(listing: Listing, facts: Facts | None, marked: Mapping[tuple[in
         parts.append(_burnt_words(listing.burnt))
     elif view.dead and facts is not None:
         drives = [name(row.target.name) for row in facts.targets if row.target.key in view.dead]
-        lost, weaker = listing.loss.lost, listing.loss.weakened
-        words = f"{counted(lost)} would be lost." if lost.files else "nothing would be lost."
-        if weaker.files:
-            words += f" {counted(weaker)} would have too few copies left."
+        words = loss_words(listing.loss)
         parts.append(Content.assemble((f" If {', '.join(drives)} died: ", "bold $text-error"), words))
     if marked:
         total = sum(marked.values(), Count())

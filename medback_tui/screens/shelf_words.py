@@ -6,8 +6,9 @@ from textual.content import Content
 
 from medback_core.coverage.shelf import Shelf
 from medback_core.presenting.next_drive import NextDrive, next_words
+from medback_core.presenting.places import loss_words
 from medback_core.presenting.sentences import Key
-from medback_core.presenting.units import counted, listed
+from medback_core.presenting.units import listed
 
 
 def shelf_line(shelf: Shelf, answer: NextDrive, key: Key) -> Content:
@@ -15,9 +16,7 @@ def shelf_line(shelf: Shelf, answer: NextDrive, key: Key) -> Content:
     lines = []
     pulled = [box.target.name for box in shelf.boxes if box.pulled]
     if pulled:
-        words = f"{counted(shelf.bare)} would have no copy. " if shelf.bare.files else "nothing would be lost. "
-        words += f"{counted(shelf.below)} would have too few copies." if shelf.below.files else ""
-        lines.append(Content.assemble((f"Without {listed(pulled)}: ", "bold $text-error"), words))
+        lines.append(Content.assemble((f"Without {listed(pulled)}: ", "bold $text-error"), loss_words(shelf.loss)))
     words = next_words(
         answer, otherwise=f"no drive you have takes more of it: a new one is needed ({key('targets.new')})"
     )

@@ -73,7 +73,7 @@ async def test_the_shelf_shows_what_each_drive_holds_and_what_it_would_cost(open
         await press(pilot, "right", "w")
         assert screen.current is not None and screen.current.target.label == "Red"
         assert screen.pulled == {red.target.key}
-        assert "Without Red: 1 file (87.9 KiB) would have no copy." in text_of(pilot)
+        assert "Without Red: 1 file (87.9 KiB) would be lost." in text_of(pilot)
         assert screen.shelf.shelf.boxes[1].pulled
         only = {one.part: one.only for one in screen.shelf.shelf.boxes[0].parts}
         assert sum(only.values()) == 60_010  # all of it is only on Blue now

@@ -6,12 +6,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from medback_core.coverage.places import PlaceShelf, place_shelves
-from medback_core.model import Count, Happened, Source, Target, TargetState
+from medback_core.coverage.what_if import NO_LOSS, loss_of
+from medback_core.model import Happened, Source, Target, TargetState
+from medback_core.planning.restore_order import Loss
 from medback_core.session import Session
 from medback_core.session.copies import held_by_target
-from medback_core.session.counting import NOTHING, CopyCounter
+from medback_core.session.counting import NOTHING
 from medback_core.session.history import list_history
-from medback_core.session.needs import every_part, places
+from medback_core.session.needs import places
 from medback_core.session.placements import placement_by_id
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import counting_keys, list_targets
@@ -60,14 +62,13 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """The drives that are not lost, by place. `bare` and `below`: files that have no copy, or too few, because some
-    drives are pulled out; `places`: how far behind each is, empty where none has a name."""
+    """The drives that are not lost, by place. `loss`: what it would cost if those pulled out died; `places`: how far
+    behind each is, empty where none has a name."""
 
     parts: tuple[Part, ...] = ()
     boxes: tuple[Box, ...] = ()
     places: tuple[PlaceShelf, ...] = ()
-    bare: Count = NOTHING
-    below: Count = NOTHING
+    loss: Loss = NO_LOSS
 
 
 def read_shelf(session: Session, pulled: Collection[int] = ()) -> Shelf:
@@ -102,8 +103,8 @@ def read_shelf(session: Session, pulled: Collection[int] = ()) -> Shelf:
                 pulled=target.key in pulled,
             )
         )
-    bare, below = _loss(session, pulled) if pulled else (NOTHING, NOTHING)
-    return Shelf(tuple(parts), tuple(boxes), tuple(place_shelves(session)), bare, below)
+    loss = loss_of(session, pulled) if pulled else NO_LOSS
+    return Shelf(tuple(parts), tuple(boxes), tuple(place_shelves(session)), loss)
 
 
 def _parts(session: Session) -> tuple[list[Part], list[PlacementCounts]]:
@@ -151,16 +152,3 @@ def _damaged(session: Session) -> dict[str, int]:
         elif entry.what in (Happened.REPAIR, Happened.BACKUP):
             found[entry.target] = 0
     return found
-
-
-def _loss(session: Session, pulled: Collection[int]) -> tuple[Count, Count]:
-    """Files whose last copy is on these drives, and further ones that have too few without them."""
-    before, after = CopyCounter(session), CopyCounter(session, pulled)
-    bare = below = NOTHING
-    for _, need, part in every_part(session, totals_by_source(session)):
-        for placement, count in part.items():
-            if before.copies(placement) and not after.copies(placement):
-                bare += count
-            elif before.is_safe(placement, need) and not after.is_safe(placement, need):
-                below += count
-    return bare, below

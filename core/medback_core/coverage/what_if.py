@@ -92,6 +92,7 @@ class WhatIfEvery:
 _Groups: TypeAlias = dict[Held, Count]
 Part: TypeAlias = tuple[Need, Mapping[int, Count]]
 """What is wanted of some files, and these files by placement."""
+NO_LOSS = Loss(NOTHING, NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +151,9 @@ def what_if(session: Session, targets: Sequence[Target]) -> WhatIf:
     return WhatIf(loss.lost, loss.weakened, held.bare, _lost_files(session, dead))
 
 
-def loss_of(session: Session, dead: Collection[int], parts: Iterable[Part]) -> Loss:
-    """What would be lost and weakened of these files if these targets (by key) died. See WhatIf for what the words
-    mean."""
+def loss_of(session: Session, dead: Collection[int], parts: Iterable[Part] | None = None) -> Loss:
+    """What would be lost and weakened of these files (None: of all) if these targets (by key) died. See WhatIf for what
+    the words mean."""
     held = _held(session, parts)
     return _loss(*(planning.what_if(groups, frozenset(dead)) for groups in (held.usable, held.counted, held.both)))
 

@@ -1,4 +1,4 @@
-"""Say where the drives lie: 3-2-1 at a glance, and how far behind each place is."""
+"""Say where the drives lie: 3-2-1 at a glance, how far behind each place is, what would be lost with some of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from medback_core.presenting.units import ago, amount, counted, files, listed, n
 
 if TYPE_CHECKING:
     from medback_core.coverage.places import PlaceShelf, ThreeTwoOne
+    from medback_core.planning.restore_order import Loss
 
 
 def three_two_one_words(found: ThreeTwoOne) -> str:
@@ -76,6 +77,12 @@ def fetch_words(steps: Iterable[tuple[str, str]]) -> list[str]:
 def all_gone_words(places: Sequence[str], drives: Sequence[str] = ()) -> str:
     """`all at home, all at Mia's and Red`: what is gone in a what-if."""
     return listed([*(f"all {_at(place)}" for place in places), *drives])
+
+
+def loss_words(loss: Loss) -> str:
+    """`1 file (1.0 KiB) would be lost. 5 files (5.0 KiB) would have too few copies left.`"""
+    words = f"{counted(loss.lost)} would be lost." if loss.lost.files else "nothing would be lost."
+    return words + (f" {counted(loss.weakened)} would have too few copies left." if loss.weakened.files else "")
 
 
 def at(place: str) -> str:
