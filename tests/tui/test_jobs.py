@@ -93,7 +93,8 @@ async def test_a_backup_that_is_stopped_makes_a_whole_of_what_it_has_begun(open_
         two = app.submit(replace(job(start), kind="target", enough=enough))
         await until(pilot, lambda: two.progress is not None)
         await pilot.press("X")
-        await until(pilot, lambda: "made safe first" in text_of(pilot))
+        # By then the file is told, too.
+        await until(pilot, lambda: "what is copied whole is made safe first (making durable)" in text_of(pilot))
         await pilot.press("X")
         await jobs_done(pilot)
         assert closed.is_set() and two.state is JobState.STOPPED
