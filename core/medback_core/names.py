@@ -17,6 +17,11 @@ def text(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
+def folded(name: bytes) -> str:
+    """What names that differ in case alone have in common."""
+    return text(name).casefold()
+
+
 def from_text(name: str) -> bytes:
     """The exact bytes `text` was given. Raises UnicodeEncodeError for a lone surrogate that stands for no byte."""
     return name.encode("utf-8", "surrogateescape")

@@ -26,6 +26,7 @@ from medback_core.model import (
     TargetState,
 )
 from medback_core.pace import Pace
+from medback_core.session import Session
 from medback_core.session.copies import copies_on
 from medback_core.session.files import troubled
 from medback_core.session.sources import list_sources
@@ -439,13 +440,18 @@ def test_cancelling_keeps_what_is_done_and_leaves_nothing_half_done(tmp_path, mo
     assert {c for c, _ in tree(tmp_path / "t/s").values()} == {c for c, _ in tree(tmp_path / "s").values()}
 
 
-def test_cancelled_with_two_batches_under_way_it_leaves_neither(tmp_path, monkeypatch):
+def forty_files_in_batches_of_ten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     write_tree(tmp_path / "s", {f"d{number % 8}/f{number}": 50 + number for number in range(40)})
     session = new_session(tmp_path)
     add(session, tmp_path / "s")
     (tmp_path / "t").mkdir()
     monkeypatch.setattr(disk.Group, "is_full", property(lambda group: group.staged_count >= 10))
     monkeypatch.setattr(Pace, "is_due", lambda _pace: True)
+    return session
+
+
+def test_cancelled_with_two_batches_under_way_it_leaves_neither(tmp_path, monkeypatch):
+    session = forty_files_in_batches_of_ten(tmp_path, monkeypatch)
     steps = back_up(session, os.fsencode(tmp_path / "t"), answers=Answers(yes=True))
     assert any(len(list((tmp_path / "t").rglob(".medback-tmp-*"))) > 10 for _ in steps)
     cast("Any", steps).close()
@@ -455,12 +461,7 @@ def test_cancelled_with_two_batches_under_way_it_leaves_neither(tmp_path, monkey
 
 
 def test_asked_to_end_it_keeps_all_that_is_copied_whole(tmp_path, monkeypatch):
-    write_tree(tmp_path / "s", {f"d{number % 8}/f{number}": 50 + number for number in range(40)})
-    session = new_session(tmp_path)
-    add(session, tmp_path / "s")
-    (tmp_path / "t").mkdir()
-    monkeypatch.setattr(disk.Group, "is_full", property(lambda group: group.staged_count >= 10))
-    monkeypatch.setattr(Pace, "is_due", lambda _pace: True)
+    session = forty_files_in_batches_of_ten(tmp_path, monkeypatch)
 
     def staged() -> int:
         return len(list((tmp_path / "t").rglob(".medback-tmp-*")))

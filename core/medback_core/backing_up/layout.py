@@ -64,7 +64,7 @@ class Layout:
         self._directories: dict[bytes, bytes] = {}
         self._folds = _folds_names(drive.root)
         # On a drive that folds names, of what is in a directory or promised there: the names, and the names folded.
-        self._inside: dict[bytes, tuple[set[bytes], set[bytes]]] = {}
+        self._inside: dict[bytes, tuple[set[bytes], set[str]]] = {}
 
     def of(self, source_key: int) -> tuple[Source, bytes]:
         """(source, its folder on the drive). The folder is the alias at first use, for ever after; another source
@@ -126,7 +126,7 @@ class Layout:
         if self._folds:
             exact, folded = self._names_in(parent)
             exact.add(name)
-            folded.add(_folded(name))
+            folded.add(names.folded(name))
         self._directories[plain] = used
         return used
 
@@ -137,16 +137,16 @@ class Layout:
         if not self._folds:
             return False
         exact, folded = self._names_in(parent)
-        return name not in exact and (status is not None or _folded(name) in folded)
+        return name not in exact and (status is not None or names.folded(name) in folded)
 
-    def _names_in(self, parent: bytes) -> tuple[set[bytes], set[bytes]]:
+    def _names_in(self, parent: bytes) -> tuple[set[bytes], set[str]]:
         inside = self._inside.get(parent)
         if inside is None:
             try:
                 exact = {name for name, _ in self.drive.root.scan(parent)}
             except FileNotFoundError:
                 exact = set()
-            inside = self._inside[parent] = exact, set(map(_folded, exact))
+            inside = self._inside[parent] = exact, set(map(names.folded, exact))
         return inside
 
     def _choose_folder(self, source: Source) -> tuple[bytes, bool]:
@@ -159,13 +159,13 @@ class Layout:
         base = names.from_text(source.alias).replace(b"/", b"_")
         if is_metadata(base) or base in (b"", b".", b".."):
             base = b"_" + base
-        folded = {_folded(name) for name in taken} if self._folds else set()
+        folded = {names.folded(name) for name in taken} if self._folds else set()
         folder = disk.free_name(
             (
                 (disk.escape_component(name) if drive.filesystem.restricted_names else name)
                 for name in disk.numbered(base)
             ),
-            lambda name: name in taken or _folded(name) in folded or not _can_be_folder(drive, name),
+            lambda name: name in taken or names.folded(name) in folded or not _can_be_folder(drive, name),
         )
         return folder, True
 
@@ -176,10 +176,6 @@ def _folds_names(root: disk.Root) -> bool:
         return root.stat(TARGET_IDENTITY_NAME.upper()) is not None
     except OSError:
         return False
-
-
-def _folded(name: bytes) -> bytes:
-    return name.decode("utf-8", "surrogateescape").casefold().encode("utf-8", "surrogateescape")
 
 
 def _can_be_folder(drive: Drive, name: bytes) -> bool:

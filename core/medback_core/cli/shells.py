@@ -110,9 +110,8 @@ class _Bash(BashComplete):
         return f"{item.type},{quoted(whole[len(self._line.kept) :], self._line.quote)}"
 
 
-@add_completion_class
-class _Zsh(ZshComplete):
-    """zsh quotes by itself; a value keeps the option it is of."""
+class _Value(ShellComplete):
+    """A value of `--option=` is completed as that of the option, and keeps it: the shell quotes by itself."""
 
     _option = ""
 
@@ -126,19 +125,15 @@ class _Zsh(ZshComplete):
 
 
 @add_completion_class
-class _Fish(FishComplete):
-    """fish quotes by itself; a word ends at the end of its line, and not at a comma in it."""
+class _Zsh(_Value, ZshComplete):
+    """zsh."""
+
+
+@add_completion_class
+class _Fish(_Value, FishComplete):
+    """fish; a word ends at the end of its line, and not at a comma in it."""
 
     source_template = FishComplete.source_template.replace('string split ","', 'string split --max 1 ","')
-    _option = ""
-
-    def get_completion_args(self) -> tuple[list[str], str]:
-        args, word = super().get_completion_args()
-        self._option, word = _option_of(word)
-        return args + [self._option[:-1]] * bool(self._option), word
-
-    def format_completion(self, item: CompletionItem[str]) -> str:
-        return super().format_completion(CompletionItem(self._option + item.value, type=item.type, help=item.help))
 
 
 def completion_of(shell: str) -> type[ShellComplete]:

@@ -69,9 +69,9 @@ def find(session: Session, patterns: Iterable[bytes], *, source: str | None = No
 def _closeness(file: FoundFile, words: list[bytes]) -> tuple[object, ...]:
     """Files that are there before those that are gone; a name that is what was typed, begins so, has it, before a
     directory that has it."""
-    last = names.text(os.path.basename(file.path)).casefold()
+    last = names.folded(os.path.basename(file.path))
     best = 3
     for word in words:
-        text = names.text(word).casefold()
+        text = names.folded(word)
         best = min(best, 0 if last == text else 1 if last.startswith(text) else 2 if text in last else 3)
     return file.gone, best, file.source, file.path, -(file.gone_at or 0)

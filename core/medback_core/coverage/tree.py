@@ -167,7 +167,7 @@ def browse(
     views = [
         view
         for view in views
-        if (not folded or folded in names.text(view.name).casefold()) and (not unsafe_only or view.unsafe.files)
+        if (not folded or folded in names.folded(view.name)) and (not unsafe_only or view.unsafe.files)
     ]
     views.sort(key=ORDERS[order])
     return DirectoryContents(here, tuple(views), files, total, files_total)

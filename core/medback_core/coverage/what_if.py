@@ -146,16 +146,15 @@ def _loss(usable: Loss, counted: Loss, both: Loss) -> Loss:
 def what_if(session: Session, targets: Sequence[Target]) -> WhatIf:
     """What would be lost and weakened if these targets died together. See WhatIf for what the words mean."""
     held = _held(session)
-    loss = _lost_with(held, tuple(targets))
     dead = frozenset(target.key for target in targets)
+    loss = _lost_with(held, dead)
     return WhatIf(loss.lost, loss.weakened, held.bare, _lost_files(session, dead))
 
 
 def loss_of(session: Session, dead: Collection[int], parts: Iterable[Part] | None = None) -> Loss:
     """What would be lost and weakened of these files (None: of all) if these targets (by key) died. See WhatIf for what
     the words mean."""
-    held = _held(session, parts)
-    return _loss(*(planning.what_if(groups, frozenset(dead)) for groups in (held.usable, held.counted, held.both)))
+    return _lost_with(_held(session, parts), frozenset(dead))
 
 
 def _lost_files(session: Session, dead: frozenset[int]) -> Iterator[NamedFile]:
@@ -173,7 +172,8 @@ def what_if_every(session: Session) -> WhatIfEvery:
     targets = {t.key: t for t in list_targets(session) if t.state is not TargetState.LOST}
     every = [planning.every_single_and_pair(groups, targets) for groups in (held.usable, held.counted, held.both)]
     single, pairs = ([dict(one[number]) for one in every] for number in (0, 1))
-    together = [_lost_with(held, group) for group in disk_groups(session)]
+    losses = [(group, _lost_with(held, frozenset(one.key for one in group))) for group in disk_groups(session)]
+    together = [TargetsLoss(group, loss.lost, loss.weakened) for group, loss in losses]
     together.sort(key=lambda one: (-one.lost.bytes, -one.lost.files, -one.weakened.bytes))
     every_place = [_places_loss(session, {place}) for place in _places_in_use(session)]
     every_place.sort(key=lambda one: (-one.lost.bytes, -one.lost.files, -one.weakened.bytes, one.places))
@@ -253,10 +253,8 @@ def _bare_files(session: Session, sources: Sequence[Source], bare: Mapping[int, 
                 yield NamedFile(source.alias, join(directory, file.name), file.content.size)
 
 
-def _lost_with(held: _Held, group: tuple[Target, ...]) -> TargetsLoss:
-    dead = frozenset(target.key for target in group)
-    loss = _loss(*(planning.what_if(groups, dead) for groups in (held.usable, held.counted, held.both)))
-    return TargetsLoss(group, loss.lost, loss.weakened)
+def _lost_with(held: _Held, dead: frozenset[int]) -> Loss:
+    return _loss(*(planning.what_if(groups, dead) for groups in (held.usable, held.counted, held.both)))
 
 
 def _worst_first(

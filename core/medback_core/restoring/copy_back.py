@@ -486,7 +486,7 @@ def _appeared(root: disk.Root, rel: bytes) -> Reason:
         for entry, _ in root.scan(directory):
             if entry == name:
                 return Reason("appeared")
-            if names.text(entry).casefold() == names.text(name).casefold():
+            if names.folded(entry) == names.folded(name):
                 found = entry
     return Reason("appeared") if found is None else Reason("appeared/other-name", there=found)
 

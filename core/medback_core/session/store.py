@@ -157,7 +157,7 @@ def session_gone(path: Path) -> Refused:
 
 
 def _name_contains(name: bytes, text: bytes) -> bool:
-    return text.decode("utf-8", "surrogatepass").casefold() in names.text(name).casefold()
+    return text.decode("utf-8", "surrogatepass").casefold() in names.folded(name)
 
 
 def connect(path: Path, cache_mib: int) -> sqlite3.Connection:
