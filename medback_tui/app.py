@@ -143,7 +143,7 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         self.notices: list[Notice] = []
         self.notes: list[model.Warned] = []  # what a person should know about how the session was opened
         self.dismissed = 0
-        self.next_drive: int | None = None
+        self.next_drive: str | None = None
         self._watch, self.quitting = watch, False
         self._quit_code = 0
         self._quit_question: Question | None = None

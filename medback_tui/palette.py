@@ -61,7 +61,7 @@ class Things(Provider):
                 app.go("coverage")
 
         for row in facts.targets if facts is not None else ():
-            called, here = name(row.target.name), app.drives.here.get(row.target.key)
+            called, here = name(row.target.name), app.drives.here.get(row.target.id)
             dead = frozenset({row.target.key})
             yield f"What if {called} died", "Coverage without this drive", partial(show, None, dead)
             if here is not None:

@@ -78,7 +78,7 @@ async def _take(session: Path, picture: Picture) -> str:
         await _at_rest(pilot)
         blue = next(row.target for row in app.facts.targets) if app.facts is not None else None
         if blue is not None and blue.path is not None:
-            app.drives = Drives({blue.key: blue.path})
+            app.drives = Drives({blue.id: blue.path})
             app.tell_screens()
         for key in picture.keys:
             await pilot.press(key)

@@ -95,7 +95,7 @@ class Job:
     recipe: Recipe | None = None  # of one that is kept for the next time when it is not finished
     unrestored: list[model.Unrestored] = field(default_factory=list)
     undo: Callable[[], Job] | None = None  # makes the job that takes it back
-    here: frozenset[int] = frozenset()  # the keys of the drives that were plugged in when it ended
+    here: frozenset[str] = frozenset()  # the ids of the drives that were plugged in when it ended
     of_source: bool = False  # its path is that of a source
 
     def take(self, event: model.Event) -> bool:

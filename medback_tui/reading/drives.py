@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Drives:
-    """What is plugged in now: the places of known targets by row key, and all mounts a person may mean."""
+    """What is plugged in now: where each drive is that says which target it is, by that id, and all mounts a person may
+    mean. Not by row key: a drive has another one in the copy of a session that a plan is made in."""
 
-    here: dict[int, bytes] = field(default_factory=dict)
+    here: dict[str, bytes] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
     looked: bool = True  # False: not looked at yet
-    locked: dict[int, str] = field(default_factory=dict)  # device of the encrypted container that is here and not open
+    locked: dict[str, str] = field(default_factory=dict)  # device of the encrypted container that is here and not open
     offers: tuple[Story, ...] = ()  # what drives that are here remember, and this session does not know
 
 
@@ -38,14 +39,12 @@ class DriveWatch:
         """The drives that are here now. Never raises: what can't be read is not here."""
         targets = list(targets)
         mounts = tuple(disk.removable_mounts())
-        by_id: dict[str, Target] = {target.id: target for target in targets}
-        places = [target.path for target in by_id.values() if target.path] + [mount.path for mount in mounts]
-        here: dict[int, bytes] = {}
+        places = [target.path for target in targets if target.path] + [mount.path for mount in mounts]
+        here: dict[str, bytes] = {}
         for path in dict.fromkeys(places):
-            target = by_id.get(self._id_at(path) or "")
-            if target is not None:
-                here.setdefault(target.key, path)
-        return Drives(here, mounts, locked=locked_here(target for target in targets if target.key not in here))
+            if (found := self._id_at(path)) is not None:
+                here.setdefault(found, path)
+        return Drives(here, mounts, locked=locked_here(target for target in targets if target.id not in here))
 
     def stories(self, drives: Drives) -> list[Story]:
         """What the drives that are here remember, each drive once. A context is read only where the identity does not

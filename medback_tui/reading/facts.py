@@ -134,9 +134,9 @@ class Facts:
                 found.setdefault(min(row.target.key, *(one.key for one in row.dies_with)), []).append(row)
         return list(found.values())
 
-    def target(self, key: int) -> TargetFacts | None:
-        """The row of a target by its key."""
-        return next((row for row in self.targets if row.target.key == key), None)
+    def target(self, identifier: str) -> TargetFacts | None:
+        """The row of a target by its id."""
+        return next((row for row in self.targets if row.target.id == identifier), None)
 
 
 def is_there(path: bytes) -> bool:
@@ -169,7 +169,7 @@ def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]
     for target in list_targets(session):
         held = solid.get(target.key, NOTHING)
         claimed = with_claims.get(target.key, NOTHING) - held
-        was = before.target(target.key) if before is not None else None
+        was = before.target(target.id) if before is not None else None
         group = next((group for group in groups if any(one.key == target.key for one in group)), ())
         with_it = tuple(one for one in group if one.key != target.key)
         targets.append(TargetFacts(target, held, claimed, was.only if was is not None else NOTHING, with_it))

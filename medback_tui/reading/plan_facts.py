@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from medback_core import model
 from medback_core.restoring import plan as plans
@@ -12,7 +12,7 @@ from medback_core.restoring.plan import PlanSummary
 from medback_core.restoring.told import Told, listen
 from medback_core.session import Session
 from medback_core.session.sources import list_sources
-from medback_core.session.targets import list_targets, target_by_id
+from medback_core.session.targets import list_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ EVERYTHING = Scope()
 
 @dataclass(frozen=True, slots=True)
 class RestoreRequest:
-    """What the plan is for: what to bring back, where to, which drives (ids) can't be used, which (keys) are here.
+    """What the plan is for: what to bring back, where to, which drives (ids) can't be used, which are here.
 
     `everything`: as if all of it was lost.
     """
@@ -37,7 +37,7 @@ class RestoreRequest:
     to: bytes | None = None
     without: tuple[str, ...] = ()
     everything: bool = False
-    here: frozenset[int] = frozenset()
+    here: frozenset[str] = frozenset()
     more: tuple[Scope, ...] = ()  # and these, when several were marked
     told: tuple[bytes, ...] = ()  # the places of drives that tell what this session does not know
 
@@ -56,7 +56,11 @@ class PlanFacts:
     summary: PlanSummary
     looking: bool = False  # what is missing is still being looked at
     differing: int = 0  # nothing is missing, but so many files differ from what should be there
-    here: Mapping[int, bytes] = field(default_factory=dict)  # where the drives are that told of themselves
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to bring back, as far as was looked at the whole of it."""
+        return self.imagined and not self.looking and not self.differing
 
 
 def make_plans(
@@ -68,7 +72,6 @@ def make_plans(
     what is missing, which means a look at every destination. For a thread.
     """
     with ExitStack() as stack:
-        here: dict[int, bytes] = {}
         if request.told:
             for event in listen(session, stack, request.told):
                 if stopped():
@@ -77,32 +80,25 @@ def make_plans(
                     progress(event)
                 elif isinstance(event, Told):
                     session = event.session
-                    for story in event.taken:
-                        target = target_by_id(session, story.id)
-                        if target is not None:
-                            here[target.key] = story.path
-        plugged = request.here | here.keys()
-        for plan in _make_plans(session, request, plugged, stopped, progress):
-            yield replace(plan, here=here)
+        yield from _make_plans(session, request, stopped, progress)
 
 
 def _make_plans(
     session: Session,
     request: RestoreRequest,
-    here: frozenset[int],
     stopped: Callable[[], bool],
     progress: Callable[[model.Progress], None],
 ) -> Iterator[PlanFacts]:
     if not list_sources(session):
         return
-    imagined = _make(session, request, here, True, stopped, progress)
+    imagined = _make(session, request, True, stopped, progress)
     if imagined is None:
         return
     if request.everything:
         yield imagined
         return
     yield replace(imagined, looking=True)
-    plan = _make(session, request, here, False, stopped, progress)
+    plan = _make(session, request, False, stopped, progress)
     if plan is not None:
         yield plan if plan.summary.missing.files else replace(imagined, differing=plan.summary.differing)
 
@@ -110,7 +106,6 @@ def _make_plans(
 def _make(
     session: Session,
     request: RestoreRequest,
-    here: frozenset[int],
     everything: bool,
     stopped: Callable[[], bool],
     progress: Callable[[model.Progress], None],
@@ -123,7 +118,7 @@ def _make(
         path=request.scope.path or None,
         to=request.to,
         without=without,
-        here=here,
+        here=request.here,
         more=[(scope.source, scope.path or None) for scope in request.more],
     )
     for event in events:

@@ -46,7 +46,7 @@ class SharedApp(App[int]):
     preferences: Preferences
     log_lines: list[LogLine]
     quitting: bool  # leaving as soon as the running job has stopped
-    next_drive: int | None  # the target a plan for something missing wants plugged in next
+    next_drive: str | None  # the id of the target a plan for something missing wants plugged in next
     dismissed: int  # number of the last ended job a person has taken note of
 
     def submit(self, job: Job) -> Job:

@@ -66,7 +66,7 @@ class SessionMoved(Message):
 class WatchingApp(SharedApp):
     """Reads in threads; the screens in sight are told."""
 
-    known_before: frozenset[int] = frozenset()  # the targets there were at the last change of the drives
+    known_before: frozenset[str] = frozenset()  # the targets there were at the last change of the drives
 
     @on(ReaderOpened)
     def reader_opened(self, message: ReaderOpened) -> None:
@@ -154,18 +154,18 @@ class WatchingApp(SharedApp):
     @on(DrivesSeen)
     def drives_seen(self, message: DrivesSeen) -> None:
         before, self.drives = self.drives, message.drives
-        known, self.known_before = self.known_before, target_keys(self.facts)
+        known, self.known_before = self.known_before, target_ids(self.facts)
         self.tell_screens()
-        for key in message.drives.here.keys() - before.here.keys():
-            row = self.facts.target(key) if self.facts else None
-            if row is not None and key in known:  # not one that just became a target: a person knows it is here
+        for one in message.drives.here.keys() - before.here.keys():
+            row = self.facts.target(one) if self.facts else None
+            if row is not None and one in known:  # not one that just became a target: a person knows it is here
                 offer = self._offer(row)
                 self.notify(f"{name(row.target.name)} is plugged in{offer}", timeout=6)
-                self.log_line(model.now(), "info", row.target.name, f"plugged in at {name(message.drives.here[key])}")
-        for key in message.drives.locked.keys() - before.locked.keys():
-            row = self.facts.target(key) if self.facts else None
+                self.log_line(model.now(), "info", row.target.name, f"plugged in at {name(message.drives.here[one])}")
+        for one in message.drives.locked.keys() - before.locked.keys():
+            row = self.facts.target(one) if self.facts else None
             if row is not None:
-                words = locked_words(row.target.name, message.drives.locked[key])
+                words = locked_words(row.target.name, message.drives.locked[one])
                 self.notify(words, timeout=8)
                 self.log_line(model.now(), "info", row.target.name, words)
         told = {story.stamp for story in before.offers}
@@ -177,14 +177,14 @@ class WatchingApp(SharedApp):
             words = story_words(new[0].told) if len(new) == 1 else several
             way = f"{self.key_of('go.restore')}, then {self.key_of('restore.take')} brings"
             self.notify(f"{words} {way} {'it' if len(new) == 1 else 'them'} back", timeout=12)
-        for key in before.here.keys() - message.drives.here.keys():
-            row = self.facts.target(key) if self.facts else None
+        for one in before.here.keys() - message.drives.here.keys():
+            row = self.facts.target(one) if self.facts else None
             if row is not None:
-                self.log_line(model.now(), "info", row.target.name, f"gone from {name(before.here[key])}")
+                self.log_line(model.now(), "info", row.target.name, f"gone from {name(before.here[one])}")
 
     def _offer(self, row: TargetFacts) -> str:
         """What a person may want of a drive that was just plugged in."""
-        if row.target.key == self.next_drive:
+        if row.target.id == self.next_drive:
             return (
                 f"; the plan waits for it: {self.key_of('go.restore')}, then {self.key_of('restore.restore')} restores"
             )
@@ -206,12 +206,12 @@ class WatchingApp(SharedApp):
 
 def _names_others(facts: Facts | None, before: Facts | None) -> bool:
     """Whether the facts name other targets than before, or are the first."""
-    return (facts is None) != (before is None) or target_keys(facts) != target_keys(before)
+    return (facts is None) != (before is None) or target_ids(facts) != target_ids(before)
 
 
-def target_keys(facts: Facts | None) -> frozenset[int]:
-    """The row keys of all known targets."""
-    return frozenset(row.target.key for row in facts.targets) if facts is not None else frozenset()
+def target_ids(facts: Facts | None) -> frozenset[str]:
+    """The ids of all known targets."""
+    return frozenset(row.target.id for row in facts.targets) if facts is not None else frozenset()
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

@@ -58,7 +58,7 @@ def draw(file: FileWhereabouts) -> list[Cell]:
     ]
 
 
-def detail(file: FileWhereabouts | None, here: dict[int, bytes]) -> Content:
+def detail(file: FileWhereabouts | None, here: dict[str, bytes]) -> Content:
     """Where each copy of a file lies."""
     if file is None:
         return Content("")
@@ -66,7 +66,7 @@ def detail(file: FileWhereabouts | None, here: dict[int, bytes]) -> Content:
     for copy in file.copies[:3]:
         where = name(copy.path) if copy.path else "where on it is known when the drive is next seen"
         plugged = f"  {at(copy.place)}" if copy.place else ""
-        plugged += "  ▶ here" if copy.target.key in here else ""
+        plugged += "  ▶ here" if copy.target.id in here else ""
         lines.append(Content.assemble((name(copy.target.name), "bold"), f"{plugged}  {where}"))
     if not file.copies:
         lines.append(Content.styled("no copy anywhere", "$text-error"))
@@ -351,12 +351,12 @@ def bring_back(app: SharedApp, files: Sequence[FileWhereabouts], latest: Sequenc
             lies = f" This one lies on {name(where.target.name)}: {name(where.path or b'')}." if where else ""
             _say(app, f"Only the latest older version of {name(file.path)} can be brought back.{lies}")
             continue
-        copy = next((copy for copy in file.copies if copy.target.key in here), None)
+        copy = next((copy for copy in file.copies if copy.target.id in here), None)
         if copy is None:
             away.append(file)
             continue
         job = operations.restore(
-            here[copy.target.key],
+            here[copy.target.id],
             copy.target.name,
             source=file.source,
             path=file.path,

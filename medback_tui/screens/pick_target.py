@@ -88,7 +88,7 @@ class PickTarget(Dialog[bytes]):
             return
         were = self._shown.mounts if self._shown is not None else ()
         self._shown = drives
-        here = {path: row.target for key, path in drives.here.items() if facts and (row := facts.target(key))}
+        here = {path: row.target for known, path in drives.here.items() if facts and (row := facts.target(known))}
         places = [TargetPlace(mount, here.get(mount.path)) for mount in drives.mounts] + [TargetPlace(None)]
         rows = self.query_one(RowList)
         rows.show_rows(places)

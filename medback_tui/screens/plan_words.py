@@ -74,7 +74,7 @@ def request_words(request: RestoreRequest, key: Key, conflicts: int, *, stale: b
     return Content.assemble(*parts)
 
 
-def detail_words(plan: PlanFacts | None, row: PlanRow | None, here: Mapping[int, bytes], key: Key) -> Content:
+def detail_words(plan: PlanFacts | None, row: PlanRow | None, here: Mapping[str, bytes], key: Key) -> Content:
     """The drive under the cursor, what no drive has, and how good the plan is."""
     lines: list[Content] = []
     if row is not None:
@@ -83,8 +83,8 @@ def detail_words(plan: PlanFacts | None, row: PlanRow | None, here: Mapping[int,
             lines.append(
                 Content(f"{name(target.name)} is left out of the plan; {key('restore.exclude')} takes it in again")
             )
-        elif target.key in here:
-            idle = plan is None or (plan.imagined and not plan.differing)
+        elif target.id in here:
+            idle = plan is None or plan.idle
             more = "; there is nothing to bring back now" if idle else f": {key('restore.restore')} restores from it"
             words = f" is plugged in{more}"
             lines.append(Content.assemble((name(target.name), "bold $text-success"), words))

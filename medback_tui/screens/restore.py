@@ -154,14 +154,9 @@ class RestoreScreen(MainScreen):
             self._show_detail()
 
     @property
-    def here(self) -> Mapping[int, bytes]:
-        """Where drives are plugged in: those this session knows, those that told the plan of themselves, and those the
-        plan knows by what another one told."""
-        told = self.plan.here if self.plan is not None else {}
-        steps = self.plan.summary.steps if self.plan is not None else ()
-        by_id = {story.id: story.path for story in self.app.drives.offers if story.id}
-        named = {step.target.key: by_id[step.target.id] for step in steps if step.target.id in by_id}
-        return {**named, **told, **self.app.drives.here}
+    def here(self) -> Mapping[str, bytes]:
+        """Where drives are plugged in, whether this session knows them or not."""
+        return self.app.drives.here
 
     @property
     def offers(self) -> tuple[Story, ...]:
@@ -229,7 +224,8 @@ class RestoreScreen(MainScreen):
     @on(PlanMade)
     def plan_made(self, message: PlanMade) -> None:
         plan = self.plan = message.plan
-        self._used.clear()
+        if plan is None or not plan.looking:
+            self._used.clear()
         if message.problem:
             self.headline.update(Content.styled(f" {name(message.problem)}", "$text-error"))
         elif plan is not None and plan.request == self.request:
@@ -243,7 +239,7 @@ class RestoreScreen(MainScreen):
             if self.current is not None and self.current.excluded:
                 self.rows.action_first()  # the best drive that can be had, not the one that can't
         steps = plan.summary.steps if plan is not None and not plan.imagined else ()
-        self.app.next_drive = steps[0].target.key if steps else None
+        self.app.next_drive = steps[0].target.id if steps else None
         self._show_request()
         self._show_detail()
         self.refresh_bindings()
@@ -267,7 +263,7 @@ class RestoreScreen(MainScreen):
 
     @property
     def path_here(self) -> bytes | None:
-        return None if self.current is None else self.here.get(self.current.step.target.key)
+        return None if self.current is None else self.here.get(self.current.step.target.id)
 
     def why_not(self, action: str) -> str | None:
         if action in ("take", "refuse") and not self.offers:
@@ -297,7 +293,7 @@ class RestoreScreen(MainScreen):
             )
             return
         target = row.step.target
-        here = self.here.get(target.key)
+        here = self.here.get(target.id)
         if here in self._used:
             self.notify("still looking at what is missing now")
             return
@@ -309,7 +305,7 @@ class RestoreScreen(MainScreen):
                 f"{name(target.name)} is not plugged in yet; the line lights up when it is",
                 severity="warning",
             )
-        elif self.plan.imagined and not self.plan.differing:
+        elif self.plan.idle:
             self.notify("there is nothing to bring back")
         else:
             for scope in self.request.scopes:

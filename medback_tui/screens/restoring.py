@@ -101,7 +101,7 @@ def show_unrestored(app: SharedApp, job: Job) -> None:
     missing = f"missing {counted(Count(found.missing, found.missing_bytes))}"
     words = f"{number(found.present)} of {files(found.expected)} are there; {missing}; {number(found.differing)} differ"
     if found.next is not None:
-        way = "restore from" if found.next.target.key in app.drives.here else "plug in"
+        way = "restore from" if found.next.target.id in app.drives.here else "plug in"
         brings = counted(Count(found.next.files, found.next.bytes))
         words += f"\nnext: {way} {name(found.next.target.name)} ({brings})"
     shown = len(job.unrestored)

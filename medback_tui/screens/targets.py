@@ -114,7 +114,7 @@ class TargetsScreen(MainScreen):
             COLUMNS,
             self._draw,
             lambda row: row.target.id,
-            lit=lambda row: row.target.key in self.app.drives.here,
+            lit=lambda row: row.target.id in self.app.drives.here,
             orders=ORDERS,
             id="targets",
         )
@@ -128,10 +128,10 @@ class TargetsScreen(MainScreen):
 
     def _draw(self, row: TargetFacts) -> list[Cell]:
         target = row.target
-        here = self.app.drives.here.get(target.key)
+        here = self.app.drives.here.get(target.id)
         total, free = row.whole or 0, row.room or 0
         where: list[Span] = [("▶ here", "here")] if here is not None else [(age(target.seen_at), "dim")]
-        if target.key in self.app.drives.locked:
+        if target.id in self.app.drives.locked:
             where = [("▷ locked", "below")]
         damaged = self.app.queue.damage_at(here)
         return [
@@ -259,7 +259,7 @@ class TargetsScreen(MainScreen):
     @property
     def here(self) -> bytes | None:
         """Where the drive under the cursor is plugged in."""
-        return None if self.current is None else self.app.drives.here.get(self.current.target.key)
+        return None if self.current is None else self.app.drives.here.get(self.current.target.id)
 
     @property
     def path_here(self) -> bytes | None:
@@ -277,7 +277,7 @@ class TargetsScreen(MainScreen):
             return
         target = row.target
         here = self.here
-        locked = self.app.drives.locked.get(target.key)
+        locked = self.app.drives.locked.get(target.id)
         place = f"plugged in at {name(here)}" if here else f"last seen {ago(target.seen_at)}"
         if locked is not None:
             place = f"here, locked ({name(locked)}): unlock it first; {place}"
@@ -330,8 +330,8 @@ class TargetsScreen(MainScreen):
         here = self.here
         if here is None and not self.app.drives.looked:
             self.notify("still looking at what is plugged in; try again in a moment")
-        elif here is None and row.target.key in self.app.drives.locked:
-            locked = self.app.drives.locked[row.target.key]
+        elif here is None and row.target.id in self.app.drives.locked:
+            locked = self.app.drives.locked[row.target.id]
             self.notify(locked_words(row.target.name, locked), severity="warning")
         elif here is None:
             seen = f"; it was last seen at {name(row.target.path)}" if row.target.path else ""
@@ -454,7 +454,7 @@ def _by_place(facts: Facts) -> tuple[Sequence[TargetFacts], dict[Hashable, str]]
         return facts.targets, {}
     rows, groups = list[TargetFacts](), dict[Hashable, str]()
     lost = [row for row in facts.targets if row.target.key not in facts.place_of]
-    shelves = [(shelf_words(shelf), [facts.target(one.key) for one in shelf.targets]) for shelf in facts.places]
+    shelves = [(shelf_words(shelf), [facts.target(one.id) for one in shelf.targets]) for shelf in facts.places]
     for words, there in [*shelves, (f"lost: {plural(len(lost), 'drive')}", lost)]:
         found = [row for row in there if row is not None]
         groups |= {row.target.id: words for row in found[:1]}

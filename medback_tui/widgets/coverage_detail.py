@@ -52,7 +52,7 @@ class CoverageDetail(Static):
         """Whether it stands beside the list, or the terminal is high."""
         return self.screen.has_class("-wide") or self.screen.has_class("-high")
 
-    def show(self, row: Row | None, listing: Listing, here: dict[int, bytes]) -> None:
+    def show(self, row: Row | None, listing: Listing, here: dict[str, bytes]) -> None:
         """Say all there is to say about the row under the cursor, as soon as it is read."""
         self._about = row
         with_holders = self.has_room
@@ -71,7 +71,7 @@ class CoverageDetail(Static):
 
         self.app.aside(self, lambda: self.app.read_or_tell(read) or Read(), say)
 
-    def _say(self, row: Row | None, listing: Listing, here: dict[int, bytes], found: Read | None = None) -> None:
+    def _say(self, row: Row | None, listing: Listing, here: dict[str, bytes], found: Read | None = None) -> None:
         lines: list[Content] = []
         if isinstance(row, FileCoverage):
             lines = self._file(row, found.copies if found is not None else [], listing, here)
@@ -125,14 +125,14 @@ class CoverageDetail(Static):
         return [Content("   ").join(said)] if said else []
 
     def _holders(
-        self, row: DirectoryView, found: list[tuple[Target, Count]], listing: Listing, here: dict[int, bytes]
+        self, row: DirectoryView, found: list[tuple[Target, Count]], listing: Listing, here: dict[str, bytes]
     ) -> list[Content]:
         """Which drives hold how much of a directory, with bars."""
         lines = [Content("")]
         for target, count in found[:HOLDERS]:
             label = fit(name(target.name), 17)
             bar = [(text, BAR_STYLES[style]) for text, style in room_bar(count.bytes, row.count.bytes, 8)]
-            plugged = ("▶ ", "$here") if target.key in here else ("  ", "")
+            plugged = ("▶ ", "$here") if target.id in here else ("  ", "")
             dead = "  dead here" if target.key in listing.view.dead else ""
             lines.append(Content.assemble(plugged, label, " ", *bar, f" {size(count.bytes):>8}{dead}"))
         if len(found) > HOLDERS:
@@ -140,7 +140,7 @@ class CoverageDetail(Static):
         return [*lines, Content("")] if found else lines
 
     def _file(
-        self, row: FileCoverage, copies: list[whereabouts.CopyView], listing: Listing, here: dict[int, bytes]
+        self, row: FileCoverage, copies: list[whereabouts.CopyView], listing: Listing, here: dict[str, bytes]
     ) -> list[Content]:
         changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.mtime_ns // 10**9))
         md5 = row.content.md5.hex()
@@ -163,7 +163,7 @@ class CoverageDetail(Static):
             lines += self._copy(copy, listing, here)
         return lines
 
-    def _copy(self, copy: whereabouts.CopyView, listing: Listing, here: dict[int, bytes]) -> list[Content]:
+    def _copy(self, copy: whereabouts.CopyView, listing: Listing, here: dict[str, bytes]) -> list[Content]:
         target = copy.target
         dead = target.key in listing.view.dead
         sign = ("● ", "$text-success") if copy.counts and not dead else ("○ ", "$text-muted")
@@ -177,7 +177,7 @@ class CoverageDetail(Static):
             words += ", an unknown drive"
         elif not target.counts:
             words += f", does not count: {target.state}"
-        plugged = ("  ▶ here", "$here") if target.key in here else ("", "")
+        plugged = ("  ▶ here", "$here") if target.id in here else ("", "")
         line = Content.assemble(sign, (name(target.name), "bold"), plugged, words)
         if self.has_room:
             where = name(copy.path) if copy.path else "its place there is known when the drive is next plugged in"

@@ -54,7 +54,7 @@ class PlanRow:
 class PlanList(RowList[PlanRow]):
     """The first step that is not here yet stands out; one that is plugged in lights up."""
 
-    def __init__(self, here: Callable[[], Mapping[int, bytes]]) -> None:
+    def __init__(self, here: Callable[[], Mapping[str, bytes]]) -> None:
         super().__init__(COLUMNS, self._draw, lambda row: row.step.target.id, lit=self._is_lit)
         self._here = here
         self._plan: PlanFacts | None = None
@@ -65,7 +65,7 @@ class PlanList(RowList[PlanRow]):
         self.show_rows(rows)
 
     def _is_lit(self, row: PlanRow) -> bool:
-        return not row.excluded and row.step.target.key in self._here()
+        return not row.excluded and row.step.target.id in self._here()
 
     def _draw(self, row: PlanRow) -> list[Cell]:
         number, *cells = self._cells(row)
@@ -82,7 +82,7 @@ class PlanList(RowList[PlanRow]):
                 [("✕", "dim")], [(name(target.name), "dim")], [(str(target.state), "dim")], [("left out", "dim")],
                 "", "", [(f"{self.app.key_of('restore.exclude')} takes it in", "dim")], "", "",
             ]  # fmt: skip
-        here = target.key in self._here()
+        here = target.id in self._here()
         remaining, whole = row.step.remaining, self._plan.summary.missing.bytes if self._plan else 0
         part = whole - remaining.bytes
         full = 14 if whole <= 0 else min(14, part * 14 // whole)

@@ -68,7 +68,7 @@ class ShelfView(Across):
     def __init__(self) -> None:
         super().__init__()
         self.shelf = Shelf()
-        self.here: Collection[int] = ()
+        self.here: Collection[str] = ()
         self._looks: dict[tuple[int, int, int], list[tuple[Layer, bool]]] = {}  # see `_laid_out`
 
     @property
@@ -76,7 +76,7 @@ class ShelfView(Across):
         """The drive under the cursor."""
         return self.shelf.boxes[self.cursor] if self.cursor < len(self.shelf.boxes) else None
 
-    def show_shelf(self, shelf: Shelf, here: Collection[int], on: int | None = None) -> None:
+    def show_shelf(self, shelf: Shelf, here: Collection[str], on: int | None = None) -> None:
         """Show these drives, the cursor on the same one as before, or on the one with this key."""
         wanted = self.current.target.key if on is None and self.current is not None else on
         self.shelf, self.here = shelf, here
@@ -169,7 +169,7 @@ class ShelfView(Across):
         frame = _PULLED if box.pulled else _FRAMES[chosen]
         inside = self._width - 2
         edge = row + (self.get_component_rich_style("shelf--cursor") if chosen else Style())
-        here = box.target.key in self.here
+        here = box.target.id in self.here
         if line == 0:
             mark = " ▶" if here else ""
             label = f" {set_cell_size(name(box.target.name), inside - 2 - len(mark)).rstrip()}{mark} "

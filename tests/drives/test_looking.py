@@ -67,7 +67,7 @@ def test_drives_that_moved_are_found_by_looking_at_each_mounted_one_once(
     targets = {target.label: target for target in list_targets(session)}
     away = replace(targets["t1"], key=77, id="away")
     found = find_drives(session, [*targets.values(), away, replace(away, key=78)])
-    assert found == {targets["t1"].key: os.fsencode(tmp / "elsewhere"), targets["t2"].key: os.fsencode(tmp / "t2")}
+    assert found == {targets["t1"].id: os.fsencode(tmp / "elsewhere"), targets["t2"].id: os.fsencode(tmp / "t2")}
     assert looked_at == 1
     assert find_drive(session, targets["t1"]) == os.fsencode(tmp / "elsewhere")
     assert find_drive(session, away) is None

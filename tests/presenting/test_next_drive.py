@@ -42,7 +42,7 @@ def test_a_nearly_full_drive_that_is_here_does_not_hide_one_that_takes_all() -> 
 
 def test_a_drive_that_is_here_and_takes_most_is_advised_before_one_that_must_be_fetched() -> None:
     answer = NextDrive(Count(10, 100), (offer(2, 1000), offer(1, 60)))
-    assert [one.target.key for one in answer.with_here({1}).offers] == [1, 2]
+    assert [one.target.key for one in answer.with_here({"t1"}).offers] == [1, 2]
     assert [one.target.key for one in answer.with_here(()).offers] == [2, 1]
 
 

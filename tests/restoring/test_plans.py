@@ -282,9 +282,9 @@ def test_of_drives_that_serve_as_well_the_one_that_is_here_is_taken(session: Ses
     key = rows.put(session, photos, b"a", rows.content(1, 10))
     for target in (first, second, suspect):
         rows.copy(session, key, target)
-    assert [step.target.id for step in summary(session, all_of_it=True, here={second.key}).steps] == ["t2"]
-    assert [step.target.id for step in summary(session, all_of_it=True, here={first.key}).steps] == ["t1"]
-    assert [step.target.id for step in summary(session, all_of_it=True, here={suspect.key}).steps] == ["t1"]
+    assert [step.target.id for step in summary(session, all_of_it=True, here={second.id}).steps] == ["t2"]
+    assert [step.target.id for step in summary(session, all_of_it=True, here={first.id}).steps] == ["t1"]
+    assert [step.target.id for step in summary(session, all_of_it=True, here={suspect.id}).steps] == ["t1"]
 
 
 def test_a_drive_that_only_a_record_names_is_planned_when_nothing_else_has_it(session: Session, photos: Source):

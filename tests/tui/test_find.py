@@ -41,7 +41,7 @@ def world(tmp_path: Path) -> Path:
 
 def plugged_in(app: MedbackApp, tmp_path: Path) -> None:
     assert app.facts is not None
-    app.drives = Drives({app.facts.targets[0].target.key: os.fsencode(tmp_path / "t1")})
+    app.drives = Drives({app.facts.targets[0].target.id: os.fsencode(tmp_path / "t1")})
 
 
 @pytest.mark.parametrize("keys", [("F",), ("3", "ctrl+f"), ("3", "slash", "slash")])

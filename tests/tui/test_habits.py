@@ -289,7 +289,7 @@ async def test_the_palette_knows_drives_and_sources_by_name(open_app: OpenApp, t
     async with app.run_test(size=(100, 30)) as pilot:
         await settle(pilot)
         assert app.facts is not None
-        app.drives = Drives({app.facts.targets[0].target.key: b"/media/ada/blue"})
+        app.drives = Drives({app.facts.targets[0].target.id: b"/media/ada/blue"})
         await pilot.press("ctrl+p")
         await settle(pilot)
         await pilot.press(*"Blue")
@@ -399,7 +399,7 @@ async def test_of_several_drives_the_first_new_one_is_offered(open_app: OpenApp,
             Mount(path, "/dev/sdx1", "ext4", True, read_only, 10**9, 10**9)
             for path, read_only in ((b"/media/known", False), (b"/media/cd", True), (b"/media/new", False))
         ]
-        app.drives = Drives({known.key: b"/media/known"}, tuple(mounts))
+        app.drives = Drives({known.id: b"/media/known"}, tuple(mounts))
         await press(pilot, "2", "n")
         assert any("▌ /media/new" in line for line in text_of(pilot).splitlines())
 

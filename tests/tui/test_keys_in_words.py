@@ -141,10 +141,9 @@ async def test_a_full_session_names_the_keys_of_the_keymap(tmp_path: Path):
         await go(pilot, "dialog.back")
 
         await go(pilot, "go.targets")
-        key = app.facts.targets[0].target.key
         row = replace(app.facts.targets[0], target=replace(app.facts.targets[0].target, verified_at=None))
         app.facts = replace(app.facts, targets=(row, *app.facts.targets[1:]))
-        app.drives = Drives({key: b"/media/ada/blue"})
+        app.drives = Drives({row.target.id: b"/media/ada/blue"})
         app.queue.damage_at = lambda path: 3  # type: ignore[method-assign]
         app.tell_screens()
         await settle(pilot)
@@ -171,8 +170,8 @@ async def test_a_full_session_names_the_keys_of_the_keymap(tmp_path: Path):
     async with app.run_test(size=(160, 40)) as pilot:
         await settle(pilot)
         assert app.facts is not None
-        app.drives = Drives({app.facts.targets[0].target.key: b"/media/ada/blue"})
-        app.next_drive = app.facts.targets[0].target.key
+        app.drives = Drives({app.facts.targets[0].target.id: b"/media/ada/blue"})
+        app.next_drive = app.facts.targets[0].target.id
         assert app._offer(app.facts.targets[0]) == "; the plan waits for it: {}, then {} restores".format(
             LETTERS["go.restore"], LETTERS["restore.restore"]
         )

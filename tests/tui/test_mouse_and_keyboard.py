@@ -41,7 +41,7 @@ async def click(pilot: Pilot[int], words: str, *, times: int = 1) -> None:
 
 def plugged_in(app: MedbackApp, drive: Path) -> None:
     assert app.facts is not None
-    app.drives = Drives({row.target.key: bytes(drive) for row in app.facts.targets})
+    app.drives = Drives({row.target.id: bytes(drive) for row in app.facts.targets})
     app.tell_screens()
 
 

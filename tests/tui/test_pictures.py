@@ -159,7 +159,8 @@ def test_what_opens_above_the_targets(snap_compare: Snap, open_app: OpenApp, tmp
 
     async def run(pilot: Pilot[int]) -> None:
         await pressing("2")(pilot)
-        app.drives = Drives({1: b"/media/ada/blue"})
+        assert app.facts is not None
+        app.drives = Drives({app.facts.targets[0].target.id: b"/media/ada/blue"})
         app.tell_screens()
         await pressing(keys)(pilot)
 

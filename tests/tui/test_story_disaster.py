@@ -67,6 +67,7 @@ def test_three_drives_bring_the_newest_of_everything_back(tmp_path: Path, mount:
                 terminal.wait_for("To their original places")  # the question, not the line of the job that asks it
                 terminal.press("Tab")  # from "Leave it" to "To their original places"
                 terminal.press("Enter")
+            terminal.wait_for(f"restore from {used[-1]}")
         terminal.wait_for("All 5 files known as of")
         terminal.press("q")
         terminal.wait_for("exit=0")

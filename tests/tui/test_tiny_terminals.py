@@ -33,7 +33,7 @@ async def test_every_screen_stands_in_a_tiny_terminal(
         assert app.facts is not None
         here = app.facts.targets[0].target
         assert isinstance(here, Target)
-        app.drives = Drives({here.key: b"/media/ada/blue"})
+        app.drives = Drives({here.id: b"/media/ada/blue"})
         for view, keys in VIEWS.items():
             await press(pilot, *keys.split(), "down", "right")
             assert app.return_code is None, view

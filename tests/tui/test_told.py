@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from medback_core import disk
+from medback_core.backing_up.discover import discover
 from medback_core.disk import Mount
 from medback_core.drives.story import Story
 from medback_core.session import open_session
@@ -23,8 +24,9 @@ from medback_tui.reading.drives import Drives
 from medback_tui.reading.watching import DrivesSeen
 from medback_tui.screens.dialogs import Question
 from medback_tui.screens.pick import PickDirectory
+from medback_tui.screens.restore import SLOW, RestoreScreen
 from support.waiting import jobs_done, press, settle, text_of, until
-from support.worlds import add, back, tree, write_tree
+from support.worlds import add, back, run, tree, write_tree
 
 OpenApp = Callable[..., MedbackApp]
 
@@ -211,6 +213,31 @@ async def test_a_drive_the_plan_knows_by_another_lights_up_when_it_comes(
         assert "blue is not plugged in yet; the line lights up when it is" in text_of(pilot)
         mounted.append(os.fsencode(tmp_path / "blue"))
         await until(pilot, lambda: any("blue" in one and "▶ here" in one for one in drives_of(pilot)), "it lights up")
+        await press(pilot, "enter")
+        await until(pilot, lambda: isinstance(app.screen, Question), "the question")
+        await pilot.click("#answer-place")
+        await jobs_done(pilot)
+        assert tree(tmp_path / "photos") == tree(tmp_path / "as it was")
+
+
+async def test_a_plan_made_before_this_machine_knew_the_drives_restores_from_the_drive_it_names(
+    open_app: OpenApp, tmp_path: Path, two_drives: Callable[..., list[bytes]]
+):
+    """The plan lies in a copy of the session, and a drive has another row there."""
+    two_drives(copies=1).append(os.fsencode(tmp_path / "blue"))  # all of it lies on blue
+    app = open_app(tmp_path / "s.db", watch=True)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await planned(pilot, app)
+        screen = app.screen
+        assert isinstance(screen, RestoreScreen) and "blue" in drives_of(pilot)[0]
+        screen.seconds = 10 * SLOW  # it took long: it is made again when asked for
+        with open_session(tmp_path / "s.db") as session:
+            run(discover(session, os.fsencode(tmp_path / "red")))
+        await until(pilot, lambda: app.facts is not None and bool(app.facts.targets), "red is known")
+        await until(pilot, lambda: os.fsencode(tmp_path / "red") in app.drives.here.values(), "it is here")
+        await settle(pilot)
+        assert "looks again" in text_of(pilot), "the plan of before"
+        assert screen.path_here == os.fsencode(tmp_path / "blue")
         await press(pilot, "enter")
         await until(pilot, lambda: isinstance(app.screen, Question), "the question")
         await pilot.click("#answer-place")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from medback_tui.app import MedbackApp
 from medback_tui.jobs.queue import Job, JobState
 from medback_tui.reading.drives import Drives
 from medback_tui.screens import previewing
-from medback_tui.screens.restore import RestoreScreen
+from medback_tui.screens.restore import PlanMade, RestoreScreen
 from support import picture_sessions as worlds
 from support.waiting import press, settle, text_of, until
 
@@ -147,7 +148,7 @@ async def test_a_drive_just_restored_from_waits_for_the_new_plan_and_another_doe
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         assert app.facts is not None
-        app.drives = Drives({row.target.key: b"/nowhere/%d" % row.target.key for row in app.facts.targets})
+        app.drives = Drives({row.target.id: b"/nowhere/%d" % row.target.key for row in app.facts.targets})
         await press(pilot, "4")
         screen = app.screen
         assert isinstance(screen, RestoreScreen) and screen.plan is not None and not screen.plan.imagined
@@ -159,3 +160,25 @@ async def test_a_drive_just_restored_from_waits_for_the_new_plan_and_another_doe
         assert "still looking at what is missing now" in text_of(pilot)
         await press(pilot, "enter")
         assert len(app.queue.jobs) == 2
+
+
+async def test_enter_is_heard_while_it_is_still_looked_at_what_is_missing(
+    open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The list then is that of what it would take if all was lost."""
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        assert app.facts is not None
+        app.drives = Drives({row.target.id: b"/nowhere/%d" % row.target.key for row in app.facts.targets})
+        await press(pilot, "4")
+        screen = app.screen
+        assert isinstance(screen, RestoreScreen) and screen.plan is not None
+        monkeypatch.setattr(screen, "make_plan", lambda request: None)  # the look takes its time
+        for looking, words in ((False, "there is nothing to bring back now"), (True, ": Enter restores from it")):
+            screen.plan_made(PlanMade(replace(screen.plan, imagined=True, looking=looking)))
+            await settle(pilot)
+            assert words in text_of(pilot)
+            await press(pilot, "enter")
+            await until(pilot, lambda: not app.queue.busy)
+            assert len(app.queue.jobs) == looking

@@ -91,13 +91,13 @@ def plug_in(run: Run, session: Session, target: Target) -> str:
     return "" if here else f"plug in {shown(target.name)} and "
 
 
-def drives_here(run: Run, session: Session) -> set[int]:
-    """The row keys of the targets that are plugged in, and of those that just told what they remember."""
+def drives_here(run: Run, session: Session) -> set[str]:
+    """The ids of the targets that are plugged in, and of those that just told what they remember."""
     from medback_core.drives.open import find_drives, resolve_target
     from medback_core.session.targets import list_targets
 
     told = [resolve_target(session, names.text(one.path))[0] for one in run.outcome.remembered]
-    return {*find_drives(session, list_targets(session, unknown=True)), *(one.key for one in told if one is not None)}
+    return {*find_drives(session, list_targets(session, unknown=True)), *(one.id for one in told if one is not None)}
 
 
 def scope_words(source: str | None, path: bytes | None, to: bytes | None) -> str:

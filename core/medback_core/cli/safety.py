@@ -60,7 +60,7 @@ def say_next(run: Run, session: Session, *, but: int | None = None) -> None:
     if answer.unsafe.files:
         best = answer.best
         way = (
-            f"`{command_line('target', here[best.target.key])}`" if best and best.here else "then `medback target PATH`"
+            f"`{command_line('target', here[best.target.id])}`" if best and best.here else "then `medback target PATH`"
         )
         run.say(f"next: {next_words(answer, otherwise='plug in a new drive')}; {way}")
 

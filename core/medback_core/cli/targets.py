@@ -37,8 +37,8 @@ def target_json(target: Target) -> dict[str, Any]:
     }
 
 
-def listed_targets(session: Session, listed: Sequence[Target], locked: Collection[int]) -> list[dict[str, Any]]:
-    """Targets as `targets` lists them. `locked`: the keys of those that are here and locked."""
+def listed_targets(session: Session, listed: Sequence[Target], locked: Collection[str]) -> list[dict[str, Any]]:
+    """Targets as `targets` lists them. `locked`: the ids of those that are here and locked."""
     from medback_core.coverage.shelf_room import room_seen
     from medback_core.session.candidates import known_extent
     from medback_core.session.copies import bytes_on, held_by_target
@@ -67,7 +67,7 @@ def listed_targets(session: Session, listed: Sequence[Target], locked: Collectio
             ],
             "on_plug": target.on_plug,
             "luks": target.luks,
-            "locked": target.key in locked,
+            "locked": target.id in locked,
             "health": target.health or "unknown",
             "health_at": iso_date(target.health_at),
             "last_seen": iso_date(target.seen_at),
@@ -125,7 +125,7 @@ def targets(run: Run) -> None:
         )
         for row, target in zip(rows, found, strict=True):
             if row["locked"]:
-                run.say(locked_words(target.name, locked[target.key]))
+                run.say(locked_words(target.name, locked[target.id]))
             if target.health == FAILING:
                 way = f". {way_out(Warned('disk-failing', target=target.name))}" if target.counts else ""
                 run.say(f"{shown(target.name)}: {health_words(target)}{way}")

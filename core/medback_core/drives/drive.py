@@ -198,9 +198,9 @@ def write_identity(session: Session, drive: Drive) -> None:
         raise Refused("not-writable", path=drive.root.path, error=error.strerror) from error
 
 
-def locked_here(targets: Iterable[Target]) -> dict[int, str]:
-    """The targets, by key, whose encrypted container is plugged in and not open, with its device (`/dev/sdb1`). The
+def locked_here(targets: Iterable[Target]) -> dict[str, str]:
+    """The targets, by id, whose encrypted container is plugged in and not open, with its device (`/dev/sdb1`). The
     system is asked only where one of them was last seen in such a container."""
-    inside = {target.key: target.luks for target in targets if target.luks}
+    inside = {target.id: target.luks for target in targets if target.luks}
     locked = {one.uuid: one.device for one in disk.locked_containers()} if inside else {}
-    return {key: locked[uuid] for key, uuid in inside.items() if uuid in locked}
+    return {known: locked[uuid] for known, uuid in inside.items() if uuid in locked}

@@ -474,17 +474,17 @@ def is_no_target(session: Session, path: bytes) -> bool:
 
 def find_drive(session: Session, target: Target) -> bytes | None:
     """Where a known target is plugged in now: where it was last seen, or any mounted drive that says it is it."""
-    return find_drives(session, [target]).get(target.key)
+    return find_drives(session, [target]).get(target.id)
 
 
-def find_drives(session: Session, targets: Iterable[Target]) -> dict[int, bytes]:
-    """`find_drive` of several: their keys, and where those are that are plugged in. Each mounted drive is looked at
+def find_drives(session: Session, targets: Iterable[Target]) -> dict[str, bytes]:
+    """`find_drive` of several: their ids, and where those are that are plugged in. Each mounted drive is looked at
     once, however many targets there are."""
-    found: dict[int, bytes] = {}
+    found: dict[str, bytes] = {}
     mounted: dict[str, bytes] | None = None
     for target in targets:
         if target.path is not None and (there := identity_at(target.path)) is not None and there.id == target.id:
-            found[target.key] = target.path
+            found[target.id] = target.path
             continue
         if mounted is None:
             mounted = {}
@@ -492,7 +492,7 @@ def find_drives(session: Session, targets: Iterable[Target]) -> dict[int, bytes]
                 if (said := identity_at(mount.path)) is not None:
                     mounted.setdefault(said.id, mount.path)
         if target.id in mounted:
-            found[target.key] = mounted[target.id]
+            found[target.id] = mounted[target.id]
     return found
 
 

@@ -61,9 +61,9 @@ class NextDrive:
         """The drive to pick up next."""
         return next(iter(self.offers), None)
 
-    def with_here(self, here: Collection[int]) -> NextDrive:
-        """The answer where the drives with these keys are plugged in."""
-        offers = [replace(offer, here=offer.target.key in here) for offer in self.offers]
+    def with_here(self, here: Collection[str]) -> NextDrive:
+        """The answer where the drives with these ids are plugged in."""
+        offers = [replace(offer, here=offer.target.id in here) for offer in self.offers]
         return replace(self, offers=tuple(sorted(offers, key=lambda offer: offer.order)))
 
 

@@ -34,7 +34,7 @@ class Ended:
     stopped: bool = False
     rescan: bool = False  # what is left out changed
     next: NextDrive | None = None  # of a backup: which drive to pick up next
-    here: frozenset[int] = frozenset()  # the keys of the drives that were plugged in then
+    here: frozenset[str] = frozenset()  # the ids of the drives that were plugged in then
     of_source: bool = False  # it read or wrote a source, not a drive
 
 
@@ -237,11 +237,11 @@ def _after_backup(backup: model.BackupSummary, next_one: NextDrive | None, key: 
     return f"{left}; next: {words}" if words else left
 
 
-def _after_restore(back: model.RestoreSummary, key: Key, here: frozenset[int]) -> str:
+def _after_restore(back: model.RestoreSummary, key: Key, here: frozenset[str]) -> str:
     if back.conflicts:
         return f"decide the conflicts ({key('restore.conflicts')})"
     if back.next is not None:
-        way = "restore from" if back.next.target.key in here else "plug in"
+        way = "restore from" if back.next.target.id in here else "plug in"
         return f"next: {way} {name(back.next.target.name)} ({counted(Count(back.next.files, back.next.bytes))})"
     if back.missing:
         return "no drive has what is missing"

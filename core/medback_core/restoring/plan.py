@@ -86,7 +86,7 @@ def restore_plan(
     path: bytes | None = None,
     to: bytes | None = None,
     without: Collection[Target] = (),
-    here: Collection[int] = (),
+    here: Collection[str] = (),
     prefer: str = TRIPS,
     more: Sequence[tuple[str | None, bytes | None]] = (),
 ) -> Iterator[Event]:
@@ -96,8 +96,8 @@ def restore_plan(
     Only of `source` (alias), only at and below `path`, and what `more` names so; `to`: another place to restore to.
     A copy that is only listed serves as well as one we know; lost targets and those `without` are left out. Looking at
     destinations may read files. Among plans that are equally good, the one with more of the targets that are `here`
-    (row keys), those first; these, and what is kept where this machine is, take no trip. `prefer`: the fewest TRIPS,
-    or the fewest DRIVES.
+    (by id), those first; these, and what is kept where this machine is, take no trip. `prefer`: the fewest TRIPS, or
+    the fewest DRIVES.
     """
     asked: list[tuple[destinations.Destination, bytes | None]] = []
     for alias, below in _outermost(
@@ -149,11 +149,11 @@ def restore_plan(
     )
 
 
-def _trips(session: Session, usable: Collection[int], here: Collection[int] = ()) -> dict[int, str]:
+def _trips(session: Session, usable: Mapping[int, tuple[Target, int]], here: Collection[str] = ()) -> dict[int, str]:
     """The place of each usable target that has to be fetched from another one than this machine's."""
     kept = kept_at(session)
     away = {key: place for key, place in target_places(session).items() if place != folded(kept.here)}
-    return {key: place for key, place in away.items() if key in usable and key not in here}
+    return {key: place for key, place in away.items() if key in usable and usable[key][0].id not in here}
 
 
 def _outermost(scopes: Sequence[tuple[str | None, bytes | None]]) -> list[tuple[str | None, bytes | None]]:
@@ -205,14 +205,14 @@ def _is_bare(directory: bytes) -> bool:
         return False  # the look says what is wrong
 
 
-def _usable(session: Session, without: Collection[Target], here: Collection[int] = ()) -> dict[int, tuple[Target, int]]:
+def _usable(session: Session, without: Collection[Target], here: Collection[str] = ()) -> dict[int, tuple[Target, int]]:
     """The targets a restore may be told to use, with their rank: 0 the best to read from. One that is here comes before
     one of its kind that has to be fetched."""
     out = {target.key for target in without}
     return {
         target.key: (
             target,
-            2 * (_RANK[target.state] if target.known else _RANK_UNKNOWN) + (bool(here) and target.key not in here),
+            2 * (_RANK[target.state] if target.known else _RANK_UNKNOWN) + (bool(here) and target.id not in here),
         )
         for target in list_targets(session, unknown=True)
         if target.key not in out and target.state is not TargetState.LOST

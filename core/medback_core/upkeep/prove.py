@@ -37,8 +37,11 @@ def prove(session: Session, *, source: str | None = None) -> Iterator[Event]:
     key = find_source(session, source).key if source is not None else None
     with ExitStack() as stack:
         roots: dict[tuple[str, int], disk.Root] = {}
-        for key_of_target, where in find_drives(session, list_targets(session)).items():
-            roots["target", key_of_target] = stack.enter_context(disk.Root(where))
+        targets = list_targets(session)
+        plugged = find_drives(session, targets)
+        for target in targets:
+            if target.id in plugged:
+                roots["target", target.key] = stack.enter_context(disk.Root(plugged[target.id]))
         identities = compared = compared_bytes = differing = 0
         pace = Pace()
         for identity in identities_to_prove(session, key):

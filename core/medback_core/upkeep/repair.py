@@ -291,7 +291,7 @@ def _helpful(session: Session, identity: int) -> Reason:
     """What would help when no good copy is plugged in."""
     away = [target_by_key(session, c.target) for c in copies_of(session, identity)]
     plugged = find_drives(session, away)
-    labels = tuple(target.name for target in away if target.key not in plugged)
+    labels = tuple(target.name for target in away if target.id not in plugged)
     return Reason("plug-in", targets=labels) if labels else Reason("no-other-copy")
 
 

@@ -26,7 +26,7 @@ def verify_all(
     ends = None if seconds is None else time.monotonic() + seconds
     targets = sorted(list_targets(session), key=lambda target: target.verified_at or 0)
     plugged = find_drives(session, targets)
-    here = [(target, plugged[target.key]) for target in targets if target.key in plugged]
+    here = [(target, plugged[target.id]) for target in targets if target.id in plugged]
     if not here:
         yield Warned("no-drive-here")
     total = dict.fromkeys(asdict(VerifySummary()), 0)

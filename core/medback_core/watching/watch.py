@@ -42,7 +42,7 @@ class _Seen:
     """What is plugged in."""
 
     labels: dict[str, str] = field(default_factory=dict)  # target id -> label
-    locked: set[int] = field(default_factory=set)  # keys of targets whose locked container was told of
+    locked: set[str] = field(default_factory=set)  # ids of targets whose locked container was told of
     pending: set[str] = field(default_factory=set)  # targets whose turn could not come: another medback was at work
 
 
@@ -111,10 +111,10 @@ def _look(
 
 
 def _locked(seen: _Seen, targets: Collection[Target]) -> Iterator[Event]:
-    names = {target.key: target.name for target in targets}
+    names = {target.id: target.name for target in targets}
     now = locked_here(targets)
-    for key in sorted(now.keys() - seen.locked):
-        yield LockedHere(names[key], now[key])
+    for identifier in sorted(now.keys() - seen.locked):
+        yield LockedHere(names[identifier], now[identifier])
     seen.locked = set(now)
 
 
