@@ -104,6 +104,9 @@ class RestoreScreen(MainScreen):
         self._stale = False  # something changed since the plan was made
         self._asked = False  # another screen asked for a plan
         self.seconds = 0.0  # what the last plan took
+        self._left_out: dict[
+            str, model.Target
+        ] = {}  # drives a person can't have, by id; this session may not know them
         self._used: set[bytes] = set()  # drives restored from since the plan was made: it does not know what is back
 
     def compose_body(self) -> Iterable[Widget]:
@@ -232,8 +235,7 @@ class RestoreScreen(MainScreen):
             self.headline.update(headline(plan, self.app.key_of, self._looked_at, len(self.conflicts)))
             rows: list[PlanRow] = [PlanRow(n + 1, step) for n, step in enumerate(plan.summary.steps)]
             # The drives a person excluded stay in the list, so that they can be taken back in.
-            facts = self._facts.targets if self._facts is not None else ()
-            out = [row.target for row in facts if row.target.id in plan.request.without]
+            out = (self._left_out[one] for one in plan.request.without)
             rows += [PlanRow(0, PlannedStep(target, NOTHING, NOTHING), excluded=True) for target in out]
             self.rows.show_plan(plan, rows)
             if self.current is not None and self.current.excluded:
@@ -333,7 +335,9 @@ class RestoreScreen(MainScreen):
         row = self.current
         if row is None:
             return
-        chosen = set(self.request.without) ^ {row.step.target.id}
+        target = row.step.target
+        self._left_out[target.id] = target
+        chosen = set(self.request.without) ^ {target.id}
         self._set_request(replace(self.request, without=tuple(sorted(chosen))))
 
     def action_everything(self) -> None:

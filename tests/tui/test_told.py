@@ -243,3 +243,22 @@ async def test_a_plan_made_before_this_machine_knew_the_drives_restores_from_the
         await pilot.click("#answer-place")
         await jobs_done(pilot)
         assert tree(tmp_path / "photos") == tree(tmp_path / "as it was")
+
+
+async def test_a_drive_that_can_not_be_had_stays_in_the_list_of_a_machine_that_knows_no_drive(
+    open_app: OpenApp, tmp_path: Path, two_drives: Callable[..., list[bytes]]
+):
+    two_drives(copies=2)
+    app = open_app(tmp_path / "s.db", watch=True)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await planned(pilot, app)
+        await settle(pilot)
+        assert "red" in drives_of(pilot)[0]
+        await press(pilot, "x")
+        await until(pilot, lambda: "left out" in text_of(pilot), "it is left out")
+        await settle(pilot)
+        assert "blue" in drives_of(pilot)[0] and "red" in drives_of(pilot)[1]
+        await press(pilot, "j", "x")
+        await until(pilot, lambda: "left out" not in text_of(pilot), "it is taken in again")
+        await settle(pilot)
+        assert ["red" in line for line in drives_of(pilot)] == [True]
