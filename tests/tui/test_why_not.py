@@ -66,16 +66,24 @@ async def test_keys_of_a_full_session_say_why(open_app: OpenApp, tmp_path: Path)
         assert "this is a file" in text_of(pilot)
 
 
-async def test_a_notice_has_lines_of_its_own_and_goes(open_app: OpenApp, tmp_path: Path):
+async def test_a_notice_has_lines_of_its_own_and_goes(
+    open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock_of_notices: list[float]
+):
     app = open_app(worlds.small(tmp_path / "s.db"))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         before = [line for line in text_of(pilot).splitlines() if line.strip()]
-        app.notify("the tide is [b]high[/b]", timeout=0.3)
+        alarms: list[tuple[float, Callable[[], object]]] = []
+        monkeypatch.setattr(app, "set_timer", lambda *alarm: alarms.append(alarm))
+        app.notify("the tide is [b]high[/b]", timeout=3)
         await until(pilot, lambda: "the tide is [b]high[/b]" in text_of(pilot), "it is said")
         shown = text_of(pilot).splitlines()
         assert all(line in shown for line in before)
+        ((seconds, ring),) = alarms
+        clock_of_notices[0] += seconds
+        ring()
         await until(pilot, lambda: "the tide" not in text_of(pilot), "it goes")
+        assert 3 <= seconds < 4
 
 
 async def test_a_notice_covers_nothing_of_a_dialog(open_app: OpenApp, tmp_path: Path):
