@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,4 +166,4 @@ class SharedApp(App[int]):
 
 def session_file(path: Path | None) -> Path:
     """The session DB's place as it is used everywhere."""
-    return (path or default_path()).expanduser().absolute()
+    return Path(os.path.abspath(os.path.expanduser(path or default_path())))

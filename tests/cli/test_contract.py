@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 from itertools import combinations
 from pathlib import Path
+from typing import Never
 
 import psutil
 import pytest
@@ -169,6 +171,32 @@ USAGE = [
 def test_a_wrong_command_line_is_usage(backed_up: Shell, line: str) -> None:
     code, found = backed_up.json(*line.split())
     assert (code, found["error"]["kind"]) == (2, "usage")
+
+
+def test_more_words_than_a_command_takes_are_named_with_the_way_out(backed_up: Shell) -> None:
+    one, many = backed_up("add-src", "My", "old photos"), backed_up("stats", "A", "B")
+    assert one.code == many.code == 2
+    assert "add-src takes one DIR, and there is more: old photos. Run it once for each" in one.err
+    assert "stats takes only options, and there is more: A, B." in many.err
+    assert "more: B." in backed_up("set-target", "A", "B").err, "before it is looked at what A is"
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.EACCES, 3), (errno.EIO, 5)])
+@pytest.mark.parametrize("what", ["t1", "photos"])
+def test_what_this_person_may_not_read_is_no_damage(
+    backed_up: Shell, monkeypatch: pytest.MonkeyPatch, what: str, number: int, code: int
+) -> None:
+    from medback_core.upkeep import verify_source, verify_target
+
+    def refused(*_: object) -> Never:
+        raise OSError(number, os.strerror(number))
+
+    for module in (verify_source, verify_target):
+        monkeypatch.setattr(module, "read_in_time", refused)
+    monkeypatch.setattr(disk, "read_many", lambda _, asked: (disk.ALONE for _ in asked))
+    ended, found = backed_up.json("verify", what)
+    assert ended == code and found["unreadable"] > 0
+    assert bool(found["problems"]) == (number == errno.EIO)
 
 
 def test_a_number_nothing_can_hold_is_refused_before_anything_is_written(backed_up: Shell) -> None:

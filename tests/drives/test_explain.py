@@ -575,6 +575,17 @@ def test_a_copy_that_can_not_be_read_is_told_as_that(two: Path) -> None:
     assert ran.returncode == 3 and "in a file that can't be read (try it as root): photos/2024/a.jpg" in ran.stdout
 
 
+def test_of_several_of_one_size_that_can_not_be_read_none_is_called_damaged(tmp_path: Path) -> None:
+    with photos(tmp_path, {"a": b"1", "b": b"2", "c": b"3"}, drives=["red"]) as (session, _):
+        back(session, tmp_path / "red")
+    for name in "abc":
+        (tmp_path / f"red/photos/{name}").unlink()
+        (tmp_path / f"red/photos/{name}").symlink_to("nowhere")
+    ran = program("red", "--to", "one", at=tmp_path / "red")
+    assert ran.returncode == 3 and "damaged" not in ran.stdout
+    assert ran.stdout.count("in a file that can't be read") == 3 and "3 files are not back" in ran.stdout
+
+
 def test_it_can_be_left_off_and_the_drive_remembers_that(tmp_path: Path) -> None:
     with photos(tmp_path, {"a": b"a"}, drives=["red"]) as (session, _):
         back(session, tmp_path / "red", readme=False)

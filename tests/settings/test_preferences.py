@@ -40,12 +40,13 @@ def test_what_it_says_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [
+    "a = " + "[" * 3000 + "]" * 3000, "copies = " + "9" * 5000, "\udcff = 1",
     "copies = 0", "copies = true", 'copies = "2"', 'reserve = "much"', 'on_plug = "format"', "keys = 3", "sesion = 'x'",
     "session = ''", "not toml", "[keys]\na = 3", 'theme = "a\\u0000b"',
 ])  # fmt: skip
 def test_what_is_wrong_is_refused_and_named(tmp_path: Path, text: str) -> None:
     file = tmp_path / "settings.toml"
-    file.write_text(text)
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(Refused) as refused:
         read_preferences(file)
     assert message(refused.value).count("settings.toml") == 1
@@ -72,6 +73,13 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, monkeypatch: pytes
     assert answer.code == 4 and "is not a regular file" in answer.err
     monkeypatch.setenv("MEDBACK_SETTINGS", os.devnull)
     assert Shell(tmp_path)("config").code == 0
+
+
+def test_a_home_that_is_no_persons_is_a_path_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = Shell(tmp_path)
+    assert "there is no directory" in shell("stats", "--session-db", "~no.such.person/db").err
+    monkeypatch.setenv("MEDBACK_SETTINGS", "~no.such.person/settings.toml")
+    assert shell("config").code == 0
 
 
 def test_what_an_editor_puts_before_the_text_is_no_error(tmp_path: Path) -> None:

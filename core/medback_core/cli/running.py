@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from medback_core import names
-from medback_core.errors import DriveGone, NeedsAnswer, Refused
+from medback_core.errors import DriveGone, NeedsAnswer, Refused, UsageError
 from medback_core.model import Answers, Event, Progress, Summary, Warned
 from medback_core.presenting.refusals import answered_no, message, sentence
 from medback_core.settings.preferences import Preferences, read_preferences
@@ -260,6 +260,21 @@ def _aligned(rows: list[list[str]], right: list[bool]) -> Iterator[str]:
         yield "  ".join(padded).rstrip()
 
 
+class OneCommand(click.Command):
+    """A command that says what it takes where it was given more."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.allow_extra_args = True  # kept in ctx.args, which is looked at here
+        left = super().parse_args(ctx, args)
+        if left and not ctx.resilient_parsing:
+            takes = [one.metavar or (one.name or "").upper() for one in self.params if isinstance(one, click.Argument)]
+            facts = {"command": self.name, "more": ", ".join(left)}
+            if takes:
+                raise UsageError("usage/one-only", takes=takes[0].strip("[]"), **facts)
+            raise UsageError("usage/options-only", **facts)
+        return left
+
+
 def command(name: str) -> Callable[[Callable[..., None]], click.Command]:
     """Like click.command, with the common options and the Run of this command line as the first argument."""
 
@@ -270,6 +285,6 @@ def command(name: str) -> Callable[[Callable[..., None]], click.Command]:
             run: Run = ctx.meta["medback.run"]
             function(run, **arguments)
 
-        return common_options(click.command(name, context_settings={"max_content_width": 100})(started))
+        return common_options(click.command(name, OneCommand, context_settings={"max_content_width": 100})(started))
 
     return make

@@ -412,7 +412,7 @@ def rebuild(run: Run, directories: tuple[bytes, ...]) -> None:
     from medback_core.upkeep.rebuild import rebuilt_session, sort_directories
 
     paths = [run.directory(path) for path in directories]
-    where = Path(run.session_path or default_path()).expanduser().absolute()
+    where = Path(os.path.abspath(os.path.expanduser(run.session_path or default_path())))
     if not paths and not listed_sources(where):
         raise Refused("nothing-to-rebuild", path=str(where))
     sort_directories(paths)  # refuses before the old DB is set aside

@@ -102,7 +102,7 @@ def _report_verify(run: Run, found: VerifySummary | None) -> None:
         damaged=[entry_json(entry) for entry in run.outcome.damage if entry.state == "damaged"],
         problems=[{**entry_json(entry), "state": entry.state} for entry in run.outcome.damage],
     )
-    if summary.changed or summary.missing or summary.damaged or summary.unreadable:
+    if summary.changed or summary.missing or summary.damaged:  # what can't be read is damage, or skipped: as told
         run.outcome.codes.add(DAMAGED)
     run.answer_line(verified(summary))
     if summary.unproven:

@@ -46,7 +46,7 @@ def open_session(
     can't be written, or (with `create` false) a missing one.
     """
     path = Path(path) if path is not None else default_path()
-    path = Path(os.path.realpath(path.expanduser()))  # its lock and its list lie beside the file itself
+    path = Path(os.path.realpath(os.path.expanduser(path)))  # its lock and its list lie beside the file itself
     notes: list[Warned] = []
     give_up = time.monotonic() + WAIT
     if afresh:

@@ -49,7 +49,7 @@ EXAMPLE = """\
 def settings_path() -> Path:
     """Where the file lies, whether there is one or not."""
     if named := os.environ.get(ENVIRONMENT):
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     import platformdirs
 
     return platformdirs.user_config_path("medback") / "settings.toml"
@@ -69,9 +69,14 @@ def read_preferences(path: Path | None = None) -> Preferences:
         table = tomllib.loads(text)
     except FileNotFoundError:
         return Preferences()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise _refused(path, str(reason)) from error
+    except OSError as error:
+        raise _refused(path, str(error.strerror)) from error
+    except UnicodeDecodeError as error:
+        raise _refused(path, f"it is not UTF-8 text (byte {error.start + 1})") from error
+    except RecursionError as error:
+        raise _refused(path, "its brackets are nested too deep") from error
+    except ValueError as error:
+        raise _refused(path, str(error)) from error
     found = Preferences(given=frozenset(table))
     for name, value in table.items():
         reader = _READERS.get(name)

@@ -129,7 +129,10 @@ class _VerifySource:
         except OSError as error:
             ticker.files += 1
             counts["unreadable"] += 1
-            yield Skipped(shown, Reason.system(error))
+            if isinstance(error, PermissionError) or disk.cause_of(error) in (disk.Cause.CHANGED, disk.Cause.GONE):
+                yield Skipped(shown, Reason.system(error))
+            else:
+                yield DamageFound(shown, Reason.system(error), "unreadable")
             return True
         if result is None:
             return False

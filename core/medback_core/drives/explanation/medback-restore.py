@@ -853,7 +853,7 @@ class Restore:
         drive = self.shelf.drives[place.drive]
         known = self.shelf.hashed.get(place)
         if known is not None and known != record.md5:
-            return "damaged"
+            return "damaged" if known else "unread"
         try:
             source = os.fdopen(drive.open(place.path), "rb", 0)
         except OSError:
@@ -1023,8 +1023,8 @@ class Restore:
             print("on none of these drives: %s" % shown(path))
         if self.missing and any(drive.unread for drive in self.shelf.drives):
             print("Some directories of these drives can't be read: what is missing may lie there (try it as root).")
-        if self.missing or self.damaged:
-            print("Plug in other drives and run this again: %d files are not back." % len(self.missing + self.damaged))
+        if not_back := len(self.missing) + len(self.damaged) + len(self.unread):
+            print("Plug in other drives and run this again: %d files are not back." % not_back)
         if self.damaged:
             return 5
         if self.in_the_way or self.failed or self.unread:
