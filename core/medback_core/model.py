@@ -470,7 +470,8 @@ class Unplugged(Event):
 class PlugDone(Event):
     """What a target was to do when it was plugged in is over: `finished`, and it may be unplugged, unless so many
     copies on it were found `damaged`; or the reason why not. `skipped` files could not be copied or read, and so many
-    sources were `left_out`. `again`: it is tried again within a minute. So many copies are `left` to be verified."""
+    sources were `left_out`. `again`: it is tried again within a minute. So many copies are `left` to be verified.
+    `short` is what still needs another drive where this one is full."""
 
     label: str
     path: bytes
@@ -482,6 +483,7 @@ class PlugDone(Event):
     left_out: int = 0
     again: bool = False
     left: int = 0
+    short: Count = Count()
 
 
 @an_event

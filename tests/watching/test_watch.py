@@ -22,7 +22,10 @@ from medback_core.drives.open import set_target
 from medback_core.errors import Refused
 from medback_core.model import LockedHere, OnPlug, PlugDone, PluggedIn, Unplugged
 from medback_core.presenting.plugging import NO_SOURCES, plug_words
-from medback_core.session.targets import list_targets, save_target
+from medback_core.presenting.units import counted
+from medback_core.session import open_session
+from medback_core.session.candidates import below_wanted
+from medback_core.session.targets import counting_keys, list_targets, save_target
 from medback_core.watching.watch import watch
 
 
@@ -94,6 +97,19 @@ def test_what_was_not_backed_up_is_told_with_it(shelf: Shelf) -> None:
     (shelf.where / "away").rename(shelf.where / "photos")
     words = [plug_words(event) for event in run(watch(shelf.where / "session.db", changes=()))]
     assert "red is backed up: safe to unplug" in words
+
+
+def test_a_drive_that_is_full_is_not_called_backed_up(shelf: Shelf) -> None:
+    write_tree(shelf.where / "photos", {f"new{number}": bytes([number]) * 70_000 for number in range(3)})
+    with open_session(shelf.where / "session.db") as session:
+        set_target(session, "red", capacity=150_000)
+    shelf.here = ["red"]
+    found = run(watch(shelf.where / "session.db", changes=()))
+    (done,) = found.of(PlugDone)
+    with open_session(shelf.where / "session.db") as session:
+        need = below_wanted(session, counting_keys(session))[0]
+    assert 0 < need.files == done.short.files
+    assert plug_words(done) == f"red is full, {counted(need)} still need another drive: safe to unplug"
 
 
 def test_a_verify_that_reads_a_part_says_what_is_left(shelf: Shelf) -> None:

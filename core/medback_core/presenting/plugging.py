@@ -50,6 +50,9 @@ def plug_words(event: Event) -> str | None:
             return f"{words}. `{command('repair', path)}` mends what other drives have; unplug it after that"
         case PlugDone(label, _, action, True):
             words = f"{name(label)} is {_DONE[action]}"
+            if event.short.files:
+                need = "needs" if event.short.files == 1 else "need"
+                words = f"{name(label)} is full, {counted(event.short)} still {need} another drive"
             without = [plural(event.left_out, "source")] if event.left_out else []
             without += [plural(event.skipped, "file")] if event.skipped else []
             words += f", {plural(event.left, 'copy', 'copies')} still to be read another time" if event.left else ""

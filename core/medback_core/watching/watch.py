@@ -11,6 +11,8 @@ from medback_core.backing_up.back_up import back_up
 from medback_core.drives.drive import identity_at, locked_here
 from medback_core.errors import MedbackError, NeedsAnswer
 from medback_core.model import (
+    BackupSummary,
+    Count,
     DamageFound,
     Event,
     LockedHere,
@@ -129,6 +131,7 @@ def _act(
     verify_bytes: int | None,
 ) -> Iterator[Event]:
     damaged = skipped = left_out = left = 0
+    short = Count()
     try:
         with open_session(session_path) as session:
             if action is OnPlug.BACKUP:
@@ -142,6 +145,8 @@ def _act(
                     isinstance(event, Warned) and event.what == "source-away"
                 )
                 left = event.left if isinstance(event, VerifySummary) else left
+                if isinstance(event, BackupSummary) and (event.full or event.no_inodes):
+                    short = Count(event.remaining, event.remaining_bytes)
                 yield event
             target = target_by_id(session, identifier)
     except (MedbackError, OSError) as error:
@@ -154,6 +159,5 @@ def _act(
             seen.pending.discard(identifier)
             yield Unplugged(seen.labels.pop(identifier))
         return
-    yield PlugDone(
-        target.name if target is not None else label, path, action, True, "", damaged, skipped, left_out, left=left
-    )
+    name = target.name if target is not None else label
+    yield PlugDone(name, path, action, True, "", damaged, skipped, left_out, left=left, short=short)
