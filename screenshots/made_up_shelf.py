@@ -133,17 +133,17 @@ def years(path: Path) -> Path:
         for month in range(14):
             date = NOW - (13 - month) * 30 * DAY
             note = _Notes(session, date)
-            kept = (48 + 3 * month) * GB
+            kept = (31 + 3 * month) * GB
             note(0, Happened.VISIT, blue)
-            note(0, Happened.BACKUP, blue, files=30 + month, bytes=3 * GB)
-            unsafe = {0: 48, 3: 6, 7: 9, 8: 9, 12: 5, 13: 11}.get(month, 0) * GB
+            note(0, Happened.BACKUP, blue, files=3, bytes=3 * GB)
+            unsafe = {0: 31, 3: 6, 7: 9, 8: 9, 12: 21, 13: 27}.get(month, 0) * GB
             note_event(session, HistoryEntry(date, Happened.SAFETY, "", photos.id, 0, kept, unsafe))
             if month % 3 == 1:
-                note(1, Happened.VERIFY, blue, files=410 + month, bytes=kept)
+                note(1, Happened.VERIFY, blue, files=29 + month, bytes=(33 + month) * GB)
             if month in (2, 5, 9, 11):
-                note(2, Happened.BACKUP, red, files=88, bytes=7 * GB)
+                note(2, Happened.BACKUP, red, files=7, bytes=7 * GB)
             if month in (4, 10):
-                note(3, Happened.VERIFY, red, files=300, bytes=kept)
+                note(3, Happened.VERIFY, red, files=40, bytes=40 * GB)
             if month in (6, 12):
                 note(2, Happened.BACKUP, tin, files=18, bytes=18 * GB)
             if month > 9:

@@ -268,6 +268,8 @@ class RestoreScreen(MainScreen):
         return None if self.current is None else self.here.get(self.current.step.target.id)
 
     def why_not(self, action: str) -> str | None:
+        if action in ("take", "refuse") and not self.offers and not self.app.drives.looked:
+            return "still looking at the drives that are plugged in"
         if action in ("take", "refuse") and not self.offers:
             return "no drive that is plugged in remembers files this session does not know"
         if action in ("restore", "exclude") and self.current is None:

@@ -84,7 +84,7 @@ class CoverageDetail(Static):
         new = f"back it up onto a new drive ({self.app.key_of('go.targets')}, then {self.app.key_of('targets.new')})"
         advice = next_words(listing.next.with_here(here), otherwise=new)
         if advice:
-            lines.append(Content.styled(f"next: {advice}", "$accent"))
+            lines.append(Content.styled(f"next for {_place_words(listing)}: {advice}", "$accent"))
         self.update(Content("\n").join(lines))
 
     def show_shares(self, label: str, shares: Shares) -> None:
@@ -133,7 +133,7 @@ class CoverageDetail(Static):
             label = fit(name(target.name), 17)
             bar = [(text, BAR_STYLES[style]) for text, style in room_bar(count.bytes, row.count.bytes, 8)]
             plugged = ("▶ ", "$here") if target.id in here else ("  ", "")
-            dead = "  dead here" if target.key in listing.view.dead else ""
+            dead = "  dead" if target.key in listing.view.dead else ""
             lines.append(Content.assemble(plugged, label, " ", *bar, f" {size(count.bytes):>8}{dead}"))
         if len(found) > HOLDERS:
             lines.append(Content.styled(f"  {plural(len(found) - HOLDERS, 'more drive')}", "$dim"))
@@ -185,3 +185,12 @@ class CoverageDetail(Static):
         left = self.content_size.width - line.cell_length - 3
         where = f"   {short_path(copy.path, left)}" if copy.path and left >= 12 else ""
         return [Content.assemble(line, (where, "$text-muted"))]
+
+
+def _place_words(listing: Listing) -> str:
+    """Where one is, which is not what is under the cursor: `all sources`, `photos`, `2024/`."""
+    if listing.source is None:
+        return "all sources"
+    if not listing.place.path:
+        return name(listing.source.alias)
+    return f"{fit(name(listing.place.path.rpartition(b'/')[2]), 24, middle=True).rstrip()}/"

@@ -177,7 +177,9 @@ class ShelfView(Across):
             rest = frame[1] * (inside - cell_len(label))
             return [Segment(frame[0], edge), Segment(label, style), Segment(rest + frame[2], edge)]
         if line == height - 1:
-            words = "pulled out" if box.pulled else "here now" if here else f"seen {age(box.target.seen_at)}"
+            seen = age(box.target.seen_at)
+            seen = "seen just now" if seen == "now" else f"seen {seen}"  # not "seen now": it is not here any more
+            words = "pulled out" if box.pulled else "here now" if here else seen
             if not box.target.counts and not box.pulled:
                 words = f"{box.target.state}, {words.removeprefix('seen ')}"
             style = row + self._part("here" if here and not box.pulled else "dim")

@@ -283,4 +283,17 @@ async def test_what_to_do_next_is_in_sight_where_many_drives_hold_a_directory(op
     async with app.run_test(size=(160, 48)) as pilot:
         await settle(pilot)
         await press(pilot, "3")
-        assert "24 more drives" in text_of(pilot) and "next: " in text_of(pilot)
+        assert "24 more drives" in text_of(pilot) and "next for all sources: " in text_of(pilot)
+
+
+async def test_what_to_do_next_says_which_place_it_is_about(open_app: OpenApp, tmp_path: Path):
+    """Its figures are those of the place one is in, not of the row under the cursor that it stands below."""
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "3")
+        assert "next for all sources: " in text_of(pilot)
+        await press(pilot, "enter")
+        assert "next for photos: " in text_of(pilot)
+        await press(pilot, "j", "enter")
+        await until(pilot, lambda: "next for 2024/: " in text_of(pilot))

@@ -57,7 +57,7 @@ def test_after_a_backup_the_advice_names_a_drive_on_which_something_fits():
     red = Target(2, "t2", "Red", TargetState.ACTIVE)
     answer = NextDrive(Count(4, 4 * MIB), (Offer(red, Count(4, 4 * MIB), Count(4, 4 * MIB), 900 * MIB, True),))
     ended = Ended("target Blue", "target", summary, {}, next=answer)
-    assert "next: plug in Red (900 MiB free): it makes all of this safe" in outcome(ended, lambda _: "n")[2]
+    assert "next: plug in Red (room for 900 MiB): it makes all of this safe" in outcome(ended, lambda _: "n")[2]
 
 
 async def test_the_preview_of_a_real_backup_counts_what_is_twice_and_what_it_says_is_copied(

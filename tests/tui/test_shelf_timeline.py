@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from textual.widgets import Static
 
 from medback_core import model
+from medback_core.presenting.units import size
 from medback_tui.app import MedbackApp
 from medback_tui.screens.find import Deleted
 from medback_tui.screens.targets import TargetsScreen
@@ -18,7 +20,7 @@ from medback_tui.screens.timeline import Timeline
 from medback_tui.widgets.shelf import OTHER, Layer, _lines
 from support import picture_sessions as worlds
 from support.shell import Shell
-from support.waiting import press, settle, text_of
+from support.waiting import press, settle, text_of, until
 from support.worlds import write_tree
 
 OpenApp = Callable[..., MedbackApp]
@@ -145,6 +147,18 @@ async def test_the_timeline_tells_the_months_and_opens_what_was_deleted(open_app
         assert "Deleted files and older versions" in text_of(pilot) and "b.jpg" in text_of(pilot)
         await press(pilot, "escape", "escape", "3", "t")
         assert isinstance(app.screen, Timeline)
+
+
+async def test_the_timeline_of_the_pictures_ends_with_what_the_header_says(open_app: OpenApp, tmp_path: Path):
+    """What is made up for the pictures has no two figures for one thing."""
+    app = open_app(worlds.years(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "2", "t")
+        await until(pilot, lambda: "kept, " in text_of(pilot))
+        assert app.facts is not None
+        not_safe = size(app.facts.shares.unsafe.bytes)
+        assert set(re.findall(r"([\d.]+ \w+) not safe", text_of(pilot))) == {not_safe}
 
 
 async def test_a_timeline_of_nothing_says_so(open_app: OpenApp, tmp_path: Path):

@@ -44,6 +44,21 @@ async def test_in_an_empty_session_a_key_without_use_says_why(open_app: OpenApp,
         assert says in text_of(pilot)
 
 
+async def test_before_the_drives_were_looked_at_no_key_says_that_they_remember_nothing(open_app: OpenApp):
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for looked, says in (
+            (False, "still looking at the drives that are plugged in"),
+            (True, "no drive that is plugged in remembers files this session does not know"),
+        ):
+            app.drives = Drives(looked=looked)
+            for key in ("a", "N"):
+                app.clear_notices()
+                await press(pilot, "4", key)
+                await until(pilot, lambda: says in text_of(pilot), says)  # noqa: B023
+
+
 async def test_a_key_says_why_by_the_changed_keymap_too(open_app: OpenApp):
     from medback_core.settings.preferences import Preferences
 

@@ -190,9 +190,9 @@ def _sizes(session: Session, groups: Sequence[_Group], path: bytes, bounds: tupl
 
 
 def next_words(answer: NextDrive, *, otherwise: str, away: str = "plug in") -> str:
-    """`plug in Blue (42 GiB free): it makes all of this safe`; "" where all is safe. `otherwise`: what to do where no
-    drive takes anything more, as the front end says it; `away`: what to do with a drive that is not here. It says so
-    where a drive for another place is needed."""
+    """`plug in Blue (room for 42 GiB): it makes all of this safe`; "" where all is safe. `otherwise`: what to do where
+    no drive takes anything more, as the front end says it; `away`: what to do with a drive that is not here. It says
+    so where a drive for another place is needed."""
     if not answer.unsafe.files:
         return ""
     best = answer.best
@@ -202,8 +202,8 @@ def next_words(answer: NextDrive, *, otherwise: str, away: str = "plug in") -> s
             words += f", one for another place than {name(answer.place)}"
     else:
         kept = f"{at(answer.places[best.target.key])}, " if best.target.key in answer.places else ""
-        free = "room not known" if best.room is None else f"{size(best.room)} free"
-        label = f"{'back up onto' if best.here else away} {name(best.target.name)} ({kept}{free})"
+        room = "room not known" if best.room is None else f"room for {size(best.room)}"
+        label = f"{'back up onto' if best.here else away} {name(best.target.name)} ({kept}{room})"
         if best.room is None:
             words = f"{label}: it lacks {counted(best.takes)}"
         elif not best.fits:
