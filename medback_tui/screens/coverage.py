@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -209,11 +210,6 @@ class CoverageScreen(MainScreen):
 
     # --- keys --------------------------------------------------------------------------------------------------------
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "filter" and self.focused is self.filter_line:
-            return False
-        return super().check_action(action, parameters)
-
     @property
     def path_here(self) -> bytes | None:
         row = self.rows.current
@@ -370,7 +366,13 @@ class CoverageScreen(MainScreen):
 
     # --- the filter --------------------------------------------------------------------------------------------------
 
-    def action_filter(self) -> None:
+    async def action_filter(self) -> None:
+        if self.focused is self.filter_line:
+            typed = asyncio.Event()
+            self.filter_line.call_later(typed.set)  # behind the keys it was sent before
+            await typed.wait()
+            self._look_everywhere(self.filter_line.value)
+            return
         ends = self.app.key_of("coverage.back")
         self.filter_line.placeholder = f"part of a name; Enter keeps the filter, {ends} ends it, / looks everywhere"
         self.filter_line.display = True
@@ -384,16 +386,21 @@ class CoverageScreen(MainScreen):
 
     @on(Input.Changed, "#filter")
     def filter_typed(self, event: Input.Changed) -> None:
-        if "/" in event.value:  # no name has one: a second slash looks everywhere
-            text = event.value.replace("/", "", 1)
-            self._hide_filter()
-            if self.view is not None and self.view.filter_text:
-                self.view = replace(self.view, filter_text="")
-                self.read()
-            self.app.find(text)
+        if not self.filter_line.display:
+            return  # typed before the filter ended
+        if "/" in event.value:  # a path was pasted, or the keymap has another key for it: no name has one
+            self._look_everywhere(self.filter_line.value.removesuffix("/"))
         elif self.view is not None and event.value != self.view.filter_text:
             self.view = replace(self.view, filter_text=event.value)
             self.read()
+
+    def _look_everywhere(self, text: str) -> None:
+        """End the filter; its text is searched for in all sources."""
+        self._hide_filter()
+        if self.view is not None and self.view.filter_text:
+            self.view = replace(self.view, filter_text="")
+            self.read()
+        self.app.find(text)
 
     @on(Input.Submitted, "#filter")
     def filter_kept(self) -> None:

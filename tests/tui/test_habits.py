@@ -268,6 +268,24 @@ async def test_keys_typed_fast_go_where_the_first_one_leads(open_app: OpenApp, t
         type_at_once("slash", *"ph1")
         await until(pilot, lambda: app.screen.query_one("#filter", Input).value == "ph1", "the filter has it")
         assert app.current_mode == "coverage"
+        await press(pilot, "escape")
+        type_at_once("slash", *"2024", "slash", *"lis")
+        await until(
+            pilot, lambda: isinstance(app.screen, Find) and app.screen.typed.value == "2024lis", "all is typed there"
+        )
+        assert len(app.screen_stack) == 2, "one search, not one for each key"
+        await press(pilot, "escape")
+        assert app.screen.query_one("#filter", Input).value == ""
+
+
+async def test_a_path_pasted_into_the_filter_is_searched_for_everywhere(open_app: OpenApp, tmp_path: Path):
+    app = open_app(worlds.small(tmp_path / "s.db"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "3", "slash")
+        app.post_message(Paste("2024/lisbon"))
+        await until(pilot, lambda: isinstance(app.screen, Find) and app.screen.typed.value == "2024/lisbon")
+        assert len(app.screen_stack) == 2
 
 
 async def test_commands_found_for_a_palette_that_is_closing_end_nothing(open_app: OpenApp):
