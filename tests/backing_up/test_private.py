@@ -183,8 +183,14 @@ def test_a_directory_only_some_may_enter_makes_private_what_is_below(tmp_path: P
 
 def test_restored_elsewhere_everything_has_its_permissions_and_time(world):
     session, tmp = world
+    of_files = dict(zip(FILES, (0o600, 0o640, 0o444, 0o755), strict=False))
+    for path, mode in of_files.items():
+        os.chmod(tmp / "photos" / path, mode)
+    rescan(session)
+    put(tmp / "photos")
     back(session, tmp / "t1")
     run(restore(session, str(tmp / "t1"), to=os.fsencode(tmp / "back")))
+    assert {path: stat.S_IMODE(os.stat(tmp / "back/photos" / path).st_mode) for path in of_files} == of_files
     assert modes(tmp / "back/photos") == MODES
     assert times(tmp / "back/photos") == TIMES
 

@@ -460,7 +460,7 @@ COMMANDS = {
     "usage/nothing-to-set-target": "Give --state, --label, --capacity, --on-plug, --disk or --place",
     "usage/one-or-all": "`medback verify PATH`, or `medback verify --all`",
     "usage/one-directory": "`medback add-src DIR`, or --srd-dir DIR",
-    "usage/one-only": "Run it once for each; a name with a space in it stands in quotes",
+    "usage/one-only": "Run it once for each; a path of several words stands in quotes",
     "usage/options-only": "`medback {command} --help` lists them",
     "usage/rule-for-directory": "For the whole source leave --below out",
     "usage/share-of-absent-drive": "Give a size",
