@@ -1169,5 +1169,6 @@ def test_metadata_that_is_damaged_is_no_loss_while_the_db_knows_better(world: Wo
     metadata = world.src / ".medback-source.xml"
     metadata.write_bytes(metadata.read_bytes().replace(b'wanted="3"', b'wanted="9"'))
     world.update()
+    assert [one.what for one in world.of(Warned)] == ["metadata-was-damaged/kept"]
     assert not world.of(DamageFound) and world.source.wanted == 3
     assert b'wanted="3"' in metadata.read_bytes()

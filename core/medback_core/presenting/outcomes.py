@@ -189,7 +189,10 @@ def _of_summary(ended: Ended, key: Key) -> tuple[str, str]:
         case model.RestoreSummary() as back:
             return restored(back), _after_restore(back, key, ended.here)
         case model.VerifySummary() as read:
-            return verified(read), _after_verify(read, "sources" if ended.of_source else "targets", key)
+            damaged = bool(
+                read.damaged or ended.counts.get("DamageFound")
+            )  # what this person may not read is no damage
+            return verified(read), _after_verify(read, damaged, "sources" if ended.of_source else "targets", key)
         case model.RepairSummary() as done:
             log = f"the log ({key('app.log')}) says which drive would help"
             return repaired(done), log if done.unrepairable else "the damaged files are kept in .medback-damaged"
@@ -248,8 +251,8 @@ def _after_restore(back: model.RestoreSummary, key: Key, here: frozenset[str]) -
     return all_back(back.restored + back.already_right, back.as_of, back.unheard)
 
 
-def _after_verify(read: model.VerifySummary, screen: str, key: Key) -> str:
-    if read.damaged or read.unreadable:
+def _after_verify(read: model.VerifySummary, damaged: bool, screen: str, key: Key) -> str:
+    if damaged:
         return f"next: repair it ({key(f'{screen}.repair')})"
     if read.missing or read.changed or read.new:
         return f"next: update the sources ({key('sources.update')}), or back up onto it ({key('targets.back-up')})"
