@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -110,6 +111,9 @@ def test_a_drive_that_is_full_is_not_called_backed_up(shelf: Shelf) -> None:
         need = below_wanted(session, counting_keys(session))[0]
     assert 0 < need.files == done.short.files
     assert plug_words(done) == f"red is full, {counted(need)} still need another drive: safe to unplug"
+    answer = Shell(shelf.where)("watch", "--once", "--json")
+    (told,) = json.loads(answer.out)["done"]
+    assert answer.code == 6 and told["short"] == {"files": need.files, "bytes": need.bytes}
 
 
 def test_a_verify_that_reads_a_part_says_what_is_left(shelf: Shelf) -> None:

@@ -24,7 +24,7 @@ from medback_core.settings.systemd import commands, install, remove, units
 from medback_core.settings.systemd import run as run_commands
 
 from .options import SIZE, complete_targets
-from .outcome import SKIPPED
+from .outcome import SKIPPED, count_json
 from .progress import Display
 from .running import Run, command
 
@@ -108,7 +108,10 @@ def _tell(run: Run, event: Event, desktop: _Desktop, display: Display, done: lis
         return
     desktop.tell(words)
     if isinstance(event, PlugDone):
-        done.append({"target": event.label, "action": event.action, "finished": event.finished, "reason": event.reason})
+        run.outcome.needs_more(event.short.files)
+        short = count_json(event.short)  # what a full one has no room for
+        told = {"target": event.label, "action": event.action, "finished": event.finished, "reason": event.reason}
+        done.append({**told, "short": short})
 
 
 @command("eject")
