@@ -29,6 +29,7 @@ from medback_core.coverage.where_is import FileWhereabouts
 from medback_core.presenting.refusals import message
 from medback_core.presenting.units import plural
 from medback_core.session import Session, open_session
+from medback_core.session.opening import session_file
 from medback_core.session.source_list import listed_sources
 from medback_core.settings.preferences import Preferences, read_preferences
 from medback_tui.jobs import operations
@@ -44,7 +45,7 @@ from medback_tui.look.settings import load as load_settings
 from medback_tui.look.settings import save as save_settings
 from medback_tui.reading.drives import Drives
 from medback_tui.reading.facts import Facts
-from medback_tui.reading.state import READING_MIB, LogLine, session_file
+from medback_tui.reading.state import READING_MIB, LogLine
 from medback_tui.reading.watching import WatchingApp
 
 from .palette import FoundFiles, Palette, Things

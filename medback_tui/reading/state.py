@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from textual.worker import get_current_worker
 
 from medback_core.errors import MedbackError, Refused
 from medback_core.session import Session, open_session
-from medback_core.session.opening import default_path
 from medback_core.settings.preferences import Preferences
 from medback_tui.jobs.queue import Job, JobQueue
 from medback_tui.look.settings import Settings
@@ -162,8 +160,3 @@ class SharedApp(App[int]):
             self.call_later(self.show_problem, error)
             return None
         return otherwise if answer is None else answer
-
-
-def session_file(path: Path | None) -> Path:
-    """The session DB's place as it is used everywhere."""
-    return Path(os.path.abspath(os.path.expanduser(path or default_path())))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
@@ -104,9 +104,7 @@ class RestoreScreen(MainScreen):
         self._stale = False  # something changed since the plan was made
         self._asked = False  # another screen asked for a plan
         self.seconds = 0.0  # what the last plan took
-        self._left_out: dict[
-            str, model.Target
-        ] = {}  # drives a person can't have, by id; this session may not know them
+        self._left_out: dict[str, model.Target] = {}  # by id; of a drive that only told, the session has no row
         self._used: set[bytes] = set()  # drives restored from since the plan was made: it does not know what is back
 
     def compose_body(self) -> Iterable[Widget]:
@@ -114,7 +112,7 @@ class RestoreScreen(MainScreen):
         yield Static(id="offer", classes="line")
         yield Static(id="request", classes="line")
         yield Static(id="headline")
-        yield PlanList(lambda: self.here)
+        yield PlanList(lambda: self.app.drives.here)
         with Pane():
             yield Static(id="plan-detail")
 
@@ -155,11 +153,6 @@ class RestoreScreen(MainScreen):
         else:
             self.rows.refresh()
             self._show_detail()
-
-    @property
-    def here(self) -> Mapping[str, bytes]:
-        """Where drives are plugged in, whether this session knows them or not."""
-        return self.app.drives.here
 
     @property
     def offers(self) -> tuple[Story, ...]:
@@ -259,18 +252,18 @@ class RestoreScreen(MainScreen):
         self._show_detail()
 
     def _show_detail(self) -> None:
-        self.detail.update(detail_words(self.plan, self.current, self.here, self.app.key_of))
+        self.detail.update(detail_words(self.plan, self.current, self.app.drives.here, self.app.key_of))
 
     # --- keys --------------------------------------------------------------------------------------------------------
 
     @property
     def path_here(self) -> bytes | None:
-        return None if self.current is None else self.here.get(self.current.step.target.id)
+        return None if self.current is None else self.app.drives.here.get(self.current.step.target.id)
 
     def why_not(self, action: str) -> str | None:
-        if action in ("take", "refuse") and not self.offers and not self.app.drives.looked:
-            return "still looking at the drives that are plugged in"
         if action in ("take", "refuse") and not self.offers:
+            if not self.app.drives.looked:
+                return "still looking at the drives that are plugged in"
             return "no drive that is plugged in remembers files this session does not know"
         if action in ("restore", "exclude") and self.current is None:
             return "the plan needs no drive"
@@ -297,7 +290,7 @@ class RestoreScreen(MainScreen):
             )
             return
         target = row.step.target
-        here = self.here.get(target.id)
+        here = self.app.drives.here.get(target.id)
         if here in self._used:
             self.notify("still looking at what is missing now")
             return

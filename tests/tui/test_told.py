@@ -202,6 +202,15 @@ async def test_of_two_drives_that_hold_all_the_one_that_is_here_is_restored_from
         assert tree(tmp_path / "photos") == tree(tmp_path / "as it was")
 
 
+async def restored_in_place(pilot: Pilot[int], tmp_path: Path) -> None:
+    """Enter on the drive under the cursor, and the answer, bring everything back."""
+    await press(pilot, "enter")
+    await until(pilot, lambda: isinstance(pilot.app.screen, Question), "the question")
+    await pilot.click("#answer-place")
+    await jobs_done(pilot)
+    assert tree(tmp_path / "photos") == tree(tmp_path / "as it was")
+
+
 async def test_a_drive_the_plan_knows_by_another_lights_up_when_it_comes(
     open_app: OpenApp, tmp_path: Path, two_drives: Callable[..., list[bytes]]
 ):
@@ -213,11 +222,7 @@ async def test_a_drive_the_plan_knows_by_another_lights_up_when_it_comes(
         assert "blue is not plugged in yet; the line lights up when it is" in text_of(pilot)
         mounted.append(os.fsencode(tmp_path / "blue"))
         await until(pilot, lambda: any("blue" in one and "▶ here" in one for one in drives_of(pilot)), "it lights up")
-        await press(pilot, "enter")
-        await until(pilot, lambda: isinstance(app.screen, Question), "the question")
-        await pilot.click("#answer-place")
-        await jobs_done(pilot)
-        assert tree(tmp_path / "photos") == tree(tmp_path / "as it was")
+        await restored_in_place(pilot, tmp_path)
 
 
 async def test_a_plan_made_before_this_machine_knew_the_drives_restores_from_the_drive_it_names(
@@ -238,11 +243,7 @@ async def test_a_plan_made_before_this_machine_knew_the_drives_restores_from_the
         await settle(pilot)
         assert "looks again" in text_of(pilot), "the plan of before"
         assert screen.path_here == os.fsencode(tmp_path / "blue")
-        await press(pilot, "enter")
-        await until(pilot, lambda: isinstance(app.screen, Question), "the question")
-        await pilot.click("#answer-place")
-        await jobs_done(pilot)
-        assert tree(tmp_path / "photos") == tree(tmp_path / "as it was")
+        await restored_in_place(pilot, tmp_path)
 
 
 async def test_a_drive_that_can_not_be_had_stays_in_the_list_of_a_machine_that_knows_no_drive(

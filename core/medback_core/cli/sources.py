@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -406,13 +405,13 @@ def rebuild(run: Run, directories: tuple[bytes, ...]) -> None:
     aside. Nothing is hashed: files no sidecar knows are counted, and `medback update` hashes them.
     """
     from medback_core.drives.open import identity_at
-    from medback_core.session.opening import default_path
+    from medback_core.session.opening import session_file
     from medback_core.session.source_list import listed_sources
     from medback_core.upkeep.rebuild import rebuild as operation
     from medback_core.upkeep.rebuild import rebuilt_session, sort_directories
 
     paths = [run.directory(path) for path in directories]
-    where = Path(os.path.abspath(os.path.expanduser(run.session_path or default_path())))
+    where = session_file(run.session_path)
     if not paths and not listed_sources(where):
         raise Refused("nothing-to-rebuild", path=str(where))
     sort_directories(paths)  # refuses before the old DB is set aside

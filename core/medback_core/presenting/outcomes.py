@@ -189,9 +189,8 @@ def _of_summary(ended: Ended, key: Key) -> tuple[str, str]:
         case model.RestoreSummary() as back:
             return restored(back), _after_restore(back, key, ended.here)
         case model.VerifySummary() as read:
-            damaged = bool(
-                read.damaged or ended.counts.get("DamageFound")
-            )  # what this person may not read is no damage
+            # What this person may not read is counted as unreadable, and is no damage.
+            damaged = bool(read.damaged or ended.counts.get("DamageFound"))
             return verified(read), _after_verify(read, damaged, "sources" if ended.of_source else "targets", key)
         case model.RepairSummary() as done:
             log = f"the log ({key('app.log')}) says which drive would help"

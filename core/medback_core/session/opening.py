@@ -30,6 +30,11 @@ def default_path() -> Path:
     return Path.home() / ".bkup_dest"
 
 
+def session_file(path: str | os.PathLike[str] | None) -> Path:
+    """Where the session DB lies that a person named, or the one of `default_path`; links are not followed."""
+    return Path(os.path.abspath(os.path.expanduser(path or default_path())))
+
+
 def open_session(
     path: str | os.PathLike[str] | None = None,
     *,

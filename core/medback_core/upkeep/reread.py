@@ -62,6 +62,12 @@ def read_whole(
     return (yield from reporting(steps, progress.pace, lambda done: progress.event(done, where)))
 
 
+def is_no_damage(error: OSError) -> bool:
+    """Whether a file that could not be read says nothing of its content: this person may not read it, it changed
+    meanwhile, or the drive is gone."""
+    return isinstance(error, PermissionError) or disk.cause_of(error) in (disk.Cause.CHANGED, disk.Cause.GONE)
+
+
 def read_in_time(
     root: disk.Root, path: bytes, progress: Ticker, known: Recorded | None, bound: Bound
 ) -> Generator[Event, None, FromDrive | None]:

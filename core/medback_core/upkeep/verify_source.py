@@ -38,7 +38,7 @@ from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import read_metadata, stands
 from medback_core.sources.nested import Fate, look_inside
 from medback_core.sources.sidecars import flush_sources
-from medback_core.upkeep.reread import RESUMED, Bound, Ticker, read_in_time
+from medback_core.upkeep.reread import RESUMED, Bound, Ticker, is_no_damage, read_in_time
 
 _TOGETHER = 500
 
@@ -129,7 +129,7 @@ class _VerifySource:
         except OSError as error:
             ticker.files += 1
             counts["unreadable"] += 1
-            if isinstance(error, PermissionError) or disk.cause_of(error) in (disk.Cause.CHANGED, disk.Cause.GONE):
+            if is_no_damage(error):
                 yield Skipped(shown, Reason.system(error))
             else:
                 yield DamageFound(shown, Reason.system(error), "unreadable")

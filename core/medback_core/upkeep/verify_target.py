@@ -43,7 +43,7 @@ from medback_core.session.sources import list_sources
 from medback_core.session.targets import add_pending, clear_pending, save_target
 from medback_core.sidecar import FileRecord
 from medback_core.sources.sidecars import flush_sources
-from medback_core.upkeep.reread import RESUMED, Bound, Ticker, read_in_time
+from medback_core.upkeep.reread import RESUMED, Bound, Ticker, is_no_damage, read_in_time
 from medback_core.upkeep.verify_as_it_is import verify_as_it_is
 from medback_core.upkeep.verify_source import verify_source
 
@@ -282,7 +282,7 @@ class _VerifyTarget:
             yield DamageFound(shown, Reason("no-copy/missing"), "missing")
             return
         self._count(unreadable=1)
-        if isinstance(error, PermissionError) or disk.cause_of(error) in (disk.Cause.CHANGED, disk.Cause.GONE):
+        if is_no_damage(error):
             self.passed.append(copy.identity)
             yield Skipped(shown, Reason.system(error))
             return
