@@ -6,6 +6,7 @@ import errno
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Never
 
 import pytest
 
@@ -16,7 +17,7 @@ from medback_core.contexts.write import write_restore
 from medback_core.contexts.load import add_restore_context
 from medback_core.backing_up.discover import discover
 from medback_core.errors import Refused
-from medback_core.model import Answers, DamageFound, FileDone, Progress, TargetState, Warned
+from medback_core.model import Answers, DamageFound, FileDone, Progress, Skipped, TargetState, Warned
 from medback_core.upkeep.prove import prove
 from medback_core.upkeep.rebuild import rebuild
 from medback_core.upkeep.reclaim import reclaim
@@ -30,6 +31,7 @@ from medback_core.sidecar import parse
 from medback_core.disk.digests import Reading
 from medback_core.drives.sidecars import Recorder
 from medback_core.drives.open import set_target
+from medback_core.upkeep import verify_as_it_is
 from medback_core.upkeep.verify_target import verify
 from medback_core.coverage.where_is import where_is
 from support.worlds import MTIME, add, back, counted, new_session, photos, rescan, run, tree, write_tree, rot
@@ -517,6 +519,23 @@ def test_a_drive_mounted_elsewhere_since_a_rebuild_is_good_for_a_repair(world: t
 def _spoil_identity(drive: Path, how: str) -> None:
     file = drive / ".medback-target.xml"
     file.unlink() if how == "gone" else file.write_bytes(b"" if how == "empty" else bytes(512))
+
+
+@pytest.mark.parametrize(("number", "doubted"), [(errno.EACCES, 0), (errno.EIO, 1)])
+def test_what_this_person_may_not_read_of_a_drive_that_does_not_say_who_it_is_is_no_damage(
+    world: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch, number: int, doubted: int
+) -> None:
+    session, tmp = world
+    _spoil_identity(tmp / "t1", "gone")
+
+    def refused(*_: object) -> Never:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(verify_as_it_is, "read_in_time", refused)
+    ran = run(verify(session, os.fsencode(tmp / "t1")))
+    assert ran.summary.unreadable == 2 and len(ran.of(Skipped)) == 2 * (1 - doubted)
+    assert [warned.what for warned in ran.of(Warned)].count("drive-in-doubt") == doubted
+    assert counted(session) == ({1: 2} if doubted else {2: 2})
 
 
 @pytest.mark.parametrize("how", ["empty", "garbage", "gone"])

@@ -10,12 +10,22 @@ from medback_core.drives.matching import same_time
 from medback_core.drives.open import counted_here
 from medback_core.drives.walk import DriveDirectory, path_on, walk_drive
 from medback_core.errors import DriveGone
-from medback_core.model import DamageFound, Event, FileDone, Identity, Reason, TargetState, VerifySummary, Warned
+from medback_core.model import (
+    DamageFound,
+    Event,
+    FileDone,
+    Identity,
+    Reason,
+    Skipped,
+    TargetState,
+    VerifySummary,
+    Warned,
+)
 from medback_core.session import Session
 from medback_core.session.files import join
 from medback_core.session.targets import save_target
 from medback_core.sidecar import FileRecord
-from medback_core.upkeep.reread import Bound, Ticker, read_in_time
+from medback_core.upkeep.reread import Bound, Ticker, is_no_damage, read_in_time
 
 
 def verify_as_it_is(session: Session, drive: Drive, before: int | None, bound: Bound) -> Iterator[Event]:
@@ -67,7 +77,12 @@ def _read(
     except OSError as error:
         if not drive.root.is_same_drive():
             raise DriveGone("drive-gone/stopped", path=drive.root.path) from error
-        yield DamageFound(where, Reason.system(error), "unreadable")
+        is_damage = not is_no_damage(error)
+        yield (
+            DamageFound(where, Reason.system(error), "unreadable")
+            if is_damage
+            else Skipped(where, Reason.system(error))
+        )
         return replace(summary, unreadable=summary.unreadable + 1)
     if found is None:
         return replace(summary, left=summary.left + 1)
