@@ -5,22 +5,24 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from enum import Enum, auto
 from stat import S_ISREG
 from time import monotonic
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar, overload
 
 from medback_core.disk.causes import Changed
 from medback_core.disk.digests import made_of
 from medback_core.disk.portable import open_for_reading
 from medback_core.disk.reading import read_through
 from medback_core.disk.worker_pool import AT_ONCE, TICK, WorkerPool
-from medback_core.disk.worker_process import UNREAD
+from medback_core.disk.worker_process import NOT_BEGUN, NOT_READ, UNREAD
 from medback_core.model import Identity, Recorded
 
 _LARGE = 1 << 20  # a file of its own batch
 _BATCH_BYTES = 4 << 20
 _BATCH_DIRECTORIES = 100  # their descriptors are under way together: the kernel bounds what a user may have so
+_WHOLE_DIRECTORIES = 50  # in one message at most
 Result = TypeVar("Result")
 
 
@@ -42,6 +44,31 @@ class FileToHash(NamedTuple):
     size: int = 0
     seen: os.stat_result | None = None
     known: Recorded | None = None
+
+
+class DirectoryToRead(NamedTuple):
+    """A directory inside an open one to be listed, and its small files hashed, by a worker process; but for files that
+    changed within `fresh_ns` before it is looked at."""
+
+    directory: int
+    name: bytes
+    fresh_ns: int
+
+
+class DirectoryRead(NamedTuple):
+    """What `worker_process.read_directories` says of one: its files as the rows they get (`session.scanning.Put`), the
+    rest with its lstat. `looked_ns`: when that was begun."""
+
+    looked_ns: int
+    rows: list[tuple]
+    others: list[tuple[bytes, os.stat_result]]
+
+
+class Left(Enum):
+    """Why a directory was not read."""
+
+    FOR_THE_CALLER = auto()  # anything about it is unusual
+    FOR_LATER = auto()  # those before it held more than was thought: it may be asked for again
 
 
 def hash_fd(fd: int, *, on_bytes: Callable[[int], None] | None = None) -> Identity:
@@ -125,22 +152,36 @@ def _to_the_end(steps: Generator[int, None, Result], on_bytes: Callable[[int], N
             on_bytes(got)
 
 
+Results: TypeAlias = Generator[Hashed | OSError | DirectoryRead | Left | None, None, None]
+
+
+@overload
 def hash_many(
-    entries: Iterable[FileToHash | None],
+    entries: Iterable[FileToHash | None], workers: int = 2, *, on_bytes: Callable[[int], None] | None = None
+) -> Generator[Hashed | OSError | None, None, None]: ...
+@overload
+def hash_many(
+    entries: Iterable[FileToHash | DirectoryToRead | None],
     workers: int = 2,
     *,
     on_bytes: Callable[[int], None] | None = None,
-) -> Generator[Hashed | OSError | None, None, None]:
-    """Hash files, results in the order of the entries: a Hashed, or the OSError for that one file.
+    files: int = 0,
+) -> Results: ...
+def hash_many(
+    entries: Iterable[Any], workers: int = 2, *, on_bytes: Callable[[int], None] | None = None, files: int = 0
+) -> Generator[Any, None, None]:
+    """Hash files, results in the order of the entries: a Hashed, or the OSError for that one file. Directories too are
+    read, where the caller found that it `wants_workers`; their results come in their order, and among those of files
+    anywhere.
 
     Files go to worker processes, small ones by the batch, large ones each alone; the first few hundred small files, and
-    all of whose status nothing is known, are hashed in this process. Reads `entries` a few batches ahead; each entry's
-    directory handle must stay open until its result has come. A None among the entries asks for a turn: the oldest
-    batch under way is waited for and handed out, then comes a None. A None also comes whenever nothing else came for
-    TICK seconds, so that the caller can report and be cancelled in the middle of a large file. `on_bytes(n)` is told of
-    every n more bytes. Closing it ends at once whatever is under way.
+    all of whose status nothing is known, are hashed in this process (none where many `files` are to come). Reads
+    `entries` a few batches ahead; each entry's directory handle must stay open until its result has come. A None among
+    the entries asks for a turn: the oldest batch under way is waited for and handed out, then comes a None. A None also
+    comes whenever nothing else came for TICK seconds, so that the caller can report and be cancelled in the middle of a
+    large file. `on_bytes(n)` is told of every n more bytes. Closing it ends at once whatever is under way.
     """
-    reading = _Reading(workers, on_bytes)
+    reading = _Reading(workers, on_bytes, files)
     try:
         yield from reading.all_of(entries)
     finally:
@@ -150,22 +191,31 @@ def hash_many(
 class _Reading:
     """The batches of one hash_many."""
 
-    def __init__(self, workers: int, on_bytes: Callable[[int], None] | None) -> None:
-        self._pool: WorkerPool[list[FileToHash]] = WorkerPool(workers)
+    def __init__(self, workers: int, on_bytes: Callable[[int], None] | None, files: int) -> None:
+        self._pool: WorkerPool[list[FileToHash] | None] = WorkerPool(workers, files=files)
         self._ahead_max = 4 * workers
+        self._whole_ahead_max = 12 * workers  # they are read on while the caller records what came of others
         self._on_bytes = on_bytes
         self._done = self._told = 0  # bytes
         self._batch: list[FileToHash] = []
         self._batch_bytes = self._batch_directories = 0
         self._directory: int | None = None  # of the last entry
+        self._whole: list[DirectoryToRead] = []
+        self._whole_max = 4  # so many directories hold about as many files as one batch
 
-    def all_of(self, entries: Iterable[FileToHash | None]) -> Iterator[Hashed | OSError | None]:
+    def all_of(self, entries: Iterable[FileToHash | DirectoryToRead | None]) -> Results:
         for entry in entries:
             if entry is None:
                 yield from self._begin()
+                yield from self._begin_whole()
                 if self._pool:
                     yield from self._oldest()
                 yield None
+                continue
+            if isinstance(entry, DirectoryToRead):
+                self._whole.append(entry)
+                if len(self._whole) >= self._whole_max:
+                    yield from self._begin_whole()
                 continue
             is_large = entry.size >= _LARGE
             if is_large or (entry.directory != self._directory and self._batch_directories == _BATCH_DIRECTORIES):
@@ -178,10 +228,46 @@ class _Reading:
             if is_large or len(self._batch) >= AT_ONCE or self._batch_bytes >= _BATCH_BYTES:
                 yield from self._begin()
         yield from self._begin()
+        yield from self._begin_whole()
         while self._pool:
             yield from self._oldest()
 
-    def _begin(self) -> Iterator[Hashed | OSError | None]:
+    def _begin_whole(self) -> Results:
+        batch, self._whole = self._whole, []
+        if not batch:
+            return
+        while len(self._pool) >= self._whole_ahead_max:
+            yield from self._oldest()
+        directories: list[int] = []
+        parts: list[list[tuple[bytes, int]]] = []
+        for directory, name, fresh_ns in batch:
+            if not directories or directory != directories[-1]:
+                directories.append(directory)
+                parts.append([])
+            parts[-1].append((name, fresh_ns))
+        undone = [NOT_READ] * len(batch)
+        begun = self._pool.begin(
+            "read", directories, parts, None, size=0, here=lambda: iter(undone), undo=lambda: undone
+        )
+        for _ in begun:
+            yield None
+
+    def _whole_of(self, told: list[tuple[int, list[tuple], list[tuple]]]) -> Results:
+        """Hand out the directories of one batch, and take so many for the next ones as hold a batch of files."""
+        listed = begun = 0
+        for looked_ns, rows, others in told:
+            if looked_ns < 0:
+                yield Left.FOR_LATER if looked_ns == NOT_BEGUN[0] else Left.FOR_THE_CALLER
+                continue
+            begun += 1
+            listed += len(rows) + len(others)
+            self._done += sum([row[1] for row in rows])
+            yield DirectoryRead(looked_ns, rows, [(name, os.stat_result(*status)) for name, *status in others])
+        if begun:
+            self._whole_max = min(max(AT_ONCE * begun // max(listed, 1), 1), _WHOLE_DIRECTORIES)
+        self._tell()
+
+    def _begin(self) -> Results:
         batch, self._batch = self._batch, []
         size, self._batch_bytes, self._batch_directories = self._batch_bytes, 0, 0
         if not batch:
@@ -195,7 +281,7 @@ class _Reading:
         for _ in begun:
             yield None
 
-    def _oldest(self) -> Iterator[Hashed | OSError | None]:
+    def _oldest(self) -> Results:
         """Wait for the oldest batch and hand out its results; what no worker has done is read here."""
         for done in self._pool.finish_oldest():
             self._tell(self._pool.bytes_read)
@@ -203,6 +289,9 @@ class _Reading:
                 yield None
                 continue
             batch, digests = done
+            if batch is None:
+                yield from self._whole_of(digests)
+                continue
             for entry, made in zip(batch, digests, strict=True):
                 if made == UNREAD:
                     yield from self._read(entry)
@@ -215,7 +304,7 @@ class _Reading:
                 yield Hashed(identity, seen, second)
             self._tell()
 
-    def _read(self, entry: FileToHash) -> Iterator[Hashed | OSError | None]:
+    def _read(self, entry: FileToHash) -> Results:
         steps = hash_file_steps(entry.directory, entry.name, entry.known)
         turn = monotonic() + TICK
         try:

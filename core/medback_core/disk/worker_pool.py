@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
-from medback_core.disk import primitives, worker_process
+from medback_core.disk import primitives, worker_process, workers
 from medback_core.disk.workers import Worker, WorkerGone, give_back, has_idle, take_worker
 
 TICK = 0.1  # seconds a caller may go without a turn
@@ -61,6 +61,12 @@ def _is_large(job: _Job[Any]) -> bool:
 
 def _weight(files: int, size: int) -> int:
     return files + size // _HERE_BYTES
+
+
+def wants_workers(files: int) -> bool:
+    """Whether there can be workers, and so many files are worth starting them. A fault test's observer sees every
+    change, so all is done in this process then."""
+    return workers.HAS_PROCESSES and primitives.observer is None and (has_idle() or files > _HERE)
 
 
 class WorkerPool(Generic[Known]):

@@ -16,7 +16,7 @@ import stat
 import struct
 import sys
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, time_ns
 
 if __name__ == "__main__":
     sys.path += sys.argv[1:]  # behind all of Python's own
@@ -32,6 +32,8 @@ DESCRIPTORS_MAX = 200  # in one request; the kernel takes 253
 LENGTH = struct.Struct("=I")
 NOTHING = 0, 0, None
 UNREAD = b"", None
+NOT_READ = -1, [], []  # a directory that is left to the other side
+NOT_BEGUN = -2, [], []  # a directory for which its message has no room
 UNREAD_BACK = b"", None, False, 0
 SMALL = 1 << 20  # bytes: a file up to that is read at once
 SYNC_EVERY = 64 << 20  # bytes of a large copy that are made durable together while it grows
@@ -39,7 +41,13 @@ _FAST = 0.25  # seconds: where that takes no longer, the next are four times as 
 _CHUNK = 1 << 20
 _TELL_SECONDS = 0.05  # between two words on a large file: each takes the other side's processor for a moment
 _PROBE = 64 << 10
+_LISTED_MAX = 2000  # entries of one directory
+_ANSWERED = 500  # entries of one message: when there are more, no further directory is begun
+_READ_MAX = 16 << 20  # bytes read for one message; further files are left to the other side
+_PLAIN = 1 << 63  # what SQLite stores as it is
+_OURS = b".medback", b".medorg", b".mdbackup", b".mdjournal", b".bkp_id"  # what begins so is not for us to judge
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_DIRECTORY = _READ | getattr(os, "O_DIRECTORY", 0)
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -88,6 +96,73 @@ def _hash(
 def _is(fd: int, size: int, expected: list[int]) -> bool:
     now = os.fstat(fd)
     return now.st_size == size and [now.st_mtime_ns, now.st_ctime_ns, now.st_ino] == expected
+
+
+def read_directories(
+    parents: list[int], parts: "list[list[tuple[bytes, int]]]"
+) -> "list[list[tuple[int, list, list]]]":
+    """Look at every entry of each (directory, ns) in these open ones, and read its small files. For each: when that was
+    begun (ns since the epoch); (name, size, MD5, mtime_ns, permissions, device, inode, ctime_ns, 0, BLAKE3) of every
+    file that was read; and (name, its lstat as the arguments of `os.stat_result`) of all else, also of files that
+    changed less than so many ns before that, or can't be read as `hash_files` reads. NOT_READ for a directory that
+    can't be listed to its end, is large, or holds what may be medback's own; NOT_BEGUN for those behind as much as one
+    message has room for."""
+    told = []
+    listed, room = 0, _READ_MAX
+    for parent, wanted in zip(parents, parts, strict=True):
+        told.append([])
+        for name, fresh in wanted:
+            one = NOT_READ if listed < _ANSWERED else NOT_BEGUN
+            if one is NOT_READ:
+                with suppress(OSError):
+                    fd = os.open(name, _DIRECTORY, dir_fd=parent)
+                    try:
+                        one = _read_directory(fd, fresh, room)
+                    finally:
+                        os.close(fd)
+            told[-1].append(one)
+            listed += len(one[1]) + len(one[2])
+            room -= sum([row[1] for row in one[1]])
+    return told
+
+
+def _read_directory(directory: int, fresh: int, room: int) -> "tuple[int, list, list]":
+    looked = time_ns()
+    settled = min(looked - fresh, _PLAIN)
+    files, others = [], []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if len(files) + len(others) == _LISTED_MAX:
+                return NOT_READ
+            name = os.fsencode(entry.name)
+            if name.startswith(_OURS):
+                return NOT_READ
+            status = entry.stat(follow_symlinks=False)
+            inode, mtime_ns = status.st_ino, status.st_mtime_ns
+            if (
+                status.st_mode & 0o170000 == stat.S_IFREG
+                and status.st_size < min(_CHUNK, room)
+                and 0 <= status.st_ctime_ns < settled
+                and 0 <= mtime_ns < _PLAIN
+                and max(status.st_dev, inode) < _PLAIN
+            ):
+                room -= status.st_size
+                files.append((inode, name, status))
+            else:
+                others.append((name, *status.__reduce__()[1]))
+    files.sort()  # near the order they lie in
+    asked: list[tuple[bytes, int, bytes | None, int, int, int]] = [
+        (name, s.st_size, None, s.st_mtime_ns, s.st_ctime_ns, inode) for inode, name, s in files
+    ]
+    rows = []
+    made = hash_files(directory, asked, lambda _: None)
+    for (name, size, _, mtime_ns, ctime_ns, inode), (_, _, status), pair in zip(asked, files, made, strict=True):
+        if pair == UNREAD:
+            others.append((name, *status.__reduce__()[1]))
+        else:
+            mode = status.st_mode & 0o777
+            rows.append((name, size, pair[0], mtime_ns, mode, status.st_dev, inode, ctime_ns, 0, pair[1]))
+    return looked, rows, others
 
 
 def copy_files(
@@ -344,6 +419,8 @@ class Plain:
 def do_part(what: str, descriptors: list[int], parts: list, tell: "Callable[[int], None]") -> list:
     if what == "hash":
         return [hash_files(fd, files, tell) for fd, files in zip(descriptors, parts, strict=True)]
+    if what == "read":
+        return read_directories(descriptors, parts)
     if what == "read back":
         return [list(read_back(fd, files)) for fd, files in zip(descriptors, parts, strict=True)]
     pairs = zip(descriptors[::2], descriptors[1::2], strict=True)

@@ -343,13 +343,30 @@ def _row_read(directory: Directory, name: bytes, result: Hashed, *, read: bool) 
     change would leave the same time, it has no ctime, and the next scan reads it again."""
     identity, status, blake3 = result
     row = row_of(name, identity, status, 0, blake3)
-    changed = status.st_ctime_ns
-    if not read or changed < directory.looked_ns - _COARSE_STEP_NS:
+    return _settled(row, status.st_ctime_ns, directory.looked_ns) if read else row
+
+
+def _settled(row: Put, changed_ns: int, looked_ns: int) -> Put:
+    """The row of a file that was read after it was looked at, and changed last at `changed_ns`."""
+    if changed_ns < looked_ns - _COARSE_STEP_NS:
         return row
-    step = step_ns(changed)
-    if directory.looked_ns - step <= changed <= time.time_ns() + step:
+    step = step_ns(changed_ns)
+    if looked_ns - step <= changed_ns <= time.time_ns() + step:
         return *row[:7], None, *row[8:]
     return row
+
+
+def apply_read(directory: Directory, rows: list[Put], tally: ScanCounts) -> None:
+    """Files that were not on record and were read as they were listed: what `reconcile` and `apply_hash` make of such
+    a file, for many at once."""
+    looked_ns = directory.looked_ns
+    if max([row[7] for row in rows]) >= looked_ns - _COARSE_STEP_NS:
+        rows = [_settled(row, row[7], looked_ns) for row in rows]
+    directory.puts += rows
+    directory.back += [row[0] for row in rows]
+    tally.files += len(rows)
+    tally.hashed += len(rows)
+    tally.hashed_bytes += sum([row[1] for row in rows])
 
 
 def row_of(

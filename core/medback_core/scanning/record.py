@@ -49,6 +49,7 @@ from medback_core.sources.sidecars import (
 )
 
 _FILES = 10000  # rows to a transaction
+_READ_FILES = 2500  # of directories that workers read: they read on while these are recorded
 _DIRECTORIES = 1000
 _SECONDS = 1.5
 
@@ -81,6 +82,7 @@ class Recording:
         self._directories: list[Directory] = []
         self._targets: dict[str, int] = {}
         self._last = monotonic()
+        self._added = 0  # rows that directories came with
         self._twins: list[bytes] = []  # found since they were told of
         self._weighed: set[Directory] = set()  # whose sidecars had their say on what is not there
         self._announced = False  # the tree has its new state in the metadata
@@ -90,12 +92,19 @@ class Recording:
     def add(self, directory: Directory) -> None:
         """A directory is under way."""
         self._directories.append(directory)
+        self._added += len(directory.puts)
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether so much came with the directories that it should be recorded before more is taken."""
+        return self._added >= _READ_FILES
 
     def is_due(self) -> bool:
         """Whether enough has come together for a transaction."""
         count = len(self._directories)
         return (
-            monotonic() - self._last >= _SECONDS
+            self.has_enough
+            or monotonic() - self._last >= _SECONDS
             or count >= _DIRECTORIES
             or sum(len(directory.puts) for directory in self._directories) >= _FILES
         )
@@ -108,6 +117,7 @@ class Recording:
         """Record all that was found so far; with `write`, also the sidecars of directories that are finished, as soon
         as many have come together. `ends`: there will be no more."""
         self._last = monotonic()
+        self._added = 0
         if not self._directories and not self.kept and not self._wanted:
             return []
         events: list[Event] = []

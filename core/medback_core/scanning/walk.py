@@ -11,8 +11,16 @@ from time import monotonic
 
 from medback_core import disk, names
 from medback_core.disk import mounts
+from medback_core.disk.worker_pool import wants_workers
 from medback_core.errors import Refused
-from medback_core.hashing import FileToHash, Hashed, hash_many
+from medback_core.hashing import (
+    DirectoryRead,
+    DirectoryToRead,
+    FileToHash,
+    Hashed,
+    Left,
+    hash_many,
+)
 from medback_core.model import (
     DAMAGED_DIRECTORY,
     FAMILY_SIDECAR_NAME,
@@ -31,6 +39,7 @@ from medback_core.model import (
     Skipped,
     Source,
     Warned,
+    is_metadata,
 )
 from medback_core.pace import TICK, Pace
 from medback_core.scanning.compare import (
@@ -40,6 +49,7 @@ from medback_core.scanning.compare import (
     ScanCounts,
     ScanOptions,
     apply_hash,
+    apply_read,
     changed_since_written,
     reconcile,
     step_ns,
@@ -52,19 +62,20 @@ from medback_core.session.digests import doubted
 from medback_core.session.directories import facts_of, subdirectories
 from medback_core.session.files import SidecarStat, find_directory, join, links_in
 from medback_core.session.gaps import nested_mounts
-from medback_core.session.scanning import Moved, ScanRow, has_files, rows_by_inode, scan_rows
+from medback_core.session.scanning import Moved, ScanRow, has_files, has_files_on, rows_by_inode, scan_rows
 from medback_core.session.sources import source_totals
 from medback_core.session.targets import list_targets
 from medback_core.sidecar.reading import parse, parse_family
 from medback_core.sidecar.records import SIDECAR_LIMIT, Sidecar, Trust
 from medback_core.sidecar.wholeness import is_whole
-from medback_core.sources.entries import Entries, cannot_read, list_directory
+from medback_core.sources.entries import Entries, cannot_read, list_directory, sort_entries
 from medback_core.sources.excludes import Patterns
 from medback_core.sources.identity import damaged_name, keep_damaged
 from medback_core.sources.nested import OTHER, SUBVOLUME, Fate, look_inside
 
 _HELD_MAX = 200  # directories held open for hashing
 _AT_ONCE_NS = 20_000_000  # between the renaming of a sidecar and what the directory says of it
+_DOT = ord(".")
 _DAMAGED = SIDECAR_NAME + b".damaged-"
 
 
@@ -96,6 +107,11 @@ class Walk:
         self._walked: dict[tuple[int, int], bytes] = {}  # (device, inode) -> path, where anything is mounted inside
         if self.nested.mounts:
             self._walked[root.device, root.inode] = b""
+        self._whole = False  # whether workers take whole directories
+        # Directories where this process must judge by a name.
+        self._judged = {os.path.dirname(path) for path in (*self._own, *self.nested.places, *self.nested.mounts)}
+        self._asked: deque[tuple[bytes, int]] = deque()  # directories that workers read, as the stack has them
+        self._left: deque[tuple[Directory, list[FileToRead]]] = deque()  # what they have left of them
         self._queue: deque[tuple[Directory, FileToRead]] = deque()
         self._held = 0
         self._events: list[Event] = []
@@ -121,11 +137,14 @@ class Walk:
                     self._gap(path, place.reason)
             if self.options.first:
                 yield from self._count_ahead()
-            with closing(
-                hash_many(self._entries(), 1 if self.root.spins else workers, on_bytes=self._count)
-            ) as results:
+                self._whole = self._may_read_whole()
+            one_stream = 1 if self.root.spins else workers
+            files = self._expected if self._whole else 0
+            with closing(hash_many(self._entries(), one_stream, on_bytes=self._count, files=files)) as results:
                 for result in results:
-                    if result is not None:
+                    if isinstance(result, DirectoryRead | Left):
+                        self._take_whole(result)
+                    elif result is not None:
                         directory, to_read = self._queue.popleft()
                         self._settle(directory, to_read, result)
                         directory.waiting -= 1
@@ -133,7 +152,7 @@ class Walk:
                             self.root.release_directory(directory.rel)
                             self._held -= 1
                             self._current = directory.rel
-                    if monotonic() >= self._due:
+                    if monotonic() >= self._due or self.recording.has_enough:
                         yield from self._report()
                         self._due = monotonic() + TICK
             yield from self._report()
@@ -182,32 +201,80 @@ class Walk:
             total = self._expected if self._expected >= self.tally.files else None
             yield Progress("scanning", self.tally.files, self._bytes, total, None, self._current)
 
-    def _entries(self) -> Iterator[FileToHash | None]:
-        """Files to hash, from directory after directory; None when it is time to report, or to let go of directories
-        before more are opened."""
-        while self._stack or self._enter_mount():
-            if self._held >= _HELD_MAX or monotonic() >= self._due:
+    def _may_read_whole(self) -> bool:
+        """Whether workers may list and read whole directories of this source: nothing of it is on record, no file of it
+        can be one that was renamed, and no rule leaves anything of it out. A disk that spins is read in its order."""
+        return (
+            self.options.hashing
+            and not (self.patterns or self.root.spins)
+            and wants_workers(self._expected)
+            and not has_files(self.session, self.source.key)
+            and (self.newest == 0 or self.options.rehash or not has_files_on(self.session, self.root.device))
+        )
+
+    def _entries(self) -> Iterator[FileToHash | DirectoryToRead | None]:
+        """Files to hash, from directory after directory, and directories to read; None when it is time to report, to
+        let go of directories before more are opened, or to wait for what lies in those that workers read."""
+        while self._left or self._stack or self._asked or self._enter_mount():
+            if self._held + len(self._asked) >= _HELD_MAX or monotonic() >= self._due:
                 yield None
+            if self._left:
+                yield from self._to_hash(*self._left.popleft())
+                continue
             if not self._stack:
+                if self._asked:
+                    yield None
                 continue
-            found = self._visit(*self._stack.pop())
-            if found is None:
+            rel, device = self._stack.pop()
+            if self._whole and (asked := self._ask(rel, device)) is not None:
+                yield asked
                 continue
-            directory, files_to_read = found
-            self.recording.add(directory)
-            if not files_to_read:
-                continue
-            try:
-                handle = self.root.hold_directory(directory.rel)
-            except OSError as error:
-                for to_read in files_to_read:
-                    self._settle(directory, to_read, error)
-                continue
-            self._held += 1
-            directory.waiting = len(files_to_read)
+            found = self._visit(rel, device)
+            if found is not None:
+                self.recording.add(found[0])
+                yield from self._to_hash(*found)
+
+    def _to_hash(self, directory: Directory, files_to_read: list[FileToRead]) -> Iterator[FileToHash]:
+        if not files_to_read:
+            return
+        try:
+            handle = self.root.hold_directory(directory.rel)
+        except OSError as error:
+            directory.waiting = 0
             for to_read in files_to_read:
-                self._queue.append((directory, to_read))
-                yield FileToHash(handle, to_read.name, to_read.status.st_size, to_read.status)
+                self._settle(directory, to_read, error)
+            return
+        self._held += 1
+        directory.waiting = len(files_to_read)
+        for to_read in files_to_read:
+            self._queue.append((directory, to_read))
+            yield FileToHash(handle, to_read.name, to_read.status.st_size, to_read.status)
+
+    def _ask(self, rel: bytes, device: int) -> DirectoryToRead | None:
+        """What a worker is asked for a directory; None where this process must list it."""
+        if not rel or device != self.root.device or rel in self._judged or rel in self.nested.mounts:
+            return None
+        parent, name = os.path.split(rel)
+        try:
+            handle = self.root.hold_directory(parent)
+        except OSError:  # `_visit` says what is wrong
+            return None
+        self._asked.append((rel, device))
+        return DirectoryToRead(handle, name, FINE_STEP_NS)
+
+    def _take_whole(self, read: DirectoryRead | Left) -> None:
+        """Take up a directory that a worker has read, or go there as to any other."""
+        rel, device = self._asked.popleft()
+        self.root.release_directory(os.path.dirname(rel))
+        if read is Left.FOR_LATER:
+            self._stack.append((rel, device))
+            return
+        found = self._visit(rel, device, read if isinstance(read, DirectoryRead) else None)
+        if found is not None:
+            self.recording.add(found[0])
+            if found[1]:
+                found[0].waiting = len(found[1])  # they are queued soon; until then it is not finished
+                self._left.append(found)
 
     def _settle(
         self, directory: Directory, to_read: FileToRead, result: Hashed | OSError, *, read: bool = True
@@ -295,12 +362,14 @@ class Walk:
 
     # --- one directory ---------------------------------------------------------------------------------------------
 
-    def _visit(self, rel: bytes, device: int) -> tuple[Directory, list[FileToRead]] | None:
-        """Look at a directory and settle what needs no reading. None: it is left out, or could not be read."""
+    def _visit(
+        self, rel: bytes, device: int, read: DirectoryRead | None = None
+    ) -> tuple[Directory, list[FileToRead]] | None:
+        """Look at a directory, unless a worker has `read` it, and settle what needs no reading. None: it is left out,
+        or could not be read."""
         self._current = rel
-        looked = time.time_ns()
         try:
-            listing = list_directory(self.root, rel, self.nested.unasked(rel))
+            looked, listing = self._look(rel, read)
         except OSError as error:
             if not rel:
                 raise Refused("unreadable", path=self.source.path, error=error.strerror) from error
@@ -345,6 +414,8 @@ class Walk:
         if self._doubted:
             directory.doubted = frozenset(n for n, _ in listing.files if directory.path(n) in self._doubted)
         files_to_read = reconcile(directory, listing.files, rows, self.options, self.tally)
+        if listing.read:
+            apply_read(directory, listing.read, self.tally)
         if rows or directory.parsed is not None:
             vanish(directory, rows, skipped, listed, self.options)
         if files_to_read and self.newest and not self.options.rehash:
@@ -355,6 +426,15 @@ class Walk:
             directory.looked_ns = _wait_a_step(files_to_read, looked)
         files_to_read.sort(key=lambda to_read: to_read.status.st_ino)  # near the order they lie in on a disk that spins
         return directory, files_to_read
+
+    def _look(self, rel: bytes, read: DirectoryRead | None) -> tuple[int, Entries]:
+        """When a directory was looked at (ns since the epoch), and what lies in it. Raises OSError."""
+        if read is not None:
+            listing = sort_entries(read.others, read.rows)
+            if not listing.metadata and not any(row[0][0] == _DOT and is_metadata(row[0]) for row in read.rows):
+                return read.looked_ns, listing
+        looked = time.time_ns()
+        return looked, list_directory(self.root, rel, self.nested.unasked(rel))
 
     def _absolute(self, path: bytes) -> bytes:
         return os.path.join(self.source.path, path)

@@ -91,6 +91,12 @@ def has_files(session: Session, source: int, path: bytes = b"") -> bool:
     return bool(row[0])
 
 
+def has_files_on(session: Session, device: int) -> bool:
+    """Whether any file is recorded, in any source, that was last seen on this device."""
+    query = "SELECT EXISTS (SELECT 1 FROM file WHERE device = ?)"
+    return bool(session.db.execute(query, (signed(device),)).fetchone()[0])
+
+
 def has_gone(session: Session, source: int) -> bool:
     """Whether any path is remembered as gone from this source."""
     return bool(session.db.execute("SELECT EXISTS (SELECT 1 FROM gone WHERE source_id = ?)", (source,)).fetchone()[0])

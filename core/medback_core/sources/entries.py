@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 from medback_core import disk
@@ -31,23 +31,30 @@ class Entries:
     special: list[tuple[bytes, str]] = field(default_factory=list)
     failed: list[tuple[bytes, OSError]] = field(default_factory=list)
     metadata: dict[bytes, os.stat_result] = field(default_factory=dict)
+    read: list[tuple] = field(default_factory=list)  # files that were read as they were listed: the rows they get
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing at all, nothing of medback's either."""
-        return not (self.files or self.directories or self.links or self.special or self.failed or self.metadata)
+        files = self.files or self.read
+        return not (files or self.directories or self.links or self.special or self.failed or self.metadata)
 
     def names(self) -> set[bytes]:
         """The names of all that is content, of whatever kind."""
-        names = {entry[0] for group in (self.files, self.directories, self.special, self.failed) for entry in group}
-        return names.union(self.links)
+        groups = self.files, self.read, self.directories, self.special, self.failed
+        return {entry[0] for group in groups for entry in group}.union(self.links)
 
 
 def list_directory(root: disk.Root, rel: bytes, unasked: Container[bytes] = frozenset()) -> Entries:
     """Look at every entry once, but for those `unasked`. Raises OSError when the directory can't be read to its end."""
-    found = Entries()
+    return sort_entries(root.scan(rel, unasked))
+
+
+def sort_entries(entries: Iterable[tuple[bytes, os.stat_result | OSError]], read: list[tuple] | None = None) -> Entries:
+    """The entries of a directory by what they are; `read` as in Entries."""
+    found = Entries(read=read or [])
     files = found.files
-    for name, status in root.scan(rel, unasked):
+    for name, status in entries:
         if name[0] == _DOT and is_metadata(name):
             if not isinstance(status, OSError):
                 found.metadata[name] = status
