@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from textual import on, work
+from textual import work
 from textual.content import Content
-from textual.message import Message
 
 from medback_core import model
 from medback_core.presenting.units import plural
@@ -16,13 +13,6 @@ from medback_tui.reading.state import SharedApp
 from medback_tui.screens.dialogs import Choice, Question
 
 SHOWN_MAX = 6
-
-
-@dataclass
-class LeftOver(Message):
-    """Jobs of an earlier run were not finished."""
-
-    jobs: list[Job]
 
 
 class ResumingApp(SharedApp):
@@ -48,11 +38,9 @@ class ResumingApp(SharedApp):
         """Look for what earlier runs did not finish."""
         jobs = [job for job in map(remade, self.unfinished.load()) if job is not None]
         if jobs:
-            self.post_message(LeftOver(jobs))
+            self.call_later(self._offer_to_go_on, jobs)
 
-    @on(LeftOver)
-    def left_over(self, message: LeftOver) -> None:
-        jobs = message.jobs
+    def _offer_to_go_on(self, jobs: list[Job]) -> None:
         lines = [Content(f"Last time {plural(len(jobs), 'job was', 'jobs were')} not finished:"), Content("")]
         lines += [Content(f"  {job.title}") for job in jobs[:SHOWN_MAX]]
         if len(jobs) > SHOWN_MAX:

@@ -81,7 +81,7 @@ class SharedApp(App[int]):
         self.notify(f"{job.title}: cancelled", timeout=4)
         return True
 
-    def read_facts(self) -> None:
+    def read_facts(self) -> object:
         """Read what the screens show again, in a thread."""
         raise NotImplementedError
 

@@ -31,36 +31,10 @@ LOOK_EVERY = 2.0  # seconds between two looks at the drives and at the session D
 
 
 @dataclass
-class FactsRead(Message):
-    """The facts were read again."""
-
-    facts: Facts
-
-
-@dataclass
-class ReaderOpened(Message):
-    """A session DB was opened that was not there before."""
-
-    reader: Session
-
-
-@dataclass
-class SessionGone(Message):
-    """The session DB that was open is not there any more. `listed`: how many sources a list beside it names."""
-
-    listed: int
-
-
-@dataclass
 class DrivesSeen(Message):
     """Drives came or went."""
 
     drives: Drives
-
-
-@dataclass
-class SessionMoved(Message):
-    """The session DB was written to: by a job of ours, or another medback."""
 
 
 class WatchingApp(SharedApp):
@@ -68,54 +42,51 @@ class WatchingApp(SharedApp):
 
     known_before: frozenset[str] = frozenset()  # the targets there were at the last change of the drives
 
-    @on(ReaderOpened)
-    def reader_opened(self, message: ReaderOpened) -> None:
-        before, self.reader = self.reader, message.reader
+    def _reader_opened(self, reader: Session) -> None:
+        """A session DB was opened that was not there before."""
+        before, self.reader = self.reader, reader
         if before is not None:
             self.aside(self, before.close, lambda _: None, exclusive=False)
 
-    @on(SessionGone)
-    def session_gone(self, message: SessionGone) -> None:
-        """Go on as with no session yet, and offer to build it again."""
+    def _session_gone(self, listed: int) -> None:
+        """The session DB that was open is not there any more: go on as with no session yet, and offer to build it
+        again from the sources that a list beside it names, where there are any."""
         reader, self.reader = self.reader, None
         if reader is None:
             return
         self.aside(self, reader.close, lambda _: None, exclusive=False)
-        self.facts_read(FactsRead(Facts()))
+        self._facts_read(Facts())
         self.show_problem(session_gone(self.session_path))
-        if message.listed:
-            self.offer_rebuild("gone", message.listed)
-
-    def read_facts(self) -> None:
-        self._read_facts()
+        if listed:
+            self.offer_rebuild("gone", listed)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="facts")
-    def _read_facts(self) -> None:
+    def read_facts(self) -> None:
         worker, before = get_current_worker(), self.facts
 
         def read(session: Session) -> bool:
             for facts in read_facts(session, before):
                 if worker.is_cancelled:
                     break
-                self.post_message(FactsRead(facts))
+                self.call_later(self._facts_read, facts)
             return True
 
         try:
             # In a thread, since it is looked through: open a session DB that is new, or stands in the
             # place of another.
             if self.session_path.exists() and (self.reader is None or not self.reader.is_current):
-                self.post_message(ReaderOpened(open_session(self.session_path, create=False, cache_mib=READING_MIB)))
+                reader = open_session(self.session_path, create=False, cache_mib=READING_MIB)
+                self.call_later(self._reader_opened, reader)
             found = self.in_session(read)
             if found is None and self.reader is not None:
-                self.post_message(SessionGone(len(listed_sources(self.session_path))))
+                self.call_later(self._session_gone, len(listed_sources(self.session_path)))
             elif found is None:
-                self.post_message(FactsRead(Facts()))
+                self.call_later(self._facts_read, Facts())
         except MedbackError as error:
             self.call_later(self.show_problem, error)
 
-    @on(FactsRead)
-    def facts_read(self, message: FactsRead) -> None:
-        self.facts = message.facts
+    def _facts_read(self, facts: Facts) -> None:
+        self.facts = facts
         self.tell_screens()
 
     @work(thread=True, exit_on_error=False, group="drives")
@@ -133,7 +104,7 @@ class WatchingApp(SharedApp):
                 self.post_message(DrivesSeen(drives))
             now = _stamp(self.session_path)
             if stamp is not None and now != stamp:
-                self.post_message(SessionMoved())
+                self.call_later(self.read_facts)
             stamp = now
             end = monotonic() + LOOK_EVERY
             while monotonic() < end and not _names_others(self.facts, facts) and not stop.wait(0.1):
@@ -192,10 +163,6 @@ class WatchingApp(SharedApp):
             keys = f"{self.key_of('go.targets')}, then {self.key_of('targets.back-up')}"
             return f"; {size(self.facts.shares.unsafe.bytes)} are not safe: {keys} backs up onto it"
         return ""
-
-    @on(SessionMoved)
-    def session_moved(self) -> None:
-        self.read_facts()
 
     def tell_screens(self) -> None:
         """Tell the screen in sight what is new; the others ask when they come back."""

@@ -6,15 +6,12 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
@@ -29,7 +26,7 @@ from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 
-from .dialogs import Dialog, KeysLine, confirm
+from .dialogs import Dialog, confirm
 
 Pair: TypeAlias = tuple[Job, Conflict]
 COLUMNS = (
@@ -52,18 +49,22 @@ def _date(mtime_ns: int) -> str:
         return "a date far away"
 
 
-@dataclass
-class ReadThere(Message):
-    """What stands at a destination was hashed."""
-
-    path: bytes
-    md5: str
-
-
 class Conflicts(Dialog[list[Pair]]):
     """Returns the conflicts that are still undecided."""
 
+    TITLE = "Conflicts"
+    DEFAULT_CLASSES = "-large"
     AUTO_FOCUS = "RowList"
+    keys = (
+        ("conflicts.skip", "mine"),
+        ("conflicts.rename", "both"),
+        ("conflicts.overwrite", "the backup's"),
+        "for all:",
+        ("conflicts.skip-all", "mine"),
+        ("conflicts.rename-all", "both"),
+        ("conflicts.overwrite-all", "the backup's"),
+        ("dialog.back", "later"),
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("s", "decide('skip')", "conflicts.skip", "keep mine", "Keep what is there"),
         shown(
@@ -92,27 +93,14 @@ class Conflicts(Dialog[list[Pair]]):
     ]
 
     def __init__(self, conflicts: list[Pair], ended: Callable[[Job], None]) -> None:
-        super().__init__(classes="-large")
+        super().__init__()
         self.left, self.ended = list(conflicts), ended
         self.read: dict[bytes, str] = {}  # path -> md5 of what is there, or why it is not known
 
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            box.border_title = "Conflicts"
-            words = "These files differ from the backup. Nothing was changed."
-            yield Static(Content(words), classes="label")
-            yield RowList[Pair](COLUMNS, _draw, lambda pair: pair[1].path)
-            yield Static(id="sides", classes="pane")
-            yield KeysLine(
-                ("conflicts.skip", "mine"),
-                ("conflicts.rename", "both"),
-                ("conflicts.overwrite", "the backup's"),
-                "for all:",
-                ("conflicts.skip-all", "mine"),
-                ("conflicts.rename-all", "both"),
-                ("conflicts.overwrite-all", "the backup's"),
-                ("dialog.back", "later"),
-            )
+    def compose_box(self) -> ComposeResult:
+        yield Static(Content("These files differ from the backup. Nothing was changed."), classes="label")
+        yield RowList[Pair](COLUMNS, _draw, lambda pair: pair[1].path)
+        yield Static(id="sides", classes="pane")
 
     def on_mount(self) -> None:
         self.query_one(RowList).show_rows(self.left)
@@ -154,14 +142,13 @@ class Conflicts(Dialog[list[Pair]]):
                     try:
                         next(steps)
                     except StopIteration as end:
-                        self.post_message(ReadThere(path, end.value.identity.md5.hex()))
+                        self.call_later(self._read_there, path, end.value.identity.md5.hex())
                         return
         except OSError as error:
-            self.post_message(ReadThere(path, f"unknown: {error.strerror}"))
+            self.call_later(self._read_there, path, f"unknown: {error.strerror}")
 
-    @on(ReadThere)
-    def read_there(self, message: ReadThere) -> None:
-        self.read[message.path] = message.md5
+    def _read_there(self, path: bytes, md5: str) -> None:
+        self.read[path] = md5
         self.moved()
 
     def action_decide(self, how: str) -> None:

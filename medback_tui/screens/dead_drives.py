@@ -8,7 +8,6 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
@@ -21,7 +20,7 @@ from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 
-from .dialogs import Dialog, KeysLine
+from .dialogs import Dialog
 
 COLUMNS = (
     Column("label", "drive", 0),
@@ -61,7 +60,9 @@ def _draw(row: TargetFacts | _Place) -> list[Cell]:
 class DeadDrives(Dialog[Dead]):
     """Returns the marked drives and places; none is the shelf as it is."""
 
+    TITLE = "What if these drives died?"
     AUTO_FOCUS = "RowList"
+    keys = (("dead.mark", "mark"), ("dead.done", "show"), ("dialog.back", "back"))
     BINDINGS: ClassVar[list[BindingType]] = [
         shown(
             "space",
@@ -79,16 +80,13 @@ class DeadDrives(Dialog[Dead]):
         self.drives = [row for row in facts.targets if row.target.counts]
         self.places = _places(facts) if facts.three_two_one is not None else []
 
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            box.border_title = Content("What if these drives died?")
-            words = "Mark them, then look at the tree without them. With none marked: without the one under the cursor."
-            for group in self.facts.disk_groups:
-                together = listed([row.target.name for row in group])
-                words += f"\n{together} are on one disk: they fail together."
-            yield Static(Content(words), id="words")
-            yield RowList[TargetFacts | _Place](COLUMNS, _draw, _key, id="drives")
-            yield KeysLine(("dead.mark", "mark"), ("dead.done", "show"), ("dialog.back", "back"))
+    def compose_box(self) -> ComposeResult:
+        words = "Mark them, then look at the tree without them. With none marked: without the one under the cursor."
+        for group in self.facts.disk_groups:
+            together = listed([row.target.name for row in group])
+            words += f"\n{together} are on one disk: they fail together."
+        yield Static(Content(words), id="words")
+        yield RowList[TargetFacts | _Place](COLUMNS, _draw, _key, id="drives")
 
     def on_mount(self) -> None:
         rows = self.query_one(RowList)

@@ -22,9 +22,10 @@ Result = TypeVar("Result")
 
 
 class Dialog(ModalScreen[Result], Generic[Result]):
-    """Base of all that opens above a screen."""
+    """Base of all that opens above a screen: a box with the `title`, what `compose_box` yields, and its `keys`."""
 
     app = getters.app(SharedApp)
+    keys: Sequence[tuple[str, str] | str] = ()  # see KeysLine
     CSS_PATH = [  # noqa: RUF012 - as Textual has it
         "../widgets/chrome.tcss",
         "../widgets/lists.tcss",
@@ -33,6 +34,17 @@ class Dialog(ModalScreen[Result], Generic[Result]):
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("escape", "give_up", "dialog.back", "back", "Close this and change nothing"),
     ]
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box") as box:
+            box.border_title = Content(self.title or "")
+            yield from self.compose_box()
+            if self.keys:
+                yield KeysLine(*self.keys)
+
+    def compose_box(self) -> ComposeResult:
+        """What stands between the title and the keys."""
+        raise NotImplementedError
 
     def on_mount(self) -> None:
         self.mount(NoticeLine())
@@ -104,23 +116,19 @@ class Question(Dialog[str]):
         danger: bool = False,
     ) -> None:
         super().__init__()
-        self.title_words, self.words, self.choices = title, words, choices
+        self.title, self.words, self.choices = title, words, choices
         self.first, self.same_as = focus or choices[0].value, same_as
         self.set_class(danger, "-danger")
 
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            box.border_title = Content(self.title_words)
-            yield Static(self.words, id="words")
-            if self.same_as:
-                yield Static(
-                    Content(f"same as: {self.same_as}   ({self.app.key_of('question.copy')} copies it)"), id="same"
-                )
-            with Horizontal(id="answers"):
-                for choice in self.choices:
-                    yield Button(
-                        Content(choice.label), id=f"answer-{choice.value}", variant=choice.variant, compact=True
-                    )
+    def compose_box(self) -> ComposeResult:
+        yield Static(self.words, id="words")
+        if self.same_as:
+            yield Static(
+                Content(f"same as: {self.same_as}   ({self.app.key_of('question.copy')} copies it)"), id="same"
+            )
+        with Horizontal(id="answers"):
+            for choice in self.choices:
+                yield Button(Content(choice.label), id=f"answer-{choice.value}", variant=choice.variant, compact=True)
 
     def on_mount(self) -> None:
         self.query_one(f"#answer-{self.first}", Button).focus()
@@ -145,17 +153,16 @@ def confirm(title: str, words: Content, yes: str, *, same_as: str = "", danger: 
 class Ask(Dialog[str]):
     """Type one value. `check` says what is wrong with it, or nothing."""
 
+    keys = ("enter takes it", ("dialog.back", "changes nothing"))
+
     def __init__(self, title: str, words: str, value: str, check: Callable[[str], str | None] | None = None) -> None:
         super().__init__()
-        self.title_words, self.words, self.value, self.check = title, words, value, check
+        self.title, self.words, self.value, self.check = title, words, value, check
 
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            box.border_title = Content(self.title_words)
-            yield Static(Content(self.words), id="words")
-            yield Input(self.value, select_on_focus=True)
-            yield Static(id="problem")
-            yield KeysLine("enter takes it", ("dialog.back", "changes nothing"))
+    def compose_box(self) -> ComposeResult:
+        yield Static(Content(self.words), id="words")
+        yield Input(self.value, select_on_focus=True)
+        yield Static(id="problem")
 
     @on(Input.Changed)
     def typed(self, event: Input.Changed) -> None:

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
@@ -17,7 +16,7 @@ from medback_tui.look.keys import shown
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.row_list import RowList
 
-from .dialogs import Dialog, KeysLine
+from .dialogs import Dialog
 
 COLUMNS = (
     Column("path", "path", 0, middle=True),
@@ -42,21 +41,20 @@ def _draw(row: FileLine) -> list[Cell]:
 class FileList(Dialog[None]):
     """A plain list; `words` say what it is a list of."""
 
+    DEFAULT_CLASSES = "-large"
     AUTO_FOCUS = "RowList"
+    keys = (("dialog.back", "closes"),)
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("q,enter", "give_up", "files.close", "close", "Close the list"),
     ]
 
     def __init__(self, title: str, words: Content, rows: Sequence[FileLine]) -> None:
-        super().__init__(classes="-large")
-        self.title_words, self.words, self.rows = title, words, rows
+        super().__init__()
+        self.title, self.words, self.rows = title, words, rows
 
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            box.border_title = Content(self.title_words)
-            yield Static(self.words, classes="label")
-            yield RowList[FileLine](COLUMNS, _draw, lambda row: row)
-            yield KeysLine(("dialog.back", "closes"))
+    def compose_box(self) -> ComposeResult:
+        yield Static(self.words, classes="label")
+        yield RowList[FileLine](COLUMNS, _draw, lambda row: row)
 
     def on_mount(self) -> None:
         self.query_one(RowList).show_rows(self.rows)

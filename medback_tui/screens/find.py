@@ -9,9 +9,7 @@ from typing import ClassVar
 from textual import getters, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
@@ -32,7 +30,7 @@ from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 
-from .dialogs import Dialog, KeysLine
+from .dialogs import Dialog
 
 SHOWN = 500  # of what is found; one types on rather than reading more
 
@@ -78,6 +76,7 @@ def detail(file: FileWhereabouts | None, here: dict[str, bytes]) -> Content:
 class Hits(Dialog[FileWhereabouts]):
     """A list of files; Enter and r act on the one under the cursor, or bring back all that are marked."""
 
+    DEFAULT_CLASSES = "-large"
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("r", "restore", "find.restore", "bring back", "Bring this file back, or all that are marked"),
         quiet("space", "mark", "find.mark", "mark", "Mark this file"),
@@ -85,11 +84,13 @@ class Hits(Dialog[FileWhereabouts]):
     ]
 
     rows = getters.query_one("#hits", RowList)
+    words = getters.query_one("#found", Static)
     copies = getters.query_one("#copies", Static)
 
-    @staticmethod
-    def hits() -> RowList[FileWhereabouts]:
-        return RowList[FileWhereabouts](COLUMNS, draw, lambda file: (file.source, file.path, file.content), id="hits")
+    def compose_box(self) -> ComposeResult:
+        yield Static(id="found", classes="label")
+        yield RowList[FileWhereabouts](COLUMNS, draw, lambda file: (file.source, file.path, file.content), id="hits")
+        yield Static(id="copies", classes="pane")
 
     @property
     def current(self) -> FileWhereabouts | None:
@@ -121,18 +122,18 @@ class Hits(Dialog[FileWhereabouts]):
         self.app.aside(self, lambda: self.app.read_or_tell(lambda session: latest_of(session, files)) or files, bring)
 
 
-@dataclass
-class Searched(Message):
-    """What was found for a text."""
-
-    text: str
-    found: Found
-
-
 class Find(Hits):
     """The search. Returns the file to go to."""
 
+    TITLE = "Find in all sources, deleted files and older versions"
     AUTO_FOCUS = "Input"
+    keys = (
+        ("find.open", "go there"),
+        ("find.list", "list"),
+        ("find.restore", "bring back"),
+        ("find.mark", "mark"),
+        ("dialog.back", "back"),
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         typing("enter", "open", "find.open", "go there", "Go to the file in Coverage; a deleted one is brought back"),
         typing("down", "to_list", "find.list", "list", "To the list"),
@@ -140,26 +141,14 @@ class Find(Hits):
     ]
 
     typed = getters.query_one(Input)
-    words = getters.query_one("#found", Static)
 
     def __init__(self, text: str = "") -> None:
-        super().__init__(classes="-large")
+        super().__init__()
         self.text = text
 
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            box.border_title = Content("Find in all sources, deleted files and older versions")
-            yield Input(self.text, placeholder="part of a name or path, or *.cr2", select_on_focus=False)
-            yield Static(id="found", classes="label")
-            yield self.hits()
-            yield Static(id="copies", classes="pane -always")
-            yield KeysLine(
-                ("find.open", "go there"),
-                ("find.list", "list"),
-                ("find.restore", "bring back"),
-                ("find.mark", "mark"),
-                ("dialog.back", "back"),
-            )
+    def compose_box(self) -> ComposeResult:
+        yield Input(self.text, placeholder="part of a name or path, or *.cr2", select_on_focus=False)
+        yield from super().compose_box()
 
     def on_mount(self) -> None:
         self._search(self.text)
@@ -178,17 +167,15 @@ class Find(Hits):
 
         found = self.app.read_or_tell(read, Found(())) if pattern else Found(())
         if found is not None and not worker.is_cancelled:
-            self.post_message(Searched(text, found))
+            self.call_later(self._searched, text, found)
 
-    @on(Searched)
-    def searched(self, message: Searched) -> None:
-        if message.text != self.typed.value:
+    def _searched(self, text: str, found: Found) -> None:
+        if text != self.typed.value:
             return  # one has typed on meanwhile
-        found = message.found
         self.rows.marked = set()
         self.rows.rows = found.files
         self.rows.rows_changed(0)
-        if not message.text.strip():
+        if not text.strip():
             words = "A part of a name (lisbon), of a path (2024/lis), or a pattern (*.cr2)"
         elif not found.files:
             words = "Nothing found."
@@ -222,8 +209,8 @@ class Find(Hits):
 
 
 @dataclass
-class GoneRead(Message):
-    """A page of what is gone was read."""
+class GonePage:
+    """A page of what is gone."""
 
     files: tuple[FileWhereabouts, ...]
     last: GoneFile | None
@@ -246,8 +233,6 @@ class Deleted(Hits):
         ),
     ]
 
-    words = getters.query_one("#found", Static)
-
     def __init__(
         self,
         source: str | None = None,
@@ -255,27 +240,21 @@ class Deleted(Hits):
         within: tuple[int, int] | tuple[None, None] = (None, None),
         during: str = "",
     ) -> None:
-        super().__init__(classes="-large")
+        super().__init__()
         self.source, self.path, self.by_path = source, path, False
         self.within, self.during = within, during
+        words = "Deleted files and older versions" + (f" of {self._where}" if source else "")
+        self.title = f"Deleted or replaced in {during}" if during else words
+        self.keys = (
+            ("deleted.restore", "bring back"),
+            ("find.mark", "mark"),
+            ("find.mark-all", "mark all"),
+            ("deleted.sort", "order"),
+            *([("deleted.everywhere", "everywhere")] if source else []),
+            ("dialog.back", "back"),
+        )
         self.last: GoneFile | None = None
         self.reading = False
-
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            words = "Deleted files and older versions" + (f" of {self._where}" if self.source else "")
-            box.border_title = Content(f"Deleted or replaced in {self.during}" if self.during else words)
-            yield Static(id="found", classes="label")
-            yield self.hits()
-            yield Static(id="copies", classes="pane -always")
-            yield KeysLine(
-                ("deleted.restore", "bring back"),
-                ("find.mark", "mark"),
-                ("find.mark-all", "mark all"),
-                ("deleted.sort", "order"),
-                *([("deleted.everywhere", "everywhere")] if self.source else []),
-                ("dialog.back", "back"),
-            )
 
     def on_mount(self) -> None:
         self._read(None, self.by_path)
@@ -290,20 +269,19 @@ class Deleted(Hits):
         worker = get_current_worker()
         source, path, (since, before) = self.source, self.path or None, self.within
 
-        def read(session: Session) -> GoneRead:
+        def read(session: Session) -> GonePage:
             page = deleted_page(
                 session, source=source, path=path, since=since, before=before, by_path=by_path, after=after, limit=SHOWN
             )
             count = deleted_count(session, source=source, path=path, since=since, before=before)
             anywhere = deleted_count(session) if source is not None and not count.files else None
-            return GoneRead(page.files, page.last, count, by_path, after is None, anywhere)
+            return GonePage(page.files, page.last, count, by_path, after is None, anywhere)
 
-        page = self.app.read_or_tell(read, GoneRead((), None, Count(), by_path, first=True))
+        page = self.app.read_or_tell(read, GonePage((), None, Count(), by_path, first=True))
         if page is not None and not worker.is_cancelled:
-            self.post_message(page)
+            self.call_later(self._page_read, page)
 
-    @on(GoneRead)
-    def gone_read(self, page: GoneRead) -> None:
+    def _page_read(self, page: GonePage) -> None:
         if page.by_path != self.by_path:
             return
         self.last, self.reading = page.last, False

@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual import getters, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Button, Input, Static, TextArea
 
@@ -18,7 +18,7 @@ from medback_core.errors import UsageError
 from medback_core.presenting.refusals import message
 from medback_tui.look.keys import shown
 
-from .dialogs import Dialog, KeysLine
+from .dialogs import Dialog
 
 Values = Mapping[str, str]
 
@@ -49,28 +49,26 @@ class Form(Dialog[Values]):
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("ctrl+s", "keep", "form.keep", "keep", "Keep what is written here"),
     ]
+    keys = ("tab next", ("form.keep", "keep"), ("dialog.back", "changes nothing"))
     problem = getters.query_one("#problem", Static)
 
     def __init__(self, title: str, fields: Sequence[Field], check: Callable[[Values], str | None]) -> None:
         super().__init__(classes="-tight" if len(fields) > 4 else None)  # so that all of it is seen in 24 lines
-        self.title_words, self.fields, self.check = title, fields, check
+        self.title, self.fields, self.check = title, fields, check
 
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            box.border_title = Content(self.title_words)
-            for field in self.fields:
-                yield Static(Content(field.label), classes="label")
-                if field.lines:
-                    area = TextArea(field.value, id=field.id, compact=True, tab_behavior="focus")
-                    area.styles.height = field.lines
-                    yield area
-                else:
-                    yield Input(field.value, placeholder=field.placeholder, id=field.id, select_on_focus=True)
-            yield Static(id="problem")
-            with Horizontal(id="answers"):
-                yield Button("Cancel", id="no", compact=True)
-                yield Button("Keep", id="yes", variant="primary", compact=True)
-            yield KeysLine("tab next", ("form.keep", "keep"), ("dialog.back", "changes nothing"))
+    def compose_box(self) -> ComposeResult:
+        for field in self.fields:
+            yield Static(Content(field.label), classes="label")
+            if field.lines:
+                area = TextArea(field.value, id=field.id, compact=True, tab_behavior="focus")
+                area.styles.height = field.lines
+                yield area
+            else:
+                yield Input(field.value, placeholder=field.placeholder, id=field.id, select_on_focus=True)
+        yield Static(id="problem")
+        with Horizontal(id="answers"):
+            yield Button("Cancel", id="no", compact=True)
+            yield Button("Keep", id="yes", variant="primary", compact=True)
 
     @property
     def values(self) -> Values:

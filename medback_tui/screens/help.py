@@ -8,14 +8,14 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
 from medback_tui.look.keys import quiet, shown
 from medback_tui.look.words import MEANINGS
 
-from .dialogs import Dialog, KeysLine
+from .dialogs import Dialog
 
 GROUPS = {"list": "In a list", "app": "Everywhere", "job": "The running job", "go": "Screens"}
 
@@ -23,6 +23,8 @@ GROUPS = {"list": "In a list", "app": "Everywhere", "job": "The running job", "g
 class Help(Dialog[None]):
     """One line a key: what it does, in a sentence."""
 
+    DEFAULT_CLASSES = "-large"
+    keys = ("○ no copy  ◐ fewer than wanted  ● as many as wanted", ("dialog.back", "closes"))
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("question_mark,f1,q", "give_up", "help.close", "close", "Close the help"),
         quiet("j,down", "scroll(1)", "help.down", "down", "Further down"),
@@ -30,15 +32,13 @@ class Help(Dialog[None]):
     ]
 
     def __init__(self, about: str, bindings: Iterable[ActiveBinding]) -> None:
-        super().__init__(classes="-large")
+        super().__init__()
+        self.title = f"Keys: {about}"
         self.about, self.bindings_shown = about, list(bindings)
 
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            box.border_title = Content(f"Keys: {self.about}")
-            with VerticalScroll(id="keys"):
-                yield Static(self._words())
-            yield KeysLine("○ no copy  ◐ fewer than wanted  ● as many as wanted", ("dialog.back", "closes"))
+    def compose_box(self) -> ComposeResult:
+        with VerticalScroll(id="keys"):
+            yield Static(self._words())
 
     def on_mount(self) -> None:
         self.query_one(VerticalScroll).focus()

@@ -8,7 +8,6 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
@@ -19,7 +18,7 @@ from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 
-from .dialogs import Dialog, KeysLine
+from .dialogs import Dialog
 
 SIGNS = {"info": ("·", "dim"), "done": ("✔", "safe"), "warning": ("▲", "below"), "error": ("✘", "none")}
 COLUMNS = (
@@ -38,22 +37,22 @@ def _draw(line: LogLine) -> list[Cell]:
 class Log(Dialog[None]):
     """The newest line is last and under the cursor; the whole of it stands below the list."""
 
+    TITLE = "Log"
+    DEFAULT_CLASSES = "-large"
     AUTO_FOCUS = "RowList"
+    keys = (("log.copy", "copies the line"), ("dialog.back", "closes"))
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("L,q", "give_up", "log.close", "close", "Close the log"),
         shown("y", "copy", "log.copy", "copy line", "Copy the line under the cursor"),
     ]
 
     def __init__(self, lines: list[LogLine]) -> None:
-        super().__init__(classes="-large")
+        super().__init__()
         self.lines = lines
 
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            box.border_title = Content("Log")
-            yield RowList[LogLine](COLUMNS, _draw, id)
-            yield Static(id="whole", classes="pane")
-            yield KeysLine(("log.copy", "copies the line"), ("dialog.back", "closes"))
+    def compose_box(self) -> ComposeResult:
+        yield RowList[LogLine](COLUMNS, _draw, id)
+        yield Static(id="whole", classes="pane")
 
     def on_mount(self) -> None:
         lines = self.lines or [LogLine(0, "info", "", "nothing has been done yet")]

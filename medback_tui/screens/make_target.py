@@ -9,9 +9,8 @@ from typing import ClassVar, Literal
 from textual import getters, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Button, Input, Static
 
 from medback_core import disk
@@ -26,7 +25,7 @@ from medback_tui.look.keys import shown
 from medback_tui.look.sizes import not_a_size, parse_size
 from medback_tui.reading.facts import unsafe_with
 
-from .dialogs import Dialog, KeysLine
+from .dialogs import Dialog
 from .form import bad_label
 
 ALWAYS_THERE = {b"lost+found", b"System Volume Information", b".Trashes", b".fseventsd"}  # on an empty drive
@@ -56,14 +55,6 @@ class Prospect:
     directories: int
 
 
-@dataclass
-class Described(Message):
-    """The drive was looked at, or could not be."""
-
-    prospect: Prospect | None
-    problem: str = ""
-
-
 class MakeTarget(Dialog[NewTarget]):
     """Returns what was decided, None for no."""
 
@@ -71,6 +62,8 @@ class MakeTarget(Dialog[NewTarget]):
         shown("ctrl+s", "make", "make-target.make", "copy", "Make it a target and copy onto it"),
     ]
 
+    TITLE = "Make it a target?"
+    keys = ("enter next", ("make-target.make", "copy onto it"), ("dialog.back", "back"))
     facts = getters.query_one("#words", Static)
     problem = getters.query_one("#problem", Static)
 
@@ -79,20 +72,17 @@ class MakeTarget(Dialog[NewTarget]):
         self.path = path
         self.total: int | None = None  # bytes, once it was looked at
 
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            box.border_title = "Make it a target?"
-            yield Static(Content(f"{name(self.path)}\nlooking at it …"), id="words")
-            yield Static("Label: what you call this drive, best written on it too", classes="label")
-            yield Input(name(os.path.basename(self.path)), id="label", select_on_focus=True)
-            yield Static("At most this much of it for medback (empty: all; 500G, 2TiB, 80%)", classes="label")
-            yield Input("", id="capacity", placeholder="all of it")
-            yield Static(id="problem")
-            with Horizontal(id="answers"):
-                yield Button("No", id="no", compact=True)
-                yield Button("Recognise what lies there", id="discover", compact=True)
-                yield Button("Copy onto it", id="copy", variant="primary", compact=True)
-            yield KeysLine("enter next", ("make-target.make", "copy onto it"), ("dialog.back", "back"))
+    def compose_box(self) -> ComposeResult:
+        yield Static(Content(f"{name(self.path)}\nlooking at it …"), id="words")
+        yield Static("Label: what you call this drive, best written on it too", classes="label")
+        yield Input(name(os.path.basename(self.path)), id="label", select_on_focus=True)
+        yield Static("At most this much of it for medback (empty: all; 500G, 2TiB, 80%)", classes="label")
+        yield Input("", id="capacity", placeholder="all of it")
+        yield Static(id="problem")
+        with Horizontal(id="answers"):
+            yield Button("No", id="no", compact=True)
+            yield Button("Recognise what lies there", id="discover", compact=True)
+            yield Button("Copy onto it", id="copy", variant="primary", compact=True)
 
     def on_mount(self) -> None:
         self.query_one("#label", Input).focus()
@@ -105,7 +95,7 @@ class MakeTarget(Dialog[NewTarget]):
             filesystem = disk.describe(self.path)
             empty = set(os.listdir(self.path)) <= ALWAYS_THERE
         except OSError as error:
-            self.post_message(Described(None, f"{name(self.path)}: {error.strerror}"))
+            self.call_later(self.problem.update, Content(f"{name(self.path)}: {error.strerror}"))
             return
 
         from medback_core.drives.open import shares_disk
@@ -122,14 +112,9 @@ class MakeTarget(Dialog[NewTarget]):
 
         nothing = Room(filesystem.free, None, space.block, filesystem.max_file)
         prospect = self.app.in_session(look) or Prospect(filesystem, empty, None, Count(), Count(), nothing, 0)
-        self.post_message(Described(prospect))
+        self.call_later(self._described, prospect)
 
-    @on(Described)
-    def described(self, message: Described) -> None:
-        prospect = message.prospect
-        if prospect is None:
-            self.problem.update(Content(message.problem))
-            return
+    def _described(self, prospect: Prospect) -> None:
         self.total = prospect.filesystem.total
         self.facts.update(prospect_words(self.path, prospect))
         self.query_one("#discover").display = not prospect.empty

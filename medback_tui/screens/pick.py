@@ -9,9 +9,7 @@ from typing import ClassVar
 from textual import getters, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Input, Static
 
 from medback_core import model, names
@@ -21,7 +19,7 @@ from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 
-from .dialogs import Dialog, KeysLine
+from .dialogs import Dialog
 
 COLUMNS = (Column("name", "", 0, middle=True), Column("size", "", 13, right=True))
 
@@ -34,16 +32,6 @@ class PickEntry:
     does: str
     path: bytes
     size: int = 0
-
-
-@dataclass
-class DirectoryRead(Message):
-    """A directory was read (or could not be)."""
-
-    path: bytes
-    entries: list[PickEntry]
-    others: int  # files that are not among the entries
-    problem: str
 
 
 def read_directory(path: bytes, *, files: bool) -> tuple[list[PickEntry], int]:
@@ -70,6 +58,7 @@ class PickDirectory(Dialog[bytes]):
     """Returns the chosen path, None for Esc. With `files`, a file is what is chosen; with `new`, a directory that is
     not there yet may be typed. `words`: what a person should know before choosing."""
 
+    DEFAULT_CLASSES = "-large"
     AUTO_FOCUS = "RowList"
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("left,h,backspace", "up", "pick.up", "up", "The directory above"),
@@ -94,31 +83,30 @@ class PickDirectory(Dialog[bytes]):
         files: bool = False,
         new: bool = False,
     ) -> None:
-        super().__init__(classes="-large")
-        self.title_words, self.verb, self.words, self.files, self.new = title, verb, words, files, new
+        super().__init__()
+        self.title, self.verb, self.words, self.files, self.new = title, verb, words, files, new
         self.path = start or os.path.expanduser(b"~")
         self._wanted = self.path  # the directory to be listed
         self._came_from: bytes | None = None
         self._entries: list[PickEntry] = []  # of the directory that is listed
         self._beginning = b""  # of the names that are shown: what is typed behind the last slash
 
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            box.border_title = Content(self.title_words)
-            if self.words:
-                yield Static(Content(self.words), classes="label")
-            hint = f"a path; {self.app.key_of('pick.complete')} completes it, Enter takes it"
-            yield Input(name(self.path), placeholder=hint, select_on_focus=True)
-            yield Static(id="problem")
-            yield RowList[PickEntry](COLUMNS, self._draw, lambda entry: (entry.does, entry.path), id="entries")
-            yield self._keys()
+        self.keys = (
+            ("pick.open", "open"),
+            ("pick.up", "up"),
+            *([] if files else [("pick.take", "choose it")]),
+            ("pick.type", "type a path"),
+            ("pick.complete", "complete, Enter takes it"),
+            ("dialog.back", "back"),
+        )
 
-    def _keys(self) -> KeysLine:
-        take = () if self.files else (("pick.take", "choose it"),)
-        return KeysLine(
-            ("pick.open", "open"), ("pick.up", "up"), *take, ("pick.type", "type a path"),
-            ("pick.complete", "complete, Enter takes it"), ("dialog.back", "back"),
-        )  # fmt: skip
+    def compose_box(self) -> ComposeResult:
+        if self.words:
+            yield Static(Content(self.words), classes="label")
+        hint = f"a path; {self.app.key_of('pick.complete')} completes it, Enter takes it"
+        yield Input(name(self.path), placeholder=hint, select_on_focus=True)
+        yield Static(id="problem")
+        yield RowList[PickEntry](COLUMNS, self._draw, lambda entry: (entry.does, entry.path), id="entries")
 
     def _draw(self, entry: PickEntry) -> list[Cell]:
         if entry.does == "take":
@@ -146,20 +134,20 @@ class PickDirectory(Dialog[bytes]):
             problem = ""
         except OSError as error:
             entries, others, problem = [], 0, f"{name(path)}: {error.strerror}"
-        self.post_message(DirectoryRead(path, entries, others, problem))
+        self.call_later(self._listed, path, entries, others, problem)
 
-    @on(DirectoryRead)
-    def listed(self, message: DirectoryRead) -> None:
-        if message.path != self._wanted:
+    def _listed(self, path: bytes, entries: list[PickEntry], others: int, problem: str) -> None:
+        """A directory was read, or could not be. `others`: files that are not among the entries."""
+        if path != self._wanted:
             return
-        self.problem.update(Content(message.problem))
-        if message.problem and message.path != self.path:
+        self.problem.update(Content(problem))
+        if problem and path != self.path:
             return
-        self.path = message.path
-        head = [] if self.files else [PickEntry("take", self.path, message.others)]
+        self.path = path
+        head = [] if self.files else [PickEntry("take", self.path, others)]
         if self.path != b"/":
             head.append(PickEntry("up", os.path.dirname(self.path)))
-        self._entries = head + message.entries
+        self._entries = head + entries
         if self.focused is self.typed:
             self._show_entries()
             return

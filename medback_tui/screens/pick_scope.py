@@ -7,7 +7,6 @@ from typing import ClassVar
 from textual import getters, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
@@ -20,13 +19,22 @@ from medback_tui.reading.plan_facts import Scope
 from medback_tui.widgets.coverage_list import CoverageList, ListingRead
 from medback_tui.widgets.line_list import LineList
 
-from .dialogs import Dialog, KeysLine
+from .dialogs import Dialog
 
 
 class PickScope(Dialog[Scope]):
     """Returns the scope, None for Esc."""
 
+    TITLE = "Bring back what?"
+    DEFAULT_CLASSES = "-large"
     AUTO_FOCUS = "CoverageList"
+    keys = (
+        ("scope.take", "choose this"),
+        ("scope.all", "everything"),
+        ("scope.into", "open"),
+        ("scope.out", "out"),
+        ("dialog.back", "back"),
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("right,l,enter", "into", "scope.into", "open", "Go into the directory under the cursor"),
         shown("left,h,backspace", "out", "scope.out", "out", "Out to the directory above"),
@@ -37,21 +45,12 @@ class PickScope(Dialog[Scope]):
     where = getters.query_one("#where", Static)
 
     def __init__(self) -> None:
-        super().__init__(classes="-large")
+        super().__init__()
         self.place = Place()
 
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            box.border_title = "Bring back what?"
-            yield Static(id="where", classes="label")
-            yield CoverageList()
-            yield KeysLine(
-                ("scope.take", "choose this"),
-                ("scope.all", "everything"),
-                ("scope.into", "open"),
-                ("scope.out", "out"),
-                ("dialog.back", "back"),
-            )
+    def compose_box(self) -> ComposeResult:
+        yield Static(id="where", classes="label")
+        yield CoverageList()
 
     def on_mount(self) -> None:
         self._read(self.place, None)

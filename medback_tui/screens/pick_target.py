@@ -8,7 +8,6 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
@@ -22,7 +21,7 @@ from medback_tui.widgets.coverage_bar import room_bar
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 
-from .dialogs import Dialog, KeysLine
+from .dialogs import Dialog
 
 COLUMNS = (
     Column("where", "mounted drive", 0, middle=True),
@@ -44,27 +43,25 @@ class TargetPlace:
 class PickTarget(Dialog[bytes]):
     """Returns the path of a drive, b"" for “another directory”, None for Esc."""
 
+    DEFAULT_CLASSES = "-large"
     AUTO_FOCUS = "RowList"
+    keys = (("pick-target.open", "choose"), ("dialog.back", "back"))
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("enter,right,l", "open", "pick-target.open", "choose", "Choose the drive under the cursor"),
     ]
 
     def __init__(self, *, first: bool = False) -> None:
-        super().__init__(classes="-large")
+        super().__init__()
         self.first = first
+        self.title = "On which drive shall your files be kept safe?" if first else "Choose a drive"
         self._shown: Drives | None = None
 
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            box.border_title = Content(
-                "On which drive shall your files be kept safe?" if self.first else "Choose a drive"
-            )
-            words = "Mounted drives, removable ones first. Yours is not there? Mount it, and it appears."
-            if self.first:
-                words += " You can choose more of them later: two copies on two drives are safe."
-            yield Static(Content(words), classes="label")
-            yield RowList[TargetPlace](COLUMNS, self._draw, lambda place: place.mount and place.mount.path, id="places")
-            yield KeysLine(("pick-target.open", "choose"), ("dialog.back", "back"))
+    def compose_box(self) -> ComposeResult:
+        words = "Mounted drives, removable ones first. Yours is not there? Mount it, and it appears."
+        if self.first:
+            words += " You can choose more of them later: two copies on two drives are safe."
+        yield Static(Content(words), classes="label")
+        yield RowList[TargetPlace](COLUMNS, self._draw, lambda place: place.mount and place.mount.path, id="places")
 
     def _draw(self, place: TargetPlace) -> list[Cell]:
         mount = place.mount

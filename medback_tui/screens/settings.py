@@ -10,7 +10,6 @@ from typing import ClassVar
 from textual import getters, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
@@ -24,7 +23,7 @@ from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 
-from .dialogs import Dialog, KeysLine
+from .dialogs import Dialog
 from .opening import edit_path
 from .themes import PickTheme
 
@@ -44,21 +43,18 @@ class SettingRow:
 class SettingsDialog(Dialog[None]):
     """Enter changes what the app remembers by itself; the rest stands in the settings file, which `e` opens."""
 
+    TITLE = "Settings"
     AUTO_FOCUS = "RowList"
+    keys = (("settings.change", "change"), ("settings.edit", "edit the file"), ("dialog.back", "back"))
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("enter", "change", "settings.change", "change", "Change this"),
         shown("e", "edit", "settings.edit", "edit the file", "Edit the settings file with $EDITOR"),
     ]
     rows = getters.query_one("#settings", RowList)
 
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            box.border_title = Content("Settings")
-            yield Static(Content(f"The settings file: {name(os.fsencode(settings_path()))}"), classes="label")
-            yield RowList[SettingRow](COLUMNS, _draw, lambda row: row.words, id="settings")
-            yield KeysLine(
-                ("settings.change", "change"), ("settings.edit", "edit the file"), ("dialog.back", "back")
-            )  # fmt: skip
+    def compose_box(self) -> ComposeResult:
+        yield Static(Content(f"The settings file: {name(os.fsencode(settings_path()))}"), classes="label")
+        yield RowList[SettingRow](COLUMNS, _draw, lambda row: row.words, id="settings")
 
     def on_mount(self) -> None:
         self._show()

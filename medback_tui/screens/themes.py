@@ -7,32 +7,29 @@ from typing import ClassVar
 from textual import getters, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
-from textual.content import Content
 
 from medback_tui.look.keys import shown
 from medback_tui.widgets.columns import Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 
-from .dialogs import Dialog, KeysLine
+from .dialogs import Dialog
 
 
 class PickTheme(Dialog[None]):
     """Our own themes first, then Textual's."""
 
+    TITLE = "Themes"
     AUTO_FOCUS = "RowList"
+    keys = (("themes.keep", "keep"), ("dialog.back", "as before"))
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("enter", "keep", "themes.keep", "keep", "Keep this theme"),
     ]
     rows = getters.query_one("#themes", RowList)
 
-    def compose(self) -> ComposeResult:
+    def compose_box(self) -> ComposeResult:
         self.before = self.app.theme
-        with Vertical(id="box") as box:
-            box.border_title = Content("Themes")
-            yield RowList[str]([Column("name", "theme")], lambda name: [name], lambda name: name, id="themes")
-            yield KeysLine(("themes.keep", "keep"), ("dialog.back", "as before"))
+        yield RowList[str]([Column("name", "theme")], lambda name: [name], lambda name: name, id="themes")
 
     def on_mount(self) -> None:
         themes = sorted(self.app.available_themes, key=lambda name: (not name.startswith("medback"), name))

@@ -5,15 +5,12 @@ from __future__ import annotations
 import calendar
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import getters, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
@@ -26,24 +23,25 @@ from medback_core.session.targets import list_targets
 from medback_tui.look.keys import quiet, shown
 from medback_tui.widgets.timeline import TimelineView
 
-from .dialogs import Dialog, KeysLine
+from .dialogs import Dialog
 
 LISTED = 5  # events of a month; `medback history` has all
 LEGEND = "■ backed up  ✓ verified  ✘ damage  + repaired  ! failing  · plugged in"
 
 
-@dataclass
-class MonthsRead(Message):
-    """The months were read."""
-
-    months: tuple[Month, ...]
-    targets: list[Target]
-
-
 class Timeline(Dialog[None]):
     """Months across; below them what happened in the one under the cursor."""
 
+    TITLE = "Timeline"
+    DEFAULT_CLASSES = "-large"
     AUTO_FOCUS = "TimelineView"
+    keys = (
+        ("timeline.left", "earlier"),
+        ("timeline.right", "later"),
+        ("timeline.open", "deleted then"),
+        ("timeline.deleted", "all deleted"),
+        ("dialog.back", "back"),
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         shown("enter", "open", "timeline.open", "deleted then", "Files deleted or replaced in this month"),
         shown("D", "deleted", "timeline.deleted", "all deleted", "All deleted files and older versions"),
@@ -53,22 +51,10 @@ class Timeline(Dialog[None]):
     view = getters.query_one(TimelineView)
     words = getters.query_one("#month", Static)
 
-    def __init__(self) -> None:
-        super().__init__(classes="-large")
-
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            box.border_title = Content("Timeline")
-            yield TimelineView()
-            yield Static(Content("reading …"), id="month", classes="pane -always")
-            yield Static(Content(LEGEND), classes="keys")
-            yield KeysLine(
-                ("timeline.left", "earlier"),
-                ("timeline.right", "later"),
-                ("timeline.open", "deleted then"),
-                ("timeline.deleted", "all deleted"),
-                ("dialog.back", "back"),
-            )
+    def compose_box(self) -> ComposeResult:
+        yield TimelineView()
+        yield Static(Content("reading …"), id="month", classes="pane")
+        yield Static(Content(LEGEND), classes="keys")
 
     def on_mount(self) -> None:
         self._read()
@@ -77,16 +63,12 @@ class Timeline(Dialog[None]):
     def _read(self) -> None:
         worker = get_current_worker()
 
-        def read(session: Session) -> MonthsRead:
-            return MonthsRead(timeline(session), list_targets(session))
+        def read(session: Session) -> tuple[tuple[Month, ...], list[Target]]:
+            return timeline(session), list_targets(session)
 
-        found = self.app.read_or_tell(read, MonthsRead((), []))
+        found = self.app.read_or_tell(read, ((), []))
         if found is not None and not worker.is_cancelled:
-            self.post_message(found)
-
-    @on(MonthsRead)
-    def months_read(self, message: MonthsRead) -> None:
-        self.view.show_months(message.months, message.targets)
+            self.call_later(self.view.show_months, *found)
 
     @on(TimelineView.Moved)
     def moved(self) -> None:

@@ -46,9 +46,3 @@ class Across(Widget, can_focus=True):
     def on_resize(self) -> None:
         self._keep_in_sight()
         self.refresh()  # it may have been drawn in this size with the first one of the size before
-
-    def on_focus(self) -> None:
-        self.refresh()
-
-    def on_blur(self) -> None:
-        self.refresh()

@@ -175,12 +175,6 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
         self._measure()
         self._show_cursor()
 
-    def on_focus(self) -> None:
-        self.refresh()
-
-    def on_blur(self) -> None:
-        self.refresh()
-
     # --- drawing -----------------------------------------------------------------------------------------------------
 
     def style_of(self, name: str) -> Style:

@@ -161,12 +161,6 @@ class RiskMap(Widget, can_focus=True):
             if at.left <= event.x < at.right and at.top <= event.y < at.bottom:
                 self._stand_on(tile)
 
-    def on_focus(self) -> None:
-        self.refresh()
-
-    def on_blur(self) -> None:
-        self.refresh()
-
     # --- drawing -----------------------------------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:
