@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from textual import on
 from textual.app import SystemCommand
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.color import Color
 from textual.content import Content
 from textual.filter import LineFilter, Monochrome, NoColor
@@ -38,7 +38,7 @@ from medback_tui.jobs.resuming import ResumingApp
 from medback_tui.jobs.telling import TellingApp
 from medback_tui.jobs.unfinished import Unfinished
 from medback_tui.look import themes
-from medback_tui.look.keys import IN_WORDS, KEYS, SENTENCES, is_key, quiet, shown, typing
+from medback_tui.look.keys import KEYS, SENTENCES, is_key, quiet, shown, typing
 from medback_tui.look.settings import Settings
 from medback_tui.look.settings import default_path as settings_path
 from medback_tui.look.settings import load as load_settings
@@ -174,18 +174,6 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         """The one the settings file names, else the one chosen last."""
         wanted = self.preferences.theme or self.settings.theme
         return wanted if wanted in self.available_themes else themes.DARK
-
-    def key_of(self, binding: str) -> str:
-        key = self.keys_of(binding)[0]
-        return IN_WORDS.get(key) or self.get_key_display(Binding(key, ""))
-
-    def way_to(self, binding: str) -> str:
-        screen = binding.partition(".")[0]
-        first = f"{self.key_of(f'go.{screen}')}, then " if screen in self.MODES and screen != self.current_mode else ""
-        return f"{first}{self.key_of(binding)}"
-
-    def keys_of(self, binding: str) -> tuple[str, ...]:
-        return tuple((self._keymap.get(binding) or KEYS[binding]).split(","))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("go", "find"):  # before any other key is looked at: never where one types, nor from a dialog
@@ -413,10 +401,6 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
     def _settings_saved(self, problem: str | None) -> None:
         if problem is not None:
             self.log_line(model.now(), "warning", "", problem)
-
-    def keep_theme(self) -> None:
-        """The theme in sight is the one to begin with."""
-        self.keep_settings(replace(self.settings, theme=self.theme))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action of the screen in sight, of the app, and the themes."""

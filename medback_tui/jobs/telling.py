@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from time import monotonic
-
 from textual import on
 from textual.notifications import SeverityLevel
 
-from medback_core import model
-from medback_core.errors import MedbackError
 from medback_core.presenting.outcomes import outcome
-from medback_core.presenting.refusals import message, sentence, way_out
+from medback_core.presenting.refusals import sentence, way_out
 from medback_tui.jobs.queue import NOTES_MAX, Job, JobMoved, JobsChanged, JobState
-from medback_tui.reading.state import LogLine, SharedApp
+from medback_tui.reading.state import SharedApp
 from medback_tui.screens.base import MainScreen
-from medback_tui.widgets.notice_line import Notice, NoticeLine
 
-LOG_MAX = 10_000
 SEVERITY: dict[str, SeverityLevel] = {"done": "information", "partly": "warning", "failed": "error"}
 LEVEL = {"done": "done", "partly": "warning", "failed": "error"}
 
 
 class TellingApp(SharedApp):
     """What a job does is told once, to the screen in sight."""
-
-    notices: list[Notice]
 
     def tick(self) -> None:
         if self.queue.running is not None:
@@ -77,46 +69,6 @@ class TellingApp(SharedApp):
                 self.notify(headline, severity=SEVERITY[level], timeout=6)
         if job.ended is not None and not self.quitting:
             job.ended(job)
-
-    def log_line(self, date: int, level: str, about: str, words: str) -> None:
-        self.log_lines.append(LogLine(date, level, about, words))
-        del self.log_lines[:-LOG_MAX]
-
-    def show_problem(self, error: MedbackError) -> None:
-        words = message(error, self.key_of)
-        if not self.log_lines or self.log_lines[-1].words != words:  # what stays wrong is logged once
-            self.log_line(model.now(), "error", "", words)
-        self.notify(words, severity="error", timeout=8)
-
-    # --- notices -----------------------------------------------------------------------------------------------------
-
-    def notify(
-        self,
-        message: str,
-        *,
-        title: str = "",
-        severity: SeverityLevel = "information",
-        timeout: float | None = None,
-        markup: bool = False,
-    ) -> None:
-        """Tell a person something for some seconds, in lines that cover nothing. `message` is harmless to show."""
-        del title, markup
-        seconds = 5.0 if timeout is None else timeout
-        kept = [notice for notice in self.notices if notice.words != message]
-        self.notices = [*kept, Notice(message, severity, monotonic() + seconds)]
-        self.show_notices()
-        self.set_timer(seconds + 0.05, self.show_notices)
-
-    def clear_notices(self) -> None:
-        self.notices = []
-        self.show_notices()
-
-    def show_notices(self) -> None:
-        now = monotonic()
-        self.notices = [notice for notice in self.notices if notice.until > now]
-        for screen in self.screen_stack:
-            for line in screen.query(NoticeLine):
-                line.show(self.notices if screen is self.screen else ())
 
     # --- keys --------------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from medback_core import model
 from medback_core.model import Event, Progress
 from medback_core.session import Session
 from medback_tui.jobs import queue as jobs
-from medback_tui.jobs import telling
+from medback_tui.reading import state
 from medback_tui.app import MedbackApp, opened
 from support import picture_sessions as worlds
 from support.event_loop import watched
@@ -74,7 +74,7 @@ def on_the_event_loop() -> Iterator[list[str]]:
 def clock_of_notices(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What is told for some seconds stays, however long a test takes, until the test moves this clock on."""
     now = [0.0]
-    monkeypatch.setattr(telling, "monotonic", lambda: now[0])
+    monkeypatch.setattr(state, "monotonic", lambda: now[0])
     return now
 
 
