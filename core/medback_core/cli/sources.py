@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
     from medback_core.session import Session
 
+
+def _absolute(_ctx: click.Context, _param: click.Parameter, paths: Sequence[bytes]) -> list[bytes]:
+    return [os.path.abspath(path) for path in paths]
+
+
 ONE_FILE_SYSTEM = click.option(
     "--one-file-system/--no-one-file-system",
     "one_file_system",
@@ -41,6 +46,7 @@ INCLUDE_MOUNT = click.option(
     "include_mounts",
     multiple=True,
     type=PATH,
+    callback=_absolute,
     metavar="DIR",
     help="What is mounted at DIR belongs to the source. May be given more than once.",
 )
@@ -146,19 +152,7 @@ def report_scans(run: Run) -> None:
 @ONE_FILE_SYSTEM
 @INCLUDE_MOUNT
 @WORKERS
-def add_src(
-    run: Run,
-    directory: bytes | None,
-    srd_dir: bytes | None,
-    alias: str | None,
-    copies: int | None,
-    excludes: tuple[str, ...],
-    elsewhere: int | None,
-    place: str | None,
-    one_file_system: bool | None,
-    include_mounts: tuple[bytes, ...],
-    workers: int,
-) -> None:
+def add_src(run: Run, directory: bytes | None, srd_dir: bytes | None, **said: Any) -> None:
     """Register DIR as a source and scan it.
 
     A known one is scanned again. Local file systems mounted inside are read as well; for others, `--include-mount`
@@ -171,21 +165,7 @@ def add_src(
 
     path = run.directory(directory or srd_dir or b"")
     with run.session() as session:
-        run.follow(
-            add_source(
-                session,
-                path,
-                alias=alias,
-                copies=copies,
-                default_copies=run.preferences.copies,
-                excludes=excludes,
-                one_file_system=one_file_system,
-                include_mounts=[os.path.abspath(mount) for mount in include_mounts],
-                elsewhere=elsewhere,
-                place=place,
-                workers=workers,
-            )
-        )
+        run.follow(add_source(session, path, default_copies=run.preferences.copies, **said))
         _report_gaps(run, session)
         report_scans(run)
         say_what_is_unsafe(run, session)
@@ -243,10 +223,10 @@ def _state(row: dict[str, Any]) -> str:
 @click.option("--alias", "new_alias", metavar="NAME", help="A new alias.")
 @click.option("--path", type=DIRECTORY, metavar="DIR", help="Where it is mounted now.")
 @click.option("--copies", type=COPIES, metavar="N", help="How many copies are wanted.")
-@click.option("--exclude", "excludes", multiple=True, metavar="PATTERN", help="A further pattern to leave out.")
+@click.option("--exclude", "add_excludes", multiple=True, metavar="PATTERN", help="A further pattern to leave out.")
 @click.option(
     "--no-exclude",
-    "dropped",
+    "drop_excludes",
     multiple=True,
     metavar="PATTERN",
     help="Drop a pattern: what matches it is backed up again.",
@@ -269,51 +249,21 @@ def _state(row: dict[str, Any]) -> str:
     "drop_mounts",
     multiple=True,
     type=PATH,
+    callback=_absolute,
     metavar="DIR",
     help="Stop expecting what was mounted at DIR.",
 )
-def set_source(
-    run: Run,
-    alias: str,
-    new_alias: str | None,
-    path: bytes | None,
-    copies: int | None,
-    excludes: tuple[str, ...],
-    dropped: tuple[str, ...],
-    elsewhere: int | None,
-    place: str | None,
-    below: bytes | None,
-    drop_rules: tuple[bytes, ...],
-    one_file_system: bool | None,
-    include_mounts: tuple[bytes, ...],
-    drop_mounts: tuple[bytes, ...],
-) -> None:
+def set_source(run: Run, alias: str, path: bytes | None, **said: Any) -> None:
     """Change a source: its name, path, place, copies, excludes, what is mounted inside."""
-    if below is not None and copies is None and elsewhere is None:
+    given = {option for option, value in said.items() if value not in (None, (), [])}
+    if "below" in given and not given & {"copies", "elsewhere"}:
         raise UsageError("usage/below-needs-numbers")
-    wants = copies is not None or elsewhere is not None or place is not None or drop_rules
-    mounts = one_file_system is not None or include_mounts or drop_mounts
-    if new_alias is None and path is None and not wants and not excludes and not dropped and not mounts:
+    if path is None and not given:
         raise UsageError("usage/nothing-to-set-source")
     from medback_core.scanning.sources import change_source
 
     with run.session() as session:
-        changed = change_source(
-            session,
-            alias,
-            new_alias=new_alias,
-            path=None if path is None else run.directory(path),
-            copies=copies,
-            add_excludes=excludes,
-            drop_excludes=dropped,
-            one_file_system=one_file_system,
-            include_mounts=[os.path.abspath(mount) for mount in include_mounts],
-            drop_mounts=[os.path.abspath(mount) for mount in drop_mounts],
-            elsewhere=elsewhere,
-            place=place,
-            below=below,
-            drop_rules=drop_rules,
-        )
+        changed = change_source(session, alias, path=None if path is None else run.directory(path), **said)
         run.outcome.result["source"] = source_json(session, changed)
         away = f" ({changed.elsewhere} elsewhere)" if changed.elsewhere else ""
         kept = "" if changed.place is None else f", kept {at(changed.place)}"
@@ -324,7 +274,7 @@ def set_source(
         )
         for rule in run.outcome.result["source"]["rules"]:
             run.say(_rule_words(changed, rule))
-        if excludes or dropped or mounts:
+        if given & {"add_excludes", "drop_excludes", "one_file_system", "include_mounts", "drop_mounts"}:
             run.say("next: run `medback update`")
         else:
             say_what_is_unsafe(run, session)
@@ -362,15 +312,7 @@ def remove_src(run: Run, alias: str) -> None:
     help="Accept the new content of these files, which are reported as damaged. May be given more than once.",
 )
 @WORKERS
-def update(
-    run: Run,
-    aliases: tuple[str, ...],
-    rehash: bool,
-    accept_deletions: bool,
-    accept_changes: bool,
-    accept: tuple[str, ...],
-    workers: int,
-) -> None:
+def update(run: Run, aliases: tuple[str, ...], accept_deletions: bool, accept_changes: bool, **said: Any) -> None:
     """Scan the sources again, all or those named.
 
     A source that looks unmounted, or of which more than a quarter vanished or changed, is refused and kept as it was.
@@ -379,16 +321,8 @@ def update(
     from medback_core.session.sources import list_sources
 
     with run.session() as session:
-        run.follow(
-            operation.update(
-                session,
-                aliases,
-                answers=Answers(deletions=accept_deletions, changes=accept_changes),
-                rehash=rehash,
-                accept=accept,
-                workers=workers,
-            )
-        )
+        answers = Answers(deletions=accept_deletions, changes=accept_changes)
+        run.follow(operation.update(session, aliases, answers=answers, **said))
         _report_gaps(run, session)
         report_scans(run)
         say_what_is_unsafe(run, session)

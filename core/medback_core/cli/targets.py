@@ -152,21 +152,22 @@ def targets(run: Run) -> None:
     help="What `medback watch` does when it is plugged in: back up onto it, verify it, or nothing.",
 )
 @click.option(
-    "--disk", metavar="NAME", help="The disk it lies on. Same NAME: one disk, other NAME: another. '': as detected."
+    "--disk",
+    "disk_name",
+    metavar="NAME",
+    help="The disk it lies on. Same NAME: one disk, other NAME: another. '': as detected.",
 )
 @click.option("--place", metavar="PLACE", help="Where it is kept: home, office, …; '': where this machine is.")
 def set_target(
     run: Run,
     word: str,
     state: str | None,
-    label: str | None,
     capacity: Size | None,
     on_plug: str | None,
-    disk: str | None,
-    place: str | None,
+    **said: Any,
 ) -> None:
     """Change a target: state, label, capacity, the disk it lies on, where it is kept, what it does when plugged in."""
-    if all(one is None for one in (state, label, capacity, on_plug, disk, place)):
+    if all(one is None for one in (state, capacity, on_plug, *said.values())):
         raise UsageError("usage/nothing-to-set-target")
     from medback_core.drives import open as operation
     from medback_core.drives.drive import locked_here
@@ -183,12 +184,10 @@ def set_target(
             session,
             word,
             state=None if state is None else TargetState(state),
-            label=label,
             capacity=limit,
             unlimited=unlimited,
-            disk_name=disk,
-            place=place,
             on_plug=None if on_plug is None else OnPlug(on_plug),
+            **said,
         )
         run.outcome.result["target"] = listed_targets(session, [changed], locked_here([changed]))[0]
         run.say(
@@ -198,7 +197,7 @@ def set_target(
             + (f", kept {at(changed.place)}" if changed.place is not None else "")
             + (f", when plugged in: {changed.on_plug.value}" if changed.on_plug is not None else "")
         )
-        if state is not None or place is not None:
+        if state is not None or said["place"] is not None:
             say_what_is_unsafe(run, session)
 
 
