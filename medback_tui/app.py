@@ -326,8 +326,8 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         ) else None  # fmt: skip
         if file is None or source is None:
             return
-        CoverageScreen.start_at = (source.key, file.path.rpartition(b"/")[0])
-        CoverageScreen.start_under = (source.key, file.path)
+        CoverageScreen.start_at = (source.id, file.path.rpartition(b"/")[0])
+        CoverageScreen.start_under = (source.id, file.path)
         if isinstance(self.screen, CoverageScreen):
             self.screen.told()
         else:

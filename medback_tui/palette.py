@@ -52,7 +52,7 @@ class Things(Provider):
         app: MedbackApp = self.app  # type: ignore[assignment]
         facts = app.facts
 
-        def show(source: int | None, dead: frozenset[int]) -> None:
+        def show(source: str | None, dead: frozenset[str]) -> None:
             CoverageScreen.start_at = None if source is None else (source, b"")
             CoverageScreen.start_dead = dead or None
             if isinstance(app.screen, CoverageScreen):
@@ -62,7 +62,7 @@ class Things(Provider):
 
         for row in facts.targets if facts is not None else ():
             called, here = name(row.target.name), app.drives.here.get(row.target.id)
-            dead = frozenset({row.target.key})
+            dead = frozenset({row.target.id})
             yield f"What if {called} died", "Coverage without this drive", partial(show, None, dead)
             if here is not None:
                 yield f"Back up onto {called}", "Shows first what would be copied", partial(
@@ -76,7 +76,7 @@ class Things(Provider):
             yield f"Update {called}", "Scan this source again", partial(
                 lambda alias: app.submit(operations.update([alias])), row.source.alias
             )  # fmt: skip
-            yield f"Coverage of {called}", "What of it is safe", partial(show, row.source.key, frozenset())
+            yield f"Coverage of {called}", "What of it is safe", partial(show, row.source.id, frozenset())
 
 
 class FoundFiles(Provider):

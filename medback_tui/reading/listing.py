@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from medback_core.coverage import tree as browsing
@@ -25,9 +25,10 @@ PAGE = 128  # files that are read together
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one is: no source is the top, where the sources are listed."""
+    """Where one is: in a source (its id), or at the top, where the sources are listed. What a person chose is kept by
+    ids: a row has another key in a session DB that was built again or put in the place of this one."""
 
-    source: int | None = None
+    source: str | None = None
     path: bytes = b""
 
 
@@ -39,7 +40,7 @@ class View:
     order: str = "name"
     filter_text: str = ""
     unsafe_only: bool = False
-    dead: frozenset[int] = frozenset()
+    dead: frozenset[str] = frozenset()  # ids
     burnt: tuple[str, ...] = ()
 
 
@@ -70,12 +71,12 @@ class Listing:
         """How many entries there are without a filter."""
         return self.found.directories_total + self.found.files_total if self.found is not None else 0
 
-    def index_of(self, under: tuple[int, bytes], file: int | None, otherwise: int) -> int:
-        """The row of a directory by its source and path, or of a file by its key; `otherwise` where it has none."""
+    def index_of(self, under: tuple[str, bytes], file: int | None, otherwise: int) -> int:
+        """The row of a directory by its source (id) and path, of a file by its key; `otherwise` where it has none."""
         if self.found is None:
             return otherwise
         for index, row in enumerate(self.found.directories):
-            if (row.source.key, row.path) == under:
+            if (row.source.id, row.path) == under:
                 return index
         if file is not None and file in self.found.files:
             return len(self.found.directories) + self.found.files.index(file)
@@ -103,17 +104,31 @@ def shares_of(view: DirectoryView) -> Shares:
     return Shares(none, view.unsafe - none, view.count - view.unsafe, view.apart)
 
 
+def source_key(session: Session, identifier: str | None) -> int | None:
+    """The key of a source in this session; None where it has none of that id."""
+    return next((source.key for source in list_sources(session) if source.id == identifier), None)
+
+
+def target_keys(session: Session, identifiers: Collection[str]) -> frozenset[int]:
+    """The keys of these drives in this session."""
+    found = list_targets(session) if identifiers else ()
+    return frozenset(target.key for target in found if target.id in identifiers)
+
+
 def read_listing(session: Session, place: Place, view: View) -> Listing:
     """Read a place. For a thread: a directory of a million files takes a quarter of a second."""
+    source, dead = source_key(session, place.source), target_keys(session, view.dead)
+    if source is None and place.source is not None:
+        return Listing(place, view)
     found = browsing.browse(
-        session, place.source, place.path, order=view.order, filter_text=view.filter_text,
-        unsafe_only=view.unsafe_only, dead=view.dead,
+        session, source, place.path, order=view.order, filter_text=view.filter_text, unsafe_only=view.unsafe_only,
+        dead=dead,
     )  # fmt: skip
     if found is None:
         return Listing(place, view)
     parts = list(_parts(session, place))
-    shares = rated_shares(CopyCounter(session, view.dead), parts)
-    loss = loss_of(session, view.dead, parts) if view.dead else NO_LOSS
+    shares = rated_shares(CopyCounter(session, dead), parts)
+    loss = loss_of(session, dead, parts) if dead else NO_LOSS
     burnt = _burnt(session, view) if view.burnt else None
     return Listing(place, view, found, shares, loss, burnt)
 
@@ -141,19 +156,19 @@ def pages_near(listing: Listing, row: int) -> frozenset[int]:
 
 def read_pages(session: Session, listing: Listing, numbers: Iterable[int]) -> Pages:
     """Read these pages. For a thread: each takes a millisecond or two."""
-    files = browsing.page(session, listing.keys_on(numbers), dead=listing.view.dead)
+    files = browsing.page(session, listing.keys_on(numbers), dead=target_keys(session, listing.view.dead))
     return Pages(frozenset(numbers), tuple(files))
 
 
 def with_advice(session: Session, listing: Listing) -> Listing:
     """The same with what would make the place safer. Of many files that takes longer than all the rest."""
-    place, view = listing.place, listing.view
-    return replace(listing, next=next_drive(session, place.source, place.path, dead=view.dead))
+    source, dead = source_key(session, listing.place.source), target_keys(session, listing.view.dead)
+    return replace(listing, next=next_drive(session, source, listing.place.path, dead=dead))
 
 
 def _burnt(session: Session, view: View) -> PlaceLoss | None:
     """The what-if of its places and dead drives; None where nothing is kept at one of them any more."""
-    dead = [target for target in list_targets(session) if target.key in view.dead]
+    dead = [target for target in list_targets(session) if target.id in view.dead]
     try:
         return replace(what_if_places(session, view.burnt, dead), lost_files=iter(()))
     except Refused:
@@ -163,7 +178,7 @@ def _burnt(session: Session, view: View) -> PlaceLoss | None:
 def _parts(session: Session, place: Place) -> Iterator[Part]:
     """All the files of a place, whatever is filtered out of sight, by what is wanted of them."""
     for source in list_sources(session):
-        if place.source is not None and source.key != place.source:
+        if place.source is not None and source.id != place.source:
             continue
         key = directory_key(session, source.key, place.path)
         if key is not None:

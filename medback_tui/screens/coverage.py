@@ -21,7 +21,7 @@ from medback_core.session.files import find_file
 from medback_tui.look import settings
 from medback_tui.look.keys import quiet, shown, typing
 from medback_tui.reading.facts import Facts
-from medback_tui.reading.listing import Place, View, pages_near, read_listing, read_pages, with_advice
+from medback_tui.reading.listing import Place, View, pages_near, read_listing, read_pages, source_key, with_advice
 from medback_tui.reading.plan_facts import Scope
 from medback_tui.widgets.breadcrumb import Breadcrumb
 from medback_tui.widgets.coverage_detail import CoverageDetail
@@ -72,9 +72,9 @@ class CoverageScreen(MainScreen):
         quiet("escape", "back", "coverage.back", "back", "End the filter, the what-if, the marks, one after the other"),
     ]
 
-    start_at: ClassVar[tuple[int, bytes] | None] = None  # another screen wants this place shown
-    start_under: ClassVar[tuple[int, bytes] | None] = None  # … with the cursor on this
-    start_dead: ClassVar[frozenset[int] | None] = None  # … or these drives dead
+    start_at: ClassVar[tuple[str, bytes] | None] = None  # another screen wants this place shown
+    start_under: ClassVar[tuple[str, bytes] | None] = None  # … with the cursor on this
+    start_dead: ClassVar[frozenset[str] | None] = None  # … or these drives dead
 
     empty = getters.query_one(EmptyState)
     rows = getters.query_one(CoverageList)
@@ -127,7 +127,7 @@ class CoverageScreen(MainScreen):
         if CoverageScreen.start_dead is not None:
             self.view, changed = replace(self.view, dead=CoverageScreen.start_dead, burnt=()), True
             self.place, CoverageScreen.start_dead = Place(), None
-        if self.place.source is not None and all(row.source.key != self.place.source for row in facts.sources):
+        if self.place.source is not None and all(row.source.id != self.place.source for row in facts.sources):
             self.place = Place()
         if changed:
             under, CoverageScreen.start_under = CoverageScreen.start_under, None
@@ -135,20 +135,21 @@ class CoverageScreen(MainScreen):
         else:
             self._show_detail()
 
-    def read(self, under: tuple[int, bytes] | None = None) -> None:
+    def read(self, under: tuple[str, bytes] | None = None) -> None:
         """Read the place one is in; the cursor stays where it is, or goes to `under`."""
         if self.view is None:
             return
         self._read(self.place, self.view, under, self.rows.cursor if self.rows.listing.place == self.place else 0)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="listing")
-    def _read(self, place: Place, view: View, under: tuple[int, bytes] | None, row: int = 0) -> None:
+    def _read(self, place: Place, view: View, under: tuple[str, bytes] | None, row: int = 0) -> None:
         """`row`: where the cursor will stand if there is nothing `under` it."""
         worker = get_current_worker()
 
         def read(session: Session) -> ListingRead:
             listing = read_listing(session, place, view)
-            file = find_file(session, *under) if under is not None else None
+            source = source_key(session, under[0]) if under is not None else None
+            file = find_file(session, source, under[1]) if under is not None and source is not None else None
             key = file.key if file is not None else None
             first = row if under is None else listing.index_of(under, key, row)
             pages = read_pages(session, listing, pages_near(listing, first))
@@ -216,7 +217,7 @@ class CoverageScreen(MainScreen):
         if row is None or self._facts is None:
             return None
         source, path = self.rows.path_of(row)
-        roots = {facts.source.key: facts.source.path for facts in self._facts.sources}
+        roots = {facts.source.id: facts.source.path for facts in self._facts.sources}
         return os.path.join(roots[source], path) if path else roots[source]
 
     def action_edit_file(self) -> None:
@@ -248,7 +249,7 @@ class CoverageScreen(MainScreen):
             return
         row = self.rows.current
         if isinstance(row, DirectoryView) and self.view is not None:
-            self._go(Place(row.source.key, row.path))
+            self._go(Place(row.source.id, row.path))
 
     def action_out(self) -> None:
         here = self.place
@@ -257,7 +258,7 @@ class CoverageScreen(MainScreen):
         above = Place(here.source, here.path.rpartition(b"/")[0]) if here.path else Place()
         self._go(above, (here.source, here.path))
 
-    def _go(self, place: Place, under: tuple[int, bytes] | None = None) -> None:
+    def _go(self, place: Place, under: tuple[str, bytes] | None = None) -> None:
         assert self.view is not None
         self.place = place
         if self.view.filter_text:
@@ -340,7 +341,7 @@ class CoverageScreen(MainScreen):
         chosen = list(self.rows.marked) or ([self.rows.path_of(row)] if row is not None else [])
         if not chosen or self._facts is None:
             return
-        aliases = {facts.source.key: facts.source.alias for facts in self._facts.sources}
+        aliases = {facts.source.id: facts.source.alias for facts in self._facts.sources}
         RestoreScreen.start_with = tuple(Scope(aliases[source], path) for source, path in chosen)
         self.app.call_later(self.app.run_action, "go('restore')")
 

@@ -32,10 +32,10 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """What is gone in a what-if: drives (keys), and with a place all that is kept there, sources too; its drives are
+    """What is gone in a what-if: drives (ids), and with a place all that is kept there, sources too; its drives are
     among them."""
 
-    drives: frozenset[int] = frozenset()
+    drives: frozenset[str] = frozenset()
     places: tuple[str, ...] = ()
 
 
@@ -44,7 +44,7 @@ class _Place:
     """A place as a row: what is kept there."""
 
     name: str
-    drives: frozenset[int]
+    drives: frozenset[str]
     sources: int
 
 
@@ -91,7 +91,7 @@ class DeadDrives(Dialog[Dead]):
     def on_mount(self) -> None:
         rows = self.query_one(RowList)
         rows.styles.height = min(14, len(self.places) + len(self.drives) + 2)
-        rows.marked = {*self.dead.drives, *map(folded, self.dead.places)}
+        rows.marked = {*self.dead.drives, *((folded(place),) for place in self.dead.places)}
         rows.show_rows([*self.places, *self.drives])
 
     def action_mark(self) -> None:
@@ -101,38 +101,38 @@ class DeadDrives(Dialog[Dead]):
         if row is None:
             return
         # A place is marked with its drives, a drive with those on the same disk.
-        others = row.drives if isinstance(row, _Place) else {target.key for target in row.dies_with}
+        others = row.drives if isinstance(row, _Place) else {target.id for target in row.dies_with}
         if _key(row) in rows.marked:
             rows.marked |= others
         else:
             rows.marked -= others
         # A place is not gone when one of its drives is alive.
-        gone = [folded(place.name) for place in self.places if not place.drives <= rows.marked]
+        gone = [_key(place) for place in self.places if not place.drives <= rows.marked]
         rows.marked -= set(gone)
         rows.refresh()
 
     @on(LineList.Opened)
     def action_done(self) -> None:
         rows = self.query_one(RowList)
-        marked = frozenset(key for key in rows.marked if isinstance(key, int))
-        places = tuple(one.name for one in self.places if folded(one.name) in rows.marked)
+        marked = frozenset(key for key in rows.marked if isinstance(key, str))
+        places = tuple(one.name for one in self.places if _key(one) in rows.marked)
         row = rows.current
         if not rows.marked and self.dead == Dead() and row is not None:
-            marked = row.drives if isinstance(row, _Place) else frozenset({row.target.key})
+            marked = row.drives if isinstance(row, _Place) else frozenset({row.target.id})
             places = (row.name,) if isinstance(row, _Place) else ()
         self.dismiss(Dead(marked, places))
 
 
-def _key(row: TargetFacts | _Place) -> int | str:
-    return folded(row.name) if isinstance(row, _Place) else row.target.key
+def _key(row: TargetFacts | _Place) -> str | tuple[str]:
+    return (folded(row.name),) if isinstance(row, _Place) else row.target.id  # a place may have the name of any id
 
 
 def _places(facts: Facts) -> list[_Place]:
     """All places, with the drives that count there and the number of sources."""
-    counting = {row.target.key for row in facts.targets if row.target.counts}
+    counting = [row.target for row in facts.targets if row.target.counts]
     where = facts.place_of
     found = []
     for place, shown_as in sorted(facts.every_place.items()):
-        drives = frozenset(key for key, kept in where.items() if folded(kept) == place and key in counting)
+        drives = frozenset(one.id for one in counting if one.key in where and folded(where[one.key]) == place)
         found.append(_Place(shown_as, drives, sum(folded(row.source.place) == place for row in facts.sources)))
     return found

@@ -56,7 +56,7 @@ class PickScope(Dialog[Scope]):
         self._read(self.place, None)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="listing")
-    def _read(self, place: Place, under: tuple[int, bytes] | None) -> None:
+    def _read(self, place: Place, under: tuple[str, bytes] | None) -> None:
         def read(session: Session) -> ListingRead:
             listing = read_listing(session, place, View())
             row = 0 if under is None else listing.index_of(under, None, 0)
@@ -79,7 +79,7 @@ class PickScope(Dialog[Scope]):
     def action_into(self) -> None:
         row = self.rows.current
         if isinstance(row, DirectoryView):
-            self._read(Place(row.source.key, row.path), None)
+            self._read(Place(row.source.id, row.path), None)
         elif row is not None:
             self.action_take()
 

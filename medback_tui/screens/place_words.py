@@ -14,14 +14,14 @@ from medback_tui.reading.facts import Facts
 from medback_tui.reading.listing import Listing
 
 
-def status_words(listing: Listing, facts: Facts | None, marked: Mapping[tuple[int, bytes], Count]) -> Content | None:
+def status_words(listing: Listing, facts: Facts | None, marked: Mapping[tuple[str, bytes], Count]) -> Content | None:
     """One line, or None when there is nothing to say but where one is."""
     view = listing.view
     parts: list[Content] = []
     if listing.burnt is not None:
         parts.append(_burnt_words(listing.burnt))
     elif view.dead and facts is not None:
-        drives = [name(row.target.name) for row in facts.targets if row.target.key in view.dead]
+        drives = [name(row.target.name) for row in facts.targets if row.target.id in view.dead]
         words = loss_words(listing.loss)
         parts.append(Content.assemble((f" If {', '.join(drives)} died: ", "bold $text-error"), words))
     if marked:

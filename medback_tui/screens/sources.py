@@ -201,7 +201,7 @@ class SourcesScreen(MainScreen):
 
         row = self.current
         if row is not None:
-            CoverageScreen.start_at = (row.source.key, b"")
+            CoverageScreen.start_at = (row.source.id, b"")
             self.app.call_later(self.app.run_action, "go('coverage')")
 
     def action_add(self) -> None:

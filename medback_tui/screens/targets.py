@@ -26,6 +26,7 @@ from medback_tui.look.keys import quiet, shown
 from medback_tui.look.sizes import not_a_size, parse_size
 from medback_tui.look.words import STATES
 from medback_tui.reading.facts import Facts, TargetFacts
+from medback_tui.reading.listing import target_keys
 from medback_tui.reading.state import SharedApp
 from medback_tui.widgets.columns import Cell, Column, Span
 from medback_tui.widgets.coverage_bar import room_bar
@@ -103,7 +104,7 @@ class TargetsScreen(MainScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pulled: frozenset[int] = frozenset()  # drives that are pulled out of the shelf, by key
+        self.pulled: frozenset[str] = frozenset()  # drives that are pulled out of the shelf, by id
         self._facts: Facts | None = None
         self._places: dict[int, str] = {}  # of each target; empty where none was named
         self._shelves: tuple[PlaceShelf, ...] = ()
@@ -197,21 +198,22 @@ class TargetsScreen(MainScreen):
         worker, pulled = get_current_worker(), self.pulled
 
         def read(session: Session) -> NextDrive:
-            shelf = read_shelf(session, pulled)
+            dead = target_keys(session, pulled)
+            shelf = read_shelf(session, dead)
             if not worker.is_cancelled:  # at once; of many files it takes longer to know what to do next
                 self.app.call_from_thread(self._show_shelf, pulled, shelf)
-            return next_drive(session, dead=pulled)
+            return next_drive(session, dead=dead)
 
         answer = self.app.read_or_tell(read)
         if answer is not None and not worker.is_cancelled:
             self.app.call_from_thread(self._show_answer, pulled, answer)
 
-    def _show_shelf(self, pulled: frozenset[int], shelf: Shelf) -> None:
+    def _show_shelf(self, pulled: frozenset[str], shelf: Shelf) -> None:
         if pulled == self.pulled:  # else another one was pulled out meanwhile
-            on = None if self.current is None else self.current.target.key
+            on = None if self.current is None else self.current.target.id
             self.shelf.show_shelf(shelf, self.app.drives.here, on)
 
-    def _show_answer(self, pulled: frozenset[int], answer: NextDrive) -> None:
+    def _show_answer(self, pulled: frozenset[str], answer: NextDrive) -> None:
         if pulled == self.pulled:
             self.line.update(
                 shelf_line(self.shelf.shelf, answer.with_here(self.app.drives.here.keys()), self.app.key_of)
@@ -219,7 +221,7 @@ class TargetsScreen(MainScreen):
 
     @on(ShelfView.Moved)
     def shelf_moved(self, message: ShelfView.Moved) -> None:
-        self.rows.cursor = next(n for n, row in enumerate(self.rows.rows) if row.target.key == message.key)
+        self.rows.cursor = next(n for n, row in enumerate(self.rows.rows) if row.target.id == message.drive)
 
     @on(ShelfView.Opened)
     def shelf_opened(self) -> None:
@@ -372,11 +374,11 @@ class TargetsScreen(MainScreen):
         from .coverage import CoverageScreen
 
         if self.shelf.display and self.shelf.current is not None:
-            self.pulled ^= {self.shelf.current.target.key}
+            self.pulled ^= {self.shelf.current.target.id}
             self._read()
             return
         if self.current is not None:
-            CoverageScreen.start_dead = frozenset({self.current.target.key})
+            CoverageScreen.start_dead = frozenset({self.current.target.id})
             self.app.call_later(self.app.run_action, "go('coverage')")
 
     def action_label(self) -> None:

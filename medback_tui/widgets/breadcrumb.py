@@ -50,11 +50,11 @@ class Breadcrumb(Widget):
         self._parts = [("all sources", Place())]
         source = listing.source
         if source is not None:
-            self._parts.append((name(source.alias), Place(source.key)))
+            self._parts.append((name(source.alias), Place(source.id)))
             path = b""
             for part in listing.place.path.split(b"/") if listing.place.path else []:
                 path = path + b"/" + part if path else part
-                self._parts.append((name(part), Place(source.key, path)))
+                self._parts.append((name(part), Place(source.id, path)))
         total = listing.shares.total.files
         whole = facts.shares.total.files if facts is not None else total
         self._right = f"{number(total)} of {number(whole)}" if source is not None else f"{number(total)} files"

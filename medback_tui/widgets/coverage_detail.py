@@ -133,7 +133,7 @@ class CoverageDetail(Static):
             label = fit(name(target.name), 17)
             bar = [(text, BAR_STYLES[style]) for text, style in room_bar(count.bytes, row.count.bytes, 8)]
             plugged = ("▶ ", "$here") if target.id in here else ("  ", "")
-            dead = "  dead" if target.key in listing.view.dead else ""
+            dead = "  dead" if target.id in listing.view.dead else ""
             lines.append(Content.assemble(plugged, label, " ", *bar, f" {size(count.bytes):>8}{dead}"))
         if len(found) > HOLDERS:
             lines.append(Content.styled(f"  {plural(len(found) - HOLDERS, 'more drive')}", "$dim"))
@@ -165,7 +165,7 @@ class CoverageDetail(Static):
 
     def _copy(self, copy: whereabouts.CopyView, listing: Listing, here: dict[str, bytes]) -> list[Content]:
         target = copy.target
-        dead = target.key in listing.view.dead
+        dead = target.id in listing.view.dead
         sign = ("● ", "$text-success") if copy.counts and not dead else ("○ ", "$text-muted")
         words = f"  {at(copy.place)}, " if copy.place else "  "
         words += STANDINGS[copy.standing]

@@ -61,7 +61,7 @@ class ListingRead(Message):
     is in sight first."""
 
     listing: Listing
-    under: tuple[int, bytes] | None
+    under: tuple[str, bytes] | None
     file: int | None = None
     pages: Pages = NO_PAGES
 
@@ -74,7 +74,7 @@ class CoverageList(LineList):
         super().__init__(id=id)
         self.columns = COLUMNS
         self.listing = Listing(Place(), View())
-        self.marked: dict[tuple[int, bytes], Count] = {}
+        self.marked: dict[tuple[str, bytes], Count] = {}  # by source (id) and path
         self._files: dict[int, FileCoverage] = {}  # by key; those of pages that are not read again yet are as they were
         self._read: set[int] = set()  # the pages that were read of this listing
         self._asked: set[int] = set()  # those that are being read
@@ -185,10 +185,10 @@ class CoverageList(LineList):
                     self._came.clear()
                     await self._came.wait()
 
-    def path_of(self, row: Row) -> tuple[int, bytes]:
-        """(source key, path relative to it) of a row."""
+    def path_of(self, row: Row) -> tuple[str, bytes]:
+        """(source id, path relative to it) of a row."""
         if isinstance(row, DirectoryView):
-            return row.source.key, row.path
+            return row.source.id, row.path
         place = self.listing.place
         assert place.source is not None
         return place.source, place.path + b"/" + row.name if place.path else row.name
@@ -221,12 +221,12 @@ class CoverageList(LineList):
         every = {self.path_of(row): row.count for row in found.directories}
         keys, place = found.files, listing.place
 
-        def read(session: Session) -> dict[tuple[int, bytes], Count]:
+        def read(session: Session) -> dict[tuple[str, bytes], Count]:
             above = place.path + b"/" if place.path else b""
             files = files_by_key(session, keys).values()
-            return every | {(place.source or 0, above + file.name): Count(1, file.content.size) for file in files}
+            return every | {(place.source or "", above + file.name): Count(1, file.content.size) for file in files}
 
-        def mark(every: dict[tuple[int, bytes], Count]) -> None:
+        def mark(every: dict[tuple[str, bytes], Count]) -> None:
             self._marking = False
             self._came.set()
             if listing.place == self.listing.place:

@@ -55,15 +55,13 @@ class ShelfView(Across):
 
     @dataclass
     class Moved(Message):
-        """The cursor stands on another drive."""
+        """The cursor stands on another drive (its id)."""
 
-        key: int
+        drive: str
 
     @dataclass
     class Opened(Message):
-        """A drive was chosen by a double click."""
-
-        key: int
+        """The drive under the cursor was chosen by a double click."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,13 +74,13 @@ class ShelfView(Across):
         """The drive under the cursor."""
         return self.shelf.boxes[self.cursor] if self.cursor < len(self.shelf.boxes) else None
 
-    def show_shelf(self, shelf: Shelf, here: Collection[str], on: int | None = None) -> None:
-        """Show these drives, the cursor on the same one as before, or on the one with this key."""
-        wanted = self.current.target.key if on is None and self.current is not None else on
+    def show_shelf(self, shelf: Shelf, here: Collection[str], on: str | None = None) -> None:
+        """Show these drives, the cursor on the same one as before, or on the one with this id."""
+        wanted = self.current.target.id if on is None and self.current is not None else on
         self.shelf, self.here = shelf, here
         self._looks.clear()
-        keys = [box.target.key for box in shelf.boxes]
-        self.cursor = keys.index(wanted) if wanted in keys else min(self.cursor, max(0, len(keys) - 1))
+        drives = [box.target.id for box in shelf.boxes]
+        self.cursor = drives.index(wanted) if wanted in drives else min(self.cursor, max(0, len(drives) - 1))
         self._keep_in_sight()
         self.refresh()
 
@@ -94,14 +92,14 @@ class ShelfView(Across):
 
     def _moved(self) -> None:
         if self.current is not None:
-            self.post_message(self.Moved(self.current.target.key))
+            self.post_message(self.Moved(self.current.target.id))
 
     def on_click(self, event: events.Click) -> None:
         index = self._first + event.x // (self._width + GAP)
         if index < min(len(self.shelf.boxes), self._first + self._shown):
             self._stand_on(index)
             if event.chain == 2 and self.current is not None:
-                self.post_message(self.Opened(self.current.target.key))
+                self.post_message(self.Opened())
 
     def on_mouse_scroll_down(self) -> None:
         self.action_go(1)

@@ -209,12 +209,13 @@ def views(path: str) -> None:
     from medback_core.coverage.history import timeline
     from medback_core.presenting.next_drive import next_drive
     from medback_core.session import open_session
+    from medback_core.session.sources import list_sources
     from medback_tui.reading.listing import Place, View, read_listing
     from medback_tui.widgets.risk_map import RiskMap
 
     with open_session(path) as session:
         pulled = [frozenset(), frozenset({read_shelf(session).boxes[0].target.key})]
-        places = [Place(), Place(1)]
+        places = [Place(), Place(list_sources(session)[0].id)]
 
         def shelf(turn: int) -> None:
             read_shelf(session, pulled[turn % 2])

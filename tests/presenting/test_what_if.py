@@ -19,7 +19,7 @@ from medback_tui.reading.listing import Listing, Place, View, read_listing
 from medback_tui.screens.place_words import status_words
 
 
-def seen_without(session: Session, *dead: int, place: Place = Place()) -> Listing:  # noqa: B008
+def seen_without(session: Session, *dead: str, place: Place = Place()) -> Listing:  # noqa: B008
     return read_listing(session, place, View(dead=frozenset(dead)))
 
 
@@ -30,7 +30,7 @@ def test_a_file_that_had_too_few_and_is_lost_takes_nothing_from_those_that_then_
         blue, red = add_target(session, "dr1ve1", "Blue"), add_target(session, "dr1ve2", "Red")
         add_copies(session, blue, keys)
         add_copies(session, red, keys[1:])
-        listing = seen_without(session, blue.key)
+        listing = seen_without(session, blue.id)
         *_, facts = read_facts(session)
         words = status_words(listing, facts, {})
         assert words is not None
@@ -46,7 +46,7 @@ def test_the_app_and_the_command_line_count_the_same(seed: int, tmp_path: Path) 
         targets = list_targets(session)
         for dead in [*combinations(targets, 1), *combinations(targets, 2)]:
             told = what_if(session, dead)
-            loss = seen_without(session, *(target.key for target in dead)).loss
+            loss = seen_without(session, *(target.id for target in dead)).loss
             assert (loss.lost, loss.weakened) == (told.lost, told.weakened)
 
 

@@ -31,9 +31,9 @@ async def test_in_and_out_keeps_the_cursor_on_where_one_came_from(open_app: Open
         await press(pilot, "right", "j", "l", "enter")
         screen = app.screen
         assert isinstance(screen, CoverageScreen)
-        assert screen.place == Place(1, b"2024/lisbon")
+        assert screen.place == Place("p4photos0000", b"2024/lisbon")
         await press(pilot, "left", "h")
-        assert screen.place == Place(1, b"")
+        assert screen.place == Place("p4photos0000", b"")
         assert screen.rows.cursor == 1
 
 
@@ -44,7 +44,7 @@ async def test_each_mode_keeps_its_place(open_app: OpenApp, tmp_path: Path):
         await press(pilot, "3", "enter", "j", "1", "2", "3")
         screen = app.screen
         assert isinstance(screen, CoverageScreen)
-        assert screen.place == Place(1, b"")
+        assert screen.place == Place("p4photos0000", b"")
         assert screen.rows.cursor == 1
 
 
@@ -165,7 +165,7 @@ async def test_a_directory_that_vanished_is_left_for_the_one_above(open_app: Ope
         await press(pilot, "3", "enter", "j", "j", "enter")
         screen = app.screen
         assert isinstance(screen, CoverageScreen)
-        assert screen.place == Place(1, b"2025")
+        assert screen.place == Place("p4photos0000", b"2025")
         with open_session(tmp_path / "s.db") as session, session.transaction():
             key = directory_key(session, 1, b"2025")
             assert key is not None
@@ -173,7 +173,7 @@ async def test_a_directory_that_vanished_is_left_for_the_one_above(open_app: Ope
             drop_directories(session, [key])
         app.read_facts()
         await settle(pilot)
-        assert screen.place == Place(1, b"")
+        assert screen.place == Place("p4photos0000", b"")
         assert "2025/" not in text_of(pilot)
 
 

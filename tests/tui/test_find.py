@@ -58,7 +58,8 @@ async def test_what_one_types_is_found_everywhere_and_enter_goes_there(
         await press(pilot, "enter")
         screen = app.screen
         assert isinstance(screen, CoverageScreen)
-        assert screen.place == Place(1, b"2024")
+        assert app.facts is not None
+        assert screen.place == Place(app.facts.sources[0].source.id, b"2024")
         assert screen.rows.current is not None and screen.rows.current.name == b"lisbon.jpg"
 
 

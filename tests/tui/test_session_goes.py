@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from textual.pilot import Pilot
+
+import made_up_shelf
+from medback_core.session import open_session
 from medback_tui.app import MedbackApp
 from medback_tui.jobs import operations
+from medback_tui.screens.coverage import CoverageScreen
 from medback_tui.screens.dialogs import Question
+from medback_tui.screens.targets import TargetsScreen
 from support import picture_sessions as worlds
 from support.waiting import jobs_done, press, settle, text_of, until
 
@@ -56,3 +62,59 @@ async def test_a_session_that_breaks_ends_nothing(open_app: OpenApp, tmp_path: P
         assert f"the session DB {session}" in app.log_lines[-1].words
         assert sum(line.words == app.log_lines[-1].words for line in app.log_lines) == 1  # said once
         assert "damaged" in text_of(pilot)
+
+
+def other_way_round(path: Path) -> Path:
+    """The sources and drives of `small` in a session DB in which each row has the key of another."""
+    with open_session(path) as session:
+        made_up_shelf.add_source(session, "r3search0000", "research", b"/home/ada/research")
+        photos = made_up_shelf.add_source(session, "p4photos0000", "photos", b"/home/ada/photos")
+        made_up_shelf.add_target(session, "m8w2c5r1dd3q", "Red WD 1T")
+        blue = made_up_shelf.add_target(session, "k3v9q2x8ab7m", "Blue Seagate 2T")
+        files = made_up_shelf.add_files(session, photos, b"2024/lisbon", [(b"notes.txt", 1_804)])
+        made_up_shelf.add_copies(session, blue, files)
+    return path
+
+
+async def replaced(app: MedbackApp, pilot: Pilot[int], session: Path) -> None:
+    """Another session DB stands in the place of this one, and is read."""
+    other = other_way_round(session.with_name("other.db"))
+    delete(session)
+    other.rename(session)
+    app.read_facts()
+    await settle(pilot)
+    assert app.facts is not None
+    assert {row.target.id: row.target.key for row in app.facts.targets} == {"m8w2c5r1dd3q": 1, "k3v9q2x8ab7m": 2}
+
+
+async def test_a_what_if_and_a_place_stay_those_that_were_chosen_in_another_session(open_app: OpenApp, tmp_path: Path):
+    session = worlds.small(tmp_path / "s.db")
+    app = open_app(session)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "3", "enter", "w", "space", "enter")
+        screen = app.screen
+        assert isinstance(screen, CoverageScreen)
+        assert "If Blue Seagate 2T died:" in text_of(pilot) and "all sources › photos" in text_of(pilot)
+        await replaced(app, pilot, session)
+        text = text_of(pilot)
+        assert "all sources › photos" in text and "2024/" in text
+        assert "If Blue Seagate 2T died: 1 file (1.8 KiB) would be lost." in text
+        await press(pilot, "space")
+        assert [path for _, path in screen.rows.marked] == [b"2024"]
+        await press(pilot, "w")
+        assert "*Blue Seagate 2T" in text_of(pilot) and "*Red" not in text_of(pilot)
+
+
+async def test_a_drive_that_is_pulled_out_stays_the_one_in_another_session(open_app: OpenApp, tmp_path: Path):
+    session = worlds.small(tmp_path / "s.db")
+    app = open_app(session)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "2", "tab", "w")
+        assert "Without Blue Seagate 2T:" in text_of(pilot)
+        await replaced(app, pilot, session)
+        screen = app.screen
+        assert isinstance(screen, TargetsScreen)
+        assert [box.target.id for box in screen.shelf.shelf.boxes if box.pulled] == ["k3v9q2x8ab7m"]
+        assert "Without Blue Seagate 2T: 1 file (1.8 KiB) would be lost." in text_of(pilot)

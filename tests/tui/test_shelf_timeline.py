@@ -74,7 +74,7 @@ async def test_the_shelf_shows_what_each_drive_holds_and_what_it_would_cost(open
         assert "✘" in text and "1 file damaged" in text and "╱" in text and "→" in text
         await press(pilot, "right", "w")
         assert screen.current is not None and screen.current.target.label == "Red"
-        assert screen.pulled == {red.target.key}
+        assert screen.pulled == {red.target.id}
         assert "Without Red: 1 file (87.9 KiB) would be lost." in text_of(pilot)
         assert screen.shelf.shelf.boxes[1].pulled
         only = {one.part: one.only for one in screen.shelf.shelf.boxes[0].parts}
