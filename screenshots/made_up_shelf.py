@@ -9,10 +9,11 @@ from pathlib import Path
 
 from medback_core.model import Happened, HistoryEntry, Identity, Source, Standing, Target, TargetState
 from medback_core.session import Session, open_session
-from medback_core.session.copies import Copy, record_copies
-from medback_core.session.files import Seen, ensure_directory, put_file
+from medback_core.session.copies import Copy, identity_key, record_copies
+from medback_core.session.files import ensure_directory
 from medback_core.session.history import note_event
 from medback_core.session.rollup import refresh_oldest
+from medback_core.session.scanning import put_files
 from medback_core.session.sources import insert_source, save_source
 from medback_core.session.targets import save_target
 
@@ -33,8 +34,9 @@ def add_files(session: Session, source: Source, directory: bytes, files: Iterabl
         key = ensure_directory(session, source.key, directory)
         for name, size in files:
             mtime = (NOW - 400 * DAY + size % 1000) * 10**9
-            seen = Seen(name, identity(f"{source.id}/{directory!r}/{name!r}", size), mtime, 0o644, 1, 7, mtime)
-            keys.append(put_file(session, key, seen))
+            content = identity(f"{source.id}/{directory!r}/{name!r}", size)
+            put_files(session, key, [(name, *content, mtime, 0o644, 1, 7, mtime, 0, None)])
+            keys.append(identity_key(session, content))
     return keys
 
 

@@ -22,7 +22,8 @@ from medback_core.session.candidates import (
     ranked,
 )
 from medback_core.session.copies import copies_of, identity_of
-from medback_core.session.files import ensure_directory, join, paths_of_identity, put_file
+from support.stored import put_file
+from medback_core.session.files import ensure_directory, join, paths_of_identity
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import counting_keys
 from medback_core.model import Count, Standing, TargetState

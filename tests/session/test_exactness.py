@@ -13,9 +13,8 @@ from support import session_builder as rows
 from medback_core.session import open_session
 from medback_core.session.copies import copies_of, record_copies
 from medback_core.session.expected import is_placed, mark_placed, wanted_back
-from support.stored import put_expected
+from support.stored import Seen, put_expected, put_file
 from medback_core.session.files import (
-    by_inode,
     ensure_directory,
     find_directory,
     find_file,
@@ -25,7 +24,6 @@ from medback_core.session.files import (
     mark_trouble,
     path_of_file,
     paths_of_identity,
-    put_file,
     put_links,
     troubled,
 )
@@ -34,7 +32,8 @@ from medback_core.session.tree import directory_key, files_below, files_by_key, 
 from medback_core.model import Identity, Standing, Trouble
 from medback_core.session import Session
 from medback_core.session.copies import Copy
-from medback_core.session.files import Seen, SidecarStat
+from medback_core.session.files import SidecarStat
+from medback_core.session.scanning import rows_by_inode
 from medback_core.session.values import load_ns, signed, store_ns
 
 NS = 10**9
@@ -104,7 +103,8 @@ def test_any_inode_finds_its_file(session: Session, inode: int, device: int):
         for number, name in ((inode, b"this"), (inode ^ 1, b"other")):
             put_file(session, root, Seen(name, rows.content("x"), 0, 0o644, device, number, 0))
         put_file(session, root, Seen(b"elsewhere", rows.content("x"), 0, 0o644, device ^ 2, inode, 0))
-    assert [path for _, path, _ in by_inode(session, inode, device)] == [b"a/this"]
+    found = rows_by_inode(session, device, [inode])
+    assert [(row.directory, row.name) for row in found[inode]] == [(b"a", b"this")]
 
 
 def test_a_file_known_from_a_sidecar_alone_has_no_inode(session: Session):

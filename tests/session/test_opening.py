@@ -18,7 +18,8 @@ from support.mounting import Mounter, mount_fixture  # noqa: F401  (a fixture)
 from medback_core.presenting.refusals import message
 from medback_core import disk
 from medback_core.session import open_session
-from medback_core.session.files import ensure_directory, put_file
+from support.stored import put_file
+from medback_core.session.files import ensure_directory
 from medback_core.session.source_list import listed_sources
 from medback_core.session.sources import insert_source, find_source, list_sources, mark_metadata, remove_source
 from medback_core.session.tree import directory_key, totals_by_source

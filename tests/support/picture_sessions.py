@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from medback_core.session import open_session
-from medback_core.session.files import ensure_directory, put_file
+from medback_core.session.files import ensure_directory
 from medback_core.session.rollup import refresh_oldest
 from medback_core.session.sources import find_source, save_source
 from medback_core.model import Trouble
-from medback_core.session.files import Seen
+from support.stored import Seen, put_file
 import made_up_shelf
 from made_up_shelf import DAY, NOW, add_copies, add_files, add_source, add_target, identity
 

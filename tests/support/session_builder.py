@@ -10,15 +10,14 @@ from pathlib import Path
 
 from medback_core.session import open_session
 from medback_core.session.copies import believe_copies, identity_key, record_copies, withdraw_copies
-from medback_core.session.files import drop_directories, ensure_directory, files_in, put_file
-from support.stored import remove_files
+from medback_core.session.files import drop_directories, ensure_directory, files_in
+from support.stored import Seen, put_file, remove_files
 from medback_core.session.rollup import refresh_oldest
 from medback_core.session.sources import insert_source, remove_source
 from medback_core.session.targets import save_target, target_by_key
 from medback_core.model import Count, Identity, Source, Standing, Target, TargetState
 from medback_core.session import Session
 from medback_core.session.copies import Copy
-from medback_core.session.files import Seen
 
 MTIME = 1_700_000_000_000_000_000
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from medback_core.disk.filesystem import largest_file
 from medback_core.drives.room import Room, Space, default_reserve, room_of
@@ -18,12 +18,10 @@ from medback_core.session.targets import list_targets
 @dataclass(frozen=True, slots=True)
 class Shortage:
     """`below`: identities with fewer countable copies than wanted. `room_bytes`: what must at least be added to the
-    shelf before all missing copies can be made; no drive takes a second copy of what it holds. `could_take`: the bytes
-    of missing copies that each active target, by key, has room for."""
+    shelf before all missing copies can be made; no drive takes a second copy of what it holds."""
 
     below: Count
     room_bytes: int
-    could_take: Mapping[int, int] = field(default_factory=dict)
 
 
 def shortage(session: Session, here: Target | None = None, room: int = 0, *, chosen: bool = False) -> Shortage:
@@ -46,8 +44,8 @@ def shortage(session: Session, here: Target | None = None, room: int = 0, *, cho
         for key in counting - group.holders:
             if where[key] != group.barred:
                 takes[key] += group.contents.bytes
-    could_take = {key: min(takes[key], max(0, left)) for key, left in rooms.items()}
-    return Shortage(below, max(0, needed - sum(could_take.values())), could_take)
+    could_take = sum(min(takes[key], max(0, left)) for key, left in rooms.items())
+    return Shortage(below, max(0, needed - could_take))
 
 
 def _bytes_seen(target: Target, held: int) -> int:

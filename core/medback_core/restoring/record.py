@@ -13,9 +13,9 @@ from medback_core.session import Session
 from medback_core.session.copies import Copy, record_copies
 from medback_core.session.digests import learn_many
 from medback_core.session.expected import mark_placed
-from medback_core.session.files import ensure_directory, find_directory, mark_sidecar
+from medback_core.session.files import ensure_directory, find_directory, mark_sidecar, record_files
 from medback_core.session.gone import forget_gone
-from medback_core.session.missing_files import MissingFile, PossibleLocation, mark_missing, note_files
+from medback_core.session.missing_files import MissingFile, PossibleLocation, mark_missing
 from medback_core.session.sources import source_by_key
 from medback_core.session.states import mark_changed
 
@@ -69,7 +69,7 @@ def record_placed(
             rows.append((key, name, one.missing.identity, one.status))
             if deleted:
                 forget_gone(session, source, one.missing.path, one.missing.identity)
-        note_files(session, rows)
+        record_files(session, rows)
         for source in {source for source, _ in directories}:
             mark_changed(session, source_by_key(session, source).id)
         if target is not None:

@@ -64,7 +64,7 @@ from medback_core.session import Session
 from medback_core.session.digests import twins_in
 from medback_core.session.directories import take_over_facts
 from medback_core.session.expected import Expected, end_expected, is_placed, mark_placed, wanted_files
-from medback_core.session.files import find_file, join
+from medback_core.session.files import find_file, join, record_files
 from medback_core.session.gone import gone_as_of, list_gone, told_gone
 from medback_core.session.missing_files import (
     DIFFERS,
@@ -82,7 +82,6 @@ from medback_core.session.missing_files import (
     missing_by_placement,
     missing_count,
     missing_page,
-    note_files,
     put_missing,
 )
 from medback_core.session.sources import list_sources, save_source
@@ -391,7 +390,7 @@ class _Run:
                     continue
                 directory, name = os.path.split(row.path)
                 key = note_directory(self.session, row.source, directory)
-                note_files(self.session, [(key, name, row.identity, status)])
+                record_files(self.session, [(key, name, row.identity, status)])
 
     def _conflict(self, destination: Destination, found: Found) -> Generator[Event, None, bool]:
         """What to do where something else stands; returns whether the file is to be restored all the same."""

@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from medback_core.model import Identity, Trouble
+from medback_core.model import Trouble
 
-from .copies import identity_key
 from .rollup import flush
 from .store import Session
 from .values import load_ns, signed, store_ns
@@ -66,19 +65,6 @@ class FileRow(NamedTuple):
     trouble: int
 
 
-class Seen(NamedTuple):
-    """What a scan saw of one file: goes into `put_file`."""
-
-    name: bytes
-    identity: Identity
-    mtime_ns: int
-    mode: int
-    device: int | None
-    inode: int | None
-    ctime_ns: int | None
-    trouble: int = Trouble.NONE
-
-
 _FILE = (
     "f.id, f.name, f.identity_id, i.size, i.md5, f.mtime_ns, f.mode, f.device, f.inode, f.ctime_ns, f.trouble "
     "FROM file f JOIN identity i ON i.id = f.identity_id"
@@ -90,17 +76,20 @@ def _file(row: tuple) -> FileRow:
     return FileRow(key, name, identity, size, md5, load_ns(mtime_ns), mode, device, inode, load_ns(ctime_ns), trouble)
 
 
-def find_directory(session: Session, source: int, path: bytes) -> DirectoryRow | None:
-    """The row of a directory, None when this DB never saw it."""
-    row = session.db.execute(
-        "SELECT id, path, sidecar_inode, sidecar_size, sidecar_mtime_ns, sidecar_ctime_ns, dirty, device "
-        "FROM directory WHERE source_id = ? AND path = ?",
-        (source, path),
-    ).fetchone()
-    if row is None:
-        return None
+_DIRECTORY = (
+    "SELECT id, path, sidecar_inode, sidecar_size, sidecar_mtime_ns, sidecar_ctime_ns, dirty, device FROM directory"
+)
+
+
+def _directory(row: tuple) -> DirectoryRow:
     stat = None if row[2] is None else SidecarStat(row[2], row[3], load_ns(row[4]), load_ns(row[5]))
     return DirectoryRow(row[0], row[1], stat, bool(row[6]), row[7])
+
+
+def find_directory(session: Session, source: int, path: bytes) -> DirectoryRow | None:
+    """The row of a directory, None when this DB never saw it."""
+    row = session.db.execute(f"{_DIRECTORY} WHERE source_id = ? AND path = ?", (source, path)).fetchone()
+    return None if row is None else _directory(row)
 
 
 def ensure_directory(session: Session, source: int, path: bytes) -> int:
@@ -155,28 +144,34 @@ def find_file(session: Session, source: int, path: bytes) -> FileRow | None:
     return _file(row) if row else None
 
 
-def put_file(session: Session, directory: int, seen: Seen) -> int:
-    """Insert or replace one file of a directory; returns its identity's row key. Call inside a transaction."""
-    identity = identity_key(session, seen.identity)
-    session.db.execute(
+# SQL: a file that has a row already is as it was seen now. When its content was last read is known as long as it stays.
+AS_SEEN = (
+    "ON CONFLICT (directory_id, name) DO UPDATE SET identity_id = excluded.identity_id, "
+    "mtime_ns = excluded.mtime_ns, mode = excluded.mode, device = excluded.device, inode = excluded.inode, "
+    "ctime_ns = excluded.ctime_ns, trouble = excluded.trouble, "
+    "read_at = CASE WHEN identity_id = excluded.identity_id THEN read_at END"
+)
+
+
+def record_files(session: Session, rows: Iterable[tuple[int, bytes, int, os.stat_result]]) -> None:
+    """Files as they stand, just hashed: (directory key, name, identity key, status). Call inside a transaction."""
+    session.db.executemany(
         "INSERT INTO file (directory_id, name, identity_id, mtime_ns, mode, device, inode, ctime_ns, trouble) "
-        "VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (directory_id, name) DO UPDATE SET identity_id = excluded.identity_id, "
-        "mtime_ns = excluded.mtime_ns, mode = excluded.mode, device = excluded.device, inode = excluded.inode, "
-        "ctime_ns = excluded.ctime_ns, trouble = excluded.trouble, "
-        "read_at = CASE WHEN identity_id = excluded.identity_id THEN read_at END",
+        f"VALUES (?,?,?,?,?,?,?,?,0) {AS_SEEN}",
         (
-            directory,
-            seen.name,
-            identity,
-            store_ns(seen.mtime_ns),
-            seen.mode,
-            None if seen.device is None else signed(seen.device),
-            None if seen.inode is None else signed(seen.inode),
-            store_ns(seen.ctime_ns),
-            seen.trouble,
+            (
+                directory,
+                name,
+                identity,
+                store_ns(status.st_mtime_ns),
+                status.st_mode & 0o777,
+                signed(status.st_dev),
+                signed(status.st_ino),
+                store_ns(status.st_ctime_ns),
+            )
+            for directory, name, identity, status in rows
         ),
     )
-    return identity
 
 
 def put_links(session: Session, directory: int, links: dict[bytes, bytes]) -> None:
@@ -202,31 +197,15 @@ def mark_sidecar(session: Session, directory: int, stat: SidecarStat | None, *, 
 
 def some_sidecars(session: Session, source: int, most: int) -> list[tuple[bytes, SidecarStat]]:
     """At most so many directories of a source, and their sidecars as this DB last read or wrote them."""
-    rows = session.db.execute(
-        "SELECT path, sidecar_inode, sidecar_size, sidecar_mtime_ns, sidecar_ctime_ns FROM directory "
-        "WHERE source_id = ? AND sidecar_inode IS NOT NULL LIMIT ?",
-        (source, most),
-    )
-    return [(r[0], SidecarStat(r[1], r[2], load_ns(r[3]), load_ns(r[4]))) for r in rows]
+    some = "WHERE source_id = ? AND sidecar_inode IS NOT NULL LIMIT ?"
+    rows = map(_directory, session.db.execute(f"{_DIRECTORY} {some}", (source, most)))
+    return [(row.path, row.sidecar) for row in rows if row.sidecar is not None]
 
 
 def dirty_directories(session: Session, source: int) -> list[DirectoryRow]:
     """Directories whose sidecar says less than the DB, in path order."""
-    rows = session.db.execute(
-        "SELECT id, path, sidecar_inode, sidecar_size, sidecar_mtime_ns, sidecar_ctime_ns, dirty, device "
-        "FROM directory WHERE source_id = ? AND dirty ORDER BY path",
-        (source,),
-    )
-    return [
-        DirectoryRow(
-            r[0],
-            r[1],
-            None if r[2] is None else SidecarStat(r[2], r[3], load_ns(r[4]), load_ns(r[5])),
-            bool(r[6]),
-            r[7],
-        )
-        for r in rows
-    ]
+    rows = session.db.execute(f"{_DIRECTORY} WHERE source_id = ? AND dirty ORDER BY path", (source,))
+    return [_directory(row) for row in rows]
 
 
 def drop_directories(session: Session, keys: Iterable[int]) -> None:
@@ -251,16 +230,6 @@ def paths_of_identity(session: Session, identity: int, *, twins: bool = False) -
         f"AND (? OR {NO_TWIN}) "
         "ORDER BY d.source_id, d.path, f.name",
         (identity, twins),
-    )
-    return [(row[0], join(row[1], row[3]), _file(row[2:])) for row in rows]
-
-
-def by_inode(session: Session, inode: int, device: int) -> list[tuple[int, bytes, FileRow]]:
-    """Like `paths_of_identity`, for files recorded with this device and inode: candidates for a rename."""
-    rows = session.db.execute(
-        f"SELECT d.source_id, d.path, {_FILE} JOIN directory d ON d.id = f.directory_id "
-        "WHERE f.inode = ? AND f.device = ?",
-        (signed(inode), signed(device)),
     )
     return [(row[0], join(row[1], row[3]), _file(row[2:])) for row in rows]
 

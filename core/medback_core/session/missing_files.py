@@ -5,14 +5,13 @@ In temporary tables: a million files cost no memory.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from medback_core.model import Count, Identity
 
 from .store import Session
-from .values import load_ns, signed, store_ns
+from .values import load_ns, store_ns
 
 _IN_PLACE, _GIVEN_UP = 1, 2  # values of `done`; 0: still to be tried
 
@@ -290,27 +289,3 @@ def missing_by_placement(session: Session) -> Iterator[tuple[int, Count]]:
     ).fetchall()
     for placement_id, files, size in rows:
         yield placement_id, Count(files, size)
-
-
-def note_files(session: Session, rows: Iterable[tuple[int, bytes, int, os.stat_result]]) -> None:
-    """Files as they stand, just hashed: (directory key, name, identity key, status). Call inside a transaction."""
-    session.db.executemany(
-        "INSERT INTO file (directory_id, name, identity_id, mtime_ns, mode, device, inode, ctime_ns, trouble) "
-        "VALUES (?,?,?,?,?,?,?,?,0) ON CONFLICT (directory_id, name) DO UPDATE SET identity_id = excluded.identity_id, "
-        "mtime_ns = excluded.mtime_ns, mode = excluded.mode, device = excluded.device, inode = excluded.inode, "
-        "ctime_ns = excluded.ctime_ns, trouble = 0, "
-        "read_at = CASE WHEN identity_id = excluded.identity_id THEN read_at END",
-        (
-            (
-                directory,
-                name,
-                identity,
-                store_ns(status.st_mtime_ns),
-                status.st_mode & 0o777,
-                signed(status.st_dev),
-                signed(status.st_ino),
-                store_ns(status.st_ctime_ns),
-            )
-            for directory, name, identity, status in rows
-        ),
-    )

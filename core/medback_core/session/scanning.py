@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from .copies import chunks, marks
-from .files import drop_directories
+from .files import AS_SEEN, drop_directories
 from .store import Session
 from .values import load_ns, signed
 
@@ -154,12 +154,7 @@ _PUT = (
 # OR IGNORE spares SQLite the journal that every statement needs which fires a trigger and can fail half-way: it halves
 # the time of a first scan. A name comes twice only where a file system lists it twice.
 _PUT_NEW = f"INSERT OR IGNORE {_PUT}"
-_PUT_ANY = (
-    f"INSERT {_PUT} ON CONFLICT (directory_id, name) DO UPDATE SET identity_id = excluded.identity_id, "
-    "mtime_ns = excluded.mtime_ns, mode = excluded.mode, device = excluded.device, inode = excluded.inode, "
-    "ctime_ns = excluded.ctime_ns, trouble = excluded.trouble, "
-    "read_at = CASE WHEN identity_id = excluded.identity_id THEN read_at END"
-)
+_PUT_ANY = f"INSERT {_PUT} {AS_SEEN}"
 
 
 def put_files(session: Session, directory: int, rows: Collection[Put], *, new: bool = False) -> None:

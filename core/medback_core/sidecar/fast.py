@@ -53,7 +53,6 @@ DIR = re.compile(
 )  # fmt: skip
 
 _bd = re.compile(rb'<bd(?: standing="([a-z]+)")?>([^<]+)</bd>').findall
-_twin = re.compile(rb'<twin at="([^"]*)"(?: at64="([^"]*)")?/>').findall
 _tag = re.compile(rb"<tag(?:/>|>([^<]*)</tag>)").findall
 _escape = re.compile(rb"&(?:amp|lt|gt|quot|#9|#10|#13);")
 _MEANING = {

@@ -36,7 +36,7 @@ from medback_core.pace import Pace, reporting
 from medback_core.session import Session
 from medback_core.session.copies import Copy, copies_of, find_identity, has_unplaced, identity_key, record_copies
 from medback_core.session.digests import known_as, learn
-from medback_core.session.files import Seen, ensure_directory, join, mark_trouble, paths_of_identity, put_file, troubled
+from medback_core.session.files import ensure_directory, join, mark_trouble, paths_of_identity, record_files, troubled
 from medback_core.session.history import note_files
 from medback_core.session.sources import list_sources, source_by_key
 from medback_core.session.targets import list_targets, target_by_key
@@ -153,17 +153,8 @@ def _repair_source(session: Session, source: Source, only: Target | None, dry_ru
             if status is not None and _holds(session, root, path, identity, source=source.key):
                 with session.transaction():
                     directory = ensure_directory(session, source.key, os.path.dirname(path))
-                    seen = Seen(
-                        os.path.basename(path),
-                        identity,
-                        status.st_mtime_ns,
-                        status.st_mode & 0o777,
-                        status.st_dev,
-                        status.st_ino,
-                        status.st_ctime_ns,
-                    )
                     mark_trouble(session, source.key, path, Trouble.NONE)
-                    put_file(session, directory, seen)
+                    record_files(session, [(directory, os.path.basename(path), row.identity, status)])
 
 
 # --- a target ------------------------------------------------------------------------------------------------------
