@@ -142,8 +142,7 @@ def candidate_extent(session: Session) -> Extent:
         "SELECT COUNT(*), COALESCE(SUM(c.paths), 0), COALESCE(SUM(c.paths * (length(f.name) + length(d.path))), 0) "
         "FROM temp.candidate c CROSS JOIN file f ON f.id = c.file_id CROSS JOIN directory d ON d.id = f.directory_id"
     ).fetchone()
-    directories = session.db.execute("SELECT COUNT(*) FROM directory").fetchone()[0]
-    return Extent(files, directories, size + 40 * (paths - files))
+    return Extent(files, session.value("SELECT COUNT(*) FROM directory"), size + 40 * (paths - files))
 
 
 def known_extent(session: Session) -> Extent:
@@ -158,8 +157,8 @@ def known_extent(session: Session) -> Extent:
     ):
         count, size = session.db.execute(f"SELECT COUNT(*), COALESCE(SUM(length({name})), 0) FROM {table}").fetchone()
         files, names = files + count, names + size
-    told = "SELECT (SELECT COUNT(*) FROM directory) + (SELECT COUNT(*) FROM link)"
-    return Extent(files, session.db.execute(told).fetchone()[0], names)
+    told = session.value("SELECT (SELECT COUNT(*) FROM directory) + (SELECT COUNT(*) FROM link)")
+    return Extent(files, told, names)
 
 
 def choose(session: Session, bands: Iterable[tuple[int, int]] | None) -> Count:
@@ -229,9 +228,9 @@ def chosen_count(session: Session) -> Count:
 
 def chosen_paths(session: Session) -> int:
     """How many files of the sources have one of the chosen contents."""
-    return session.db.execute(
+    return session.value(
         "SELECT COUNT(*) FROM temp.candidate c JOIN file f ON f.identity_id = c.identity_id WHERE c.band IS NOT NULL"
-    ).fetchone()[0]
+    )
 
 
 class Below(NamedTuple):

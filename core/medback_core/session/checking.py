@@ -98,11 +98,9 @@ def _queue(session: Session, query: str, values: tuple[object, ...]) -> Due:
 
 def _due(session: Session) -> Iterator[list[int]]:
     position = 0
-    while rows := session.db.execute(
-        "SELECT key FROM temp.due WHERE position > ? ORDER BY position LIMIT 500", (position,)
-    ).fetchall():
-        yield [row[0] for row in rows]
-        position += len(rows)
+    while keys := session.column("SELECT key FROM temp.due WHERE position > ? ORDER BY position LIMIT 500", position):
+        yield keys
+        position += len(keys)
 
 
 def due_copies(session: Session, target: int) -> Iterator[tuple[Recorded, Copy]]:
@@ -140,16 +138,14 @@ def note_read(session: Session, keys: Iterable[int], date: int) -> None:
     )
 
 
-def identities_to_prove(session: Session, source: int | None) -> Iterator[int]:
+def identities_to_prove(session: Session, source: int | None) -> list[int]:
     """Row keys of the contents that lie at more than one place: several paths, or a path and a copy."""
-    rows = session.db.execute(
-        "SELECT f.identity_id FROM file f JOIN directory d ON d.id = f.directory_id WHERE ? IS NULL OR d.source_id = ? "
-        "GROUP BY f.identity_id HAVING COUNT(*) > 1 "
+    return session.column(
+        "SELECT f.identity_id FROM file f JOIN directory d ON d.id = f.directory_id "
+        "WHERE ?1 IS NULL OR d.source_id = ?1 GROUP BY f.identity_id HAVING COUNT(*) > 1 "
         "OR EXISTS (SELECT 1 FROM copy c WHERE c.identity_id = f.identity_id AND c.path IS NOT NULL)",
-        (source, source),
-    ).fetchall()
-    for row in rows:
-        yield row[0]
+        source,
+    )
 
 
 def copies_below(session: Session, target: int, directory: bytes) -> list[tuple[Identity, Copy]]:
@@ -165,10 +161,10 @@ def copies_below(session: Session, target: int, directory: bytes) -> list[tuple[
 
 def namers(session: Session, identity: int) -> set[str]:
     """The ids of the sources of which a current path, or an imported context, names this content."""
-    rows = session.db.execute(
+    sids = session.column(
         "SELECT s.sid FROM file f JOIN directory d ON d.id = f.directory_id JOIN source s ON s.id = d.source_id "
         "WHERE f.identity_id = ?1 UNION SELECT s.sid FROM expected e JOIN source s ON s.id = e.source_id "
         "WHERE e.identity_id = ?1 AND e.gone_at IS NULL",
-        (identity,),
+        identity,
     )
-    return {row[0] for row in rows}
+    return set(sids)

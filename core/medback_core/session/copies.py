@@ -47,19 +47,14 @@ def marks(values: Sequence[object]) -> str:
 
 def find_identity(session: Session, identity: Identity) -> int | None:
     """The row key of an identity, None when this session never met it."""
-    row = session.db.execute(
-        "SELECT id FROM identity WHERE md5 = ? AND size = ?", (identity.md5, identity.size)
-    ).fetchone()
-    return row[0] if row else None
+    return session.value("SELECT id FROM identity WHERE md5 = ? AND size = ?", identity.md5, identity.size)
 
 
 def identity_key(session: Session, identity: Identity) -> int:
     """The row key of an identity, made where it is new."""
-    row = session.db.execute(
-        "SELECT id FROM identity WHERE md5 = ? AND size = ?", (identity.md5, identity.size)
-    ).fetchone()
-    if row:
-        return row[0]
+    known = find_identity(session, identity)
+    if known is not None:
+        return known
     key = session.db.execute("INSERT INTO identity (size, md5) VALUES (?, ?)", (identity.size, identity.md5)).lastrowid
     assert key is not None
     return key
@@ -85,7 +80,7 @@ def record_copies(session: Session, copies: Iterable[Copy]) -> None:
                 for c in copies
             ),
         )
-        if db.execute("SELECT EXISTS (SELECT 1 FROM withdrawn)").fetchone()[0]:
+        if session.has("withdrawn"):
             db.executemany(
                 "DELETE FROM withdrawn WHERE identity_id = ? AND target_id = ?",
                 ((c.identity, c.target) for c in copies),
@@ -111,10 +106,7 @@ def believe_copies(session: Session, rows: Iterable[tuple[int, int, Standing]]) 
 
 def has_copies(session: Session, tid: str) -> bool:
     """Whether any copy is known on the target with this id."""
-    row = session.db.execute(
-        "SELECT EXISTS (SELECT 1 FROM copy WHERE target_id = (SELECT id FROM target WHERE tid = ?))", (tid,)
-    ).fetchone()
-    return bool(row[0])
+    return session.has("copy WHERE target_id = (SELECT id FROM target WHERE tid = ?)", tid)
 
 
 def doubt_copies(session: Session, target: int, identities: Iterable[int]) -> None:
@@ -149,7 +141,7 @@ def settle(session: Session, identities: Iterable[int]) -> None:
     that of the copies that count. Call inside a transaction.
     """
     db = session.db
-    counting = {row[0] for row in db.execute("SELECT id FROM target WHERE known AND state = 'active'")}
+    counting = set(session.column("SELECT id FROM target WHERE known AND state = 'active'"))
     for chunk in chunks(identities):
         slots = marks(chunk)
         members: dict[int, list[tuple[int, int]]] = {key: [] for key in chunk}
@@ -248,10 +240,7 @@ def copy_on(session: Session, identity: int, target: int) -> Copy | None:
 
 def has_unplaced(session: Session, target: int) -> bool:
     """Whether the target is said to hold a copy of which it is not known where it lies there."""
-    row = session.db.execute(
-        "SELECT EXISTS (SELECT 1 FROM copy WHERE target_id = ? AND standing > 0 AND path IS NULL)", (target,)
-    ).fetchone()
-    return bool(row[0])
+    return session.has("copy WHERE target_id = ? AND standing > 0 AND path IS NULL", target)
 
 
 def copies_where(session: Session, condition: str, values: Sequence[object]) -> Iterator[tuple[Identity, Copy]]:
@@ -293,10 +282,9 @@ def bytes_on(session: Session, targets: Iterable[int]) -> dict[int, int]:
     found = {target: solid.get(target, Count()).bytes for target in targets}
     for target, size in found.items():
         if with_claims.get(target, Count()).bytes > size:
-            met = session.db.execute(
+            found[target] = size + session.value(
                 "SELECT COALESCE(SUM(i.size), 0) FROM copy c JOIN identity i ON i.id = c.identity_id "
                 "WHERE c.target_id = ? AND c.standing = 0 AND c.path IS NOT NULL",
-                (target,),
-            ).fetchone()
-            found[target] = size + met[0]
+                target,
+            )
     return found

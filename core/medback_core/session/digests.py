@@ -28,18 +28,16 @@ _LEARN = (
 
 _content = itemgetter(1, 2, 9)  # of a Put: size, MD5, BLAKE3
 
-_IS_AS_KNOWN = (
-    "SELECT 1 FROM identity WHERE md5 = ? AND size = ? AND blake3 = ? AND NOT EXISTS "
+_AS_KNOWN = (
+    "identity WHERE md5 = ? AND size = ? AND blake3 = ? AND NOT EXISTS "
     "(SELECT 1 FROM twin WHERE source_id = ? AND target_id = ? AND path = ?)"
 )
 
 
 def known_as(session: Session, identity: Identity) -> Recorded:
     """A content as it is to be read: with its BLAKE3, where it is known."""
-    row = session.db.execute(
-        "SELECT blake3 FROM identity WHERE md5 = ? AND size = ?", (identity.md5, identity.size)
-    ).fetchone()
-    return Recorded(identity, row[0] if row is not None else None)
+    known = session.value("SELECT blake3 FROM identity WHERE md5 = ? AND size = ?", identity.md5, identity.size)
+    return Recorded(identity, known)
 
 
 def learn(
@@ -51,7 +49,7 @@ def learn(
     if blake3 is None:
         return True
     place = source, target, path
-    if session.db.execute(_IS_AS_KNOWN, (identity.md5, identity.size, blake3, *place)).fetchone() is not None:
+    if session.has(_AS_KNOWN, identity.md5, identity.size, blake3, *place):
         return True  # nothing to be written, which is so for most: no transaction
     with session.transaction() as db:
         row = db.execute(
@@ -91,7 +89,9 @@ def learn_first(session: Session, source: int, read: Collection[Put]) -> bool:
     """Put the contents of files a scan has read on record, and the BLAKE3 of those that had none from a reading. False:
     some may be twins, which `learn_scanned` tells. Call inside a transaction."""
     learnt = session.db.executemany(_LEARN, map(_content, read)).rowcount
-    return learnt == len(read) and not _has_twins(session, source)  # all are the first of their identity
+    return learnt == len(read) and not session.has(
+        "twin WHERE source_id = ?", source
+    )  # all are the first of their identity
 
 
 def learn_scanned(session: Session, source: int, read: Collection[Read]) -> list[bytes]:
@@ -111,7 +111,7 @@ def take_up(session: Session, source: int, told: Iterable[Read]) -> None:
         ).fetchone()
         if row is None:
             db.execute("INSERT INTO identity (size, md5, blake3) VALUES (?,?,?)", (size, md5, blake3))
-        elif row[1] is None and not _is_doubted(session, row[0]):
+        elif row[1] is None and not session.has("twin WHERE identity_id = ? AND blake3 IS NULL", row[0]):
             db.execute("UPDATE identity SET blake3 = ? WHERE id = ?", (blake3, row[0]))
         elif row[1] is not None and row[1] != blake3 and not row[2]:
             db.execute("UPDATE identity SET blake3 = NULL WHERE id = ?", (row[0],))
@@ -124,9 +124,7 @@ def take_up(session: Session, source: int, told: Iterable[Read]) -> None:
 
 def doubted(session: Session, source: int) -> set[bytes]:
     """The paths of files a scan is to read, since two records differ."""
-    return {
-        row[0] for row in session.db.execute("SELECT path FROM twin WHERE source_id = ? AND blake3 IS NULL", (source,))
-    }
+    return set(session.column("SELECT path FROM twin WHERE source_id = ? AND blake3 IS NULL", source))
 
 
 def own_digests(session: Session, directory: int) -> dict[bytes, bytes]:
@@ -146,8 +144,7 @@ def twins_on(session: Session, target: int) -> dict[bytes, bytes]:
 
 def twin_paths(session: Session, source: int) -> set[bytes]:
     """The paths of the twins in a source."""
-    rows = session.db.execute("SELECT path FROM twin WHERE source_id = ? AND blake3 IS NOT NULL", (source,))
-    return {row[0] for row in rows}
+    return set(session.column("SELECT path FROM twin WHERE source_id = ? AND blake3 IS NOT NULL", source))
 
 
 def twins_in(session: Session, source: int, path: bytes | None = None) -> list[tuple[bytes, int, str]]:
@@ -163,10 +160,7 @@ def twins_in(session: Session, source: int, path: bytes | None = None) -> list[t
 
 def is_twin(session: Session, target: int, path: bytes) -> bool:
     """Whether a twin lies there on a target."""
-    row = session.db.execute(
-        "SELECT EXISTS (SELECT 1 FROM twin WHERE source_id = 0 AND target_id = ? AND path = ?)", (target, path)
-    ).fetchone()
-    return bool(row[0])
+    return session.has("twin WHERE source_id = 0 AND target_id = ? AND path = ?", target, path)
 
 
 def forget_twin(session: Session, target: int, path: bytes) -> None:
@@ -194,32 +188,17 @@ def settle_twins(session: Session, source: int) -> dict[bytes, str]:
     return found
 
 
-def _has_twins(session: Session, source: int) -> bool:
-    return bool(session.db.execute("SELECT EXISTS (SELECT 1 FROM twin WHERE source_id = ?)", (source,)).fetchone()[0])
-
-
-def _is_doubted(session: Session, key: int) -> bool:
-    row = session.db.execute(
-        "SELECT EXISTS (SELECT 1 FROM twin WHERE identity_id = ? AND blake3 IS NULL)", (key,)
-    ).fetchone()
-    return bool(row[0])
-
-
 def _is_elsewhere(session: Session, key: int, place: tuple[int, int, bytes]) -> bool:
     """Whether the content on record lies anywhere but at a place: in a source, or on a target."""
     source, target, path = place
     if any((at, where) != (source, path) for at, where, _ in paths_of_identity(session, key)):
         return True
-    row = session.db.execute(
-        "SELECT EXISTS (SELECT 1 FROM copy WHERE identity_id = ? AND standing > 0 "
-        "AND NOT (target_id = ? AND path IS ?))",
-        (key, target, path),
-    ).fetchone()
-    return bool(row[0])
+    other = "copy WHERE identity_id = ? AND standing > 0 AND NOT (target_id = ? AND path IS ?)"
+    return session.has(other, key, target, path)
 
 
 def _reason(session: Session, key: int) -> str:
     others = paths_of_identity(session, key)
-    row = session.db.execute("SELECT alias FROM source WHERE id = ?", (others[0][0],)).fetchone() if others else None
-    of = f"{display_name(row[0])}/{display_name(others[0][1])}" if row is not None else "another content"
+    alias = session.value("SELECT alias FROM source WHERE id = ?", others[0][0]) if others else None
+    of = f"{display_name(alias)}/{display_name(others[0][1])}" if alias is not None else "another content"
     return f"a twin of {of}: other content of the same size and MD5, which medback cannot back up beside it"

@@ -77,22 +77,20 @@ def file_modes(session: Session, source: int, directory: bytes) -> list[tuple[by
 
 def has_links(session: Session, source: int) -> bool:
     """Whether any link is recorded in a source."""
-    asked = "SELECT EXISTS (SELECT 1 FROM link l JOIN directory d ON d.id = l.directory_id WHERE d.source_id = ?)"
-    return bool(session.db.execute(asked, (source,)).fetchone()[0])
+    return session.has("link l JOIN directory d ON d.id = l.directory_id WHERE d.source_id = ?", source)
 
 
 def private_files_on(session: Session, target: int, shut: Iterable[int]) -> int:
     """How many current paths of content that lies on a target are private: not readable for others, or below a
     directory others can't enter; so are all files of the sources `shut` (keys)."""
     keys = ",".join(str(int(key)) for key in shut) or "NULL"
-    row = session.db.execute(
+    return session.value(
         "WITH RECURSIVE closed (id) AS (SELECT id FROM directory WHERE mode & 1 = 0 OR (path = x'' "
         f"AND source_id IN ({keys})) UNION SELECT d.id FROM directory d JOIN closed c ON d.parent_id = c.id) "
         "SELECT COUNT(*) FROM copy c JOIN file f ON f.identity_id = c.identity_id WHERE c.target_id = ? "
         "AND c.standing > 0 AND (f.mode & 4 = 0 OR f.directory_id IN (SELECT id FROM closed))",
-        (target,),
-    ).fetchone()
-    return row[0]
+        target,
+    )
 
 
 # --- what a restore gives back ----------------------------------------------------------------------------------------

@@ -71,27 +71,25 @@ def expected_count(session: Session, source: int | None = None) -> Count:
 
 def has_expected(session: Session) -> bool:
     """Whether an imported context is still in force."""
-    return bool(session.db.execute("SELECT EXISTS (SELECT 1 FROM expected WHERE gone_at IS NULL)").fetchone()[0])
+    return session.has("expected WHERE gone_at IS NULL")
 
 
 def expects_of(session: Session, source: int) -> bool:
     """Whether anything is expected of a source."""
-    return bool(
-        session.db.execute("SELECT EXISTS (SELECT 1 FROM expected WHERE source_id = ?)", (source,)).fetchone()[0]
-    )
+    return session.has("expected WHERE source_id = ?", source)
 
 
 def is_all_observed(session: Session) -> bool:
     """Whether a scan or a restore has recorded all that is expected, each path with its content: then the imported
     context has done its part, and the session knows no less without it."""
-    return not session.db.execute(
-        "SELECT EXISTS (SELECT 1 FROM expected e WHERE e.gone_at IS NULL AND ("
+    return not session.has(
+        "expected e WHERE e.gone_at IS NULL AND ("
         f"e.identity_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {FILE_AT.format('e')} "
         "AND f.identity_id = e.identity_id) "
         "OR e.goal IS NOT NULL AND NOT EXISTS (SELECT 1 FROM directory d JOIN link l ON l.directory_id = d.id "
         "WHERE d.source_id = e.source_id AND d.path = parent_of(e.path) AND l.name = name_of(e.path) "
-        "AND l.goal = e.goal)))"
-    ).fetchone()[0]
+        "AND l.goal = e.goal))"
+    )
 
 
 # SQL: the file row `f` at the path of a row `{0}` that has a source_id and a path.
@@ -244,12 +242,9 @@ def begin_asked(session: Session) -> None:
 
 def is_asked_for(session: Session, identity: int) -> bool:
     """Whether a current, an expected or a gone path has this content. Needs `begin_asked`."""
-    row = session.db.execute(
-        "SELECT EXISTS (SELECT 1 FROM file WHERE identity_id = ?1) "
-        "OR EXISTS (SELECT 1 FROM temp.asked WHERE identity_id = ?1)",
-        (identity,),
-    ).fetchone()
-    return bool(row[0])
+    return session.has("file WHERE identity_id = ?", identity) or session.has(
+        "temp.asked WHERE identity_id = ?", identity
+    )
 
 
 class Known(NamedTuple):

@@ -94,9 +94,9 @@ def find_directory(session: Session, source: int, path: bytes) -> DirectoryRow |
 
 def ensure_directory(session: Session, source: int, path: bytes) -> int:
     """The row key of a directory, made with all above it where new. Call inside a transaction."""
-    row = session.db.execute("SELECT id FROM directory WHERE source_id = ? AND path = ?", (source, path)).fetchone()
-    if row is not None:
-        return row[0]
+    known = session.value("SELECT id FROM directory WHERE source_id = ? AND path = ?", source, path)
+    if known is not None:
+        return known
     parent = None if path == b"" else ensure_directory(session, source, os.path.dirname(path))
     key = session.db.execute(
         "INSERT INTO directory (source_id, parent_id, path) VALUES (?,?,?)", (source, parent, path)

@@ -10,7 +10,9 @@ from typing import NamedTuple
 from medback_core import names
 from medback_core.model import Identity
 
+from .copies import chunks, marks
 from .expected import FILE_AT
+from .files import join
 from .gone import CAN_BE_ASKED_FOR
 from .store import Session
 from .values import load_ns
@@ -121,13 +123,12 @@ def _directories(session: Session, condition: _Condition, source: int | None) ->
     """Directories whose path, with the alias of their source before it where one asks for more than a name, is so."""
     of_source = "" if source is None else f"AND d.source_id = {int(source)}"
     # LIMIT keeps the two apart: whether they have files takes ten times as long as what they are called.
-    rows = session.db.execute(
+    return session.column(
         "SELECT id FROM (SELECT d.id FROM directory d JOIN source s ON s.id = d.source_id "
         f"WHERE {condition.on(_WHOLE_PATH)} {of_source} LIMIT -1) named "
         "WHERE EXISTS (SELECT 1 FROM file f WHERE f.directory_id = named.id)",
-        list(condition.values),
+        *condition.values,
     )
-    return [row[0] for row in rows]
 
 
 _WHOLE_PATH = "CASE WHEN length(d.path) THEN s.alias || '/' || CAST(d.path AS TEXT) ELSE s.alias END"
@@ -143,39 +144,33 @@ def _add_names(
 ) -> None:
     """Add the files whose name is so, in these directories or in all."""
     if directories is None and source is not None:
-        directories = [row[0] for row in session.db.execute("SELECT id FROM directory WHERE source_id = ?", (source,))]
+        directories = session.column("SELECT id FROM directory WHERE source_id = ?", source)
     # SQLite can be built so that LIKE matches no bytes; where it does, the cast would take longer than all the rest.
-    matches_bytes = session.db.execute("SELECT x'61' LIKE 'a'").fetchone()[0]
+    matches_bytes = session.value("SELECT x'61' LIKE 'a'")
     where = "true" if condition is None else condition.on("f.name", cast=not matches_bytes)
-    values = [] if condition is None else list(condition.values)
+    values, most = () if condition is None else condition.values, -1 if limit is None else limit
     if directories is None:
-        sql = f"SELECT f.id FROM file f WHERE {where}"
-        rows = session.db.execute(f"{sql} LIMIT ?", (*values, -1 if limit is None else limit))
-        keys.update((row[0], None) for row in rows)
+        keys |= dict.fromkeys(session.column(f"SELECT f.id FROM file f WHERE {where} LIMIT ?", *values, most))
         return
-    for start in range(0, len(directories), 500):
+    for chunk in chunks(directories):
         if limit is not None and len(keys) >= limit:
             return
-        some = ",".join(str(key) for key in directories[start : start + 500])
-        rows = session.db.execute(
-            f"SELECT f.id FROM file f WHERE f.directory_id IN ({some}) AND {where} LIMIT ?",
-            (*values, -1 if limit is None else limit),
-        )
-        keys.update((row[0], None) for row in rows)
+        among = f"f.directory_id IN ({marks(chunk)})"
+        query = f"SELECT f.id FROM file f WHERE {among} AND {where} LIMIT ?"
+        keys |= dict.fromkeys(session.column(query, *chunk, *values, most))
 
 
 def _files(session: Session, keys: list[int]) -> list[FoundFile]:
     found: dict[int, FoundFile] = {}
-    for start in range(0, len(keys), 500):
-        some = ",".join(str(key) for key in keys[start : start + 500])
+    for chunk in chunks(keys):
         rows = session.db.execute(
             "SELECT f.id, d.source_id, d.path, f.name, i.id, i.size, i.md5, f.mtime_ns FROM file f "
             "JOIN directory d ON d.id = f.directory_id JOIN identity i ON i.id = f.identity_id "
-            f"WHERE f.id IN ({some})"
+            f"WHERE f.id IN ({marks(chunk)})",
+            chunk,
         )
         for key, source, path, name, identity, size, md5, mtime_ns in rows:
-            whole = path + b"/" + name if path else name
-            found[key] = FoundFile(source, whole, identity, Identity(size, md5), load_ns(mtime_ns))
+            found[key] = FoundFile(source, join(path, name), identity, Identity(size, md5), load_ns(mtime_ns))
     return [found[key] for key in keys if key in found]
 
 

@@ -37,7 +37,7 @@ def note_seen(session: Session, identities: Iterable[int]) -> None:
 
 def was_seen(session: Session, identity: int) -> bool:
     """Whether this look found the content already."""
-    return session.db.execute("SELECT 1 FROM temp.looked WHERE identity_id = ?", (identity,)).fetchone() is not None
+    return session.has("temp.looked WHERE identity_id = ?", identity)
 
 
 def note_strays(session: Session, rows: Iterable[tuple[int, bytes]]) -> None:

@@ -98,7 +98,7 @@ def merge_incoming(session: Session, source: int, how: MergeRules) -> tuple[int,
     db = session.db
     differing = older = 0
     if expects_of(session, source) or has_files(session, source):
-        differing = db.execute(f"SELECT COUNT(*) FROM temp.incoming n WHERE {_OTHER}", (source,)).fetchone()[0]
+        differing = session.value(f"SELECT COUNT(*) FROM temp.incoming n WHERE {_OTHER}", source)
     if not (how.ordered or how.keeps_tree):
         _replace_known(session, source, how)
     if how.wins:
@@ -241,10 +241,9 @@ def take_claims(session: Session, source: int, source_id: str, targets: dict[str
 
 def _unnamed(session: Session, target: int) -> list[int]:
     """Contents the section tells of, and a copy there is known of, that it does not name there."""
-    rows = session.db.execute(
+    return session.column(
         "SELECT c.identity_id FROM copy c WHERE c.target_id = ?1 AND c.identity_id IN "
         "(SELECT identity_id FROM temp.incoming UNION SELECT identity_id FROM temp.incoming_gone) "
         "AND NOT EXISTS (SELECT 1 FROM temp.incoming_claim i WHERE i.target_id = ?1 AND i.identity_id = c.identity_id)",
-        (target,),
+        target,
     )
-    return [row[0] for row in rows]

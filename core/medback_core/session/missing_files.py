@@ -107,10 +107,8 @@ def located_count(session: Session) -> Count:
 
 def missing_sizes(session: Session) -> set[int]:
     """The sizes of what is not yet in place."""
-    rows = session.db.execute(
-        "SELECT DISTINCT i.size FROM temp.missing_file l JOIN identity i ON i.id = l.identity_id WHERE NOT l.done"
-    )
-    return {row[0] for row in rows}
+    sizes = "SELECT DISTINCT i.size FROM temp.missing_file l JOIN identity i ON i.id = l.identity_id WHERE NOT l.done"
+    return set(session.column(sizes))
 
 
 def expect_missing(session: Session, *, differing: bool) -> None:
@@ -175,11 +173,9 @@ def match_copies(session: Session, target: int) -> None:
 
 def has_unlocated(session: Session) -> bool:
     """Whether anything is missing of which no location is known."""
-    return bool(
-        session.db.execute(
-            "SELECT EXISTS (SELECT 1 FROM temp.missing_file l WHERE NOT l.done "
-            "AND NOT EXISTS (SELECT 1 FROM temp.location h WHERE h.identity_id = l.identity_id))"
-        ).fetchone()[0]
+    return session.has(
+        "temp.missing_file l WHERE NOT l.done "
+        "AND NOT EXISTS (SELECT 1 FROM temp.location h WHERE h.identity_id = l.identity_id)"
     )
 
 
@@ -272,13 +268,12 @@ def unspoken(session: Session, after: int, limit: int) -> list[tuple[int, int, b
 
 def unfound_on(session: Session, target: int) -> list[int]:
     """Identities missing and said to lie on the target, for which no location is left."""
-    rows = session.db.execute(
+    return session.column(
         "SELECT DISTINCT l.identity_id FROM temp.missing_file l "
         "JOIN copy c ON c.identity_id = l.identity_id AND c.target_id = ? "
         "WHERE NOT l.done AND NOT EXISTS (SELECT 1 FROM temp.location h WHERE h.identity_id = l.identity_id)",
-        (target,),
+        target,
     )
-    return [row[0] for row in rows]
 
 
 def missing_by_placement(session: Session) -> Iterator[tuple[int, Count]]:

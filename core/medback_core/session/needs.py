@@ -24,11 +24,10 @@ from .tree import PlacementCounts, directory_key, totals_of
 
 def named_places(session: Session) -> dict[str, str]:
     """Every place that was named, folded -> as first written; empty if there is none."""
-    rows = session.db.execute(
-        "SELECT place FROM source WHERE place IS NOT NULL UNION ALL SELECT place FROM target WHERE place IS NOT NULL"
-    )
     found: dict[str, str] = {}
-    for (place,) in rows.fetchall():
+    for place in session.column(
+        "SELECT place FROM source WHERE place IS NOT NULL UNION ALL SELECT place FROM target WHERE place IS NOT NULL"
+    ):
         found.setdefault(folded(place), place)
     return found
 
@@ -155,8 +154,7 @@ def moved_rules(session: Session, source: int, number: int, newest: int) -> dict
 
 def _seen(session: Session, source: int, path: bytes) -> int | None:
     """The number of the scan that last saw a directory; None for one that is not known."""
-    row = session.db.execute("SELECT seen FROM directory WHERE source_id = ? AND path = ?", (source, path)).fetchone()
-    return None if row is None else row[0]
+    return session.value("SELECT seen FROM directory WHERE source_id = ? AND path = ?", source, path)
 
 
 def _moved_to(session: Session, source: int, directory: bytes, newest: int) -> bytes | None:
@@ -166,7 +164,7 @@ def _moved_to(session: Session, source: int, directory: bytes, newest: int) -> b
         "FROM staged s JOIN file f ON f.id = s.file_id JOIN directory d ON d.id = f.directory_id {} "
         "WHERE s.source_id = ?1 AND s.md5 IS NULL AND (d.path = ?2 OR (d.path > ?3 AND d.path < ?4))"
     )
-    total = session.db.execute(f"SELECT COUNT(*) {gone.format('')}", bounds).fetchone()[0]
+    total = session.value(f"SELECT COUNT(*) {gone.format('')}", *bounds)
     arrived = (
         "JOIN file o ON o.identity_id = f.identity_id AND o.name = f.name AND o.id > ?5 "
         "JOIN directory n ON n.id = o.directory_id AND n.source_id = ?1"

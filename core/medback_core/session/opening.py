@@ -72,7 +72,7 @@ def open_session(
         raise explained(path, error) from error
     session = Session(path, db, cache_mib)
     session.notes = notes
-    has_sources = db.execute("SELECT EXISTS (SELECT 1 FROM source)").fetchone()[0]
+    has_sources = session.has("source")
     session.needs_rebuild = not has_sources and bool(listed_sources(path))
     if has_sources:
         if lacks_a_source(session):

@@ -16,8 +16,8 @@ def intern_placement(session: Session, members: Iterable[tuple[int, int]]) -> in
     known = session.placement_ids.get(members)
     if known is None:
         text = " ".join(f"{target}:{standing}" for target, standing in members)
-        row = session.db.execute("SELECT id FROM placement WHERE members = ?", (text,)).fetchone()
-        known = row[0] if row else session.db.execute("INSERT INTO placement (members) VALUES (?)", (text,)).lastrowid
+        known = session.value("SELECT id FROM placement WHERE members = ?", text)
+        known = known or session.db.execute("INSERT INTO placement (members) VALUES (?)", (text,)).lastrowid
         assert known is not None
         session.placement_ids[members] = known
     return known
@@ -26,8 +26,8 @@ def intern_placement(session: Session, members: Iterable[tuple[int, int]]) -> in
 def placement_by_id(session: Session, placement_id: int) -> Placement:
     found = session.placements.get(placement_id)
     if found is None:
-        row = session.db.execute("SELECT members FROM placement WHERE id = ?", (placement_id,)).fetchone()
-        found = placement_said(session, placement_id, row[0])
+        members = session.value("SELECT members FROM placement WHERE id = ?", placement_id)
+        found = placement_said(session, placement_id, members)
     return found
 
 

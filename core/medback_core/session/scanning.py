@@ -62,7 +62,7 @@ def begin_scan(session: Session, source: int) -> int:
     with session.transaction() as db:
         forget_staged(session, source)
         db.execute("UPDATE source SET scan_number = scan_number + 1 WHERE id = ?", (source,))
-        return db.execute("SELECT scan_number FROM source WHERE id = ?", (source,)).fetchone()[0]
+        return session.value("SELECT scan_number FROM source WHERE id = ?", source)
 
 
 def read_all_sidecars(session: Session, source: int) -> None:
@@ -99,7 +99,7 @@ def has_files_on(session: Session, device: int) -> bool:
 
 def has_gone(session: Session, source: int) -> bool:
     """Whether any path is remembered as gone from this source."""
-    return bool(session.db.execute("SELECT EXISTS (SELECT 1 FROM gone WHERE source_id = ?)", (source,)).fetchone()[0])
+    return session.has("gone WHERE source_id = ?", source)
 
 
 def scan_rows(session: Session, directory: int) -> dict[bytes, ScanRow]:
@@ -170,11 +170,11 @@ def put_files(session: Session, directory: int, rows: Collection[Put], *, new: b
 
 def has_other_files(session: Session, directory: int, rows: Collection[Put]) -> bool:
     """Whether any of these is not on record exactly: its content, its time and its mode."""
-    query = (
-        "SELECT 1 FROM file f JOIN identity i ON i.id = f.identity_id "
+    same = (
+        "file f JOIN identity i ON i.id = f.identity_id "
         "WHERE f.directory_id = ? AND f.name = ? AND i.size = ? AND i.md5 = ? AND f.mtime_ns = ? AND f.mode = ?"
     )
-    return any(session.db.execute(query, (directory, *row[:5])).fetchone() is None for row in rows)
+    return not all(session.has(same, directory, *row[:5]) for row in rows)
 
 
 def note_checks(session: Session, directory: int, checks: Collection[Check]) -> None:
@@ -214,8 +214,7 @@ def stage(session: Session, source: int, directory: int, rows: Iterable[Put]) ->
 
 def loses_links(session: Session, source: int) -> bool:
     """Whether a scan found links of this source gone."""
-    row = session.db.execute("SELECT EXISTS (SELECT 1 FROM temp.lost_link WHERE source_id = ?)", (source,)).fetchone()
-    return bool(row[0])
+    return session.has("temp.lost_link WHERE source_id = ?", source)
 
 
 def lose_links(session: Session, source: int, directory: int, names: Iterable[bytes]) -> None:
@@ -259,7 +258,7 @@ def stage_unseen(session: Session, source: int, number: int) -> None:
 
 def has_staged_removals(session: Session) -> bool:
     """Whether any source has paths staged as gone."""
-    return bool(session.db.execute("SELECT EXISTS (SELECT 1 FROM staged WHERE md5 IS NULL)").fetchone()[0])
+    return session.has("staged WHERE md5 IS NULL")
 
 
 def weigh(session: Session, source: int, run: Collection[int], newest: int) -> ScanChanges:
@@ -374,12 +373,9 @@ def apply_staged(session: Session, source: int, number: int, date: int) -> None:
         "(SELECT directory_id, name FROM temp.lost_link WHERE source_id = ?)",
         (source,),
     )
-    unseen = [
-        row[0]
-        for row in db.execute(
-            "SELECT id FROM directory WHERE source_id = ? AND seen <> ? AND path <> x''", (source, number)
-        )
-    ]
+    unseen = session.column(
+        "SELECT id FROM directory WHERE source_id = ? AND seen <> ? AND path <> x''", source, number
+    )
     if unseen:
         db.execute(
             "UPDATE directory SET dirty = 1 WHERE id IN (SELECT parent_id FROM directory WHERE source_id = ?1 "

@@ -40,7 +40,7 @@ def _line_to_path(line: bytes) -> bytes | None:
 
 def left_out(session: Session) -> list[bytes]:
     """Paths in the list that are no source of this session: they were away when it was rebuilt."""
-    known = {row[0] for row in session.db.execute("SELECT path FROM source")}
+    known = session.column("SELECT path FROM source")
     return [path for path in listed_sources(session.path) if path not in known]
 
 
@@ -50,7 +50,7 @@ def write_source_list(session: Session, *, also: Iterable[bytes] = (), dropped: 
     A path once in the list stays there until it is `dropped`: a source that is away while a lost DB is rebuilt must
     not be forgotten. `also` are further such paths. Call under the session's lock. Raises OSError.
     """
-    paths = [row[0] for row in session.db.execute("SELECT path FROM source ORDER BY id")]
+    paths = session.column("SELECT path FROM source ORDER BY id")
     gone = set(dropped)
     paths += [path for path in (*left_out(session), *also) if path not in gone]
     data = b"".join(
@@ -82,5 +82,4 @@ def _is_list(data: bytes) -> bool:
 
 def lacks_a_source(session: Session) -> bool:
     """Whether a source of the session is missing from the list."""
-    listed = set(listed_sources(session.path))
-    return any(row[0] not in listed for row in session.db.execute("SELECT path FROM source"))
+    return not set(listed_sources(session.path)).issuperset(session.column("SELECT path FROM source"))

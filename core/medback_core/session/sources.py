@@ -130,10 +130,11 @@ def remove_source(session: Session, key: int) -> None:
     """Forget a source and its tree; identities and copies stay known. No file is touched."""
     path = source_by_key(session, key).path
     with session.transaction() as db:
-        db.execute("DELETE FROM file WHERE directory_id IN (SELECT id FROM directory WHERE source_id = ?)", (key,))
+        below = "directory_id IN (SELECT id FROM directory WHERE source_id = ?)"
+        db.execute(f"DELETE FROM file WHERE {below}", (key,))
         flush(db)
-        db.execute("DELETE FROM link WHERE directory_id IN (SELECT id FROM directory WHERE source_id = ?)", (key,))
-        db.execute("DELETE FROM rollup WHERE directory_id IN (SELECT id FROM directory WHERE source_id = ?)", (key,))
+        for table in ("link", "rollup"):
+            db.execute(f"DELETE FROM {table} WHERE {below}", (key,))
         db.execute("UPDATE directory SET parent_id = NULL WHERE source_id = ?", (key,))
         for table in ("directory", "staged", "gone", "expected", "expected_directory", "gap", "nested", "rule", "twin"):
             db.execute(f"DELETE FROM {table} WHERE source_id = ?", (key,))
@@ -149,7 +150,7 @@ def remove_source(session: Session, key: int) -> None:
 
 def metadata_is_dirty(session: Session, key: int) -> bool:
     """Whether `.medback-source.xml` says less than this DB."""
-    return bool(session.db.execute("SELECT metadata_dirty FROM source WHERE id = ?", (key,)).fetchone()[0])
+    return session.has("source WHERE id = ? AND metadata_dirty", key)
 
 
 def mark_metadata(session: Session, key: int | None, *, dirty: bool) -> None:
@@ -167,21 +168,19 @@ def note_metadata(session: Session, key: int) -> None:
 
 def had_metadata(session: Session, key: int) -> bool:
     """Whether the metadata file was ever there, as far as this DB knows."""
-    row = session.db.execute("SELECT metadata_dirty FROM source WHERE id = ?", (key,)).fetchone()
-    return row[0] != _NEVER_THERE
+    return session.value("SELECT metadata_dirty FROM source WHERE id = ?", key) != _NEVER_THERE
 
 
 def source_totals(session: Session, key: int) -> tuple[Count, int, int]:
     """Files and bytes, links, and directories of a source as last scanned."""
-    root = session.db.execute("SELECT id FROM directory WHERE source_id = ? AND path = x''", (key,)).fetchone()[0]
-    files, size = session.db.execute(
-        "SELECT COALESCE(SUM(files), 0), COALESCE(SUM(bytes), 0) FROM rollup WHERE directory_id = ?", (root,)
+    count = session.db.execute(
+        "SELECT COALESCE(SUM(files), 0), COALESCE(SUM(bytes), 0) FROM rollup WHERE directory_id = "
+        "(SELECT id FROM directory WHERE source_id = ? AND path = x'')",
+        (key,),
     ).fetchone()
-    links = session.db.execute(
-        "SELECT COUNT(*) FROM link WHERE directory_id IN (SELECT id FROM directory WHERE source_id = ?)", (key,)
-    ).fetchone()[0]
-    directories = session.db.execute("SELECT COUNT(*) FROM directory WHERE source_id = ?", (key,)).fetchone()[0]
-    return Count(files, size), links, directories
+    below = "directory_id IN (SELECT id FROM directory WHERE source_id = ?)"
+    links = session.value(f"SELECT COUNT(*) FROM link WHERE {below}", key)
+    return Count(*count), links, session.value("SELECT COUNT(*) FROM directory WHERE source_id = ?", key)
 
 
 def kept_text(refusal: Refused) -> str:

@@ -29,7 +29,7 @@ class AsOf(NamedTuple):
 
 def session_id(session: Session) -> str:
     """The id of this session: in every state it makes. A copy of the DB has the same."""
-    return session.db.execute("SELECT id FROM own").fetchone()[0]
+    return session.value("SELECT id FROM own")
 
 
 def forget_state(session: Session, kind: str, id: str) -> None:
@@ -98,13 +98,12 @@ def note_stamp(session: Session, stamp: str) -> None:
 
 def was_read(session: Session, stamp: str) -> bool:
     """Whether this session ever made, or read, what has this stamp."""
-    return session.db.execute("SELECT 1 FROM stamp_read WHERE stamp = ?", (stamp,)).fetchone() is not None
+    return session.has("stamp_read WHERE stamp = ?", stamp)
 
 
 def highest_number(session: Session, kind: str, id: str) -> int:
     """The highest number of a thing read anywhere; 0 before there was one."""
-    row = session.db.execute("SELECT highest FROM state WHERE kind = ? AND id = ?", (kind, id)).fetchone()
-    return row[0] if row else 0
+    return session.value("SELECT highest FROM state WHERE kind = ? AND id = ?", kind, id) or 0
 
 
 def next_state(session: Session, kind: str, id: str, at: int | None = None) -> State:
@@ -125,8 +124,7 @@ def note_there(session: Session, source: str, stamp: str) -> None:
 
 def last_there(session: Session, source: str) -> str:
     """The stamp a source's own metadata had when it was last read or written; "" before there was one."""
-    row = session.db.execute("SELECT there FROM state WHERE kind = ? AND id = ?", (SOURCE, source)).fetchone()
-    return row[0] if row else ""
+    return session.value("SELECT there FROM state WHERE kind = ? AND id = ?", SOURCE, source) or ""
 
 
 # --- a source's tree -------------------------------------------------------------------------------------------------
@@ -141,10 +139,7 @@ def mark_changed(session: Session, source: str) -> None:
 
 def is_changed(session: Session, source: str) -> bool:
     """Whether the tree of a source changed since its last state, or never had one."""
-    row = session.db.execute(
-        "SELECT changed OR n = 0 OR made_by = '' FROM state WHERE kind = ? AND id = ?", (SOURCE, source)
-    ).fetchone()
-    return row is None or bool(row[0])
+    return not session.has("state WHERE kind = ? AND id = ? AND NOT changed AND n AND made_by <> ''", SOURCE, source)
 
 
 def current_state(session: Session, source: str, at: int | None = None) -> State:
@@ -190,12 +185,11 @@ def told_of(session: Session, source: str, *, only_told: bool = False) -> dict[s
 
 def highest_told(session: Session, target: str) -> int:
     """The highest state of a target anything known of its copies is as of."""
-    row = session.db.execute(
+    return session.value(
         "SELECT MAX(COALESCE((SELECT MAX(n) FROM told WHERE target_tid = ?1), 0), "
         "COALESCE((SELECT n FROM state WHERE kind = ?2 AND id = ?1), 0))",
-        (target, TARGET),
-    ).fetchone()
-    return row[0]
+        *(target, TARGET),
+    )
 
 
 def note_told(session: Session, source: str, rows: Iterable[tuple[str, AsOf]]) -> None:
@@ -226,19 +220,14 @@ def note_heard(session: Session, drive: str, stamp: str, *, taken: bool) -> None
 
 def is_refused(session: Session, drive: str, stamp: str) -> bool:
     """Whether a person said no to what a drive remembers as of this stamp."""
-    return _answer(session, drive, stamp) == 0
+    return session.has("heard WHERE drive = ? AND stamp = ? AND NOT taken", drive, stamp)
 
 
 def is_heard(session: Session, drive: str, stamp: str) -> bool:
     """Whether what a drive remembers as of this stamp was taken up."""
-    return _answer(session, drive, stamp) == 1
-
-
-def _answer(session: Session, drive: str, stamp: str) -> int | None:
-    row = session.db.execute("SELECT taken FROM heard WHERE drive = ? AND stamp = ?", (drive, stamp)).fetchone()
-    return None if row is None else row[0]
+    return session.has("heard WHERE drive = ? AND stamp = ? AND taken", drive, stamp)
 
 
 def heard_drives(session: Session) -> set[str]:
     """The ids of the drives whose word was taken up."""
-    return {row[0] for row in session.db.execute("SELECT drive FROM heard WHERE taken")}
+    return set(session.column("SELECT drive FROM heard WHERE taken"))

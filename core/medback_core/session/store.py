@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from medback_core import disk, names
 from medback_core.errors import MedbackError, Refused
@@ -86,6 +87,19 @@ class Session:
             if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
                 raise
             raise (explained(self.path, error) if self.is_current else session_gone(self.path)) from error
+
+    def has(self, rows: str, *values: object) -> bool:
+        """Whether there is a row (`rows`: SQL from behind FROM on)."""
+        return bool(self.db.execute(f"SELECT EXISTS (SELECT 1 FROM {rows})", values).fetchone()[0])
+
+    def value(self, query: str, *values: object) -> Any:
+        """The first column of the first row a query gives; None where it gives none."""
+        row = self.db.execute(query, values).fetchone()
+        return None if row is None else row[0]
+
+    def column(self, query: str, *values: object) -> list[Any]:
+        """The first column of all rows a query gives."""
+        return [row[0] for row in self.db.execute(query, values)]
 
     def again(self) -> Session:
         """Another connection to the same DB, for another thread. It is the first one's to note how the DB was left."""

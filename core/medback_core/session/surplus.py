@@ -39,12 +39,12 @@ def surplus_copies(session: Session, target: int, counting: frozenset[int]) -> l
 
 def surplus_bytes(session: Session, target: int, counting: frozenset[int]) -> int:
     """How much `surplus_copies` would free, but for what lies below `.medback-old/`."""
-    row = session.db.execute(
+    condition = _surplus(session, target, counting)
+    return session.value(
         "SELECT COALESCE(SUM(i.size), 0) FROM copy c JOIN identity i ON i.id = c.identity_id "
-        f"WHERE {_surplus(session, target, counting)} AND NOT (c.path > ? AND c.path < ?)",
-        (target, OLD_DIRECTORY + b"/", OLD_DIRECTORY + b"0"),
-    ).fetchone()
-    return row[0]
+        f"WHERE {condition} AND NOT (c.path > ? AND c.path < ?)",
+        *(target, OLD_DIRECTORY + b"/", OLD_DIRECTORY + b"0"),
+    )
 
 
 def are_enough(session: Session, identity: int, targets: Collection[int]) -> bool:

@@ -202,7 +202,7 @@ def add_alias(session: Session, key: int, tid: str) -> None:
         other = db.execute("SELECT id FROM target WHERE tid = ? AND id <> ?", (tid, key)).fetchone()
         db.execute("INSERT OR REPLACE INTO target_alias (tid, target_id) VALUES (?, ?)", (tid, key))
         if other is not None:
-            identities = [row[0] for row in db.execute("SELECT identity_id FROM copy WHERE target_id = ?", other)]
+            identities = session.column("SELECT identity_id FROM copy WHERE target_id = ?", *other)
             db.execute(
                 "INSERT INTO copy (identity_id, target_id, standing, path, mtime_ns, verified_at, ours) "
                 "SELECT identity_id, ?, standing, path, mtime_ns, verified_at, ours FROM copy WHERE target_id = ? "
@@ -221,9 +221,7 @@ def add_alias(session: Session, key: int, tid: str) -> None:
 
 def aliases_of(session: Session, key: int) -> tuple[str, ...]:
     """The further ids of a target."""
-    return tuple(
-        row[0] for row in session.db.execute("SELECT tid FROM target_alias WHERE target_id = ? ORDER BY tid", (key,))
-    )
+    return tuple(session.column("SELECT tid FROM target_alias WHERE target_id = ? ORDER BY tid", key))
 
 
 def folders(session: Session, key: int) -> dict[str, bytes]:
@@ -241,12 +239,12 @@ def save_folder(session: Session, key: int, source_sid: str, name: bytes) -> Non
 
 def count_others(session: Session, target: Target) -> int:
     """How many targets there are beside this one, those included of which only a record tells."""
-    return session.db.execute("SELECT COUNT(*) FROM target WHERE id <> ?", (target.key,)).fetchone()[0]
+    return session.value("SELECT COUNT(*) FROM target WHERE id <> ?", target.key)
 
 
 def counting_keys(session: Session) -> frozenset[int]:
     """Keys of the targets whose solid copies count: known and active."""
-    return frozenset(row[0] for row in session.db.execute("SELECT id FROM target WHERE known AND state = 'active'"))
+    return frozenset(session.column("SELECT id FROM target WHERE known AND state = 'active'"))
 
 
 def pending_for(session: Session, key: int) -> list[tuple[int, bytes]]:
@@ -278,8 +276,7 @@ def announce_landing(session: Session, key: int, paths: Iterable[bytes]) -> None
 
 def was_landing(session: Session, key: int, path: bytes) -> bool:
     """Whether a batch that was never recorded was about to get this name."""
-    row = session.db.execute("SELECT 1 FROM landing WHERE target_id = ? AND path = ?", (key, path)).fetchone()
-    return row is not None
+    return session.has("landing WHERE target_id = ? AND path = ?", key, path)
 
 
 def landed(session: Session, key: int, paths: Iterable[bytes]) -> None:

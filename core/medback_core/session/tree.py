@@ -50,8 +50,7 @@ def clean_path(path: bytes) -> bytes:
 
 def directory_key(session: Session, source: int, path: bytes) -> int | None:
     """The row key of a directory of a source (b"" its root), None where there is none."""
-    row = session.db.execute("SELECT id FROM directory WHERE source_id = ? AND path = ?", (source, path)).fetchone()
-    return row[0] if row else None
+    return session.value("SELECT id FROM directory WHERE source_id = ? AND path = ?", source, path)
 
 
 def directory_path(session: Session, key: int) -> tuple[int, bytes]:
@@ -67,9 +66,7 @@ def totals_of(session: Session, directory: int) -> PlacementCounts:
 
 def totals_by_source(session: Session) -> dict[int, PlacementCounts]:
     """Source key -> files and bytes by placement of the whole source."""
-    found: dict[int, PlacementCounts] = {
-        row[0]: {} for row in session.db.execute("SELECT id FROM source ORDER BY id").fetchall()
-    }
+    found: dict[int, PlacementCounts] = {key: {} for key in session.column("SELECT id FROM source ORDER BY id")}
     rows = session.db.execute(
         "SELECT d.source_id, r.placement_id, r.files, r.bytes FROM directory d JOIN rollup r ON r.directory_id = d.id "
         "WHERE d.path = x''"
@@ -81,7 +78,7 @@ def totals_by_source(session: Session) -> dict[int, PlacementCounts]:
 
 def oldest_check(session: Session, directory: int) -> int | None:
     """The oldest last check below a directory (see ChildDirectory.oldest)."""
-    return session.db.execute("SELECT oldest FROM directory WHERE id = ?", (directory,)).fetchone()[0]
+    return session.value("SELECT oldest FROM directory WHERE id = ?", directory)
 
 
 def children(session: Session, directory: int) -> list[ChildDirectory]:
@@ -113,7 +110,7 @@ def largest_children(session: Session, directory: int, limit: int) -> list[tuple
 
 def file_count(session: Session, directory: int) -> int:
     """How many files lie directly in a directory."""
-    return session.db.execute("SELECT COUNT(*) FROM file WHERE directory_id = ?", (directory,)).fetchone()[0]
+    return session.value("SELECT COUNT(*) FROM file WHERE directory_id = ?", directory)
 
 
 def file_keys(
@@ -144,7 +141,7 @@ def file_keys(
     tables = "file f" if order == "name" and placements is None else "file f JOIN identity i ON i.id = f.identity_id"
     # In one row: a row each costs more than finding it, and takes turns with the other threads at every one.
     keys = f"SELECT f.id FROM {tables} WHERE {' AND '.join(where)} ORDER BY {columns[order]}"
-    (joined,) = session.db.execute(f"SELECT group_concat(id) FROM ({keys})", values).fetchone()
+    joined = session.value(f"SELECT group_concat(id) FROM ({keys})", *values)
     return array("q", json.loads(f"[{joined or ''}]"))
 
 
