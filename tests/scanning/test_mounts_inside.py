@@ -19,7 +19,7 @@ from medback_core.coverage.totals import looked
 from medback_core.disk import mounts
 from medback_core.disk.mounts import MountEntry
 from medback_core.errors import UsageError
-from medback_core.model import Answers, Excluded, Skipped, TargetState, VerifySummary
+from medback_core.model import Answers, Excluded, Skipped, Target, TargetState, VerifySummary
 from medback_core.restoring.restore import restore
 from medback_core.presenting.looked import as_of, but_for
 from medback_core.scanning import sources
@@ -383,16 +383,7 @@ def test_a_known_target_mounted_at_a_place_that_was_taken_in_is_a_gap(
     (world.src / "disk" / "x").unlink()
     (world.src / "disk" / ".medback-target.xml").write_text("<medback-target/>")
     (world.src / "disk" / "copy").write_text("a copy")
-    merge_fact(
-        world.session,
-        "t1",
-        label="Blue",
-        state=TargetState.ACTIVE,
-        rev=1,
-        capacity=None,
-        fs_uuid=None,
-        path=place.point,
-    )
+    merge_fact(world.session, Target(0, "t1", "Blue", TargetState.ACTIVE, path=place.point))
     world.update()
     assert world.names() == {"a", "disk/x"} and gaps(world) == {"disk": "a backup target"}
 

@@ -149,7 +149,7 @@ def test_the_highest_revision_of_a_fact_wins_and_ties_go_to_the_worse_state(
     session: Session, rev: int, state: TargetState, wins: bool
 ):
     save_target(session, Target(0, "t1", "old", TargetState.RETIRED, rev=5, path=b"/mnt"))
-    merge_fact(session, "t1", label="new", state=state, rev=rev, capacity=7, fs_uuid=None)
+    merge_fact(session, Target(0, "t1", "new", state, rev=rev, capacity=7))
     now = target_by_id(session, "t1")
     assert now is not None
     assert (now.label, now.state) == (("new", state) if wins else ("old", TargetState.RETIRED))
@@ -166,7 +166,7 @@ def test_a_fact_introduces_an_unknown_target_and_its_copies_begin_to_count(sessi
     with session.transaction():
         refresh_oldest(session.db)
     assert oldest_check(session, root) is None
-    merge_fact(session, "t1", label="Blue", state=TargetState.ACTIVE, rev=1, capacity=None, fs_uuid=None)
+    merge_fact(session, Target(0, "t1", "Blue", TargetState.ACTIVE))
     assert oldest_check(session, root) == 0, "it counts, and when it was checked is not known"
 
 

@@ -45,6 +45,7 @@ from medback_core.model import (
     Source,
     Standing,
     State,
+    Target,
     Warned,
 )
 from medback_core.pace import Pace
@@ -483,17 +484,11 @@ def _load(
             lines[item.id] = item
             targets.add(item.id)
             known = target_by_id(session, item.id)
-            merge_fact(
-                session,
-                item.id,
-                label=names.utf8(item.label),
-                state=item.state,
-                rev=item.rev,
-                capacity=known.capacity if known is not None else None,  # a context does not say
-                fs_uuid=known.fs_uuid if known is not None else None,
-                disk=names.utf8(item.disk) or None,
-                place=names.utf8(item.place) or None,
-            )
+            told = Target(0, item.id, names.utf8(item.label), item.state, True, item.rev)
+            told = changed(told, disk=names.utf8(item.disk) or None, place=names.utf8(item.place) or None)
+            if known is not None:  # a context does not say
+                told = changed(told, capacity=known.capacity, fs_uuid=known.fs_uuid)
+            merge_fact(session, told)
         elif isinstance(item, DirectoryFact) and incoming is not None and source is not None:
             incoming.add(item)
         if pace.is_due():

@@ -92,7 +92,7 @@ class WhatIfEvery:
 _Groups: TypeAlias = dict[Held, Count]
 Part: TypeAlias = tuple[Need, Mapping[int, Count]]
 """What is wanted of some files, and these files by placement."""
-NO_LOSS = Loss(NOTHING, NOTHING)
+NO_LOSS = Loss()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def what_if_every(session: Session) -> WhatIfEvery:
     held = _held(session)
     targets = {t.key: t for t in list_targets(session) if t.state is not TargetState.LOST}
     every = [planning.every_single_and_pair(groups, targets) for groups in (held.usable, held.counted, held.both)]
-    single, pairs = ([dict(one[number]) for one in every] for number in (0, 1))
+    single, pairs = zip(*every, strict=True)
     losses = [(group, _lost_with(held, frozenset(one.key for one in group))) for group in disk_groups(session)]
     together = [TargetsLoss(group, loss.lost, loss.weakened) for group, loss in losses]
     together.sort(key=lambda one: (-one.lost.bytes, -one.lost.files, -one.weakened.bytes))
@@ -254,7 +254,7 @@ def _bare_files(session: Session, sources: Sequence[Source], bare: Mapping[int, 
 
 
 def _lost_with(held: _Held, dead: frozenset[int]) -> Loss:
-    return _loss(*(planning.what_if(groups, dead) for groups in (held.usable, held.counted, held.both)))
+    return _loss(*(planning.loss_without(groups, dead) for groups in (held.usable, held.counted, held.both)))
 
 
 def _worst_first(

@@ -18,6 +18,23 @@ from medback_core.planning.trips import TRIPS, cheapest_trip
 Groups: TypeAlias = Mapping[frozenset[int], Count]
 
 
+NOTHING = Count()
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What has no copy left, and what still has one, lost some, and lacks what is wanted of it."""
+
+    lost: Count = NOTHING
+    weakened: Count = NOTHING
+
+    def __add__(self, other: Loss) -> Loss:
+        return Loss(self.lost + other.lost, self.weakened + other.weakened)
+
+    def __sub__(self, other: Loss) -> Loss:
+        return Loss(self.lost - other.lost, self.weakened - other.weakened)
+
+
 class Held(NamedTuple):
     """Who holds files, and what is wanted of them: so many copies, so many of them on those `away`."""
 
@@ -33,6 +50,11 @@ class Held(NamedTuple):
             return False, False
         short = len(left) < self.copies or len(self.away.difference(dead)) < self.elsewhere
         return not left, bool(left) and short
+
+    def loss(self, count: Count, dead: Collection[int]) -> Loss:
+        """What the death of all of `dead` would cost of so much that is held so."""
+        lost, weakened = self.without(dead)
+        return Loss(count if lost else NOTHING, count if weakened else NOTHING)
 
 
 GroupsByWanted: TypeAlias = Mapping[Held, Count]
@@ -64,14 +86,6 @@ class Plan:
     unreachable: Count
     exact: bool
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """What has no copy left, and what still has one, lost some, and lacks what is wanted of it."""
-
-    lost: Count
-    weakened: Count
 
 
 def plan_targets(
@@ -129,67 +143,31 @@ def plan_targets(
     return Plan(tuple(steps), missing, unreachable, found.exact, why)
 
 
-def what_if(groups_by_wanted: GroupsByWanted, dead: Collection[int]) -> Loss:
+def loss_without(groups_by_wanted: GroupsByWanted, dead: Collection[int]) -> Loss:
     """What the death of all of `dead` would cost. The holders are the targets whose copies count."""
-    lost = weakened = Count()
-    for held, count in groups_by_wanted.items():
-        is_lost, is_weakened = held.without(dead)
-        lost += count if is_lost else Count()
-        weakened += count if is_weakened else Count()
-    return Loss(lost, weakened)
+    return sum((held.loss(count, dead) for held, count in groups_by_wanted.items()), Loss())
 
 
 def every_single_and_pair(
     groups_by_wanted: GroupsByWanted, targets: Iterable[int]
-) -> tuple[list[tuple[tuple[int, ...], Loss]], list[tuple[tuple[int, ...], Loss]]]:
-    """`what_if` for every single target and for every pair, the worst first.
+) -> tuple[dict[tuple[int, ...], Loss], dict[tuple[int, ...], Loss]]:
+    """`loss_without` every single target and every pair.
 
     A pair costs what its two cost alone, corrected for the groups that both hold, so all pairs of 50 targets take
     little more than one pass over the groups.
     """
     keys = sorted(set(targets))
-    none = (0, 0, 0, 0)
-    alone: dict[int, tuple[int, int, int, int]] = dict.fromkeys(keys, none)
-    both: dict[tuple[int, int], tuple[int, int, int, int]] = {}
+    alone = dict.fromkeys(keys, Loss())
+    both: dict[tuple[int, int], Loss] = {}
     for held, count in groups_by_wanted.items():
         concerned = sorted(held.holders & alone.keys())
-        costs = {key: _cost(held, (key,), count) for key in concerned}
+        costs = {key: held.loss(count, (key,)) for key in concerned}
         for key, cost in costs.items():
-            alone[key] = _plus(alone[key], cost)
+            alone[key] += cost
         for a, b in combinations(concerned, 2):
-            correction = _plus(_plus(_cost(held, (a, b), count), costs[a], -1), costs[b], -1)
-            if correction != none:
-                both[a, b] = _plus(both.get((a, b), none), correction)
-    singles = [((key,), sums) for key, sums in alone.items()]
-    pairs = [((a, b), _plus(_plus(alone[a], alone[b]), both.get((a, b), none))) for a, b in combinations(keys, 2)]
-    return _worst_first(singles), _worst_first(pairs)
-
-
-def _cost(held: Held, dead: Collection[int], count: Count) -> tuple[int, int, int, int]:
-    """Lost bytes and files, weakened bytes and files of a group when these die."""
-    lost, weakened = held.without(dead)
-    return (
-        count.bytes if lost else 0,
-        count.files if lost else 0,
-        count.bytes if weakened else 0,
-        count.files if weakened else 0,
-    )
-
-
-def _plus(
-    left: tuple[int, int, int, int], right: tuple[int, int, int, int], times: int = 1
-) -> tuple[int, int, int, int]:
-    a, b, c, d = right
-    return left[0] + a * times, left[1] + b * times, left[2] + c * times, left[3] + d * times
-
-
-def _worst_first(
-    sums: Sequence[tuple[tuple[int, ...], tuple[int, int, int, int]]],
-) -> list[tuple[tuple[int, ...], Loss]]:
-    ordered = sorted(sums, key=lambda item: ([-value for value in item[1]], item[0]))
-    return [
-        (keys, Loss(Count(files, size), Count(weak, weak_size))) for keys, (size, files, weak_size, weak) in ordered
-    ]
+            both[a, b] = both.get((a, b), Loss()) + held.loss(count, (a, b)) - costs[a] - costs[b]
+    pairs = {(a, b): alone[a] + alone[b] + both.get((a, b), Loss()) for a, b in combinations(keys, 2)}
+    return {(key,): loss for key, loss in alone.items()}, dict(pairs)
 
 
 def _weights(ranks: Sequence[int]) -> list[int]:

@@ -47,13 +47,21 @@ CAN_BE_ASKED_FOR = (
 def list_gone(session: Session, source: int, path: bytes | None = None) -> Iterator[GoneFile]:
     """Gone paths of a source (or only those at or below `path`) whose content still has a copy and which neither a
     current file nor an expected one of that path and content contradicts, in path order, the latest version first."""
+    return _gone(session, source, path, f"{CAN_BE_ASKED_FOR} ORDER BY g.path, g.gone_at DESC, g.mtime_ns DESC")
+
+
+def told_gone(session: Session, source: int, path: bytes | None) -> Iterator[GoneFile]:
+    """Paths of a source (or only those at or below `path`) that drives call deleted, whatever a restore put there."""
+    is_expected = "EXISTS (SELECT 1 FROM expected e WHERE e.source_id = g.source_id AND e.path = g.path)"
+    return _gone(session, source, path, f"NOT {is_expected} ORDER BY g.path, g.gone_at DESC, g.identity_id")
+
+
+def _gone(session: Session, source: int, path: bytes | None, condition: str) -> Iterator[GoneFile]:
     bounds = (path, path + b"/", path + b"0") if path else (None, None, None)
     rows = session.db.execute(
         "SELECT g.source_id, g.path, g.identity_id, i.size, i.md5, g.mtime_ns, g.mode, g.gone_at FROM gone g "
         "JOIN identity i ON i.id = g.identity_id WHERE g.source_id = ?1 "
-        "AND (?2 IS NULL OR g.path = ?2 OR (g.path > ?3 AND g.path < ?4)) "
-        f"AND {CAN_BE_ASKED_FOR} "
-        "ORDER BY g.path, g.gone_at DESC, g.mtime_ns DESC",
+        f"AND (?2 IS NULL OR g.path = ?2 OR (g.path > ?3 AND g.path < ?4)) AND {condition}",
         (source, *bounds),
     )
     for row in rows:
@@ -146,21 +154,6 @@ def _where(source: int | None, path: bytes | None, since: int | None, before: in
         where.append(f"{_DATE} < ?")
         values.append(before)
     return " AND ".join(where), values
-
-
-def told_gone(session: Session, source: int, path: bytes | None = None) -> Iterator[GoneFile]:
-    """Paths of a source (or only those at or below `path`) that drives call deleted, whatever a restore put there."""
-    bounds = (path, path + b"/", path + b"0") if path else (None, None, None)
-    rows = session.db.execute(
-        "SELECT g.source_id, g.path, g.identity_id, i.size, i.md5, g.mtime_ns, g.mode, g.gone_at FROM gone g "
-        "JOIN identity i ON i.id = g.identity_id WHERE g.source_id = ?1 "
-        "AND (?2 IS NULL OR g.path = ?2 OR (g.path > ?3 AND g.path < ?4)) "
-        "AND NOT EXISTS (SELECT 1 FROM expected e WHERE e.source_id = g.source_id AND e.path = g.path) "
-        "ORDER BY g.path, g.gone_at DESC, g.identity_id",
-        (source, *bounds),
-    )
-    for row in rows:
-        yield GoneFile(row[0], row[1], row[2], Identity(row[3], row[4]), load_ns(row[5]), row[6], row[7])
 
 
 def forget_gone(session: Session, source: int, path: bytes, identity: int) -> None:

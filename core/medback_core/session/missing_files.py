@@ -5,7 +5,7 @@ In temporary tables: a million files cost no memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from medback_core.model import Count, Identity
@@ -62,28 +62,24 @@ def begin_missing(session: Session) -> None:
     )
 
 
-def _together(session: Session, do: Callable[[], object]) -> None:
-    """Many changes of temporary tables as one: nothing else is locked by it."""
-    if session.db.in_transaction:
-        do()
-        return
-    session.db.execute("BEGIN")
+def _put(session: Session, statement: str, rows: Iterable[tuple]) -> None:
+    """Many rows of temporary tables as one change: nothing else is locked by it."""
+    values, joins = list(rows), session.db.in_transaction
+    if not joins:
+        session.db.execute("BEGIN")
     try:
-        do()
+        session.db.executemany(statement, values)
     finally:
-        session.db.execute("COMMIT")
+        if not joins:
+            session.db.execute("COMMIT")
 
 
 def put_missing(session: Session, rows: Iterable[tuple[int, int, bytes, int, int, int]]) -> None:
     """Add (identity key, source key, path, mtime_ns, mode, what is there), in the order they are to be put in place."""
-    values = [(i, s, p, store_ns(m), mode, there) for i, s, p, m, mode, there in rows]
-    _together(
+    _put(
         session,
-        lambda: session.db.executemany(
-            "INSERT INTO temp.missing_file (identity_id, source_id, path, mtime_ns, mode, differs) "
-            "VALUES (?,?,?,?,?,?)",
-            values,
-        ),
+        "INSERT INTO temp.missing_file (identity_id, source_id, path, mtime_ns, mode, differs) VALUES (?,?,?,?,?,?)",
+        ((i, s, p, store_ns(m), mode, there) for i, s, p, m, mode, there in rows),
     )
 
 
@@ -124,50 +120,35 @@ def expect_missing(session: Session, *, differing: bool) -> None:
 
 def put_said(session: Session, rows: Iterable[tuple[bytes | None, int, bytes, int, bool]]) -> None:
     """Add (MD5 or None, size, path on the drive, rank, ours) as met on the drive."""
-    values = list(rows)
-    _together(
-        session,
-        lambda: session.db.executemany(
-            "INSERT INTO temp.said (md5, size, path, rank, ours) VALUES (?,?,?,?,?)", values
-        ),
-    )
+    _put(session, "INSERT INTO temp.said (md5, size, path, rank, ours) VALUES (?,?,?,?,?)", rows)
 
 
 def put_locations(session: Session, rows: Iterable[tuple[Identity, PossibleLocation]]) -> None:
     """Files whose content is known by now: possible locations, where that content is missing."""
-    values = [(h.rank, h.path, int(h.ours), content.md5, content.size) for content, h in rows]
-    _together(
+    _put(
         session,
-        lambda: session.db.executemany(
-            "INSERT OR IGNORE INTO temp.location SELECT i.id, ?, ?, ? FROM identity i WHERE i.md5 = ? AND i.size = ? "
-            "AND EXISTS (SELECT 1 FROM temp.missing_file l WHERE l.identity_id = i.id AND NOT l.done)",
-            values,
-        ),
+        "INSERT OR IGNORE INTO temp.location SELECT i.id, ?, ?, ? FROM identity i WHERE i.md5 = ? AND i.size = ? "
+        "AND EXISTS (SELECT 1 FROM temp.missing_file l WHERE l.identity_id = i.id AND NOT l.done)",
+        ((h.rank, h.path, int(h.ours), content.md5, content.size) for content, h in rows),
     )
 
 
 def match_said(session: Session) -> None:
     """Turn what was said of files on the drive into possible locations of what is missing."""
-    _together(
-        session,
-        lambda: session.db.execute(
-            "INSERT OR IGNORE INTO temp.location SELECT i.id, s.rank, s.path, s.ours FROM temp.said s "
-            "CROSS JOIN identity i ON i.md5 = s.md5 AND i.size = s.size WHERE s.md5 IS NOT NULL "
-            "AND EXISTS (SELECT 1 FROM temp.missing_file l WHERE l.identity_id = i.id AND NOT l.done)"
-        ),
+    session.db.execute(
+        "INSERT OR IGNORE INTO temp.location SELECT i.id, s.rank, s.path, s.ours FROM temp.said s "
+        "CROSS JOIN identity i ON i.md5 = s.md5 AND i.size = s.size WHERE s.md5 IS NOT NULL "
+        "AND EXISTS (SELECT 1 FROM temp.missing_file l WHERE l.identity_id = i.id AND NOT l.done)"
     )
 
 
 def match_copies(session: Session, target: int) -> None:
     """The places this session knows on the target become possible locations."""
-    _together(
-        session,
-        lambda: session.db.execute(
-            f"INSERT OR IGNORE INTO temp.location SELECT c.identity_id, {SAID_BY_DB}, c.path, c.ours FROM copy c "
-            "WHERE c.target_id = ? AND c.path IS NOT NULL "
-            "AND EXISTS (SELECT 1 FROM temp.missing_file l WHERE l.identity_id = c.identity_id AND NOT l.done)",
-            (target,),
-        ),
+    session.db.execute(
+        f"INSERT OR IGNORE INTO temp.location SELECT c.identity_id, {SAID_BY_DB}, c.path, c.ours FROM copy c "
+        "WHERE c.target_id = ? AND c.path IS NOT NULL "
+        "AND EXISTS (SELECT 1 FROM temp.missing_file l WHERE l.identity_id = c.identity_id AND NOT l.done)",
+        (target,),
     )
 
 
@@ -229,19 +210,16 @@ def give_up_below(session: Session, source: int, path: bytes) -> int:
 def guess_by_size(session: Session, least: int) -> None:
     """Hints for files (of `least` bytes and more) without a record, where only one of that size is on the drive and
     only one content of that size is missing: copying it tells what it is, and reads it but once."""
-    _together(
-        session,
-        lambda: session.db.execute(
-            f"INSERT OR IGNORE INTO temp.location SELECT wanted.id, {GUESSED}, alone.path, 0 FROM "
-            "(SELECT size, MIN(path) AS path FROM temp.said WHERE md5 IS NULL AND size >= ? GROUP BY size "
-            "HAVING COUNT(*) = 1) alone JOIN "
-            "(SELECT i.size AS size, MIN(i.id) AS id FROM identity i WHERE i.id IN "
-            "(SELECT l.identity_id FROM temp.missing_file l WHERE NOT l.done AND NOT EXISTS "
-            "(SELECT 1 FROM temp.location h WHERE h.identity_id = l.identity_id)) "
-            "GROUP BY i.size HAVING COUNT(*) = 1) wanted "
-            "ON wanted.size = alone.size",
-            (least,),
-        ),
+    session.db.execute(
+        f"INSERT OR IGNORE INTO temp.location SELECT wanted.id, {GUESSED}, alone.path, 0 FROM "
+        "(SELECT size, MIN(path) AS path FROM temp.said WHERE md5 IS NULL AND size >= ? GROUP BY size "
+        "HAVING COUNT(*) = 1) alone JOIN "
+        "(SELECT i.size AS size, MIN(i.id) AS id FROM identity i WHERE i.id IN "
+        "(SELECT l.identity_id FROM temp.missing_file l WHERE NOT l.done AND NOT EXISTS "
+        "(SELECT 1 FROM temp.location h WHERE h.identity_id = l.identity_id)) "
+        "GROUP BY i.size HAVING COUNT(*) = 1) wanted "
+        "ON wanted.size = alone.size",
+        (least,),
     )
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import fields, replace
+from operator import attrgetter
+from typing import Any
 
 from medback_core import disk, names
 from medback_core.errors import Refused
@@ -14,10 +17,9 @@ from .source_list import write_source_list
 from .states import SOURCE, forget_state
 from .store import Session
 
-_COLUMNS = (
-    "id, sid, alias, path, wanted, excludes, rev, scanned_at, device, refused, one_file_system, told_at, in_place, "
-    "elsewhere, place"
-)
+_FIELDS = tuple(one.name for one in fields(Source))[2:]  # each a column of its own name, behind `id` and `sid`
+_COLUMNS = ", ".join(("id", "sid", *_FIELDS))
+_facts = attrgetter("alias", "path", "wanted", "excludes", "rev", "elsewhere", "place")
 _NEVER_THERE = 2  # of source.metadata_dirty, beside 0 (as written) and 1 (to be written again)
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base32: no i, l, o, u
 
@@ -28,9 +30,17 @@ def new_id() -> str:
 
 
 def _source(row: tuple) -> Source:
-    excludes, one = tuple(json.loads(row[5])), None if row[10] is None else bool(row[10])
-    rest = row[11], bool(row[12]), row[13], row[14]
-    return Source(row[0], row[1], row[2], row[3], row[4], excludes, row[6], row[7], row[8], row[9], one, *rest)
+    values: dict[str, Any] = dict(zip(_FIELDS, row[2:], strict=True))
+    values["excludes"], values["in_place"] = tuple(json.loads(values["excludes"])), bool(values["in_place"])
+    if values["one_file_system"] is not None:
+        values["one_file_system"] = bool(values["one_file_system"])
+    return Source(row[0], row[1], **values)
+
+
+def _values(source: Source) -> list[object]:
+    """The values of all columns of `_FIELDS`. What was scanned here is in its place."""
+    source = replace(source, in_place=source.in_place or source.scanned_at is not None)
+    return [json.dumps(source.excludes) if name == "excludes" else getattr(source, name) for name in _FIELDS]
 
 
 def list_sources(session: Session) -> list[Source]:
@@ -66,23 +76,10 @@ def free_alias(session: Session, base: str, *, but: int | None = None) -> str:
 def insert_source(session: Session, source: Source) -> Source:
     """Insert a source (its `key` is ignored) and the directory row of its root; returns it with its key."""
     with session.transaction() as db:
+        marks = ",".join("?" * len(_FIELDS))
         key = db.execute(
-            "INSERT INTO source (sid, alias, path, wanted, excludes, rev, metadata_dirty, one_file_system, told_at, "
-            "in_place, elsewhere, place) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-            (
-                source.id,
-                source.alias,
-                source.path,
-                source.wanted,
-                json.dumps(source.excludes),
-                source.rev,
-                _NEVER_THERE,
-                source.one_file_system,
-                source.told_at,
-                source.in_place,
-                source.elsewhere,
-                source.place,
-            ),
+            f"INSERT INTO source (sid, metadata_dirty, {', '.join(_FIELDS)}) VALUES (?,?,{marks})",
+            (source.id, _NEVER_THERE, *_values(source)),
         ).lastrowid
         assert key is not None
         db.execute("INSERT INTO directory (source_id, path) VALUES (?, x'')", (key,))
@@ -94,36 +91,15 @@ def save_source(session: Session, source: Source) -> None:
     """Write back a changed source; its metadata file is then out of date until it is next written."""
     was = source_by_key(session, source.key)
     with session.transaction() as db:
+        now = ", ".join(f"{name} = ?" for name in _FIELDS)
         db.execute(
-            "UPDATE source SET alias = ?, path = ?, wanted = ?, excludes = ?, rev = ?, device = ?, scanned_at = ?, "
-            "refused = ?, one_file_system = ?, told_at = ?, in_place = ?, elsewhere = ?, place = ?, "
-            "metadata_dirty = MAX(metadata_dirty, ?) WHERE id = ?",
-            (
-                source.alias,
-                source.path,
-                source.wanted,
-                json.dumps(source.excludes),
-                source.rev,
-                source.device,
-                source.scanned_at,
-                source.refused,
-                source.one_file_system,
-                source.told_at,
-                source.in_place or source.scanned_at is not None,
-                source.elsewhere,
-                source.place,
-                _facts(was) != _facts(source),
-                source.key,
-            ),
+            f"UPDATE source SET {now}, metadata_dirty = MAX(metadata_dirty, ?) WHERE id = ?",
+            (*_values(source), _facts(was) != _facts(source), source.key),
         )
         if was.path != source.path or was.alias != source.alias:
             db.execute("UPDATE source SET metadata_dirty = MAX(metadata_dirty, 1)")  # siblings name each other
         if was.path != source.path:
             write_source_list(session, dropped=[was.path])
-
-
-def _facts(source: Source) -> tuple[object, ...]:
-    return source.alias, source.path, source.wanted, source.excludes, source.rev, source.elsewhere, source.place
 
 
 def remove_source(session: Session, key: int) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
+from operator import attrgetter
+from typing import Any
 
 from medback_core import disk, names
 from medback_core.errors import Refused
@@ -13,26 +15,17 @@ from .checking import forget_round
 from .copies import redate, settle
 from .store import Session
 
-_COLUMNS = (
-    "id, tid, label, state, known, rev, capacity, path, device, fs_uuid, fs_type, created, seen_at, verified_at, "
-    "free_bytes, total_bytes, disk, place, on_plug, luks, health, health_at"
-)
+_FIELDS = tuple(one.name for one in fields(Target))[2:]  # each a column of its own name, behind `id` and `tid`
+_COLUMNS = ", ".join(("id", "tid", *_FIELDS))
+_said = attrgetter("label", "state", "rev", "capacity", "disk", "place")  # what people say of a target
+_facts = attrgetter("label", "state", "known", "rev", "capacity", "fs_uuid", "path", "disk", "place")
 
 
 def _target(row: tuple) -> Target:
-    on_plug = None if row[18] is None else OnPlug(row[18])
-    return Target(
-        row[0],
-        row[1],
-        row[2],
-        TargetState(row[3]),
-        bool(row[4]),
-        *row[5:18],
-        on_plug=on_plug,
-        luks=row[19],
-        health=row[20],
-        health_at=row[21],
-    )
+    values: dict[str, Any] = dict(zip(_FIELDS, row[2:], strict=True))
+    values["state"], values["known"] = TargetState(values["state"]), bool(values["known"])
+    values["on_plug"] = None if values["on_plug"] is None else OnPlug(values["on_plug"])
+    return Target(row[0], row[1], **values)
 
 
 def list_targets(session: Session, *, unknown: bool = False) -> list[Target]:
@@ -105,34 +98,9 @@ def save_target(session: Session, target: Target) -> Target:
     was = target_by_id(session, target.id)
     key = was.key if was is not None else target_key(session, target.id)
     with session.transaction() as db:
-        db.execute(
-            "UPDATE target SET label = ?, state = ?, known = ?, rev = ?, capacity = ?, path = ?, device = ?, "
-            "fs_uuid = ?, fs_type = ?, created = ?, seen_at = ?, verified_at = ?, free_bytes = ?, "
-            "total_bytes = ?, disk = ?, place = ?, on_plug = ?, luks = ?, health = ?, health_at = ? WHERE id = ?",
-            (
-                target.label,
-                str(target.state),
-                int(target.known),
-                target.rev,
-                target.capacity,
-                target.path,
-                target.device,
-                target.fs_uuid,
-                target.fs_type,
-                target.created,
-                target.seen_at,
-                target.verified_at,
-                target.free_bytes,
-                target.total_bytes,
-                target.disk,
-                target.place,
-                target.on_plug,
-                target.luks,
-                target.health,
-                target.health_at,
-                key,
-            ),
-        )
+        now = ", ".join(f"{name} = ?" for name in _FIELDS)
+        values = [getattr(target, name) for name in _FIELDS]
+        db.execute(f"UPDATE target SET {now} WHERE id = ?", (*values, key))
         if was is None or _facts(was) != _facts(target):
             db.execute("UPDATE source SET metadata_dirty = MAX(metadata_dirty, 1)")
         if (was is not None and was.counts) != target.counts:
@@ -153,46 +121,19 @@ def note_used(session: Session, key: int, *, free: int | None) -> None:
         )
 
 
-def _facts(target: Target) -> tuple[object, ...]:
-    return (
-        target.label,
-        target.state,
-        target.known,
-        target.rev,
-        target.capacity,
-        target.fs_uuid,
-        target.path,
-        target.disk,
-        target.place,
-    )
-
-
-def merge_fact(
-    session: Session,
-    tid: str,
-    *,
-    label: str,
-    state: TargetState,
-    rev: int,
-    capacity: int | None,
-    fs_uuid: str | None,
-    path: bytes | None = None,
-    disk: str | None = None,
-    place: str | None = None,
-) -> None:
-    """Take up what a sidecar says of a target: the highest `rev` wins, ties go to the worse state. Where it was last
+def merge_fact(session: Session, told: Target) -> None:
+    """Take up what a record says of a target: the highest `rev` wins, ties go to the worse state. Where it was last
     seen, and on which file system, is of use to a session that never saw it."""
-    was = target_by_id(session, tid)
+    was = target_by_id(session, told.id)
     if was is None or not was.known:
-        key = target_key(session, tid)
-        fresh = Target(key, tid, label, state, True, rev, capacity, path, fs_uuid=fs_uuid, disk=disk, place=place)
-        save_target(session, fresh)
+        save_target(session, told)
         return
-    facts = {"path": was.path or path, "fs_uuid": was.fs_uuid or fs_uuid}
-    if (rev, state.badness) > (was.rev, was.state.badness):
-        facts |= {"label": label, "state": state, "rev": rev, "capacity": capacity, "disk": disk, "place": place}
-    if replace(was, **facts) != was:
-        save_target(session, replace(was, **facts))
+    now = replace(was, path=was.path or told.path, fs_uuid=was.fs_uuid or told.fs_uuid)
+    if (told.rev, told.state.badness) > (was.rev, was.state.badness):
+        label, state, rev, capacity, disk, place = _said(told)
+        now = replace(now, label=label, state=state, rev=rev, capacity=capacity, disk=disk, place=place)
+    if now != was:
+        save_target(session, now)
 
 
 def add_alias(session: Session, key: int, tid: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from medback_core import disk, model
-from medback_core.model import SIDECAR_NAME, SOURCE_METADATA_NAME, DamageFound, Event, Reason, Source, Warned
+from medback_core.model import SIDECAR_NAME, SOURCE_METADATA_NAME, DamageFound, Event, Reason, Source, Target, Warned
 from medback_core.session import Session
 from medback_core.session.files import SidecarStat, join, some_sidecars
 from medback_core.session.gaps import learn_gaps, list_gaps, nested_mounts, save_nested
@@ -122,18 +122,8 @@ def take_up(session: Session, source: Source, metadata: SourceMetadata) -> Sourc
         for fact in metadata.targets:
             if fact.n:
                 note_number(session, TARGET, fact.id, fact.n)
-            merge_fact(
-                session,
-                fact.id,
-                label=fact.label,
-                state=fact.state,
-                rev=fact.rev,
-                capacity=fact.capacity,
-                fs_uuid=fact.fs_uuid,
-                path=fact.path,
-                disk=fact.disk,
-                place=fact.place,
-            )
+            known = {"path": fact.path, "fs_uuid": fact.fs_uuid, "disk": fact.disk, "place": fact.place}
+            merge_fact(session, Target(0, fact.id, fact.label, fact.state, True, fact.rev, fact.capacity, **known))
         learn_history(session, (one.entry for one in metadata.history if one.entry.source in ("", source.id)))
         if metadata.id == source.id:
             mounts = nested_mounts(session, source.key)
