@@ -1,4 +1,4 @@
-"""Write what a session knows as a restore context; reading one back is in `context_import`."""
+"""Write what a session knows as a restore context; reading one back is in `load`."""
 
 from __future__ import annotations
 

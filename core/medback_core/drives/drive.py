@@ -59,7 +59,8 @@ class Drive:
 
 
 def read_identity(root: disk.Root) -> TargetIdentity | None:
-    """What the drive says it is; None when it says nothing. An unreadable identity has the id ""."""
+    """What the drive says it is; None when it says nothing. An unreadable identity has the id "". Raises
+    Refused where its file can't be read."""
     try:
         data = disk.read_own(root, TARGET_IDENTITY_NAME, IDENTITY_LIMIT, is_whole)
     except FileNotFoundError:

@@ -60,7 +60,7 @@ class _Way(enum.Enum):
     BLOCKED = enum.auto()  # it, or one above it, is a link or a file
 
 
-class Found(NamedTuple):
+class LookedAt(NamedTuple):
     """One destination looked at. `status` is None where nothing is; `there` where the content was not read."""
 
     wanted: Expected
@@ -124,7 +124,7 @@ def look(
     wanted: Iterable[Expected],
     *,
     remember: bool = True,
-) -> Iterator[Found | Progress]:
+) -> Iterator[LookedAt | Progress]:
     """Look at the destinations of files (no links), in order. What has the right size and is not known to be right is
     read once; with `remember`, what is found right is not read again another time."""
     rows = iter(wanted)
@@ -133,7 +133,7 @@ def look(
     while chunk := list(islice(rows, _CHUNK)):
         looked += len(chunk)
         if root is None:
-            yield from (Found(row, DestinationState.MISSING) for row in chunk)
+            yield from (LookedAt(row, DestinationState.MISSING) for row in chunk)
         else:
             yield from _look(session, destination, root, chunk, looked, remember)
         if pace.is_due():
@@ -147,8 +147,8 @@ def _look(
     chunk: Sequence[Expected],
     looked: int,
     remember: bool,
-) -> Iterator[Found | Progress]:
-    found: list[Found] = []
+) -> Iterator[LookedAt | Progress]:
+    found: list[LookedAt] = []
     doubtful: list[int] = []
     known, way = b"", _Way.OPEN  # the directory last asked for: a whole one is often missing
     for row in chunk:
@@ -158,12 +158,12 @@ def _look(
         if way is _Way.OPEN:
             one = _by_sight(session, destination, root, row)
         elif way is _Way.BLOCKED:
-            one = Found(row, DestinationState.DIFFERS, reason=Reason("no-directory-there"))
+            one = LookedAt(row, DestinationState.DIFFERS, reason=Reason("no-directory-there"))
         else:
-            one = Found(row, DestinationState.MISSING)
+            one = LookedAt(row, DestinationState.MISSING)
         if one is None:
             doubtful.append(len(found))
-            one = Found(row, DestinationState.DIFFERS)
+            one = LookedAt(row, DestinationState.DIFFERS)
         found.append(one)
     if doubtful:
         yield from _read(session, destination, root, found, doubtful, looked, remember)
@@ -172,7 +172,7 @@ def _look(
         yield one._replace(state=DestinationState.OUTDATED) if outdated else one
 
 
-def _is_outdated(session: Session, destination: Destination, found: Found) -> bool:
+def _is_outdated(session: Session, destination: Destination, found: LookedAt) -> bool:
     """Only what drives told of a source gets newer while it is restored: never what was scanned here."""
     status = found.status
     if destination.source.scanned_at is not None or status is None or not stat.S_ISREG(status.st_mode):
@@ -201,19 +201,19 @@ def _way_to(root: disk.Root, directory: bytes) -> _Way:
     return way
 
 
-def _by_sight(session: Session, destination: Destination, root: disk.Root, row: Expected) -> Found | None:
+def _by_sight(session: Session, destination: Destination, root: disk.Root, row: Expected) -> LookedAt | None:
     """What one look tells; None when only reading does."""
     assert row.identity is not None and row.content is not None
     try:
         status = root.stat(destination.rel(row.path))
     except OSError as error:
-        return Found(row, DestinationState.MISSING, reason=Reason.system(error))
+        return LookedAt(row, DestinationState.MISSING, reason=Reason.system(error))
     if status is None:
-        return Found(row, DestinationState.MISSING)
+        return LookedAt(row, DestinationState.MISSING)
     if not stat.S_ISREG(status.st_mode):
-        return Found(row, DestinationState.DIFFERS, status, None, _in_the_way(status.st_mode))
+        return LookedAt(row, DestinationState.DIFFERS, status, None, _in_the_way(status.st_mode))
     if status.st_size != row.content.size:
-        return Found(row, DestinationState.DIFFERS, status, None, Reason("another-file-there"))
+        return LookedAt(row, DestinationState.DIFFERS, status, None, Reason("another-file-there"))
     known = (
         destination.own
         and row.trouble == 0
@@ -222,7 +222,7 @@ def _by_sight(session: Session, destination: Destination, root: disk.Root, row: 
         and row.mtime_ns == status.st_mtime_ns
     )
     if known or is_placed(session, destination.absolute(row.path), row.identity, status):
-        return Found(row, DestinationState.PRESENT, status, row.content)
+        return LookedAt(row, DestinationState.PRESENT, status, row.content)
     return None
 
 
@@ -236,7 +236,7 @@ def _read(
     session: Session,
     destination: Destination,
     root: disk.Root,
-    found: list[Found],
+    found: list[LookedAt],
     doubtful: Sequence[int],
     looked: int,
     remember: bool,
@@ -255,7 +255,7 @@ def _read(
                 seen = root.stat(destination.rel(row.path))
                 handle = root.hold_directory(directory)
             except OSError as error:
-                found[index] = Found(row, DestinationState.MISSING, reason=Reason.system(error))
+                found[index] = LookedAt(row, DestinationState.MISSING, reason=Reason.system(error))
                 continue
             held.append(directory)
             entries.append(FileToHash(handle, name, row.content.size, seen, known_as(session, row.content)))
@@ -268,15 +268,17 @@ def _read(
             assert row.identity is not None
             if _is_it(session, row, result):
                 assert isinstance(result, Hashed)
-                found[index] = Found(row, DestinationState.PRESENT, result.status, result.identity)
+                found[index] = LookedAt(row, DestinationState.PRESENT, result.status, result.identity)
                 placed.append((destination.absolute(row.path), row.identity, result.status))
             elif isinstance(result, Hashed):
-                found[index] = Found(
+                found[index] = LookedAt(
                     row, DestinationState.DIFFERS, result.status, result.identity, Reason("another-file-there")
                 )
             else:
                 reason = Reason("there-unreadable", error=result.strerror or str(result))
-                found[index] = Found(row, DestinationState.DIFFERS, root.stat(destination.rel(row.path)), None, reason)
+                found[index] = LookedAt(
+                    row, DestinationState.DIFFERS, root.stat(destination.rel(row.path)), None, reason
+                )
             if pace.is_due():
                 yield Progress("reading what is there", looked, current=destination.absolute(row.path))
         results.close()

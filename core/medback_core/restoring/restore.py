@@ -37,7 +37,7 @@ from medback_core.restoring.copy_back import CopyBack
 from medback_core.restoring.destinations import (
     Destination,
     DestinationState,
-    Found,
+    LookedAt,
     destinations,
     look,
     make_root,
@@ -307,7 +307,7 @@ class _Run:
         """Look at every destination of a source: right, lacking, or in conflict."""
         root = self.roots.get(destination.directory)
         missing: list[tuple[int, int, bytes, int, int, int]] = []
-        right: list[Found] = []
+        right: list[LookedAt] = []
         with self.session.again() as reader:
             files = self._asked(reader, destination, only)
             for found in look(self.session, destination, root, files, remember=not self.dry_run):
@@ -378,7 +378,7 @@ class _Run:
                 last = gone.path
                 yield Expected(gone.source, gone.path, gone.identity, gone.content, gone.mtime_ns, gone.mode)
 
-    def _note_right(self, destination: Destination, right: list[Found]) -> None:
+    def _note_right(self, destination: Destination, right: list[LookedAt]) -> None:
         """A file that was read and found right where its source has it needs no reading by the next scan either."""
         if not destination.own or self.dry_run or not right:
             return
@@ -392,7 +392,7 @@ class _Run:
                 key = note_directory(self.session, row.source, directory)
                 record_files(self.session, [(key, name, row.identity, status)])
 
-    def _conflict(self, destination: Destination, found: Found) -> Generator[Event, None, bool]:
+    def _conflict(self, destination: Destination, found: LookedAt) -> Generator[Event, None, bool]:
         """What to do where something else stands; returns whether the file is to be restored all the same."""
         row, status = found.wanted, found.status
         assert row.content is not None

@@ -1,1 +1,1 @@
-"""What a person prefers, read from one TOML file that medback never writes."""
+"""What a person prefers, read from one TOML file that medback never writes; and its units for systemd."""

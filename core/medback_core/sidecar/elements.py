@@ -40,7 +40,7 @@ def file_record(element: etree._Element, *, unchecked: Trust = Trust.EDITED) -> 
     read = {"mtime": mtime_ns, "md5": md5, "mode": mode, "verified": verified, "damaged": damaged, "path": path}
     if mtime_ns is None or any(value is None and attribute in attributes for attribute, value in read.items()):
         trust = Trust.EDITED
-    bds, tags, twins, extra = children(element, claims=not right and unchecked is Trust.FAMILY)
+    bds, tags, twins, extra = parts_of(element, claims=not right and unchecked is Trust.FAMILY)
     return FileRecord(
         name=name,
         size=size,
@@ -105,7 +105,7 @@ def _held(element: etree._Element) -> tuple[bytes, bytes] | None:
     return name, to
 
 
-def children(
+def parts_of(
     element: etree._Element, *, claims: bool
 ) -> tuple[tuple[Bd, ...], tuple[str, ...], tuple[Place, ...], tuple[str, ...]]:
     """Copies, tags, twins, and the canonical form of what is none of these or not as it should be.

@@ -6,7 +6,7 @@ import lxml.etree as etree
 
 from .. import names
 from . import values
-from .elements import children, extra_of
+from .elements import extra_of, parts_of
 from .records import FileRecord, Trust
 
 _KNOWN = ("fname", "checksum", "mtime", "size")
@@ -29,7 +29,7 @@ def fr_record(element: etree._Element, trust: Trust = Trust.FAMILY) -> FileRecor
     if name is None or size is None or names.check_component(name) is not None:
         return None
     md5 = _checksum(element.get("checksum"))
-    bds, tags, _, unknown = children(element, claims=True)
+    bds, tags, _, unknown = parts_of(element, claims=True)
     return FileRecord(
         name=name,
         size=size,

@@ -150,7 +150,7 @@ def optional(name: str, value: object) -> list[tuple[str, str]]:
     return [] if value is None else [(name, str(value))]
 
 
-def parse_state(text: str | None) -> TargetState:
+def parse_target_state(text: str | None) -> TargetState:
     """A target's state; what can't be read is no reason to believe in its copies: suspect. Left out: active."""
     if text is None:
         return TargetState.ACTIVE

@@ -9,7 +9,7 @@ from ..names import check_relative
 from . import values
 from .checks import ATTRIBUTES
 from .history import ToldEvent, history_lines, parse_history
-from .metadata import Elements, document, element_line, optional, parse_state, state_line, unknown_of
+from .metadata import Elements, document, element_line, optional, parse_target_state, state_line, unknown_of
 from .records import NOTHING, Extra, valid_id
 
 _ROOT = "medback-source"
@@ -122,7 +122,7 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
         fact = TargetFact(
             element.get("id", ""),
             element.get("label", ""),
-            parse_state(element.get("state")),
+            parse_target_state(element.get("state")),
             values.parse_number(element.get("capacity")),
             values.parse_number(element.get("rev")) or 0,
             element.get("fs_uuid"),

@@ -12,7 +12,16 @@ from ..xml_safety import UnsafeXml, parse_untrusted
 from . import values
 from .checks import ATTRIBUTES
 from .history import ToldEvent, history_lines, parse_history
-from .metadata import METADATA_LIMIT, Elements, document, element_line, optional, parse_state, state_line, unknown_of
+from .metadata import (
+    METADATA_LIMIT,
+    Elements,
+    document,
+    element_line,
+    optional,
+    parse_target_state,
+    state_line,
+    unknown_of,
+)
 from .records import NOTHING, Extra, valid_id
 
 _ROOT = "medback-target"
@@ -122,7 +131,7 @@ def parse_target_identity(data: bytes) -> TargetIdentity:
         id=identifier,
         label=attributes.get("label", ""),
         created=values.parse_date(attributes.get("created")),
-        state=parse_state(attributes.get("state")),
+        state=parse_target_state(attributes.get("state")),
         capacity=values.parse_number(attributes.get("capacity")),
         rev=values.parse_number(attributes.get("rev")) or 0,
         fs_uuid=attributes.get("fs_uuid"),

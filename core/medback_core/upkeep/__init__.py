@@ -1,1 +1,1 @@
-"""Keeping copies good over the years: verify, repair, reclaim, prove, rebuild."""
+"""Keeping copies good over the years: verify, repair, reclaim, prove, rebuild, manifests."""

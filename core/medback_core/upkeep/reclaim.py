@@ -42,7 +42,7 @@ from medback_core.session.surplus import are_enough, surplus_bytes, surplus_copi
 from medback_core.session.targets import counting_keys, target_by_key
 from medback_core.sources.sidecars import flush_sources
 from medback_core.upkeep.reread import Ticker
-from medback_core.upkeep.witness import OpenDrive, Shelf, Witness, holders, open_shelf, prove_witness, sections
+from medback_core.upkeep.witness import OpenDrive, OpenShelf, Witness, holders, open_shelf, prove_witness, sections
 
 _DIRECTORIES_PER_COMMIT = 100
 _TOGETHER = 1000  # so many copies are read elsewhere, then withdrawn, then removed: a stop costs no more
@@ -82,7 +82,7 @@ def reclaimable(session: Session, drive: Drive, *, surplus: bool) -> tuple[int, 
     old = copies_below(session, drive.target.key, OLD_DIRECTORY)
     known = {source.id for source in list_sources(session)}
     said = sections(drive, {identity for identity, _ in old}) if old else {}
-    foreign = Shelf([OpenDrive(drive, {source: each for source, each in said.items() if source not in known})])
+    foreign = OpenShelf([OpenDrive(drive, {source: each for source, each in said.items() if source not in known})])
     free = 0
     for identity, copy in old:
         mine = namers(session, copy.identity)
@@ -108,7 +108,7 @@ class _Reclaim:
         self.drive = drive
         self.dry_run = dry_run
         self.recorder = Recorder(drive)
-        self.shelf = Shelf()
+        self.shelf = OpenShelf()
         self.kept = 0
         self.freed = Count()
         self.paths: list[bytes] = []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator
-from dataclasses import replace
 from typing import Any
 
 from medback_core import disk
@@ -43,11 +43,12 @@ def verify_against(path: bytes, manifest: bytes) -> Iterator[Event]:
     if of_a_bag and os.path.lexists(os.path.join(path, b"bagit.txt")):
         path = os.path.join(path, b"data")
     with disk.Root(path) as root:
-        summary = VerifySummary(new=0)
+        counts: Counter[str] = Counter()  # what the VerifySummary says
         ticker = Ticker("verifying", len(entries), sum(entry.size or 0 for entry in entries))
         for entry in entries:
-            summary = yield from _check(root, entry, summary, ticker)
-        yield from _count_new(root, {entry.path for entry in entries}, _sight(manifest), summary)
+            yield from _check(root, entry, counts, ticker)
+        yield from _count_new(root, {entry.path for entry in entries}, _sight(manifest), counts)
+    yield VerifySummary(**counts)
 
 
 def _read(manifest: bytes, path: bytes) -> Manifest:
@@ -71,30 +72,31 @@ def _read(manifest: bytes, path: bytes) -> Manifest:
     return found
 
 
-def _check(
-    root: disk.Root, entry: Entry, summary: VerifySummary, ticker: Ticker
-) -> Generator[Event, None, VerifySummary]:
+def _check(root: disk.Root, entry: Entry, counts: Counter[str], ticker: Ticker) -> Iterator[Event]:
     where = join(root.path, entry.path)
     try:
         if root.stat(entry.path) is None:
+            counts["missing"] += 1
             yield DamageFound(where, Reason("missing"), "missing")
-            return replace(summary, missing=summary.missing + 1)
+            return
         fd, status = root.open_file(entry.path)
         made = yield from reporting(_digests(fd, entry.digests), ticker.pace, lambda done: ticker.event(done, where))
     except OSError as error:
+        counts["unreadable"] += 1
         yield DamageFound(where, Reason.system(error), "unreadable")
-        return replace(summary, unreadable=summary.unreadable + 1)
+        return
     ticker.files, ticker.bytes = ticker.files + 1, ticker.bytes + status.st_size
-    summary = replace(summary, checked=summary.checked + 1, checked_bytes=summary.checked_bytes + status.st_size)
+    counts.update(checked=1, checked_bytes=status.st_size)
     right = all(entry.digests[name] in found for name, found in made.items())
     if right and entry.size in (None, status.st_size):
+        counts["same"] += 1
         yield FileDone("verified", where, status.st_size)
-        return replace(summary, same=summary.same + 1)
-    if entry.mtime_ns is not None and _same_time(entry, status.st_mtime_ns):
+    elif entry.mtime_ns is not None and _same_time(entry, status.st_mtime_ns):
+        counts["damaged"] += 1
         yield DamageFound(where, Reason("not-as-listed/damaged"))
-        return replace(summary, damaged=summary.damaged + 1)
-    yield DamageFound(where, Reason("not-as-listed"), "changed")
-    return replace(summary, changed=summary.changed + 1)
+    else:
+        counts["changed"] += 1
+        yield DamageFound(where, Reason("not-as-listed"), "changed")
 
 
 def _same_time(entry: Entry, mtime_ns: int) -> bool:
@@ -117,9 +119,9 @@ def _digests(fd: int, wanted: Collection[str]) -> Generator[int, None, dict[str,
 
 
 def _count_new(
-    root: disk.Root, told: Collection[bytes], manifest: tuple[int, int], summary: VerifySummary
+    root: disk.Root, told: Collection[bytes], manifest: tuple[int, int], counts: Counter[str]
 ) -> Iterator[Event]:
-    new, is_drive = 0, False
+    is_drive = False
     for here, entries, failure in root.walk():
         if failure is not None:
             yield Skipped(join(root.path, here), Reason.system(failure))
@@ -132,9 +134,8 @@ def _count_new(
             path = join(here, name)
             if path in told or (status.st_dev, status.st_ino) == manifest or (is_drive and path in EXPLANATION):
                 continue
-            new += 1
+            counts["new"] += 1
             yield NotListed(join(root.path, path))
-    yield replace(summary, new=new)
 
 
 def _sight(path: bytes) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 from medback_core.drives.drive import Drive
@@ -43,33 +44,33 @@ def verify_as_it_is(session: Session, drive: Drive, before: int | None, bound: B
 
 
 def _read_all(drive: Drive, before: int | None, bound: Bound) -> Iterator[Event]:
-    summary = VerifySummary()
+    counts: Counter[str] = Counter()  # what the VerifySummary says
     ticker = Ticker("verifying", 0, 0)
     for step in walk_drive(drive.root, family=True):
         if not isinstance(step, DriveDirectory):
             yield step
             continue
         there = dict(step.files)
-        summary = replace(summary, new=summary.new + len(there.keys() - step.sidecar.files.keys()))
+        counts["new"] += len(there.keys() - step.sidecar.files.keys())
         for name, record in sorted(step.sidecar.files.items()):
             if record.md5 is None:
                 continue
             path = join(step.rel, name)
             if name not in there:
-                summary = replace(summary, missing=summary.missing + 1)
+                counts["missing"] += 1
                 yield DamageFound(path_on(drive, path), Reason("missing"), "missing")
             elif before is not None and record.verified is not None and record.verified >= before:
                 continue
             elif bound.is_reached(ticker.files, ticker.bytes + record.size):
-                summary = replace(summary, left=summary.left + 1)
+                counts["left"] += 1
             else:
-                summary = yield from _read(drive, path, record, summary, ticker, bound)
-    yield summary
+                yield from _read(drive, path, record, counts, ticker, bound)
+    yield VerifySummary(**counts)
 
 
 def _read(
-    drive: Drive, path: bytes, record: FileRecord, summary: VerifySummary, ticker: Ticker, bound: Bound
-) -> Generator[Event, None, VerifySummary]:
+    drive: Drive, path: bytes, record: FileRecord, counts: Counter[str], ticker: Ticker, bound: Bound
+) -> Iterator[Event]:
     where = path_on(drive, path)
     assert record.md5 is not None
     try:
@@ -77,27 +78,23 @@ def _read(
     except OSError as error:
         if not drive.root.is_same_drive():
             raise DriveGone("drive-gone/stopped", path=drive.root.path) from error
-        is_damage = not is_no_damage(error)
-        yield (
-            DamageFound(where, Reason.system(error), "unreadable")
-            if is_damage
-            else Skipped(where, Reason.system(error))
-        )
-        return replace(summary, unreadable=summary.unreadable + 1)
+        counts["unreadable"] += 1
+        if is_no_damage(error):
+            yield Skipped(where, Reason.system(error))
+        else:
+            yield DamageFound(where, Reason.system(error), "unreadable")
+        return
     if found is None:
-        return replace(summary, left=summary.left + 1)
+        counts["left"] += 1
+        return
     ticker.files, ticker.bytes = ticker.files + 1, ticker.bytes + found.identity.size
-    summary = replace(
-        summary,
-        checked=summary.checked + 1,
-        checked_bytes=summary.checked_bytes + found.identity.size,
-        unproven=summary.unproven + (not found.proven),
-    )
+    counts.update(checked=1, checked_bytes=found.identity.size, unproven=int(not found.proven))
     if found.identity == Identity(record.size, record.md5):
+        counts["same"] += 1
         yield FileDone("verified", where, found.identity.size)
-        return replace(summary, same=summary.same + 1)
-    if same_time(drive, found.status.st_mtime_ns, record.mtime_ns):
+    elif same_time(drive, found.status.st_mtime_ns, record.mtime_ns):
+        counts["damaged"] += 1
         yield DamageFound(where, Reason("damaged"))
-        return replace(summary, damaged=summary.damaged + 1)
-    yield DamageFound(where, Reason("changed-there"), "changed")
-    return replace(summary, changed=summary.changed + 1)
+    else:
+        counts["changed"] += 1
+        yield DamageFound(where, Reason("changed-there"), "changed")

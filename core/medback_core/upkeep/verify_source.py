@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Generator, Iterator
 
 from medback_core import disk, model, names
@@ -66,9 +67,7 @@ class _VerifySource:
         self.source = source
         self.root = root
         self.bound = bound
-        self.counts = dict.fromkeys(
-            ("checked", "checked_bytes", "same", "changed", "missing", "damaged", "unreadable", "unproven", "left"), 0
-        )
+        self.counts: Counter[str] = Counter()  # what the VerifySummary says
         self._nested = look_inside(session, source, root.device)
         self._elsewhere = {path: place for path, place in self._nested.places.items() if place.fate is not Fate.READ}
         self._told: set[bytes] = set()  # those of them that were said

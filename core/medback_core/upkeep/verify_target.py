@@ -122,8 +122,8 @@ class _VerifyTarget:
         """Look, read, record; ends with the VerifySummary."""
         told: set[bytes] = set()
         looked = yield from self._look(told)
-        self._count(new=looked.unknown, damaged=looked.damaged, missing=looked.nowhere)
-        self._count(checked=looked.damaged, checked_bytes=looked.damaged_bytes)
+        self.counts.update(new=looked.unknown, damaged=looked.damaged, missing=looked.nowhere)
+        self.counts.update(checked=looked.damaged, checked_bytes=looked.damaged_bytes)
         for directory, record in looked.spoilt:
             if os.path.join(self.drive.root.path, directory, record.name) not in told:
                 yield from self._again(directory, record)
@@ -140,7 +140,7 @@ class _VerifyTarget:
             note_files(self.session, Happened.DAMAGE, self.found_bad, target=target)
         if self._unwritten is not None:
             yield Warned("dates-in-session", target=self.drive.target.name, error=self._unwritten.strerror)
-        self._count(left=due.files - ticker.files)
+        self.counts.update(left=due.files - ticker.files)
         yield from self._conclude()
         if self.drive.writable:
             with suppress(Refused):  # a failing drive: it is told when it can be written to
@@ -158,7 +158,7 @@ class _VerifyTarget:
             if isinstance(event, CopyGone | DamageFound):
                 told.add(event.path)
             if isinstance(event, CopyGone):
-                self._count(**{event.state: 1})
+                self.counts[event.state] += 1
                 event = DamageFound(event.path, Reason(f"no-copy/{event.state}"), event.state)
             yield event
 
@@ -175,16 +175,16 @@ class _VerifyTarget:
             result = None
         if result is not None:
             unproven = 0 if result.proven else 1
-            self._count(checked=1, checked_bytes=result.identity.size, unproven=unproven)
+            self.counts.update(checked=1, checked_bytes=result.identity.size, unproven=unproven)
         if result is None or result.identity != identity:
-            self._count(damaged=1)
+            self.counts.update(damaged=1)
             yield DamageFound(shown, Reason("damaged-before", at=record.damaged))
             return
         if not learn(self.session, identity, result.blake3, path, target=self.drive.target.key):
             yield Skipped(shown, Reason("other-content"))
             return
         self.digests[path] = result.blake3
-        self._count(same=1)
+        self.counts.update(same=1)
         with self.session.transaction():
             key = identity_key(self.session, identity)
         if copy_on(self.session, key, self.drive.target.key) is None:
@@ -231,15 +231,15 @@ class _VerifyTarget:
             yield ticker.event(0, shown)
         ticker.files += 1
         ticker.bytes += identity.size
-        self._count(checked=1, checked_bytes=identity.size, unproven=0 if read.proven else 1)
+        self.counts.update(checked=1, checked_bytes=identity.size, unproven=0 if read.proven else 1)
         self.digests[copy.path] = read.blake3
         is_known = read.blake3 == known.blake3 and copy.path not in self.noted_twins
         if not (is_known or learn(self.session, identity, read.blake3, copy.path, target=self.drive.target.key)):
-            self._count(changed=1)
+            self.counts.update(changed=1)
             self.twins.append(copy)
             yield Skipped(shown, Reason("other-content"))
             return
-        self._count(same=1)
+        self.counts.update(same=1)
         self.good.append(
             Copy(copy.identity, copy.target, Standing.VERIFIED, copy.path, read.mtime_ns, model.now(), copy.ours)
         )
@@ -266,22 +266,22 @@ class _VerifyTarget:
             return True
         ticker.files += 1
         ticker.bytes += result.identity.size
-        self._count(checked=1, checked_bytes=result.identity.size, unproven=0 if result.proven else 1)
+        self.counts.update(checked=1, checked_bytes=result.identity.size, unproven=0 if result.proven else 1)
         self.bad.append((copy, True))
         edited = copy.mtime_ns is not None and not same_time(self.drive, result.status.st_mtime_ns, copy.mtime_ns)
         state = "changed" if edited and not self.drive.filesystem.coarse_times else "damaged"
-        self._count(**{state: 1})
+        self.counts[state] += 1
         yield DamageFound(shown, Reason(f"no-copy/{state}"), state)
         return True
 
     def _unread(self, shown: bytes, copy: Copy, error: OSError) -> Iterator[Event]:
         """Only what says something of the drive makes a copy no longer count."""
         if isinstance(error, FileNotFoundError):
-            self._count(missing=1)
+            self.counts.update(missing=1)
             self.bad.append((copy, False))
             yield DamageFound(shown, Reason("no-copy/missing"), "missing")
             return
-        self._count(unreadable=1)
+        self.counts.update(unreadable=1)
         if is_no_damage(error):
             self.passed.append(copy.identity)
             yield Skipped(shown, Reason.system(error))
@@ -343,7 +343,3 @@ class _VerifyTarget:
             yield Warned("active-again", target=target.name)
             if self.drive.writable:
                 write_identity(self.session, self.drive)
-
-    def _count(self, **more: int) -> None:
-        for name, number in more.items():
-            self.counts[name] += number

@@ -70,7 +70,7 @@ class Witness:
 
 
 @dataclass(slots=True)
-class Shelf:
+class OpenShelf:
     """The drive that is to be freed (first), and every other target that is plugged in now."""
 
     opened: list[OpenDrive] = field(default_factory=list)
@@ -118,10 +118,10 @@ def is_old(path: bytes) -> bool:
 
 def open_shelf(
     session: Session, drive: Drive, identities: Collection[Identity], stack: ExitStack
-) -> Generator[Event, None, Shelf]:
+) -> Generator[Event, None, OpenShelf]:
     """Open, lock and look at every other active target that is plugged in, until `stack` ends. Only what is said of
     these identities is kept in mind. One that can't be used is told and left out."""
-    shelf = Shelf([OpenDrive(drive, sections(drive, identities))])
+    shelf = OpenShelf([OpenDrive(drive, sections(drive, identities))])
     for target in list_targets(session):
         if not target.counts or target.key == drive.target.key:
             continue
@@ -179,7 +179,7 @@ def sections(drive: Drive, identities: Collection[Identity]) -> dict[str, ToldOf
 
 def prove_witness(
     session: Session,
-    shelf: Shelf,
+    shelf: OpenShelf,
     victim: os.stat_result,
     identity: Identity,
     candidates: Sequence[Copy],
@@ -208,7 +208,7 @@ def prove_witness(
 
 
 def holders(
-    session: Session, shelf: Shelf, waiting: Sequence[tuple[Identity, Copy]]
+    session: Session, shelf: OpenShelf, waiting: Sequence[tuple[Identity, Copy]]
 ) -> Iterator[tuple[int, bool, int]]:
     """(target key, whether it is open here, bytes) for each copy elsewhere of what waits for a witness."""
     here = {each.drive.target.key for each in shelf.opened}
