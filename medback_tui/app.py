@@ -51,7 +51,7 @@ from medback_tui.reading.watching import WatchingApp
 from .palette import FoundFiles, Palette, Things
 from .screens.base import MainScreen
 from .screens.coverage import CoverageScreen
-from .screens.dialogs import Choice, Question, confirm
+from .screens.dialogs import Choice, Question, confirm, submit_if
 from .screens.restore import RestoreScreen
 from .screens.sources import SourcesScreen
 from .screens.targets import TargetsScreen
@@ -281,12 +281,8 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
             "know everything: building the session from them hashes nothing."
         )
         choices = [Choice("no", "Start empty"), Choice("yes", "Rebuild", "primary")]
-        question = Question("Rebuild the session?", words, choices, focus="yes", same_as=operations.rebuild().command)
-        self.push_screen(question, self._rebuild_answered)
-
-    def _rebuild_answered(self, answer: str | None) -> None:
-        if answer == "yes":
-            self.submit(operations.rebuild())
+        job = operations.rebuild()
+        submit_if(self, Question("Rebuild the session?", words, choices, focus="yes", same_as=job.command), job)
 
     # --- getting about -----------------------------------------------------------------------------------------------
 

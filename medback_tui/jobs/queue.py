@@ -5,8 +5,7 @@ from __future__ import annotations
 import enum
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -350,8 +349,8 @@ class JobQueue:
 
     def _drive(self, job: Job, session: Session, stopped: Callable[[], bool]) -> bool:
         """Run the operation to its end. False when it was stopped before."""
-        posted = 0.0
-        with closing(_Closable(job.start(session))) as events:
+        posted, events = 0.0, job.start(session)
+        try:
             for event in events:
                 urgent = job.take(event)
                 now = monotonic()
@@ -360,6 +359,9 @@ class JobQueue:
                     self.app.post_message(JobMoved(job))
                 if stopped():
                     return isinstance(event, model.Summary) and not isinstance(event, model.ScanSummary)
+        finally:
+            if isinstance(events, Generator):
+                events.close()
         if job.enough is None or not job.enough.is_set():
             return True
         return isinstance(job.summary, model.BackupSummary) and not job.summary.stopped
@@ -370,18 +372,3 @@ class JobQueue:
             self.running = None
         self.app.post_message(JobsChanged(job))
         self._begin_next()
-
-
-class _Closable:
-    """An iterator of events that can always be closed, generator or not."""
-
-    def __init__(self, events: Iterator[model.Event]) -> None:
-        self._events = events
-
-    def __iter__(self) -> Iterator[model.Event]:
-        return self._events
-
-    def close(self) -> None:
-        close = getattr(self._events, "close", None)
-        if close is not None:
-            close()

@@ -14,7 +14,7 @@ from medback_tui.jobs.queue import Job
 from medback_tui.reading.state import SharedApp
 
 from . import previewing
-from .dialogs import Choice, Question
+from .dialogs import Choice, Question, submit_if
 from .make_target import MakeTarget, NewTarget
 from .pick import PickDirectory
 from .pick_target import PickTarget
@@ -111,13 +111,9 @@ def _previewed(app: SharedApp, job: Job) -> None:
         )
         return
 
-    def answered(answer: str | None) -> None:
-        if answer == "yes":
-            app.submit(real)
-
     choices = [Choice("no", "Not now"), Choice("yes", "Copy", "primary")]
     words = _preview_words(shown, summary, _afterwards(summary, job.next_drive))
-    app.push_screen(Question(f"Back up onto {shown}", words, choices, focus="yes", same_as=real.command), answered)
+    submit_if(app, Question(f"Back up onto {shown}", words, choices, focus="yes", same_as=real.command), real)
 
 
 def _nothing_goes(shown: str, summary: model.BackupSummary, why: str) -> str:

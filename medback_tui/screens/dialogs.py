@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
+from medback_tui.jobs.queue import Job
 from medback_tui.look.keys import press, pressing, quiet, shown
 from medback_tui.reading.state import SharedApp
 from medback_tui.widgets.notice_line import NoticeLine
@@ -148,6 +149,16 @@ def confirm(title: str, words: Content, yes: str, *, same_as: str = "", danger: 
     """A yes-or-no question about something that can't simply be undone: the focus is on No. Returns "yes" or not."""
     choices = [Choice("no", "No"), Choice("yes", yes, "error" if danger else "primary")]
     return Question(title, words, choices, same_as=same_as, danger=danger)
+
+
+def submit_if(app: SharedApp, question: Question, job: Job) -> None:
+    """Ask, and queue the job where the answer is yes."""
+
+    def answered(answer: str | None) -> None:
+        if answer == "yes":
+            app.submit(job)
+
+    app.push_screen(question, answered)
 
 
 class Ask(Dialog[str]):

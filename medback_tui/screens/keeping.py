@@ -12,7 +12,7 @@ from medback_tui.jobs.queue import Job
 from medback_tui.look.sizes import not_a_size, parse_size
 from medback_tui.reading.state import SharedApp
 
-from .dialogs import Ask, Choice, Question, confirm
+from .dialogs import Ask, Choice, Question, confirm, submit_if
 from .previewing import preview, tell
 
 OLD_DAYS = 90
@@ -79,7 +79,7 @@ def repair(app: SharedApp, path: bytes, called: str) -> None:
         )
         words = Content("\n").join([head, Content(""), *lines])
         question = confirm(f"Repair {name(called)}?", words, "Repair", same_as=real.command, danger=False)
-        app.push_screen(question, lambda answer: _submit(app, real, answer))
+        submit_if(app, question, real)
 
     preview(app, upkeep.repair(path, called, dry_run=True), found)
 
@@ -121,7 +121,7 @@ def _free(app: SharedApp, previewed: Job, real: Job) -> None:
         lines.append(Content.styled(f"  and {files(summary.freed - SHOWN_MAX)} more", "$text-muted"))
     words = Content("\n").join([*lines, *second])
     question = confirm(f"{title}?", words, f"Delete {size(summary.freed_bytes)}", same_as=real.command)
-    app.push_screen(question, lambda answer: _submit(app, real, answer))
+    submit_if(app, question, real)
 
 
 def _second_drive(app: SharedApp, summary: model.ReclaimSummary) -> list[Content]:
@@ -139,8 +139,3 @@ def _second_drive(app: SharedApp, summary: model.ReclaimSummary) -> list[Content
         why = f" first ({app.key_of('targets.back-up')}): it does not say whose {size(one.bytes)} it holds"
         lines.append(Content.assemble("  back up onto ", label, why))
     return lines
-
-
-def _submit(app: SharedApp, job: Job, answer: str | None) -> None:
-    if answer == "yes":
-        app.submit(job)

@@ -34,7 +34,7 @@ from medback_tui.widgets.plan_list import PlanList, PlanRow
 
 from . import restoring
 from .base import MainScreen, Pane
-from .dialogs import confirm
+from .dialogs import confirm, submit_if
 from .plan_words import detail_words, headline, request_words
 from .previewing import preview
 
@@ -393,12 +393,7 @@ class RestoreScreen(MainScreen):
             "Files of the context that are not restored yet are no longer expected. No file and no copy is "
             "changed. You can load the context again."
         )
-
-        def answered(answer: str | None) -> None:
-            if answer == "yes":
-                self.app.submit(job)
-
-        self.app.push_screen(confirm("End the restore?", words, "End it", same_as=job.command), answered)
+        submit_if(self.app, confirm("End the restore?", words, "End it", same_as=job.command), job)
 
     def action_back(self) -> None:
         """Everything, in place, with all drives; else take note of the last job."""

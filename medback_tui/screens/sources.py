@@ -29,7 +29,7 @@ from medback_tui.widgets.row_list import RowList
 
 from . import backing_up, keeping
 from .base import MainScreen, Pane
-from .dialogs import Ask, Choice, Question, confirm
+from .dialogs import Ask, Choice, Question, confirm, submit_if
 
 _GAPS_SHOWN = 12
 _RULES_SHOWN = 3
@@ -323,9 +323,4 @@ class SourcesScreen(MainScreen):
             f"Forget {name(row.source.alias)} with {counted(row.shares.total)}? No file is deleted, neither there nor "
             "on any drive, and its copies stay. It is no longer watched or backed up."
         )
-
-        def answered(answer: str | None) -> None:
-            if answer == "yes":
-                self.app.submit(job)
-
-        self.app.push_screen(confirm("Forget a source", words, "Forget it", same_as=job.command), answered)
+        submit_if(self.app, confirm("Forget a source", words, "Forget it", same_as=job.command), job)

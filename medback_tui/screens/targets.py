@@ -220,8 +220,10 @@ class TargetsScreen(MainScreen):
             )
 
     @on(ShelfView.Moved)
-    def shelf_moved(self, message: ShelfView.Moved) -> None:
-        self.rows.cursor = next(n for n, row in enumerate(self.rows.rows) if row.target.id == message.drive)
+    def shelf_moved(self) -> None:
+        if self.shelf.current is not None:
+            drive = self.shelf.current.target.id
+            self.rows.cursor = next(n for n, row in enumerate(self.rows.rows) if row.target.id == drive)
 
     @on(ShelfView.Opened)
     def shelf_opened(self) -> None:
@@ -323,51 +325,42 @@ class TargetsScreen(MainScreen):
 
     @on(LineList.Opened)
     def action_back_up(self) -> None:
-        row = self.current
-        if row is not None and (path := self._path_of(row)) is not None:
-            backing_up.preview(self.app, path, row.target.name)
+        self._with_drive(lambda path, row: backing_up.preview(self.app, path, row.target.name))
 
-    def _path_of(self, row: TargetFacts) -> bytes | None:
-        """Where the drive is, or a word to the person that it is not."""
-        here = self.here
-        if here is None and not self.app.drives.looked:
+    def _with_drive(self, do: Callable[[bytes, TargetFacts], object]) -> None:
+        """Do it with the drive under the cursor, where that is plugged in; or a word to the person that it is not."""
+        here, row = self.here, self.current
+        if row is None:
+            return
+        if here is not None:
+            do(here, row)
+        elif not self.app.drives.looked:
             self.notify("still looking at what is plugged in; try again in a moment")
-        elif here is None and row.target.id in self.app.drives.locked:
+        elif row.target.id in self.app.drives.locked:
             locked = self.app.drives.locked[row.target.id]
             self.notify(locked_words(row.target.name, locked), severity="warning")
-        elif here is None:
+        else:
             seen = f"; it was last seen at {name(row.target.path)}" if row.target.path else ""
             self.notify(f"{name(row.target.name)} is not plugged in{seen}", severity="warning")
-        return here
 
     def action_new(self) -> None:
         backing_up.choose(self.app)
 
     def action_discover(self) -> None:
-        row = self.current
-        if row is not None and (path := self._path_of(row)) is not None:
-            self.app.submit(operations.discover(path, row.target.name))
+        self._with_drive(lambda path, row: self.app.submit(operations.discover(path, row.target.name)))
 
     def action_verify(self) -> None:
-        row = self.current
-        if row is not None and (path := self._path_of(row)) is not None:
-            keeping.verify(self.app, path, row.target.name, row.held)
+        self._with_drive(lambda path, row: keeping.verify(self.app, path, row.target.name, row.held))
 
     def action_repair(self) -> None:
-        row = self.current
-        if row is not None and (path := self._path_of(row)) is not None:
-            keeping.repair(self.app, path, row.target.name)
+        self._with_drive(lambda path, row: keeping.repair(self.app, path, row.target.name))
 
     def action_reclaim(self) -> None:
-        row = self.current
-        if row is not None and (path := self._path_of(row)) is not None:
-            keeping.reclaim(self.app, path, row.target.name)
+        self._with_drive(lambda path, row: keeping.reclaim(self.app, path, row.target.name))
 
     def action_eject(self) -> None:
         """Unmount this drive; what keeps it open is named."""
-        row = self.current
-        if row is not None and (path := self._path_of(row)) is not None:
-            self.app.submit(operations.eject(path, row.target.name))
+        self._with_drive(lambda path, row: self.app.submit(operations.eject(path, row.target.name)))
 
     def action_what_if(self) -> None:
         """The coverage tree as it would be without this drive; on the shelf, pull it out or put it back."""

@@ -159,7 +159,7 @@ class CoverageList(LineList):
         if any(self._page_of(index) in pages.numbers for index in range(top, top + height)):
             self.refresh()
         if self.current is not before:
-            self.post_message(self.Moved(self, self.cursor))
+            self.post_message(self.Moved(self))
 
     def _take(self, pages: Pages) -> None:
         for key in self.listing.keys_on(pages.numbers):

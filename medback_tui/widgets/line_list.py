@@ -55,40 +55,29 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
     sorted_by: reactive[str] = reactive("")
 
     @dataclass
-    class Moved(Message):
-        """The cursor stands on another row, or the row under it changed."""
+    class Told(Message):
+        """What a list tells."""
 
         list: LineList
-        index: int
 
         @property
         def control(self) -> LineList:
             return self.list
+
+    class Moved(Told):
+        """The cursor stands on another row, or the row under it changed."""
 
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, LineList.Moved) and message.list is self.list
 
-    @dataclass
-    class Opened(Message):
+    class Opened(Told):
         """The row under the cursor was chosen: Enter, or a double click."""
 
-        list: LineList
-        index: int
-
-        @property
-        def control(self) -> LineList:
-            return self.list
-
     @dataclass
-    class HeaderClicked(Message):
+    class HeaderClicked(Told):
         """The title of a sortable column was clicked."""
 
-        list: LineList
         column: Column
-
-        @property
-        def control(self) -> LineList:
-            return self.list
 
     @property
     def row_count(self) -> int:
@@ -136,7 +125,7 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
         self._refresh_scrollbars()
         self._show_cursor()
         self.refresh()
-        self.post_message(self.Moved(self, self.cursor))
+        self.post_message(self.Moved(self))
 
     def validate_cursor(self, cursor: int) -> int:
         return max(0, min(cursor, self.row_count - 1))
@@ -147,7 +136,7 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
         self._draw_row(old)
         self._draw_row(new)
         self._show_cursor()
-        self.post_message(self.Moved(self, new))
+        self.post_message(self.Moved(self))
 
     def watch_hovered(self, old: int, new: int) -> None:
         self._draw_row(old)
@@ -253,4 +242,4 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
         if index >= 0:
             self.cursor = index
             if event.chain == 2:
-                self.post_message(self.Opened(self, self.cursor))
+                self.post_message(self.Opened(self))

@@ -10,9 +10,7 @@ from typing import ClassVar
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
-from textual import events
 from textual.binding import BindingType
-from textual.message import Message
 from textual.strip import Strip
 
 from medback_core.coverage.shelf import Box, Shelf
@@ -39,7 +37,7 @@ class Layer:
     weight: int  # bytes; 0: one line whatever it weighs
 
 
-class ShelfView(Across):
+class ShelfView(Across[Box]):
     """Shows a `Shelf`. Which drive its cursor stands on is `current`."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -53,61 +51,26 @@ class ShelfView(Across):
         quiet("end,G", "go(1000)", "shelf.last", "last", "The last drive"),
     ]
 
-    @dataclass
-    class Moved(Message):
-        """The cursor stands on another drive (its id)."""
-
-        drive: str
-
-    @dataclass
-    class Opened(Message):
-        """The drive under the cursor was chosen by a double click."""
-
     def __init__(self) -> None:
         super().__init__()
         self.shelf = Shelf()
         self.here: Collection[str] = ()
         self._looks: dict[tuple[int, int, int], list[tuple[Layer, bool]]] = {}  # see `_laid_out`
 
-    @property
-    def current(self) -> Box | None:
-        """The drive under the cursor."""
-        return self.shelf.boxes[self.cursor] if self.cursor < len(self.shelf.boxes) else None
-
     def show_shelf(self, shelf: Shelf, here: Collection[str], on: str | None = None) -> None:
         """Show these drives, the cursor on the same one as before, or on the one with this id."""
         wanted = self.current.target.id if on is None and self.current is not None else on
-        self.shelf, self.here = shelf, here
+        self.shelf, self.items, self.here = shelf, shelf.boxes, here
         self._looks.clear()
         drives = [box.target.id for box in shelf.boxes]
         self.cursor = drives.index(wanted) if wanted in drives else min(self.cursor, max(0, len(drives) - 1))
         self._keep_in_sight()
         self.refresh()
 
-    # --- the cursor --------------------------------------------------------------------------------------------------
-
-    @property
-    def _many(self) -> int:
-        return len(self.shelf.boxes)
-
-    def _moved(self) -> None:
-        if self.current is not None:
-            self.post_message(self.Moved(self.current.target.id))
-
-    def on_click(self, event: events.Click) -> None:
-        index = self._first + event.x // (self._width + GAP)
-        if index < min(len(self.shelf.boxes), self._first + self._shown):
-            self._stand_on(index)
-            if event.chain == 2 and self.current is not None:
-                self.post_message(self.Opened())
-
-    def on_mouse_scroll_down(self) -> None:
-        self.action_go(1)
-
-    def on_mouse_scroll_up(self) -> None:
-        self.action_go(-1)
-
     # --- measures ----------------------------------------------------------------------------------------------------
+
+    def _index_at(self, x: int) -> int:
+        return self._first + x // (self._width + GAP)
 
     @property
     def _shown(self) -> int:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from rich.cells import set_cell_size
 from rich.segment import Segment
 from rich.style import Style
-from textual import events
 from textual.binding import BindingType
-from textual.message import Message
 from textual.strip import Strip
 
 from medback_core import disk
@@ -37,7 +34,7 @@ KEPT, UNSAFE = "░", "▓"
 Cells: TypeAlias = "tuple[str, str] | list[tuple[str, str]]"  # words and their look
 
 
-class TimelineView(Across):
+class TimelineView(Across[Month]):
     """Shows months; the one under the cursor is `current`."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -53,48 +50,15 @@ class TimelineView(Across):
         quiet("end,G", "go(10000)", "timeline.last", "last", "This month"),
     ]
 
-    @dataclass
-    class Moved(Message):
-        """The cursor stands on another month."""
-
-    @dataclass
-    class Opened(Message):
-        """The month under the cursor was chosen by a double click."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.months: Sequence[Month] = ()
-        self.targets: Sequence[Target] = ()
-
-    @property
-    def current(self) -> Month | None:
-        """The month under the cursor."""
-        return self.months[self.cursor] if self.cursor < len(self.months) else None
+    targets: Sequence[Target] = ()
 
     def show_months(self, months: Sequence[Month], targets: Sequence[Target]) -> None:
         """Show these, the cursor on the last one in which something happened."""
-        self.months, self.targets = months, targets
+        self.items, self.targets = months, targets
         self._stand_on(max((n for n, month in enumerate(months) if month.events), default=0))
 
-    @property
-    def _many(self) -> int:
-        return len(self.months)
-
-    def _moved(self) -> None:
-        self.post_message(self.Moved())
-
-    def on_click(self, event: events.Click) -> None:
-        index = self._first + (event.x - LABEL) // self._width
-        if event.x >= LABEL and index < len(self.months):
-            self._stand_on(index)
-            if event.chain == 2:
-                self.post_message(self.Opened())
-
-    def on_mouse_scroll_down(self) -> None:
-        self.action_go(1)
-
-    def on_mouse_scroll_up(self) -> None:
-        self.action_go(-1)
+    def _index_at(self, x: int) -> int:
+        return self._first + (x - LABEL) // self._width if x >= LABEL else -1
 
     @property
     def _shown(self) -> int:
@@ -102,7 +66,7 @@ class TimelineView(Across):
 
     @property
     def _width(self) -> int:
-        several = max(1, min(self._shown, len(self.months)))
+        several = max(1, min(self._shown, len(self.items)))
         return max(NARROWEST, min(WIDEST, (self.size.width - LABEL) // several))
 
     # --- drawing -----------------------------------------------------------------------------------------------------
@@ -134,7 +98,7 @@ class TimelineView(Across):
     def _line(self, row: Style, label: str, cell: Callable[[Month], Cells]) -> Strip:
         width, dim = self._width, row + self._part("dim")
         segments = [Segment(set_cell_size(label, LABEL - 1) + " ", row if label else dim)]
-        for number, month in enumerate(self.months[self._first : self._first + self._shown], self._first):
+        for number, month in enumerate(self.items[self._first : self._first + self._shown], self._first):
             found = cell(month)
             spans = found if isinstance(found, list) else [found]
             style = self._part("cursor") if number == self.cursor else Style()
@@ -147,7 +111,7 @@ class TimelineView(Across):
         return Strip(segments).adjust_cell_length(self.size.width, row)
 
     def _year(self, month: Month) -> tuple[str, str]:
-        is_first = month is self.months[self._first] or month.month == 1
+        is_first = month is self.items[self._first] or month.month == 1
         return (str(month.year), "dim") if is_first else ("", "")
 
     def _signs(self, month: Month, target: Target) -> list[tuple[str, str]]:
@@ -164,11 +128,11 @@ class TimelineView(Across):
 
     def _curve(self, row: Style, line: int, height: int) -> Strip:
         """A line of the columns that say what was kept: what is not safe of it stands at the bottom."""
-        most = max((month.kept for month in self.months), default=0)
+        most = max((month.kept for month in self.items), default=0)
         level = height - line  # of the lowest line: 1
         label = ""
         if most and level == 1:
-            label = f"{UNSAFE} not safe" if any(month.unsafe for month in self.months) else "all safe"
+            label = f"{UNSAFE} not safe" if any(month.unsafe for month in self.items) else "all safe"
         elif most and line == 0:
             label = f"{KEPT} {size(most)} kept"
 

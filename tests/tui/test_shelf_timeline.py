@@ -127,7 +127,7 @@ async def test_the_timeline_tells_the_months_and_opens_what_was_deleted(open_app
         await settle(pilot)
         await press(pilot, "2", "t")
         assert isinstance(app.screen, Timeline)
-        months = app.screen.view.months
+        months = app.screen.view.items
         assert len(months) == 4
         told = str(app.screen.query_one("#month", Static).render())
         assert "Blue: 1 file found damaged" in told and "photos: 1 file deleted" in told
