@@ -15,7 +15,7 @@ from medback_core.presenting.next_drive import ALL_SAFE, NextDrive, next_drive
 from medback_core.session import Session
 from medback_core.session.counting import CopyCounter, total
 from medback_core.session.needs import wants_of
-from medback_core.session.sources import list_sources
+from medback_core.session.sources import list_sources, source_by_id
 from medback_core.session.targets import list_targets
 from medback_core.session.tree import directory_key, totals_of
 from medback_tui.reading.facts import NO_SHARES, Shares, rated_shares
@@ -106,7 +106,8 @@ def shares_of(view: DirectoryView) -> Shares:
 
 def source_key(session: Session, identifier: str | None) -> int | None:
     """The key of a source in this session; None where it has none of that id."""
-    return next((source.key for source in list_sources(session) if source.id == identifier), None)
+    found = None if identifier is None else source_by_id(session, identifier)
+    return None if found is None else found.key
 
 
 def target_keys(session: Session, identifiers: Collection[str]) -> frozenset[int]:

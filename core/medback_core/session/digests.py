@@ -89,9 +89,8 @@ def learn_first(session: Session, source: int, read: Collection[Put]) -> bool:
     """Put the contents of files a scan has read on record, and the BLAKE3 of those that had none from a reading. False:
     some may be twins, which `learn_scanned` tells. Call inside a transaction."""
     learnt = session.db.executemany(_LEARN, map(_content, read)).rowcount
-    return learnt == len(read) and not session.has(
-        "twin WHERE source_id = ?", source
-    )  # all are the first of their identity
+    all_are_first = learnt == len(read)  # of their identity
+    return all_are_first and not session.has("twin WHERE source_id = ?", source)
 
 
 def learn_scanned(session: Session, source: int, read: Collection[Read]) -> list[bytes]:

@@ -54,7 +54,7 @@ def begin_run(session: Session) -> int:
     db.execute("CREATE TEMP TABLE IF NOT EXISTS lost_link (directory_id INTEGER, name BLOB, source_id INTEGER)")
     db.execute("DELETE FROM temp.known_before")
     db.execute("DELETE FROM temp.lost_link")
-    return db.execute("SELECT COALESCE(MAX(id), 0) FROM file").fetchone()[0]
+    return session.value("SELECT COALESCE(MAX(id), 0) FROM file")
 
 
 def begin_scan(session: Session, source: int) -> int:
@@ -84,17 +84,15 @@ def forget_staged(session: Session, source: int) -> None:
 def has_files(session: Session, source: int, path: bytes = b"") -> bool:
     """Whether any file is recorded in this source at or below a directory."""
     below = "AND (d.path = ? OR (d.path > ? AND d.path < ?))" if path else ""
-    row = session.db.execute(
-        f"SELECT EXISTS (SELECT 1 FROM directory d JOIN file f ON f.directory_id = d.id WHERE d.source_id = ? {below})",
-        (source, path, path + b"/", path + b"0") if path else (source,),
-    ).fetchone()
-    return bool(row[0])
+    bounds = (path, path + b"/", path + b"0") if path else ()
+    return session.has(
+        f"directory d JOIN file f ON f.directory_id = d.id WHERE d.source_id = ? {below}", source, *bounds
+    )
 
 
 def has_files_on(session: Session, device: int) -> bool:
     """Whether any file is recorded, in any source, that was last seen on this device."""
-    query = "SELECT EXISTS (SELECT 1 FROM file WHERE device = ?)"
-    return bool(session.db.execute(query, (signed(device),)).fetchone()[0])
+    return session.has("file WHERE device = ?", signed(device))
 
 
 def has_gone(session: Session, source: int) -> bool:

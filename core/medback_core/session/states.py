@@ -188,7 +188,8 @@ def highest_told(session: Session, target: str) -> int:
     return session.value(
         "SELECT MAX(COALESCE((SELECT MAX(n) FROM told WHERE target_tid = ?1), 0), "
         "COALESCE((SELECT n FROM state WHERE kind = ?2 AND id = ?1), 0))",
-        *(target, TARGET),
+        target,
+        TARGET,
     )
 
 

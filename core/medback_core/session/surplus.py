@@ -43,7 +43,9 @@ def surplus_bytes(session: Session, target: int, counting: frozenset[int]) -> in
     return session.value(
         "SELECT COALESCE(SUM(i.size), 0) FROM copy c JOIN identity i ON i.id = c.identity_id "
         f"WHERE {condition} AND NOT (c.path > ? AND c.path < ?)",
-        *(target, OLD_DIRECTORY + b"/", OLD_DIRECTORY + b"0"),
+        target,
+        OLD_DIRECTORY + b"/",
+        OLD_DIRECTORY + b"0",
     )
 
 

@@ -238,8 +238,8 @@ def trouble_below(session: Session, source: int, path: bytes = b"") -> int:
         where = "AND (d.path = ? OR (d.path > ? AND d.path < ?))"
         values += [path, path + b"/", path + b"0"]
     # CROSS JOIN: from the few files in trouble to their directories, never through all directories.
-    return session.db.execute(
+    return session.value(
         "SELECT COUNT(*) FROM file f INDEXED BY file_in_trouble CROSS JOIN directory d ON d.id = f.directory_id "
         f"WHERE f.trouble > 0 AND d.source_id = ? {where}",
-        values,
-    ).fetchone()[0]
+        *values,
+    )
