@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import unicodedata
 from collections.abc import Generator
 from contextlib import closing
@@ -19,7 +20,7 @@ import pytest
 from medback_core.cli.outcome import why
 from medback_core.presenting.refusals import message
 from medback_core import disk, hashing, model, pace
-from medback_core.scanning import compare, sources, walk
+from medback_core.scanning import compare, record, sources, walk
 from medback_core.sources import entries as listing
 from medback_core.session import open_session
 from medback_core.session.copies import copies_of
@@ -1172,3 +1173,34 @@ def test_metadata_that_is_damaged_is_no_loss_while_the_db_knows_better(world: Wo
     assert [one.what for one in world.of(Warned)] == ["metadata-was-damaged/kept"]
     assert not world.of(DamageFound) and world.source.wanted == 3
     assert b'wanted="3"' in metadata.read_bytes()
+
+
+@pytest.mark.parametrize("after", range(6))
+def test_what_a_full_disk_took_back_is_recorded_under_no_others_name(
+    world: World, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """The transaction that failed also took back the rows of new directories: their keys go to others."""
+    world.write("before/a", "was there")
+    world.add()
+    contents = {"before/a": b"was there"}
+    for folder in ("new", "new/deeper", "other", "third"):
+        for name in ("one", "two"):
+            world.write(f"{folder}/{name}", f"{name} of {folder}")
+            contents[f"{folder}/{name}"] = f"{name} of {folder}".encode()
+    put, calls = record.put_files, []
+
+    def full(*words, **options) -> None:
+        calls.append(words)
+        if len(calls) == after + 1:
+            raise sqlite3.OperationalError("database or disk is full")
+        put(*words, **options)
+
+    monkeypatch.setattr(record, "put_files", full)
+    assert bool(world.update_all().refused) is (after < 4)
+    md5s = {path: hashlib.md5(data).hexdigest() for path, data in contents.items()}
+    assert {path: row[1] for path, row in world.files().items()}.items() <= md5s.items()
+    assert not world.session.has("file WHERE directory_id NOT IN (SELECT id FROM directory)")
+    monkeypatch.setattr(record, "put_files", put)
+    world.update()
+    assert {path: row[1] for path, row in world.files().items()} == md5s
+    assert not world.session.has("file WHERE directory_id NOT IN (SELECT id FROM directory)")

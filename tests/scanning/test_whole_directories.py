@@ -253,7 +253,7 @@ def test_a_file_of_a_coarse_clock_that_just_changed_is_read_again(world: World) 
     ]
     directory = Directory(b"", None, looked)
     compare.apply_read(directory, rows, ScanCounts())
-    assert [row[7] for row in directory.puts] == [None, now + 1, OLD - 10**12]
+    assert [row[7] for row in directory.decided.puts] == [None, now + 1, OLD - 10**12]
 
 
 # --- in a worker -----------------------------------------------------------------------------------------------------

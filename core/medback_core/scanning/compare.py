@@ -74,38 +74,45 @@ class FileToRead(NamedTuple):
     renamed: frozenset[Identity] = frozenset()  # what lay under this inode at another path: no damage if it is here now
 
 
+@dataclass(slots=True)
+class Decided:
+    """What is to be recorded of a directory."""
+
+    adopted: list[Put] = field(default_factory=list)  # known before, from the sidecar
+    puts: list[Put] = field(default_factory=list)
+    changes: list[Put] = field(default_factory=list)  # staged; with an md5 of None: gone
+    back: list[bytes] = field(default_factory=list)  # new names
+    seen: list[tuple[bytes, int, int]] = field(default_factory=list)  # path, mode, mtime_ns of directories, if new
+    links: dict[bytes, bytes] = field(default_factory=dict)  # all of them, where any changed
+    lost_links: list[bytes] = field(default_factory=list)
+    claims: list[tuple[Identity, str, Standing]] = field(default_factory=list)
+    told_digests: list[tuple[bytes, int, bytes, bytes]] = field(default_factory=list)  # name, size, MD5, BLAKE3 there
+    checks: list[Check] = field(default_factory=list)  # what the sidecar says of when files were last read
+
+
 @dataclass(slots=True, eq=False)
 class Directory:
-    """One directory under way: what was found in it, until it is recorded. Lists are emptied at each recording."""
+    """One directory under way: what was found in it, and what is decided of it and not on record yet."""
 
     rel: bytes
     key: int | None  # its row, None until it is first recorded
     looked_ns: int  # when its files were looked at; they are read after it
+    decided: Decided = field(default_factory=Decided)
     stat: SidecarStat | None = None  # of the sidecar that is there now
     was: SidecarStat | None = None  # of the sidecar as the DB last read or wrote it
     parsed: Sidecar | None = None  # only when it was read in this scan
     data: bytes | None = None  # what was read of `.medback.xml`
     written_ns: int | None = None  # when a parsed sidecar was written here; None where it was copied here
-    links: dict[bytes, bytes] = field(default_factory=dict)  # all of them, where any changed
-    lost_links: list[bytes] = field(default_factory=list)
     below: set[bytes] = field(default_factory=set)  # paths of the directories the walk goes into from here
-    seen: list[tuple[bytes, int, int]] = field(default_factory=list)  # path, mode, mtime_ns of directories, if new
-    adopted: list[Put] = field(default_factory=list)  # known before, from the sidecar
-    puts: list[Put] = field(default_factory=list)
-    changes: list[Put] = field(default_factory=list)  # staged; with an md5 of None: gone
-    claims: list[tuple[Identity, str, Standing]] = field(default_factory=list)
-    told_digests: list[tuple[bytes, int, bytes, bytes]] = field(default_factory=list)  # name, size, MD5, BLAKE3 there
     doubted: frozenset[bytes] = frozenset()  # names whose records differ in their BLAKE3
-    checks: list[Check] = field(default_factory=list)  # what the sidecar says of when files were last read
-    back: list[bytes] = field(default_factory=list)  # new names
+    inodes_changed: list[tuple[bytes, os.stat_result, Base]] = field(default_factory=list)  # size and time are the same
     waiting: int = 0  # questions not answered
+    empty: bool = False  # nothing at all in it
+    new: bool = False  # none of its files has a row yet
     write: bool = False  # its sidecar must be rewritten
     frozen: bool = False  # its sidecar must not be written
     stages: bool = False  # something in it waits for the end of the scan
     reread: bool = False  # its sidecar must be read again next time
-    empty: bool = False  # nothing at all in it
-    inodes_changed: list[tuple[bytes, os.stat_result, Base]] = field(default_factory=list)  # size and time are the same
-    new: bool = False  # none of its files has a row yet
     recorded: bool = False
 
     def path(self, name: bytes) -> bytes:
@@ -173,7 +180,7 @@ def _of_row(
                 if not fresh and not _same(base, status):
                     # Another session has recorded the file as it is now: as good as our own hash of it.
                     tally.reused += 1
-                    directory.changes.append(row_of(name, Identity(record.size, record.md5), status))
+                    directory.decided.changes.append(row_of(name, Identity(record.size, record.md5), status))
                     return None
                 edited, fresh = record, True  # two records of one file: only its content can tell
             elif record.damaged is not None:
@@ -188,7 +195,7 @@ def _of_row(
     if base.inode is not None and base.inode != inode:
         directory.inodes_changed.append((name, status, base))
     if base.inode != inode or row[5] != mode:
-        directory.puts.append(row_of(name, Identity(base.size, base.md5), status))
+        directory.decided.puts.append(row_of(name, Identity(base.size, base.md5), status))
         directory.write = directory.write or row[5] != mode
     return None
 
@@ -214,8 +221,8 @@ def _of_record(
         if not _same_time(record, status) or options.rehash:
             return FileToRead(name, status, None, None, False)
         tally.reused += 1
-        directory.puts.append(row_of(name, identity, status))
-        directory.back.append(name)
+        directory.decided.puts.append(row_of(name, identity, status))
+        directory.decided.back.append(name)
         return None
     touched = changed_since_written(directory, status)
     if _same_time(record, status) and record.damaged is None and not options.rehash and not touched:
@@ -254,10 +261,10 @@ def vanish(
         for name, record in directory.parsed.files.items():
             if name not in listed and name not in rows and record.trust is not Trust.FAMILY and record.md5 is not None:
                 _believe(directory, record)
-                directory.adopted.append(known(record))
+                directory.decided.adopted.append(known(record))
                 if options.hashing:
                     gone.append(name)
-    directory.changes += [(name, *_GONE) for name in gone]
+    directory.decided.changes += [(name, *_GONE) for name in gone]
 
 
 def apply_hash(
@@ -271,14 +278,15 @@ def apply_hash(
 ) -> Event | None:
     """Say of a file what its content says. `read` False: its identity is known from its former path."""
     name, status, base, edited, _, renamed = to_read
+    decided = directory.decided
     if base is None and edited is None and result.__class__ is Hashed:
-        directory.puts.append(row := _row_read(directory, name, result, read=read))  # type: ignore[arg-type]
+        decided.puts.append(row := _row_read(directory, name, result, read=read))  # type: ignore[arg-type]
         if read:
             tally.hashed += 1
             tally.hashed_bytes += row[1]
         else:
             tally.reused += 1
-        directory.back.append(name)
+        decided.back.append(name)
         return None
     path = directory.path(name)
     if isinstance(result, OSError):
@@ -296,11 +304,11 @@ def apply_hash(
     if edited is not None and edited.md5 is not None and identity == (edited.size, edited.md5):
         _believe(directory, edited, claims=True)
         if base is not None and identity != (base.size, base.md5):
-            directory.changes.append(row)
+            decided.changes.append(row)
         elif base is None:
             _add(directory, row, options)
         else:
-            directory.puts.append(row)
+            decided.puts.append(row)
         return None
     if base is None and edited is not None and edited.md5 is not None and _same_time(edited, status):
         _believe(directory, edited, claims=True)
@@ -310,16 +318,16 @@ def apply_hash(
         _add(directory, row, options)
         return None
     if identity == (base.size, base.md5):
-        directory.puts.append(row)
+        decided.puts.append(row)
         if edited is None or edited.trust is Trust.WHOLE:
             return None
         return Warned("record-mended", path=path)
     if not _same(base, status) or not is_settled(base.inode, base.ctime_ns) or identity in renamed:
-        directory.changes.append(row)
+        decided.changes.append(row)
         return None
     if options.accepts is not None and options.accepts(path):
         tally.accepted += 1
-        directory.puts.append(row)
+        decided.puts.append(row)
         return None
     tally.damaged += 1
     inode = signed(status.st_ino)
@@ -328,7 +336,7 @@ def apply_hash(
     else:  # rot moves neither
         kept_time = (base.inode, base.ctime_ns) != (inode, status.st_ctime_ns)
     trouble = base.trouble or (Trouble.KEPT_TIME if kept_time else Trouble.DAMAGED)
-    directory.puts.append(row_of(name, Identity(base.size, base.md5), status, trouble))
+    decided.puts.append(row_of(name, Identity(base.size, base.md5), status, trouble))
     return DamageFound(path, _DAMAGE[Trouble(trouble)])
 
 
@@ -362,8 +370,8 @@ def apply_read(directory: Directory, rows: list[Put], tally: ScanCounts) -> None
     looked_ns = directory.looked_ns
     if max([row[7] for row in rows]) >= looked_ns - _COARSE_STEP_NS:
         rows = [_settled(row, row[7], looked_ns) for row in rows]
-    directory.puts += rows
-    directory.back += [row[0] for row in rows]
+    directory.decided.puts += rows
+    directory.decided.back += [row[0] for row in rows]
     tally.files += len(rows)
     tally.hashed += len(rows)
     tally.hashed_bytes += sum([row[1] for row in rows])
@@ -408,10 +416,10 @@ def known(record: FileRecord, trouble: int = 0) -> Put:
 def _add(directory: Directory, row: Put, options: ScanOptions) -> None:
     """A file the sidecar tells of: known before in a first scan, new at this path in any other."""
     if options.first:
-        directory.adopted.append(row)
+        directory.decided.adopted.append(row)
     else:
-        directory.puts.append(row)
-        directory.back.append(row[0])
+        directory.decided.puts.append(row)
+        directory.decided.back.append(row[0])
 
 
 def _base(record: FileRecord) -> Base:
@@ -436,15 +444,15 @@ def _believe(directory: Directory, record: FileRecord, *, claims: bool = False) 
     """Take up the copies a record tells of, with their standing only where the record itself is whole, and when the
     file was last read."""
     if record.verified is not None and record.md5 is not None and record.trust is Trust.WHOLE:
-        directory.checks.append((record.name, record.verified, record.size, record.md5))
+        directory.decided.checks.append((record.name, record.verified, record.size, record.md5))
     if record.blake3 is not None and record.md5 is not None:
-        directory.told_digests.append((record.name, record.size, record.md5, record.blake3))
+        directory.decided.told_digests.append((record.name, record.size, record.md5, record.blake3))
     if record.md5 is None or not record.bds or (record.trust is Trust.EDITED and not claims):
         return
     identity = Identity(record.size, record.md5)
     whole = record.trust is Trust.WHOLE
     for bd in record.bds:
-        directory.claims.append((identity, bd.target, bd.standing if whole else Standing.CLAIMED))
+        directory.decided.claims.append((identity, bd.target, bd.standing if whole else Standing.CLAIMED))
 
 
 def why_unread(error: OSError) -> Reason:

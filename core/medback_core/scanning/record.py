@@ -8,7 +8,7 @@ from time import monotonic
 
 from medback_core import disk
 from medback_core.model import SIDECAR_NAME, Event, Identity, Source, Standing, Warned
-from medback_core.scanning.compare import Directory, ScanCounts, ScanOptions
+from medback_core.scanning.compare import Decided, Directory, ScanCounts, ScanOptions
 from medback_core.session import Session
 from medback_core.session.copies import (
     believe_copies,
@@ -18,7 +18,7 @@ from medback_core.session.copies import (
     identity_key,
     withdraw_copies,
 )
-from medback_core.session.digests import learn_first, learn_scanned, take_up
+from medback_core.session.digests import learn_first, learn_scanned, take_up_told
 from medback_core.session.directories import has_other_directories, put_directories
 from medback_core.session.files import ensure_directory, mark_sidecar, put_links
 from medback_core.session.scanning import (
@@ -92,7 +92,7 @@ class Recording:
     def add(self, directory: Directory) -> None:
         """A directory is under way."""
         self._directories.append(directory)
-        self._added += len(directory.puts)
+        self._added += len(directory.decided.puts)
 
     @property
     def has_enough(self) -> bool:
@@ -106,7 +106,7 @@ class Recording:
             self.has_enough
             or monotonic() - self._last >= _SECONDS
             or count >= _DIRECTORIES
-            or sum(len(directory.puts) for directory in self._directories) >= _FILES
+            or sum(len(directory.decided.puts) for directory in self._directories) >= _FILES
         )
 
     def warning(self) -> Warned:
@@ -121,16 +121,17 @@ class Recording:
         if not self._directories and not self.kept and not self._wanted:
             return []
         events: list[Event] = []
-        finished: list[Directory] = []
+        # What fails is not recorded again: rows that were new were taken back, and their keys become those of others.
+        directories, self._directories = self._directories, []
         with self._session.transaction():
-            changed = not self._announced and any(map(self._is_changed, self._directories))
-            for directory in self._directories:
+            changed = not self._announced and any(map(self._is_changed, directories))
+            for directory in directories:
                 self._put(directory)
-            self._believe()
-            mark_seen(self._session, self._number, (self._key(d) for d in self._directories if not d.recorded))
+            self._believe(directories)
+            mark_seen(self._session, self._number, (self._key(d) for d in directories if not d.recorded))
             for path in self.kept:
                 keep_below(self._session, self._source.key, path, self._number)
-            finished = [directory for directory in self._directories if directory.waiting == 0]
+            finished = [directory for directory in directories if directory.waiting == 0]
             wanted = list(self._sidecars(finished, events)) if write and self._writes else []
             if not write or not self._writes:
                 self._leave(finished)
@@ -141,9 +142,9 @@ class Recording:
         twins, self._twins = self._twins, []
         events += [Warned("twin", path=os.path.join(self._source.path, path)) for path in twins]
         self.kept.clear()
-        self._directories = [directory for directory in self._directories if directory.waiting]
+        self._directories = [directory for directory in directories if directory.waiting]
         for directory in self._directories:
-            directory.recorded = True
+            directory.decided, directory.recorded = Decided(), True
         if changed and wanted:
             self._announced = True
             try:
@@ -163,13 +164,14 @@ class Recording:
         """Whether the tree is not as this session knew it. What is only staged is weighed at the end of the scan. What
         a sidecar tells counts too, whatever state the source's metadata names: a directory that was put back brought
         its sidecar along, and that state may never have had it."""
-        if directory.back or directory.links or directory.adopted:
+        decided = directory.decided
+        if decided.back or decided.links or decided.adopted:
             return True
-        if has_other_directories(self._session, self._source.key, directory.seen):
+        if has_other_directories(self._session, self._source.key, decided.seen):
             return True
-        if directory.key is None:
-            return bool(directory.puts)
-        return bool(directory.puts) and has_other_files(self._session, directory.key, directory.puts)
+        if directory.key is None or not decided.puts:
+            return bool(decided.puts)
+        return has_other_files(self._session, directory.key, decided.puts)
 
     @staticmethod
     def _key(directory: Directory) -> int:
@@ -177,55 +179,51 @@ class Recording:
         return directory.key
 
     def _put(self, directory: Directory) -> None:
-        session, source = self._session, self._source.key
+        session, source, decided = self._session, self._source.key, directory.decided
         if directory.key is None:
             directory.key = ensure_directory(session, source, directory.rel)
         key = directory.key
-        read = [row for row in (*directory.adopted, *directory.puts, *directory.changes) if row[9] is not None]
+        read = [row for row in (*decided.adopted, *decided.puts, *decided.changes) if row[9] is not None]
         is_learnt = not read or learn_first(session, source, read)
-        if directory.adopted:
-            put_files(session, key, directory.adopted, new=directory.new)
+        if decided.adopted:
+            put_files(session, key, decided.adopted, new=directory.new)
             directory.new = False  # what was in doubt has a row now, and is put again below
-            mark_known(session, key, (row[0] for row in directory.adopted), self._newest)
-        if directory.puts:
-            put_files(session, key, directory.puts, new=directory.new)
-        if directory.told_digests:
-            take_up(session, source, [(directory.path(row[0]), *row[1:]) for row in directory.told_digests])
-            directory.told_digests = []
+            mark_known(session, key, (row[0] for row in decided.adopted), self._newest)
+        if decided.puts:
+            put_files(session, key, decided.puts, new=directory.new)
+        if decided.told_digests:
+            take_up_told(session, source, [(directory.path(row[0]), *row[1:]) for row in decided.told_digests])
         if not is_learnt:
             self._twins += learn_scanned(
                 session, source, [(directory.path(row[0]), row[1], row[2], row[9]) for row in read]
             )
-        if directory.checks:
-            note_checks(session, key, directory.checks)
-            directory.checks = []
-        if directory.changes:
-            stage(session, source, key, directory.changes)
+        if decided.checks:
+            note_checks(session, key, decided.checks)
+        if decided.changes:
+            stage(session, source, key, decided.changes)
             directory.stages = True
-        if directory.back:
-            self._tally.new += len(directory.back)
+        if decided.back:
+            self._tally.new += len(decided.back)
             directory.write = True
         if self._gone:
-            rows = (*directory.puts, *directory.adopted)
+            rows = (*decided.puts, *decided.adopted)
             returned(session, source, ((directory.path(row[0]), row[1], row[2]) for row in rows))
-        if directory.seen:
-            put_directories(session, source, directory.seen)
-        if directory.links:
-            put_links(session, key, directory.links)
-        if directory.lost_links:
-            lose_links(session, source, key, directory.lost_links)
+        if decided.seen:
+            put_directories(session, source, decided.seen)
+        if decided.links:
+            put_links(session, key, decided.links)
+        if decided.lost_links:
+            lose_links(session, source, key, decided.lost_links)
         if directory.waiting and directory.write:
             mark_dirty(session, (key,))  # killed before it is finished, it must not look so
-        directory.adopted, directory.puts, directory.changes, directory.back = [], [], [], []
-        directory.links, directory.lost_links, directory.seen = {}, [], []
 
-    def _believe(self) -> None:
+    def _believe(self, directories: list[Directory]) -> None:
         """Take up the copies the sidecars tell of."""
         identities: dict[Identity, int] = {}
         rows: list[tuple[int, int, Standing]] = []
         accounts = self._manner.accounts
-        for directory in self._directories:
-            for identity, tid, standing in directory.claims:
+        for directory in directories:
+            for identity, tid, standing in directory.decided.claims:
                 target = self._target(tid)
                 key = identities.get(identity)
                 if key is None:
@@ -235,7 +233,6 @@ class Recording:
                 if new_to_us or tid in accounts.older or tid in accounts.split:
                     standing = Standing.CLAIMED
                 rows.append((key, target, standing))
-            directory.claims = []
             if accounts.withdraws and directory.parsed is not None and directory not in self._weighed:
                 self._weighed.add(directory)
                 self._take_away(directory.parsed)

@@ -159,7 +159,7 @@ class Walk:
             self._events += self.recording.record(ends=True)
             yield from self._report()
             if self.tally.unhashed:
-                self.gaps[b""] = f"{self.tally.unhashed:,} files were not read yet: `medback update` reads them"
+                self.gaps[b""] = f"{self.tally.unhashed:,} files were not read yet; the next update reads them"
             if self.recording.failed:
                 yield self.recording.warning()
         finally:
@@ -513,10 +513,10 @@ class Walk:
                 self._skip_content(directory.path(name), error)
                 skipped.add(name)
         lost = before.keys() - found.keys() - skipped
-        directory.lost_links = list(lost)
+        directory.decided.lost_links = list(lost)
         now = before | found
         if now != before:
-            directory.links, directory.write = now, True
+            directory.decided.links, directory.write = now, True
 
     def _directories(self, directory: Directory, listing: Entries) -> None:
         """Take up permissions and times of the directories in this one (and of the root), where they are new. Its
@@ -539,7 +539,7 @@ class Walk:
             elif mtime_ns != status.st_mtime_ns:
                 self._undecided[path] = mode, status.st_mtime_ns
             if was is None or (was.mode, was.mtime_ns) != (mode, mtime_ns):
-                directory.seen.append((path, mode, mtime_ns))
+                directory.decided.seen.append((path, mode, mtime_ns))
             is_told = was is not None and was.mode == mode
             if told is not None:
                 is_told = record is not None and record.trust is Trust.WHOLE and record.mode == mode
@@ -555,10 +555,10 @@ class Walk:
             if before is not None and _is_our_time(listing, mtime_ns):
                 mtime_ns = before
             if was is None or (was.mode, was.mtime_ns) != (mode, mtime_ns):
-                directory.seen.append((rel, mode, mtime_ns))
+                directory.decided.seen.append((rel, mode, mtime_ns))
         undecided = self._undecided.pop(rel, None)
         if undecided is not None and not _is_our_time(listing, undecided[1]):
-            directory.seen.append((rel, *undecided))
+            directory.decided.seen.append((rel, *undecided))
 
     # --- its sidecar -----------------------------------------------------------------------------------------------
 
@@ -682,7 +682,7 @@ class Walk:
             )
             if held or in_place or changed_since_written(directory, status):
                 files_to_read[name] = FileToRead(name, status, base, None, True, held)
-        directory.puts = [row for row in directory.puts if row[0] not in files_to_read]
+        directory.decided.puts = [row for row in directory.decided.puts if row[0] not in files_to_read]
         self.tally.reused -= len(files_to_read)
         return list(files_to_read.values())
 

@@ -100,7 +100,7 @@ def learn_scanned(session: Session, source: int, read: Collection[Read]) -> list
     ]
 
 
-def take_up(session: Session, source: int, told: Iterable[Read]) -> None:
+def take_up_told(session: Session, source: int, told: Iterable[Read]) -> None:
     """What the whole records of a source say, where no reading of this session says it. Where two records of one
     identity differ, nothing is known, and its files are read by the next scan. Call inside a transaction."""
     db = session.db
@@ -176,7 +176,7 @@ def settle_twins(session: Session, source: int) -> dict[bytes, str]:
     for path, key, blake3 in rows:
         row = find_file(session, source, path)
         if row is not None and row.identity == key and blake3 is None:
-            found[path] = "two records of its content differ: `medback update` reads it"
+            found[path] = "two records of its content differ; the next update reads it"
             continue
         if row is not None and row.identity == key and _is_elsewhere(session, key, (source, 0, path)):
             found[path] = _reason(session, key)
