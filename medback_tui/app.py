@@ -39,8 +39,7 @@ from medback_tui.jobs.telling import TellingApp
 from medback_tui.jobs.unfinished import Unfinished
 from medback_tui.look import themes
 from medback_tui.look.keys import KEYS, SENTENCES, is_key, quiet, shown, typing
-from medback_tui.look.settings import Settings
-from medback_tui.look.settings import default_path as settings_path
+from medback_tui.look.settings import Settings, settings_path
 from medback_tui.look.settings import load as load_settings
 from medback_tui.look.settings import save as save_settings
 from medback_tui.reading.drives import Drives

@@ -62,14 +62,7 @@ def iso_date(seconds: int | None) -> str | None:
     return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def day(seconds: int) -> str:
-    """`20 November`, with the year where it is not this one; in the machine's own time zone."""
-    date = time.localtime(seconds)
-    this_year = date.tm_year == time.localtime(now()).tm_year
-    return f"{date.tm_mday} {time.strftime('%B', date)}" + ("" if this_year else f" {date.tm_year}")
-
-
-def folded(place: str | None) -> str:
+def folded_place(place: str | None) -> str:
     """A place as places are compared: without regard to case and to spaces around and between. None is home."""
     return unicodedata.normalize("NFC", " ".join((place or HOME).split())).casefold()
 

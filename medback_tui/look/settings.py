@@ -25,7 +25,7 @@ class Settings:
     path: Path | None = None
 
 
-def default_path() -> Path:
+def settings_path() -> Path:
     """Where the settings lie unless a test says otherwise."""
     return platformdirs.user_config_path("medback") / "app.json"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from medback_core.presenting.units import name
 
 
-def parse_size(text: str, whole: int | None = None) -> int | None:
+def typed_size(text: str, whole: int | None = None) -> int | None:
     """`500G`, `2TiB`, with a `whole` also `80%` of it, in bytes; None for what is no size of at least a byte."""
     from click import BadParameter
 

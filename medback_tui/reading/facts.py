@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from medback_core.coverage.places import PlaceShelf, ThreeTwoOne, has_places, place_shelves, three_two_one
 from medback_core.coverage.totals import Holdings, looked, target_holdings
-from medback_core.model import HOME, Count, Looked, Need, Rule, Source, Target, folded
+from medback_core.model import HOME, Count, Looked, Need, Rule, Source, Target, folded_place
 from medback_core.session import Session
 from medback_core.session.copies import held_by_target
 from medback_core.session.counting import NOTHING, CopyCounter
@@ -16,7 +16,7 @@ from medback_core.session.expected import has_expected
 from medback_core.session.needs import every_part, machine_place, target_places, wants_of
 from medback_core.session.placements import placement_by_id
 from medback_core.session.sources import list_sources
-from medback_core.session.targets import counting_keys, disk_groups, list_targets
+from medback_core.session.targets import counting_keys, list_targets, lost_together
 from medback_core.session.tree import totals_by_source, trouble_below
 
 
@@ -118,7 +118,7 @@ class Facts:
     def every_place(self) -> dict[str, str]:
         """The places of all sources and targets, folded -> as people write them; HOME alone where none was named."""
         kept = [row.source.place or HOME for row in self.sources] + [shelf.place for shelf in self.places]
-        return {folded(place): place for place in reversed(kept)} or {folded(HOME): HOME}
+        return {folded_place(place): place for place in reversed(kept)} or {folded_place(HOME): HOME}
 
     @property
     def damaged(self) -> int:
@@ -164,15 +164,14 @@ def read_facts(session: Session, before: Facts | None = None) -> Iterator[Facts]
         there = is_there(source.path)
         sources.append(SourceFacts(source, shares, damaged, there, looked(session, source.alias), wants.rules))
     targets = []
-    groups = disk_groups(session)
+    together = lost_together(session)
     solid, with_claims = held_by_target(session), held_by_target(session, claims=True)
     for target in list_targets(session):
         held = solid.get(target.key, NOTHING)
         claimed = with_claims.get(target.key, NOTHING) - held
         was = before.target(target.id) if before is not None else None
-        group = next((group for group in groups if any(one.key == target.key for one in group)), ())
-        with_it = tuple(one for one in group if one.key != target.key)
-        targets.append(TargetFacts(target, held, claimed, was.only if was is not None else NOTHING, with_it))
+        only = was.only if was is not None else NOTHING
+        targets.append(TargetFacts(target, held, claimed, only, together.get(target.key, ())))
     shares = sum((row.shares for row in sources), Shares())
     quick = Facts(tuple(sources), tuple(targets), shares, has_expected(session), looked(session))
     shelves = tuple(place_shelves(session))
@@ -192,7 +191,7 @@ def unsafe_with(session: Session, target: int) -> Count:
     unsafe = NOTHING
     totals = totals_by_source(session)
     where = target_places(session)
-    where.setdefault(target, folded(machine_place(session)))
+    where.setdefault(target, folded_place(machine_place(session)))
     for _, need, part in every_part(session, totals):
         for number, count in part.items():
             holders = placement_by_id(session, number).solid & counting | {target}

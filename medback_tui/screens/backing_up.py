@@ -23,7 +23,7 @@ SHOWN_MAX = 5
 CREATE = model.Answers(create=True)
 
 
-def choose(app: SharedApp, *, first: bool = False) -> None:
+def choose_drive(app: SharedApp, *, first: bool = False) -> None:
     """Let a person choose a drive or a directory, then go on with it. `first`: it is the second question of a first
     start; afterwards Coverage shows what is safe."""
 

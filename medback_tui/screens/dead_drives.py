@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from medback_core.model import folded
+from medback_core.model import folded_place
 from medback_core.presenting.places import at
 from medback_core.presenting.units import listed, name, number, plural, size
 from medback_tui.look.keys import shown
@@ -91,7 +91,7 @@ class DeadDrives(Dialog[Dead]):
     def on_mount(self) -> None:
         rows = self.query_one(RowList)
         rows.styles.height = min(14, len(self.places) + len(self.drives) + 2)
-        rows.marked = {*self.dead.drives, *((folded(place),) for place in self.dead.places)}
+        rows.marked = {*self.dead.drives, *((folded_place(place),) for place in self.dead.places)}
         rows.show_rows([*self.places, *self.drives])
 
     def action_mark(self) -> None:
@@ -124,7 +124,8 @@ class DeadDrives(Dialog[Dead]):
 
 
 def _key(row: TargetFacts | _Place) -> str | tuple[str]:
-    return (folded(row.name),) if isinstance(row, _Place) else row.target.id  # a place may have the name of any id
+    # A place may have the name of any id.
+    return (folded_place(row.name),) if isinstance(row, _Place) else row.target.id
 
 
 def _places(facts: Facts) -> list[_Place]:
@@ -133,6 +134,6 @@ def _places(facts: Facts) -> list[_Place]:
     where = facts.place_of
     found = []
     for place, shown_as in sorted(facts.every_place.items()):
-        drives = frozenset(one.id for one in counting if one.key in where and folded(where[one.key]) == place)
-        found.append(_Place(shown_as, drives, sum(folded(row.source.place) == place for row in facts.sources)))
+        drives = frozenset(one.id for one in counting if one.key in where and folded_place(where[one.key]) == place)
+        found.append(_Place(shown_as, drives, sum(folded_place(row.source.place) == place for row in facts.sources)))
     return found

@@ -9,7 +9,7 @@ from medback_core.model import Count
 from medback_core.presenting.units import counted, files, name, plural, size
 from medback_tui.jobs import upkeep
 from medback_tui.jobs.queue import Job
-from medback_tui.look.sizes import not_a_size, parse_size
+from medback_tui.look.sizes import not_a_size, typed_size
 from medback_tui.reading.state import SharedApp
 
 from .dialogs import Ask, Choice, Question, confirm, submit_if
@@ -34,11 +34,11 @@ def verify(app: SharedApp, path: bytes, called: str, holds: Count) -> None:
     ]
 
     def bad(text: str) -> str | None:
-        return None if parse_size(text) else not_a_size(text)
+        return None if typed_size(text) else not_a_size(text)
 
     def some(text: str | None) -> None:
         if text is not None:
-            app.submit(upkeep.verify(path, called, max_bytes=parse_size(text)))
+            app.submit(upkeep.verify(path, called, max_bytes=typed_size(text)))
 
     def answered(answer: str | None) -> None:
         if answer == "all":

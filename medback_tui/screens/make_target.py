@@ -22,7 +22,7 @@ from medback_core.session import Session
 from medback_core.session.candidates import below_wanted, known_extent
 from medback_core.session.targets import counting_keys
 from medback_tui.look.keys import shown
-from medback_tui.look.sizes import not_a_size, parse_size
+from medback_tui.look.sizes import not_a_size, typed_size
 from medback_tui.reading.facts import unsafe_with
 
 from .dialogs import Dialog
@@ -139,7 +139,7 @@ class MakeTarget(Dialog[NewTarget]):
             self.problem.update(Content(problem))
             return
         typed = self.query_one("#capacity", Input).value
-        capacity = parse_size(typed, self.total)
+        capacity = typed_size(typed, self.total)
         if typed.strip() and not capacity:
             self.problem.update(Content(not_a_size(typed)))
             return

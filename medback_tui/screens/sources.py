@@ -55,7 +55,7 @@ ORDERS: dict[str, Callable[[SourceFacts], float | str]] = {
 }
 
 
-def state_of(row: SourceFacts) -> Span:
+def source_state(row: SourceFacts) -> Span:
     """One word on the state of a source, the worst first."""
     if row.damaged:
         return f"{number(row.damaged)} damaged", "none"
@@ -82,7 +82,7 @@ def _draw(row: SourceFacts) -> list[Cell]:
         [*bar(shares, 8), (f" {share:>5}", "")] if total.files else [("·", "dim")],
         str(source.wanted),
         age(source.scanned_at),
-        [state_of(row)],
+        [source_state(row)],
     ]
 
 
@@ -223,7 +223,7 @@ class SourcesScreen(MainScreen):
     def _ask_for_drive(self, job: Job) -> None:
         """The first source is there: the second question of a first start, unless one went on to something else."""
         if job.state is JobState.DONE and self.is_current:
-            backing_up.choose(self.app, first=True)
+            backing_up.choose_drive(self.app, first=True)
 
     def action_update(self) -> None:
         if self.current is not None:

@@ -15,7 +15,7 @@ from textual.worker import get_current_worker
 from medback_core.coverage.places import PlaceShelf
 from medback_core.coverage.shelf import Shelf, read_shelf
 from medback_core.disk import FAILING
-from medback_core.model import TargetState, folded
+from medback_core.model import TargetState, folded_place
 from medback_core.presenting.next_drive import NextDrive, next_drive
 from medback_core.presenting.places import at, shelf_words
 from medback_core.presenting.plugging import health_words, locked_words
@@ -23,7 +23,7 @@ from medback_core.presenting.units import age, ago, counted, name, number, plura
 from medback_core.session import Session
 from medback_tui.jobs import operations
 from medback_tui.look.keys import quiet, shown
-from medback_tui.look.sizes import not_a_size, parse_size
+from medback_tui.look.sizes import not_a_size, typed_size
 from medback_tui.look.words import STATES
 from medback_tui.reading.facts import Facts, TargetFacts
 from medback_tui.reading.listing import target_keys
@@ -344,7 +344,7 @@ class TargetsScreen(MainScreen):
             self.notify(f"{name(row.target.name)} is not plugged in{seen}", severity="warning")
 
     def action_new(self) -> None:
-        backing_up.choose(self.app)
+        backing_up.choose_drive(self.app)
 
     def action_discover(self) -> None:
         self._with_drive(lambda path, row: self.app.submit(operations.discover(path, row.target.name)))
@@ -389,14 +389,14 @@ class TargetsScreen(MainScreen):
             if values["label"] != name(target.label) and (problem := bad_label(label)):
                 return problem
             typed = values["capacity"].strip()
-            return None if typed in ("", room) or parse_size(typed, target.total_bytes) else not_a_size(typed)
+            return None if typed in ("", room) or typed_size(typed, target.total_bytes) else not_a_size(typed)
 
         def answered(values: Values | None) -> None:
             if values is None:
                 return
             label = values["label"].strip() if values["label"] != name(target.label) else target.label
             typed = values["capacity"].strip()
-            capacity = target.capacity if typed == room else parse_size(typed, target.total_bytes)
+            capacity = target.capacity if typed == room else typed_size(typed, target.total_bytes)
             place = values["place"].strip() if values["place"] != name(target.place or "") else None
             if (label, capacity) != (target.label, target.capacity) or place is not None:
                 new_label = label if label != target.label else None
@@ -461,7 +461,7 @@ def offer_elsewhere(app: SharedApp, facts: Facts, place: str) -> None:
     """Offer to want one copy of every file elsewhere, when a second place is named."""
     known = facts.every_place
     sources = [row.source for row in facts.sources if not row.source.elsewhere]
-    if len(known) != 1 or folded(place) in known or not sources:
+    if len(known) != 1 or folded_place(place) in known or not sources:
         return
     words = (
         f"Your drives are kept at two places now. Should one copy of every file lie elsewhere, so that losing all "

@@ -62,7 +62,7 @@ class CoverageDetail(Static):
 
         def read(session: Session) -> Read:
             if isinstance(row, FileCoverage):
-                return Read(copies=whereabouts.detail(session, row.key))
+                return Read(copies=whereabouts.copies_of_file(session, row.key))
             return Read(whereabouts.holders(session, row.source.key, row.path))
 
         def say(found: Read) -> None:

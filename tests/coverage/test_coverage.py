@@ -18,7 +18,7 @@ from support import worlds
 from support.saying import says
 from medback_core.coverage import totals as operation
 from medback_core.coverage.tree import ORDERS, browse, page
-from medback_core.coverage.where_is import detail, where_is
+from medback_core.coverage.where_is import copies_of_file, where_is
 from medback_core.session import open_session
 from medback_core.session.copies import copies_of, identity_key, identity_of
 from support.stored import put_expected
@@ -357,8 +357,8 @@ def test_a_file_is_told_with_its_copies_those_that_count_first(session: Session,
         ("t2", False, Standing.VERIFIED, b"p"),
     ]
     file = find_file(session, photos.key, b"a/f")
-    assert file is not None and detail(session, file.key) == list(found.copies)
-    assert detail(session, 999) == []
+    assert file is not None and copies_of_file(session, file.key) == list(found.copies)
+    assert copies_of_file(session, 999) == []
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from medback_core.coverage.totals import coverage, safety, unprotected
 from medback_core.coverage.tree import browse
 from medback_core.coverage.what_if import PlaceLoss, what_if_every, what_if_places
 from medback_core.errors import Refused
-from medback_core.model import Count, Identity, Rule, Source, Target, TargetState, folded
+from medback_core.model import Count, Identity, Rule, Source, Target, TargetState, folded_place
 from medback_core.session import Session, open_session
 from medback_core.session.candidates import below_wanted_groups, rank_candidates, ranked
 from medback_core.session.copies import copies_of, identity_key, withdraw_copies
@@ -36,7 +36,7 @@ class Shelf:
 
     def place(self, kept: Source | Target) -> str:
         here = machine_place(self.session) if isinstance(kept, Target) else "home"
-        return folded(kept.place or here)
+        return folded_place(kept.place or here)
 
     def holders(self, identity: Identity) -> list[Target]:
         found = copies_of(self.session, identity_key(self.session, identity))
@@ -175,7 +175,7 @@ def assert_is_what_taking_it_away_takes(shelf: Shelf, told: PlaceLoss, burnt: Se
     """Really take away what is told to be gone, in a copy of the session, and count what is left file by file."""
     session = shelf.session
     sources = {source.key: source for source in list_sources(session)}
-    gone = {key for key, source in sources.items() if shelf.place(source) in map(folded, told.places)}
+    gone = {key for key, source in sources.items() if shelf.place(source) in map(folded_place, told.places)}
     before = {file: shelf.holders(identity) for file, identity in shelf.files.items()}
     for target in told.targets:
         save_target(burnt, replace(target_by_key(burnt, target.key), state=TargetState.LOST))
@@ -210,7 +210,7 @@ def test_a_place_takes_what_really_taking_it_away_takes(tmp_path: Path, seed: in
     every = what_if_every(session).places
     for number, told in enumerate(every):
         (place,) = told.places
-        there = [target for target in list_targets(session) if shelf.place(target) == folded(place)]
+        there = [target for target in list_targets(session) if shelf.place(target) == folded_place(place)]
         assert [t.key for t in told.targets] == [t.key for t in there if t.state is not TargetState.LOST]
         assert what_if_places(session, [place.upper() + " "]).lost == told.lost
         assert_is_what_taking_it_away_takes(shelf, told, session.copied_to(tmp_path / f"burnt-{number}"))
@@ -219,9 +219,9 @@ def test_a_place_takes_what_really_taking_it_away_takes(tmp_path: Path, seed: in
         drives = dice.sample(list_targets(session), dice.randint(0, 2))
         told = what_if_places(session, gone, drives)
         usable = [target for target in list_targets(session) if target.state is not TargetState.LOST]
-        dead = {t.key for t in usable if shelf.place(t) in map(folded, gone) or t.key in {d.key for d in drives}}
+        dead = {t.key for t in usable if shelf.place(t) in map(folded_place, gone) or t.key in {d.key for d in drives}}
         assert {target.key for target in told.targets} == dead and set(told.places) == set(gone)
-        assert all(shelf.place(target) not in map(folded, gone) for target in told.further)
+        assert all(shelf.place(target) not in map(folded_place, gone) for target in told.further)
         assert_is_what_taking_it_away_takes(shelf, told, session.copied_to(tmp_path / f"both-{number}"))
 
 
@@ -252,7 +252,7 @@ def test_a_place_is_behind_by_what_a_drive_there_would_bring_nearer_to_safe(tmp_
     session = shelf.session
     sources = {source.key: source for source in list_sources(session)}
     for told in place_shelves(session):
-        there = folded(told.place)
+        there = folded_place(told.place)
         behind = Count()
         for (key, path), identity in shelf.files.items():
             source, (copies, elsewhere) = sources[key], shelf.counted(sources[key], identity)

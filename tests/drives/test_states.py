@@ -15,6 +15,7 @@ import pytest
 
 from faults.crashes import Killed, Killer, watched
 from medback_core.presenting.refusals import message
+from medback_core.presenting.units import day
 from medback_core import model
 from medback_core.context import sections_in
 from medback_core.contexts.load import add_restore_context
@@ -353,7 +354,7 @@ def test_a_drive_restored_from_an_old_image_is_told_looked_at_and_outranked(
         shutil.rmtree(tmp_path / "t1")
         (tmp_path / "image").rename(tmp_path / "t1")
         ran = back(session, tmp_path / "t1", limit=0)
-        assert f"t1 is as it was before {model.day(clock[0])}" in said(ran)
+        assert f"t1 is as it was before {day(clock[0])}" in said(ran)
         assert held(session, "t1") == {100, 200, 300}
         assert drive_state(tmp_path / "t1").n == 3
         assert "as it was" not in said(back(session, tmp_path / "t1"))
@@ -411,9 +412,7 @@ def test_a_source_from_an_old_image_is_told_and_gets_a_state_above_all(
         newest = tree_state(photos)
         shutil.rmtree(photos)
         (tmp_path / "image").rename(photos)
-        assert f"photos is as it was before {model.day(clock[0])}" in said(
-            rescan(session, answers=Answers(deletions=True))
-        )
+        assert f"photos is as it was before {day(clock[0])}" in said(rescan(session, answers=Answers(deletions=True)))
         state = tree_state(photos)
         assert state.n > newest.n and newest.stamp in state.line
         assert "as it was" not in said(rescan(session))

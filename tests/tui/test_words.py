@@ -12,7 +12,7 @@ from medback_tui.jobs import operations, upkeep
 from medback_core.presenting import units as words
 from medback_tui.jobs.queue import JobState, note_of
 from medback_core.presenting.outcomes import outcome
-from medback_tui.look.sizes import not_a_size, parse_size
+from medback_tui.look.sizes import not_a_size, typed_size
 
 
 @pytest.mark.parametrize(
@@ -60,12 +60,12 @@ def test_commands_can_be_pasted_into_a_shell():
     ("text", "bytes_"), [("500G", 500 << 30), ("2TiB", 2 << 40), ("1.5 GB", 1_500_000_000), ("80%", 800)]
 )
 def test_sizes_mean_what_they_mean_on_the_command_line(text: str, bytes_: int):
-    assert parse_size(text, 1000) == bytes_
+    assert typed_size(text, 1000) == bytes_
 
 
 @pytest.mark.parametrize("text", ["", "lots", "-5G", "5 parsecs", "0", "120%"])
 def test_what_is_no_size_says_how_to_write_one(text: str):
-    assert parse_size(text, 1000) is None
+    assert typed_size(text, 1000) is None
     assert "500G" in not_a_size(text)
 
 

@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from medback_core import disk, model
-from medback_core.backing_up.batches import Going, Landing
+from medback_core.backing_up.batches import Publishing, StagedCopy
 from medback_core.backing_up.layout import Layout, There, bring_current, free_place
-from medback_core.backing_up.selection import Choice
+from medback_core.backing_up.selection import Selection
 from medback_core.backing_up.tree import Tree
 from medback_core.coverage.shelf_room import shortage
 from medback_core.coverage.totals import looked
@@ -189,8 +189,8 @@ class _Run:
         self.fill = fill
         self.enough = enough
         self.layout = Layout(session, drive)
-        self.landing = Landing(session, drive, self.layout, verify=verify)
-        self.tally = self.landing.tally
+        self.publishing = Publishing(session, drive, self.layout, verify=verify)
+        self.tally = self.publishing.tally
         self.roots: dict[int, disk.Root] = {}
         self.already_there = current_on(session, drive.target.key).files
         self.total = Count()
@@ -205,7 +205,7 @@ class _Run:
         )
         extent = candidate_extent(self.session)
         room = room_on(self.session, self.drive, reserve=self.reserve, limit=self.limit, new=extent)
-        choice = Choice(self.session, self.layout, room)
+        choice = Selection(self.session, self.layout, room)
         going = choice.choose(candidates, extent)
         self.tally.no_inodes = choice.no_inodes
         self.tally.full = going.files < candidates.files and (self.limit is None or candidates.bytes > room.free)
@@ -223,9 +223,9 @@ class _Run:
 
     def copy(self) -> Iterator[Event]:
         try:
-            bring_current(self.layout, self.landing.recorder)
+            bring_current(self.layout, self.publishing.recorder)
         except OSError as error:
-            if not self.landing.is_out_of_room(error):
+            if not self.publishing.is_out_of_room(error):
                 yield Warned("older-versions-stay", path=self.drive.root.path, error=error.strerror)
         self.total = self.choose()
         if self.total.files:
@@ -233,12 +233,12 @@ class _Run:
         with suppress(_Enough):
             yield from self._copy_chosen()
         yield from self._publish()
-        for candidate in list(self.landing.taken):
+        for candidate in list(self.publishing.taken):
             if self.enough():
                 break
             with suppress(_Enough):
                 yield from self._one(candidate)
-            if self.landing.is_full:
+            if self.publishing.is_full:
                 yield from self._publish()
         yield from self._publish()
 
@@ -251,11 +251,11 @@ class _Run:
                 yield from self._many(bunch)
             else:
                 yield from self._one(bunch[0])
-            self.landing.read_ahead()
-            if self.landing.is_full:
-                yield from self.landing.publish_ready()
+            self.publishing.read_ahead()
+            if self.publishing.is_full:
+                yield from self.publishing.publish_ready()
                 yield from self._collect()
-                self.landing.make_ready()
+                self.publishing.pipeline.make_ready()
             if self._pace.is_due():
                 yield self._progress(0, self._current)
             if time.monotonic() - self._flushed > _FLUSH_EVERY:
@@ -273,11 +273,11 @@ class _Run:
 
     def _publish(self) -> Iterator[Event]:
         yield from self._collect()
-        yield from self.landing.publish()
+        yield from self.publishing.publish()
 
     def _collect(self) -> Iterator[Event]:
         """Wait for the copies that were begun; what needs care is copied alone."""
-        for candidate in (yield from self._giving_turns(self.landing.collect())):
+        for candidate in (yield from self._giving_turns(self.publishing.collect())):
             if self.enough():
                 break
             yield from self._one(candidate)
@@ -285,7 +285,7 @@ class _Run:
     def _giving_turns(self, steps: Generator[None, None, Result]) -> Generator[Event, None, Result]:
         def waited(_: None) -> Event:
             if self.enough():
-                self.landing.cut_short()
+                self.publishing.pipeline.cut_short()
             return self._progress(0, self._current)
 
         return (yield from reporting(steps, self._pace, waited))
@@ -300,7 +300,7 @@ class _Run:
                 where = self.layout.place_directory(source, directory)
                 is_new = self.drive.root.stat(where) is None
                 going = [c for c in bunch if self._is_free(join(where, c.name), is_new)]
-                yield from self._giving_turns(self.landing.begin(where, handle, going))
+                yield from self._giving_turns(self.publishing.begin(where, handle, going))
                 begun = {c.identity for c in going}
                 alone = [c for c in bunch if c.identity not in begun]
         except OSError:
@@ -309,7 +309,7 @@ class _Run:
             yield from self._one(candidate)
 
     def _is_free(self, where: bytes, is_new: bool) -> bool:
-        return where not in self.landing.promised and (is_new or self.drive.root.stat(where) is None)
+        return where not in self.publishing.promised and (is_new or self.drive.root.stat(where) is None)
 
     def _one(self, candidate: Candidate) -> Iterator[Event]:
         """Stage one content, from the first of its paths that can be read."""
@@ -345,7 +345,7 @@ class _Run:
             except OSError as error:
                 # One file could not be put there; whether the drive can take others decides how it
                 # goes on. Returns what is to be said of it, None when it is for lack of room.
-                if self.landing.is_out_of_room(error):
+                if self.publishing.is_out_of_room(error):
                     yield from self._publish()  # what is staged already has its room
                     return None
                 return Skipped(shown, Reason("not-copied", drive=self.drive.root.path, error=error.strerror))
@@ -357,12 +357,12 @@ class _Run:
     ) -> Generator[Event, None, Event | None]:
         """Stage one content, open for reading; returns what was wrong, None when it is done with."""
         place = self.layout.place(source, path)
-        found = free_place(self.drive, self.landing.recorder, place, candidate.content, self.landing.promised)
+        found = free_place(self.drive, self.publishing.recorder, place, candidate.content, self.publishing.promised)
         if found.there is There.THE_SAME:
-            self.landing.adopt(candidate, source, path, found)
+            self.publishing.adopt(candidate, source, path, found)
             return None
         where, in_the_way = found.path, found if found.there in (There.OURS, There.ROTTEN) else None
-        group = self.landing.open()
+        group = self.publishing.open()
         content, known = candidate.content, candidate.blake3
         if content.size <= _SMALL:
             staged = group.stage_small_copy(where, fd, expected=content, mtime_ns=mtime_ns, mode=mode, blake3=known)
@@ -373,7 +373,7 @@ class _Run:
         if differs and not learn(self.session, content, staged.blake3, path, source=source):
             group.discard(staged)
             return Skipped(os.path.join(self.sources[source], path), Reason("other-content"))
-        self.landing.add(Going(candidate, staged, where, path, source, mode, mtime_ns, in_the_way))
+        self.publishing.add(StagedCopy(candidate, staged, where, path, source, mode, mtime_ns, in_the_way))
         return None
 
     def _copied(self, done: int, candidate: Candidate) -> Event:
@@ -447,7 +447,7 @@ class _Run:
 
     def close(self) -> None:
         """Give back what is open; a batch that was not finished leaves nothing behind."""
-        self.landing.close()
+        self.publishing.pipeline.close()
         done = self.tally.copied, self.tally.copied_bytes
         note_files(self.session, Happened.BACKUP, *done, target=self.drive.target.id)
         for root in self.roots.values():
@@ -466,8 +466,8 @@ class _Run:
             current = os.path.join(self.sources[candidate.source], candidate.directory, candidate.name)
         return Progress(
             "copying",
-            self.tally.copied + self.landing.staged_count,
-            self.tally.copied_bytes + self.landing.staged_bytes + done_of_this - self.landing.bytes_to_come,
+            self.tally.copied + self.publishing.pipeline.count,
+            self.tally.copied_bytes + self.publishing.pipeline.bytes + done_of_this,
             self.total.files,
             self.total.bytes,
             current,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 from medback_core import disk, model, names
@@ -24,7 +24,7 @@ from medback_core.session.targets import announce_landing, landed, was_landing
 
 
 @dataclass(slots=True)
-class Going:
+class StagedCopy:
     """A file staged on its way: what it is, where it goes, what stood there."""
 
     candidate: Candidate
@@ -35,14 +35,6 @@ class Going:
     mode: int
     mtime_ns: int
     in_the_way: Occupant | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Batch:
-    """Files that become durable together, and are recorded together."""
-
-    group: disk.Group
-    going: list[Going] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -58,8 +50,8 @@ class Tally:
     no_inodes: bool = False  # full for lack of inodes, where there is room in bytes
 
 
-class Landing:
-    """The batches under way on one open drive: one is staged while the one before it, the ready one, is published."""
+class Publishing:
+    """The files of one backup on their way onto the open drive."""
 
     def __init__(self, session: Session, drive: Drive, layout: Layout, *, verify: bool) -> None:
         self.session = session
@@ -70,23 +62,20 @@ class Landing:
         self.tally = Tally()
         self.promised: set[bytes] = set()  # final names of what is under way
         self.taken: list[Candidate] = []  # whose names the drive holds to be others' (A and a): once more, beside those
+        self.pipeline = disk.Pipeline[StagedCopy](backs_up=True)
         self._adopted: list[Copy] = []
-        self._batch: Batch | None = None
-        self._ready: Batch | None = None
         self._pace = Pace()
 
     def open(self) -> disk.Group:
         """The group to stage files in. Raises DriveGone, OSError."""
-        if self._batch is None:
+        if self.pipeline.filled is None:
             self.drive.check()
-            self._batch = Batch(disk.Group(self.drive.root, backs_up=True))
-        return self._batch.group
+        return self.pipeline.open(self.drive.root).group
 
-    def add(self, going: Going) -> None:
+    def add(self, copy: StagedCopy) -> None:
         """This file was staged in the group."""
-        assert self._batch is not None
-        self.promised.add(going.where)
-        self._batch.going.append(going)
+        self.promised.add(copy.where)
+        self.pipeline.open(self.drive.root).copies.append(copy)
 
     def begin(self, where: bytes, source: int, candidates: list[Candidate]) -> Generator[None, None, None]:
         """Begin to copy small contents from their open directory into one of the drive's. Each None is a turn for the
@@ -100,30 +89,9 @@ class Landing:
 
     def collect(self) -> Generator[None, None, list[Candidate]]:
         """Wait for what was begun; returns those that must be copied alone. Each None is a turn for the caller."""
-        failed: list[Candidate] = []
-        batch = self._batch
-        if batch is None:
-            return failed
-        for done in batch.group.finish_copies():
-            if done is None:
-                yield None
-                continue
-            file, staged, _ = done
-            candidate = cast("Candidate", file.of)
-            if staged is None:
-                self.promised.discard(file.rel)
-                failed.append(candidate)
-                continue
-            path = join(candidate.directory, candidate.name)
-            batch.going.append(
-                Going(candidate, staged, file.rel, path, candidate.source, candidate.mode, candidate.mtime_ns)
-            )
-        return failed
-
-    def cut_short(self) -> None:
-        """Large copies under way are given up; `collect` has them among those that failed."""
-        if self._batch is not None:
-            self._batch.group.cut_short()
+        alone = yield from self.pipeline.collect(_copy_of)
+        self.promised.difference_update(file.rel for file in alone)
+        return [cast("Candidate", file.of) for file in alone]
 
     def adopt(self, candidate: Candidate, source: int, path: bytes, found: Occupant) -> None:
         """The content lies there already, whole: a run that was killed put it there, or another program did. It is
@@ -148,22 +116,7 @@ class Landing:
     @property
     def is_full(self) -> bool:
         """Whether the batch is large enough to be published."""
-        return len(self._adopted) >= disk.BATCH_FILES or (self._batch is not None and self._batch.group.is_full)
-
-    @property
-    def staged_count(self) -> int:
-        """Files staged, or begun, and not yet published."""
-        return sum(batch.group.staged_count for batch in (self._ready, self._batch) if batch is not None)
-
-    @property
-    def staged_bytes(self) -> int:
-        """Bytes staged and not yet published."""
-        return sum(batch.group.staged_bytes for batch in (self._ready, self._batch) if batch is not None)
-
-    @property
-    def bytes_to_come(self) -> int:
-        """Of `staged_bytes`: what is yet to be read."""
-        return self._batch.group.bytes_to_come if self._batch is not None else 0
+        return len(self._adopted) >= disk.BATCH_FILES or self.pipeline.is_full
 
     def is_out_of_room(self, error: OSError) -> bool:
         """Whether an error means that the drive is full (noted then). Raises DriveGone where it means that the drive
@@ -177,31 +130,24 @@ class Landing:
             raise DriveGone("drive-gone/error", path=self.drive.root.path, error=error.strerror) from error
         return False
 
-    def make_ready(self) -> None:
-        """The batch, collected, is whole: it is made durable while the next one begins. None may be ready before."""
-        assert self._ready is None
-        self._batch, self._ready = None, self._batch
-        if self._ready is not None:
-            self._ready.group.begin_flush()
-
     def read_ahead(self) -> None:
         """Begin to read back the batch that is ready, if it is durable by now."""
-        if self.verify and self._ready is not None:
-            self._ready.group.begin_read_back(_small(self._ready.going))
+        if self.verify and self.pipeline.ready is not None:
+            self.pipeline.ready.group.begin_read_back(_small(self.pipeline.ready.copies))
 
     def publish(self) -> Iterator[Event]:
         """Make all that is under way, and collected, durable, name and record it. Raises DriveGone."""
         yield from self.publish_ready()
-        self.make_ready()
+        self.pipeline.make_ready()
         yield from self.publish_ready()
 
     def publish_ready(self) -> Iterator[Event]:
         """The same for the batch that is ready. What fails is told and was not recorded."""
         yield from self._record_adopted()
-        batch, self._ready = self._ready, None
+        batch = self.pipeline.take_ready()
         if batch is None:
             return
-        group, going = batch.group, batch.going
+        group, going = batch.group, batch.copies
         self.promised.difference_update([one.where for one in going])
         with group:
             try:
@@ -232,14 +178,7 @@ class Landing:
             waiting = yield from self._record(recorded)
             landed(self.session, self.drive.target.key, [where for where in given if where not in waiting])
 
-    def close(self) -> None:
-        """A batch that was not published leaves nothing behind."""
-        for batch in (self._ready, self._batch):
-            if batch is not None:
-                batch.group.close()
-        self._ready = self._batch = None
-
-    def _read_back(self, group: disk.Group, going: list[Going]) -> Generator[Event, None, list[Going]]:
+    def _read_back(self, group: disk.Group, going: list[StagedCopy]) -> Generator[Event, None, list[StagedCopy]]:
         """Those of a flushed batch that the drive gives back equal."""
         if not self.verify:
             return going
@@ -268,12 +207,12 @@ class Landing:
         return good
 
     def _read_one(
-        self, group: disk.Group, one: Going, done: int, total: int
+        self, group: disk.Group, one: StagedCopy, done: int, total: int
     ) -> Generator[Event, None, tuple[bytes, bool]]:
         progress = Progress("reading back", done, 0, total, None, self._shown(one))
         return (yield from reporting(group.read_back_steps(one.staged), self._pace, lambda _: progress))
 
-    def _make_way(self, group: disk.Group, going: list[Going]) -> Generator[Event, None, list[Going]]:
+    def _make_way(self, group: disk.Group, going: list[StagedCopy]) -> Generator[Event, None, list[StagedCopy]]:
         """Those of a durable batch whose place is free now. What can't be moved aside costs the other files of the
         batch nothing."""
         in_the_way = [one.in_the_way for one in going if one.in_the_way is not None]
@@ -290,7 +229,7 @@ class Landing:
             free.append(one)
         return free
 
-    def _record(self, going: list[Going]) -> Generator[Event, None, set[bytes]]:
+    def _record(self, going: list[StagedCopy]) -> Generator[Event, None, set[bytes]]:
         """The drive's own sidecars first, then the session DB; the sources' sidecars follow at the end. Returns the
         places of what could not be recorded: it lies there whole, and the next run takes it up."""
         standing = Standing.VERIFIED if self.verify else Standing.WRITTEN
@@ -339,7 +278,7 @@ class Landing:
             yield FileDone("copied", self._shown(one), one.candidate.content.size)
         return waiting
 
-    def _take_back(self, going: list[Going], count: int) -> list[Going]:
+    def _take_back(self, going: list[StagedCopy], count: int) -> list[StagedCopy]:
         """Another program filled the drive past what was kept for the records: the last files of the batch, which were
         put there just now and are told of nowhere, make room for the records of the others. Returns those. Raises
         OSError."""
@@ -384,7 +323,7 @@ class Landing:
             if problem is not None:
                 yield self._unrecorded(where, problem)
 
-    def _failed(self, error: OSError, going: list[Going]) -> Iterator[Event]:
+    def _failed(self, error: OSError, going: list[StagedCopy]) -> Iterator[Event]:
         """The batch is not durable: it is thrown away, never synced again; nothing of it was recorded."""
         if self.is_out_of_room(error):
             yield Warned("full-before-durable")
@@ -392,12 +331,17 @@ class Landing:
         for one in going:
             yield Skipped(self._shown(one), Reason("not-durable", error=error.strerror))
 
-    def _shown(self, one: Going) -> bytes:
+    def _shown(self, one: StagedCopy) -> bytes:
         return self._on_drive(one.where)
 
     def _on_drive(self, path: bytes) -> bytes:
         return names.within(self.drive.root.path, path)
 
 
-def _small(going: list[Going]) -> Iterator[Staged]:
+def _copy_of(file: disk.SmallCopy, staged: Staged, _: int) -> StagedCopy:
+    one = cast("Candidate", file.of)
+    return StagedCopy(one, staged, file.rel, join(one.directory, one.name), one.source, one.mode, one.mtime_ns)
+
+
+def _small(going: list[StagedCopy]) -> Iterator[Staged]:
     return (one.staged for one in going if one.candidate.content.size <= disk.SMALL)

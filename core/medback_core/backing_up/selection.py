@@ -11,7 +11,7 @@ from medback_core.session import Session
 from medback_core.session.candidates import Extent, choose, ranked
 
 
-class Choice:
+class Selection:
     """The choice of what goes onto one drive; `no_inodes`: what did not fit had room in bytes."""
 
     def __init__(self, session: Session, layout: Layout, room: Room) -> None:

@@ -20,8 +20,7 @@ from medback_core.presenting.units import name as shown
 from medback_core.presenting.units import plural
 from medback_core.settings.preferences import ENVIRONMENT, EXAMPLE, NAMES, Preferences, settings_path
 from medback_core.settings.sizes import Size
-from medback_core.settings.systemd import commands, install, remove, units
-from medback_core.settings.systemd import run as run_commands
+from medback_core.settings.systemd import commands, install, remove_units, run_commands, units
 
 from .options import SIZE, complete_targets
 from .outcome import SKIPPED, count_json
@@ -159,7 +158,7 @@ def service(run: Run, action: str) -> None:
             run.say(names.display_name(str(unit.path)))
         _ask(run, NeedsAnswer("remove-units", units=len(ours)))
         _tell_systemd(run, commands(start=False))
-        gone = remove(wanted)
+        gone = remove_units(wanted)
         _tell_systemd(run, commands(start=True)[:1])
         run.say(f"{plural(len(gone), 'unit')} removed")
     run.outcome.result["units"] = [

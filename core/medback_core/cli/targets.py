@@ -44,10 +44,10 @@ def listed_targets(session: Session, listed: Sequence[Target], locked: Collectio
     from medback_core.session.copies import bytes_on, held_by_target
     from medback_core.session.counting import NOTHING
     from medback_core.session.needs import places
-    from medback_core.session.targets import disk_groups
+    from medback_core.session.targets import lost_together
 
     held, on_it = held_by_target(session), bytes_on(session, [target.key for target in listed])
-    known, kept, groups = known_extent(session), places(session), disk_groups(session)
+    known, kept, together = known_extent(session), places(session), lost_together(session)
     return [
         {
             **target_json(target),
@@ -58,13 +58,7 @@ def listed_targets(session: Session, listed: Sequence[Target], locked: Collectio
             "room_bytes": None if target.free_bytes is None else room_seen(session, target, known, on_it).content,
             "disk": target.disk,
             "place": kept.called(target),
-            "dies_with": [
-                other.id
-                for group in groups
-                if any(one.key == target.key for one in group)
-                for other in group
-                if other.key != target.key
-            ],
+            "dies_with": [other.id for other in together.get(target.key, ())],
             "on_plug": target.on_plug,
             "luks": target.luks,
             "locked": target.id in locked,

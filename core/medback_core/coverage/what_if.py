@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from medback_core import names
 from medback_core.errors import Refused
-from medback_core.model import Count, Need, Source, Target, TargetState, folded
+from medback_core.model import Count, Need, Source, Target, TargetState, folded_place
 from medback_core.planning import restore_order as planning
 from medback_core.planning.restore_order import Held, Loss
 from medback_core.session import Session
@@ -198,12 +198,12 @@ def what_if_places(session: Session, gone: Sequence[str], further: Sequence[Targ
     """What would be lost, come back and be weakened if all that is kept at some places were gone, and these targets
     too. Raises Refused for a place nothing is kept at."""
     known = places(session)
-    used = _places_in_use(session) or [folded(known.here)]
+    used = _places_in_use(session) or [folded_place(known.here)]
     for place in gone:
-        if folded(place) not in used:
+        if folded_place(place) not in used:
             listed = names.display_name(", ".join(map(known.shown, used)))
             raise Refused("no-such-place", place=place, known=listed)
-    return _places_loss(session, {folded(place) for place in gone}, further)
+    return _places_loss(session, {folded_place(place) for place in gone}, further)
 
 
 def _places_loss(session: Session, gone_places: Collection[str], further: Sequence[Target] = ()) -> PlaceLoss:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from medback_core import names
 from medback_core.errors import Refused
-from medback_core.model import Count, Identity, Need, Source, Standing, Target, folded
+from medback_core.model import Count, Identity, Need, Source, Standing, Target, folded_place
 from medback_core.session import Session
 from medback_core.session.copies import Copy, copies_of, copies_of_many
 from medback_core.session.digests import twin_paths
@@ -60,7 +60,7 @@ class FileWhereabouts:
     def away(self) -> int:
         """How many of the copies that count lie at another place than the source."""
         here = self.need.place if self.need is not None else ""
-        return sum(copy.counts and bool(copy.place) and folded(copy.place) != here for copy in self.copies)
+        return sum(copy.counts and bool(copy.place) and folded_place(copy.place) != here for copy in self.copies)
 
     @property
     def lacks(self) -> tuple[int, int]:
@@ -147,7 +147,7 @@ def _unknown(session: Session, source: Source, relative: bytes, path: bytes, *, 
     return Refused("no-such-path/not-scanned", path=path, source=source.alias)
 
 
-def detail(session: Session, file_key: int) -> list[CopyView]:
+def copies_of_file(session: Session, file_key: int) -> list[CopyView]:
     """Every copy of one file (a row key of a listing), the countable ones first; empty when it is gone meanwhile."""
     file = file_by_key(session, file_key)
     if file is None:

@@ -1,9 +1,9 @@
 """The only package that changes anything on a drive.
 
-`Root` reaches what is there without following links, `Group` puts files there in durable batches, the functions of
-`moving` make single changes, `filesystem` tells what a drive can do, `locks` keeps others off, `causes` what an
-error says. All of it goes through
-`primitives`, whose observer lets a test fail or end the process at any change.
+`Root` reaches what is there without following links, `Group` puts files there in a durable batch, `Pipeline` has two
+batches under way, the functions of `moving` make single changes, `filesystem` tells what a drive can do, `locks` keeps
+others off, `causes` what an error says. All of it goes through `primitives`, whose observer lets a test fail or end the
+process at any change.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ from medback_core.disk.names_on_drive import (
     other_names,
 )
 from medback_core.disk.overlap import Lies, is_same_directory, lies, path_inside, share_disk
+from medback_core.disk.pipeline import Batch, Pipeline
 from medback_core.disk.portable import birth_ns
 from medback_core.disk.primitives import set_observer
 from medback_core.disk.reading import ALONE, AsRecorded, FromDrive, content_on_drive, ended, read_from_drive, read_many

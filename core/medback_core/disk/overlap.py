@@ -25,10 +25,10 @@ _BTRFS = b"/sys/fs/btrfs"
 class Lies(enum.Enum):
     """How a directory lies to another."""
 
-    SAME = enum.auto()
-    INSIDE = enum.auto()
-    AROUND = enum.auto()
-    SHARES = enum.auto()  # something mounted inside one of them is a part of the other, or it of that
+    SAME = "is"
+    INSIDE = "inside"
+    AROUND = "around"
+    SHARES = "shares"  # something mounted inside one of them is a part of the other, or it of that
 
 
 class _Place(NamedTuple):

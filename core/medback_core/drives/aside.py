@@ -76,7 +76,7 @@ def set_aside(root: disk.Root, paths: list[bytes], words: bytes) -> tuple[dict[b
             disk.sync_drive(root)
         except OSError as error:
             for rel, where in moved.items():
-                bring_back(root, where, rel)
+                move_back(root, where, rel)
                 failed[rel] = error
             moved = {}
     return moved, failed
@@ -94,7 +94,7 @@ def clear_way(root: disk.Root, directory: bytes, words: bytes) -> None:
             raise error
 
 
-def bring_back(root: disk.Root, where: bytes, rel: bytes) -> bool:
+def move_back(root: disk.Root, where: bytes, rel: bytes) -> bool:
     """Give what was set aside its name back, unless something is there; whether that was done. It is kept anyway."""
     try:
         disk.move(root, where, rel)

@@ -73,12 +73,11 @@ def nested_target(session: Session, path: bytes) -> Refused | None:
         if target.path is None:
             continue
         way = disk.lies(path, target.path, mounted=False)
-        if way not in (disk.Lies.INSIDE, disk.Lies.AROUND):
+        if way is not disk.Lies.INSIDE and way is not disk.Lies.AROUND:
             continue
         there = identity_at(target.path)
         if there is not None and there.id == target.id:
-            what = "overlap/inside-target" if way is disk.Lies.INSIDE else "overlap/around-target"
-            return Refused(what, path=path, target=target.name, where=target.path)
+            return Refused(f"overlap/{way.value}-target", path=path, target=target.name, where=target.path)
     above = os.path.realpath(path)
     device = os.stat(above).st_dev
     while (above := os.path.dirname(above)) and os.stat(above).st_dev == device:
@@ -156,12 +155,8 @@ def open_drive(
         if write:
             for source in list_sources(session):
                 way = disk.lies(root.path, source.path)
-                if way is disk.Lies.SAME:
-                    raise Refused("overlap/is-source", path=root.path, source=source.alias)
-                if way is disk.Lies.INSIDE:
-                    raise Refused("overlap/inside-source", path=root.path, source=source.alias)
-                if way is disk.Lies.AROUND:
-                    raise Refused("overlap/around-source", path=root.path, source=source.alias)
+                if way is not None and way is not disk.Lies.SHARES:
+                    raise Refused(f"overlap/{way.value}-source", path=root.path, source=source.alias)
             if filesystem.read_only:
                 raise Refused("read-only", path=path)
         nested = nested_target(session, root.path) if write else None

@@ -27,7 +27,7 @@ class _About(NamedTuple):
     left_out: LeftOut
 
 
-def render(
+def render_manifest(
     form: str, entries: Iterable[Entry], *, name: bytes, version: str, date: int, left_out: LeftOut
 ) -> Iterator[bytes]:
     """The manifest in chunks. `entries` come in the order of their paths' bytes; `form` is one of FORMATS."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from medback_core.errors import MedbackError, NeedsAnswer
 from medback_core.model import Reason, Warned
-from medback_core.presenting.sentences import Key
-from medback_core.presenting.sentences import sentence as made
+from medback_core.presenting.sentences import Key, filled
 
 NO = "nothing was changed, as you answered"
 
@@ -518,11 +517,11 @@ def sentence(said: object) -> str:
     """What is so: one sentence or more, without a full stop at the end."""
     match said:
         case MedbackError():
-            return made(REFUSALS[said.what], said.facts, sentence)
+            return filled(REFUSALS[said.what], said.facts, sentence)
         case Warned(what, facts):
-            return made(WARNINGS[what], facts, sentence)
+            return filled(WARNINGS[what], facts, sentence)
         case Reason(what, facts):
-            return made(REASONS[what], facts, sentence)
+            return filled(REASONS[what], facts, sentence)
     return "" if said is None else str(said)
 
 
@@ -532,7 +531,7 @@ def way_out(said: MedbackError | Warned | Reason, key: Key | None = None) -> str
     template = ways.get(said.what) or ways.get(said.what.partition("/")[0])
     if template is None or said.what.endswith("/answered-no"):
         return ""
-    return made(template, said.facts, sentence, key)
+    return filled(template, said.facts, sentence, key)
 
 
 def message(said: MedbackError | Warned | Reason, key: Key | None = None) -> str:

@@ -39,6 +39,6 @@ class _Sentence(Formatter):
         return units.name(value) if isinstance(value, bytes | str) else self.said(value)
 
 
-def sentence(template: str, facts: Mapping[str, object], said: Callable[[object], str], key: Key | None = None) -> str:
+def filled(template: str, facts: Mapping[str, object], said: Callable[[object], str], key: Key | None = None) -> str:
     """The template with its facts. `said` makes the words of a fact that is itself a refusal or a warning."""
     return _Sentence(said, key).vformat(template, (), facts)

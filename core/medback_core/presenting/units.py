@@ -103,7 +103,11 @@ def date(seconds: int | None, *, never: str = "never") -> str:
 
 def day(seconds: int | None, *, never: str = "never") -> str:
     """A day where the person is, for a sentence: `24 November`, with the year where it is another one."""
-    return model.day(seconds) if seconds else never
+    if not seconds:
+        return never
+    date = time.localtime(seconds)
+    this_year = date.tm_year == time.localtime(model.now()).tm_year
+    return f"{date.tm_mday} {time.strftime('%B', date)}" + ("" if this_year else f" {date.tm_year}")
 
 
 def moment(seconds: int | None, *, never: str = "never") -> str:

@@ -19,7 +19,7 @@ from medback_core.session.counting import NOTHING
 from medback_core.session.needs import places
 from medback_core.session.placements import all_placements, placement_by_id
 from medback_core.session.sources import list_sources
-from medback_core.session.targets import disk_groups, list_targets
+from medback_core.session.targets import list_targets, lost_together
 from medback_core.session.tree import PlacementCounts, children, directory_key, totals_by_source, totals_of
 
 LISTED, WORST = 40, 15  # directories listed of each drive, and of what is not safe
@@ -29,7 +29,7 @@ _WORTH_A_TILE = 1 / 2000  # of the whole
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class ReportTile:
     """A directory on the map: where it lies there, what it is called, and how safe it is."""
 
     x: float
@@ -65,7 +65,7 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class DirectoryHeld:
     """What a drive holds of a directory, and all that is in it. `path` b"": the files directly in the source."""
 
     source: str
@@ -75,14 +75,14 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Drive:
+class ReportDrive:
     """A drive of the shelf. `held`: directories of which it holds something, the largest first."""
 
     target: Target
     place: str
     holdings: Holdings
     dies_with: tuple[Target, ...]
-    held: tuple[Held, ...]
+    held: tuple[DirectoryHeld, ...]
 
     @property
     def used(self) -> int:
@@ -107,7 +107,7 @@ class SourceRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ReportFacts:
     """All that the page is made from."""
 
     made: int
@@ -115,8 +115,8 @@ class Facts:
     next: NextDrive
     sources: tuple[SourceRow, ...]
     unsafe: tuple[DirectoryView, ...]  # directories with the most that is not safe, at the top of the sources
-    tiles: tuple[Tile, ...]
-    drives: tuple[Drive, ...]
+    tiles: tuple[ReportTile, ...]
+    drives: tuple[ReportDrive, ...]
     plan: PlanSummary | None
     has_places: bool
     places: tuple[PlaceShelf, ...] = ()
@@ -124,7 +124,7 @@ class Facts:
     by_copies: Mapping[int, Count] = field(default_factory=dict)
 
 
-def gather(session: Session) -> Facts:
+def gather(session: Session) -> ReportFacts:
     """Read them. Looks at no drive and at no source: what is known is told, with its dates."""
     known = places(session)
     views = [view for view in _directories(session, None) if view.count.files or view.source.scanned_at]
@@ -136,7 +136,7 @@ def gather(session: Session) -> Facts:
     unsafe = sorted(
         (view for inside in below.values() for view in inside if view.unsafe.files), key=lambda v: -v.unsafe.bytes
     )
-    return Facts(
+    return ReportFacts(
         model.now(),
         safety(session),
         next_drive(session),
@@ -170,24 +170,23 @@ def _back(session: Session, targets: Sequence[Target]) -> dict[int, Count]:
     }
 
 
-def _drives(session: Session) -> Iterator[Drive]:
-    known, groups, holdings = places(session), disk_groups(session), target_holdings(session)
+def _drives(session: Session) -> Iterator[ReportDrive]:
+    known, together, holdings = places(session), lost_together(session), target_holdings(session)
     held = _held(session)
     for target in list_targets(session):
-        group = next((group for group in groups if any(one.key == target.key for one in group)), ())
-        yield Drive(
+        yield ReportDrive(
             target,
             known.called(target),
             holdings.get(target.key, Holdings()),
-            tuple(one for one in group if one.key != target.key),
+            together.get(target.key, ()),
             tuple(sorted(held[target.key], key=lambda one: (-one.count.bytes, one.source, one.path))),
         )
 
 
-def _held(session: Session) -> dict[int, list[Held]]:
+def _held(session: Session) -> dict[int, list[DirectoryHeld]]:
     """Target key -> what it holds of each directory at the top of a source, and of the files beside them."""
     placements = all_placements(session)
-    found: dict[int, list[Held]] = defaultdict(list)
+    found: dict[int, list[DirectoryHeld]] = defaultdict(list)
     for source in list_sources(session):
         key = directory_key(session, source.key, b"")
         if key is None:
@@ -205,14 +204,14 @@ def _held(session: Session) -> dict[int, list[Held]]:
                     there[target] += count
             for target, count in there.items():
                 if count.files:
-                    found[target].append(Held(source.alias, path, count, whole))
+                    found[target].append(DirectoryHeld(source.alias, path, count, whole))
     return found
 
 
 # --- the map ---------------------------------------------------------------------------------------------------------
 
 
-def _tiles(views: list[DirectoryView], below: Mapping[int, list[DirectoryView]]) -> Iterator[Tile]:
+def _tiles(views: list[DirectoryView], below: Mapping[int, list[DirectoryView]]) -> Iterator[ReportTile]:
     """The sources as a field, each divided into its directories; what is smaller than one can see is one tile."""
     shown = sorted((view for view in views if view.count.bytes), key=lambda view: -view.count.bytes)
     everything = sum(view.count.bytes for view in shown)
@@ -229,7 +228,7 @@ def _tiles(views: list[DirectoryView], below: Mapping[int, list[DirectoryView]])
         weights = [one[1].bytes for one in parts]
         for part, place in zip(parts, squarified(weights, field_.width, field_.height), strict=True):
             if place.width and place.height:
-                yield Tile(
+                yield ReportTile(
                     field_.left + place.left,
                     (field_.top + place.top) * CELL_HEIGHT,
                     place.width,

@@ -12,7 +12,7 @@ from medback_core.presenting.next_drive import next_words
 from medback_core.presenting.places import at, shelf_words, three_two_one_words
 from medback_core.presenting.plugging import health_words
 from medback_core.presenting.units import ago, amount, counted, date, listed, number, plural, size
-from medback_core.report.facts import LISTED, MAP_HEIGHT, MAP_WIDTH, WORST, Facts, gather
+from medback_core.report.facts import LISTED, MAP_HEIGHT, MAP_WIDTH, WORST, ReportFacts, gather
 from medback_core.session import Session
 from medback_core.upkeep.export import write_file
 
@@ -27,7 +27,7 @@ def write_report(session: Session, path: bytes, answers: Answers = NO_ANSWERS) -
     A report that is there already is replaced. With any other file there it raises NeedsAnswer ("replace-file"),
     which `answers.replace` answers. Raises Refused where the file can't be written.
     """
-    page = render(gather(session))
+    page = _page(gather(session))
     write_file(path, iter([page]), replace=answers.replace or _is_report(path))
     yield ReportSummary(path, len(page))
 
@@ -41,7 +41,7 @@ def _is_report(path: bytes) -> bool:
         return False
 
 
-def render(facts: Facts) -> bytes:
+def _page(facts: ReportFacts) -> bytes:
     """The page. Every name goes through `display_name`, and the template engine escapes all that is put in."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 

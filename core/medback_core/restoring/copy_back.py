@@ -12,7 +12,7 @@ from typing import cast
 
 from medback_core import disk, hashing, model, names
 from medback_core.disk import ContentDiffers, Staged
-from medback_core.drives.aside import beside, bring_back, clear_way, set_aside
+from medback_core.drives.aside import beside, clear_way, move_back, set_aside
 from medback_core.drives.open import Drive
 from medback_core.drives.walk import path_on
 from medback_core.errors import DriveGone
@@ -78,10 +78,7 @@ class CopyBack:
         self._total = Count()
         self.unread = False  # something on the drive could not be read
         self._stamp = model.date_stamp(model.now()).encode()
-        self._root: disk.Root | None = None
-        self._group: disk.Group | None = None
-        self._staged_copies: list[_StagedCopy] = []
-        self._ready: tuple[disk.Group, list[_StagedCopy]] | None = None  # the batch before, to be published
+        self._pipeline = disk.Pipeline[_StagedCopy]()
         self._given_up: list[int] = []
         self._refuted: set[tuple[int, bytes]] = set()  # (identity, place on the drive) that were tried in vain
         self._bunch: list[tuple[MissingFile, list[PossibleLocation]]] = []
@@ -101,13 +98,9 @@ class CopyBack:
         `commit`. Raises DriveGone."""
         destination = self.destinations[missing.source]
         root = self.roots[destination.directory]
-        if self._root is not root:
+        if self._pipeline.filled is not None and self._pipeline.filled.group.root is not root:
             yield from self.commit()
-            self._close()
-            self._root = root
-        if self._group is None:
-            self._group = disk.Group(root)
-        group = self._group
+        batch = self._pipeline.open(root)
         if missing.content.size >= self._no_room.get(destination.directory, 1 << 63):
             self._given_up.append(missing.row)
             yield Skipped(destination.absolute(missing.path), Reason("no-room"))
@@ -118,9 +111,9 @@ class CopyBack:
             except OSError as error:
                 yield self._unwritten(missing, error)
                 return
-        if self._goes_together(group, missing, locations):
+        if self._goes_together(batch.group, missing, locations):
             there, here = locations[0].path.rpartition(b"/")[0], self._rel(missing).rpartition(b"/")[0]
-            between = group.root, there, here
+            between = root, there, here
             is_large = missing.content.size > disk.SMALL
             if (
                 is_large
@@ -128,29 +121,29 @@ class CopyBack:
                 or len(self._bunch) >= disk.AT_ONCE
                 or self._bunch_bytes >= _BUNCH_BYTES
             ):
-                yield from self._begin(group)
+                yield from self._begin(batch)
                 self._between = between
             self._bunch.append((missing, locations))
             self._bunch_bytes += missing.content.size
             if is_large:
-                yield from self._begin(group)
+                yield from self._begin(batch)
         else:
-            yield from self._alone(group, missing, locations)
+            yield from self._alone(batch, missing, locations)
         if self._pace.is_due():
             yield self._progress(missing)
-        if group.is_full:
-            # The batch is full: the one before it is published while the copies begun for this one are
-            # made, and this one becomes durable while the next one begins.
+        if self._pipeline.is_full:
+            # The batch before is published while the copies begun for this one are made, and this one becomes durable
+            # while the next one is filled.
             yield from self._publish_ready()
-            yield from self._collect(group)
-            group.begin_flush()
-            self._ready = group, self._staged_copies
-            self._group, self._staged_copies = None, []
+            yield from self._collect()
+            self._pipeline.make_ready()
 
-    def _alone(self, group: disk.Group, missing: MissingFile, locations: list[PossibleLocation]) -> Iterator[Event]:
-        going = yield from self._from_any(group, missing, locations)
-        if going is not None:
-            self._staged_copies.append(going)
+    def _alone(
+        self, batch: disk.Batch[_StagedCopy], missing: MissingFile, locations: list[PossibleLocation]
+    ) -> Iterator[Event]:
+        copy = yield from self._from_any(batch.group, missing, locations)
+        if copy is not None:
+            batch.copies.append(copy)
 
     # --- small files that follow each other from one directory into one ----------------------------------------------
 
@@ -162,7 +155,7 @@ class CopyBack:
             and (missing.identity, locations[0].path) not in self._refuted
         )
 
-    def _begin(self, group: disk.Group) -> Iterator[Event]:
+    def _begin(self, batch: disk.Batch[_StagedCopy]) -> Iterator[Event]:
         bunch, self._bunch, self._bunch_bytes = self._bunch, [], 0
         if not bunch:
             return
@@ -182,30 +175,21 @@ class CopyBack:
         ]
         try:
             with self.drive.root.directory(there) as handle:
-                for _ in group.begin_copies(here, handle, files):
+                for _ in batch.group.begin_copies(here, handle, files):
                     if self._pace.is_due():
                         yield self._progress(bunch[-1][0])
         except OSError:  # each alone says what is wrong
             for missing, locations in bunch:
-                yield from self._alone(group, missing, locations)
+                yield from self._alone(batch, missing, locations)
 
-    def _collect(self, group: disk.Group) -> Iterator[Event]:
+    def _collect(self) -> Iterator[Event]:
         """Wait for what was begun; what needs care goes alone."""
-        yield from self._begin(group)
-        failed: list[tuple[MissingFile, list[PossibleLocation]]] = []
-        for done in group.finish_copies():
-            if done is None:
-                if self._pace.is_due():
-                    yield self._progress()
-                continue
-            file, staged, drive_mtime_ns = done
-            missing, locations = cast("tuple[MissingFile, list[PossibleLocation]]", file.of)
-            if staged is None:
-                failed.append((missing, locations))
-            else:
-                self._staged_copies.append(_StagedCopy(missing, locations[0], staged, drive_mtime_ns))
-        for missing, locations in failed:
-            yield from self._alone(group, missing, locations)
+        batch = self._pipeline.filled
+        if batch is None:
+            return
+        yield from self._begin(batch)
+        for file in (yield from reporting(self._pipeline.collect(_copy_of), self._pace, lambda _: self._progress())):
+            yield from self._alone(batch, *_wanted(file))
 
     def _rel(self, missing: MissingFile) -> bytes:
         return self.destinations[missing.source].rel(missing.path)
@@ -266,10 +250,8 @@ class CopyBack:
         return (yield from reporting(steps, self._pace, lambda done: self._progress(missing, done)))
 
     def _progress(self, missing: MissingFile | None = None, done: int = 0) -> Progress:
-        count = sum(group.staged_count for group in self._groups())
-        size = sum(group.staged_bytes - group.bytes_to_come for group in self._groups())
         where = b"" if missing is None else self.destinations[missing.source].absolute(missing.path)
-        files, bytes_ = self.restored + count, self.restored_bytes + size + done
+        files, bytes_ = self.restored + self._pipeline.count, self.restored_bytes + self._pipeline.bytes + done
         return Progress("restoring", files, bytes_, self._total.files, self._total.bytes, where)
 
     # --- what a hint turns out to be ---------------------------------------------------------------------------------
@@ -340,16 +322,15 @@ class CopyBack:
     def commit(self) -> Iterator[Event]:
         """Give all that is staged its name, durably, and record it. Raises DriveGone."""
         yield from self._publish_ready()
-        if self._group is not None:
-            yield from self._collect(self._group)
-            going, self._staged_copies = self._staged_copies, []
-            yield from self._land(self._group, going)
+        yield from self._collect()
+        self._pipeline.make_ready()
+        yield from self._publish_ready()
 
     def _publish_ready(self) -> Iterator[Event]:
-        if self._ready is not None:
-            (group, going), self._ready = self._ready, None
-            with group:
-                yield from self._land(group, going)
+        batch = self._pipeline.take_ready()
+        if batch is not None:
+            with batch.group:
+                yield from self._land(batch.group, batch.copies)
 
     def _land(self, group: disk.Group, going: list[_StagedCopy]) -> Iterator[Event]:
         if not going:
@@ -416,7 +397,7 @@ class CopyBack:
                 done.append((one, status))
                 continue
             if one.aside is not None:
-                bring_back(root, one.aside, staged.rel)
+                move_back(root, one.aside, staged.rel)
             events.append(self._not_published(root, one, error or FileNotFoundError(errno.ENOENT, "it vanished")))
         self._record(done)
         for one, _ in done:
@@ -461,20 +442,19 @@ class CopyBack:
         ]
         record_placed(self.session, self.destinations, self.target, placed, given_up, deleted=self.deleted)
 
-    def _close(self) -> None:
-        for group in self._groups():
-            group.close()
-        self._group = self._ready = None
-
-    def _groups(self) -> list[disk.Group]:
-        """Those of the batches under way."""
-        return [group for group in (self._ready and self._ready[0], self._group) if group is not None]
-
     def close(self) -> None:
         """Remove what was staged and not published."""
-        self._staged_copies.clear()
         self._bunch.clear()
-        self._close()
+        self._pipeline.close()
+
+
+def _wanted(file: disk.SmallCopy) -> tuple[MissingFile, list[PossibleLocation]]:
+    return cast("tuple[MissingFile, list[PossibleLocation]]", file.of)
+
+
+def _copy_of(file: disk.SmallCopy, staged: Staged, drive_mtime_ns: int) -> _StagedCopy:
+    missing, locations = _wanted(file)
+    return _StagedCopy(missing, locations[0], staged, drive_mtime_ns)
 
 
 def _appeared(root: disk.Root, rel: bytes) -> Reason:

@@ -98,7 +98,7 @@ def scope(path: bytes | None) -> bytes | None:
     return plain
 
 
-def open_root(directory: bytes) -> disk.Root | None:
+def open_destination(directory: bytes) -> disk.Root | None:
     """The open root of destinations, None when there is no such directory yet. Raises Refused."""
     try:
         return disk.Root(directory, across=True)

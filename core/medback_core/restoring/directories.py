@@ -10,7 +10,7 @@ from contextlib import suppress
 from medback_core import disk, names
 from medback_core.errors import Refused
 from medback_core.model import Event, Warned
-from medback_core.restoring.destinations import Destination, open_root
+from medback_core.restoring.destinations import Destination, open_destination
 from medback_core.session import Session
 from medback_core.session.directories import forget_making, in_making, note_making, wanted_directories
 
@@ -47,7 +47,7 @@ def finish_directories(session: Session, destinations: Iterable[Destination], *,
         noted = in_making(session, directory)
         root = None
         with suppress(Refused):  # that was told when nothing could be put there
-            root = open_root(directory) if noted else None
+            root = open_destination(directory) if noted else None
         if root is None:
             continue
         with root, disk.lock_drive(root):

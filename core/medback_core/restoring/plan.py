@@ -21,7 +21,7 @@ from medback_core.model import (
     Target,
     TargetState,
     an_event,
-    folded,
+    folded_place,
 )
 from medback_core.planning import restore_order as planning
 from medback_core.planning.trips import TRIPS
@@ -152,7 +152,7 @@ def restore_plan(
 def _trips(session: Session, usable: Mapping[int, tuple[Target, int]], here: Collection[str] = ()) -> dict[int, str]:
     """The place of each usable target that has to be fetched from another one than this machine's."""
     kept = kept_at(session)
-    away = {key: place for key, place in target_places(session).items() if place != folded(kept.here)}
+    away = {key: place for key, place in target_places(session).items() if place != folded_place(kept.here)}
     return {key: place for key, place in away.items() if key in usable and usable[key][0].id not in here}
 
 
@@ -260,7 +260,7 @@ class _Missing:
     def look(self, place: destinations.Destination, scope: bytes | None) -> Iterator[Progress]:
         sums: dict[int, list[int]] = {}
         files = (row for row in wanted_back(self._session, self._source.key, scope) if row.content is not None)
-        root = destinations.open_root(place.directory)
+        root = destinations.open_destination(place.directory)
         try:
             for found in destinations.look(self._session, place, root, files):
                 if isinstance(found, Progress):

@@ -41,7 +41,7 @@ from medback_core.restoring.destinations import (
     destinations,
     look,
     make_root,
-    open_root,
+    open_destination,
     scope,
 )
 from medback_core.restoring.directories import finish_directories, note_missing
@@ -153,7 +153,7 @@ def restore(
             try:
                 yield from run.bring_back(stack)
             finally:
-                run.close()  # while the roots made on the way are open
+                run.copying.close()  # while the roots made on the way are open
             if not deleted:
                 yield from run.links(only)
             if not deleted:
@@ -240,7 +240,6 @@ class _Run:
         self.destinations: dict[int, Destination] = {}
         self.roots: dict[bytes, disk.Root] = {}
         self.tally = _Tally()
-        self.copying: CopyBack | None = None
         self.next: NextTarget | None = None
         self.missing = Count()
         self.as_of: int | None = None
@@ -249,6 +248,7 @@ class _Run:
         self.left_out: set[int] = set()  # sources whose place can't be used
         self._beside: tuple[bytes, list[bytes]] | None = None
         self.target = drive.target.key if drive.identity.id and not drive.doubtful and not dry_run else None
+        self.copying = CopyBack(session, drive, self.target, self.destinations, self.roots, conflict, deleted=deleted)
         begin_missing(session)
 
     # --- where to --------------------------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ class _Run:
         root = self.roots.get(destination.directory)
         if root is None:
             try:
-                root = open_root(destination.directory)
+                root = open_destination(destination.directory)
             except Refused as refusal:
                 yield self._left_out(destination, refusal)
             if root is not None:
@@ -465,8 +465,7 @@ class _Run:
         if has_unlocated(self.session):
             yield from finding.read(guess=not self.dry_run)
             yield from self._pass()
-            if self.copying is not None:
-                finding.unread = finding.unread or self.copying.unread
+            finding.unread = finding.unread or self.copying.unread
             finding.conclude()
 
     def _prepare(self, stack: ExitStack) -> Iterator[Event]:
@@ -521,23 +520,12 @@ class _Run:
                             break
                         drop_location(self.session, missing.identity, location)
                 continue
-            if self.copying is None:
-                self.copying = CopyBack(
-                    self.session,
-                    self.drive,
-                    self.target,
-                    self.destinations,
-                    self.roots,
-                    self.conflict,
-                    deleted=self.deleted,
-                )
             if located.files:
                 self.copying.expects(located)
                 located = Count()
             for missing, locations in page:
                 yield from self.copying.put(missing, locations)
-        if self.copying is not None:
-            yield from self.copying.commit()
+        yield from self.copying.commit()
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
@@ -579,7 +567,7 @@ class _Run:
     def end_expected(self, only: bytes | None, *, whole: bool) -> None:
         """What is in its place is no longer expected; what a context told of, only when all of it is, and was looked at
         just now (`whole`): a path the last scan saw may be gone since."""
-        if self.tally.conflicts or (self.copying is not None and self.copying.conflicts):
+        if self.tally.conflicts or self.copying.conflicts:
             return
         if not context_kept.waiting(self.session.path):
             for source in self.destinations:
@@ -587,19 +575,14 @@ class _Run:
         if whole and not self.missing.files:
             finish_expected(self.session, only_if_observed=True)
 
-    def close(self) -> None:
-        """Leave nothing staged behind."""
-        if self.copying is not None:
-            self.copying.close()
-
     def summary(self) -> RestoreSummary:
         put, would = self.copying, self.tally.would
         return RestoreSummary(
             self.drive.target,
-            (put.restored if put is not None else 0) + would.files,
-            (put.restored_bytes if put is not None else 0) + would.bytes,
+            put.restored + would.files,
+            put.restored_bytes + would.bytes,
             self.tally.already_right,
-            self.tally.conflicts + (put.conflicts if put is not None else 0),
+            self.tally.conflicts + put.conflicts,
             self.tally.links,
             self.missing.files,
             self.missing.bytes,

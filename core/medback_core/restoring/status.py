@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from medback_core import disk
 from medback_core.contexts.load import expect_again, finish_expected
 from medback_core.model import Count, Event, Progress, RestoreStatus, Unrestored
-from medback_core.restoring.destinations import DestinationState, destinations, look, open_root, scope
+from medback_core.restoring.destinations import DestinationState, destinations, look, open_destination, scope
 from medback_core.restoring.plan import next_target, refuse_unknown, unreachable
 from medback_core.restoring.told import known_as_of, unheard
 from medback_core.session import Session
@@ -34,7 +34,7 @@ def restore_status(
         places = destinations(session, source=source, to=to)
         refuse_unknown(session, places, only)
         for destination in places:
-            root = open_root(destination.directory)
+            root = open_destination(destination.directory)
             try:
                 with session.again() as reader:
                     files = wanted_files(reader, destination.source.key, only)

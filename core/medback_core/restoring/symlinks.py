@@ -8,7 +8,7 @@ from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass
 
 from medback_core import disk, model, names
-from medback_core.drives.aside import beside, bring_back, clear_way, is_beside, set_aside
+from medback_core.drives.aside import beside, clear_way, is_beside, move_back, set_aside
 from medback_core.model import Conflict, Event, FileDone, Reason, Skipped
 from medback_core.restoring.destinations import Destination
 from medback_core.restoring.record import note_directory
@@ -75,7 +75,7 @@ def restore_links(
             except OSError:
                 done.made -= 1
                 if aside is not None:
-                    bring_back(root, aside, rel)
+                    move_back(root, aside, rel)
                 raise
         except OSError as error:
             yield Skipped(path, Reason("link-not-made", error=error.strerror or str(error)))

@@ -23,7 +23,7 @@ from medback_core.model import (
     SourceRefused,
     UpdateSummary,
     Warned,
-    folded,
+    folded_place,
     is_metadata,
 )
 from medback_core.scanning.scan_source import (
@@ -74,7 +74,6 @@ class Said:
 
 
 _NOTHING = Said()
-_WAYS = {disk.Lies.SAME: "is", disk.Lies.INSIDE: "inside", disk.Lies.AROUND: "around"}
 _ALIAS_MAX = 200  # bytes: it becomes the name of a folder on every target
 
 
@@ -377,14 +376,14 @@ def refuse_overlap(session: Session, path: bytes, *, but: int | None = None) -> 
     """Raise Refused when a directory lies in, around or at a source or a target, by whatever path."""
     for source in list_sources(session):
         way = disk.lies(path, source.path) if source.key != but else None
-        if way in _WAYS:
-            raise Refused(f"overlap/{_WAYS[way]}-source", path=path, source=source.alias)
+        if way is not None and way is not disk.Lies.SHARES:
+            raise Refused(f"overlap/{way.value}-source", path=path, source=source.alias)
     for target in list_targets(session):
         if target.path is None or not os.path.lexists(target.path):
             continue
         way = disk.lies(path, target.path)
-        if way in _WAYS:
-            raise Refused(f"overlap/{_WAYS[way]}-target", path=path, where=target.path, target=target.name)
+        if way is not None and way is not disk.Lies.SHARES:
+            raise Refused(f"overlap/{way.value}-target", path=path, where=target.path, target=target.name)
     here = os.path.realpath(path)
     while True:
         if os.path.lexists(os.path.join(here, TARGET_IDENTITY_NAME)):
@@ -428,7 +427,7 @@ def _changed(session: Session, source: Source, said: Said, *, drop_excludes: Seq
     here = machine_place(session)
     if now != source:
         save_source(session, replace(now, rev=source.rev + 1))
-    if folded(machine_place(session)) == folded(HOME) != folded(here):
+    if folded_place(machine_place(session)) == folded_place(HOME) != folded_place(here):
         # The sources are at several places now, which does not move the drives that were where this machine was.
         for target in list_targets(session):
             if target.place is None:

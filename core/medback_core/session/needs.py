@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from medback_core import names
-from medback_core.model import HOME, Need, Rule, Source, Target, folded
+from medback_core.model import HOME, Need, Rule, Source, Target, folded_place
 
 from .sources import list_sources
 from .store import Session
@@ -28,21 +28,21 @@ def named_places(session: Session) -> dict[str, str]:
     for place in session.column(
         "SELECT place FROM source WHERE place IS NOT NULL UNION ALL SELECT place FROM target WHERE place IS NOT NULL"
     ):
-        found.setdefault(folded(place), place)
+        found.setdefault(folded_place(place), place)
     return found
 
 
 def spelled(session: Session, place: str) -> str | None:
     """A place as it is kept: as it was first written, where it is known; None for an empty one: nothing is said."""
     place = " ".join(names.utf8(place).split())
-    return named_places(session).get(folded(place), place) if place else None
+    return named_places(session).get(folded_place(place), place) if place else None
 
 
 def machine_place(session: Session) -> str:
     """Where this machine is: at the place of its sources, at home where they are at several."""
     sources = list_sources(session)
     here = [source for source in sources if source.scanned_at is not None] or sources
-    places = {folded(source.place): source.place for source in here}
+    places = {folded_place(source.place): source.place for source in here}
     return next(iter(places.values())) or HOME if len(places) == 1 else HOME
 
 
@@ -55,11 +55,11 @@ class Places:
 
     def of(self, kept: Source | Target) -> str:
         """The place of a source or a target, folded."""
-        return folded(kept.place or (self.here if isinstance(kept, Target) else HOME))
+        return folded_place(kept.place or (self.here if isinstance(kept, Target) else HOME))
 
     def shown(self, place: str) -> str:
         """A folded place as people write it."""
-        return self.named.get(place, self.here if folded(self.here) == place else place)
+        return self.named.get(place, self.here if folded_place(self.here) == place else place)
 
     def called(self, kept: Source | Target) -> str:
         """The place of a source or a target, as people write it."""
@@ -73,9 +73,9 @@ def places(session: Session) -> Places:
 
 def target_places(session: Session) -> dict[int, str]:
     """The key of each target, known or not, -> its place, folded; a drive that is none yet is where this machine is."""
-    here = folded(machine_place(session))
+    here = folded_place(machine_place(session))
     rows = session.db.execute("SELECT id, place FROM target").fetchall()
-    there = {place: folded(place) for place in {row[1] for row in rows} if place}
+    there = {place: folded_place(place) for place in {row[1] for row in rows} if place}
     return defaultdict(lambda: here, {key: there.get(place, here) for key, place in rows})
 
 
@@ -203,7 +203,7 @@ class Wants:
             if _lies_in(directory, rule.path):
                 copies = copies if rule.copies is None else rule.copies
                 elsewhere = elsewhere if rule.elsewhere is None else rule.elsewhere
-        return Need(copies, elsewhere, folded(self.source.place))
+        return Need(copies, elsewhere, folded_place(self.source.place))
 
     def parts(self, session: Session, directory: bytes, totals: PlacementCounts) -> list[tuple[Need, PlacementCounts]]:
         """The totals of a directory by what is wanted."""

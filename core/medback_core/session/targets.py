@@ -261,3 +261,10 @@ def disk_groups(session: Session) -> list[tuple[Target, ...]]:
             join(one, other)
     found = {min(keys): keys for keys in group.values() if len(keys) > 1}
     return [tuple(targets[key] for key in sorted(keys)) for _, keys in sorted(found.items())]
+
+
+def lost_together(session: Session) -> dict[int, tuple[Target, ...]]:
+    """Target key -> the others of its group in `disk_groups`."""
+    return {
+        one.key: tuple(other for other in group if other is not one) for group in disk_groups(session) for one in group
+    }

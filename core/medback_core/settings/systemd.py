@@ -129,7 +129,7 @@ def install(wanted: Iterable[Unit]) -> None:
         raise Refused("not-writable", path=os.fsencode(directory), error=error.strerror) from error
 
 
-def remove(wanted: Iterable[Unit]) -> list[Path]:
+def remove_units(wanted: Iterable[Unit]) -> list[Path]:
     """Remove those that medback wrote; which. Raises Refused."""
     from medback_core import disk
 
@@ -155,7 +155,7 @@ def commands(*, start: bool) -> list[list[str]]:
     return [["systemctl", "--user", "disable", "--now", *STARTED]]
 
 
-def run(wanted: Iterable[list[str]]) -> Iterator[tuple[list[str], str]]:
+def run_commands(wanted: Iterable[list[str]]) -> Iterator[tuple[list[str], str]]:
     """Run such commands; each with what it complained of, "" where it did what it should."""
     for command in wanted:
         try:

@@ -10,7 +10,7 @@ from medback_core import __version__, disk, model, names
 from medback_core.drives.open import resolve_target
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.manifests.entry import Entry
-from medback_core.manifests.writing import render
+from medback_core.manifests.writing import render_manifest
 from medback_core.model import NO_ANSWERS, Answers, Event, ExportSummary, Reason, Skipped, Source, Target
 from medback_core.session import Session
 from medback_core.session.exported import ExportRow, copies_in_order, files_in_order
@@ -43,7 +43,9 @@ def export(
         skipped.append(Skipped(os.path.join(top, path), reason))
         tally.leave_out()
 
-    chunks = render(form, tally.counted(rows), name=top, version=__version__, date=model.now(), left_out=left_out)
+    chunks = render_manifest(
+        form, tally.counted(rows), name=top, version=__version__, date=model.now(), left_out=left_out
+    )
     if write is not None:
         for chunk in chunks:
             write(chunk)

@@ -42,7 +42,15 @@ from medback_core.session.surplus import are_enough, surplus_bytes, surplus_copi
 from medback_core.session.targets import counting_keys, target_by_key
 from medback_core.sources.sidecars import flush_sources
 from medback_core.upkeep.reread import Ticker
-from medback_core.upkeep.witness import OpenDrive, OpenShelf, Witness, holders, open_shelf, prove_witness, sections
+from medback_core.upkeep.witness import (
+    OpenDrive,
+    OpenShelf,
+    Witness,
+    open_shelf,
+    prove_witness,
+    sections,
+    waiting_holders,
+)
 
 _DIRECTORIES_PER_COMMIT = 100
 _TOGETHER = 1000  # so many copies are read elsewhere, then withdrawn, then removed: a stop costs no more
@@ -227,7 +235,7 @@ class _Reclaim:
     def _summary(self) -> ReclaimSummary:
         away: dict[int, Count] = {}
         here: dict[int, Count] = {}
-        for target, is_here, size in holders(self.session, self.shelf, self.waiting):
+        for target, is_here, size in waiting_holders(self.session, self.shelf, self.waiting):
             found = here if is_here else away
             found[target] = found.get(target, Count()) + Count(1, size)
         return ReclaimSummary(

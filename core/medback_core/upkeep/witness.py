@@ -207,7 +207,7 @@ def prove_witness(
     return None
 
 
-def holders(
+def waiting_holders(
     session: Session, shelf: OpenShelf, waiting: Sequence[tuple[Identity, Copy]]
 ) -> Iterator[tuple[int, bool, int]]:
     """(target key, whether it is open here, bytes) for each copy elsewhere of what waits for a witness."""
