@@ -37,6 +37,7 @@ NOT_BEGUN = -2, [], []  # a directory for which its message has no room
 UNREAD_BACK = b"", None, False, 0
 SMALL = 1 << 20  # bytes: a file up to that is read at once
 SYNC_EVERY = 64 << 20  # bytes of a large copy that are made durable together while it grows
+_SYNC_MOST = 1 << 30
 _FAST = 0.25  # seconds: where that takes no longer, the next are four times as many, for each holds up the writing
 _CHUNK = 1 << 20
 _TELL_SECONDS = 0.05  # between two words on a large file: each takes the other side's processor for a moment
@@ -282,13 +283,13 @@ def _copy_large(
     what was written is made durable beside that. Raises OSError, also where it is not what it should be."""
     assert sys.platform != "win32"
     done = unsynced = 0
-    every = SYNC_EVERY
 
     def sync(fd: int) -> None:
-        nonlocal every
         begun = monotonic()
         change.fdatasync(fd)
-        every = SYNC_EVERY if monotonic() - begun > _FAST else 4 * SYNC_EVERY
+        if change is Plain:
+            is_fast = monotonic() - begun <= _FAST
+            Plain.sync_every = min(4 * Plain.sync_every, _SYNC_MOST) if is_fast else SYNC_EVERY
 
     buffer, other = bytearray(_CHUNK), bytearray(_CHUNK)
     with (
@@ -305,7 +306,7 @@ def _copy_large(
             hashing.begin(chunk)
             change.write(out, chunk)
             tell(got)
-            if unsynced >= every:
+            if unsynced >= (Plain.sync_every if change is Plain else SYNC_EVERY):
                 syncing.begin(out)
                 unsynced = 0
                 if change is not Plain:
@@ -389,6 +390,8 @@ def is_uncached(fd: int, size: int) -> bool:
 
 class Plain:
     """The changes a copy makes, as the calls they are."""
+
+    sync_every = SYNC_EVERY  # as fast as this worker's last syncs were
 
     @staticmethod
     def create(directory: int, name: bytes, mode: int) -> int:
