@@ -22,6 +22,8 @@ from medback_core.errors import Refused
 from medback_core.model import DamageFound
 from medback_core.restoring.status import finish_restore
 from medback_core.session import Session, open_session
+from medback_core.session.targets import find_target
+from medback_core.upkeep import reclaim as reclaiming
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.verify_target import verify
 from support.worlds import MTIME, Ran, add, back, counted, new_session, photos, rescan, run, tree, write_tree
@@ -67,6 +69,27 @@ def unplug(tmp: Path, *drives: str) -> None:
 def plug_in(tmp: Path, *drives: str) -> None:
     for drive in drives:
         os.rename(tmp / f"away-{drive}", tmp / drive)
+
+
+# --- what is told of what went ---------------------------------------------------------------------------------------
+
+
+def test_a_reclaim_that_was_cut_off_before_it_wrote_the_context_is_told_of_by_the_next(
+    world: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, tmp = world
+
+    def cut(*_) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(reclaiming, "write_contexts", cut)
+        surplus(session, "t1")
+    copy = f"<bd>{find_target(session, 't1').id}</bd>".encode()
+    context = tmp / "t1/.medback-context.xml"
+    assert not tree(tmp / "t1") and copy in context.read_bytes()
+    assert surplus(session, "t1").summary.freed == 0
+    assert copy not in context.read_bytes()
 
 
 # --- what a second drive is for -------------------------------------------------------------------------------------

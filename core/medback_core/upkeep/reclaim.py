@@ -156,9 +156,9 @@ class _Reclaim:
                     self._count(identity, copy)
             else:
                 yield from self._remove_all(some, ticker, len(going))
-        if not self.dry_run and self.freed.files:
+        if not self.dry_run:
             self.untold = self.recorder.try_commit() or self.untold
-            try:
+            try:  # also where nothing was freed: a run that was cut off may have left the context of before
                 write_contexts(self.session, self.drive)
             except OSError as error:
                 where = os.path.join(self.drive.root.path, CONTEXT_NAME)
