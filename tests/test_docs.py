@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from medback_core.sidecar.checks import ATTRIBUTES, SECOND_DIGEST
+from medback_core.sidecar.checks import ATTRIBUTES, LATER
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,7 +30,8 @@ def test_every_test_named_in_a_page_exists(page: str) -> None:
 def test_the_page_of_formats_names_every_attribute_in_the_order_of_the_check() -> None:
     page = (ROOT / "docs" / "format.md").read_text()
     table = re.findall(r"^\| (`\w+`(?:, `\w+`)?) \|", page, re.MULTILINE)
-    assert tuple(re.findall(r"\w+", " ".join(table))) == (*ATTRIBUTES["file"], *SECOND_DIGEST, "crc")
+    assert tuple(re.findall(r"\w+", " ".join(table))) == (*ATTRIBUTES["file"], *LATER, "crc")
+    assert tuple(sorted(LATER)) == LATER
     for element, order in ATTRIBUTES.items():
         for shape in re.findall(rf"<{element} ([\w? ]+)/>", page.replace("\n", " ")):
             names = re.findall(r"\w+", shape)

@@ -10,11 +10,14 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
+import lxml.etree as etree
 import pytest
 from hypothesis import given
 
 from medback_core.model import Standing
 from medback_core.sidecar import Bd, FileRecord, LinkRecord, Sidecar, Trust, parse, render, whole
+from medback_core.sidecar.checks import ATTRIBUTES, LATER, is_right
+from medback_core.sidecar.records import Extra
 from medback_core.sidecar.writing import with_copies
 from medback_core.sidecar.values import format_date, format_mtime, parse_date, parse_mtime
 
@@ -71,6 +74,19 @@ def test_any_sidecar_comes_back_by_either_way(sidecar: Sidecar) -> None:
     assert parse(slow(written)) == sidecar
     assert render(parse(written)) == written
     assert whole(written)
+
+
+def test_what_a_file_got_after_the_first_version_is_sorted_among_what_that_does_not_know() -> None:
+    """So its check comes out right there too."""
+    first = "name", "name64", "size", "mtime", "mode", "md5", "verified", "path", "path64", "by", "damaged"
+    extra = Extra((("beta", "1"), ("hue", "2"), ("zeta", "3")))
+    whole_record = file(b"a\n", blake3=bytes(32), extra=extra, verified=1, damaged=1, ours=True, path=("s", b"b"))
+    line = re.search(b"<file.*/>", render(Sidecar({whole_record.name: whole_record})))
+    assert line is not None
+    element = etree.fromstring(line[0])
+    assert ATTRIBUTES["file"] == first
+    assert is_right(element)
+    assert set(map(str, element.attrib)) >= {*LATER, *(name for name, _ in extra.attributes)}
 
 
 def _with_one_copy(sidecar: Sidecar) -> Sidecar:

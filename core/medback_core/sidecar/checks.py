@@ -47,8 +47,9 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "event": ("at", "bytes", "files", "health", "source", "target", "unsafe", "what"),
 }  # fmt: skip
 _PLACES = {tag: {name: place for place, name in enumerate(names)} for tag, names in ATTRIBUTES.items()}
-# Of a file, and sorted among the unknown attributes in the canonical form, as they are to the first version.
-SECOND_DIGEST = ("blake3", "blake3_of")
+# What a file got after the first version: sorted among the unknown attributes in the canonical form, as it is to those
+# who do not know it. A new one comes here, and never above: their check would be another one.
+LATER = ("blake3", "blake3_of")
 CHILDREN = ("bd", "twin", "tag", "holds")  # the order of a record's children; others follow in the document's order
 
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}

@@ -9,11 +9,11 @@ import lxml.etree as etree
 from .. import names
 from ..model import Standing
 from . import values
-from .checks import ATTRIBUTES, SECOND_DIGEST, exact, is_right
+from .checks import ATTRIBUTES, LATER, exact, is_right
 from .records import MODE_DEFAULT, NOTHING, Bd, DirRecord, Extra, FileRecord, LinkRecord, Place, Trust, valid_id
 
 by_target = attrgetter("target")  # the order of a record's copies
-_FILE = (*ATTRIBUTES["file"], *SECOND_DIGEST)
+_FILE = (*ATTRIBUTES["file"], *LATER)
 _HOLDS = frozenset(ATTRIBUTES["holds"])
 _STANDINGS = {None: Standing.VERIFIED, "verified": Standing.VERIFIED, "written": Standing.WRITTEN}
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import zlib
 from binascii import b2a_hex
+from collections.abc import Iterable
 from operator import attrgetter
 
 from ..model import Standing
 from . import values
-from .checks import SECOND_DIGEST, escape, legal_text, open_tag
+from .checks import escape, legal_text, open_tag
 from .elements import by_target
 from .fast import COPIES, FOOTER, HEADER
 from .records import MODE_DEFAULT, Bd, DirRecord, Extra, FileRecord, LinkRecord, Place, Sidecar, Trust
@@ -107,15 +108,15 @@ def _file(record: FileRecord) -> tuple[bytes, bytes]:
     if record.twins or record.tags:
         rest += b"".join(b"<twin" + _pair("at", values.place_bytes(place)) + b"/>" for place in sorted(record.twins))
         rest += b"".join(map(_tag, record.tags))
+    more = record.extra.attributes  # what no version knows yet and, sorted among it, what is in LATER
     if record.blake3 is not None and record.md5 is not None and record.trust is Trust.WHOLE:
-        digest = b2a_hex(record.blake3), b2a_hex(record.md5[:4])
-        if record.extra.attributes:  # sorted among what no version knows yet
-            pairs = zip(SECOND_DIGEST, (text.decode() for text in digest), strict=True)
-            line += _attributes(Extra((*pairs, *record.extra.attributes)))
-        else:
-            line += b' blake3="%b" blake3_of="%b"' % digest
-    elif record.extra.attributes:
-        line += _attributes(record.extra)
+        digest, of = record.blake3.hex(), record.md5[:4].hex()
+        if more:
+            more = (("blake3", digest), ("blake3_of", of), *more)
+        else:  # most of all
+            line += f' blake3="{digest}" blake3_of="{of}"'.encode()
+    if more:
+        line += _attributes(more)
     if record.extra.elements:
         rest += "".join(record.extra.elements).encode()
     rest = b">" + rest + b"</file>" if rest else b"/>"
@@ -123,7 +124,7 @@ def _file(record: FileRecord) -> tuple[bytes, bytes]:
 
 
 def _link(record: LinkRecord) -> bytes:
-    line = b"<link" + _pair("name", record.name) + _pair("to", record.to) + _attributes(record.extra)
+    line = b"<link" + _pair("name", record.name) + _pair("to", record.to) + _attributes(record.extra.attributes)
     rest = b">" + "".join(record.extra.elements).encode() + b"</link>" if record.extra.elements else b"/>"
     return _checked(record, line, rest)
 
@@ -133,7 +134,7 @@ def _dir(record: DirRecord) -> bytes:
     line += f' mode="0{record.mode & 0o777:03o}" mtime="{values.format_mtime(record.mtime_ns)}"'.encode()
     if record.path is not None:
         line += _pair("path", values.place_bytes(record.path))
-    line += _attributes(record.extra)
+    line += _attributes(record.extra.attributes)
     held = b"".join(b"<holds" + _pair("name", name) + _pair("to", to) + b"/>" for name, to in sorted(record.links))
     held += "".join(record.extra.elements).encode()
     rest = b">" + held + b"</dir>" if held else b"/>"
@@ -169,6 +170,6 @@ def _tag(tag: str) -> bytes:
     return f"<tag>{escape(legal_text(tag))}</tag>".encode() if tag else b"<tag/>"
 
 
-def _attributes(extra: Extra) -> bytes:
-    """Unknown attributes as the canonical form has them, behind the known ones."""
-    return open_tag("x", extra.attributes)[2:].encode()
+def _attributes(attributes: Iterable[tuple[str, str]]) -> bytes:
+    """These as the canonical form has them, sorted, behind those of the first version."""
+    return open_tag("x", attributes)[2:].encode()
