@@ -79,13 +79,16 @@ def open_tag(tag: str, attributes: Iterable[tuple[str, str]]) -> str:
     the prefixes are n0, n1, … in the order of the sorted namespaces.
     """
     order = _PLACES.get(tag, {})
+    attributes = list(attributes)
+    if not tag.startswith("{") and not any(name.startswith("{") for name, _ in attributes):
+        # As nearly all: the same without a look at namespaces, for half the time.
+        attributes.sort(key=lambda item: (order.get(item[0], len(order)), item[0]))
+        return f"<{tag}" + "".join([f' {name}="{escape(value)}"' for name, value in attributes])
     given = sorted(attributes, key=lambda item: (order.get(item[0], len(order)), _split(item[0])))
     prefixes = {"": "", XML_NAMESPACE: "xml:"}
-    declared: list[tuple[str, str]] = []
-    if any(name.startswith("{") for name in (tag, *(name for name, _ in given))):
-        used = {_split(name)[0] for name in (tag, *(name for name, _ in given))} - prefixes.keys()
-        declared = [(f"n{number}", uri) for number, uri in enumerate(sorted(used))]
-        prefixes |= {uri: f"{prefix}:" for prefix, uri in declared}
+    used = {_split(name)[0] for name in (tag, *(name for name, _ in given))} - prefixes.keys()
+    declared = [(f"n{number}", uri) for number, uri in enumerate(sorted(used))]
+    prefixes |= {uri: f"{prefix}:" for prefix, uri in declared}
 
     def written(name: str) -> str:
         uri, local = _split(name)
