@@ -55,6 +55,14 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(10_000, 20, 10)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """The garbage is looked through once, and pytest told what broke in it; the other four times it looks, all that
+    lives would be looked through as well: a second for each process that runs tests of the app."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def no_idle_workers() -> Iterator[None]:
     """A test that replaces what reads or copies files must not meet a worker process an earlier one started."""
@@ -126,6 +134,27 @@ def no_waiting_for_the_medium(request: pytest.FixtureRequest, monkeypatch: pytes
     monkeypatch.setattr(store, "connect", connect)
     monkeypatch.setattr(opening, "connect", connect)
     monkeypatch.setattr(store, "Connection", Unwaiting)
+
+
+_migrate, _empty = opening._migrate, sqlite3.connect(":memory:", check_same_thread=False)
+
+
+def _copied(db: sqlite3.Connection) -> None:
+    if opening._version(db):
+        _migrate(db)
+    elif not opening._version(_empty):
+        _migrate(db)
+        db.backup(_empty)
+    else:
+        _empty.backup(db)
+
+
+@pytest.fixture(autouse=True)
+def tables_made_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new session DB gets its empty tables as a copy of the first one's: to make them is two fifths of what a new one
+    takes. The tests of `session` itself and of DBs of earlier versions make them each time."""
+    if request.path.parent.name not in ("session", "old_versions"):
+        monkeypatch.setattr(opening, "_migrate", _copied)
 
 
 @pytest.fixture(autouse=True)
