@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from textual.message import Message
 
-from medback_core.coverage.tree import DirectoryView, FileCoverage
+from medback_core.coverage.tree import ORDERS, DirectoryView, FileCoverage
 from medback_core.model import Count
 from medback_core.presenting.units import age, name, number, plural, size
 from medback_core.session import Session
@@ -37,16 +37,17 @@ PATIENCE = 0.5  # seconds a key waits for the row it is about
 
 Row: TypeAlias = DirectoryView | FileCoverage
 
-COLUMNS = (
-    Column("name", "name", least=36, sortable=True, middle=True),
-    Column("unsafe", "safe", 7, sortable=True),
+_COLUMNS = (
+    Column("name", "name", least=36, middle=True),
+    Column("unsafe", "safe", 7),
     Column("files", "files", 9, right=True, rank=4),
-    Column("bytes", "bytes", 8, right=True, sortable=True),
+    Column("bytes", "bytes", 8, right=True),
     Column("none", "0 copies", 8, right=True, rank=1),
     Column("one", "1 copy", 8, right=True, rank=2),
     Column("more", "2+", 8, right=True, rank=5),
-    Column("checked", "checked", 9, right=True, rank=3, sortable=True),
+    Column("checked", "checked", 9, right=True, rank=3),
 )
+COLUMNS = tuple(replace(column, sortable=column.id in ORDERS) for column in _COLUMNS)
 # Where a place was named: what has no copy elsewhere.
 COLUMNS_WITH_PLACES = (
     replace(COLUMNS[0], least=32),

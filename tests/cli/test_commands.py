@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -76,6 +77,14 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 
 def test_there_are_the_commands_of_the_contract_and_no_others():
     assert set(medback.commands) == set(OPTIONS)
+
+
+def test_the_page_of_the_command_line_names_each_that_has_keys_of_its_own():
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    cells = re.findall(r"^\| ([a-z][a-z, -]*) \|", page[page.index("## JSON") :], re.MULTILINE)
+    named = {word for cell in cells for word in re.findall(r"[\w-]+", cell)}
+    without = {"demo", "remove-src", "set-source", "set-target", "tui"}
+    assert set(medback.commands) - named == without
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -113,11 +113,11 @@ def test_orders(session: Session, photos: Source):
         for on, date in zip((one, two), dates, strict=False):
             rows.copy(session, key, on, checked=date)
     assert listed(session, photos, order="name") == [b"a", b"b", b"c", b"d"]
-    assert listed(session, photos, order="size") == [b"b", b"d", b"a", b"c"]
+    assert listed(session, photos, order="bytes") == [b"b", b"d", b"a", b"c"]
     assert listed(session, photos, order="checked") == [b"c", b"b", b"a", b"d"]
     unsafe = [key for key, each in all_placements(session).items() if len(each.solid) < 2]
     assert listed(session, photos, order="unsafe", unsafe=unsafe) == [b"a", b"c", b"b", b"d"]
-    assert listed(session, photos, order="size", placements=unsafe, filter_text="A") == [b"a"]
+    assert listed(session, photos, order="bytes", placements=unsafe, filter_text="A") == [b"a"]
     assert listed(session, photos, placements=[]) == []
 
 

@@ -156,7 +156,7 @@ def browse(
         files = file_keys(
             session,
             key,
-            order="size" if order == "bytes" else order,
+            order=order,
             filter_text=filter_text,
             placements=below if unsafe_only else None,
             unsafe=below,

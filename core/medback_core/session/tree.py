@@ -122,12 +122,12 @@ def file_keys(
     placements: Collection[int] | None = None,
     unsafe: Collection[int] = (),
 ) -> array[int]:
-    """Row keys of the files directly in a directory, by `name`, `size` (largest first), `unsafe` (the largest whose
+    """Row keys of the files directly in a directory, by `name`, `bytes` (largest first), `unsafe` (the largest whose
     placement is among `unsafe` first) or `checked` (never, then oldest first); only those whose name contains
     `filter_text`, whatever its case, and whose placement is among `placements` where given."""
     columns = {
         "name": "f.name",
-        "size": "i.size DESC, f.name",
+        "bytes": "i.size DESC, f.name",
         "unsafe": f"CASE WHEN i.placement_id IN ({_numbers(unsafe)}) THEN i.size ELSE -1 END DESC, f.name",
         "checked": "i.checked_at, f.name",
     }
