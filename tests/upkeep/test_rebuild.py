@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from medback_core.presenting.refusals import message
-from medback_core import hashing, model
+from medback_core import hashing, model, pace
 from medback_core.scanning import walk
 from medback_core.session import open_session
 from medback_core.session.copies import copies_of
@@ -105,6 +106,28 @@ def state(world: World) -> list[tuple]:
         (source.id, source.alias, source.path, source.wanted, source.excludes, world.files(source))
         for source in sorted(list_sources(world.session), key=lambda source: source.alias)
     ]
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5, 7])
+def test_a_rebuild_that_is_cut_off_is_no_session_with_less_in_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """Whoever opens it next builds it again: what had come so far never stands for all."""
+    monkeypatch.setattr(pace, "TICK", -1)  # an event for each look at the clock
+    two_sources(world)
+    before = state(world)
+    world.session.close()
+    world.session = rebuilt_session(world.base / "db")
+    events = rebuild(world.session)
+    for _ in range(steps):
+        assert not isinstance(next(events), RebuildSummary)
+    assert isinstance(events, Generator)
+    events.close()
+    world.session.close()
+    world.session = open_session(world.base / "db")
+    assert world.session.needs_rebuild and not list_sources(world.session)
+    world.run(rebuild(world.session))
+    assert state(world) == before
 
 
 def test_the_list_beside_the_db_is_enough(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ from medback_core.model import CONTEXTS_KEPT, SIDECAR_NAME, Event, RebuildSummar
 from medback_core.scanning.scan_source import ScanRun, keep_gaps, start_run, walk_source
 from medback_core.scanning.sources import enter_source, refuse_overlap
 from medback_core.session import Session, open_session
-from medback_core.session.rollup import refresh_oldest
+from medback_core.session.rollup import flush, refresh_oldest
 from medback_core.session.scanning import forget_staged
 from medback_core.session.source_list import listed_sources, write_source_list
 from medback_core.session.sources import list_sources, save_source, source_by_id, source_by_key, source_totals
@@ -46,36 +46,9 @@ def rebuild(session: Session, directories: Sequence[bytes] = ()) -> Iterator[Eve
             raise Refused("not-new")
         listed = listed_sources(session.path)  # before the first new source rewrites the list
         sources, targets = sort_directories(directories)
-        given = set(sources)
         waiting = deque(sources or ([] if targets else listed))
-        run = start_run(session)
-        seen: set[bytes] = set()
-        scans: list[ScanSummary] = []
-        away: list[bytes] = []
-        siblings: dict[bytes, str] = {}  # path -> id
-        while waiting:
-            path = waiting.popleft()
-            real = os.path.realpath(path)
-            if real in seen or any(disk.is_same_directory(path, other) for other in seen):
-                continue
-            seen.add(real)
-            metadata = metadata_at(path)
-            try:
-                source = _entered(session, path, metadata, given=path in given)
-                summary = yield from _filled(session, source, run)
-            except Refused as refusal:
-                yield Warned("left-out", path=path, because=refusal)
-                if metadata is None:
-                    away.append(path)
-                continue
-            scans.append(summary)
-            yield summary
-            for sibling in metadata.siblings if metadata is not None else ():
-                siblings[sibling.path] = sibling.id
-                waiting.append(sibling.path)
-        # Kept in the list, whichever list it was read from, until they are back.
-        entered = [path for path in away if source_by_id(session, siblings.get(path, "")) is not None]
-        write_source_list(session, also=away, dropped=entered)
+        with session.transaction():  # a rebuild that is cut off leaves a session that is built again, not a half one
+            scans = yield from _from_sources(session, waiting, set(sources))
         introduced: list[Target] = []
         for path in targets:
             target = yield from _introduced(session, path)
@@ -85,6 +58,41 @@ def rebuild(session: Session, directories: Sequence[bytes] = ()) -> Iterator[Eve
         with session.transaction() as db:
             refresh_oldest(db)
         yield RebuildSummary(tuple(scans), tuple(introduced))
+
+
+def _from_sources(
+    session: Session, waiting: deque[bytes], given: Collection[bytes]
+) -> Generator[Event, None, list[ScanSummary]]:
+    """Take up the sources at these paths and those they were backed up together with."""
+    run = start_run(session)
+    seen: set[bytes] = set()
+    scans: list[ScanSummary] = []
+    away: list[bytes] = []
+    siblings: dict[bytes, str] = {}  # path -> id
+    while waiting:
+        path = waiting.popleft()
+        real = os.path.realpath(path)
+        if real in seen or any(disk.is_same_directory(path, other) for other in seen):
+            continue
+        seen.add(real)
+        metadata = metadata_at(path)
+        try:
+            source = _entered(session, path, metadata, given=path in given)
+            summary = yield from _filled(session, source, run)
+        except Refused as refusal:
+            yield Warned("left-out", path=path, because=refusal)
+            if metadata is None:
+                away.append(path)
+            continue
+        scans.append(summary)
+        yield summary
+        for sibling in metadata.siblings if metadata is not None else ():
+            siblings[sibling.path] = sibling.id
+            waiting.append(sibling.path)
+    # Kept in the list, whichever list it was read from, until they are back.
+    entered = [path for path in away if source_by_id(session, siblings.get(path, "")) is not None]
+    write_source_list(session, also=away, dropped=entered)
+    return scans
 
 
 def sort_directories(directories: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
@@ -126,11 +134,12 @@ def _entered(session: Session, path: bytes, metadata: SourceMetadata | None, *, 
 def _filled(session: Session, source: Source, run: ScanRun) -> Generator[Event, None, ScanSummary]:
     """Take up all the sidecars of a source; returns its ScanSummary."""
     walked = yield from walk_source(session, source, run, hashing=False)
-    with session.transaction():
+    with session.transaction() as db:
         forget_staged(session, source.key)
         now = source_by_key(session, source.key)
         save_source(session, replace(now, scanned_at=model.now(), device=walked.device, refused=""))
         keep_gaps(session, walked)
+        flush(db)  # within the transaction of the whole rebuild
     count, links, found = source_totals(session, source.key)
     return ScanSummary(
         source=source_by_key(session, source.key),
