@@ -9,6 +9,7 @@ import os
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from itertools import combinations
@@ -26,6 +27,7 @@ from medback_core.drives.open import set_target
 from medback_core.errors import UsageError
 from medback_core.model import Progress
 from medback_core.pace import Pace
+from medback_core.scanning import record, walk
 from medback_core.scanning.sources import change_source
 from medback_core.session import open_session
 from medback_core.cli import running
@@ -412,6 +414,7 @@ def test_one_signal_ends_a_command_that_waits_for_a_stopped_worker_and_no_proces
 def test_a_second_ctrl_c_ends_it_at_once_and_a_terminal_may_hang_up_twice(name: str, code: int, said: bytes) -> None:
     program = f"""
 import signal
+import sqlite3
 from medback_core.cli.interrupts import Interrupts
 signal.signal(signal.{name}, signal.SIG_DFL)
 with Interrupts() as interrupts:
@@ -619,6 +622,30 @@ def test_a_place_that_was_not_read_is_told_wherever_something_is_called_safe(she
     assert shell("set-source", "photos", "--exclude", ".medback-old").code == 0
     assert shell.json("update")[1]["gaps"] == []
     assert "except" not in shell("stats").words
+
+
+def test_a_first_scan_that_did_not_end_is_told(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk of the session was full, say: what came so far is not all there is."""
+    put, calls = record.put_files, []
+
+    def full(*words, **options) -> None:
+        calls.append(words)
+        if len(calls) > 1:
+            raise sqlite3.OperationalError("database or disk is full")
+        put(*words, **options)
+
+    monkeypatch.setattr(record, "_READ_FILES", 1)
+    monkeypatch.setattr(record, "_SECONDS", 0)
+    monkeypatch.setattr(walk, "TICK", -1)
+    monkeypatch.setattr(record, "put_files", full)
+    assert shell("add-src", "photos", "--copies", "1").code == 4
+    monkeypatch.setattr(record, "put_files", put)
+    code, found = shell.json("stats")
+    assert (code, found["unscanned"]) == (0, ["photos"]) and found["files"]
+    assert "not scanned to the end yet: photos" in shell("stats").words
+    assert shell("update").code == 0
+    assert shell.json("stats")[1]["unscanned"] == []
+    assert "not scanned to the end" not in shell("stats").words
 
 
 def test_what_is_said_of_mounts_is_kept(shell: Shell) -> None:
