@@ -703,6 +703,7 @@ def test_fifos_on_the_drive_hang_nothing(world):
 
 def test_what_does_not_fit_is_listed_and_smaller_ones_still_come(world):
     session, tmp = world
+    back(session, tmp / "t2")
     before = tree(tmp / "photos")
     shutil.rmtree(tmp / "photos")
 
@@ -712,11 +713,14 @@ def test_what_does_not_fit_is_listed_and_smaller_ones_still_come(world):
 
     disk.set_observer(full)
     try:
-        ran = bring_back(session, tmp / "t1")
+        ran = bring_back(session, tmp / "t2")
     finally:
         disk.set_observer(None)
     assert ran.summary.restored == 4 and ran.summary.missing == 2
     assert len([event for event in ran.of(Skipped) if event.reason == Reason("no-room")]) == 2
+    assert ran.summary.next is not None and ran.summary.next.target.name == "t2", (
+        "another drive would have no room either"
+    )
     assert not list((tmp / "photos").rglob(".medback-tmp*"))
     assert bring_back(session, tmp / "t1").summary.missing == 0
     assert tree(tmp / "photos") == before

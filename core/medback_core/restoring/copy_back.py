@@ -77,6 +77,7 @@ class CopyBack:
         self.restored = self.restored_bytes = self.conflicts = 0
         self._total = Count()
         self.unread = False  # something on the drive could not be read
+        self.unwritten = False  # something could not be put in place, whichever drive it comes from
         self._stamp = model.date_stamp(model.now()).encode()
         self._pipeline = disk.Pipeline[_StagedCopy]()
         self._given_up: list[int] = []
@@ -102,6 +103,7 @@ class CopyBack:
             yield from self.commit()
         batch = self._pipeline.open(root)
         if missing.content.size >= self._no_room.get(destination.directory, 1 << 63):
+            self.unwritten = True
             self._given_up.append(missing.row)
             yield Skipped(destination.absolute(missing.path), Reason("no-room"))
             return
@@ -307,6 +309,7 @@ class CopyBack:
         root = self.roots[destination.directory]
         if not root.is_same_drive():
             raise DriveGone("drive-gone/stopped", path=root.path) from error
+        self.unwritten = True
         self._given_up.append(missing.row)
         reason = Reason.system(error)
         cause = disk.cause_of(error)

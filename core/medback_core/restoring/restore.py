@@ -85,6 +85,7 @@ from medback_core.session.missing_files import (
     put_missing,
 )
 from medback_core.session.sources import list_sources, save_source
+from medback_core.session.targets import list_targets
 from medback_core.session.values import signed
 from medback_core.sidecar import is_whole
 from medback_core.sources.identity import read_metadata, write_metadata
@@ -561,8 +562,11 @@ class _Run:
         sources = [destination.source for destination in self.destinations.values()]
         self.as_of, self.unheard = known_as_of(sources), unheard(self.session, sources)
         groups = dict(missing_by_placement(self.session))
-        # What could not be had from this drive now is asked of another, if there is one.
-        self.next = next_target(self.session, groups, without=(self.drive.target,)) or next_target(self.session, groups)
+        # What could not be had from this drive now is asked of another, if there is one; what had no room, of this one.
+        without = [self.drive.target]
+        if self.copying.unwritten:
+            without = [target for target in list_targets(self.session) if target.key != self.drive.target.key]
+        self.next = next_target(self.session, groups, without=without) or next_target(self.session, groups)
 
     def end_expected(self, only: bytes | None, *, whole: bool) -> None:
         """What is in its place is no longer expected; what a context told of, only when all of it is, and was looked at
