@@ -306,6 +306,7 @@ class Looked:
     at: int | None = None  # the oldest of their last scans; None: one was never scanned to its end
     refused: bool = False  # the last scan of one was refused: it is known as it was before
     gaps: tuple[Gap, ...] = ()
+    unscanned: tuple[str, ...] = ()  # aliases of those that were never scanned to their end
 
 
 @dataclass(frozen=True, slots=True)

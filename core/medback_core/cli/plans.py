@@ -129,7 +129,6 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
     """
     from medback_core.coverage import totals as operation
     from medback_core.coverage.places import has_places, place_shelves, three_two_one
-    from medback_core.session.sources import find_source, list_sources
 
     with run.session() as session:
         result = run.outcome.result
@@ -151,8 +150,6 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
         found = _coverage(session, source, path or b"", depth)
         whole = three_two_one(session)
         seen = operation.looked(session, source, path or b"")
-        wanted = list_sources(session) if source is None else [find_source(session, source)]
-        unscanned = [each.alias for each in wanted if each.scanned_at is None]
         facts = (whole.holds, whole.without_elsewhere, whole.without_second)
         result.update(
             files=found.files,
@@ -166,7 +163,7 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
             places=[_shelf_json(shelf) for shelf in place_shelves(session)],
             damaged_files=found.damaged,
             gaps=gaps_json(seen.gaps),
-            unscanned=unscanned,
+            unscanned=seen.unscanned,
             directories=[
                 {
                     "source": d.source,
@@ -193,8 +190,8 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
         else:
             run.say(safe_words(Count(found.files, found.bytes), seen))
         say_gaps(run, seen.gaps)
-        if unscanned and found.files:
-            run.say(f"not scanned to the end yet: {listed(unscanned)}; `medback update` goes on")
+        if seen.unscanned and found.files:
+            run.say(f"not scanned to the end yet: {listed(seen.unscanned)}; `medback update` goes on")
         if found.damaged:
             run.say(f"{plural(found.damaged, 'file is', 'files are')} damaged; see `medback repair`")
         if has_places(session):

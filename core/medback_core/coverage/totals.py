@@ -195,7 +195,8 @@ def looked(session: Session, source: str | None = None, path: bytes = b"") -> Lo
         if gap.source in asked and (not path or names.overlap(b"/" + gap.path, b"/" + path))
     ]
     at = None if None in dates else min((date for date in dates if date is not None), default=None)
-    return Looked(at, any(each.refused for each in sources), tuple(gaps))
+    unscanned = tuple(each.alias for each in sources if each.scanned_at is None)
+    return Looked(at, any(each.refused for each in sources), tuple(gaps), unscanned)
 
 
 def safety(session: Session) -> Safety:
