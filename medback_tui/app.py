@@ -50,7 +50,7 @@ from medback_tui.reading.watching import WatchingApp
 from .palette import FoundFiles, Palette, Things
 from .screens.base import MainScreen
 from .screens.coverage import CoverageScreen
-from .screens.dialogs import Choice, Question, confirm, submit_if
+from .screens.dialogs import Choice, Question, choose, confirm, submit_if
 from .screens.restore import RestoreScreen
 from .screens.sources import SourcesScreen
 from .screens.targets import TargetsScreen
@@ -238,7 +238,7 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
             self._end(at_once=True)
             return
         self._quit_question = confirm("Quit?", self._quit_words(), "Quit", danger=False)
-        self.push_screen(self._quit_question, self._quit_answered)
+        choose(self, self._quit_question, yes=self._end)
 
     def _quit_words(self) -> Content:
         running, waiting = self.queue.running, len(self.queue.waiting)
@@ -258,10 +258,6 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
             self.call_later(self.action_quit)
         else:
             self.notify(f"the jobs have ended; {self.key_of('app.quit')} quits medback")
-
-    def _quit_answered(self, answer: str | None) -> None:
-        if answer == "yes":
-            self._end()
 
     async def on_unmount(self) -> None:
         self.note_unfinished()
@@ -312,14 +308,13 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
     def find(self, text: str = "") -> None:
         from .screens.find import Find
 
-        self.push_screen(Find(text), self.go_to)
+        self.ask(Find(text), self.go_to)
 
-    def go_to(self, file: FileWhereabouts | None) -> None:
+    def go_to(self, file: FileWhereabouts) -> None:
         """Show a file where it is in Coverage."""
-        source = next((row.source for row in self.facts.sources if row.source.alias == file.source), None) if (
-            file is not None and self.facts is not None
-        ) else None  # fmt: skip
-        if file is None or source is None:
+        sources = self.facts.sources if self.facts is not None else ()
+        source = next((row.source for row in sources if row.source.alias == file.source), None)
+        if source is None:
             return
         CoverageScreen.start_at = (source.id, file.path.rpartition(b"/")[0])
         CoverageScreen.start_under = (source.id, file.path)

@@ -12,6 +12,7 @@ from textual.app import App
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.notifications import SeverityLevel
+from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from medback_core import model
@@ -114,6 +115,15 @@ class SharedApp(App[int]):
 
     def queue_moved(self) -> None:
         """A job was queued, began or ended."""
+
+    def ask(self, dialog: Screen[Answer], then: Callable[[Answer], object]) -> None:
+        """Open a dialog, and go on with its answer where it has one."""
+
+        def answered(answer: Answer | None) -> None:
+            if answer is not None:
+                then(answer)
+
+        self.push_screen(dialog, answered)
 
     # --- notices -----------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from medback_tui.jobs.queue import Job
 from medback_tui.reading.state import SharedApp
 
 from . import previewing
-from .dialogs import Choice, Question, submit_if
+from .dialogs import Choice, Question, choose, submit_if
 from .make_target import MakeTarget, NewTarget
 from .pick import PickDirectory
 from .pick_target import PickTarget
@@ -27,17 +27,13 @@ def choose_drive(app: SharedApp, *, first: bool = False) -> None:
     """Let a person choose a drive or a directory, then go on with it. `first`: it is the second question of a first
     start; afterwards Coverage shows what is safe."""
 
-    def chosen(path: bytes | None) -> None:
-        if path == b"":
-            app.push_screen(PickDirectory("Back up onto", "use this directory as a target"), another)
-        elif path is not None:
+    def chosen(path: bytes) -> None:
+        if path:
             onto(app, path, first=first)
+        else:
+            app.ask(PickDirectory("Back up onto", "use this directory as a target"), chosen)
 
-    def another(path: bytes | None) -> None:
-        if path is not None:
-            onto(app, path, first=first)
-
-    app.push_screen(PickTarget(first=first), chosen)
+    app.ask(PickTarget(first=first), chosen)
 
 
 def onto(app: SharedApp, path: bytes, *, first: bool = False) -> None:
@@ -64,9 +60,7 @@ def make(app: SharedApp, path: bytes, first: bool = False) -> None:
         del job
         app.call_later(app.run_action, "go('coverage')")
 
-    def made(new: NewTarget | None) -> None:
-        if new is None:
-            return
+    def made(new: NewTarget) -> None:
         if new.then == "discover":
             app.submit(operations.discover(path, new.label, answers=CREATE, label=new.label))
         else:
@@ -75,7 +69,7 @@ def make(app: SharedApp, path: bytes, first: bool = False) -> None:
                 job.ended = show_coverage
             app.submit(job)
 
-    app.push_screen(MakeTarget(path), made)
+    app.ask(MakeTarget(path), made)
 
 
 def preview(app: SharedApp, path: bytes, called: str, **options: object) -> None:
@@ -173,12 +167,11 @@ def _answer(app: SharedApp, job: Job, path: bytes, called: str, kind: str) -> No
         choices += [Choice("create", "Make a new target")]
         if kind == "not-plugged-in":
             choices.insert(1, Choice("same", "It is that drive"))
-    answers = {"same": model.Answers(same_drive=True), "new": model.Answers(new_id=True)}
 
-    def answered(answer: str | None) -> None:
-        if answer == "create":
-            make(app, path)
-        elif answer in answers:
-            preview(app, path, called, **_again(job, answers=answers[answer]))
+    def again(**answer: bool) -> None:
+        preview(app, path, called, **_again(job, answers=model.Answers(**answer)))
 
-    app.push_screen(Question("One question first", Content(sentence(job.error)), choices, danger=True), answered)
+    choose(
+        app, Question("One question first", Content(sentence(job.error)), choices, danger=True),
+        create=lambda: make(app, path), same=lambda: again(same_drive=True), new=lambda: again(new_id=True),
+    )  # fmt: skip

@@ -26,7 +26,7 @@ from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
 
-from .dialogs import Dialog, confirm
+from .dialogs import Dialog, choose, confirm
 
 Pair: TypeAlias = tuple[Job, Conflict]
 COLUMNS = (
@@ -165,12 +165,7 @@ class Conflicts(Dialog[list[Pair]]):
             f"Restore {plural(len(self.left), 'file')} over what is there? What is there is not deleted: each is moved "
             "to “NAME (before restore DATE)” beside it."
         )
-
-        def answered(answer: str | None) -> None:
-            if answer == "yes":
-                self._decide(list(self.left), how)
-
-        self.app.push_screen(confirm("Replace all?", words, "Replace"), answered)
+        choose(self.app, confirm("Replace all?", words, "Replace"), yes=lambda: self._decide(list(self.left), how))
 
     def _decide(self, pairs: list[Pair], how: str) -> None:
         self.left = [pair for pair in self.left if pair not in pairs]

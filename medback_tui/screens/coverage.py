@@ -329,12 +329,12 @@ class CoverageScreen(MainScreen):
         if self._facts is None or self.view is None:
             return
 
-        def chosen(dead: Dead | None) -> None:
-            if dead is not None and self.view is not None:
+        def chosen(dead: Dead) -> None:
+            if self.view is not None:
                 self.view = replace(self.view, dead=dead.drives, burnt=dead.places)
                 self.read()
 
-        self.app.push_screen(DeadDrives(self._facts, Dead(self.view.dead, self.view.burnt)), chosen)
+        self.app.ask(DeadDrives(self._facts, Dead(self.view.dead, self.view.burnt)), chosen)
 
     def action_restore(self) -> None:
         row = self.rows.current

@@ -151,14 +151,14 @@ def confirm(title: str, words: Content, yes: str, *, same_as: str = "", danger: 
     return Question(title, words, choices, same_as=same_as, danger=danger)
 
 
+def choose(app: SharedApp, question: Question, **ways: Callable[[], object]) -> None:
+    """Ask, and go the way of the answer, where it has one."""
+    app.ask(question, lambda answer: ways[answer]() if answer in ways else None)
+
+
 def submit_if(app: SharedApp, question: Question, job: Job) -> None:
     """Ask, and queue the job where the answer is yes."""
-
-    def answered(answer: str | None) -> None:
-        if answer == "yes":
-            app.submit(job)
-
-    app.push_screen(question, answered)
+    choose(app, question, yes=lambda: app.submit(job))
 
 
 class Ask(Dialog[str]):

@@ -28,9 +28,7 @@ def edit_source(app: SharedApp, facts: SourceFacts) -> None:
     lines = {_line(rule): rule for rule in facts.rules}
     numbers = f"{source.wanted}, {source.elsewhere} elsewhere" if source.elsewhere else str(source.wanted)
 
-    def answered(values: Values | None) -> None:
-        if values is None:
-            return
+    def answered(values: Values) -> None:
         typed = _lines(values["rules"])
         copies, elsewhere = _numbers(values["copies"]) or (source.wanted, source.elsewhere)
         rules = [lines.get(line) or _rule(line) for line in typed]
@@ -57,7 +55,7 @@ def edit_source(app: SharedApp, facts: SourceFacts) -> None:
         Field("rules", "Rules for directories, like 2019/wedding: 3 copies, 2 elsewhere", "\n".join(lines), lines=2),
         Field("excludes", "Left out: one pattern a line, like *.tmp or cache/", "\n".join(source.excludes), lines=2),
     ]
-    app.push_screen(Form(f"Edit {name(source.alias)}", fields, check), answered)
+    app.ask(Form(f"Edit {name(source.alias)}", fields, check), answered)
 
 
 def check(values: Values) -> str | None:

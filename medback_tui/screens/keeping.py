@@ -12,7 +12,7 @@ from medback_tui.jobs.queue import Job
 from medback_tui.look.sizes import not_a_size, typed_size
 from medback_tui.reading.state import SharedApp
 
-from .dialogs import Ask, Choice, Question, confirm, submit_if
+from .dialogs import Ask, Choice, Question, choose, confirm, submit_if
 from .previewing import preview, tell
 
 OLD_DAYS = 90
@@ -36,22 +36,16 @@ def verify(app: SharedApp, path: bytes, called: str, holds: Count) -> None:
     def bad(text: str) -> str | None:
         return None if typed_size(text) else not_a_size(text)
 
-    def some(text: str | None) -> None:
-        if text is not None:
-            app.submit(upkeep.verify(path, called, max_bytes=typed_size(text)))
+    def some() -> None:
+        dialog = Ask("How much to read", "At most this much, the longest unchecked first:", "100G", bad)
+        app.ask(dialog, lambda text: app.submit(upkeep.verify(path, called, max_bytes=typed_size(text))))
 
-    def answered(answer: str | None) -> None:
-        if answer == "all":
-            app.submit(upkeep.verify(path, called))
-        elif answer == "old":
-            app.submit(upkeep.verify(path, called, older_than=OLD_DAYS * upkeep.DAY))
-        elif answer == "some":
-            app.push_screen(
-                Ask("How much to read", "At most this much, the longest unchecked first:", "100G", bad), some
-            )
-
-    same_as = upkeep.verify(path, called).command
-    app.push_screen(Question(f"Verify {name(called)}", words, choices, focus="all", same_as=same_as), answered)
+    every = upkeep.verify(path, called)
+    choose(
+        app, Question(f"Verify {name(called)}", words, choices, focus="all", same_as=every.command), some=some,
+        old=lambda: app.submit(upkeep.verify(path, called, older_than=OLD_DAYS * upkeep.DAY)),
+        all=lambda: app.submit(every),
+    )  # fmt: skip
 
 
 def repair(app: SharedApp, path: bytes, called: str) -> None:
@@ -96,13 +90,14 @@ def reclaim(app: SharedApp, path: bytes, called: str) -> None:
         Choice("no", "Cancel"), Choice("old", "Older versions"), Choice("surplus", "Surplus"), Choice("both", "Both")
     ]  # fmt: skip
 
-    def answered(answer: str | None) -> None:
-        if answer in ("old", "surplus", "both"):
-            old, surplus = answer != "surplus", answer != "old"
-            job = upkeep.reclaim(path, called, old=old, surplus=surplus, dry_run=True)
-            preview(app, job, lambda ended: _free(app, ended, upkeep.reclaim(path, called, old=old, surplus=surplus)))
+    def free(*, old: bool = False, surplus: bool = False) -> None:
+        job = upkeep.reclaim(path, called, old=old, surplus=surplus, dry_run=True)
+        preview(app, job, lambda ended: _free(app, ended, upkeep.reclaim(path, called, old=old, surplus=surplus)))
 
-    app.push_screen(Question(f"Free room on {name(called)}", words, choices), answered)
+    choose(
+        app, Question(f"Free room on {name(called)}", words, choices), old=lambda: free(old=True),
+        surplus=lambda: free(surplus=True), both=lambda: free(old=True, surplus=True),
+    )  # fmt: skip
 
 
 def _free(app: SharedApp, previewed: Job, real: Job) -> None:

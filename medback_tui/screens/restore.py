@@ -35,6 +35,7 @@ from medback_tui.widgets.plan_list import PlanList, PlanRow
 from . import restoring
 from .base import MainScreen, Pane
 from .dialogs import confirm, submit_if
+from .pick_scope import PickScope
 from .plan_words import detail_words, headline, request_words
 from .previewing import preview
 
@@ -348,16 +349,11 @@ class RestoreScreen(MainScreen):
         self.replan()
 
     def action_what(self) -> None:
-        def chosen(scope: Scope | None) -> None:
-            if scope is not None:
-                self._set_request(replace(self.request, scope=scope, more=()))
-
-        restoring.choose_scope(self.app, chosen)
+        self.app.ask(PickScope(), lambda scope: self._set_request(replace(self.request, scope=scope, more=())))
 
     def action_to(self) -> None:
-        def chosen(to: tuple[bytes | None] | None) -> None:
-            if to is not None:
-                self._set_request(replace(self.request, to=to[0]))
+        def chosen(to: bytes | None) -> None:
+            self._set_request(replace(self.request, to=to))
 
         restoring.choose_destination(self.app, self.request.to, chosen)
 
@@ -370,13 +366,12 @@ class RestoreScreen(MainScreen):
     def action_conflicts(self) -> None:
         from .conflicts import Conflicts
 
-        def decided(left: list[tuple[Job, model.Conflict]] | None) -> None:
-            if left is not None:
-                self.conflicts = left
-                self._show_request()
-                self.refresh_bindings()
+        def decided(left: list[tuple[Job, model.Conflict]]) -> None:
+            self.conflicts = left
+            self._show_request()
+            self.refresh_bindings()
 
-        self.app.push_screen(Conflicts(self.conflicts, self._restored), decided)
+        self.app.ask(Conflicts(self.conflicts, self._restored), decided)
 
     def action_unreachable(self) -> None:
         if self.plan is not None:

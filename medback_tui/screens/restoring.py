@@ -14,42 +14,24 @@ from medback_core.presenting.units import counted, files, name, number
 from medback_core.restoring.plan import PlanSummary
 from medback_tui.jobs import operations
 from medback_tui.jobs.queue import Job
-from medback_tui.reading.plan_facts import Scope
 from medback_tui.reading.state import SharedApp
 
-from .dialogs import Choice, Question
+from .dialogs import Choice, Question, choose
 from .file_list import FileLine, FileList
 from .pick import PickDirectory
-from .pick_scope import PickScope
 
 
-def choose_scope(app: SharedApp, chosen: Callable[[Scope | None], None]) -> None:
-    """Everything, a source, a directory, or a file."""
-    app.push_screen(PickScope(), chosen)
-
-
-def choose_destination(app: SharedApp, now: bytes | None, chosen: Callable[[tuple[bytes | None] | None], None]) -> None:
-    """In place, or under a directory. The answer is a tuple so that None can mean in place."""
+def choose_destination(app: SharedApp, now: bytes | None, chosen: Callable[[bytes | None], None]) -> None:
+    """In place (None), or under a directory."""
     words = "In place: each file where it was. Elsewhere: as DIRECTORY/source/path, and nothing in place is touched."
     if now is not None:
         words += f"\n\nnow: {name(now)}"
     choices = [Choice("no", "Leave it"), Choice("place", "In place"), Choice("other", "Elsewhere …", "primary")]
 
-    def answered(answer: str | None) -> None:
-        if answer == "place":
-            chosen((None,))
-        elif answer == "other":
-            app.push_screen(
-                PickDirectory(
-                    "Restore to",
-                    "restore into this directory",
-                    new=True,
-                    words="A directory of each source's name is made there. A new directory can be typed (/).",
-                ),
-                lambda path: chosen((path,)) if path is not None else None,
-            )
-
-    app.push_screen(Question("Where to?", Content(words), choices, focus="place"), answered)
+    hint = "A directory of each source's name is made there. A new directory can be typed (/)."
+    other = PickDirectory("Restore to", "restore into this directory", new=True, words=hint)
+    question = Question("Where to?", Content(words), choices, focus="place")
+    choose(app, question, place=lambda: chosen(None), other=lambda: app.ask(other, chosen))
 
 
 def ask_in_place(app: SharedApp, job: Job, ended: Callable[[Job], None]) -> None:
@@ -64,23 +46,17 @@ def ask_in_place(app: SharedApp, job: Job, ended: Callable[[Job], None]) -> None
         job.ended = ended
         app.submit(job)
 
-    def elsewhere(to: bytes | None) -> None:
-        if to is not None:
-            again(to=to)
-
-    def answered(answer: str | None) -> None:
-        if answer == "place":
-            again(answers=Answers(in_place=True))
-        elif answer == "other":
-            app.push_screen(PickDirectory("Restore to", "restore into this directory", new=True), elsewhere)
-
     choices = [
         Choice("no", "Leave it"),
         Choice("place", "To their original places", "error"),
         Choice("other", "Elsewhere …", "primary"),
     ]
     words = Content(sentence(job.error))
-    app.push_screen(Question("These were never on this machine", words, choices, danger=True), answered)
+    other = PickDirectory("Restore to", "restore into this directory", new=True)
+    choose(
+        app, Question("These were never on this machine", words, choices, danger=True),
+        place=lambda: again(answers=Answers(in_place=True)), other=lambda: app.ask(other, lambda to: again(to=to)),
+    )  # fmt: skip
 
 
 def show_unreachable(app: SharedApp, plan: PlanSummary) -> None:
@@ -118,21 +94,17 @@ def load_context(app: SharedApp) -> None:
     def first_with_one() -> bytes | None:
         return next((path for path in drives if os.path.exists(os.path.join(path, CONTEXT_NAME))), None)
 
-    def choose(start: bytes | None) -> None:
-        app.push_screen(PickDirectory("Load a restore context", "load", start, files=True), chosen)
+    def pick(start: bytes | None) -> None:
+        dialog = PickDirectory("Load a restore context", "load", start, files=True)
+        app.ask(dialog, lambda path: app.submit(operations.load_context(path)))
 
-    def chosen(path: bytes | None) -> None:
-        if path is not None:
-            app.submit(operations.load_context(path))
-
-    app.aside(app.screen, first_with_one, choose)
+    app.aside(app.screen, first_with_one, pick)
 
 
 def write_context(app: SharedApp) -> None:
     """Choose a directory and write the restore context there."""
 
-    def chosen(path: bytes | None) -> None:
-        if path is not None:
-            app.submit(operations.write_context(os.path.join(path, b"medback-context.xml")))
+    def chosen(path: bytes) -> None:
+        app.submit(operations.write_context(os.path.join(path, b"medback-context.xml")))
 
-    app.push_screen(PickDirectory("Write the restore context into", "write it here"), chosen)
+    app.ask(PickDirectory("Write the restore context into", "write it here"), chosen)

@@ -29,7 +29,7 @@ from medback_tui.widgets.row_list import RowList
 
 from . import backing_up, keeping
 from .base import MainScreen, Pane
-from .dialogs import Ask, Choice, Question, confirm, submit_if
+from .dialogs import Ask, Choice, Question, choose, confirm, submit_if
 
 _GAPS_SHOWN = 12
 _RULES_SHOWN = 3
@@ -207,18 +207,17 @@ class SourcesScreen(MainScreen):
     def action_add(self) -> None:
         from .pick import PickDirectory
 
-        def chosen(path: bytes | None) -> None:
-            if path is not None:
-                job = operations.add_source(path)
-                if self.app.facts is not None and not self.app.facts.sources and not self.app.facts.targets:
-                    job.ended = self._ask_for_drive
-                self.app.submit(job)
+        def chosen(path: bytes) -> None:
+            job = operations.add_source(path)
+            if self.app.facts is not None and not self.app.facts.sources and not self.app.facts.targets:
+                job.ended = self._ask_for_drive
+            self.app.submit(job)
 
         words = (
             "Every file is read once. Its record is kept in a small .medback.xml in its directory. "
             "Nothing else is changed."
         )
-        self.app.push_screen(PickDirectory("Add a source", "back up this directory", words=words), chosen)
+        self.app.ask(PickDirectory("Add a source", "back up this directory", words=words), chosen)
 
     def _ask_for_drive(self, job: Job) -> None:
         """The first source is there: the second question of a first start, unless one went on to something else."""
@@ -270,11 +269,13 @@ class SourcesScreen(MainScreen):
             Choice("changes", "The changes are right", "error"),
         ]
 
-        def answered(answer: str | None) -> None:
-            if answer in ("deletions", "changes"):
-                self.app.submit(operations.update([alias], answers=Answers(**{answer: True})))
+        def accept(**what: bool) -> None:
+            self.app.submit(operations.update([alias], answers=Answers(**what)))
 
-        self.app.push_screen(Question(f"Believe it? {name(alias)}", words, choices, danger=True), answered)
+        choose(
+            self.app, Question(f"Believe it? {name(alias)}", words, choices, danger=True),
+            deletions=lambda: accept(deletions=True), changes=lambda: accept(changes=True),
+        )  # fmt: skip
 
     def action_gaps(self) -> None:
         row = self.current
@@ -304,15 +305,15 @@ class SourcesScreen(MainScreen):
             return
         alias = row.source.alias
 
-        def answered(value: str | None) -> None:
-            if value is not None and int(value) != row.source.wanted:
+        def answered(value: str) -> None:
+            if int(value) != row.source.wanted:
                 self.app.submit(operations.change_source(row.source, copies=int(value)))
 
         def check(value: str) -> str | None:
             return None if value.isdigit() and 1 <= int(value) <= 99 else "a number from 1 to 99"
 
         words = f"How many copies, each on another drive, should every file of {name(alias)} have?"
-        self.app.push_screen(Ask("Wanted copies", words, str(row.source.wanted), check), answered)
+        self.app.ask(Ask("Wanted copies", words, str(row.source.wanted), check), answered)
 
     def action_forget(self) -> None:
         row = self.current

@@ -37,7 +37,7 @@ from medback_tui.widgets.shelf import ShelfView
 
 from . import backing_up, keeping
 from .base import MainScreen, Pane
-from .dialogs import Choice, Question
+from .dialogs import Choice, Question, choose
 from .form import Field, Form, Values, bad_label
 from .shelf_words import shelf_line
 
@@ -391,9 +391,7 @@ class TargetsScreen(MainScreen):
             typed = values["capacity"].strip()
             return None if typed in ("", room) or typed_size(typed, target.total_bytes) else not_a_size(typed)
 
-        def answered(values: Values | None) -> None:
-            if values is None:
-                return
+        def answered(values: Values) -> None:
             label = values["label"].strip() if values["label"] != name(target.label) else target.label
             typed = values["capacity"].strip()
             capacity = target.capacity if typed == room else typed_size(typed, target.total_bytes)
@@ -416,7 +414,7 @@ class TargetsScreen(MainScreen):
                 "place", "The place where it is kept: home, office", name(target.place or ""), "where this machine is"
             ),
         ]
-        self.app.push_screen(Form(f"Label: {target.id}", fields, check), answered)
+        self.app.ask(Form(f"Label: {target.id}", fields, check), answered)
 
     def action_state(self) -> None:
         """Choose a state; losing a drive says first what is lost with it."""
@@ -435,11 +433,11 @@ class TargetsScreen(MainScreen):
             *(Choice(str(state), str(state)) for state in STATES if state is not row.target.state),
         ]
 
-        def answered(answer: str | None) -> None:
-            if answer not in (None, "no"):
+        def answered(answer: str) -> None:
+            if answer != "no":
                 self.app.submit(operations.set_target(row.target, state=TargetState(answer)))
 
-        self.app.push_screen(Question(f"State: now {row.target.state}", Content("\n").join(lines), choices), answered)
+        self.app.ask(Question(f"State: now {row.target.state}", Content("\n").join(lines), choices), answered)
 
 
 def _by_place(facts: Facts) -> tuple[Sequence[TargetFacts], dict[Hashable, str]]:
@@ -468,10 +466,9 @@ def offer_elsewhere(app: SharedApp, facts: Facts, place: str) -> None:
         f"{at(next(iter(known.values())))} loses no file? A backup then says what lacks it."
     )
 
-    def answered(answer: str | None) -> None:
-        if answer == "yes":
-            for source in sources:
-                app.submit(operations.change_source(source, elsewhere=1))
+    def want_one() -> None:
+        for source in sources:
+            app.submit(operations.change_source(source, elsewhere=1))
 
     choices = [Choice("no", "No"), Choice("yes", "One copy elsewhere", "primary")]
-    app.push_screen(Question("A second place", Content(words), choices, focus="yes"), answered)
+    choose(app, Question("A second place", Content(words), choices, focus="yes"), yes=want_one)
