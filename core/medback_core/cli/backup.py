@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from medback_core import names
-from medback_core.model import Answers, BackupSummary, Count, DiscoverSummary
+from medback_core.model import Answers, BackupSummary, Count, DiscoverSummary, Target
 from medback_core.presenting.looked import as_of, but_for
 from medback_core.presenting.outcomes import backed_up, discovered
 from medback_core.presenting.plugging import NO_SOURCES
@@ -217,11 +217,7 @@ def discover(
             summary = None if known is None else DiscoverSummary(known)
         run.outcome.result.update(
             target=None if summary is None else target_json(summary.target),
-            files=summary.files if summary else 0,
-            matched=summary.matched if summary else 0,
-            matched_bytes=summary.matched_bytes if summary else 0,
-            newly_marked=summary.newly_marked if summary else 0,
-            unknown=summary.unknown if summary else 0,
+            **facts_json(summary or DiscoverSummary(Target(0, "", "")), "target"),
         )
         if summary is None or run.outcome.interrupted:
             return

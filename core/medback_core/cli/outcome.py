@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from medback_core import names
 from medback_core.errors import MedbackError
@@ -19,86 +19,65 @@ from medback_core.model import (
     FileDone,
     NextTarget,
     NotListed,
-    Progress,
     Remembers,
     Repaired,
     ScanSummary,
     Skipped,
     SourceRefused,
-    Summary,
     Unrepairable,
     Warned,
     iso_date,
 )
 from medback_core.presenting.refusals import message
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 DONE, BUG, USAGE, SKIPPED, REFUSED, DAMAGED, MORE_NEEDED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
 # Where several apply; a bug and a wrong command line come before all that was found on the way.
 ORDER = (143, INTERRUPTED, BUG, USAGE, REFUSED, DAMAGED, SKIPPED, MORE_NEEDED)
+_CODES: dict[type[Event], int] = {
+    Skipped: SKIPPED, Conflict: SKIPPED, DamageFound: DAMAGED, Unrepairable: DAMAGED
+}  # fmt: skip
+_TOLD = {*_CODES, Excluded, NotListed, Remembers, DeletedSince, SourceRefused, Repaired, ScanSummary}
+
+E = TypeVar("E", bound=Event)
 
 
 @dataclass(slots=True)
 class Outcome:
     """All that a command line has to answer for when it ends."""
 
-    skipped: list[Skipped] = field(default_factory=list)
-    excluded: list[Excluded] = field(default_factory=list)
+    met: dict[type[Event], list[Any]] = field(default_factory=lambda: defaultdict(list))  # see `all`
     warnings: list[str] = field(default_factory=list)
-    not_listed: list[NotListed] = field(default_factory=list)
-    damage: list[DamageFound] = field(default_factory=list)
-    conflicts: list[Conflict] = field(default_factory=list)
-    remembered: list[Remembers] = field(default_factory=list)
-    deleted_since: list[DeletedSince] = field(default_factory=list)
-    refused: list[SourceRefused] = field(default_factory=list)
-    repaired: list[Repaired] = field(default_factory=list)
-    unrepairable: list[Unrepairable] = field(default_factory=list)
-    scans: list[ScanSummary] = field(default_factory=list)
     done: dict[str, Count] = field(default_factory=lambda: defaultdict(Count))  # action -> files and bytes
     result: dict[str, Any] = field(default_factory=dict)  # the command's own keys
     codes: set[int] = field(default_factory=set)
     error: tuple[str, str] | None = None
     interrupted: int = 0  # 130 or 143
 
+    def all(self, kind: type[E]) -> list[E]:
+        """The events of a kind so far, of those that are told at the end."""
+        return self.met[kind]
+
     def take(self, event: Event) -> None:
         """Count one event of an operation."""
+        kind = type(event)
+        if kind in _CODES:
+            self.codes.add(_CODES[kind])
+        if kind in _TOLD:
+            self.met[kind].append(event)
         match event:
-            case Progress():
-                pass
             case FileDone():
                 self.done[event.action] += Count(1, event.size)
-            case Skipped():
-                self.skipped.append(event)
-                self.codes.add(SKIPPED)
-            case Excluded():
-                self.excluded.append(event)
-            case NotListed():
-                self.not_listed.append(event)
-            case DamageFound():
-                self.damage.append(event)
-                self.codes.add(DAMAGED)
             case Warned():
                 self.warnings.append(message(event))
             case SourceRefused():
-                self.refused.append(event)
                 self.codes.add(event.refusal.exit_code)
                 if self.error is None:
                     self.error = (event.refusal.kind, message(event.refusal))
-            case Remembers():
-                self.remembered.append(event)
-            case DeletedSince():
-                self.deleted_since.append(event)
-            case Conflict():
-                self.conflicts.append(event)
-                self.codes.add(SKIPPED)
-            case Repaired():
-                self.repaired.append(event)
-            case Unrepairable():
-                self.unrepairable.append(event)
+            case ScanSummary() if event.damaged:
                 self.codes.add(DAMAGED)
-            case ScanSummary():
-                self.scans.append(event)
-                if event.damaged:
-                    self.codes.add(DAMAGED)
             case _:
                 pass
 
@@ -123,15 +102,16 @@ class Outcome:
         found: dict[str, Any] = dict(self.result)
         found.update(
             exit_code=self.exit_code,
-            skipped=[entry_json(entry) for entry in self.skipped],
-            excluded=[entry_json(entry) for entry in self.excluded],
+            skipped=[entry_json(entry) for entry in self.all(Skipped)],
+            excluded=[entry_json(entry) for entry in self.all(Excluded)],
             warnings=self.warnings,
         )
-        if self.damage and "damaged" not in found:
-            found["damaged"] = [entry_json(entry) for entry in self.damage if entry.state == "damaged"]
-        if self.refused:
+        damage, refused = self.all(DamageFound), self.all(SourceRefused)
+        if damage and "damaged" not in found:
+            found["damaged"] = [entry_json(entry) for entry in damage if entry.state == "damaged"]
+        if refused:
             found["refused"] = [
-                {"alias": r.alias, "kind": r.refusal.kind, "message": message(r.refusal)} for r in self.refused
+                {"alias": r.alias, "kind": r.refusal.kind, "message": message(r.refusal)} for r in refused
             ]
         if self.error is not None:
             found["error"] = {"kind": self.error[0], "message": self.error[1]}
@@ -166,8 +146,8 @@ def told_json(told: Remembers, *, taken: bool = True) -> dict[str, Any]:
     }
 
 
-def facts_json(summary: Summary, *left_out: str) -> dict[str, Any]:
-    """What a summary says, by its own names, but for what is left out: the numbers, yes or no, counts and paths."""
+def facts_json(summary: DataclassInstance, *left_out: str) -> dict[str, Any]:
+    """What a summary (or a row) says, by its own names, but for what is left out: numbers, yes or no, counts, paths."""
     said: dict[str, Any] = {}
     for fact in fields(summary):
         value = getattr(summary, fact.name)

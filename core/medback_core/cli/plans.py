@@ -10,7 +10,7 @@ import click
 
 from medback_core import names
 from medback_core.errors import Refused
-from medback_core.model import Count, Target, TargetState, iso_date
+from medback_core.model import Count, Remembers, Target, TargetState, iso_date
 from medback_core.presenting.places import (
     all_gone_words,
     at,
@@ -25,7 +25,7 @@ from medback_core.presenting.units import command as command_line
 from medback_core.presenting.units import name as shown
 
 from .options import DIRECTORY, MOMENT, PATH
-from .outcome import count_json, told_json
+from .outcome import count_json, facts_json, told_json
 from .running import LISTED, Run, command
 from .safety import gaps_json, safe_words, say_gaps, say_next
 
@@ -66,9 +66,9 @@ def told_by_drives(run: Run, session: Session, drives: Sequence[bytes], word: st
     paths = [run.directory(path) for path in drives]
     with ExitStack() as stack:
         told = run.follow(listen(session, stack, paths), Told) or Told(session)
-        run.outcome.result["told"] = [told_json(one) for one in run.outcome.remembered]
+        run.outcome.result["told"] = [told_json(one) for one in run.outcome.all(Remembers)]
         run.outcome.result["told"] += [told_json(story.told, taken=False) for story in told.offered]
-        for one in run.outcome.remembered:
+        for one in run.outcome.all(Remembers):
             run.say(story_words(one))
         for story in told.offered:
             way = command_line(word, story.path)
@@ -79,7 +79,7 @@ def told_by_drives(run: Run, session: Session, drives: Sequence[bytes], word: st
 def restore_word(run: Run, target: Target) -> str:
     """What names a drive to `restore`, quoted: where it is, if it just told what it remembers."""
     return names.shell_quoted(
-        next((told.path for told in run.outcome.remembered if told.drive == target.name), target.name)
+        next((told.path for told in run.outcome.all(Remembers) if told.drive == target.name), target.name)
     )
 
 
@@ -87,7 +87,9 @@ def plug_in(run: Run, session: Session, target: Target) -> str:
     """`plug in Blue and `, nothing where it is here."""
     from medback_core.drives.open import find_drive
 
-    here = any(told.drive == target.name for told in run.outcome.remembered) or find_drive(session, target) is not None
+    here = (
+        any(told.drive == target.name for told in run.outcome.all(Remembers)) or find_drive(session, target) is not None
+    )
     return "" if here else f"plug in {shown(target.name)} and "
 
 
@@ -96,7 +98,7 @@ def drives_here(run: Run, session: Session) -> set[str]:
     from medback_core.drives.open import find_drives, resolve_target
     from medback_core.session.targets import list_targets
 
-    told = [resolve_target(session, names.text(one.path))[0] for one in run.outcome.remembered]
+    told = [resolve_target(session, names.text(one.path))[0] for one in run.outcome.all(Remembers)]
     return {*find_drives(session, list_targets(session, unknown=True)), *(one.id for one in told if one is not None)}
 
 
@@ -142,11 +144,7 @@ def stats(run: Run, source: str | None, path: bytes | None, depth: int, list_fil
                         f"{file.copies} of {file.wanted}{_away(file)}  {size(file.size):>10}  "
                         f"{shown(file.source)}/{shown(file.path)}"
                     )
-            result["unprotected"] = [
-                {"source": f.source, "path": names.text(f.path), "size": f.size, "copies": f.copies, "wanted": f.wanted}
-                | {"elsewhere": f.elsewhere, "elsewhere_wanted": f.elsewhere_wanted}
-                for f in unprotected
-            ]
+            result["unprotected"] = [facts_json(file) for file in unprotected]
         found = _coverage(session, source, path or b"", depth)
         whole = three_two_one(session)
         seen = operation.looked(session, source, path or b"")
@@ -468,7 +466,7 @@ def what_if(run: Run, words: tuple[str, ...], gone: tuple[str, ...]) -> None:
         result.update(
             lost=count_json(found.lost),
             weakened=count_json(found.weakened),
-            lost_files=_files_json(lost_files),
+            lost_files=[facts_json(file) for file in lost_files],
             already_bare=count_json(found.already_bare),
         )
         run.answer_line(f"lost: {counted(found.lost)}, if their sources die too; weakened: {counted(found.weakened)}")
@@ -478,7 +476,7 @@ def what_if(run: Run, words: tuple[str, ...], gone: tuple[str, ...]) -> None:
 
 def _report_place(run: Run, found: PlaceLoss) -> None:
     lost_files = list(found.lost_files)
-    run.outcome.result.update(_place_json(found), lost_files=_files_json(lost_files))
+    run.outcome.result.update(_place_json(found), lost_files=[facts_json(file) for file in lost_files])
     burnt = [shown(one.alias) for one in found.sources] + [shown(one.name) for one in found.targets]
     what = all_gone_words(found.places, [one.name for one in found.further])
     are = "is" if len(found.places) + len(found.further) == 1 else "are"
@@ -489,10 +487,6 @@ def _report_place(run: Run, found: PlaceLoss) -> None:
     for target, brings in found.by:
         run.answer_line(f"    from {shown(target.name)}: {counted(brings)}")
     run.answer_line(f"  lose a copy that is wanted: {counted(found.weakened)}")
-
-
-def _files_json(files: Sequence[NamedFile]) -> list[dict[str, Any]]:
-    return [{"source": file.source, "path": names.text(file.path), "size": file.size} for file in files]
 
 
 def _file_lines(files: Sequence[NamedFile]) -> list[str]:
@@ -603,7 +597,7 @@ def _report_plan(run: Run, session: Session, found: PlanSummary, scope: str, *, 
             }
             for step in found.steps
         ],
-        unreachable_files=_files_json(found.unreachable_files),
+        unreachable_files=[facts_json(file) for file in found.unreachable_files],
     )
     if not found.missing.files:
         words = nothing_missing(found.as_of, found.unheard)

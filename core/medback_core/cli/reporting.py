@@ -69,19 +69,19 @@ def _flush(stream: object) -> None:
 
 def _closing_words(outcome: Outcome, *, quiet: bool, whole: bool) -> list[str]:
     lines = [f"warning: {shown(message)}" for message in dict.fromkeys(outcome.warnings) if not quiet]
-    lines += _listed("skipped", outcome.skipped, whole)
-    if not quiet and outcome.excluded and whole:
-        lines += _listed("excluded", outcome.excluded, whole)
-    elif not quiet and outcome.excluded:
-        lines.append(f"{plural(len(outcome.excluded), 'entry', 'entries')} excluded by rule (-v lists them)")
+    lines += _listed("skipped", outcome.all(model.Skipped), whole)
+    if not quiet and outcome.all(model.Excluded) and whole:
+        lines += _listed("excluded", outcome.all(model.Excluded), whole)
+    elif not quiet and outcome.all(model.Excluded):
+        lines.append(f"{plural(len(outcome.all(model.Excluded)), 'entry', 'entries')} excluded by rule (-v lists them)")
     if not quiet:
-        lines += _listed("new", outcome.not_listed, whole)
-    for state in dict.fromkeys(found.state for found in outcome.damage):
-        lines += _listed(state, [found for found in outcome.damage if found.state == state], whole)
-    lines += _listed("in the way", outcome.conflicts, whole)
-    lines += _listed("not repaired", outcome.unrepairable, whole)
+        lines += _listed("new", outcome.all(model.NotListed), whole)
+    for state in dict.fromkeys(found.state for found in outcome.all(model.DamageFound)):
+        lines += _listed(state, [found for found in outcome.all(model.DamageFound) if found.state == state], whole)
+    lines += _listed("in the way", outcome.all(model.Conflict), whole)
+    lines += _listed("not repaired", outcome.all(model.Unrepairable), whole)
     told = set()
-    for refusal in outcome.refused:
+    for refusal in outcome.all(model.SourceRefused):
         words = message(refusal.refusal)
         told.add(words)
         lines.append(f"refused: {shown(refusal.alias)}: {words}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from medback_core import names
+from medback_core import model, names
 from medback_core.errors import Refused
 from medback_core.model import (
     Answers,
@@ -156,9 +156,7 @@ def restore_status(
         result = run.outcome.result
         result.update(facts_json(found, "next", "as_of", "unheard"), next=next_json(found.next))
         if unrestored:
-            result["unrestored"] = [
-                {"path": names.text(file.path), "size": file.size, "differs": file.differs} for file in listed
-            ]
+            result["unrestored"] = [facts_json(file) for file in listed]
             for file in listed:
                 run.answer_line(
                     f"{'differs' if file.differs else 'missing'}  {size(file.size):>10}  {shown(file.path)}"
@@ -272,23 +270,23 @@ def _report_restore(
     scope: str,
 ) -> None:
     outcome = run.outcome
-    done = outcome.done["restored"]
+    done, since = outcome.done["restored"], outcome.all(model.DeletedSince)
     outcome.result.update(
         target=None if found is None else target_json(found.target),
         restored=done.files if found is None else found.restored,
         restored_bytes=done.bytes if found is None else found.restored_bytes,
         already_right=0 if found is None else found.already_right,
-        conflicts=[entry_json(conflict) for conflict in outcome.conflicts],
+        conflicts=[entry_json(conflict) for conflict in outcome.all(model.Conflict)],
         links=0 if found is None else found.links,
         missing=found.missing if found is not None and whole else None,
         missing_bytes=found.missing_bytes if found is not None and whole else None,
         next=next_json(found.next) if found is not None else None,
-        told=[told_json(one) for one in outcome.remembered],
+        told=[told_json(one) for one in outcome.all(model.Remembers)],
         as_of=iso_date(found.as_of) if found is not None else None,
         not_plugged_in=[target.name for target in found.unheard] if found is not None else [],
-        deleted_since=[names.text(gone.path) for gone in outcome.deleted_since],
+        deleted_since=[names.text(gone.path) for gone in since],
     )
-    for one in outcome.remembered:
+    for one in outcome.all(model.Remembers):
         run.say(story_words(one))
     if found is None or not whole:
         run.say(f"{counted(done)} restored before it ended")
@@ -298,13 +296,14 @@ def _report_restore(
     missing = Count(found.missing, found.missing_bytes)
     run.say(f"{shown(found.target.name)}: {restored(found, would=would)}")
     if found.conflicts:
-        in_the_way = any(conflict.reason.what == "no-directory-there" for conflict in outcome.conflicts)
+        in_the_way = any(conflict.reason.what == "no-directory-there" for conflict in outcome.all(model.Conflict))
         ways = "--conflict overwrite" if in_the_way else "--conflict rename or --conflict overwrite"
         run.say(f"{ways} settles the conflicts")
-    if outcome.deleted_since:
-        run.say(f"deleted since they were restored, and left there: {plural(len(outcome.deleted_since), 'file')}")
-        run.say_list([shown(gone.path) for gone in outcome.deleted_since], before="  ")
-    if not (deleted or dry_run or missing.files or found.conflicts or outcome.skipped or outcome.refused):
+    if since:
+        run.say(f"deleted since they were restored, and left there: {plural(len(since), 'file')}")
+        run.say_list([shown(gone.path) for gone in since], before="  ")
+    failed = outcome.all(model.Skipped) or outcome.all(model.SourceRefused)
+    if not (deleted or dry_run or missing.files or found.conflicts or failed):
         count = found.restored + found.already_right
         run.say(all_back(count, found.as_of, found.unheard) if count else nothing_missing(None))
     _say_next(run, session, found.next, missing, scope)

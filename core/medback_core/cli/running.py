@@ -15,7 +15,7 @@ import click
 
 from medback_core import names
 from medback_core.errors import DriveGone, NeedsAnswer, Refused, UsageError
-from medback_core.model import Answers, Event, Progress, Summary, Warned
+from medback_core.model import Answers, Event, Progress, ScanSummary, Summary, Warned
 from medback_core.presenting.refusals import answered_no, message, sentence
 from medback_core.settings.preferences import Preferences, read_preferences
 
@@ -67,10 +67,10 @@ class Run:
                 from medback_core.upkeep.rebuild import rebuild as rebuild_from_sidecars
 
                 self.warn(message(Warned("session-rebuilt")))
-                scans, error = self.outcome.scans, self.outcome.error
-                self.outcome.scans = []
+                scans, error = self.outcome.all(ScanSummary), self.outcome.error
+                self.outcome.met[ScanSummary] = []
                 self.follow(rebuild_from_sidecars(session, ()))
-                self.outcome.scans, self.outcome.error = scans, error or self.outcome.error
+                self.outcome.met[ScanSummary], self.outcome.error = scans, error or self.outcome.error
             yield session
         finally:
             session.close()

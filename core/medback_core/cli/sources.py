@@ -127,10 +127,10 @@ def _report_gaps(run: Run, session: Session) -> None:
 
 def report_scans(run: Run) -> None:
     """The scans of this run, in the JSON and in words."""
-    run.outcome.result["sources"] = [scan_json(scan) for scan in run.outcome.scans]
-    for scan in run.outcome.scans:
+    run.outcome.result["sources"] = [scan_json(scan) for scan in run.outcome.all(ScanSummary)]
+    for scan in run.outcome.all(ScanSummary):
         run.say(f"{shown(scan.source.alias)}: {scanned(scan)}")
-    gone = [scan for scan in run.outcome.scans if scan.removed]
+    gone = [scan for scan in run.outcome.all(ScanSummary) if scan.removed]
     since = min((scan.source.scanned_at or 0 for scan in gone), default=None)
     say_what_is_gone(run, sum(scan.removed for scan in gone), since)
 
@@ -354,7 +354,7 @@ def rebuild(run: Run, directories: tuple[bytes, ...]) -> None:
             run.warn(message(note))
         summary = run.follow(operation(session, paths))
         report_scans(run)
-        unhashed = sum(scan.unhashed for scan in run.outcome.scans)
+        unhashed = sum(scan.unhashed for scan in run.outcome.all(ScanSummary))
         run.outcome.result["unhashed"] = unhashed
         run.outcome.result["targets"] = [target_json(target) for target in getattr(summary, "targets", ())]
         _say_what_is_remembered(run, session, [path for path in paths if identity_at(path) is not None])

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from medback_core import names
+from medback_core import model, names
 from medback_core.errors import NeedsAnswer, UsageError
 from medback_core.manifests.writing import FORMATS
 from medback_core.model import (
@@ -82,7 +82,7 @@ def verify(
         if older_than is not None or max_bytes is not None or seconds is not None:
             raise UsageError("usage/against-reads-all")
         _report_verify(run, run.follow(verify_against(where, os.path.abspath(against)), VerifySummary))
-        run.outcome.result["not_listed"] = [entry_json(entry) for entry in run.outcome.not_listed]
+        run.outcome.result["not_listed"] = [entry_json(entry) for entry in run.outcome.all(model.NotListed)]
         return
     with run.session() as session:
         limit = None if max_bytes is None else max_bytes.bytes_on(where)
@@ -99,8 +99,8 @@ def _report_verify(run: Run, found: VerifySummary | None) -> None:
     summary = found or VerifySummary(checked=done.files, checked_bytes=done.bytes, same=done.files)
     run.outcome.result.update(
         **facts_json(summary, "damaged"),
-        damaged=[entry_json(entry) for entry in run.outcome.damage if entry.state == "damaged"],
-        problems=[{**entry_json(entry), "state": entry.state} for entry in run.outcome.damage],
+        damaged=[entry_json(entry) for entry in run.outcome.all(model.DamageFound) if entry.state == "damaged"],
+        problems=[{**entry_json(entry), "state": entry.state} for entry in run.outcome.all(model.DamageFound)],
     )
     if summary.changed or summary.missing or summary.damaged:  # what can't be read is damage, or skipped: as told
         run.outcome.codes.add(DAMAGED)
@@ -126,14 +126,14 @@ def repair(run: Run, path: bytes, from_target: str | None, dry_run: bool) -> Non
     where = run.directory(path)
     with run.session() as session:
         found = run.follow(operation(session, where, from_target=from_target, dry_run=dry_run), RepairSummary)
-        outcome = run.outcome
-        outcome.result.update(
-            repaired=[{"path": names.text(one.path), "from": one.source} for one in outcome.repaired],
-            unrepairable=[entry_json(one) for one in outcome.unrepairable],
+        mended, left = run.outcome.all(model.Repaired), run.outcome.all(model.Unrepairable)
+        run.outcome.result.update(
+            repaired=[{"path": names.text(one.path), "from": one.source} for one in mended],
+            unrepairable=[entry_json(one) for one in left],
         )
         would = "would be " if dry_run else ""
-        run.say_list([f"{would}repaired {shown(one.path)} from {shown(one.source)}" for one in outcome.repaired])
-        if found is not None and not outcome.repaired and not outcome.unrepairable:
+        run.say_list([f"{would}repaired {shown(one.path)} from {shown(one.source)}" for one in mended])
+        if found is not None and not mended and not left:
             run.say("nothing is known to be damaged there; `medback verify` looks")
         elif found is not None:
             run.say(repaired(found, would=would))
@@ -170,7 +170,7 @@ def reclaim(run: Run, target: str, old: bool, surplus: bool, dry_run: bool) -> N
                 if not run.can_ask() or not run.confirm(sentence(question)):
                     raise question
             # What was told by the look beforehand is told again by the run itself.
-            for told in (run.outcome.warnings, run.outcome.skipped, run.outcome.damage):
+            for told in (run.outcome.warnings, run.outcome.all(model.Skipped), run.outcome.all(model.DamageFound)):
                 told.clear()
             found = run.follow(operation(session, target, old=old, surplus=surplus), ReclaimSummary)
             done = run.outcome.done["freed"]
@@ -223,7 +223,7 @@ def prove(run: Run, source: str | None) -> None:
     with run.session() as session:
         found = run.follow(operation(session, source=source), ProveSummary)
         summary = found or ProveSummary()
-        differing_files = [entry_json(entry) for entry in run.outcome.damage]
+        differing_files = [entry_json(entry) for entry in run.outcome.all(model.DamageFound)]
         run.outcome.result.update(facts_json(summary), differing_files=differing_files)
         if found is not None:
             run.answer_line(proved(found))
