@@ -154,10 +154,8 @@ def change_source(
         )  # fmt: skip
 
     title = f"{name(source.alias)}: {', '.join(words) or 'nothing changed'}"
-    return Job(
-        title, " && ".join(calls), start, kind="set-source",
-        details={"rescan": bool(added or dropped)}, undo=undo if words else None,
-    )  # fmt: skip
+    rescan = bool(added or dropped)
+    return Job(title, " && ".join(calls), start, kind="set-source", rescan=rescan, undo=undo if words else None)
 
 
 def _says_the_same(rule: model.Rule, was: model.Rule | None) -> bool:
@@ -274,7 +272,7 @@ def back_up(
             enough=enough.is_set,
         ):
             if isinstance(event, model.BackupSummary) and event.remaining and not event.stopped:
-                details["next"] = next_drive(session, but=event.target.key)
+                job.next = next_drive(session, but=event.target.key)
             yield event
 
     line = command("target", path, *options(
@@ -282,7 +280,8 @@ def back_up(
         dry_run=dry_run, no_fill=True,
     ))  # fmt: skip
     title = f"preview of {name(called)}" if dry_run else f"target {name(called)}"
-    return Job(title, line, start, kind="target", details=details, quiet=dry_run, enough=None if dry_run else enough)
+    job = Job(title, line, start, kind="target", details=details, quiet=dry_run, enough=None if dry_run else enough)
+    return job
 
 
 @resumable

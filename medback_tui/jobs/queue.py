@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import traceback
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,6 @@ from textual.worker import Worker, get_current_worker
 
 from medback_core import model
 from medback_core.errors import MedbackError, NeedsAnswer, Refused
-from medback_core.presenting.next_drive import NextDrive
 from medback_core.presenting.outcomes import Ended
 from medback_core.presenting.refusals import sentence
 from medback_core.presenting.units import name
@@ -65,13 +64,11 @@ class Recipe:
 
 
 @dataclass(eq=False, slots=True)
-class Job:
+class Job(Ended):
     """One operation to run: what to call it, what it would be on the command line, and how to start it."""
 
-    title: str
     command: str
     start: Callable[[Session], Iterator[model.Event]]
-    kind: str = ""  # the command's name: says which words its end deserves
     details: dict[str, object] = field(default_factory=dict)  # what the screen that asked for it wants to find again
     quiet: bool = False  # a preview: its end is shown by who asked, not told to everybody
     ended: Callable[[Job], None] | None = None  # called on the event loop when it is over
@@ -79,11 +76,7 @@ class Job:
     told: JobState | None = None  # the last state that was told
     number: int = 0
     progress: model.Progress | None = None
-    summary: model.Summary | None = None
-    error: MedbackError | None = None
-    crash: str = ""  # the traceback of a bug
     notes: list[Note] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
     conflicts: list[model.Conflict] = field(default_factory=list)
     started_at: int = 0
     ended_at: int = 0
@@ -94,8 +87,6 @@ class Job:
     recipe: Recipe | None = None  # of one that is kept for the next time when it is not finished
     unrestored: list[model.Unrestored] = field(default_factory=list)
     undo: Callable[[], Job] | None = None  # makes the job that takes it back
-    here: frozenset[str] = frozenset()  # the ids of the drives that were plugged in when it ended
-    of_source: bool = False  # its path is that of a source
 
     def take(self, event: model.Event) -> bool:
         """Take up one event; True if it must be told even just after another."""
@@ -145,30 +136,6 @@ class Job:
         return last - first, before, after
 
     @property
-    def ending(self) -> Ended:
-        """How it ended, for `presenting` to say."""
-        stopped, rescan = self.state is JobState.STOPPED, bool(self.details.get("rescan"))
-        return Ended(
-            self.title,
-            self.kind,
-            self.summary,
-            self.counts,
-            self.error,
-            bool(self.crash),
-            stopped,
-            rescan,
-            self.next_drive,
-            self.here,
-            self.of_source,
-        )
-
-    @property
-    def next_drive(self) -> NextDrive | None:
-        """Which drive to pick up after this backup, where files are left that are not safe."""
-        found = self.details.get("next")
-        return found if isinstance(found, NextDrive) else None
-
-    @property
     def ends_itself(self) -> bool:
         """Whether it was asked to end, and does as soon as what it has begun is whole; else it is cut off."""
         cut = self.worker is not None and self.worker.cancelled_event.is_set()
@@ -203,13 +170,9 @@ def note_of(event: model.Event) -> Note | None:
     return None
 
 
-class JobMessage(Message):
-    """Base of the messages about jobs: posted to the app, which tells the screens."""
-
-
 @dataclass
-class JobMoved(JobMessage):
-    """A running job got further. Only the newest one matters."""
+class JobMoved(Message):
+    """A running job got further. Posted to the app, which tells the screens; only the newest one matters."""
 
     job: Job
 
@@ -218,7 +181,7 @@ class JobMoved(JobMessage):
 
 
 @dataclass
-class JobsChanged(JobMessage):
+class JobsChanged(Message):
     """A job was queued, began or ended."""
 
     job: Job
@@ -367,7 +330,7 @@ class JobQueue:
         return isinstance(job.summary, model.BackupSummary) and not job.summary.stopped
 
     def _over(self, job: Job, state: JobState) -> None:
-        job.state, job.ended_at = state, model.now()
+        job.state, job.stopped, job.ended_at = state, state is JobState.STOPPED, model.now()
         if self.running is job:
             self.running = None
         self.app.post_message(JobsChanged(job))

@@ -51,8 +51,8 @@ class TellingApp(SharedApp):
             job.quiet = True  # it did not fail: who asked for it asks the question
         path = job.details.get("path")
         job.of_source = self.facts is not None and any(row.source.path == path for row in self.facts.sources)
-        if job.next_drive is not None:
-            job.details["next"] = job.next_drive.with_here(self.drives.here)
+        if job.next is not None:
+            job.next = job.next.with_here(self.drives.here)
         for note in () if job.quiet else job.notes:  # a preview tells them to who asked, and did nothing of it
             way = "" if note.about is None else way_out(note.about, self.key_of)
             self.log_line(note.date, note.level, job.title, f"{note.words}. {way}" if way else note.words)
@@ -63,7 +63,7 @@ class TellingApp(SharedApp):
             self.log_line(job.ended_at, "error", job.title, f"{sentence(job.error)}\n{job.crash}")
         self.read_facts()
         if not job.quiet:
-            level, headline, _ = outcome(job.ending, self.key_of)
+            level, headline, _ = outcome(job, self.key_of)
             self.log_line(job.ended_at, LEVEL[level], job.title, headline)
             if not isinstance(self.screen, MainScreen):  # there the job bar says it, and stays
                 self.notify(headline, severity=SEVERITY[level], timeout=6)

@@ -97,7 +97,7 @@ def _previewed(app: SharedApp, job: Job) -> None:
     shown = name(called)
     if not summary.copied:
         safe = f"everything has its wanted copies{as_of(summary.looked)}{but_for(summary.looked)}"
-        why = _afterwards(summary, job.next_drive) if summary.remaining else safe
+        why = _afterwards(summary, job.next) if summary.remaining else safe
         previewing.tell(
             app,
             "Nothing to do",
@@ -106,7 +106,7 @@ def _previewed(app: SharedApp, job: Job) -> None:
         return
 
     choices = [Choice("no", "Not now"), Choice("yes", "Copy", "primary")]
-    words = _preview_words(shown, summary, _afterwards(summary, job.next_drive))
+    words = _preview_words(shown, summary, _afterwards(summary, job.next))
     submit_if(app, Question(f"Back up onto {shown}", words, choices, focus="yes", same_as=real.command), real)
 
 

@@ -25,7 +25,7 @@ def preview(app: SharedApp, job: Job, found: Callable[[Job], None]) -> None:
         if job.state is JobState.DONE or job.question is not None:
             found(job)
         elif job.state is not JobState.STOPPED:
-            _, headline, way_out = outcome(job.ending, app.key_of)
+            _, headline, way_out = outcome(job, app.key_of)
             tell(app, "That can't be done", f"{headline}\n\n{way_out}")
 
     job.ended = ended

@@ -92,7 +92,7 @@ class JobBar(Widget):
         return first, second
 
     def _of_ended(self, job: Job) -> tuple[list[Span], list[Span]]:
-        level, headline, advice = outcome(job.ending, self.app.way_to)
+        level, headline, advice = outcome(job, self.app.way_to)
         undo = f"  {self.app.key_of('app.undo')} undo" if job.undo is not None and level == "done" else ""
         first: list[Span] = [(f"{SIGNS[level]} ", level), (headline, "strong")]
         second: list[Span] = [

@@ -46,7 +46,7 @@ def test_a_file_larger_than_every_drive_is_told_before_and_after():
     summary = BackupSummary(TARGET, 3, 100, remaining=1, remaining_bytes=858 * MIB, lacking_bytes=858 * MIB)
     answer = NextDrive(Count(1, 858 * MIB), (), 858 * MIB)
     assert _afterwards(summary, answer).endswith("Bigger than every drive you own: 858 MiB.")
-    ended = Ended("target Blue", "target", summary, {}, next=answer)
+    ended = Ended("target Blue", kind="target", summary=summary, next=answer)
     assert outcome(ended, lambda _: "n")[2] == (
         "1 file (858 MiB) still not safe; next: choose a new drive (n); bigger than every drive you own: 858 MiB"
     )
@@ -56,7 +56,7 @@ def test_after_a_backup_the_advice_names_a_drive_on_which_something_fits():
     summary = BackupSummary(TARGET, 3, 100, remaining=4, remaining_bytes=4 * MIB, full=True)
     red = Target(2, "t2", "Red", TargetState.ACTIVE)
     answer = NextDrive(Count(4, 4 * MIB), (Offer(red, Count(4, 4 * MIB), Count(4, 4 * MIB), 900 * MIB, True),))
-    ended = Ended("target Blue", "target", summary, {}, next=answer)
+    ended = Ended("target Blue", kind="target", summary=summary, next=answer)
     assert "next: plug in Red (room for 900 MiB): it makes all of this safe" in outcome(ended, lambda _: "n")[2]
 
 
@@ -82,5 +82,5 @@ async def test_the_preview_of_a_real_backup_counts_what_is_twice_and_what_it_say
         assert isinstance(app.queue.last.summary, BackupSummary)
         assert app.queue.last.summary.copied == 3
         # a second copy is wanted, and no other drive is known
-        assert app.queue.last.next_drive is not None
+        assert app.queue.last.next is not None
         assert "next: choose a new drive" in text_of(pilot)

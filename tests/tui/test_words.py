@@ -94,7 +94,7 @@ def test_no_job_says_a_name_as_it_is():
         assert job.title.isprintable() and job.command.isprintable(), job
     for state in (JobState.REFUSED, JobState.FAILED):
         jobs[0].state, jobs[0].error = state, Refused("missing", path=EVIL)
-        assert all(words.isprintable() for words in outcome(jobs[0].ending, lambda _: "x"))
+        assert all(words.isprintable() for words in outcome(jobs[0], lambda _: "x"))
 
 
 def test_no_line_of_the_log_says_a_name_as_it_is():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING
 
 from medback_core import model
@@ -21,16 +22,17 @@ if TYPE_CHECKING:
 _STATES = ("changed", "missing", "new", "damaged", "unreadable")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Ended:
     """How a job of the app ended. `kind` is the command's name, `counts` the number of its events by their class."""
 
     title: str
-    kind: str
-    summary: model.Summary | None
-    counts: Mapping[str, int]
+    _: KW_ONLY
+    kind: str = ""
+    summary: model.Summary | None = None
+    counts: Counter[str] = field(default_factory=Counter)
     error: MedbackError | None = None
-    is_bug: bool = False
+    crash: str = ""  # the traceback of a bug
     stopped: bool = False
     rescan: bool = False  # what is left out changed
     next: NextDrive | None = None  # of a backup: which drive to pick up next
@@ -139,7 +141,7 @@ def outcome(ended: Ended, key: Key) -> tuple[str, str, str]:
     if ended.stopped:
         return "partly", f"{ended.title}: stopped; {_kept(ended)}", "run it again to continue"
     if ended.error is not None:
-        words = f"{ended.title}: {'a bug in medback: ' if ended.is_bug else ''}{sentence(ended.error)}"
+        words = f"{ended.title}: {'a bug in medback: ' if ended.crash else ''}{sentence(ended.error)}"
         if isinstance(ended.error, Refused):
             return "failed", words, way_out(ended.error, key) or "nothing was changed"
         return "failed", words, f"{log} says more"
