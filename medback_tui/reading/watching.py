@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from textual import on, work
-from textual.message import Message
+from textual import work
 from textual.worker import get_current_worker
 
 from medback_core import model
@@ -28,13 +27,6 @@ if TYPE_CHECKING:
     from medback_core.drives.story import Story
 
 LOOK_EVERY = 2.0  # seconds between two looks at the drives and at the session DB
-
-
-@dataclass
-class DrivesSeen(Message):
-    """Drives came or went."""
-
-    drives: Drives
 
 
 class WatchingApp(SharedApp):
@@ -101,7 +93,7 @@ class WatchingApp(SharedApp):
                 drives = replace(drives, offers=self._offers(watch.stories(drives)))
             if drives is not None and drives != seen:
                 seen = drives
-                self.post_message(DrivesSeen(drives))
+                self.call_later(self.drives_seen, drives)
             now = _stamp(self.session_path)
             if stamp is not None and now != stamp:
                 self.call_later(self.read_facts)
@@ -122,25 +114,25 @@ class WatchingApp(SharedApp):
             return ()
         return tuple(stories) if news is None else news
 
-    @on(DrivesSeen)
-    def drives_seen(self, message: DrivesSeen) -> None:
-        before, self.drives = self.drives, message.drives
+    def drives_seen(self, drives: Drives) -> None:
+        """Drives came or went."""
+        before, self.drives = self.drives, drives
         known, self.known_before = self.known_before, target_ids(self.facts)
         self.tell_screens()
-        for one in message.drives.here.keys() - before.here.keys():
+        for one in drives.here.keys() - before.here.keys():
             row = self.facts.target(one) if self.facts else None
             if row is not None and one in known:  # not one that just became a target: a person knows it is here
                 offer = self._offer(row)
                 self.notify(f"{name(row.target.name)} is plugged in{offer}", timeout=6)
-                self.log_line(model.now(), "info", row.target.name, f"plugged in at {name(message.drives.here[one])}")
-        for one in message.drives.locked.keys() - before.locked.keys():
+                self.log_line(model.now(), "info", row.target.name, f"plugged in at {name(drives.here[one])}")
+        for one in drives.locked.keys() - before.locked.keys():
             row = self.facts.target(one) if self.facts else None
             if row is not None:
-                words = locked_words(row.target.name, message.drives.locked[one])
+                words = locked_words(row.target.name, drives.locked[one])
                 self.notify(words, timeout=8)
                 self.log_line(model.now(), "info", row.target.name, words)
         told = {story.stamp for story in before.offers}
-        new = [story for story in message.drives.offers if story.stamp not in told]
+        new = [story for story in drives.offers if story.stamp not in told]
         for story in new:
             self.log_line(model.now(), "info", name(story.label), story_words(story.told))
         if new:
@@ -148,7 +140,7 @@ class WatchingApp(SharedApp):
             words = story_words(new[0].told) if len(new) == 1 else several
             way = f"{self.key_of('go.restore')}, then {self.key_of('restore.take')} brings"
             self.notify(f"{words} {way} {'it' if len(new) == 1 else 'them'} back", timeout=12)
-        for one in before.here.keys() - message.drives.here.keys():
+        for one in before.here.keys() - drives.here.keys():
             row = self.facts.target(one) if self.facts else None
             if row is not None:
                 self.log_line(model.now(), "info", row.target.name, f"gone from {name(before.here[one])}")

@@ -46,14 +46,6 @@ SLOW = 1.0  # seconds: a plan that takes longer is made again only when asked fo
 
 
 @dataclass
-class PlanMade(Message):
-    """A plan was made (or none could be)."""
-
-    plan: PlanFacts | None
-    problem: str = ""
-
-
-@dataclass
 class Planning(Message):
     """How far the planning is."""
 
@@ -201,7 +193,7 @@ class RestoreScreen(MainScreen):
         def make(session: Session) -> None:
             for plan in make_plans(session, request, lambda: worker.is_cancelled, tell):
                 if not worker.is_cancelled:
-                    self.post_message(PlanMade(plan))
+                    self.call_later(self.plan_made, plan)
 
         started = monotonic()
         try:
@@ -209,7 +201,7 @@ class RestoreScreen(MainScreen):
                 with disk.portable.scratch_directory() as where, open_session(where / "session.db") as session:
                     make(session)  # a new machine: there is no session DB before something is restored
         except MedbackError as error:
-            self.post_message(PlanMade(None, sentence(error)))
+            self.call_later(self.plan_made, None, sentence(error))
         self.seconds = monotonic() - started
 
     @on(Planning)
@@ -218,13 +210,13 @@ class RestoreScreen(MainScreen):
         if self.plan is not None and self.plan.looking:
             self.headline.update(headline(self.plan, self.app.key_of, self._looked_at))
 
-    @on(PlanMade)
-    def plan_made(self, message: PlanMade) -> None:
-        plan = self.plan = message.plan
+    def plan_made(self, plan: PlanFacts | None, problem: str = "") -> None:
+        """A plan was made, or none could be."""
+        self.plan = plan
         if plan is None or not plan.looking:
             self._used.clear()
-        if message.problem:
-            self.headline.update(Content.styled(f" {name(message.problem)}", "$text-error"))
+        if problem:
+            self.headline.update(Content.styled(f" {name(problem)}", "$text-error"))
         elif plan is not None and plan.request == self.request:
             self.headline.update(headline(plan, self.app.key_of, self._looked_at, len(self.conflicts)))
             rows: list[PlanRow] = [PlanRow(n + 1, step) for n, step in enumerate(plan.summary.steps)]

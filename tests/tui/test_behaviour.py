@@ -76,10 +76,9 @@ async def two_copies(pilot: Pilot[int], app: MedbackApp, photos: Path, drives: t
 async def see_drives(pilot: Pilot[int], app: MedbackApp) -> None:
     """What the watch would have told."""
     from medback_tui.reading.drives import DriveWatch
-    from medback_tui.reading.watching import DrivesSeen
 
     assert app.facts is not None
-    app.post_message(DrivesSeen(DriveWatch().look([row.target for row in app.facts.targets])))
+    app.call_later(app.drives_seen, DriveWatch().look([row.target for row in app.facts.targets]))
     await settle(pilot)
 
 

@@ -21,7 +21,6 @@ from medback_core.sidecar.target_identity import Remembered
 from medback_tui.app import MedbackApp
 from medback_tui.jobs.queue import JobState
 from medback_tui.reading.drives import Drives
-from medback_tui.reading.watching import DrivesSeen
 from medback_tui.screens.dialogs import Question
 from medback_tui.screens.pick import PickDirectory
 from medback_tui.screens.restore import SLOW, RestoreScreen
@@ -156,7 +155,7 @@ async def test_several_drives_that_remember_are_told_in_one_sentence(open_app: O
     stories = tuple(Story(f"/{label}".encode(), label, label, told, (), label) for label in ("Red", "Blue"))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        app.post_message(DrivesSeen(Drives(offers=stories)))
+        app.call_later(app.drives_seen, Drives(offers=stories))
         await until(pilot, lambda: "2 drives that are here remember files" in text_of(pilot), "one notice")
         assert len(app.notices) == 1 and len(app.log_lines) == 2
 

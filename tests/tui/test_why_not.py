@@ -14,7 +14,7 @@ from medback_tui.app import MedbackApp
 from medback_tui.jobs.queue import Job, JobState
 from medback_tui.reading.drives import Drives
 from medback_tui.screens import previewing
-from medback_tui.screens.restore import PlanMade, RestoreScreen
+from medback_tui.screens.restore import RestoreScreen
 from support import picture_sessions as worlds
 from support.waiting import press, settle, text_of, until
 
@@ -199,7 +199,7 @@ async def test_enter_is_heard_while_it_is_still_looked_at_what_is_missing(
         assert isinstance(screen, RestoreScreen) and screen.plan is not None
         monkeypatch.setattr(screen, "make_plan", lambda request: None)  # the look takes its time
         for looking, words in ((False, "there is nothing to bring back now"), (True, ": Enter restores from it")):
-            screen.plan_made(PlanMade(replace(screen.plan, imagined=True, looking=looking)))
+            screen.plan_made(replace(screen.plan, imagined=True, looking=looking))
             await settle(pilot)
             assert words in text_of(pilot)
             await press(pilot, "enter")
