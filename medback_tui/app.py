@@ -107,9 +107,13 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
             "Settings: what holds, where it comes from, and how to change it",
         ),
         quiet(
-            "plus", "more", "app.more", "more room", "More room for the list, or for the pane that has the focus (tab)"
+            "plus",
+            "zoom(1)",
+            "app.more",
+            "more room",
+            "More room for the list, or for the pane that has the focus (tab)",
         ),
-        quiet("underscore", "less", "app.less", "less room", "Less room for it again"),
+        quiet("underscore", "zoom(-1)", "app.less", "less room", "Less room for it again"),
         quiet("L", "log", "app.log", "log", "What happened: every job and how it ended"),
         quiet("escape", "dismiss_job", "app.back", "back", "Back; takes note of a job that has ended"),
         quiet("f5,ctrl+r", "reload", "app.reload", "reload", "Read everything from the session again"),
@@ -337,13 +341,9 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
 
         self.push_screen(Log(self.log_lines))
 
-    def action_more(self) -> None:
+    def action_zoom(self, step: int) -> None:
         if isinstance(self.screen, MainScreen):
-            self.screen.zoom(1)
-
-    def action_less(self) -> None:
-        if isinstance(self.screen, MainScreen):
-            self.screen.zoom(-1)
+            self.screen.zoom(step)
 
     def action_settings(self) -> None:
         from .screens.settings import SettingsDialog

@@ -4,6 +4,7 @@ names a key asks for it by that id (`app.key_of`), so that it is right with any 
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 from textual import events
@@ -19,26 +20,25 @@ SENTENCES: dict[str, str] = {}  # binding id -> what it does
 _NAMED = frozenset(str(key.value) for key in Keys)
 
 
-def shown(keys: str, action: str, id: str, words: str, sentence: str) -> Binding:
+def shown(
+    keys: str, action: str, id: str, words: str, sentence: str, *, show: bool = True, priority: bool = False
+) -> Binding:
     """A key with a hint on the bottom line."""
-    return _binding(keys, action, id, words, sentence)
+    KEYS[id], SENTENCES[id] = keys, sentence
+    return Binding(keys, action, words, show=show, id=id, tooltip=sentence, priority=priority)
 
 
-def typing(keys: str, action: str, id: str, words: str, sentence: str, *, show: bool = True) -> Binding:
-    """A key after which one types, or on another screen: it acts before any further key is looked at, so that none goes
-    to what was there before. The action must be disabled while a text field has the focus."""
-    return _binding(keys, action, id, words, sentence, show=show, priority=True)
+# A key one finds in the help and in the palette only.
+quiet = partial(shown, show=False)
+# A key after which one types, or on another screen: it acts before any further key is looked at, so that none goes to
+# what was there before. The action must be disabled while a text field has the focus.
+typing = partial(shown, priority=True)
 
 
 def is_key(text: str) -> bool:
     """Whether it can be a key as a settings file names it: `B`, `f2`, `ctrl+t`, `question_mark`."""
     name = re.sub(r"^(?:(?:ctrl|shift|alt|super|hyper|meta)\+)+", "", text)
     return len(name) == 1 or name in _NAMED or key_to_character(name) is not None
-
-
-def quiet(keys: str, action: str, id: str, words: str, sentence: str) -> Binding:
-    """A key one finds in the help and in the palette only."""
-    return _binding(keys, action, id, words, sentence, show=False)
 
 
 def pressing(key: str, words: str | Content) -> Content:
@@ -51,10 +51,3 @@ def press(app: App[Any], click: events.Click) -> None:
     key = click.style.meta.get("key")
     if key:
         app.simulate_key(key)
-
-
-def _binding(
-    keys: str, action: str, id: str, words: str, sentence: str, *, show: bool = True, priority: bool = False
-) -> Binding:
-    KEYS[id], SENTENCES[id] = keys, sentence
-    return Binding(keys, action, words, show=show, id=id, tooltip=sentence, priority=priority)

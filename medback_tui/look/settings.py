@@ -59,17 +59,19 @@ def save(settings: Settings) -> str | None:
 
 
 def write_beside(path: Path, values: object) -> str | None:
-    """Write what the app remembers, making the directory. Returns why it could not, None when it is written."""
-    data = (json.dumps(values, indent=1) + "\n").encode()
+    """Write what the app remembers. Returns why it could not, None when it is written."""
+    problem = write_file(path, (json.dumps(values, indent=1) + "\n").encode())
+    return None if problem is None else f"the app's settings are not kept: {problem}"
+
+
+def write_file(path: Path, data: bytes) -> str | None:
+    """Write a file whole, making the directory. Returns why it could not, None when it is written."""
     try:
         there = next(parent for parent in path.parents if parent.is_dir())
-        below = path.relative_to(there)
         with disk.Root(os.fsencode(there)) as root:
-            if below.parent != Path():
-                root.make_directories(os.fsencode(below.parent))
-            disk.write_whole(root, os.fsencode(below), data)
+            disk.write_whole(root, os.fsencode(path.relative_to(there)), data)
     except OSError as error:
-        return f"the app's settings are not kept: {error.strerror}"
+        return str(error.strerror)
     return None
 
 

@@ -13,12 +13,11 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from medback_core import disk
 from medback_core.errors import MedbackError
 from medback_core.presenting.units import name
 from medback_core.settings.preferences import EXAMPLE, Preferences, read_preferences, settings_path
 from medback_tui.look.keys import shown
-from medback_tui.look.settings import next_order
+from medback_tui.look.settings import next_order, write_file
 from medback_tui.widgets.columns import Cell, Column
 from medback_tui.widgets.line_list import LineList
 from medback_tui.widgets.row_list import RowList
@@ -96,8 +95,8 @@ class SettingsDialog(Dialog[None]):
         """Edit the settings file, made from its example where there is none; then what it says holds."""
         path = settings_path()
 
-        def edit(problem: str) -> None:
-            if problem:
+        def edit(problem: str | None) -> None:
+            if problem is not None:
                 self.notify(f"the settings file can't be made: {problem}", severity="error")
             elif edit_path(self.app, os.fsencode(path)):
                 self.app.aside(self, lambda: _read(path), take)
@@ -109,21 +108,7 @@ class SettingsDialog(Dialog[None]):
             self.app.take_preferences(found)
             self._show()
 
-        self.app.aside(self, lambda: _made(path), edit)
-
-
-def _made(path: Path) -> str:
-    """Make the settings file from its example where there is none. Returns why it can't be made, nothing when it is."""
-    try:
-        if not path.exists():
-            with disk.Root(os.fsencode(next(parent for parent in path.parents if parent.is_dir()))) as root:
-                below = os.path.relpath(os.fsencode(path), root.path)
-                if os.path.dirname(below):
-                    root.make_directories(os.path.dirname(below))
-                disk.write_whole(root, below, EXAMPLE.encode())
-    except OSError as error:
-        return str(error.strerror)
-    return ""
+        self.app.aside(self, lambda: None if path.exists() else write_file(path, EXAMPLE.encode()), edit)
 
 
 def _read(path: Path) -> Preferences | MedbackError:

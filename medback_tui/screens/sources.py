@@ -226,13 +226,10 @@ class SourcesScreen(MainScreen):
 
     def action_update(self) -> None:
         if self.current is not None:
-            self._update([self.current.source.alias])
+            self.app.submit(operations.update([self.current.source.alias]))
 
     def action_update_all(self) -> None:
-        self._update([])
-
-    def _update(self, aliases: list[str]) -> None:
-        self.app.submit(operations.update(aliases))
+        self.app.submit(operations.update([]))
 
     def action_verify(self) -> None:
         row = self.current
