@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from medback_core import model
 from medback_core.restoring import plan as plans
@@ -13,6 +14,8 @@ from medback_core.restoring.told import Told, listen
 from medback_core.session import Session
 from medback_core.session.sources import list_sources
 from medback_core.session.targets import list_targets
+
+Answer = TypeVar("Answer", bound=model.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,61 +74,40 @@ def make_plans(
     First, in milliseconds, what it would take if all was lost, which is also the answer when nothing is missing; then
     what is missing, which means a look at every destination. For a thread.
     """
+
+    def last(events: Iterator[model.Event], kind: type[Answer]) -> Answer | None:
+        """What an operation ends with; None where it was stopped before."""
+        for event in events:
+            if stopped():
+                return None
+            if isinstance(event, model.Progress):
+                progress(event)
+            elif isinstance(event, kind):
+                return event
+        return None
+
+    def make(session: Session, everything: bool) -> PlanFacts | None:
+        events = plans.restore_plan(
+            session,
+            all_of_it=everything,
+            source=request.scope.source,
+            path=request.scope.path or None,
+            to=request.to,
+            without=[target for target in list_targets(session, unknown=True) if target.id in request.without],
+            here=request.here,
+            more=[(scope.source, scope.path or None) for scope in request.more],
+        )
+        summary = last(events, PlanSummary)
+        return None if summary is None else PlanFacts(request, everything, summary)
+
     with ExitStack() as stack:
-        if request.told:
-            for event in listen(session, stack, request.told):
-                if stopped():
-                    return
-                if isinstance(event, model.Progress):
-                    progress(event)
-                elif isinstance(event, Told):
-                    session = event.session
-        yield from _make_plans(session, request, stopped, progress)
-
-
-def _make_plans(
-    session: Session,
-    request: RestoreRequest,
-    stopped: Callable[[], bool],
-    progress: Callable[[model.Progress], None],
-) -> Iterator[PlanFacts]:
-    if not list_sources(session):
-        return
-    imagined = _make(session, request, True, stopped, progress)
-    if imagined is None:
-        return
-    if request.everything:
-        yield imagined
-        return
-    yield replace(imagined, looking=True)
-    plan = _make(session, request, False, stopped, progress)
-    if plan is not None:
-        yield plan if plan.summary.missing.files else replace(imagined, differing=plan.summary.differing)
-
-
-def _make(
-    session: Session,
-    request: RestoreRequest,
-    everything: bool,
-    stopped: Callable[[], bool],
-    progress: Callable[[model.Progress], None],
-) -> PlanFacts | None:
-    without = [target for target in list_targets(session, unknown=True) if target.id in request.without]
-    events = plans.restore_plan(
-        session,
-        all_of_it=everything,
-        source=request.scope.source,
-        path=request.scope.path or None,
-        to=request.to,
-        without=without,
-        here=request.here,
-        more=[(scope.source, scope.path or None) for scope in request.more],
-    )
-    for event in events:
-        if stopped():
-            return None
-        if isinstance(event, model.Progress):
-            progress(event)
-        elif isinstance(event, PlanSummary):
-            return PlanFacts(request, everything, event)
-    return None
+        told = last(listen(session, stack, request.told), Told) if request.told else Told(session)
+        if told is None or not list_sources(told.session):
+            return
+        imagined = make(told.session, True)
+        if imagined is None:
+            return
+        yield imagined if request.everything else replace(imagined, looking=True)
+        plan = None if request.everything else make(told.session, False)
+        if plan is not None:
+            yield plan if plan.summary.missing.files else replace(imagined, differing=plan.summary.differing)

@@ -40,9 +40,13 @@ LOOK_AGAIN = 60.0  # seconds until it looks again where nothing was mounted: a s
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What is plugged in."""
+class _Watch:
+    """What is asked for (see `watch`), and what is plugged in."""
 
+    session_path: Path | None
+    on_plug: OnPlug
+    reserve: Size | None
+    verify_bytes: int | None
     labels: dict[str, str] = field(default_factory=dict)  # target id -> label
     locked: set[str] = field(default_factory=set)  # ids of targets whose locked container was told of
     pending: set[str] = field(default_factory=set)  # targets whose turn could not come: another medback was at work
@@ -63,17 +67,15 @@ def watch(
     Yields Waiting before it waits, PluggedIn, LockedHere and Unplugged as they happen, all events of what it does, and
     PlugDone at its end. A drive that is pulled out in the middle ends its own turn alone.
     """
-    seen = _Seen()
-    yield from _look(session_path, seen, on_plug, reserve, verify_bytes)
+    seen = _Watch(session_path, on_plug, reserve, verify_bytes)
+    yield from _look(seen)
     yield Waiting()
     for _ in disk.mount_changes(LOOK_AGAIN) if changes is None else changes:
-        yield from _look(session_path, seen, on_plug, reserve, verify_bytes)
+        yield from _look(seen)
         yield Waiting()
 
 
-def _look(
-    session_path: Path | None, seen: _Seen, on_plug: OnPlug, reserve: Size | None, verify_bytes: int | None
-) -> Iterator[Event]:
+def _look(seen: _Watch) -> Iterator[Event]:
     here: dict[str, tuple[bytes, TargetIdentity]] = {}
     for mount in disk.removable_mounts():
         identity = identity_at(mount.path)
@@ -82,7 +84,7 @@ def _look(
     for gone in sorted(seen.labels.keys() - here.keys()):
         seen.pending.discard(gone)
         yield Unplugged(seen.labels.pop(gone))
-    with open_session(session_path) as session:
+    with open_session(seen.session_path) as session:
         if session.needs_rebuild:  # as every other command does
             yield from (*session.notes, Warned("session-rebuilt"))
             try:
@@ -101,7 +103,7 @@ def _look(
         label = identity.label if target is None else target.name
         action = OnPlug.NOTHING
         if target is not None:
-            action = target.on_plug or identity.on_plug or on_plug
+            action = target.on_plug or identity.on_plug or seen.on_plug
         if target is not None and action is OnPlug.BACKUP and not (target.counts and sources):
             action = OnPlug.NOTHING  # nothing is written to a drive that is not trusted, and there may be nothing to
         seen.labels[identifier] = label
@@ -109,10 +111,10 @@ def _look(
         if first:
             yield PluggedIn(label, path, action, target is not None, waiting, sources)
         if action is not OnPlug.NOTHING:
-            yield from _act(session_path, seen, identifier, label, path, action, reserve, verify_bytes)
+            yield from _act(seen, identifier, label, path, action)
 
 
-def _locked(seen: _Seen, targets: Collection[Target]) -> Iterator[Event]:
+def _locked(seen: _Watch, targets: Collection[Target]) -> Iterator[Event]:
     names = {target.id: target.name for target in targets}
     now = locked_here(targets)
     for identifier in sorted(now.keys() - seen.locked):
@@ -120,24 +122,15 @@ def _locked(seen: _Seen, targets: Collection[Target]) -> Iterator[Event]:
     seen.locked = set(now)
 
 
-def _act(
-    session_path: Path | None,
-    seen: _Seen,
-    identifier: str,
-    label: str,
-    path: bytes,
-    action: OnPlug,
-    reserve: Size | None,
-    verify_bytes: int | None,
-) -> Iterator[Event]:
+def _act(seen: _Watch, identifier: str, label: str, path: bytes, action: OnPlug) -> Iterator[Event]:
     damaged = skipped = left_out = left = 0
     short = Count()
     try:
-        with open_session(session_path) as session:
+        with open_session(seen.session_path) as session:
             if action is OnPlug.BACKUP:
-                events = back_up(session, path, reserve=None if reserve is None else reserve.bytes_on(path))
+                events = back_up(session, path, reserve=seen.reserve and seen.reserve.bytes_on(path))
             else:
-                events = verify(session, path, max_bytes=verify_bytes)
+                events = verify(session, path, max_bytes=seen.verify_bytes)
             for event in events:
                 damaged += isinstance(event, DamageFound)
                 skipped += isinstance(event, Skipped)
