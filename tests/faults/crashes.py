@@ -10,13 +10,15 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
-from faults.scenarios import CONTEXT, Scenario, session_of, update_all
+from faults.power import PowerCut
+from faults.scenarios import CONTEXT, Scenario, Step, session_of, update_all, verify_all
 from support.killing import Killed
 from support.sync_modes import is_file_by_file
 from support.fault_report import Row
@@ -148,9 +150,52 @@ def end(where: Path, scenario: Scenario) -> dict[str, object]:
     what is to follow, and look."""
     assert attempt(where, scenario)
     assert attempt(where, scenario)
-    for step in (*scenario.then, update_all):
+    return _followed(where, scenario, *scenario.then, update_all)
+
+
+def end_of_sight(where: Path, scenario: Scenario) -> dict[str, object]:
+    """The same after the next sight of every drive."""
+    return end(where, replace(scenario, then=(*scenario.then, verify_all)))
+
+
+def _followed(where: Path, scenario: Scenario, *steps: Step) -> dict[str, object]:
+    for step in steps:
         assert attempt(where, replace(scenario, step=step, opens=session_of))
     return end_state(where)
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a scenario comes to when nothing happens to it."""
+
+    known: set[bytes]  # the contents there may be
+    wrong: list[str]  # from the start: worlds with rot, or with files gone by hand, begin so
+    changes: int  # of drives, and transactions
+    on_drives: int
+    in_power: int  # changes before which the power may be cut
+    end: dict[str, object]
+    end_of_sight: dict[str, object]
+
+
+@cache
+def undisturbed(where: Path, scenario: Scenario, file_by_file: bool) -> Undisturbed:
+    """Run once for all tests that disturb it in one way of syncing."""
+    assert file_by_file == is_file_by_file()
+    fresh(where, scenario)
+    known = contents(where)
+    wrong = wholeness(where, known)
+    changes, power = Killer(), PowerCut(where)
+
+    def both(op: str, *details: Any) -> None:
+        changes(op, *details)
+        power(op, *details)
+
+    assert attempt(where, scenario, both)
+    known |= contents(where)
+    ended = end(where, scenario)
+    seen = _followed(where, scenario, verify_all, update_all)
+    assert changes.count > 0
+    return Undisturbed(known, wrong, changes.count, changes.on_drives, power.count, ended, seen)
 
 
 def wholeness(where: Path, known: set[bytes], *, with_db: bool = True) -> list[str]:

@@ -9,11 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from faults.crashes import attempt, content_alone, contents, differences, end, fresh, judge, wholeness
+from faults.crashes import (
+    Undisturbed,
+    attempt,
+    content_alone,
+    differences,
+    end_of_sight,
+    fresh,
+    judge,
+    undisturbed,
+    wholeness,
+)
 from faults.power import Arrives, Dropped, PowerCut, Reordered
-from faults.scenarios import SCENARIOS, Scenario, rebuild_all, session_of, verify_all
+from faults.scenarios import SCENARIOS, Scenario, rebuild_all, session_of
 from support.fault_report import Row, within
-from support.sync_modes import thinned
+from support.sync_modes import is_file_by_file, thinned
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("each_way")]
 
@@ -28,24 +38,23 @@ def test_what_was_not_durable_is_gone_after_a_power_cut(
     where: Path, scenario: Scenario, campaign: Callable[[str], Row]
 ):
     """The session DB is on another disk: it keeps all, or falls back to what it was, or is gone."""
-    scenario = replace(scenario, then=(*scenario.then, verify_all))
-    undisturbed, known, before, count = _undisturbed(where, scenario)
+    plain = undisturbed(where, scenario, is_file_by_file())
     rows = {
         "kept": campaign("power cut at every change"),
         "of before": campaign("power cut at every change, the session DB of before the run"),
         "lost": campaign("power cut at every change, the session DB lost"),
     }
-    tries = [("kept", point) for point in range(count)]
+    tries = [("kept", point) for point in range(plain.in_power)]
     if scenario.without_db:
-        tries += [(("of before", "lost")[point % 2], point) for point in range(count)]
+        tries += [(("of before", "lost")[point % 2], point) for point in range(plain.in_power)]
     wrong: list[str] = []
     for db, point in within(thinned(tries), SAMPLES):
-        at_once = _cut(where, scenario, point, Dropped(), known, before, db)
-        found = end(where, scenario)
+        at_once = _cut(where, scenario, point, Dropped(), plain, db)
+        found = end_of_sight(where, scenario)
         after = (
-            differences(found, undisturbed)
+            differences(found, plain.end_of_sight)
             if db == "kept"
-            else differences(content_alone(found), content_alone(undisturbed))
+            else differences(content_alone(found), content_alone(plain.end_of_sight))
         )
         wrong += judge(rows[db], f"power cut at change {point}, DB {db}", at_once + after)
     assert not wrong, "\n".join(wrong)
@@ -55,15 +64,15 @@ def test_what_was_not_durable_is_gone_after_a_power_cut(
 def test_what_was_not_durable_is_torn_and_reordered_by_a_power_cut(
     where: Path, name: str, campaign: Callable[[str], Row]
 ):
-    scenario = replace(BY_NAME[name], then=(*BY_NAME[name].then, verify_all))
-    undisturbed, known, before, count = _undisturbed(where, scenario)
+    scenario = BY_NAME[name]
+    plain = undisturbed(where, scenario, is_file_by_file())
     row = campaign("power cut at every change, torn and reordered")
-    tries = [(point, seed) for seed in range(SEEDS) for point in range(count)]
+    tries = [(point, seed) for seed in range(SEEDS) for point in range(plain.in_power)]
     wrong: list[str] = []
     for point, seed in within(thinned(tries), SAMPLES):
-        at_once = _cut(where, scenario, point, Reordered(seed * 1000 + point), known, before, "kept")
+        at_once = _cut(where, scenario, point, Reordered(seed * 1000 + point), plain, "kept")
         # Half a rename leaves a file under two names: no content may be missing, and none come from nowhere.
-        after = differences(_contents(end(where, scenario)), _contents(undisturbed))
+        after = differences(_contents(end_of_sight(where, scenario)), _contents(plain.end_of_sight))
         wrong += judge(row, f"power cut at change {point}, seed {seed}", at_once + after)
     assert not wrong, "\n".join(wrong)
 
@@ -78,20 +87,7 @@ def _contents(state: dict[str, object]) -> dict[str, object]:
     return found
 
 
-def _undisturbed(where: Path, scenario: Scenario) -> tuple[dict[str, object], set[bytes], list[str], int]:
-    """The end, the contents there may be, what is wrong from the start, and how many changes the run makes."""
-    fresh(where, scenario)
-    known = contents(where)
-    before = wholeness(where, known)
-    watching = PowerCut(where)
-    assert attempt(where, scenario, watching)
-    known |= contents(where)
-    return end(where, scenario), known, before, watching.count
-
-
-def _cut(
-    where: Path, scenario: Scenario, point: int, arrives: Arrives, known: set[bytes], before: list[str], db: str
-) -> list[str]:
+def _cut(where: Path, scenario: Scenario, point: int, arrives: Arrives, plain: Undisturbed, db: str) -> list[str]:
     """Run into the power cut and come back from it; what is wrong at once."""
     fresh(where, scenario)
     kept = where.parent / "session.before"
@@ -108,7 +104,7 @@ def _cut(
                 path.unlink() if path.is_file() else shutil.rmtree(path)
     if db == "of before" and kept.exists():
         shutil.copyfile(kept, where / "session.db")
-    found = [problem for problem in wholeness(where, known, with_db=db == "kept") if problem not in before]
+    found = [problem for problem in wholeness(where, plain.known, with_db=db == "kept") if problem not in plain.wrong]
     if db == "lost":
         assert attempt(where, replace(scenario, step=rebuild_all, opens=session_of))
     return found
