@@ -12,11 +12,9 @@ import time
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple, TypeVar, dataclass_transform
+from typing import Any, NamedTuple, dataclass_transform
 
 from medback_core.errors import DriveGone, MedbackError, Refused
-
-T = TypeVar("T")
 
 WANTED_DEFAULT = 2
 WANTED_MAX = 1_000_000
@@ -327,15 +325,12 @@ class Count:
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def an_event(cls: type[T]) -> type[T]:
-    """A dataclass that type checkers take for frozen. There are so many that freezing each, and giving each methods of
-    its own, would be a tenth of the time of a short command."""
-    return dataclass(slots=True, eq=False, repr=False)(cls)
-
-
-@an_event
 class Event:
-    """Base of all that an operation yields."""
+    """Base of all that an operation yields: each is a dataclass that type checkers take for frozen. There are so many
+    that freezing each, and giving each methods of its own, would be a tenth of the time of a short command."""
+
+    def __init_subclass__(cls) -> None:
+        dataclass(eq=False, repr=False)(cls)
 
     def _values(self) -> list[tuple[str, Any]]:
         return [(one.name, getattr(self, one.name)) for one in fields(self)]  # type: ignore[arg-type]
@@ -350,7 +345,6 @@ class Event:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._values())})"
 
 
-@an_event
 class Progress(Event):
     """How far a phase is; a total of None is not known yet. At most about ten a second."""
 
@@ -369,7 +363,6 @@ class Progress(Event):
         return min(1.0, self.files / self.files_total) if self.files_total else None
 
 
-@an_event
 class FileDone(Event):
     """One file was hashed, copied, restored, …; `action` is the verb in the past tense."""
 
@@ -395,7 +388,6 @@ class Reason:
         return cls("system", error=error.strerror or str(error))
 
 
-@an_event
 class Skipped(Event):
     """An entry that could not be treated, and why: exit code 3."""
 
@@ -403,7 +395,6 @@ class Skipped(Event):
     reason: Reason
 
 
-@an_event
 class Excluded(Event):
     """An entry left out by rule: no failure."""
 
@@ -411,14 +402,12 @@ class Excluded(Event):
     reason: str
 
 
-@an_event
 class NotListed(Event):
     """A file that the manifest it is compared with does not name: no failure."""
 
     path: bytes
 
 
-@an_event
 class DamageFound(Event):
     """Content or a record that is not what it should be: exit code 5."""
 
@@ -427,12 +416,10 @@ class DamageFound(Event):
     state: str = "damaged"  # or, where a verify says so, "missing", "changed", "unreadable"
 
 
-@an_event
 class Waiting(Event):
     """All that could be done is done; it waits for a drive."""
 
 
-@an_event
 class PluggedIn(Event):
     """A target is here. `action` is what is done with it now, `known` whether it is one of this session's, `waiting`
     what is below its wanted copies, `sources` how many sources the session has."""
@@ -445,7 +432,6 @@ class PluggedIn(Event):
     sources: int
 
 
-@an_event
 class LockedHere(Event):
     """The encrypted container a target lies in is plugged in and not open."""
 
@@ -453,14 +439,12 @@ class LockedHere(Event):
     device: str
 
 
-@an_event
 class Unplugged(Event):
     """A target that was here is not any more."""
 
     label: str
 
 
-@an_event
 class PlugDone(Event):
     """What a target was to do when it was plugged in is over: `finished`, and it may be unplugged, unless so many
     copies on it were found `damaged`; or the reason why not. `skipped` files could not be copied or read, and so many
@@ -480,7 +464,6 @@ class PlugDone(Event):
     short: Count = Count()
 
 
-@an_event
 class Remembers(Event):
     """What a drive that is plugged in remembers and this session did not know: it was taken up. `on` are the drives
     it lies on."""
@@ -493,7 +476,6 @@ class Remembers(Event):
     on: tuple[str, ...] = ()
 
 
-@an_event
 class DeletedSince(Event):
     """A file an earlier restore brought back is deleted by what is known now; it is left where it is."""
 
@@ -501,7 +483,6 @@ class DeletedSince(Event):
     gone_at: int | None = None
 
 
-@an_event
 class CopyGone(Event):
     """A look at a drive did not find a copy where it lay; it does not count any more. `state` is "missing", or, where
     another file stands there, "changed" (since, by its time) or "damaged" (as old as the copy)."""
@@ -510,7 +491,6 @@ class CopyGone(Event):
     state: str = "missing"
 
 
-@an_event
 class Warned(Event):
     """Something a person should know, that is no failure: which (`same-disk`), and its facts (`errors.Fact`)."""
 
@@ -522,7 +502,6 @@ class Warned(Event):
         object.__setattr__(self, "facts", facts)
 
 
-@an_event
 class SourceRefused(Event):
     """One source (or drive) of several was refused for safety; nothing changed for it, the others go on: exit code 4 (3
     for a drive that went away)."""
@@ -536,7 +515,6 @@ class SourceRefused(Event):
         return self.refusal.kind
 
 
-@an_event
 class Conflict(Event):
     """A restore met a file that differs from what should be there, and left it alone."""
 
@@ -549,12 +527,10 @@ class Conflict(Event):
     there_md5: bytes | None = None
 
 
-@an_event
 class Summary(Event):
     """Base of the last event of every operation."""
 
 
-@an_event
 class ScanSummary(Summary):
     """What a scan of one source found; `files` and `bytes` are the source's totals after it."""
 
@@ -574,7 +550,6 @@ class ScanSummary(Summary):
     unhashed: int = 0  # rebuild only: files no sidecar gives a hash for
 
 
-@an_event
 class UpdateSummary(Summary):
     """What an update of several sources did; `refused` are the aliases of those nothing changed for."""
 
@@ -582,7 +557,6 @@ class UpdateSummary(Summary):
     refused: tuple[str, ...] = ()
 
 
-@an_event
 class RebuildSummary(Summary):
     """What a new session DB was built from."""
 
@@ -590,7 +564,6 @@ class RebuildSummary(Summary):
     targets: tuple[Target, ...] = ()
 
 
-@an_event
 class BackupSummary(Summary):
     """What a backup onto one target did, or in a dry run would do; `remaining` and `lacking_bytes` are those of after
     it. Counts are identities (each content once)."""
@@ -617,7 +590,6 @@ class BackupSummary(Summary):
     stopped: bool = False  # it was asked to end before all was copied
 
 
-@an_event
 class DiscoverSummary(Summary):
     """What already lay on a drive. `files` counts paths on the drive, `newly_marked` identities."""
 
@@ -638,7 +610,6 @@ class NextTarget:
     bytes: int
 
 
-@an_event
 class RestoreSummary(Summary):
     """What a restore from one target brought back. Counts are paths."""
 
@@ -655,7 +626,6 @@ class RestoreSummary(Summary):
     unheard: tuple[Target, ...] = ()  # drives that were not plugged in and may know something newer
 
 
-@an_event
 class RestoreStatus(Summary):
     """How much of what is expected stands at its destination. Counts are paths."""
 
@@ -670,7 +640,6 @@ class RestoreStatus(Summary):
     unheard: tuple[Target, ...] = ()
 
 
-@an_event
 class Unrestored(Event):
     """A file that does not stand at its destination, or stands there with other content."""
 
@@ -679,7 +648,6 @@ class Unrestored(Event):
     differs: bool = False
 
 
-@an_event
 class ContextSummary(Summary):
     """What a restore context holds. `files` counts paths that should exist, `directories` each source's own too."""
 
@@ -690,7 +658,6 @@ class ContextSummary(Summary):
     targets: int = 0
 
 
-@an_event
 class EjectSummary(Summary):
     """A drive was unmounted."""
 
@@ -699,7 +666,6 @@ class EjectSummary(Summary):
     powered_off: bool
 
 
-@an_event
 class ExportSummary(Summary):
     """What went into a manifest; `left_out` files did not, each was told as Skipped. `path`: b"" without a file."""
 
@@ -709,7 +675,6 @@ class ExportSummary(Summary):
     left_out: int = 0
 
 
-@an_event
 class ReportSummary(Summary):
     """The report is in its file."""
 
@@ -717,7 +682,6 @@ class ReportSummary(Summary):
     bytes: int
 
 
-@an_event
 class VerifySummary(Summary):
     """The five states of what was read."""
 
@@ -733,7 +697,6 @@ class VerifySummary(Summary):
     left: int = 0  # not reached within --max-bytes
 
 
-@an_event
 class Repaired(Event):
     """A good copy was put in place."""
 
@@ -741,7 +704,6 @@ class Repaired(Event):
     source: str  # the target's label or the source's alias it came from
 
 
-@an_event
 class Unrepairable(Event):
     """No good copy could be found now, and what would help."""
 
@@ -749,7 +711,6 @@ class Unrepairable(Event):
     reason: Reason
 
 
-@an_event
 class RepairSummary(Summary):
     """How many were repaired and how many could not be."""
 
@@ -757,7 +718,6 @@ class RepairSummary(Summary):
     unrepairable: int = 0
 
 
-@an_event
 class ReclaimSummary(Summary):
     """What was, or with a dry run would be, freed on a target.
 
@@ -776,7 +736,6 @@ class ReclaimSummary(Summary):
     after_backup: tuple[NextTarget, ...] = ()
 
 
-@an_event
 class ProveSummary(Summary):
     """Byte-by-byte comparison of files of one identity."""
 

@@ -25,7 +25,6 @@ from medback_core.model import (
     Summary,
     TargetState,
     Warned,
-    an_event,
 )
 from medback_core.presenting.next_drive import next_drive, next_words
 from medback_core.presenting.places import three_two_one_words
@@ -42,7 +41,6 @@ Story = Generator[str | Event, None, None]
 _CHUNK = 1 << 20
 
 
-@an_event
 class DemoChecked(Summary):
     """Whether all that was restored equals the original, byte for byte."""
 

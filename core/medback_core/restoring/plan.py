@@ -20,7 +20,6 @@ from medback_core.model import (
     Summary,
     Target,
     TargetState,
-    an_event,
     folded_place,
 )
 from medback_core.planning import restore_order as planning
@@ -57,7 +56,6 @@ class PlannedStep:
     trip: bool = False  # it has to be fetched from there
 
 
-@an_event
 class PlanSummary(Summary):
     """The fewest trips and targets that bring back all that is missing, in the order to plug them in, place by place.
     Counts are paths.

@@ -15,7 +15,7 @@ from medback_core.drives.drive import read_identity
 from medback_core.drives.retelling import retold, words_on
 from medback_core.drives.story import Story, readable_context, stories
 from medback_core.errors import NeedsAnswer
-from medback_core.model import Event, Source, Summary, Target, TargetState, Warned, an_event
+from medback_core.model import Event, Source, Summary, Target, TargetState, Warned
 from medback_core.restoring.destinations import Destination
 from medback_core.session import Session
 from medback_core.session.expected import expected_count, has_expected
@@ -25,7 +25,6 @@ from medback_core.session.targets import list_targets, save_target, target_by_id
 from medback_core.sidecar import Remembered
 
 
-@an_event
 class Told(Summary):
     """What the drives tell that this session does not know: `taken` up into `session`, and what is only `offered`."""
 
