@@ -378,7 +378,7 @@ class Drive:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                warn("%s of %s can't be read: %s" % (shown(name), self.label, error.strerror or error))
+                cannot_read("%s of %s" % (shown(name), self.label), error)
                 continue
             if problem:
                 warn("%s of %s is damaged (%s): what stands before that is used" % (shown(name), self.label, problem))
@@ -399,7 +399,7 @@ class Drive:
                         except OSError:
                             continue
             except OSError as error:
-                warn("%s can't be read: %s" % (shown(os.path.join(self.path, directory)), error.strerror or error))
+                cannot_read(shown(os.path.join(self.path, directory)), error)
                 self.unread = True
                 continue
             for name, status in entries.items():
@@ -411,7 +411,7 @@ class Drive:
         try:
             return self._whole(join(directory, SIDECAR), SIDECAR_MAX)
         except OSError as error:
-            warn("%s can't be read: %s" % (shown(os.path.join(self.path, directory, SIDECAR)), error.strerror or error))
+            cannot_read(shown(os.path.join(self.path, directory, SIDECAR)), error)
             return b""
 
 
@@ -638,12 +638,8 @@ class Shelf:
     def digest(self, place):
         """The MD5 of a file on a drive, b"" for one that can't be read."""
         if place not in self.hashed:
-            digest = md5()
             try:
-                with os.fdopen(self.drives[place.drive].open(place.path), "rb") as stream:
-                    for piece in iter(lambda: stream.read(CHUNK), b""):
-                        digest.update(piece)
-                self.hashed[place] = digest.digest()
+                self.hashed[place] = digest_of(self.drives[place.drive].open(place.path))
             except OSError:
                 self.hashed[place] = b""
         return self.hashed[place]
@@ -654,6 +650,15 @@ def md5():
         return hashlib.md5(usedforsecurity=False)
     except TypeError:  # Python 3.8
         return hashlib.md5()
+
+
+def digest_of(fd):
+    """The MD5 of an open file, which is closed then. Raises OSError."""
+    digest = md5()
+    with os.fdopen(fd, "rb") as stream:
+        for piece in iter(lambda: stream.read(CHUNK), b""):
+            digest.update(piece)
+    return digest.digest()
 
 
 def merge(sections, told):
@@ -677,8 +682,7 @@ def merge(sections, told):
     kept = sorted(kept + later, key=lambda section: (section.date, section.number)) or told
     newest = kept[-1]
     result = Section(newest.source, max(sections or kept, key=lambda section: section.date).alias)
-    result.number, result.stamp, result.line, result.date = newest.number, newest.stamp, newest.line, newest.date
-    result.whole = newest.whole
+    result.date = newest.date
     for section in kept:
         for path, record in section.files.items():
             was = result.files.get(path)
@@ -735,18 +739,18 @@ class Restore:
 
     def _source(self, folder, section, live):
         tell("%s: %d files" % (shown(folder), len(live)))
-        self._directory(folder)
+        self._try(self._directory, folder)
         for path, record in live:
             self._done += 1
             self._say(join(folder, path))
-            self._file(join(folder, path), record)
+            self._try(self._file, join(folder, path), record)
             if len(self._copied) + len(self._handles) >= OPEN_TOGETHER or self._waiting >= BYTES_TOGETHER:
                 self._settle()
         self._settle()
         for path in section.standing_directories():
-            self._directory(join(folder, path))
+            self._try(self._directory, join(folder, path))
         for path, goal in sorted(section.links.items()):
-            self._link(join(folder, path), goal)
+            self._try(self._link, join(folder, path), goal)
         self._leave()
         for path, record in section.others:
             self.others += [(join(folder, path), place) for place in list(self.shelf.places(record))[:1]]
@@ -758,26 +762,29 @@ class Restore:
     def _say(self, path):
         PROGRESS.say("%d of %d files (%d%%): " % (self._done, self._all, 100 * self._done // (self._all or 1)), path)
 
-    def _file(self, path, record):
+    def _try(self, what, path, *facts):
+        """Put a file, a link or a directory (`what` does it) at a path; why that failed is kept for the report."""
         try:
-            handle = self._open_parent(path)
-            name = os.path.basename(path)
-            there = self._stat(handle, path, name)
-            if there is not None:
-                self._compare(handle, path, name, there, record)
+            what(path, *facts)
+        except (OSError, NotImplementedError) as error:
+            self.failed.append((path, getattr(error, "strerror", None) or str(error)))
+
+    def _file(self, path, record):
+        handle = self._open_parent(path)
+        there = self._stat(handle, path, os.path.basename(path))
+        if there is not None:
+            self._compare(path, there, record)
+            return
+        spoilt, unread = (record.size, record.md5) in self.shelf.spoilt, False
+        for place in self.shelf.places(record):
+            outcome = self._copy(handle, path, place, record)
+            if outcome == "done":
                 return
-            spoilt, unread = (record.size, record.md5) in self.shelf.spoilt, False
-            for place in self.shelf.places(record):
-                outcome = self._copy(handle, path, place, record)
-                if outcome == "done":
-                    return
-                spoilt = spoilt or (
-                    outcome == "damaged" and place in self.shelf.recorded.get((record.size, record.md5), ())
-                )
-                unread = unread or outcome == "unread"
-            (self.damaged if spoilt else self.unread if unread else self.missing).append(path)
-        except OSError as error:
-            self.failed.append((path, error.strerror or str(error)))
+            spoilt = spoilt or (
+                outcome == "damaged" and place in self.shelf.recorded.get((record.size, record.md5), ())
+            )
+            unread = unread or outcome == "unread"
+        (self.damaged if spoilt else self.unread if unread else self.missing).append(path)
 
     def _open_parent(self, path):
         """The descriptor of the directory a path lies in, which is made where it isn't there. None: walk by paths."""
@@ -837,16 +844,12 @@ class Restore:
         except FileNotFoundError:
             return None
 
-    def _compare(self, handle, path, name, there, record):
-        if stat.S_ISREG(there.st_mode) and there.st_size == record.size:
-            digest = md5()
-            with os.fdopen(open_below(self.to, path, os.O_RDONLY), "rb") as stream:
-                for piece in iter(lambda: stream.read(CHUNK), b""):
-                    digest.update(piece)
-            if digest.digest() == record.md5:
-                self.right += 1
-                return
-        self.in_the_way.append(path)
+    def _compare(self, path, there, record):
+        may_be = stat.S_ISREG(there.st_mode) and there.st_size == record.size
+        if may_be and digest_of(open_below(self.to, path, os.O_RDONLY)) == record.md5:
+            self.right += 1
+        else:
+            self.in_the_way.append(path)
 
     def _copy(self, handle, path, place, record):
         """Copy one file and check it on the way: "done", or "damaged" or "unread" for a place that is no help."""
@@ -926,7 +929,7 @@ class Restore:
             there = self._stat(copied.handle, copied.path, name)
             if there is None:
                 raise
-            self._compare(copied.handle, copied.path, name, there, copied.record)
+            self._compare(copied.path, there, copied.record)
             return
         self.restored += 1
         self.bytes += copied.record.size
@@ -959,10 +962,7 @@ class Restore:
                 os.rename(old, new, src_dir_fd=handle, dst_dir_fd=handle)
 
     def _directory(self, path):
-        try:
-            self._open_parent(join(path, b"x"))
-        except OSError as error:
-            self.failed.append((path, error.strerror or str(error)))
+        self._open_parent(join(path, b"x"))
 
     def _finish_directory(self, path, mode, mtime):
         """Its permissions and its time, when everything is in it. The owner can always get in again."""
@@ -982,24 +982,16 @@ class Restore:
             os.close(handle)
 
     def _link(self, path, goal):
-        try:
-            handle = self._open_parent(path)
-        except OSError as error:
-            self.failed.append((path, error.strerror or str(error)))
-            return
-        name = os.path.basename(path)
+        handle, name = self._open_parent(path), os.path.basename(path)
         where, how = self._at(handle, path, name)
-        try:
-            there = self._stat(handle, path, name)
-            if there is None:
-                os.symlink(goal, where, **how)
-                self.links += 1
-            elif stat.S_ISLNK(there.st_mode) and os.readlink(where, **how) == goal:
-                self.right += 1
-            else:
-                self.in_the_way.append(path)
-        except (OSError, NotImplementedError) as error:
-            self.failed.append((path, getattr(error, "strerror", None) or str(error)))
+        there = self._stat(handle, path, name)
+        if there is None:
+            os.symlink(goal, where, **how)
+            self.links += 1
+        elif stat.S_ISLNK(there.st_mode) and os.readlink(where, **how) == goal:
+            self.right += 1
+        else:
+            self.in_the_way.append(path)
 
     def report(self):
         """Say how it went; the exit code."""
@@ -1145,21 +1137,26 @@ def warn(words):
     print("warning: " + words, file=sys.stderr)
 
 
+def upwards(path):
+    """(directory, its status) of a path and of all above it; None for one that is not there, or can't be looked at."""
+    here, last = os.path.realpath(path), None
+    while here != last:
+        try:
+            status = os.stat(here)
+        except OSError:
+            status = None
+        yield here, status
+        here, last = os.path.dirname(here), here
+
+
+def cannot_read(what, error):
+    warn("%s can't be read: %s" % (what, error.strerror or error))
+
+
 def is_inside(inner, outer):
     """Whether a directory is another one or lies in it, by what they are and not by what they are called."""
     wanted = os.stat(outer)
-    here = os.path.realpath(inner)
-    while True:
-        try:
-            status = os.stat(here)
-            if (status.st_dev, status.st_ino) == (wanted.st_dev, wanted.st_ino):
-                return True
-        except OSError:
-            pass
-        above = os.path.dirname(here)
-        if above == here:
-            return False
-        here = above
+    return any(status is not None and os.path.samestat(status, wanted) for _, status in upwards(inner))
 
 
 def on_disk(path):
@@ -1190,21 +1187,15 @@ def overlap(one, other):
 
 def drive_around(path):
     """The root of the drive of medback's that a path lies on, whether the path is there yet or not. None: on none."""
-    here, device = os.path.realpath(path), None
-    while True:
-        try:
-            status = os.stat(here)
+    device = None
+    for here, status in upwards(path):
+        if status is not None:  # else it is still to be made
             if device not in (None, status.st_dev):
                 return None
             device = status.st_dev
-        except OSError:
-            pass  # it is still to be made
         if os.path.lexists(os.path.join(here, IDENTITY)):
             return here
-        above = os.path.dirname(here)
-        if above == here:
-            return None
-        here = above
+    return None
 
 
 def main(words=None):
@@ -1221,9 +1212,7 @@ def main(words=None):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        drives = []
-        for path in given.drives:
-            drives.append(Drive(len(drives), path))
+        drives = [Drive(number, path) for number, path in enumerate(given.drives)]
         if given.to:
             to = os.path.abspath(os.fsencode(given.to))
             for drive in drives:
@@ -1252,13 +1241,9 @@ def main(words=None):
         run = Restore(shelf, to, given.source)
         run.run()
         return run.report()
-    except Bad as error:
+    except (Bad, OSError) as error:
         PROGRESS.clear()
-        print("medback-restore: %s" % error, file=sys.stderr)
-        return 4
-    except OSError as error:
-        PROGRESS.clear()
-        print("medback-restore: %s" % (error.strerror or error), file=sys.stderr)
+        print("medback-restore: %s" % (getattr(error, "strerror", None) or error), file=sys.stderr)
         return 4
     except KeyboardInterrupt:
         print("\nstopped; what is back stays, run it again to go on", file=sys.stderr)
