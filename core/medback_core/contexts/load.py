@@ -284,10 +284,7 @@ def _moved(
 
 def _new(head: SourceStart, path: bytes, taken: dict[bytes, Source]) -> tuple[Source, Warned | None]:
     """A source this session never had. Another machine's at the same path gets a path of its own beside it."""
-    free, number = path, 1
-    while free in taken:
-        number += 1
-        free = path + b"-%d" % number
+    free = disk.free_name(disk.numbered(path), taken.__contains__)
     alias = names.from_text(head.alias)
     if names.check_component(alias) is not None:
         alias = os.path.basename(path) or b"root"

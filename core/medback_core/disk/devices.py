@@ -53,8 +53,6 @@ def mount_changes(seconds: float) -> Generator[bool, None, None]:
 
 
 def _compared(seconds: float) -> Iterator[bool]:
-    import time
-
     before = {(part.mountpoint, part.device) for part in mounts.partitions()}
     while True:
         time.sleep(min(seconds, _POLL_SECONDS))
@@ -86,7 +84,7 @@ def _device_directory(device: int) -> bytes:
 
 
 def _container(directory: bytes, depth: int) -> str | None:
-    found = _DM_LUKS.match(_read(directory + b"/dm/uuid"))
+    found = _DM_LUKS.match(mounts.told(directory + b"/dm/uuid") or b"")
     if found is not None:
         digits = found[1].decode()
         return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
@@ -111,7 +109,7 @@ def locked_containers() -> list[Locked]:
     for name in kept:
         facts = dict(
             line[2:].split(b"=", 1)
-            for line in _read(_UDEV + b"/" + name).splitlines()
+            for line in (mounts.told(_UDEV + b"/" + name) or b"").splitlines()
             if line.startswith(b"E:") and b"=" in line
         )
         if facts.get(b"ID_FS_TYPE") != b"crypto_LUKS" or b"ID_FS_UUID" not in facts:
@@ -122,19 +120,10 @@ def locked_containers() -> list[Locked]:
         except OSError:
             continue  # it left
         if not opened:
-            device = dict(
-                line.split(b"=", 1) for line in _read(directory + b"/uevent").splitlines() if b"=" in line
-            ).get(b"DEVNAME", name)
+            lines = (mounts.told(directory + b"/uevent") or b"").splitlines()
+            device = dict(line.split(b"=", 1) for line in lines if b"=" in line).get(b"DEVNAME", name)
             found.append(Locked(os.fsdecode(facts[b"ID_FS_UUID"]), "/dev/" + os.fsdecode(device)))
     return found
-
-
-def _read(path: bytes) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(1 << 16)
-    except OSError:
-        return b""
 
 
 # --- health ----------------------------------------------------------------------------------------------------------

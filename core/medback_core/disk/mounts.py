@@ -191,11 +191,8 @@ def spins(device: int | None) -> bool:
     found = whole_disks(device)
     for disk in found:
         name = os.path.basename(disk)
-        try:
-            with open(disk + b"/queue/rotational", "rb") as file:
-                if file.read().strip() != b"0" and not name.startswith((b"vd", b"xvd")):
-                    return True
-        except OSError:
+        said = told(disk + b"/queue/rotational")
+        if said is None or (said != b"0" and not name.startswith((b"vd", b"xvd"))):
             return True
     return not found
 
@@ -226,25 +223,26 @@ def _disks_below(directory: bytes, depth: int) -> frozenset[bytes]:
     return frozenset(found)
 
 
-def loop_file(directory: bytes) -> bytes | None:
-    """The file behind a loop device, None for any other."""
+def told(path: bytes) -> bytes | None:
+    """What a small file of the kernel's or of udev's says, less its line end; None where it can't be read."""
     try:
-        with open(directory + b"/loop/backing_file", "rb") as file:
-            return file.read().rstrip(b"\n")
+        with open(path, "rb") as file:
+            return file.read(1 << 16).rstrip(b"\n")
     except OSError:
         return None
+
+
+def loop_file(directory: bytes) -> bytes | None:
+    """The file behind a loop device, None for any other."""
+    return told(directory + b"/loop/backing_file")
 
 
 def device_number(directory: bytes) -> int | None:
     """The number of the block device a directory of /sys is about."""
     if sys.platform == "win32":
         return None
-    try:
-        with open(directory + b"/dev", "rb") as file:
-            major, _, minor = file.read().strip().partition(b":")
-        return os.makedev(int(major), int(minor))
-    except (OSError, ValueError):
-        return None
+    major, _, minor = (told(directory + b"/dev") or b"").partition(b":")
+    return os.makedev(int(major), int(minor)) if major.isdigit() and minor.isdigit() else None
 
 
 def is_cached_below(device: int | None) -> bool:
@@ -255,13 +253,7 @@ def is_cached_below(device: int | None) -> bool:
     directory = os.path.realpath(b"%s/%d:%d" % (_BLOCK_DEVICES, os.major(device), os.minor(device)))
     if os.path.exists(directory + b"/partition"):
         directory = os.path.dirname(directory)
-    if loop_file(directory) is None:
-        return False
-    try:
-        with open(directory + b"/loop/dio", "rb") as file:
-            return file.read().strip() != b"1"
-    except OSError:
-        return True
+    return loop_file(directory) is not None and told(directory + b"/loop/dio") != b"1"
 
 
 def uuid_of(device: int | None) -> str | None:
@@ -336,11 +328,4 @@ def is_on_removable_disk(device: int | None) -> bool:
     """Whether a block device lies on a disk that the kernel calls removable."""
     if not device:
         return False
-    for disk in whole_disks(device):
-        try:
-            with open(disk + b"/removable", "rb") as file:
-                if file.read().strip() == b"1":
-                    return True
-        except OSError:
-            continue
-    return False
+    return any(told(disk + b"/removable") == b"1" for disk in whole_disks(device))

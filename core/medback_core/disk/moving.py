@@ -59,13 +59,7 @@ def remove(root: Root, rel: bytes, *, expect: os.stat_result) -> None:
     Not synced: a name that comes back after a power cut does no harm."""
     directory, name = root.split(rel)
     with root.directory(directory) as handle:
-        found = root.stat(rel)
-        if found is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), rel)
-        if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), rel)
-        if _sight(found) != _sight(expect):
-            raise Changed(rel, "changed since it was looked at")
+        _check_still(root, rel, expect)
         primitives.unlink(handle, name)
 
 
@@ -78,11 +72,7 @@ def remove_before(root: Root, rel: bytes, *, expect: os.stat_result, is_there: C
     """
     directory, name = root.split(rel)
     with root.directory(directory) as handle:
-        found = root.stat(rel)
-        if found is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), rel)
-        if _sight(found) != _sight(expect):
-            raise Changed(rel, "changed since it was looked at")
+        _check_still(root, rel, expect)
         freeing = freeing_name(name)
         primitives.rename_noreplace(handle, name, handle, freeing)
         gone = False
@@ -94,6 +84,17 @@ def remove_before(root: Root, rel: bytes, *, expect: os.stat_result, is_there: C
         if not gone:
             raise Changed(rel, "the other copy is gone, or is this very file")
         primitives.unlink(handle, freeing)
+
+
+def _check_still(root: Root, rel: bytes, expect: os.stat_result) -> None:
+    """Raise what `remove` raises where something else lies there, or nothing."""
+    found = root.stat(rel)
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), rel)
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), rel)
+    if _sight(found) != _sight(expect):
+        raise Changed(rel, "changed since it was looked at")
 
 
 def freeing_name(name: bytes) -> bytes:

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from types import TracebackType
 from typing import Self
 
 from medback_core.disk import filesystem, mounts, portable, primitives
@@ -70,9 +69,7 @@ class Root:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -105,23 +102,21 @@ class Root:
 
     def free_bytes(self) -> int | None:
         """Bytes free on its drive now; None where that can't be asked."""
-        if sys.platform == "win32":
-            return None
-        try:
-            room = os.fstatvfs(self.fd)
-        except OSError:  # gone
-            return None
-        return room.f_bavail * room.f_frsize
+        room = self._room()
+        return None if room is None else room.f_bavail * room.f_frsize
 
     def lacks_inodes(self) -> bool:
         """Whether its drive has room for bytes and none for another file."""
+        room = self._room()
+        return room is not None and room.f_files > 0 and room.f_favail == 0 and room.f_bavail > 0
+
+    def _room(self) -> os.statvfs_result | None:
         if sys.platform == "win32":
-            return False
+            return None
         try:
-            room = os.fstatvfs(self.fd)
-        except OSError:
-            return False
-        return bool(room.f_files) and room.f_favail == 0 and room.f_bavail > 0
+            return os.fstatvfs(self.fd)
+        except OSError:  # gone
+            return None
 
     def is_same_drive(self) -> bool:
         """Whether the path still leads to this very directory: the drive was not unmounted, swapped or replaced."""

@@ -8,7 +8,6 @@ import os
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 from medback_core.disk import portable, primitives, worker_process
@@ -86,9 +85,7 @@ class Staging:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

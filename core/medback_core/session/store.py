@@ -71,8 +71,6 @@ class Session:
                 raise
             finally:
                 self._depth = 0
-        except sqlite3.OperationalError as error:
-            raise explained(self.path, error) from error
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
                 raise
