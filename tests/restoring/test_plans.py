@@ -380,6 +380,6 @@ def test_where_nothing_stands_the_plan_needs_no_look_at_each_file_and_says_the_s
         with monkeypatch.context() as patch:
             patch.setattr(plans, "_is_bare", lambda _directory: False)
             looked = list(restore_plan(session))[-1]
-        monkeypatch.setattr(plans._Missing, "look", None)
+        monkeypatch.setattr(plans, "_look", None)
         assert list(restore_plan(session)) == [looked]
         assert isinstance(looked, PlanSummary) and (looked.missing.files, looked.unreachable.files) == (4, 1)

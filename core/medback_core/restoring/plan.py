@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Generator, Iterable, Iterator, KeysView, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -27,7 +29,7 @@ from medback_core.planning.trips import TRIPS
 from medback_core.restoring import destinations, told
 from medback_core.session import Session
 from medback_core.session.counting import NOTHING
-from medback_core.session.expected import empty_directories, has_expected, wanted_back, wanted_totals
+from medback_core.session.expected import empty_directories, has_expected, wanted_back, wanted_files, wanted_totals
 from medback_core.session.files import join
 from medback_core.session.gone import list_gone
 from medback_core.session.needs import places as kept_at
@@ -121,9 +123,7 @@ def restore_plan(
                 unreachable += islice(files, UNREACHABLE_SHOWN - len(unreachable))
     for place, scope in asked:
         if (place, scope) not in bare_places:
-            missing = _Missing(session, place.source, usable, unreachable, groups)
-            yield from missing.look(place, scope)
-            differing += missing.differing
+            differing += yield from _look(session, place, scope, usable.keys(), unreachable, groups)
     trips = _trips(session, usable, here)
     rank = {key: rank for key, (_, rank) in usable.items()}
     plan = planning.plan_targets(_by_holders(session, groups), rank, places=trips, prefer=prefer)
@@ -237,51 +237,35 @@ def _bare_files(
         yield NamedFile(source.alias, join(directory, file.name), file.content.size)
 
 
-class _Missing:
-    """Gathers what is missing at the destination of one source."""
-
-    def __init__(
-        self,
-        session: Session,
-        source: Source,
-        usable: Collection[int],
-        unreachable: list[NamedFile],
-        groups: PlacementCounts,
-    ) -> None:
-        self.differing = 0
-        self._session = session
-        self._source = source
-        self._usable = frozenset(usable)
-        self._unreachable = unreachable
-        self._groups = groups
-
-    def look(self, place: destinations.Destination, scope: bytes | None) -> Iterator[Progress]:
-        sums: dict[int, list[int]] = {}
-        files = (row for row in wanted_back(self._session, self._source.key, scope) if row.content is not None)
-        root = destinations.open_destination(place.directory)
-        try:
-            for found in destinations.look(self._session, place, root, files):
-                if isinstance(found, Progress):
-                    yield found
-                elif found.state in (destinations.DestinationState.MISSING, destinations.DestinationState.OUTDATED):
-                    assert found.wanted.content is not None
-                    pair = sums.setdefault(found.wanted.placement, [0, 0])
-                    pair[0] += 1
-                    pair[1] += found.wanted.content.size
-                    self._note(found.wanted.path, found.wanted.content.size, found.wanted.placement)
-                elif found.state is destinations.DestinationState.DIFFERS:
-                    self.differing += 1
-        finally:
-            if root is not None:
-                root.close()
-        for key, pair in sums.items():
-            self._groups[key] = self._groups.get(key, NOTHING) + Count(*pair)
-
-    def _note(self, path: bytes, size: int, placement: int) -> None:
-        if len(self._unreachable) >= UNREACHABLE_SHOWN:
-            return
-        if not placement_by_id(self._session, placement).anywhere & self._usable:
-            self._unreachable.append(NamedFile(self._source.alias, path, size))
+def _look(
+    session: Session,
+    place: destinations.Destination,
+    scope: bytes | None,
+    usable: KeysView[int],
+    unreachable: list[NamedFile],
+    groups: PlacementCounts,
+) -> Generator[Progress, None, int]:
+    """Add what is missing at a destination; returns at how many another file stands."""
+    differing, sums = 0, defaultdict[int, list[int]](lambda: [0, 0])
+    files = wanted_files(session, place.source.key, scope)
+    with destinations.open_destination(place.directory) or nullcontext() as root:
+        for found in destinations.look(session, place, root, files):
+            if isinstance(found, Progress):
+                yield found
+                continue
+            row = found.wanted
+            assert row.content is not None
+            if found.state in (destinations.DestinationState.MISSING, destinations.DestinationState.OUTDATED):
+                sums[row.placement][0] += 1
+                sums[row.placement][1] += row.content.size
+                shows = len(unreachable) < UNREACHABLE_SHOWN
+                if shows and usable.isdisjoint(placement_by_id(session, row.placement).anywhere):
+                    unreachable.append(NamedFile(place.source.alias, row.path, row.content.size))
+            elif found.state is destinations.DestinationState.DIFFERS:
+                differing += 1
+    for key, pair in sums.items():
+        groups[key] = groups.get(key, NOTHING) + Count(*pair)
+    return differing
 
 
 def _with_claims(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 from medback_core import disk
 from medback_core.contexts.load import expect_again, finish_expected
@@ -34,29 +35,24 @@ def restore_status(
         places = destinations(session, source=source, to=to)
         refuse_unknown(session, places, only)
         for destination in places:
-            root = open_destination(destination.directory)
-            try:
-                with session.again() as reader:
-                    files = wanted_files(reader, destination.source.key, only)
-                    for found in look(session, destination, root, files):
-                        if isinstance(found, Progress):
-                            yield found
-                            continue
-                        row = found.wanted
-                        assert row.content is not None
-                        expected += 1
-                        if found.state is DestinationState.PRESENT:
-                            present += 1
-                            continue
-                        differs = found.state is DestinationState.DIFFERS
-                        yield Unrestored(destination.absolute(row.path), row.content.size, differs)
-                        if differs:
-                            differing += 1
-                        else:
-                            missing[row.placement] = missing.get(row.placement, Count()) + Count(1, row.content.size)
-            finally:
-                if root is not None:
-                    root.close()
+            with open_destination(destination.directory) or nullcontext() as root, session.again() as reader:
+                files = wanted_files(reader, destination.source.key, only)
+                for found in look(session, destination, root, files):
+                    if isinstance(found, Progress):
+                        yield found
+                        continue
+                    row = found.wanted
+                    assert row.content is not None
+                    expected += 1
+                    if found.state is DestinationState.PRESENT:
+                        present += 1
+                        continue
+                    differs = found.state is DestinationState.DIFFERS
+                    yield Unrestored(destination.absolute(row.path), row.content.size, differs)
+                    if differs:
+                        differing += 1
+                    else:
+                        missing[row.placement] = missing.get(row.placement, Count()) + Count(1, row.content.size)
         if present == expected and to is None and source is None and only is None:
             finish_expected(session, only_if_observed=True)
     total = sum(missing.values(), Count())
