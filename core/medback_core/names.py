@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import unicodedata
+from collections.abc import Iterator
 
 COMPONENT_MAX = 255  # bytes; NAME_MAX of every file system in use
 
@@ -117,6 +119,14 @@ def below(path: bytes, top: bytes) -> bytes | None:
 def within(top: bytes, path: bytes) -> bytes:
     """The absolute path of what lies at a relative path in an absolute directory: the way back from `below`."""
     return top.rstrip(b"/") + b"/" + path
+
+
+def and_above(path: bytes) -> Iterator[bytes]:
+    """A directory and each one above it, up to the root; of a relative one up to b""."""
+    last = None
+    while path != last:
+        yield path
+        path, last = os.path.dirname(path), path
 
 
 def overlap(one: bytes, other: bytes) -> bool:

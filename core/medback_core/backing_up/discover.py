@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from medback_core import disk, model
+from medback_core import disk, model, names
 from medback_core.drives.matching import lies_there, same_time
 from medback_core.drives.open import Drive, open_drive
 from medback_core.drives.sidecars import Recorder
@@ -358,16 +358,9 @@ class _Discovery:
             clear_pending(self.session, self.target, pending_for(self.session, self.target))
 
     def _is_unread(self, path: bytes | None) -> bool:
-        if not self._unread:
-            return False
-        if path is None:
-            return True  # it may lie in what could not be read
-        where = path_on(self.drive, path)
-        while len(where) >= len(self.drive.root.path):
-            if where in self._unread:
-                return True
-            where = os.path.dirname(where) if where != os.path.dirname(where) else b""
-        return False
+        if not self._unread or path is None:
+            return bool(self._unread)  # it may lie in what could not be read
+        return not self._unread.isdisjoint(names.and_above(path_on(self.drive, path)))
 
     def summary(self) -> DiscoverSummary:
         target = self.drive.target if self.dry_run else target_by_key(self.session, self.target)

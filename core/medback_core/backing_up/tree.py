@@ -261,13 +261,8 @@ def permitted(mode: int, group: int, original: bytes) -> int:
 
 def is_shut_away(path: bytes) -> bool:
     """Whether a directory above `path` lets only some people through, so that what is below is private to them."""
-    above = os.path.dirname(os.path.realpath(path))
-    while True:
-        try:
-            if not os.stat(above).st_mode & stat.S_IXOTH:
-                return True
-        except OSError:
-            return True
-        if above == os.path.dirname(above):
-            return False
-        above = os.path.dirname(above)
+    above = names.and_above(os.path.dirname(os.path.realpath(path)))
+    try:
+        return not all(os.stat(one).st_mode & stat.S_IXOTH for one in above)
+    except OSError:
+        return True

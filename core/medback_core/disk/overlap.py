@@ -86,10 +86,7 @@ def path_inside(path: bytes, top: bytes) -> bytes | None:
 def _places(path: bytes, table: Sequence[MountEntry], mounted: bool) -> list[_Place]:
     """Where a directory lies, and then what is mounted inside it."""
     real = os.path.realpath(path)
-    there = real
-    while (identity := _identity(there)) is None and there != os.path.dirname(there):
-        there = os.path.dirname(there)
-    device = identity[0] if identity is not None else 0
+    device = next((found[0] for there in names.and_above(real) if (found := _identity(there)) is not None), 0)
     home = mounts.mount_of(real, device, table)
     if home is None:
         return [_Place(0, real)]

@@ -78,13 +78,13 @@ def nested_target(session: Session, path: bytes) -> Refused | None:
         there = identity_at(target.path)
         if there is not None and there.id == target.id:
             return Refused(f"overlap/{way.value}-target", path=path, target=target.name, where=target.path)
-    above = os.path.realpath(path)
-    device = os.stat(above).st_dev
-    while (above := os.path.dirname(above)) and os.stat(above).st_dev == device:
+    real = os.path.realpath(path)
+    device = os.stat(real).st_dev
+    for above in names.and_above(os.path.dirname(real)):
+        if os.stat(above).st_dev != device:
+            break
         if os.path.lexists(os.path.join(above, TARGET_IDENTITY_NAME)):
             return Refused("overlap/on-a-target", path=path, where=above)
-        if above == os.path.dirname(above):
-            break
     return None
 
 
@@ -292,10 +292,9 @@ def _clone_reason(
     called = identity.label or identity.id
     if known is not None and known.path is not None and known.path != root.path:
         there = identity_at(known.path)
-        if there is not None and there.id == identity.id:
-            mine, theirs = os.stat(root.fd), os.stat(known.path)
-            if (mine.st_dev, mine.st_ino) != (theirs.st_dev, theirs.st_ino):
-                return Warned("two-of-one", path=root.path, other=known.path, target=called)
+        is_it = there is not None and there.id == identity.id
+        if is_it and not os.path.samestat(os.stat(root.fd), os.stat(known.path)):
+            return Warned("two-of-one", path=root.path, other=known.path, target=called)
     if disk.same_uuid(identity.fs_uuid, filesystem.uuid) is False:
         return Warned("other-file-system", path=root.path, target=called)
     return None

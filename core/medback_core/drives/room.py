@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from medback_core.disk import BATCH_FILES, Root, describe
 from medback_core.drives.drive import Drive
 from medback_core.drives.explain import explanation_sizes
 from medback_core.model import CONTEXTS_KEPT, SIDECAR_NAME, TARGET_IDENTITY_NAME, Count, Target
+from medback_core.names import and_above
 from medback_core.session import Session
 from medback_core.session.candidates import Extent, known_extent
 from medback_core.session.copies import bytes_on
@@ -106,7 +107,7 @@ class Directories:
         if directory in self._touched:
             return 0, 0
         size = inodes = 0
-        for above in _and_above(directory):
+        for above in and_above(directory):
             if self._is_there(above):
                 break
             size += 3 * self._room.block  # itself, its sidecar, and the rounding of that one's growth
@@ -125,7 +126,7 @@ class Directories:
             return
         self._touched.add(directory)
         self._rewritten += 1
-        for above in _and_above(directory):
+        for above in and_above(directory):
             if self._is_there(above):
                 break
             self._there[above] = True
@@ -143,13 +144,6 @@ class Directories:
         except OSError:
             return 0  # made by an earlier file of this choice
         return None if status is None else status.st_size
-
-
-def _and_above(directory: bytes) -> Iterable[bytes]:
-    while directory:
-        yield directory
-        directory = directory.rpartition(b"/")[0]
-    yield b""
 
 
 def default_reserve(total: int) -> int:
