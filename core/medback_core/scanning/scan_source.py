@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
 from medback_core import disk, model
 from medback_core.errors import Refused
@@ -20,7 +21,7 @@ from medback_core.model import (
     Source,
     Warned,
 )
-from medback_core.scanning.compare import ScanCounts, ScanOptions
+from medback_core.scanning.compare import ScanOptions
 from medback_core.scanning.safeguards import check_staged, check_there
 from medback_core.scanning.walk import Walk
 from medback_core.session import Session
@@ -62,48 +63,18 @@ class ScanRun:
     sources: list[int] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Walked:
-    """A source that was walked; what went and what changed is staged."""
+class ScanWishes(TypedDict, total=False):
+    """How a person wants sources to be scanned."""
 
-    source: Source
-    number: int
-    device: int
-    tally: ScanCounts
-    hidden: list[bytes]
-    patterns: Patterns
-    reread: list[int]  # directories whose sidecar must be read again if what was staged is refused
-    gaps: dict[bytes, str]  # path -> why it was not looked at
-    taken_in: dict[bytes, str]  # mounts inside that belong to the source: path -> uuid
+    answers: Answers
+    rehash: bool
+    accept: Collection[str]  # patterns: what changed though its time did not is right there
+    workers: int
 
 
 def start_run(session: Session) -> ScanRun:
     """Begin a run. The caller holds the session's lock until it has settled every source it walks."""
     return ScanRun(begin_run(session))
-
-
-def scan_source(
-    session: Session,
-    source: Source,
-    *,
-    answers: Answers = NO_ANSWERS,
-    rehash: bool = False,
-    accept: Collection[str] = (),
-    workers: int = 2,
-) -> Iterator[Event]:
-    """Scan one source; the last event is its ScanSummary. The caller holds the session's lock.
-
-    What is new is recorded as the walk goes; what went or changed only at its end. Raises Refused when the source looks
-    unmounted, or lost or changed too much: all is kept then. Cancelled, it keeps what it found and forgets nothing.
-    """
-    run = start_run(session)
-    walked = yield from walk_source(
-        session, source, run, answers=answers, rehash=rehash, accept=accept, workers=workers
-    )
-    yield from before_settling(session, [walked])
-    summary = yield from settle_source(session, walked, run, answers)
-    yield from flush_source(session, summary.source)
-    yield summary
 
 
 def walk_source(
@@ -116,8 +87,9 @@ def walk_source(
     hashing: bool = True,
     accept: Collection[str] = (),
     workers: int = 2,
-) -> Generator[Event, None, Walked]:
-    """Walk a source and record what is new; what went or changed is staged. Raises Refused, and then notes why."""
+) -> Generator[Event, None, Walk]:
+    """Walk a source and record what is new; what went or changed is staged. Raises Refused, and then notes why, when
+    the source looks unmounted: all is kept then. Cancelled, it keeps what it found and forgets nothing."""
     try:
         root = disk.Root(source.path, across=True)
     except OSError as error:
@@ -156,17 +128,7 @@ def walk_source(
             raise refused(session, source, gone)
         settle_accounts(session, source, accounts)
     run.sources.append(source.key)
-    return Walked(
-        source,
-        walk.number,
-        root.device,
-        walk.tally,
-        walk.hidden,
-        walk.patterns,
-        walk.reread,
-        walk.gaps,
-        walk.taken_in,
-    )
+    return walk
 
 
 def _absolute(source: Source, event: Event) -> Event:
@@ -176,7 +138,7 @@ def _absolute(source: Source, event: Event) -> Event:
     return event
 
 
-def before_settling(session: Session, walked: Collection[Walked]) -> Iterator[Event]:
+def before_settling(session: Session, walked: Collection[Walk]) -> Iterator[Event]:
     """Stage what was not seen at all, and, before anything leaves its old sidecar, make its new place durable."""
     for one in walked:
         stage_unseen(session, one.source.key, one.number)
@@ -186,20 +148,14 @@ def before_settling(session: Session, walked: Collection[Walked]) -> Iterator[Ev
 
 
 def settle_source(
-    session: Session, walked: Walked, run: ScanRun, answers: Answers = NO_ANSWERS
+    session: Session, walked: Walk, run: ScanRun, answers: Answers = NO_ANSWERS
 ) -> Generator[Event, None, ScanSummary]:
-    """Make what a walk staged true, in one transaction, or refuse it. Raises Refused, and then notes why."""
+    """Make what a walk staged true, in one transaction, or refuse it. Raises Refused, and then notes why, when the
+    source lost or changed too much: all is kept then."""
     source, tally = walked.source, walked.tally
+    hidden, patterns = walked.hidden, walked.patterns
     try:
-        staged = check_staged(
-            session,
-            source,
-            run.sources,
-            run.newest,
-            walked.hidden,
-            walked.patterns,
-            answers=answers,
-        )
+        staged = check_staged(session, source, run.sources, run.newest, hidden, patterns, answers=answers)
     except Refused as refusal:
         raise refused(session, source, refusal, walked.reread) from None
     with session.transaction():
@@ -209,31 +165,33 @@ def settle_source(
         rules = moved_rules(session, source.key, walked.number, run.newest)
         follow_rules(session, source.key, rules)
         apply_staged(session, source.key, walked.number, now)
-        save_source(session, replace(source, scanned_at=now, device=walked.device, refused=""))
+        save_source(session, replace(source, scanned_at=now, device=walked.root.device, refused=""))
         keep_gaps(session, walked)
         note_files(session, Happened.DELETION, staged.removals - staged.moved, source=source.id)
     for path in (old for old, new in rules.items() if new is None):
         yield Warned("rule-left", source=source.alias, path=path)
-    count, links, directories = source_totals(session, source.key)
-    return ScanSummary(
-        source=source_by_key(session, source.key),
-        files=count.files,
-        bytes=count.bytes,
-        links=links,
-        directories=directories,
+    return summed_up(
+        session,
+        walked,
         hashed=tally.hashed,
         hashed_bytes=tally.hashed_bytes,
-        reused=tally.reused,
         added=max(tally.new - staged.moved, 0),
         changed=staged.changes + tally.accepted,
         moved=staged.moved,
         removed=staged.removals - staged.moved,
         damaged=tally.damaged,
-        unhashed=tally.unhashed,
     )
 
 
-def keep_gaps(session: Session, walked: Walked) -> None:
+def summed_up(session: Session, walked: Walk, **found: int) -> ScanSummary:
+    """The ScanSummary of a source whose walk is settled; `found`: what else there is to say."""
+    source, tally = source_by_key(session, walked.source.key), walked.tally
+    count, links, directories = source_totals(session, source.key)
+    found |= {"reused": tally.reused, "unhashed": tally.unhashed}
+    return ScanSummary(source, count.files, count.bytes, links, directories, **found)
+
+
+def keep_gaps(session: Session, walked: Walk) -> None:
     """Note what a walk did not look at, and what it found mounted inside. Call inside a transaction."""
     key = walked.source.key
     changed = save_gaps(session, key, walked.gaps | settle_twins(session, key))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 from medback_core import disk, names
 from medback_core.errors import Refused, UsageError
@@ -15,7 +16,6 @@ from medback_core.model import (
     TARGET_IDENTITY_NAME,
     WANTED_DEFAULT,
     WANTED_MAX,
-    Answers,
     Event,
     Rule,
     ScanSummary,
@@ -26,14 +26,8 @@ from medback_core.model import (
     folded_place,
     is_metadata,
 )
-from medback_core.scanning.scan_source import (
-    Walked,
-    before_settling,
-    scan_source,
-    settle_source,
-    start_run,
-    walk_source,
-)
+from medback_core.scanning.scan_source import ScanWishes, before_settling, settle_source, start_run, walk_source
+from medback_core.scanning.walk import Walk
 from medback_core.session import Session
 from medback_core.session.gaps import nested_mounts, save_nested
 from medback_core.session.needs import list_rules, machine_place, named_places, save_rules, spelled, wants_of
@@ -97,8 +91,8 @@ def add_source(
     `include_mounts`, absolute paths. `place`: where it is kept; `elsewhere`: so many of the copies at another place.
 
     What its `.medback-source.xml` says is taken up: id, alias, wanted copies, excludes, targets. Raises Refused for a
-    path that is missing, no directory, or overlaps a source or a target, and for what `scan_source` refuses;
-    UsageError for an alias, a number or a pattern that can't be one, or a mount that lies elsewhere.
+    path that is missing, no directory, or overlaps a source or a target, and for what `update` refuses; UsageError for
+    an alias, a number or a pattern that can't be one, or a mount that lies elsewhere.
     """
     _check(alias, copies, excludes, elsewhere)
     path = os.path.abspath(path)
@@ -106,14 +100,11 @@ def add_source(
         said = Said(alias, copies, tuple(excludes), one_file_system, elsewhere, place, default_copies)
         source = yield from _registered(session, path, said)
         source = _with_mounts(session, source, include_mounts)
-        summary: Event | None = None
-        for event in scan_source(session, source, workers=workers):
-            if isinstance(event, ScanSummary):
-                summary = event
-            else:
-                yield event
+        run = start_run(session)
+        walked = yield from walk_source(session, source, run, workers=workers)
+        yield from before_settling(session, [walked])
+        summary = yield from settle_source(session, walked, run)
         yield from flush_sources(session)
-        assert summary is not None
         yield summary
 
 
@@ -249,15 +240,7 @@ def forget_source(session: Session, alias: str) -> Source:
         return source
 
 
-def update(
-    session: Session,
-    aliases: Sequence[str] = (),
-    *,
-    answers: Answers = NO_ANSWERS,
-    rehash: bool = False,
-    accept: Sequence[str] = (),
-    workers: int = 2,
-) -> Iterator[Event]:
+def update(session: Session, aliases: Sequence[str] = (), **how: Unpack[ScanWishes]) -> Iterator[Event]:
     """Scan the named sources again, or all. Each source's ScanSummary comes as it is settled, a refused one gives a
     SourceRefused and the others go on; the last event is an UpdateSummary. Raises Refused for an unknown alias.
 
@@ -267,7 +250,7 @@ def update(
         if not aliases:
             yield from take_up_left_out(session)
         sources = [find_source(session, alias) for alias in aliases] if aliases else list_sources(session)
-        yield from update_sources(session, sources, answers=answers, rehash=rehash, accept=accept, workers=workers)
+        yield from update_sources(session, sources, **how)
 
 
 def take_up_left_out(session: Session) -> Iterator[Event]:
@@ -297,40 +280,23 @@ def forget_left_out(session: Session, path: bytes) -> bool:
         return True
 
 
-def update_sources(
-    session: Session,
-    sources: Sequence[Source],
-    *,
-    answers: Answers = NO_ANSWERS,
-    rehash: bool = False,
-    accept: Sequence[str] = (),
-    workers: int = 2,
-) -> Iterator[Event]:
+def update_sources(session: Session, sources: Sequence[Source], **how: Unpack[ScanWishes]) -> Iterator[Event]:
     """`update` for an operation that holds the session's lock (and none of a source's drive) already."""
-    Patterns(accept)
+    Patterns(how.get("accept", ()))
     run = start_run(session)
-    walked: list[Walked] = []
+    walked: list[Walk] = []
     scans: list[ScanSummary] = []
     refused: list[str] = []
     for source in {source.key: source for source in sources}.values():
         try:
-            one = yield from walk_source(
-                session,
-                source,
-                run,
-                answers=answers,
-                rehash=rehash,
-                accept=accept,
-                workers=workers,
-            )
-            walked.append(one)
+            walked.append((yield from walk_source(session, source, run, **how)))
         except Refused as refusal:
             refused.append(source.alias)
             yield SourceRefused(source.alias, refusal)
     yield from before_settling(session, walked)
     for one in walked:
         try:
-            summary = yield from settle_source(session, one, run, answers)
+            summary = yield from settle_source(session, one, run, how.get("answers", NO_ANSWERS))
             scans.append(summary)
             yield summary
         except Refused as refusal:
@@ -384,14 +350,9 @@ def refuse_overlap(session: Session, path: bytes, *, but: int | None = None) -> 
         way = disk.lies(path, target.path)
         if way is not None and way is not disk.Lies.SHARES:
             raise Refused(f"overlap/{way.value}-target", path=path, where=target.path, target=target.name)
-    here = os.path.realpath(path)
-    while True:
+    for here in names.and_above(os.path.realpath(path)):
         if os.path.lexists(os.path.join(here, TARGET_IDENTITY_NAME)):
             raise Refused("overlap/on-a-target", path=path, where=here)
-        above = os.path.dirname(here)
-        if above == here:
-            return
-        here = above
 
 
 def _stands_at(source: Source) -> bool:

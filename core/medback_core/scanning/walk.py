@@ -473,14 +473,9 @@ class Walk:
         content like any."""
         here = self.root.stat(rel)
         for target in list_targets(self.session):
-            if target.path is None or here is None:
-                continue
-            try:
-                there = os.stat(target.path)
-            except OSError:
-                continue
-            if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino):
-                return True
+            with suppress(OSError):
+                if target.path is not None and here and os.path.samestat(os.stat(target.path), here):
+                    return True
         return False
 
     def _exclude(self, directory: Directory, listing: Entries) -> None:

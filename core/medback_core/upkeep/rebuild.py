@@ -16,13 +16,13 @@ from medback_core.drives.retelling import retold, state_retold, words_on
 from medback_core.drives.story import readable_context, told_in
 from medback_core.errors import NeedsAnswer, Refused
 from medback_core.model import CONTEXTS_KEPT, SIDECAR_NAME, Event, RebuildSummary, ScanSummary, Source, Target, Warned
-from medback_core.scanning.scan_source import ScanRun, keep_gaps, start_run, walk_source
+from medback_core.scanning.scan_source import ScanRun, keep_gaps, start_run, summed_up, walk_source
 from medback_core.scanning.sources import enter_source, refuse_overlap
 from medback_core.session import Session, open_session
 from medback_core.session.rollup import flush, refresh_oldest
 from medback_core.session.scanning import forget_staged
 from medback_core.session.source_list import listed_sources, write_source_list
-from medback_core.session.sources import list_sources, save_source, source_by_id, source_by_key, source_totals
+from medback_core.session.sources import list_sources, save_source, source_by_id, source_by_key
 from medback_core.session.targets import target_by_key
 from medback_core.sidecar.source_metadata import SourceMetadata
 from medback_core.sources.identity import metadata_at
@@ -137,19 +137,10 @@ def _filled(session: Session, source: Source, run: ScanRun) -> Generator[Event, 
     with session.transaction() as db:
         forget_staged(session, source.key)
         now = source_by_key(session, source.key)
-        save_source(session, replace(now, scanned_at=model.now(), device=walked.device, refused=""))
+        save_source(session, replace(now, scanned_at=model.now(), device=walked.root.device, refused=""))
         keep_gaps(session, walked)
         flush(db)  # within the transaction of the whole rebuild
-    count, links, found = source_totals(session, source.key)
-    return ScanSummary(
-        source=source_by_key(session, source.key),
-        files=count.files,
-        bytes=count.bytes,
-        links=links,
-        directories=found,
-        reused=walked.tally.reused,
-        unhashed=walked.tally.unhashed,
-    )
+    return summed_up(session, walked)
 
 
 def _take_up_gone(session: Session, drive: Drive) -> None:
