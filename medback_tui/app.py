@@ -320,8 +320,17 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         source = next((row.source for row in sources if row.source.alias == file.source), None)
         if source is None:
             return
-        CoverageScreen.start_at = (source.id, file.path.rpartition(b"/")[0])
-        CoverageScreen.start_under = (source.id, file.path)
+        self.show_coverage((source.id, file.path.rpartition(b"/")[0]), under=(source.id, file.path))
+
+    def show_coverage(
+        self,
+        at: tuple[str, bytes] | None,
+        *,
+        under: tuple[str, bytes] | None = None,
+        dead: frozenset[str] | None = None,
+    ) -> None:
+        """Show Coverage at this place (source and path), or of all with these drives `dead`."""
+        CoverageScreen.start_at, CoverageScreen.start_under, CoverageScreen.start_dead = at, under, dead
         if isinstance(self.screen, CoverageScreen):
             self.screen.told()
         else:

@@ -47,23 +47,14 @@ class Things(Provider):
 
     def _commands(self) -> Iterator[Command]:
         from .screens import backing_up, keeping
-        from .screens.coverage import CoverageScreen
 
         app: MedbackApp = self.app  # type: ignore[assignment]
         facts = app.facts
 
-        def show(source: str | None, dead: frozenset[str]) -> None:
-            CoverageScreen.start_at = None if source is None else (source, b"")
-            CoverageScreen.start_dead = dead or None
-            if isinstance(app.screen, CoverageScreen):
-                app.screen.told()
-            else:
-                app.go("coverage")
-
         for row in facts.targets if facts is not None else ():
             called, here = name(row.target.name), app.drives.here.get(row.target.id)
             dead = frozenset({row.target.id})
-            yield f"What if {called} died", "Coverage without this drive", partial(show, None, dead)
+            yield f"What if {called} died", "Coverage without this drive", partial(app.show_coverage, None, dead=dead)
             if here is not None:
                 yield f"Back up onto {called}", "Shows first what would be copied", partial(
                     backing_up.preview, app, here, row.target.name
@@ -76,7 +67,7 @@ class Things(Provider):
             yield f"Update {called}", "Scan this source again", partial(
                 lambda alias: app.submit(operations.update([alias])), row.source.alias
             )  # fmt: skip
-            yield f"Coverage of {called}", "What of it is safe", partial(show, row.source.id, frozenset())
+            yield f"Coverage of {called}", "What of it is safe", partial(app.show_coverage, (row.source.id, b""))
 
 
 class FoundFiles(Provider):

@@ -88,7 +88,7 @@ class CoverageScreen(MainScreen):
     def __init__(self) -> None:
         super().__init__()
         self.place = Place()
-        self.view: View | None = None
+        self.view = View()
         self._facts: Facts | None = None
 
     def compose_body(self) -> Iterable[Widget]:
@@ -103,6 +103,7 @@ class CoverageScreen(MainScreen):
         yield Input(id="filter")
 
     def on_mount(self) -> None:
+        self.view = View(self.app.settings.order)
         self.filter_line.display = self.status.display = self.map.display = False
 
     # --- what is shown -----------------------------------------------------------------------------------------------
@@ -119,8 +120,6 @@ class CoverageScreen(MainScreen):
                 ("go.sources", "add a source first: a directory with files you want to keep"),
             )
             return
-        if self.view is None:
-            self.view = View(self.app.settings.order)
         if CoverageScreen.start_at is not None:
             self.place, CoverageScreen.start_at, changed = Place(*CoverageScreen.start_at), None, True
             self.view = replace(self.view, filter_text="")
@@ -137,8 +136,6 @@ class CoverageScreen(MainScreen):
 
     def read(self, under: tuple[str, bytes] | None = None) -> None:
         """Read the place one is in; the cursor stays where it is, or goes to `under`."""
-        if self.view is None:
-            return
         self._read(self.place, self.view, under, self.rows.cursor if self.rows.listing.place == self.place else 0)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="listing")
@@ -248,7 +245,7 @@ class CoverageScreen(MainScreen):
             self.action_map()
             return
         row = self.rows.current
-        if isinstance(row, DirectoryView) and self.view is not None:
+        if isinstance(row, DirectoryView):
             self._go(Place(row.source.id, row.path))
 
     def action_out(self) -> None:
@@ -259,7 +256,6 @@ class CoverageScreen(MainScreen):
         self._go(above, (here.source, here.path))
 
     def _go(self, place: Place, under: tuple[str, bytes] | None = None) -> None:
-        assert self.view is not None
         self.place = place
         if self.view.filter_text:
             self.view = replace(self.view, filter_text="")
@@ -273,12 +269,10 @@ class CoverageScreen(MainScreen):
     @property
     def hints(self) -> Mapping[str, str]:
         shown = {"map": "list"} if self.map.display else {}
-        return {**shown, "unsafe_only": "all of it"} if self.view is not None and self.view.unsafe_only else shown
+        return {**shown, "unsafe_only": "all of it"} if self.view.unsafe_only else shown
 
     def action_map(self) -> None:
         """The map instead of the list, or the list again, with the cursor where it was."""
-        if self.view is None:
-            return
         self.map.display = not self.map.display
         self.rows.display = not self.map.display
         if self.map.display:
@@ -292,17 +286,14 @@ class CoverageScreen(MainScreen):
         self.refresh_bindings()
 
     def action_unsafe_only(self) -> None:
-        if self.view is not None:
-            self.view = replace(self.view, unsafe_only=not self.view.unsafe_only)
-            self.read()
-            self.refresh_bindings()
+        self.view = replace(self.view, unsafe_only=not self.view.unsafe_only)
+        self.read()
+        self.refresh_bindings()
 
     def action_sort(self) -> None:
-        if self.view is not None:
-            self._sort_by(settings.next_order(self.view.order))
+        self._sort_by(settings.next_order(self.view.order))
 
     def _sort_by(self, order: str) -> None:
-        assert self.view is not None
         self.view = replace(self.view, order=order)
         self.app.keep_settings(replace(self.app.settings, order=order))
         self.read()
@@ -326,13 +317,12 @@ class CoverageScreen(MainScreen):
 
     def action_what_if(self) -> None:
         """Choose the drives that are dead in this what-if."""
-        if self._facts is None or self.view is None:
+        if self._facts is None:
             return
 
         def chosen(dead: Dead) -> None:
-            if self.view is not None:
-                self.view = replace(self.view, dead=dead.drives, burnt=dead.places)
-                self.read()
+            self.view = replace(self.view, dead=dead.drives, burnt=dead.places)
+            self.read()
 
         self.app.ask(DeadDrives(self._facts, Dead(self.view.dead, self.view.burnt)), chosen)
 
@@ -349,11 +339,11 @@ class CoverageScreen(MainScreen):
         """End the what-if, the marks, the unsafe-only view; else take note of the last job."""
         if self.app.cancel_preview():
             return
-        if self.view is not None and self.view.filter_text:
+        if self.view.filter_text:
             self.view = replace(self.view, filter_text="")
             self._hide_filter()
             self.read()
-        elif self.view is not None and (self.view.dead or self.view.burnt):
+        elif self.view.dead or self.view.burnt:
             self.view = replace(self.view, dead=frozenset(), burnt=())
             self.read()
         elif self.map.display:
@@ -391,14 +381,14 @@ class CoverageScreen(MainScreen):
             return  # typed before the filter ended
         if "/" in event.value:  # a path was pasted, or the keymap has another key for it: no name has one
             self._look_everywhere(self.filter_line.value.removesuffix("/"))
-        elif self.view is not None and event.value != self.view.filter_text:
+        elif event.value != self.view.filter_text:
             self.view = replace(self.view, filter_text=event.value)
             self.read()
 
     def _look_everywhere(self, text: str) -> None:
         """End the filter; its text is searched for in all sources."""
         self._hide_filter()
-        if self.view is not None and self.view.filter_text:
+        if self.view.filter_text:
             self.view = replace(self.view, filter_text="")
             self.read()
         self.app.find(text)

@@ -7,12 +7,11 @@ import time
 from collections.abc import Iterator
 from typing import ClassVar
 
-from textual import getters, on, work
+from textual import getters, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 from textual.widgets import Static
-from textual.worker import get_current_worker
 
 from medback_core.coverage.history import Month, timeline
 from medback_core.model import Happened, Target
@@ -57,18 +56,14 @@ class Timeline(Dialog[None]):
         yield Static(Content(LEGEND), classes="keys")
 
     def on_mount(self) -> None:
-        self._read()
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="listing")
-    def _read(self) -> None:
-        worker = get_current_worker()
-
         def read(session: Session) -> tuple[tuple[Month, ...], list[Target]]:
             return timeline(session), list_targets(session)
 
-        found = self.app.read_or_tell(read, ((), []))
-        if found is not None and not worker.is_cancelled:
-            self.call_later(self.view.show_months, *found)
+        def show(found: tuple[tuple[Month, ...], list[Target]] | None) -> None:
+            if found is not None:
+                self.view.show_months(*found)
+
+        self.app.aside(self, lambda: self.app.read_or_tell(read, ((), [])), show)
 
     @on(TimelineView.Moved)
     def moved(self) -> None:

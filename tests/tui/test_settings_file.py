@@ -22,7 +22,7 @@ async def test_keys_and_theme_of_the_settings_file_hold_and_the_hints_follow(tmp
         await press(pilot, "3")
         assert "n not safe" in text_of(pilot) and "f not safe" not in text_of(pilot)
         screen = app.screen
-        assert isinstance(screen, CoverageScreen) and screen.view is not None
+        assert isinstance(screen, CoverageScreen)
         await press(pilot, "f")
         assert not screen.view.unsafe_only
         await press(pilot, "n")
