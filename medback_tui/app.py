@@ -306,10 +306,7 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         about = self.screen.MODE.capitalize() if isinstance(self.screen, MainScreen) else "Here"
         self.push_screen(Help(about, self.screen.active_bindings.values()))
 
-    def action_find(self) -> None:
-        self.find()
-
-    def find(self, text: str = "") -> None:
+    def action_find(self, text: str = "") -> None:
         from .screens.find import Find
 
         self.ask(Find(text), self.go_to)

@@ -20,17 +20,14 @@ class TellingApp(SharedApp):
 
     def tick(self) -> None:
         if self.queue.running is not None:
-            self._tell_jobs()
+            self.tell_jobs()
 
-    def _tell_jobs(self) -> None:
+    @on(JobMoved)
+    def tell_jobs(self) -> None:
         self.show_notices()
         for screen in self.screen_stack:
             if isinstance(screen, MainScreen) and screen.is_whole:
                 screen.tell_jobs()
-
-    @on(JobMoved)
-    def job_moved(self) -> None:
-        self._tell_jobs()
 
     @on(JobsChanged)
     def jobs_changed(self, message: JobsChanged) -> None:
@@ -42,7 +39,7 @@ class TellingApp(SharedApp):
             self.log_line(job.started_at, "info", job.title, f"began; same as: {job.command}")
         if is_news and job.state.over:
             self._job_ended(job)
-        self._tell_jobs()
+        self.tell_jobs()
         self.queue_moved()
 
     def _job_ended(self, job: Job) -> None:
@@ -108,4 +105,4 @@ class TellingApp(SharedApp):
         self.clear_notices()
         if self.queue.last is not None:
             self.dismissed = self.queue.last.number
-            self._tell_jobs()
+            self.tell_jobs()

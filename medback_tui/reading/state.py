@@ -109,7 +109,7 @@ class SharedApp(App[int]):
         """Offer to build the session again from the sources a list beside it names; `condition`: of its DB."""
         raise NotImplementedError
 
-    def find(self, text: str = "") -> None:
+    def action_find(self, text: str = "") -> None:
         """Open the search with this text."""
         raise NotImplementedError
 

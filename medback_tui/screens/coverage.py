@@ -188,10 +188,6 @@ class CoverageScreen(MainScreen):
         self.status.display = words is not None
         self.status.update(words or "")
 
-    @on(LineList.Moved)
-    def moved(self) -> None:
-        self._show_detail()
-
     @on(RiskMap.Moved)
     def map_moved(self, message: RiskMap.Moved) -> None:
         tile = message.tile
@@ -199,6 +195,7 @@ class CoverageScreen(MainScreen):
             self.rows.cursor = tile.index
         self._show_detail()
 
+    @on(LineList.Moved)
     def _show_detail(self) -> None:
         tile = self.map.current if self.map.display else None
         if tile is not None and tile.several:
@@ -391,7 +388,7 @@ class CoverageScreen(MainScreen):
         if self.view.filter_text:
             self.view = replace(self.view, filter_text="")
             self.read()
-        self.app.find(text)
+        self.app.action_find(text)
 
     @on(Input.Submitted, "#filter")
     def filter_kept(self) -> None:

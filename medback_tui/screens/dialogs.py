@@ -136,8 +136,7 @@ class Question(Dialog[str]):
 
     @on(Button.Pressed)
     def answered(self, event: Button.Pressed) -> None:
-        value = (event.button.id or "").removeprefix("answer-")
-        self.dismiss(value)
+        self.dismiss((event.button.id or "").removeprefix("answer-"))
 
     def action_copy(self) -> None:
         if self.same_as:

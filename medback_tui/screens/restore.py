@@ -224,7 +224,7 @@ class RestoreScreen(MainScreen):
             out = (self._left_out[one] for one in plan.request.without)
             rows += [PlanRow(0, PlannedStep(target, NOTHING, NOTHING), excluded=True) for target in out]
             self.rows.show_plan(plan, rows)
-            if self.current is not None and self.current.excluded:
+            if self.rows.current is not None and self.rows.current.excluded:
                 self.rows.action_first()  # the best drive that can be had, not the one that can't
         steps = plan.summary.steps if plan is not None and not plan.imagined else ()
         self.app.next_drive = steps[0].target.id if steps else None
@@ -236,29 +236,22 @@ class RestoreScreen(MainScreen):
         words = request_words(self.request, self.app.key_of, len(self.conflicts), stale=self._stale)
         self.request_line.update(words)
 
-    @property
-    def current(self) -> PlanRow | None:
-        return self.rows.current
-
     @on(LineList.Moved)
-    def moved(self) -> None:
-        self._show_detail()
-
     def _show_detail(self) -> None:
-        self.detail.update(detail_words(self.plan, self.current, self.app.drives.here, self.app.key_of))
+        self.detail.update(detail_words(self.plan, self.rows.current, self.app.drives.here, self.app.key_of))
 
     # --- keys --------------------------------------------------------------------------------------------------------
 
     @property
     def path_here(self) -> bytes | None:
-        return None if self.current is None else self.app.drives.here.get(self.current.step.target.id)
+        return None if self.rows.current is None else self.app.drives.here.get(self.rows.current.step.target.id)
 
     def why_not(self, action: str) -> str | None:
         if action in ("take", "refuse") and not self.offers:
             if not self.app.drives.looked:
                 return "still looking at the drives that are plugged in"
             return "no drive that is plugged in remembers files this session does not know"
-        if action in ("restore", "exclude") and self.current is None:
+        if action in ("restore", "exclude") and self.rows.current is None:
             return "the plan needs no drive"
         known = self._facts is not None and bool(self._facts.sources)
         needs_source = action in ("what", "everything", "write", "unrestored")
@@ -274,7 +267,7 @@ class RestoreScreen(MainScreen):
 
     @on(LineList.Opened)
     def action_restore(self) -> None:
-        row = self.current
+        row = self.rows.current
         if row is None or self.plan is None:
             return
         if row.excluded:
@@ -320,7 +313,7 @@ class RestoreScreen(MainScreen):
         self.replan()
 
     def action_exclude(self) -> None:
-        row = self.current
+        row = self.rows.current
         if row is None:
             return
         target = row.step.target

@@ -225,10 +225,6 @@ class TargetsScreen(MainScreen):
             drive = self.shelf.current.target.id
             self.rows.cursor = next(n for n, row in enumerate(self.rows.rows) if row.target.id == drive)
 
-    @on(ShelfView.Opened)
-    def shelf_opened(self) -> None:
-        self.action_back_up()
-
     @property
     def hints(self) -> Mapping[str, str]:
         return {"shelf": "list"} if self.shelf.display else {}
@@ -323,6 +319,7 @@ class TargetsScreen(MainScreen):
             lines.append(Content(f"medback may use {size(target.capacity)} of its {size(target.total_bytes or 0)}"))
         self.detail.update(Content("\n").join(lines))
 
+    @on(ShelfView.Opened)
     @on(LineList.Opened)
     def action_back_up(self) -> None:
         self._with_drive(lambda path, row: backing_up.preview(self.app, path, row.target.name))

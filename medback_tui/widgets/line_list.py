@@ -142,9 +142,6 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
         self._draw_row(old)
         self._draw_row(new)
 
-    def watch_sorted_by(self) -> None:
-        self.refresh()
-
     def _draw_row(self, index: int) -> None:
         if index >= 0:
             self.refresh(Region(0, self._line_of(index) + 1 - self.scroll_offset.y, self.size.width, 1))

@@ -239,7 +239,7 @@ async def test_a_job_that_moves_while_the_app_takes_its_screens_down_is_no_error
         app.submit(job(running))
         await until(pilot, running.told.is_set)
         await app.screen.query(gone).remove()
-        app.job_moved()
+        app.tell_jobs()
         app.tell_screens()
 
 

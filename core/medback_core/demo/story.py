@@ -29,6 +29,7 @@ from medback_core.model import (
 from medback_core.presenting.next_drive import next_drive, next_words
 from medback_core.presenting.places import three_two_one_words
 from medback_core.presenting.units import counted, plural, size
+from medback_core.presenting.units import name as shown
 from medback_core.restoring.plan import PlanSummary, restore_plan
 from medback_core.restoring.restore import restore
 from medback_core.scanning.sources import add_source, update
@@ -72,14 +73,14 @@ def demo_story(directory: Path) -> Iterator[str | Event]:
 
 def _build(directory: Path) -> Generator[str | Event, None, DemoWorld]:
     with open_place(directory) as root:
-        yield f"A small world in {_shown(root.path)}: real files, and three drives too small for all of them."
+        yield f"A small world in {shown(root.path)}: real files, and three drives too small for all of them."
         world = write_world(root)
         with open_session(world.session_path) as session:
             for path in world.sources:
-                yield f"$ medback add-src {_shown(path)}"
+                yield f"$ medback add-src {shown(path)}"
                 scan = yield from _follow(add_source(session, path), ScanSummary)
                 yield (
-                    f"  {names.display_name(scan.source.alias)}: {scan.files:,} files, {size(scan.bytes)}, "
+                    f"  {shown(scan.source.alias)}: {scan.files:,} files, {size(scan.bytes)}, "
                     f"each hashed once, a .medback.xml in each of {scan.directories:,} directories"
                 )
             for target in world.targets:
@@ -123,7 +124,7 @@ def _life_goes_on(session: Session, root: disk.Root) -> Story:
         yield from _passed_on(event)
     for scan in scans:
         yield (
-            f"  {names.display_name(scan.source.alias)}: {scan.added} added, {scan.changed} changed, "
+            f"  {shown(scan.source.alias)}: {scan.added} added, {scan.changed} changed, "
             f"{scan.moved} moved, {scan.removed} removed; {size(scan.hashed_bytes)} read"
         )
 
@@ -222,7 +223,7 @@ def _passed_on(event: Event) -> Iterator[Event]:
 
 
 def _back_up(session: Session, target: DemoTarget, limit: int | None = None) -> Story:
-    yield f"$ medback target {_shown(target.path)} --no-fill" + (f" --limit {limit}" if limit else "")
+    yield f"$ medback target {shown(target.path)} --no-fill" + (f" --limit {limit}" if limit else "")
     done = yield from _follow(back_up(session, target.path, limit=limit, fill=False), BackupSummary)
     yield (
         f"  {target.label}: {counted(Count(done.copied, done.copied_bytes))} copied and read back equal"
@@ -263,7 +264,7 @@ def _plan(session: Session, words: list[str], *, all_of_it: bool) -> Generator[s
 
 
 def _restore(session: Session, word: str, to: bytes | None) -> Story:
-    yield f"$ medback restore '{word}'" + (f" --to {_shown(to)}" if to is not None else "")
+    yield f"$ medback restore '{word}'" + (f" --to {shown(to)}" if to is not None else "")
     done = yield from _follow(restore(session, word, to=to), RestoreSummary)
     yield (
         f"  {counted(Count(done.restored, done.restored_bytes))} restored, {done.already_right:,} already right, "
@@ -289,13 +290,13 @@ def _compared(root: disk.Root, pairs: list[tuple[bytes, bytes]], lost: Collectio
                 differing.append(copy + b"/" + rel)
         differing += [copy + b"/" + rel for rel in theirs]
     checked = DemoChecked(not differing, files, size, tuple(differing))
-    places = " and ".join(_shown(copy) for _, copy in pairs)
+    places = " and ".join(shown(copy) for _, copy in pairs)
     if checked.equal:
         yield f"Compared: all {counted(Count(files, size))} in {places} equal the original, byte for byte."
         if lost:
             yield f"Lost, as the what-if said: {plural(len(lost), 'file')}, which had no copy elsewhere."
     else:
-        yield f"Compared: {len(differing)} of {files} in {places} DIFFER: " + ", ".join(map(_shown, differing[:10]))
+        yield f"Compared: {len(differing)} of {files} in {places} DIFFER: " + ", ".join(map(shown, differing[:10]))
     yield checked
 
 
@@ -345,7 +346,3 @@ def _remove_tree(root: disk.Root, rel: bytes) -> None:
         else:
             disk.remove(root, rel + b"/" + name, expect=status)
     disk.remove_empty_directory(root, rel)
-
-
-def _shown(path: bytes) -> str:
-    return names.display_name(path)
