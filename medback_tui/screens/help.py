@@ -59,11 +59,8 @@ class Help(Dialog[None]):
         for title in order:
             if title not in groups:
                 continue
-            lines += (
-                [Content(""), Content.styled(title, "bold $accent")]
-                if lines
-                else [Content.styled(title, "bold $accent")]
-            )
+            lines += [Content("")] if lines else []
+            lines.append(Content.styled(title, "bold $accent"))
             for bindings in groups[title].values():
                 keys = "  ".join(self.app.get_key_display(binding) for binding in bindings)
                 lines += self._said(keys, bindings[0].tooltip or bindings[0].description)

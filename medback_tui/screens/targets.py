@@ -257,13 +257,9 @@ class TargetsScreen(MainScreen):
         return self.rows.current
 
     @property
-    def here(self) -> bytes | None:
+    def path_here(self) -> bytes | None:
         """Where the drive under the cursor is plugged in."""
         return None if self.current is None else self.app.drives.here.get(self.current.target.id)
-
-    @property
-    def path_here(self) -> bytes | None:
-        return self.here
 
     def why_not(self, action: str) -> str | None:
         if action not in ("new", "back") and self.current is None:
@@ -276,7 +272,7 @@ class TargetsScreen(MainScreen):
         if row is None:
             return
         target = row.target
-        here = self.here
+        here = self.path_here
         locked = self.app.drives.locked.get(target.id)
         place = f"plugged in at {name(here)}" if here else f"last seen {ago(target.seen_at)}"
         if locked is not None:
@@ -326,7 +322,7 @@ class TargetsScreen(MainScreen):
 
     def _with_drive(self, do: Callable[[bytes, TargetFacts], object]) -> None:
         """Do it with the drive under the cursor, where that is plugged in; or a word to the person that it is not."""
-        here, row = self.here, self.current
+        here, row = self.path_here, self.current
         if row is None:
             return
         if here is not None:

@@ -74,6 +74,7 @@ class Display:
         return [share, files, amount if event.bytes or event.bytes_total else "", rate, left]
 
     def _draw(self, event: Progress, seconds: float) -> None:
+        from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
 
@@ -88,15 +89,10 @@ class Display:
             self._live.start()
         words = " · ".join(part for part in (event.phase, *self._parts(event, seconds)) if part)
         grid = Table.grid(padding=(0, 1))
-        fraction = event.fraction
-        if fraction is not None:
-            from rich.progress_bar import ProgressBar
-
-            grid.add_row(
-                ProgressBar(total=1.0, completed=fraction, width=16), Text(words, overflow="ellipsis", no_wrap=True)
-            )
-        else:
-            grid.add_row(Text("•", style="bold"), Text(words, overflow="ellipsis", no_wrap=True))
+        sign: Text | ProgressBar = Text("•", style="bold")
+        if event.fraction is not None:
+            sign = ProgressBar(total=1.0, completed=event.fraction, width=16)
+        grid.add_row(sign, Text(words, overflow="ellipsis", no_wrap=True))
         whole = Table.grid()
         whole.add_row(grid)
         # Always two lines, so that the display does not jump.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -99,18 +99,10 @@ def _text(value: Any) -> str:
     return value
 
 
-def _session(value: Any) -> str:
-    return os.path.expanduser(_text(value))
-
-
 def _copies(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= COPIES_MAX:
         raise ValueError(f"a number from 1 to {COPIES_MAX} is wanted")
     return value
-
-
-def _reserve(value: Any) -> Size:
-    return parse_size(_text(value))
 
 
 def _on_plug(value: Any) -> OnPlug:
@@ -132,10 +124,10 @@ def _keys(value: Any, above: str = "") -> dict[str, str]:
     return found
 
 
-_READERS = {
-    "session": _session,
+_READERS: dict[str, Callable[[Any], object]] = {
+    "session": lambda value: os.path.expanduser(_text(value)),
     "copies": _copies,
-    "reserve": _reserve,
+    "reserve": lambda value: parse_size(_text(value)),
     "on_plug": _on_plug,
     "theme": _text,
     "keys": _keys,
