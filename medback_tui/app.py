@@ -71,7 +71,6 @@ class MedbackApp(TellingApp, WatchingApp, ResumingApp):
         "coverage": CoverageScreen,
         "restore": RestoreScreen,
     }
-    ENABLE_COMMAND_PALETTE = True
     COMMANDS = ResumingApp.COMMANDS | {FoundFiles, Things}
     BINDINGS: ClassVar[list[BindingType]] = [
         typing("1", "go('sources')", "go.sources", "sources", "Sources: what is backed up", show=False),

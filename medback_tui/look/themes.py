@@ -6,7 +6,6 @@ from textual.theme import Theme
 
 DARK = "medback-dark"
 LIGHT = "medback-light"
-ANSI = "ansi-dark"
 
 THEMES = (
     Theme(
