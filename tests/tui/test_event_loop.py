@@ -71,7 +71,7 @@ async def test_a_read_on_the_event_loop_is_caught(open_app: OpenApp, tmp_path: P
         found.clear()
         app.call_later(save, Settings(path=tmp_path / "app.json"))
         await settle(pilot)
-        assert any("write(" in one and "in write_beside" in one for one in found), found
+        assert any("write(" in one and "in write_file" in one for one in found), found
     found.clear()
 
 
