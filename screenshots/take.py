@@ -55,17 +55,18 @@ PICTURES = {
     "file": Picture((*LISBON, "j", "j", "enter", "j"), size="wide"),
     "help": Picture(("3", "question_mark")),
 }
-READING = {"facts", "listing", "plan", "pick"}
+GOES_ON = {"jobs", "drives"}  # workers that end when a person says so
 
 
-async def _at_rest(pilot: Pilot[int]) -> None:
-    """Wait until nothing is being read and all of it is drawn."""
+async def at_rest(pilot: Pilot[int]) -> None:
+    """Wait until nothing is being read, however long that takes, and all of it is drawn."""
     quiet = 0
     while quiet < 4:
         await pilot.pause()
+        reading = [one for one in pilot.app.workers if one.group not in GOES_ON and not one.is_finished]
+        await asyncio.gather(*(one.wait() for one in reading), return_exceptions=True)
         screen = pilot.app.screen  # it lays out and draws by a timer
         drawing = screen._layout_required or screen._repaint_required or bool(screen._dirty_widgets)
-        reading = any(worker.group in READING and not worker.is_finished for worker in pilot.app.workers)
         quiet = 0 if reading or drawing else quiet + 1
         await asyncio.sleep(0.005)
 
@@ -75,14 +76,14 @@ async def _take(session: Path, picture: Picture) -> str:
     if picture.theme is not None:
         app.theme = picture.theme
     async with app.run_test(size=SIZES[picture.size]) as pilot:
-        await _at_rest(pilot)
+        await at_rest(pilot)
         blue = next(row.target for row in app.facts.targets) if app.facts is not None else None
         if blue is not None and blue.path is not None:
             app.drives = Drives({blue.id: blue.path})
             app.tell_screens()
         for key in picture.keys:
             await pilot.press(key)
-            await _at_rest(pilot)
+            await at_rest(pilot)
         return re.sub(r"\bterminal-\d+-", "terminal-", app.export_screenshot(title="medback"))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 from pathlib import Path
 
 import record
 import take
+from medback_tui.app import MedbackApp
 
 
 def _shown(picture: str) -> list[str]:
@@ -20,6 +23,17 @@ def test_the_pictures_are_up_to_date(tmp_path: Path):
     assert kept.keys() == taken.keys()
     for name, picture in taken.items():
         assert _shown(kept[name]) == _shown(picture), f"{name}.svg is stale: make screenshots"
+
+
+async def test_a_picture_is_taken_when_all_that_is_read_for_it_is_there(tmp_path: Path):
+    """However late: a page of rows, or what a pane says, took a while on a busy machine."""
+    app, late, there = MedbackApp(tmp_path / "none.db", watch=False), threading.Event(), []
+    async with app.run_test() as pilot:
+        await take.at_rest(pilot)
+        app.aside(app.screen, late.wait, there.append)
+        asyncio.get_running_loop().call_later(0.2, late.set)
+        await take.at_rest(pilot)
+        assert there == [True]
 
 
 def test_a_recorded_line_keeps_its_columns_and_colours():
