@@ -24,8 +24,11 @@ from medback_core import disk
 from medback_core.backing_up.back_up import back_up
 from medback_core.demo.world import is_demo
 from medback_core.drives.open import set_target
-from medback_core.errors import UsageError
-from medback_core.model import Progress
+from medback_core.errors import Refused, UsageError
+from medback_core.model import (
+    Conflict, DamageFound, Excluded, FileDone, NotListed, Progress, Reason, Repaired, ScanSummary, Skipped, Source,
+    SourceRefused, Unrepairable,
+)  # fmt: skip
 from medback_core.pace import Pace
 from medback_core.scanning import record, walk
 from medback_core.scanning.sources import change_source
@@ -321,6 +324,24 @@ def test_a_file_in_the_way_of_a_restore_is_exit_3_and_missing_outranked(shell: S
     code, found = shell.json("restore", "t1", "--to", "out")
     assert (code, len(found["conflicts"]), found["missing"]) == (3, 1, 1)
     assert (shell.where / "out/photos/sub/b.bin").read_bytes() == b"mine"
+
+
+def test_what_is_met_on_the_way_has_its_exit_code_and_is_kept_to_be_told() -> None:
+    reason, source = Reason("missing"), Source(1, "s1", "photos", b"/photos")
+    for event, code in (
+        (Skipped(b"a", reason), 3), (Conflict(b"a", reason), 3), (DamageFound(b"a", reason), 5),
+        (Unrepairable(b"a", reason), 5), (ScanSummary(source, damaged=1), 5), (ScanSummary(source), 0),
+        (Excluded(b"a", "rule"), 0), (NotListed(b"a"), 0), (Repaired(b"a", "blue"), 0),
+        (SourceRefused("photos", Refused("missing", path=b"a")), 4),
+    ):  # fmt: skip
+        outcome = Outcome()
+        outcome.take(event)
+        assert (outcome.exit_code, outcome.all(type(event))) == (code, [event])
+    outcome = Outcome()
+    outcome.take(FileDone("copied", b"a", 7))
+    assert not any(outcome.met.values()) and outcome.done["copied"].bytes == 7, (
+        "of a million files only the sum is kept"
+    )
 
 
 def test_where_several_codes_apply_the_one_that_says_most_is_given() -> None:
