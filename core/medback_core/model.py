@@ -60,6 +60,13 @@ def iso_date(seconds: int | None) -> str | None:
     return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
+def format_mtime(mtime_ns: int) -> str:
+    """Decimal seconds with nine digits, as `stat -c %.9Y` prints them: half a second before 1970 is -0.500000000."""
+    sign = "-" if mtime_ns < 0 else ""
+    seconds, nanoseconds = divmod(abs(mtime_ns), 1_000_000_000)
+    return f"{sign}{seconds}.{nanoseconds:09d}"
+
+
 def folded_place(place: str | None) -> str:
     """A place as places are compared: without regard to case and to spaces around and between. None is home."""
     return unicodedata.normalize("NFC", " ".join((place or HOME).split())).casefold()

@@ -164,16 +164,10 @@ def test_of_a_day_the_last_visit_stays(tmp_path: Path) -> None:
 def test_what_a_later_version_says_is_kept(world: Shell) -> None:
     file = world.where / "blue" / IDENTITY
     lines = file.read_text().splitlines()
-    odd = element_line("event", [("at", "2026-01-01T00:00:00Z"), ("what", "moved-house"), ("who", "ada")])
+    odd = element_line("event", {"at": "2026-01-01T00:00:00Z", "what": "moved-house", "who": "ada"})
     known = element_line(
         "event",
-        [
-            ("at", "2026-01-02T00:00:00Z"),
-            ("files", "3"),
-            ("target", identity(file).id),
-            ("what", "damage"),
-            ("why", "rust"),
-        ],
+        {"at": "2026-01-02T00:00:00Z", "files": 3, "target": identity(file).id, "what": "damage", "why": "rust"},
     )
     file.write_text("\n".join([*lines[:-1], odd, known, lines[-1], ""]))
     write_tree(world.where / "photos", {"new": 10})

@@ -102,7 +102,7 @@ def test_unknown_things_inside_an_element_survive_and_are_checked() -> None:
     assert (read.target_extra, read.damage) == (extra, ())
     fact = replace(SOURCE.targets[0], extra=extra)
     assert parse_source_metadata(render_source_metadata(replace(SOURCE, targets=(fact,)))).targets == (fact,)
-    assert element_line("also", (("id", "x"),), extra).count("\n") == 0
+    assert element_line("also", {"id": "x"}, extra).count("\n") == 0
     broken = render_target_identity(replace(TARGET, target_extra=extra)).replace(b'n="2"', b'n="3"')
     assert parse_target_identity(broken).damage
 
@@ -130,7 +130,7 @@ def test_facts_that_were_lost_outrank_nothing() -> None:
 def test_a_state_of_a_later_version_is_not_relied_on() -> None:
     from medback_core.sidecar.metadata import element_line
 
-    line = element_line("target", (("id", "x"), ("label", "l"), ("state", "resting"), ("rev", "3"))).encode()
+    line = element_line("target", {"id": "x", "label": "l", "state": "resting", "rev": 3}).encode()
     data = b'<medback-target v="1">\n' + line + b"\n</medback-target>"
     assert parse_target_identity(data).state is TargetState.SUSPECT
 

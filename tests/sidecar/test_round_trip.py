@@ -14,12 +14,12 @@ import lxml.etree as etree
 import pytest
 from hypothesis import given
 
-from medback_core.model import Standing
+from medback_core.model import Standing, format_mtime
 from medback_core.sidecar import Bd, FileRecord, LinkRecord, Sidecar, Trust, parse, render, whole
 from medback_core.sidecar.checks import ATTRIBUTES, LATER, is_right
 from medback_core.sidecar.records import Extra
 from medback_core.sidecar.writing import with_copies
-from medback_core.sidecar.values import format_date, format_mtime, parse_date, parse_mtime
+from medback_core.sidecar.values import format_date, parse_date, parse_mtime
 
 from support.sidecars import HOSTILE_NAMES, file, sidecars, varied
 

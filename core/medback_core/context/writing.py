@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 from medback_core import names
-from medback_core.model import Rule, Standing, State
+from medback_core.model import Rule, Standing, State, format_mtime
 
 from .records import (
     FORMAT_VERSION,
@@ -131,7 +131,7 @@ def _section(section: SourceSection) -> Iterator[str]:
 
 def _fact(facts: Facts, directory: bytes) -> str:
     fact = facts(directory)
-    return f' mode="{fact[0] & 0o777:04o}" mtime="{_seconds(fact[1])}"' if fact is not None else ""
+    return f' mode="{fact[0] & 0o777:04o}" mtime="{format_mtime(fact[1])}"' if fact is not None else ""
 
 
 def _rule(rule: Rule) -> str:
@@ -166,7 +166,7 @@ def _file(entry: FileEntry, placements: dict[Bds, str]) -> str:
     attributes = _attribute("name", name) if _odd(shown) else f'name="{shown}"'
     digits = str(mtime_ns)
     # A plain date has at least ten digits of nanoseconds; dates near 1970 or before take the general way.
-    time = f"{digits[:-9]}.{digits[-9:]}" if mtime_ns >= 1_000_000_000 else _seconds(mtime_ns)
+    time = f"{digits[:-9]}.{digits[-9:]}" if mtime_ns >= 1_000_000_000 else format_mtime(mtime_ns)
     attributes = f'{attributes} size="{size}" mtime="{time}"'
     if md5 is not None:
         attributes = f'{attributes} md5="{md5.hex()}"'
@@ -187,12 +187,6 @@ def _file(entry: FileEntry, placements: dict[Bds, str]) -> str:
 def _bd(target: str, standing: Standing) -> str:
     word = "" if standing is Standing.VERIFIED else f' standing="{standing.name.lower()}"'
     return f"<bd{word}>{names.escaped(target)}</bd>"
-
-
-def _seconds(ns: int) -> str:
-    """Nanoseconds as decimal seconds with nine places, exact and readable before 1970 too."""
-    seconds, rest = divmod(abs(ns), 1_000_000_000)
-    return f"{'-' if ns < 0 else ''}{seconds}.{rest:09d}"
 
 
 def _text_attribute(key: str, value: str) -> str:

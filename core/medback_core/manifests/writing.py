@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from medback_core.manifests.entry import Entry
-from medback_core.model import Reason
+from medback_core.model import Reason, format_mtime
 from medback_core.names import escaped
 
 LeftOut = Callable[[bytes, Reason], None]  # a path, and why it is not in the manifest
@@ -92,7 +92,7 @@ def _csv(entries: Iterable[Entry], about: _About) -> Iterator[bytes]:
             (
                 (b"./" * entry.path.startswith(_FORMULA) + entry.path).decode("utf-8", "surrogateescape"),
                 entry.size,
-                "" if entry.mtime_ns is None else _seconds(entry.mtime_ns),
+                "" if entry.mtime_ns is None else format_mtime(entry.mtime_ns),
                 *(entry.digests.get(algorithm, b"").hex() for algorithm in ("md5", "blake3")),
                 "" if entry.verified is None else _iso(entry.verified),
             )
@@ -177,11 +177,6 @@ def _is_xml(path: bytes) -> bool:
         0x20 <= ord(letter) < 0xD800 or 0xE000 <= ord(letter) < 0xFFFE or ord(letter) > 0xFFFF
         for letter in path.decode()
     )
-
-
-def _seconds(nanoseconds: int) -> str:
-    sign, whole = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
-    return f"{sign}{whole // 10**9}.{whole % 10**9:09d}"
 
 
 def _iso(seconds: int) -> str:

@@ -62,13 +62,11 @@ def file_record(element: etree._Element, *, unchecked: Trust = Trust.EDITED) -> 
 
 def link_record(element: etree._Element) -> LinkRecord | None:
     """The record of a `<link>`, or None when its name or where it leads can't be told."""
-    attributes = element.attrib
-    name = values.exact_bytes(attributes.get("name"), attributes.get("name64"))
-    to = values.exact_bytes(attributes.get("to"), attributes.get("to64"))
-    if name is None or to is None or names.check_component(name) or values.check_link_target(to):
+    link = _name_and_goal(element)
+    if link is None:
         return None
     trust = Trust.WHOLE if is_right(element) else Trust.EDITED
-    return LinkRecord(name, to, trust, extra_of(element, ATTRIBUTES["link"], tuple(map(exact, element))))
+    return LinkRecord(*link, trust, extra_of(element, ATTRIBUTES["link"], tuple(map(exact, element))))
 
 
 def dir_record(element: etree._Element) -> DirRecord | None:
@@ -98,6 +96,10 @@ def _held(element: etree._Element) -> tuple[bytes, bytes] | None:
     """A link that a directory which does not lie on the drive holds."""
     if element.tag != "holds" or len(element) or element.text or not _HOLDS.issuperset(map(str, element.attrib)):
         return None
+    return _name_and_goal(element)
+
+
+def _name_and_goal(element: etree._Element) -> tuple[bytes, bytes] | None:
     name = values.exact_bytes(element.get("name"), element.get("name64"))
     to = values.exact_bytes(element.get("to"), element.get("to64"))
     if name is None or to is None or names.check_component(name) or values.check_link_target(to):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from ..model import DAILY, HISTORY_TOLD, Happened, HistoryEntry
 from . import values
 from .checks import ATTRIBUTES, exact
-from .metadata import Elements, element_line, optional, unknown_of
+from .metadata import Elements, element_line, unknown_of
 from .records import NOTHING, Extra, valid_id
 
 _DAY = 86_400
@@ -52,26 +52,9 @@ def history_lines(told: Iterable[ToldEvent]) -> list[str]:
     """The lines of these events, the earliest first."""
     lines = []
     for one in sorted(told, key=lambda one: _key(one.entry)):
-        entry = one.entry
-        date = values.format_date(entry.at)
-        if date is None:
-            continue
-        lines.append(
-            element_line(
-                "event",
-                [
-                    ("at", date),
-                    *optional("bytes", entry.bytes or None),
-                    *optional("files", entry.files or None),
-                    *optional("health", entry.health or None),
-                    *optional("source", entry.source or None),
-                    *optional("target", entry.target or None),
-                    *optional("unsafe", entry.unsafe or None),
-                    ("what", entry.what.value),
-                ],
-                one.extra,
-            )
-        )
+        said = one.entry._asdict() | {"at": values.format_date(one.entry.at)}
+        if said["at"] is not None:
+            lines.append(element_line("event", {name: value or None for name, value in said.items()}, one.extra))
     return lines
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import lxml.etree as etree
 
@@ -71,7 +71,7 @@ class Elements:
         element = self.one("state")
         if element is None:
             return None
-        state = values.parse_state({str(name): str(value) for name, value in element.attrib.items()})
+        state = values.parse_state(dict(element.attrib))
         if state is None:
             self.unreadable("state")
         return state
@@ -128,9 +128,11 @@ def document(root: str, lines: Iterable[str], extra: Extra) -> bytes:
     return "\n".join(parts).encode()
 
 
-def element_line(tag: str, attributes: Iterable[tuple[str, str]], extra: Extra = NOTHING) -> str:
-    """An element with its check, on one line, without the newline. Illegal characters become U+FFFD."""
-    head = open_tag(tag, [(name, legal_text(value)) for name, value in (*attributes, *extra.attributes)])
+def element_line(tag: str, attributes: Mapping[str, object], extra: Extra = NOTHING) -> str:
+    """An element with its check, on one line, without the newline; an attribute that is None is left out. Illegal
+    characters become U+FFFD."""
+    said = [(name, str(value)) for name, value in attributes.items() if value is not None]
+    head = open_tag(tag, [(name, legal_text(value)) for name, value in (*said, *extra.attributes)])
     rest = f">{''.join(extra.elements)}</{tag}>" if extra.elements else "/>"
     return f'{head} crc="{crc((head + rest).encode())}"{rest}'
 
@@ -143,11 +145,6 @@ def state_line(state: State | None, extra: Extra) -> list[str]:
 def unknown_of(element: etree._Element, known: tuple[str, ...]) -> Extra:
     """What an element says beyond its known attributes."""
     return extra_of(element, known, tuple(map(exact, element)))
-
-
-def optional(name: str, value: object) -> list[tuple[str, str]]:
-    """An attribute that is left out when there is nothing to say."""
-    return [] if value is None else [(name, str(value))]
 
 
 def parse_target_state(text: str | None) -> TargetState:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from itertools import tee, zip_longest
 
 import lxml.etree as etree
@@ -116,18 +117,11 @@ class _Rest:
 
 def _own(shape: Shape, data: bytes, start: int, end: int) -> tuple[FileRecord | LinkRecord | DirRecord | None, int]:
     """A record in our own shape, and where it ends."""
-    if (found := FILE.match(data, start, end)) and legal(found.group()):
-        read = shape.file
-    elif (found := LINK.match(data, start, end)) and legal(found.group()):
-        read = shape.link
-    elif (found := DIR.match(data, start, end)) and legal(found.group()):
-        read = shape.directory
-    else:
-        return None, end
-    try:
-        return read(found), found.end()
-    except UnsafeXml:
-        return None, end
+    for pattern, read in ((FILE, shape.file), (LINK, shape.link), (DIR, shape.directory)):
+        if (found := pattern.match(data, start, end)) and legal(found.group()):
+            with suppress(UnsafeXml):
+                return read(found), found.end()
+    return None, end
 
 
 def _careful(data: bytes, start: int, end: int) -> tuple[FileRecord | LinkRecord | DirRecord | None, int]:

@@ -9,7 +9,7 @@ from ..names import check_relative
 from . import values
 from .checks import ATTRIBUTES
 from .history import ToldEvent, history_lines, parse_history
-from .metadata import Elements, document, element_line, optional, parse_target_state, state_line, unknown_of
+from .metadata import Elements, document, element_line, parse_target_state, state_line, unknown_of
 from .records import NOTHING, Extra, valid_id
 
 _ROOT = "medback-source"
@@ -194,33 +194,27 @@ def parse_source_metadata(data: bytes) -> SourceMetadata:
 
 def render_source_metadata(metadata: SourceMetadata) -> bytes:
     """The file's bytes; targets and siblings sorted by id, so that equal facts give equal bytes."""
-    facts = [("id", metadata.id), ("alias", metadata.alias)]
-    facts += [("wanted", str(metadata.wanted)), ("rev", str(metadata.rev))]
-    if metadata.one_file_system is not None:
-        facts.append(("one_file_system", "yes" if metadata.one_file_system else "no"))
-    facts += [*optional("wanted_elsewhere", metadata.elsewhere or None), *optional("where", metadata.place)]
-    lines = [element_line("identity", (("id", metadata.id),)), element_line("source", facts, metadata.source_extra)]
-    lines += [element_line("exclude", (("pattern", pattern),)) for pattern in metadata.excludes]
+    asked = {True: "yes", False: "no", None: None}[metadata.one_file_system]
+    said: dict[str, object] = {name: getattr(metadata, name) for name in ("id", "alias", "wanted", "rev")}
+    said |= {"one_file_system": asked, "wanted_elsewhere": metadata.elsewhere or None, "where": metadata.place}
+    lines = [element_line("identity", {"id": metadata.id}), element_line("source", said, metadata.source_extra)]
+    lines += [element_line("exclude", {"pattern": pattern}) for pattern in metadata.excludes]
     for fact in sorted(metadata.targets, key=lambda fact: fact.id):
-        attributes = [("id", fact.id), ("label", fact.label), ("state", fact.state.value), ("rev", str(fact.rev))]
-        attributes += optional("capacity", fact.capacity) + optional("fs_uuid", fact.fs_uuid)
-        attributes += values.pair("path", fact.path) if fact.path is not None else []
-        attributes += optional("disk", fact.disk)
-        attributes += [("n", str(fact.n)), ("stamp", fact.stamp)] if fact.n and fact.stamp else []
-        attributes += optional("where", fact.place)
-        lines.append(element_line("target", attributes, fact.extra))
+        names = ("id", "label", "state", "rev", "capacity", "fs_uuid", "disk")
+        said = {**{name: getattr(fact, name) for name in names}, "where": fact.place}
+        said |= values.pair("path", fact.path) if fact.path is not None else {}
+        said |= {"n": fact.n, "stamp": fact.stamp} if fact.n and fact.stamp else {}
+        lines.append(element_line("target", said, fact.extra))
     for sibling in sorted(metadata.siblings, key=lambda sibling: sibling.id):
-        attributes = [("id", sibling.id), ("alias", sibling.alias), *values.pair("path", sibling.path)]
-        lines.append(element_line("sibling", attributes, sibling.extra))
+        said = {"id": sibling.id, "alias": sibling.alias, **values.pair("path", sibling.path)}
+        lines.append(element_line("sibling", said, sibling.extra))
     lines += state_line(metadata.now, metadata.state_extra)
     for told in sorted(metadata.rules, key=lambda told: told.rule.path):
         rule = told.rule
-        numbers = [*optional("copies", rule.copies), *optional("elsewhere", rule.elsewhere)]
-        attributes = [*numbers, *values.pair("path", rule.path), ("rev", str(rule.rev))]
-        lines.append(element_line("rule", attributes, told.extra))
+        said = {"copies": rule.copies, "elsewhere": rule.elsewhere, **values.pair("path", rule.path), "rev": rule.rev}
+        lines.append(element_line("rule", said, told.extra))
     for mount in sorted(metadata.mounts, key=lambda mount: mount.path):
-        attributes = [*values.pair("path", mount.path), ("fs_uuid", mount.fs_uuid)]
-        lines.append(element_line("mount", attributes, mount.extra))
+        lines.append(element_line("mount", {**values.pair("path", mount.path), "fs_uuid": mount.fs_uuid}, mount.extra))
     gaps = sorted(metadata.gaps, key=lambda gap: gap.path)
     for gap in gaps[:_GAPS_MAX]:
         lines.append(_gap_line(gap.path, gap.reason, gap.since))
@@ -232,4 +226,4 @@ def render_source_metadata(metadata: SourceMetadata) -> bytes:
 
 def _gap_line(path: bytes, reason: str, since: int) -> str:
     date = values.format_date(since) or ""
-    return element_line("gap", (*values.pair("path", path), ("reason", reason), ("since", date)))
+    return element_line("gap", {**values.pair("path", path), "reason": reason, "since": date})

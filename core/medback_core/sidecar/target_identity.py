@@ -12,16 +12,7 @@ from ..xml_safety import UnsafeXml, parse_untrusted
 from . import values
 from .checks import ATTRIBUTES
 from .history import ToldEvent, history_lines, parse_history
-from .metadata import (
-    METADATA_LIMIT,
-    Elements,
-    document,
-    element_line,
-    optional,
-    parse_target_state,
-    state_line,
-    unknown_of,
-)
+from .metadata import METADATA_LIMIT, Elements, document, element_line, parse_target_state, state_line, unknown_of
 from .records import NOTHING, Extra, valid_id
 
 _ROOT = "medback-target"
@@ -92,7 +83,7 @@ def parse_target_identity(data: bytes) -> TargetIdentity:
     """
     elements = Elements(data, _ROOT, _KNOWN)
     target = elements.one("target")
-    attributes = {} if target is None else {str(name): str(value) for name, value in target.attrib.items()}
+    attributes = {} if target is None else dict(target.attrib)
     identifier = elements.identifier("target")
     if target is None:
         elements.unreadable("target")
@@ -155,33 +146,25 @@ def parse_target_identity(data: bytes) -> TargetIdentity:
 
 def render_target_identity(identity: TargetIdentity) -> bytes:
     """The file's bytes; equal facts give equal bytes."""
-    attributes = [("id", identity.id), ("label", identity.label)]
-    if identity.created is not None:
-        attributes += optional("created", values.format_date(identity.created))
-    attributes += [
-        ("state", identity.state.value),
-        *optional("capacity", identity.capacity),
-        ("rev", str(identity.rev)),
-    ]
-    attributes += [*optional("fs_uuid", identity.fs_uuid), *optional("disk", identity.disk)]
-    attributes += [*optional("luks", identity.luks), *optional("on_plug", identity.on_plug)]
-    attributes += [*optional("readme", None if identity.readme else "no"), *optional("where", identity.place)]
-    lines = [element_line("identity", (("id", identity.id),))]
-    lines.append(element_line("target", attributes, identity.target_extra))
-    lines += [element_line("also", (("id", also),)) for also in sorted(identity.also)]
+    names = ("id", "label", "capacity", "rev", "fs_uuid", "disk", "luks", "on_plug")
+    said = {name: getattr(identity, name) for name in names} | {"state": identity.state, "where": identity.place}
+    said |= {"created": _date(identity.created), "readme": None if identity.readme else "no"}
+    lines = [element_line("identity", {"id": identity.id}), element_line("target", said, identity.target_extra)]
+    lines += [element_line("also", {"id": also}) for also in sorted(identity.also)]
     for folder, source in sorted(identity.folders):
-        lines.append(element_line("folder", (*values.pair("name", folder), ("source", source))))
+        lines.append(element_line("folder", {**values.pair("name", folder), "source": source}))
     lines += state_line(identity.now, identity.state_extra)
     for told in identity.remembers:
-        counts = (("files", str(told.files)), ("bytes", str(told.bytes)))
-        date = None if told.at is None else values.format_date(told.at)
-        dated = (*optional("n", told.n or None), *optional("at", date), *optional("stamp", told.stamp or None))
-        attributes = [("source", told.source), ("alias", told.alias), *counts, *dated]
-        lines.append(element_line("remembers", attributes, told.extra))
+        said = {"source": told.source, "alias": told.alias, "files": told.files, "bytes": told.bytes}
+        said |= {"n": told.n or None, "at": _date(told.at), "stamp": told.stamp or None}
+        lines.append(element_line("remembers", said, told.extra))
     for holder in identity.holders:
-        date = None if holder.at is None else values.format_date(holder.at)
-        lines.append(element_line("holder", (("id", holder.id), ("label", holder.label), *optional("at", date))))
+        lines.append(element_line("holder", holder._asdict() | {"at": _date(holder.at)}))
     return document(_ROOT, [*lines, *history_lines(identity.history)], identity.extra)
+
+
+def _date(date: int | None) -> str | None:
+    return None if date is None else values.format_date(date)
 
 
 def family_target_id(name: bytes, data: bytes) -> str | None:

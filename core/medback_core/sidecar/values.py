@@ -23,13 +23,6 @@ _blake3 = re.compile(r"[0-9a-f]{64}").fullmatch
 _stamp = re.compile(r"[0-9a-f]{16}").fullmatch
 
 
-def format_mtime(mtime_ns: int) -> str:
-    """Decimal seconds with nine digits, as `stat -c %.9Y` prints them: half a second before 1970 is -0.500000000."""
-    sign = "-" if mtime_ns < 0 else ""
-    seconds, nanoseconds = divmod(abs(mtime_ns), 1_000_000_000)
-    return f"{sign}{seconds}.{nanoseconds:09d}"
-
-
 def parse_mtime(text: str | None) -> int | None:
     """Nanoseconds, exactly; fewer than nine digits (or none) are allowed. None when it is no time."""
     found = _mtime(text or "")
@@ -117,11 +110,10 @@ def parse_state(attributes: Mapping[str, str]) -> State | None:
     return State(n, stamp, parse_date(attributes.get("at")) or 0, by, tuple(filter(parse_stamp, line)))
 
 
-def state_attributes(state: State) -> list[tuple[str, str]]:
-    """The attributes that hold a state, sorted by name."""
-    said = [("at", format_date(state.at) or "1970-01-01T00:00:00Z"), ("by", state.by)]
-    said += [("line", " ".join(state.line))] if state.line else []
-    return [*said, ("n", str(state.n)), ("stamp", state.stamp)]
+def state_attributes(state: State) -> dict[str, object]:
+    """The attributes that hold a state; one that is None is left out."""
+    at, line = format_date(state.at) or "1970-01-01T00:00:00Z", " ".join(state.line) or None
+    return {"at": at, "by": state.by, "line": line, "n": state.n, "stamp": state.stamp}
 
 
 def from_base64(text: str | bytes) -> bytes | None:
@@ -139,14 +131,12 @@ def exact_bytes(readable: str | None, encoded: str | None) -> bytes | None:
     return None if readable is None else names.from_text(readable)
 
 
-def pair(attribute: str, value: bytes) -> list[tuple[str, str]]:
+def pair(attribute: str, value: bytes) -> dict[str, str]:
     """The attributes that hold these bytes: one as it is, or a readable one and the exact one with `64` to its name."""
     if names.xml_safe(value):
-        return [(attribute, value.decode())]
-    return [
-        (attribute, names.display_name(value)),
-        (attribute + "64", binascii.b2a_base64(value, newline=False).decode()),
-    ]
+        return {attribute: value.decode()}
+    exact = binascii.b2a_base64(value, newline=False).decode()
+    return {attribute: names.display_name(value), attribute + "64": exact}
 
 
 def place_bytes(place: Place) -> bytes:

@@ -8,7 +8,7 @@ from binascii import b2a_hex
 from collections.abc import Iterable
 from operator import attrgetter
 
-from ..model import Standing
+from ..model import Standing, format_mtime
 from . import values
 from .checks import escape, legal_text, open_tag
 from .elements import by_target
@@ -91,7 +91,7 @@ def _file(record: FileRecord) -> tuple[bytes, bytes]:
     if mtime_ns >= 0:
         line = b'<file name=%b size="%d" mtime="%d.%09d"' % (shown, record.size, *divmod(mtime_ns, 1_000_000_000))
     else:
-        line = b'<file name=%b size="%d" mtime="%b"' % (shown, record.size, values.format_mtime(mtime_ns).encode())
+        line = b'<file name=%b size="%d" mtime="%b"' % (shown, record.size, format_mtime(mtime_ns).encode())
     if record.mode & 0o777 != MODE_DEFAULT:
         line += b' mode="0%03o"' % (record.mode & 0o777)
     if record.md5 is not None:
@@ -131,7 +131,7 @@ def _link(record: LinkRecord) -> bytes:
 
 def _dir(record: DirRecord) -> bytes:
     line = b"<dir" + (_pair("name", record.name) if record.name else b"")
-    line += f' mode="0{record.mode & 0o777:03o}" mtime="{values.format_mtime(record.mtime_ns)}"'.encode()
+    line += f' mode="0{record.mode & 0o777:03o}" mtime="{format_mtime(record.mtime_ns)}"'.encode()
     if record.path is not None:
         line += _pair("path", values.place_bytes(record.path))
     line += _attributes(record.extra.attributes)
@@ -146,7 +146,7 @@ def _by_key(record: DirRecord) -> tuple[bytes, Place]:
 
 
 def _pair(attribute: str, value: bytes) -> bytes:
-    return "".join(f' {name}="{escape(text)}"' for name, text in values.pair(attribute, value)).encode()
+    return "".join(f' {name}="{escape(text)}"' for name, text in values.pair(attribute, value).items()).encode()
 
 
 def _date(attribute: str, date: int) -> bytes:
