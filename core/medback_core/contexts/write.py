@@ -23,7 +23,7 @@ from medback_core.context import (
 )
 from medback_core.contexts.load import entered
 from medback_core.errors import Refused
-from medback_core.model import ContextSummary, Count, Source, Standing, State, is_metadata
+from medback_core.model import ContextSummary, Count, Source, State, is_metadata
 from medback_core.session import Session
 from medback_core.session.directories import expected_fact
 from medback_core.session.expected import all_known
@@ -124,10 +124,8 @@ def _entries(session: Session, source: Source, ids: dict[int, str], tally: Conte
         if known.content is not None:
             bds = copies.get(known.placement)
             if bds is None:
-                members = placement_by_id(session, known.placement)
-                pairs = [(ids[key], Standing.VERIFIED) for key in members.verified if key in ids]
-                pairs += [(ids[key], Standing.WRITTEN) for key in members.written if key in ids]
-                pairs += [(ids[key], Standing.CLAIMED) for key in members.claimed if key in ids]
+                members = placement_by_id(session, known.placement).members
+                pairs = [(ids[key], standing) for key, standing in members if key in ids]
                 bds = copies[known.placement] = tuple(sorted(pairs))
             size, md5 = known.content
             if known.gone_at is None:

@@ -75,8 +75,7 @@ def rank_candidates(
         """,
         (fill,),
     )
-    count, size = db.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM temp.candidate").fetchone()
-    return Count(count, size)
+    return session.count("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM temp.candidate")
 
 
 def _rate_placements(session: Session, needs: Sequence[Need], counting: frozenset[int], target: int) -> None:
@@ -222,8 +221,7 @@ def best_chosen(session: Session, limit: int) -> list[Candidate]:
 
 def chosen_count(session: Session) -> Count:
     """How many contents and bytes are chosen."""
-    row = session.db.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM temp.candidate WHERE band IS NOT NULL")
-    return Count(*row.fetchone())
+    return session.count("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM temp.candidate WHERE band IS NOT NULL")
 
 
 def chosen_paths(session: Session) -> int:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from medback_core.model import Identity, Recorded, Standing
+from medback_core.model import Identity, Recorded
 
-from .copies import Copy, copies_where, marks
+from .copies import Copy, copies_where, copy_of_row, marks
 from .store import Session
-from .values import load_ns
 
 # SQL: a date of a last check, where one in the future (a clock was wrong) is none. ?1 is now.
 _CHECKED = "CASE WHEN {0} <= ?1 THEN {0} END"
@@ -107,17 +106,11 @@ def due_copies(session: Session, target: int) -> Iterator[tuple[Recorded, Copy]]
     """The queued copies, in order, and what each should be, a page at a time."""
     for page in _due(session):
         rows = session.db.execute(
-            "SELECT i.size, i.md5, i.blake3, c.identity_id, c.standing, c.path, c.mtime_ns, c.verified_at, c.ours "
+            "SELECT i.size, i.md5, i.blake3, i.id, c.target_id, c.standing, c.path, c.mtime_ns, c.verified_at, c.ours "
             f"FROM copy c JOIN identity i ON i.id = c.identity_id WHERE c.target_id = ? AND i.id IN ({marks(page)})",
             (target, *page),
         )
-        found = {
-            r[3]: (
-                Recorded(Identity(r[0], r[1]), r[2]),
-                Copy(r[3], target, Standing(r[4]), r[5], load_ns(r[6]), r[7], bool(r[8])),
-            )
-            for r in rows
-        }
+        found = {r[3]: (Recorded(Identity(r[0], r[1]), r[2]), copy_of_row(r[3:])) for r in rows}
         yield from (found[key] for key in page if key in found)
 
 

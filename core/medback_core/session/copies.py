@@ -206,7 +206,8 @@ def redate(session: Session, target: int) -> None:
     refresh_oldest(db)
 
 
-def _copy(row: tuple) -> Copy:
+def copy_of_row(row: tuple) -> Copy:
+    """A copy from its columns, in the order of the fields."""
     return Copy(row[0], row[1], Standing(row[2]), row[3], load_ns(row[4]), row[5], bool(row[6]))
 
 
@@ -215,7 +216,9 @@ _COLUMNS = "identity_id, target_id, standing, path, mtime_ns, verified_at, ours"
 
 def copies_of(session: Session, identity: int) -> list[Copy]:
     """Every copy known of one identity."""
-    return [_copy(r) for r in session.db.execute(f"SELECT {_COLUMNS} FROM copy WHERE identity_id = ?", (identity,))]
+    return [
+        copy_of_row(r) for r in session.db.execute(f"SELECT {_COLUMNS} FROM copy WHERE identity_id = ?", (identity,))
+    ]
 
 
 def copies_of_many(session: Session, identities: Iterable[int]) -> dict[int, list[Copy]]:
@@ -226,7 +229,7 @@ def copies_of_many(session: Session, identities: Iterable[int]) -> dict[int, lis
             f"SELECT {_COLUMNS} FROM copy WHERE identity_id IN ({marks(chunk)}) ORDER BY identity_id", chunk
         )
         for key, group in groupby(rows, key=lambda r: r[0]):
-            found[key] = [_copy(r) for r in group]
+            found[key] = [copy_of_row(r) for r in group]
     return found
 
 
@@ -235,7 +238,7 @@ def copy_on(session: Session, identity: int, target: int) -> Copy | None:
     row = session.db.execute(
         f"SELECT {_COLUMNS} FROM copy WHERE identity_id = ? AND target_id = ?", (identity, target)
     ).fetchone()
-    return _copy(row) if row else None
+    return copy_of_row(row) if row else None
 
 
 def has_unplaced(session: Session, target: int) -> bool:
@@ -252,7 +255,7 @@ def copies_where(session: Session, condition: str, values: Sequence[object]) -> 
         values,
     )
     for row in rows:
-        yield Identity(row[7], row[8]), _copy(row)
+        yield Identity(row[7], row[8]), copy_of_row(row)
 
 
 def copies_on(session: Session, target: int) -> Iterator[tuple[Identity, Copy]]:

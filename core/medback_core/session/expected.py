@@ -61,12 +61,11 @@ def clear_expected(session: Session) -> None:
 
 def expected_count(session: Session, source: int | None = None) -> Count:
     """Files and bytes an imported context expects (of one source, or of all)."""
-    files, size = session.db.execute(
+    return session.count(
         "SELECT COUNT(*), COALESCE(SUM(i.size), 0) FROM expected e JOIN identity i ON i.id = e.identity_id "
-        "WHERE e.gone_at IS NULL AND (? IS NULL OR e.source_id = ?)",
-        (source, source),
-    ).fetchone()
-    return Count(files, size)
+        "WHERE e.gone_at IS NULL AND (?1 IS NULL OR e.source_id = ?1)",
+        source,
+    )
 
 
 def has_expected(session: Session) -> bool:

@@ -128,12 +128,11 @@ def gone_count(
 ) -> Count:
     """How many deleted files and older versions all pages of `gone_page` have, and their bytes."""
     where, values = _where(source, path, since, before)
-    row = session.db.execute(
+    return session.count(
         "SELECT COUNT(*), COALESCE(SUM(i.size), 0) FROM gone g CROSS JOIN identity i ON i.id = g.identity_id "
         f"WHERE {where}",
-        values,
-    ).fetchone()
-    return Count(*row)
+        *values,
+    )
 
 
 _DATE = "COALESCE(g.gone_at, 0)"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from medback_core.model import Count, Identity, Standing
+from medback_core.model import Count, Identity
 
-from .copies import Copy, chunks, copies_where, marks
+from .copies import Copy, chunks, copies_where, copy_of_row, marks
 from .placements import all_placements
 from .store import Session
-from .values import load_ns
 
 
 class Believed(NamedTuple):
@@ -78,9 +77,7 @@ _BELIEVED = (
 
 
 def _believed(target: int, row: tuple) -> Believed:
-    copy = None
-    if row[2] is not None:
-        copy = Copy(row[0], target, Standing(row[2]), row[3], load_ns(row[4]), row[5], bool(row[6]))
+    copy = None if row[2] is None else copy_of_row((row[0], target, *row[2:7]))
     return Believed(row[0], bool(row[1]), copy, row[7])
 
 
@@ -98,8 +95,7 @@ def unseen_copies(session: Session, target: int) -> list[tuple[Identity, Copy]]:
 def current_on(session: Session, target: int) -> Count:
     """Contents of current paths that have a solid copy on the target."""
     keys = [str(key) for key, p in all_placements(session).items() if target in p.solid]
-    row = session.db.execute(
+    return session.count(
         "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM identity i "
         f"WHERE placement_id IN ({','.join(keys)}) AND EXISTS (SELECT 1 FROM file f WHERE f.identity_id = i.id)"
-    ).fetchone()
-    return Count(*row)
+    )

@@ -83,22 +83,18 @@ def put_missing(session: Session, rows: Iterable[tuple[int, int, bytes, int, int
     )
 
 
+_COUNTED = "SELECT COUNT(*), COALESCE(SUM(i.size), 0) FROM temp.missing_file l JOIN identity i ON i.id = l.identity_id"
+
+
 def missing_count(session: Session) -> Count:
     """Paths not yet put in place, and their bytes."""
-    row = session.db.execute(
-        "SELECT COUNT(*), COALESCE(SUM(i.size), 0) FROM temp.missing_file l JOIN identity i ON i.id = l.identity_id "
-        f"WHERE l.done <> {_IN_PLACE}"
-    ).fetchone()
-    return Count(*row)
+    return session.count(f"{_COUNTED} WHERE l.done <> {_IN_PLACE}")
 
 
 def located_count(session: Session) -> Count:
     """What is missing, not given up, and has a possible location: paths and their bytes."""
-    row = session.db.execute(
-        "SELECT COUNT(*), COALESCE(SUM(i.size), 0) FROM temp.missing_file l JOIN identity i ON i.id = l.identity_id "
-        "WHERE NOT l.done AND EXISTS (SELECT 1 FROM temp.location h WHERE h.identity_id = l.identity_id)"
-    ).fetchone()
-    return Count(*row)
+    found = "SELECT 1 FROM temp.location h WHERE h.identity_id = l.identity_id"
+    return session.count(f"{_COUNTED} WHERE NOT l.done AND EXISTS ({found})")
 
 
 def missing_sizes(session: Session) -> set[int]:

@@ -149,14 +149,14 @@ def had_metadata(session: Session, key: int) -> bool:
 
 def source_totals(session: Session, key: int) -> tuple[Count, int, int]:
     """Files and bytes, links, and directories of a source as last scanned."""
-    count = session.db.execute(
+    count = session.count(
         "SELECT COALESCE(SUM(files), 0), COALESCE(SUM(bytes), 0) FROM rollup WHERE directory_id = "
         "(SELECT id FROM directory WHERE source_id = ? AND path = x'')",
-        (key,),
-    ).fetchone()
+        key,
+    )
     below = "directory_id IN (SELECT id FROM directory WHERE source_id = ?)"
     links = session.value(f"SELECT COUNT(*) FROM link WHERE {below}", key)
-    return Count(*count), links, session.value("SELECT COUNT(*) FROM directory WHERE source_id = ?", key)
+    return count, links, session.value("SELECT COUNT(*) FROM directory WHERE source_id = ?", key)
 
 
 def kept_text(refusal: Refused) -> str:

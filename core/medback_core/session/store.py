@@ -11,7 +11,7 @@ from typing import Any
 
 from medback_core import disk, names
 from medback_core.errors import MedbackError, Refused
-from medback_core.model import Warned
+from medback_core.model import Count, Warned
 
 from . import rollup
 from .intact import Connection, file_at, note_left
@@ -94,6 +94,10 @@ class Session:
         """The first column of the first row a query gives; None where it gives none."""
         row = self.db.execute(query, values).fetchone()
         return None if row is None else row[0]
+
+    def count(self, query: str, *values: object) -> Count:
+        """What a query of COUNT and SUM gives."""
+        return Count(*self.db.execute(query, values).fetchone())
 
     def column(self, query: str, *values: object) -> list[Any]:
         """The first column of all rows a query gives."""

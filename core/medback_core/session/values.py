@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import overload
+
+from medback_core.model import Standing
 
 _LIMIT = 1 << 63
 
@@ -49,6 +51,12 @@ class Placement:
     def anywhere(self) -> frozenset[int]:
         """The targets listed as holding it: a restore uses these."""
         return self.verified | self.written | self.claimed
+
+    @property
+    def members(self) -> Iterator[tuple[int, Standing]]:
+        """Each target, and the standing of the copy there."""
+        for standing, targets in zip(Standing, (self.claimed, self.written, self.verified), strict=True):
+            yield from ((target, standing) for target in targets)
 
     def copies(self, counting: Collection[int]) -> int:
         """How many countable copies, given the keys of the targets that count."""

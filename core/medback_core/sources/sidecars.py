@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from medback_core import disk, model, names
 from medback_core.errors import Refused
-from medback_core.model import FAMILY_SIDECAR_NAME, SIDECAR_NAME, Event, Progress, Source, Standing, Warned
+from medback_core.model import FAMILY_SIDECAR_NAME, SIDECAR_NAME, Event, Progress, Source, Warned
 from medback_core.session import Session
 from medback_core.session.digests import own_digests
 from medback_core.session.directories import subdirectories
@@ -59,15 +59,7 @@ class Copies:
         bds = self._made.get(placement_id)
         if bds is None:
             held = placement_by_id(self._session, placement_id)
-            made = [
-                Bd(self._ids[target], standing)
-                for standing, targets in (
-                    (Standing.VERIFIED, held.verified),
-                    (Standing.WRITTEN, held.written),
-                    (Standing.CLAIMED, held.claimed),
-                )
-                for target in targets
-            ]
+            made = [Bd(self._ids[target], standing) for target, standing in held.members]
             bds = self._made[placement_id] = tuple(sorted(made, key=lambda bd: bd.target))
         return bds
 
