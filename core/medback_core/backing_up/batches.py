@@ -7,11 +7,12 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import cast
 
-from medback_core import disk, model, names
+from medback_core import disk, model
 from medback_core.backing_up.layout import Layout, Occupant, displace, record_of
 from medback_core.disk import Staged
 from medback_core.drives.drive import Drive, begin_change
 from medback_core.drives.sidecars import Recorder, Unrecorded
+from medback_core.drives.walk import path_on
 from medback_core.errors import DriveGone
 from medback_core.model import DamageFound, Event, FileDone, Progress, Reason, Skipped, Standing, Warned
 from medback_core.pace import Pace, reporting
@@ -155,7 +156,7 @@ class Publishing:
                 begin_change(self.drive)
                 for _ in group.flush_steps():
                     if self._pace.is_due():
-                        yield Progress("making durable", 0, 0, len(going), current=self._on_drive(going[-1].where))
+                        yield Progress("making durable", 0, 0, len(going), current=path_on(self.drive, going[-1].where))
                 group.flush()
                 verified = yield from self._read_back(group, going)
                 verified = yield from self._make_way(group, verified)
@@ -172,7 +173,7 @@ class Publishing:
                     self.taken.append(one.candidate)
                     continue
                 if error is not None:
-                    yield Skipped(self._shown(one), Reason("not-named", error=error.strerror))
+                    yield Skipped(path_on(self.drive, one.where), Reason("not-named", error=error.strerror))
                     continue
                 recorded.append(one)
             waiting = yield from self._record(recorded)
@@ -187,7 +188,7 @@ class Publishing:
             if result is not None:
                 read[result[0]] = result[1:]
             if self._pace.is_due():
-                yield Progress("reading back", len(read), 0, len(going), current=self._on_drive(going[0].where))
+                yield Progress("reading back", len(read), 0, len(going), current=path_on(self.drive, going[0].where))
         good = []
         for one in going:
             md5, proven = read.get(one.staged, (b"", False))
@@ -196,11 +197,11 @@ class Publishing:
                     md5, proven = yield from self._read_one(group, one, len(good), len(going))
             except OSError as error:
                 group.discard(one.staged)
-                yield DamageFound(self._shown(one), Reason("not-read-back", error=error.strerror))
+                yield DamageFound(path_on(self.drive, one.where), Reason("not-read-back", error=error.strerror))
                 continue
             if md5 != one.candidate.content.md5:
                 group.discard(one.staged)
-                yield DamageFound(self._shown(one), Reason("read-back-otherwise"))
+                yield DamageFound(path_on(self.drive, one.where), Reason("read-back-otherwise"))
                 continue
             self.tally.unproven += not proven
             good.append(one)
@@ -209,7 +210,7 @@ class Publishing:
     def _read_one(
         self, group: disk.Group, one: StagedCopy, done: int, total: int
     ) -> Generator[Event, None, tuple[bytes, bool]]:
-        progress = Progress("reading back", done, 0, total, None, self._shown(one))
+        progress = Progress("reading back", done, 0, total, None, path_on(self.drive, one.where))
         return (yield from reporting(group.read_back_steps(one.staged), self._pace, lambda _: progress))
 
     def _make_way(self, group: disk.Group, going: list[StagedCopy]) -> Generator[Event, None, list[StagedCopy]]:
@@ -223,7 +224,7 @@ class Publishing:
             if isinstance(outcome, OSError):
                 group.discard(one.staged)
                 if not self.is_out_of_room(outcome):
-                    yield Skipped(self._shown(one), Reason("not-moved-aside", error=outcome.strerror))
+                    yield Skipped(path_on(self.drive, one.where), Reason("not-moved-aside", error=outcome.strerror))
                 continue
             self.tally.superseded += outcome
             free.append(one)
@@ -275,7 +276,7 @@ class Publishing:
                 continue
             self.tally.copied += 1
             self.tally.copied_bytes += one.candidate.content.size
-            yield FileDone("copied", self._shown(one), one.candidate.content.size)
+            yield FileDone("copied", path_on(self.drive, one.where), one.candidate.content.size)
         return waiting
 
     def _take_back(self, going: list[StagedCopy], count: int) -> list[StagedCopy]:
@@ -302,7 +303,7 @@ class Publishing:
         return {}
 
     def _unrecorded(self, where: bytes, error: OSError) -> Skipped:
-        return Skipped(self._on_drive(where), Reason("not-recorded", error=error.strerror or str(error)))
+        return Skipped(path_on(self.drive, where), Reason("not-recorded", error=error.strerror or str(error)))
 
     def _record_adopted(self) -> Iterator[Event]:
         adopted, self._adopted = self._adopted, []
@@ -329,13 +330,7 @@ class Publishing:
             yield Warned("full-before-durable")
             return
         for one in going:
-            yield Skipped(self._shown(one), Reason("not-durable", error=error.strerror))
-
-    def _shown(self, one: StagedCopy) -> bytes:
-        return self._on_drive(one.where)
-
-    def _on_drive(self, path: bytes) -> bytes:
-        return names.within(self.drive.root.path, path)
+            yield Skipped(path_on(self.drive, one.where), Reason("not-durable", error=error.strerror))
 
 
 def _copy_of(file: disk.SmallCopy, staged: Staged, _: int) -> StagedCopy:

@@ -13,6 +13,7 @@ from medback_core import disk, model, names
 from medback_core.drives.matching import lies_there
 from medback_core.drives.open import Drive
 from medback_core.drives.sidecars import Recorder
+from medback_core.drives.walk import path_on
 from medback_core.model import CopyGone, Event, Identity, Progress, Reason, Skipped, Standing, Warned
 from medback_core.pace import Pace
 from medback_core.session import Session
@@ -78,11 +79,11 @@ class MissingCopies:
             if size not in sizes:
                 continue
             if self._pace.is_due():
-                yield Progress("looking for what was moved", self.hashed, current=self._shown(path))
+                yield Progress("looking for what was moved", self.hashed, current=path_on(self.drive, path))
             try:
                 result = disk.ended(disk.read_from_drive(self.drive.root, path))
             except OSError as error:
-                yield Skipped(self._shown(path), Reason.system(error))
+                yield Skipped(path_on(self.drive, path), Reason.system(error))
                 continue
             self.hashed += 1
             was = gone.get(result.identity)
@@ -132,8 +133,5 @@ class MissingCopies:
         for copy in gone.values():
             state = "missing" if copy.path is None else self.condition.get(copy.path, "missing")
             if copy.path is not None and state:
-                yield CopyGone(self._shown(copy.path), state)
+                yield CopyGone(path_on(self.drive, copy.path), state)
         yield Warned("copies-gone", copies=len(gone), target=self.drive.target.name)
-
-    def _shown(self, path: bytes) -> bytes:
-        return os.path.join(self.drive.root.path, path)

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from medback_core import disk, names
 from medback_core.contexts import kept as context_kept
@@ -217,15 +217,6 @@ def _told(
     return session
 
 
-@dataclass(slots=True)
-class _Tally:
-    already_right: int = 0
-    conflicts: int = 0
-    links: int = 0
-    would: Count = field(default_factory=Count)
-    twins: Count = field(default_factory=Count)  # that are missing
-
-
 class _Run:
     """One restore under way."""
 
@@ -240,7 +231,8 @@ class _Run:
         self.dry_run = dry_run
         self.destinations: dict[int, Destination] = {}
         self.roots: dict[bytes, disk.Root] = {}
-        self.tally = _Tally()
+        self.already_right = self.conflicts = self.links_made = 0
+        self.would = self.twins = Count()  # twins that are missing
         self.next: NextTarget | None = None
         self.missing = Count()
         self.as_of: int | None = None
@@ -318,7 +310,7 @@ class _Run:
                 row = found.wanted
                 assert row.identity is not None
                 if found.state is DestinationState.PRESENT:
-                    self.tally.already_right += 1
+                    self.already_right += 1
                     right.append(found)
                     continue
                 differs = NOTHING_THERE if found.state is DestinationState.MISSING else DIFFERS
@@ -345,7 +337,7 @@ class _Run:
                     with suppress(OSError):
                         status = root.stat(destination.rel(path))
                 if status is None:
-                    self.tally.twins += Count(1, size)
+                    self.twins += Count(1, size)
                     yield Skipped(destination.absolute(path), Reason("twin-not-restored", because=reason))
         if destination.source.key in self.left_out:
             give_up_source(self.session, destination.source.key)
@@ -403,10 +395,10 @@ class _Run:
         blocked = found.reason is not None and found.reason.what == "no-directory-there"
         if self.conflict == "rename" and not blocked:
             if self._is_beside(destination, row):
-                self.tally.already_right += 1
+                self.already_right += 1
                 return False
             return True
-        self.tally.conflicts += 1
+        self.conflicts += 1
         yield Conflict(
             destination.absolute(row.path),
             found.reason or Reason("another-file-there"),
@@ -514,7 +506,7 @@ class _Run:
                             and stat.S_ISREG(status.st_mode)
                             and status.st_size == missing.content.size
                         ):
-                            self.tally.would += Count(1, missing.content.size)
+                            self.would += Count(1, missing.content.size)
                             mark_missing(self.session, [missing.row], in_place=True)
                             where = self.destinations[missing.source].absolute(missing.path)
                             yield FileDone("would restore", where, missing.content.size)
@@ -537,8 +529,8 @@ class _Run:
                 done = yield from restore_links(
                     self.session, destination, root, only, conflict=self.conflict, dry_run=self.dry_run
                 )
-                self.tally.links += done.made
-                self.tally.conflicts += done.conflicts
+                self.links_made += done.made
+                self.conflicts += done.conflicts
 
     def deleted_since(self, only: bytes | None) -> Iterator[Event]:
         """Name what a restore put there and newer knowledge calls deleted: it is left there."""
@@ -558,7 +550,7 @@ class _Run:
 
     def finish(self) -> None:
         """What is still missing, and which drive is the next to plug in."""
-        self.missing = missing_count(self.session) + self.tally.twins
+        self.missing = missing_count(self.session) + self.twins
         sources = [destination.source for destination in self.destinations.values()]
         self.as_of, self.unheard = known_as_of(sources), unheard(self.session, sources)
         groups = dict(missing_by_placement(self.session))
@@ -571,7 +563,7 @@ class _Run:
     def end_expected(self, only: bytes | None, *, whole: bool) -> None:
         """What is in its place is no longer expected; what a context told of, only when all of it is, and was looked at
         just now (`whole`): a path the last scan saw may be gone since."""
-        if self.tally.conflicts or self.copying.conflicts:
+        if self.conflicts or self.copying.conflicts:
             return
         if not context_kept.waiting(self.session.path):
             for source in self.destinations:
@@ -580,14 +572,14 @@ class _Run:
             finish_expected(self.session, only_if_observed=True)
 
     def summary(self) -> RestoreSummary:
-        put, would = self.copying, self.tally.would
+        put, would = self.copying, self.would
         return RestoreSummary(
             self.drive.target,
             put.restored + would.files,
             put.restored_bytes + would.bytes,
-            self.tally.already_right,
-            self.tally.conflicts + put.conflicts,
-            self.tally.links,
+            self.already_right,
+            self.conflicts + put.conflicts,
+            self.links_made,
             self.missing.files,
             self.missing.bytes,
             self.next,

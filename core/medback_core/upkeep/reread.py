@@ -53,15 +53,6 @@ class Bound:
 RESUMED = Warned("verify-goes-on")
 
 
-def read_whole(
-    root: disk.Root, path: bytes, progress: Ticker, known: Recorded | None = None
-) -> Generator[Event, None, FromDrive]:
-    """Hash one file from its drive with progress, as disk.read_from_drive does. Raises OSError."""
-    where = os.path.join(root.path, path)
-    steps = disk.read_from_drive(root, path, known)
-    return (yield from reporting(steps, progress.pace, lambda done: progress.event(done, where)))
-
-
 def is_no_damage(error: OSError) -> bool:
     """Whether a file that could not be read says nothing of its content: this person may not read it, it changed
     meanwhile, or the drive is gone."""
@@ -71,7 +62,8 @@ def is_no_damage(error: OSError) -> bool:
 def read_in_time(
     root: disk.Root, path: bytes, progress: Ticker, known: Recorded | None, bound: Bound
 ) -> Generator[Event, None, FromDrive | None]:
-    """`read_whole` as far as the time goes; None: it was up before the end of the file."""
+    """Hash one file from its drive with progress, as disk.read_from_drive does, as far as the time goes; None: it was
+    up before the end of the file. Raises OSError."""
     where = os.path.join(root.path, path)
     steps = _in_time(disk.read_from_drive(root, path, known), bound, progress.files)
     return (yield from reporting(steps, progress.pace, lambda done: progress.event(done, where)))

@@ -25,7 +25,7 @@ from medback_core.session import Session
 from medback_core.session.copies import Copy, copies_of, withdraw_copies
 from medback_core.session.digests import known_as, learn
 from medback_core.session.targets import add_pending, list_targets
-from medback_core.upkeep.reread import Ticker, read_whole
+from medback_core.upkeep.reread import Bound, Ticker, read_in_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +191,11 @@ def prove_witness(
         assert copy.path is not None
         shown = os.path.join(drive.root.path, copy.path)
         try:
-            result = yield from read_whole(drive.root, copy.path, ticker, known_as(session, identity))
+            result = yield from read_in_time(drive.root, copy.path, ticker, known_as(session, identity), Bound())
         except OSError as error:
             yield Warned("cannot-read", path=shown, error=error.strerror)
             continue
+        assert result is not None  # there is no bound
         if result.identity != identity:
             with session.transaction():
                 withdraw_copies(session, copy.target, [copy.identity])
