@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import ExitStack, closing
 from enum import Enum, auto
 from stat import S_ISREG
 from time import monotonic
@@ -15,6 +16,7 @@ from medback_core.disk.causes import Changed
 from medback_core.disk.digests import made_of
 from medback_core.disk.portable import open_for_reading
 from medback_core.disk.reading import read_through
+from medback_core.disk.root import Root
 from medback_core.disk.worker_pool import AT_ONCE, TICK, WorkerPool
 from medback_core.disk.worker_process import NOT_BEGUN, NOT_READ, UNREAD
 from medback_core.model import Identity, Recorded
@@ -186,6 +188,31 @@ def hash_many(
         yield from reading.all_of(entries)
     finally:
         reading.close()
+
+
+def hash_below(
+    root: Root, wanted: Sequence[tuple[bytes, Recorded | None]]
+) -> Generator[tuple[int, Hashed | OSError | None], None, None]:
+    """`hash_many` for files below a root, by their paths, and what each should be: the number of one among them and
+    what came of it; None is a turn while it is read. Their directories are open meanwhile: a few hundred at most."""
+    with ExitStack() as held:
+        entries: list[FileToHash | OSError] = []
+        for path, known in wanted:
+            try:
+                directory, name = root.split(path)
+                seen = root.stat(path)
+                handle = root.hold_directory(directory)
+                held.callback(root.release_directory, directory)
+                entries.append(FileToHash(handle, name, seen.st_size if seen is not None else 0, seen, known))
+            except OSError as error:
+                entries.append(error)
+        results = held.enter_context(closing(hash_many(one for one in entries if isinstance(one, FileToHash))))
+        for number, one in enumerate(entries):
+            result: Hashed | OSError | None = one if isinstance(one, OSError) else next(results)
+            while result is None:
+                yield number, None
+                result = next(results)
+            yield number, result
 
 
 class _Reading:

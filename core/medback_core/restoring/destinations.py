@@ -6,13 +6,14 @@ import enum
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
 from medback_core import disk, names
 from medback_core.errors import Refused
-from medback_core.hashing import FileToHash, Hashed, hash_many
+from medback_core.hashing import Hashed, hash_below
 from medback_core.model import Identity, Progress, Reason, Source
 from medback_core.pace import Pace
 from medback_core.session import Session
@@ -241,31 +242,17 @@ def _read(
     looked: int,
     remember: bool,
 ) -> Iterator[Progress]:
-    held: list[bytes] = []
-    entries: list[FileToHash] = []
-    asked: list[int] = []
     placed: list[tuple[bytes, int, os.stat_result]] = []
     pace = Pace()
+    rows = [found[index].wanted for index in doubtful]
+    asked = [(destination.rel(row.path), row.content and known_as(session, row.content)) for row in rows]
     try:
-        for index in doubtful:
-            row = found[index].wanted
-            assert row.content is not None
-            directory, name = root.split(destination.rel(row.path))
-            try:
-                seen = root.stat(destination.rel(row.path))
-                handle = root.hold_directory(directory)
-            except OSError as error:
-                found[index] = LookedAt(row, DestinationState.MISSING, reason=Reason.system(error))
-                continue
-            held.append(directory)
-            entries.append(FileToHash(handle, name, row.content.size, seen, known_as(session, row.content)))
-            asked.append(index)
-        results = hash_many(entries)
-        for index in asked:
-            while (result := next(results)) is None:
-                yield Progress("reading what is there", looked, current=destination.absolute(found[index].wanted.path))
-            row = found[index].wanted
+        for number, result in hash_below(root, asked):
+            row, index = rows[number], doubtful[number]
             assert row.identity is not None
+            if result is None:
+                yield Progress("reading what is there", looked, current=destination.absolute(row.path))
+                continue
             if _is_it(session, row, result):
                 assert isinstance(result, Hashed)
                 found[index] = LookedAt(row, DestinationState.PRESENT, result.status, result.identity)
@@ -275,15 +262,12 @@ def _read(
                     row, DestinationState.DIFFERS, result.status, result.identity, Reason("another-file-there")
                 )
             else:
-                reason = Reason("there-unreadable", error=result.strerror or str(result))
-                found[index] = LookedAt(
-                    row, DestinationState.DIFFERS, root.stat(destination.rel(row.path)), None, reason
-                )
+                reason, status = Reason("there-unreadable", error=result.strerror or str(result)), None
+                with suppress(OSError):
+                    status = root.stat(destination.rel(row.path))
+                found[index] = LookedAt(row, DestinationState.DIFFERS, status, None, reason)
             if pace.is_due():
                 yield Progress("reading what is there", looked, current=destination.absolute(row.path))
-        results.close()
     finally:
-        for directory in held:
-            root.release_directory(directory)
         if placed and remember:
             mark_placed(session, placed)

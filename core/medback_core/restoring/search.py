@@ -8,7 +8,7 @@ from medback_core import disk
 from medback_core.drives.matching import same_time
 from medback_core.drives.open import Drive
 from medback_core.drives.walk import DriveDirectory, path_on, walk_drive
-from medback_core.hashing import FileToHash, Hashed, hash_many
+from medback_core.hashing import Hashed, hash_below
 from medback_core.model import Event, Excluded, Identity, Progress, Reason, Skipped, Warned
 from medback_core.pace import Pace
 from medback_core.session import Session
@@ -129,7 +129,8 @@ class Finding:
         while page := unspoken(self.session, after, _HASHED_TOGETHER):
             after = page[-1][0]
             found: list[tuple[Identity, PossibleLocation]] = []
-            for path, result in self._hashed([path for _, _, path in page]):
+            for number, result in hash_below(self.drive.root, [(path, None) for _, _, path in page]):
+                path = page[number][2]
                 if isinstance(result, Hashed):
                     count, total = count + 1, total + result.identity.size
                     found.append((result.identity, PossibleLocation(SAID_BY_HASH, path, False)))
@@ -139,36 +140,6 @@ class Finding:
                 if pace.is_due():
                     yield Progress("reading what fits in size", count, total, current=path_on(self.drive, path))
             put_locations(self.session, found)
-
-    def _hashed(self, paths: list[bytes]) -> Iterator[tuple[bytes, Hashed | OSError | None]]:
-        """(path, its identity, or why not; None while it is still being read)."""
-        root = self.drive.root
-        held: list[bytes] = []
-        entries: list[FileToHash] = []
-        asked: list[bytes] = []
-        results = None
-        try:
-            for path in paths:
-                directory, name = root.split(path)
-                try:
-                    handle = root.hold_directory(directory)
-                except OSError as error:
-                    yield path, error
-                    continue
-                held.append(directory)
-                status = root.stat(path)
-                entries.append(FileToHash(handle, name, status.st_size if status is not None else 0, status))
-                asked.append(path)
-            results = hash_many(entries)
-            for path in asked:
-                while (result := next(results)) is None:
-                    yield path, None
-                yield path, result
-        finally:
-            if results is not None:
-                results.close()
-            for directory in held:
-                root.release_directory(directory)
 
     def conclude(self) -> None:
         """What was said to lie on the target and was looked for in vain, all of the drive read, does not lie there."""
