@@ -10,11 +10,13 @@ import enum
 import re
 import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple, dataclass_transform
+from typing import Any, NamedTuple, TypeVar, dataclass_transform
 
 from medback_core.errors import DriveGone, MedbackError, Refused
+
+Key = TypeVar("Key")
 
 WANTED_DEFAULT = 2
 WANTED_MAX = 1_000_000
@@ -326,6 +328,14 @@ class Count:
 
     def __sub__(self, other: Count) -> Count:
         return Count(self.files - other.files, self.bytes - other.bytes)
+
+
+def sum_by(parts: Iterable[tuple[Key, Count]]) -> dict[Key, Count]:
+    """What each key has in all these parts together."""
+    found: dict[Key, Count] = {}
+    for key, count in parts:
+        found[key] = found.get(key, Count()) + count
+    return found
 
 
 # --- events: what a long operation yields while it works; the last one is always a Summary -------------------------

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from medback_core import names
 from medback_core.errors import Refused
-from medback_core.model import Count, Identity, Need, Source, Standing, Target, folded_place
+from medback_core.model import Count, Identity, Need, Source, Standing, Target, folded_place, sum_by
 from medback_core.session import Session
 from medback_core.session.copies import Copy, copies_of, copies_of_many
 from medback_core.session.digests import twin_paths
@@ -160,10 +160,8 @@ def holders(session: Session, source: int, path: bytes = b"") -> list[tuple[Targ
     """The drives that hold countable copies of what is at and below a directory of a source (row key), and how much of
     it; those that hold most first. From the roll-up: a few milliseconds."""
     key = directory_key(session, source, path)
-    held: dict[int, Count] = {}
-    for placement, count in totals_of(session, key).items() if key is not None else ():
-        for target in placement_by_id(session, placement).solid:
-            held[target] = held.get(target, Count()) + count
+    totals = totals_of(session, key) if key is not None else {}
+    held = sum_by((t, count) for placed, count in totals.items() for t in placement_by_id(session, placed).solid)
     found = [(target, held[target.key]) for target in list_targets(session) if target.counts and target.key in held]
     return sorted(found, key=lambda one: (-one[1].bytes, -one[1].files, one[0].name))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple, TypeAlias
 
-from medback_core.model import Count
+from medback_core.model import Count, sum_by
 from medback_core.planning.hitting_set import Search, cheapest, members
 from medback_core.planning.trips import TRIPS, cheapest_trip
 
@@ -123,7 +123,7 @@ def plan_targets(
     if places:
         where = [places.get(key, "") for key in keys]
         found, allowed = cheapest_trip(by_mask.keys(), weights, where, prefer=prefer, time_limit=time_limit)
-        by_mask = _restricted(by_mask, allowed)
+        by_mask = sum_by((mask & allowed, count) for mask, count in by_mask.items())
         ranks = _place_by_place(by_mask, found.chosen, ranks, where)
         order = _order(by_mask, found.chosen, ranks, weights if found.exact else None, deadline)
         order = _together(by_mask, [number for number, _ in order], where)
@@ -176,14 +176,6 @@ def _weights(ranks: Sequence[int]) -> list[int]:
     levels = sorted(set(ranks))
     one = base ** len(levels)
     return [one + (base ** (levels.index(rank) - 1) if rank != levels[0] else 0) for rank in ranks]
-
-
-def _restricted(by_mask: Mapping[int, Count], allowed: int) -> dict[int, Count]:
-    """The groups with no targets but those that are allowed."""
-    found: dict[int, Count] = {}
-    for mask, count in by_mask.items():
-        found[mask & allowed] = found.get(mask & allowed, Count()) + count
-    return found
 
 
 def _place_by_place(by_mask: Mapping[int, Count], chosen: int, ranks: Sequence[int], where: Sequence[str]) -> list[int]:

@@ -23,6 +23,7 @@ from medback_core.model import (
     Target,
     TargetState,
     folded_place,
+    sum_by,
 )
 from medback_core.planning import restore_order as planning
 from medback_core.planning.trips import TRIPS
@@ -218,11 +219,7 @@ def _usable(session: Session, without: Collection[Target], here: Collection[str]
 
 
 def _by_holders(session: Session, groups: Mapping[int, Count]) -> dict[frozenset[int], Count]:
-    found: dict[frozenset[int], Count] = {}
-    for key, count in groups.items():
-        holders = placement_by_id(session, key).anywhere
-        found[holders] = found.get(holders, NOTHING) + count
-    return found
+    return sum_by((placement_by_id(session, key).anywhere, count) for key, count in groups.items())
 
 
 def _bare_files(

@@ -33,6 +33,7 @@ from medback_core.model import (
     Skipped,
     Standing,
     Warned,
+    sum_by,
 )
 from medback_core.session import Session
 from medback_core.session.checking import copies_below, namers
@@ -233,11 +234,9 @@ class _Reclaim:
         self.paths.append(os.path.join(self.drive.root.path, copy.path))
 
     def _summary(self) -> ReclaimSummary:
-        away: dict[int, Count] = {}
-        here: dict[int, Count] = {}
-        for target, is_here, size in waiting_holders(self.session, self.shelf, self.waiting):
-            found = here if is_here else away
-            found[target] = found.get(target, Count()) + Count(1, size)
+        held = list(waiting_holders(self.session, self.shelf, self.waiting))
+        away = sum_by((target, Count(1, size)) for target, is_here, size in held if not is_here)
+        here = sum_by((target, Count(1, size)) for target, is_here, size in held if is_here)
         return ReclaimSummary(
             self.drive.target,
             self.freed.files,
