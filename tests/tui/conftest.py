@@ -12,7 +12,7 @@ import pytest
 import textual.app
 import textual.pilot
 from textual.css.model import RuleSet
-from textual.css.styles import RulesMap
+from textual.css.styles import RenderStyles, RulesMap
 from textual.css.stylesheet import Stylesheet
 from textual.dom import DOMNode
 from textual.pilot import Pilot
@@ -90,10 +90,15 @@ def styles_looked_up_once() -> Iterator[None]:
     through all rules for its own: half of what it takes to start one. What rules a widget gets depends on the rules,
     and on the types, names, classes and states of it and of all it stands in."""
     parsed: dict[tuple[object, ...], list[RuleSet]] = {}
-    found: dict[tuple[object, ...], tuple[tuple[bool, ...], RulesMap | None]] = {}
-    numbers: dict[tuple[int, ...], int] = {}  # of all the rules an app may have
+    found: dict[int, tuple[tuple[bool, ...], RulesMap | None]] = {}
+    known: dict[tuple[object, ...], int] = {}  # a number for all that the rules of a widget depend on
+    asked: dict[int, set[str]] = {}  # the states that any of these rules is about
     parse, apply, replace = Stylesheet._parse_rules, Stylesheet.apply, Stylesheet.replace_rules
-    update = Stylesheet.update_nodes
+    update, parts, part_of = (
+        Stylesheet.update_nodes,
+        Stylesheet._process_component_classes,
+        DOMNode.get_component_styles,
+    )
 
     def parse_once(sheet: Stylesheet, *words: Any, **options: Any) -> list[RuleSet]:
         key = (frozenset(sheet._variables.items()), *words, *sorted(options.items()))
@@ -101,22 +106,27 @@ def styles_looked_up_once() -> Iterator[None]:
             parsed[key] = parse(sheet, *words, **options)
         return parsed[key]
 
-    def state(sheet: Stylesheet, node: DOMNode) -> tuple[object, ...]:
-        if (known := vars(sheet).get("known_rules")) is None or known[0] is not sheet.rules:
-            number = numbers.setdefault(tuple(map(id, sheet.rules)), len(numbers))
-            known = vars(sheet)["known_rules"] = sheet.rules, number
+    def number(*words: object) -> int:
+        return known.setdefault(words, len(known))
+
+    def state(sheet: Stylesheet, node: DOMNode) -> int:
+        if (rules := vars(sheet).get("known_rules")) is None or rules[0] is not sheet.rules:
+            key = number(*map(id, sheet.rules))
+            if key not in asked:
+                asked[key] = set().union(*(rule.pseudo_classes for rule in sheet.rules)) - OF_THE_APP
+            rules = vars(sheet)["known_rules"] = sheet.rules, key
         if type(node) is DOMNode:  # a part of a widget
-            return vars(node._parent)["styled_as"], frozenset(node._classes)
+            return number(vars(node._parent)["styled_as"], *node._classes)
         path: list[Any] = node.css_path_nodes
         app = path[0].app
-        key: list[object] = [known[1], app.theme, app.no_color, app.native_ansi_color, app.is_inline]
+        key = number(rules[1], app.theme, app.no_color, app.native_ansi_color, app.is_inline)
         seen = vars(sheet).get("seen", {})
         for one in path:
-            if (part := seen.get(one)) is None:
-                checks = [check(one) for name, check in one._PSEUDO_CLASSES.items() if name not in OF_THE_APP]
-                part = seen[one] = type(one), one._id, frozenset(one._classes), *checks
-            key += part
-        return tuple(key)
+            if (here := seen.get(one)) is None:
+                checks = [check(one) for name, check in one._PSEUDO_CLASSES.items() if name in asked[rules[1]]]
+                here = seen[one] = number(key, type(one), one._id, frozenset(one._classes), *checks)
+            key = here
+        return key
 
     def update_together(sheet: Stylesheet, nodes: Iterable[DOMNode], animate: bool = False) -> None:
         vars(sheet)["seen"] = {}  # nothing changes meanwhile
@@ -148,11 +158,37 @@ def styles_looked_up_once() -> Iterator[None]:
                 replace(node, rules, animate)
             sheet._process_component_classes(node)
 
+    def rules_of(node: DOMNode, part: str) -> RulesMap | None:
+        return found[known[vars(node)["styled_as"], part]][1]
+
+    def parts_later(sheet: Stylesheet, node: DOMNode) -> None:
+        """Few of a widget's parts are ever asked for: the others get no styles of their own."""
+        names = node._get_component_classes()
+        if any(known.get((vars(node)["styled_as"], name)) not in found for name in names):
+            parts(sheet, node)
+        before = vars(node).get("parts_as")
+        now = vars(node)["parts_as"] = [rules_of(node, name) for name in names]
+        vars(node)["_component_styles"] = dict.fromkeys(names)
+        if names and now != before:
+            node.refresh()
+
+    def part_asked(node: DOMNode, *names: str) -> RenderStyles:
+        for name in names:
+            if node._component_styles.get(name, name) is None:
+                part = DOMNode(classes=name)
+                part._attach(node)
+                if (rules := rules_of(node, name)) is not None:
+                    replace(part, rules)
+                node._component_styles[name] = part.styles
+        return part_of(node, *names)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stylesheet, "_parse_rules", parse_once)
         patch.setattr(Stylesheet, "replace_rules", staticmethod(replace_and_tell))
         patch.setattr(Stylesheet, "apply", apply_once)
         patch.setattr(Stylesheet, "update_nodes", update_together)
+        patch.setattr(Stylesheet, "_process_component_classes", parts_later)
+        patch.setattr(DOMNode, "get_component_styles", part_asked)
         patch.setattr(RuleSet, "__hash__", object.__hash__)  # its own does the same in Python, for all rules each time
         yield
 
