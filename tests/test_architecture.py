@@ -29,7 +29,7 @@ FOUNDATIONS = {
     "sidecar": {"xml_safety", "names", "model", "errors"},
     "context": {"xml_safety", "names", "model", "errors"},
 }
-FRONT_ENDS = {"cli"}
+FRONT_ENDS = {"__main__", "cli"}
 PACKAGE_FACTS = {"__version__"}
 WRITING_MODES = set("wax+")
 WRITING_METHODS = {"write_text", "write_bytes", "touch"}

@@ -36,6 +36,7 @@ from medback_core.session import open_session
 from medback_core.cli import running
 from medback_core.cli.outcome import Outcome
 from support.processes import workers_of
+from support.terminal import PROGRAM
 from support.worlds import tree, write_tree
 
 MEDBACK = [sys.executable, "-c", "import sys; from medback_core.cli import main; sys.exit(main())"]
@@ -427,6 +428,28 @@ def test_one_signal_ends_a_command_that_waits_for_a_stopped_worker_and_no_proces
     (shell.where / "photos/film").unlink()
     assert shell.json("add-src", "photos")[0] == 0
     assert shell.json("stats")[1]["files"] == 2
+
+
+@pytest.mark.parametrize(("ignored", "code", "out"), [(False, -signal.SIGINT, ""), (True, 0, "medback 1.0.0\n")])
+def test_ctrl_c_while_the_program_is_being_read_in_ends_it_without_a_word(
+    tmp_path: Path, ignored: bool, code: int, out: str
+) -> None:
+    """Whoever started it may have said that it is to be ignored (a shell does, of what runs beside)."""
+    (tmp_path / "sitecustomize.py").write_text("""
+import os, signal, sys
+
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, CtrlC())
+""")
+    command = ["sh", "-c", 'trap "" INT; exec "$@"' if ignored else 'exec "$@"', "sh", str(PROGRAM), "--version"]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, out, "")
 
 
 @pytest.mark.parametrize(
