@@ -8,7 +8,7 @@ import sys
 
 def main() -> int:
     """The command line of this process; returns the exit code."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started it means to ignore it
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell has it ignored for what runs beside
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from medback_core.cli import main as medback
 

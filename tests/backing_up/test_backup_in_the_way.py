@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from medback_core.drives import context_file
 from medback_core.cli.outcome import why
 from medback_core.presenting.refusals import message
 from medback_core import disk
 from medback_core.upkeep import reclaim as reclaiming
-from medback_core.backing_up import back_up as backing_up
 from medback_core.backing_up.back_up import back_up
 from medback_core.backing_up.discover import discover
 from medback_core.model import Excluded, FileDone, Skipped, Warned
@@ -144,11 +144,11 @@ def test_what_only_the_superuser_may_read_on_a_file_system_is_no_failure(world, 
 def test_a_context_that_could_not_be_written_is_told_as_a_failure(world, monkeypatch: pytest.MonkeyPatch):
     session, tmp = world
 
-    def full(*_: object) -> None:
+    def full(*_: object, **_options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(backing_up, "write_contexts", full)
+        patch.setattr(context_file, "write_contexts", full)
         ran = back(session, tmp / "t1")
     assert [(event.path, why(event)) for event in ran.of(Skipped)] == [
         (

@@ -434,7 +434,7 @@ def test_one_signal_ends_a_command_that_waits_for_a_stopped_worker_and_no_proces
 def test_ctrl_c_while_the_program_is_being_read_in_ends_it_without_a_word(
     tmp_path: Path, ignored: bool, code: int, out: str
 ) -> None:
-    """Whoever started it may have said that it is to be ignored (a shell does, of what runs beside)."""
+    """It may have been started with the signal ignored, as a shell does for what runs beside."""
     (tmp_path / "sitecustomize.py").write_text("""
 import os, signal, sys
 

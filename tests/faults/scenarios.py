@@ -141,7 +141,7 @@ def update_all(session: Session, _where: Path) -> Iterator[Event]:
     return update(session)
 
 
-def _back_up(session: Session, where: Path) -> Iterator[Event]:
+def back_up_t1(session: Session, where: Path) -> Iterator[Event]:
     (where / "t1").mkdir(exist_ok=True)
     return back_up(session, os.fsencode(where / "t1"), answers=Answers(create=True), label="t1")
 
@@ -313,10 +313,10 @@ def _two_sources(where: Path) -> None:
 SCENARIOS = [
     Scenario("first scan", _source, _add),
     Scenario("update with moves and deletions", _changed, update_all),
-    Scenario("first backup", _added, _back_up),
-    Scenario("backup with superseded files", _changed, _back_up),
+    Scenario("first backup", _added, back_up_t1),
+    Scenario("backup with superseded files", _changed, back_up_t1),
     Scenario("backup onto a drive too small", _changed_and_updated, _back_up_small),
-    Scenario("backup after files went by hand", _disappeared, _back_up, by_copy=False),
+    Scenario("backup after files went by hand", _disappeared, back_up_t1, by_copy=False),
     Scenario("discover", _copied_by_other_means, _discover),
     Scenario("restore", _lost, _restore, without_db=False),
     Scenario("restore over what differs", _lost, _restore_over, without_db=False),

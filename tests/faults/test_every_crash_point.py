@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from faults.crashes import Killer, attempt, content_alone, differences, end, fresh, judge, undisturbed, wholeness
-from faults.scenarios import SCENARIOS, Scenario
+from faults.scenarios import SCENARIOS, Scenario, back_up_t1
+from medback_core.restoring.restore import restore
+from medback_core.session import open_session
 from support.fault_report import Row, within
 from support.sync_modes import is_file_by_file, thinned
+from support.worlds import run, tree
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("each_way")]
 
@@ -44,3 +48,34 @@ def test_disturbed_at_any_change_it_converges(where: Path, scenario: Scenario, c
         what = f"killed at change {point}" if code is None else f"change {point} failed with {errno.errorcode[code]}"
         wrong += judge(rows[code], what, at_once)
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("scenario", [s for s in SCENARIOS if s.step is back_up_t1], ids=lambda scenario: scenario.name)
+def test_what_a_cut_off_backup_put_on_its_drive_comes_back_from_that_drive_alone(
+    where: Path, scenario: Scenario, campaign: Callable[[str], Row]
+):
+    """The machine is gone, another one has the drive: what lies there comes back, what does not is missing."""
+    row = campaign("a backup killed at every change, its drive on a new machine")
+    changes = undisturbed(where, scenario, is_file_by_file()).changes
+    wrong: list[str] = []
+    for point in within(thinned(range(changes)), 2 * SAMPLES):
+        fresh(where, scenario)
+        before = _contents(where / "t1")
+        assert not attempt(where, scenario, Killer(point))
+        row.tried()
+        wanted, there = _contents(where / "photos"), _contents(where / "t1")
+        if not (there - before) & wanted:
+            continue
+        with open_session(where / "new.db") as session:
+            told = run(restore(session, os.fspath(where / "t1"), to=os.fsencode(where / "elsewhere"))).summary
+        lost = (there & wanted) - _contents(where / "elsewhere")
+        left = sum(content not in there for content, _ in tree(where / "photos").values())
+        row.lost += bool(lost)
+        row.misreported += told.missing != left
+        if lost or told.missing != left:
+            wrong.append(f"killed at change {point}: {len(lost)} not back; {left} are missing, not {told.missing}")
+    assert not wrong, "\n".join(wrong)
+
+
+def _contents(root: Path) -> set[bytes]:
+    return {content for content, _ in tree(root).values()}

@@ -14,6 +14,7 @@ from support.fault_report import FULL
 from support.shelf_of_minds import Rule, begin, search
 
 from support.saying import says
+from medback_core.drives import context_file
 from medback_core import disk
 from medback_core.backing_up import back_up as backing_up
 from medback_core.backing_up.discover import discover
@@ -23,7 +24,6 @@ from medback_core.model import DamageFound
 from medback_core.restoring.status import finish_restore
 from medback_core.session import Session, open_session
 from medback_core.session.targets import find_target
-from medback_core.upkeep import reclaim as reclaiming
 from medback_core.upkeep.reclaim import reclaim
 from medback_core.upkeep.verify_target import verify
 from support.worlds import MTIME, Ran, add, back, counted, new_session, photos, rescan, run, tree, write_tree
@@ -79,11 +79,11 @@ def test_a_reclaim_that_was_cut_off_before_it_wrote_the_context_is_told_of_by_th
 ) -> None:
     session, tmp = world
 
-    def cut(*_) -> None:
+    def cut(*_, **__) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(reclaiming, "write_contexts", cut)
+        patch.setattr(context_file, "write_contexts", cut)
         surplus(session, "t1")
     copy = f"<bd>{find_target(session, 't1').id}</bd>".encode()
     context = tmp / "t1/.medback-context.xml"

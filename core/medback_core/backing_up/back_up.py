@@ -22,13 +22,13 @@ from medback_core.coverage.shelf_room import shortage
 from medback_core.coverage.totals import looked
 from medback_core.disk import ContentDiffers
 from medback_core.drives.check import look_at
-from medback_core.drives.context_file import write_contexts
+from medback_core.drives.context_file import leave_contexts
+from medback_core.drives.drive import begin_change
 from medback_core.drives.explain import explain
-from medback_core.drives.open import Drive, open_drive, write_identity
+from medback_core.drives.open import Drive, open_drive
 from medback_core.drives.room import room_on
 from medback_core.errors import Refused
 from medback_core.model import (
-    CONTEXT_NAME,
     NO_ANSWERS,
     Answers,
     BackupSummary,
@@ -140,7 +140,8 @@ def back_up(
         yield from until(enough, look_at(session, drive, seen=on_drive.seen))
         if enough():
             return
-        run = _Run(session, drive, {s.key: s.path for s in going}, verify, reserve, limit, fill, enough)
+        scanned = {scan.source.id for scan in scans}
+        run = _Run(session, drive, {s.key: s.path for s in going}, scanned, verify, reserve, limit, fill, enough)
         if dry_run:
             yield run.preview()
             return
@@ -154,7 +155,7 @@ def back_up(
             yield replace(run.summary(), stopped=True)
             return
         yield from on_drive.record(run.layout, changed=run.tally.copied > 0)
-        yield from run.finish({scan.source.id for scan in scans})
+        yield from run.finish()
         yield replace(
             run.summary(),
             gone=sum(scan.removed for scan in scans),
@@ -175,6 +176,7 @@ class _Run:
         session: Session,
         drive: Drive,
         sources: dict[int, bytes],
+        scanned: set[str],
         verify: bool,
         reserve: int | None,
         limit: int | None,
@@ -184,6 +186,7 @@ class _Run:
         self.session = session
         self.drive = drive
         self.sources = sources
+        self.scanned = scanned  # ids of sources, in this run
         self.reserve = reserve
         self.limit = limit
         self.fill = fill
@@ -195,6 +198,7 @@ class _Run:
         self.already_there = current_on(session, drive.target.key).files
         self.total = Count()
         self._current: Candidate | None = None  # the latest that was taken up
+        self._told = False  # the drive has a context of this run
         self._pace = Pace()
         self._flushed = time.monotonic()
 
@@ -229,6 +233,7 @@ class _Run:
                 yield Warned("older-versions-stay", path=self.drive.root.path, error=error.strerror)
         self.total = self.choose()
         if self.total.files:
+            yield from self._tell_ahead()
             yield Progress("copying", 0, 0, self.total.files, self.total.bytes)
         with suppress(_Enough):
             yield from self._copy_chosen()
@@ -241,6 +246,15 @@ class _Run:
             if self.publishing.is_full:
                 yield from self._publish()
         yield from self._publish()
+
+    def _tell_ahead(self) -> Iterator[Event]:
+        """Let the drive tell of all that is to be on it before the first of it is: a run that is cut off leaves copies
+        that a new machine knows of, and what did not come any more is missing there, and said to be."""
+        with suppress(OSError):  # the first batch says so
+            begin_change(self.drive)
+            # What can't be written now is told at the end of the run, if it can't be then.
+            self._told = not list(leave_contexts(self.session, self.drive, self.scanned))
+            yield from explain(self.drive)
 
     def _copy_chosen(self) -> Iterator[Event]:
         for bunch in _bunches(chosen(self.session), self.drive.filesystem.group_sync):
@@ -406,16 +420,10 @@ class _Run:
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
-    def finish(self, scanned: set[str]) -> Iterator[Event]:
-        """The sources' sidecars, the drive's identity and its contexts; the sources with these ids were scanned."""
+    def finish(self) -> Iterator[Event]:
+        """The sources' sidecars, the drive's identity and its contexts."""
         yield from flush_sources(self.session)
-        try:
-            write_identity(self.session, self.drive)
-            write_contexts(self.session, self.drive, scanned)
-        except (OSError, Refused) as error:
-            why = error if isinstance(error, Refused) else error.strerror or str(error)
-            where = os.path.join(self.drive.root.path, CONTEXT_NAME)
-            yield Skipped(where, Reason("context-not-written", error=why))
+        yield from leave_contexts(self.session, self.drive, self.scanned, instead=self._told)
         yield from explain(self.drive)
 
     def summary(self, would_copy: tuple[bytes, ...] | None = None) -> BackupSummary:

@@ -34,7 +34,10 @@ from medback_core.model import (
     CONTEXTS_KEPT,
     STAMP_DIGITS,
     Count,
+    Event,
     Order,
+    Reason,
+    Skipped,
     Source,
     State,
     Target,
@@ -51,9 +54,10 @@ from medback_core.sources.sidecars import flush_sources
 _CHUNK = 1 << 20
 
 
-def write_contexts(session: Session, drive: Drive, scanned: Collection[str] = ()) -> None:
+def write_contexts(session: Session, drive: Drive, scanned: Collection[str] = (), *, instead: bool = False) -> None:
     """Write the session's context onto the drive; the last three are kept. `scanned` are the ids of the sources that
-    were scanned since the drive was opened. Raises OSError; an old context is then still there.
+    were scanned since the drive was opened. `instead`: the newest there is this run's own, and is not kept beside it.
+    Raises OSError; an old context is then still there.
 
     A source's section is written only by a session that scanned it. What others wrote is read before it is replaced:
     where the source was scanned just now, into what is remembered of it; else it is kept, word for word, with the
@@ -91,12 +95,25 @@ def write_contexts(session: Session, drive: Drive, scanned: Collection[str] = ()
             staged = group.stage_stream(CONTEXT_NAME, chunks)
             group.flush()
             if not _is_current(root, staged.identity.size, staged.identity.md5):
-                _keep_older(root)
+                if not instead:
+                    _keep_older(root)
                 group.publish_all()
             note_stamp(session, _stamp(staged.identity.md5))
         _remember(session, drive, sources, tally, foreign)
         if not foreign:
             note_stamp(session, _as_left(session, drive, sources))
+
+
+def leave_contexts(
+    session: Session, drive: Drive, scanned: Collection[str] = (), *, instead: bool = False
+) -> Iterator[Event]:
+    """Bring the drive's identity and its contexts up to date (see `write_contexts`); what can't be written is told."""
+    try:
+        write_identity(session, drive)
+        write_contexts(session, drive, scanned, instead=instead)
+    except (OSError, Refused) as error:
+        why = error if isinstance(error, Refused) else error.strerror or str(error)
+        yield Skipped(os.path.join(drive.root.path, CONTEXT_NAME), Reason("context-not-written", error=why))
 
 
 def _remember(

@@ -32,7 +32,7 @@ class _Sentence(Formatter):
             return {"size": units.size, "day": units.day}.get(format_spec, units.number)(value)
         if format_spec and self.key is not None:
             return self.key(format_spec)
-        if isinstance(value, tuple) and all(isinstance(one, bytes | str) for one in value):
+        if isinstance(value, tuple) and value and all(isinstance(one, bytes | str) for one in value):
             return units.listed(value)
         if isinstance(value, tuple):
             return "".join(f"; {self.said(one)}" for one in value)

@@ -13,14 +13,13 @@ from itertools import islice
 
 from medback_core import disk
 from medback_core.drives.check import look_at
-from medback_core.drives.context_file import write_contexts
+from medback_core.drives.context_file import leave_contexts
 from medback_core.drives.drive import Drive, begin_change
 from medback_core.drives.matching import same_time
 from medback_core.drives.open import is_no_target, open_drive, resolve_target
 from medback_core.drives.sidecars import Recorder
 from medback_core.errors import Refused
 from medback_core.model import (
-    CONTEXT_NAME,
     OLD_DIRECTORY,
     Count,
     Event,
@@ -159,11 +158,8 @@ class _Reclaim:
                 yield from self._remove_all(some, ticker, len(going))
         if not self.dry_run:
             self.untold = self.recorder.try_commit() or self.untold
-            try:  # also where nothing was freed: a run that was cut off may have left the context of before
-                write_contexts(self.session, self.drive)
-            except OSError as error:
-                where = os.path.join(self.drive.root.path, CONTEXT_NAME)
-                yield Skipped(where, Reason("context-not-written", error=error.strerror or str(error)))
+            # Also where nothing was freed: a run that was cut off may have left the context of before.
+            yield from leave_contexts(self.session, self.drive)
         if self.untold is not None:
             yield Warned("drive-records-old", target=self.drive.target.name, error=self.untold.strerror)
         return self._summary()
