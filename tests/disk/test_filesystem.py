@@ -14,6 +14,7 @@ import pytest
 
 from medback_core import disk
 from medback_core.disk import Group, Root, filesystem, mounts, portable, read_from_drive, reading
+from medback_core.disk.causes import Cause, cause_of
 from medback_core.model import Identity
 
 
@@ -280,3 +281,13 @@ def test_the_day_of_birth_is_told_where_it_is_known(tmp_path: Path) -> None:
 
 def test_drives_for_the_picker_answer_everywhere(tmpfs: Path) -> None:
     assert all(mount.path != b"/" for mount in disk.removable_mounts())
+
+
+def test_what_is_not_there_any_more_when_it_is_first_described_is_gone(tmp_path: Path) -> None:
+    """A drive that was pulled out right after the start of a restore onto it."""
+    (tmp_path / "there").mkdir()
+    with Root(os.fsencode(tmp_path / "there")) as root:
+        (tmp_path / "there").rmdir()
+        with pytest.raises(OSError) as caught:
+            _ = root.file_system
+    assert cause_of(caught.value) is Cause.GONE

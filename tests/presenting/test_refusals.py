@@ -125,5 +125,7 @@ def test_facts_are_shown_each_in_its_way() -> None:
 
 def test_where_there_is_nothing_further_to_say_nothing_follows() -> None:
     """An empty list of warnings was said to be "none yet"."""
-    asked = NeedsAnswer("new-target", path=b"/mnt/x", kind="ext4", mount=b"/mnt/x", total=1 << 30, free=1 << 20, notes=())
+    asked = NeedsAnswer(
+        "new-target", path=b"/mnt/x", kind="ext4", mount=b"/mnt/x", total=1 << 30, free=1 << 20, notes=()
+    )
     assert "1.0 MiB free). Make it a target?" in message(asked)

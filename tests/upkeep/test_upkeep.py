@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Never
@@ -575,3 +576,16 @@ def test_another_drive_that_does_not_say_who_it_is_says_nothing_of_the_one_that_
     monkeypatch.setattr(disk, "describe", lambda path: replace(true(path), uuid="another"))
     assert run(verify(session, os.fsencode(tmp / "t1"))).summary.missing == 1
     assert counted(session) == {2: 2}
+
+
+def test_files_a_person_swapped_are_not_counted_below_nothing(tmp_path: Path) -> None:
+    """On a drive that was filled by hand each of the two is no longer what its record says, and is found again."""
+    write_tree(tmp_path / "photos", {"a": 3000, "b": 500})
+    shutil.copytree(tmp_path / "photos", tmp_path / "t1/photos")
+    with new_session(tmp_path) as session:
+        add(session, tmp_path / "photos")
+        run(discover(session, os.fsencode(tmp_path / "t1"), answers=Answers(create=True)))
+        for name, to in (("a", "c"), ("b", "a"), ("c", "b")):
+            (tmp_path / "t1/photos" / name).rename(tmp_path / "t1/photos" / to)
+        found = run(verify(session, os.fsencode(tmp_path / "t1"))).summary
+    assert (found.new, found.same, found.left) == (0, 2, 0)

@@ -106,7 +106,7 @@ def _report_verify(run: Run, found: VerifySummary | None) -> None:
         run.outcome.codes.add(DAMAGED)
     run.answer_line(verified(summary))
     if summary.unproven:
-        run.say(f"{plural(summary.unproven, 'file')} read equal, but perhaps from a cache, not from the drive")
+        run.say(f"{plural(summary.unproven, 'file was', 'files were')} perhaps read from a cache, not from the drive")
     if summary.left:
         run.say(f"{plural(summary.left, 'file')} not read yet; run it again to continue")
 

@@ -87,9 +87,12 @@ class Root:
     @property
     def file_system(self) -> FileSystem:
         """What the file system can do, as described when first asked (its free space is of that moment). Raises
-        OSError, with ESTALE when the path leads to another drive by now."""
+        OSError, with ESTALE when the path leads to another drive by now, or to none."""
         if self._file_system is None:
-            described = filesystem.describe(self.path)
+            try:
+                described = filesystem.describe(self.path)
+            except FileNotFoundError as error:
+                raise OSError(errno.ESTALE, "what was mounted here is gone", self.path) from error
             if described.device != self.device:
                 raise OSError(errno.ESTALE, "another drive is mounted here now", self.path)
             self._file_system = described

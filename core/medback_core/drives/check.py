@@ -185,9 +185,13 @@ class _Look:
             and (not model.is_metadata(name) or name.startswith(FREEING_PREFIX))
             and (directory or name not in model.EXPLANATION)
         ]
-        self.unknown += len(strays)
         if strays:
-            note_strays(self.session, strays)
+            self._strayed(strays)
+
+    def _strayed(self, files: list[tuple[int, bytes]]) -> None:
+        """Of these files, by size and path, no record speaks, or no longer."""
+        self.unknown += len(files)
+        note_strays(self.session, files)
 
     def _record(
         self,
@@ -307,7 +311,7 @@ class _Look:
                 self.recorder.put(directory, spoilt)
             return
         self._drop(directory, record.name)
-        note_strays(self.session, [(size, join(directory, record.name))])
+        self._strayed([(size, join(directory, record.name))])
 
     def _remember(
         self, key: int, path: bytes, record: FileRecord, copy: Copy | None, recorded: list[Copy], seen: list[int]
