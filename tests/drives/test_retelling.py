@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from medback_core.backing_up import back_up
 from medback_core.presenting.refusals import message
 from medback_core.contexts.load import add_restore_context
 from medback_core.drives.story import story_at
@@ -92,6 +93,29 @@ def test_without_any_context_all_files_links_directories_and_modes_come_back(los
     assert picture(lost / "back/photos") == picture(lost / "photos")
     again = run_line("restore", "red", "--to", "back")
     assert again.code == 0 and "sidecars" not in again.words  # it was taken up, and is not read a second time
+
+
+def test_a_first_backup_that_was_cut_off_before_any_context_is_told_by_sidecars(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version before wrote a context at the end alone."""
+    make(tmp_path / "photos")
+
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with new_session(tmp_path) as session, monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        add(session, tmp_path / "photos", copies=1)
+        patch.setattr(back_up._Run, "_tell_ahead", lambda _: iter(()))
+        patch.setattr(back_up._Run, "finish", cut)
+        back(session, tmp_path / "blue", label="Blue")
+    assert not list((tmp_path / "blue").glob(".medback-context*"))
+    assert b"<remembers" not in (tmp_path / "blue/.medback-target.xml").read_bytes()
+    for left in tmp_path.glob("session.db*"):
+        left.unlink()
+    answer = Shell(tmp_path)("restore", "blue", "--to", "back")
+    assert answer.code == 0 and "sidecars" in answer.words, answer.words
+    assert tree(tmp_path / "back/photos") == tree(tmp_path / "photos")
 
 
 def test_what_lies_among_the_older_versions_is_one(tmp_path: Path) -> None:

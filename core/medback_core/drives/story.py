@@ -18,7 +18,7 @@ from medback_core.errors import Refused
 from medback_core.model import CONTEXTS_KEPT, Count, Remembers, State, TargetState
 from medback_core.session import Session
 from medback_core.session.targets import list_targets
-from medback_core.sidecar import Holder, Remembered
+from medback_core.sidecar import Holder, Remembered, TargetIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,14 @@ def story_at(path: bytes) -> Story | None:
             if not told:  # written by the version before, or damaged
                 name = readable_context(root)
                 if name is None:
-                    return None
-                fd, status = root.open_file(name)
-                with os.fdopen(fd, "rb") as stream:
-                    try:
-                        told, holders = told_in(stream, at=int(status.st_mtime))
-                    except Refused:
-                        return None
+                    told = _of_folders(identity)  # its first backup was cut off: its sidecars tell of it
+                else:
+                    fd, status = root.open_file(name)
+                    with os.fdopen(fd, "rb") as stream:
+                        try:
+                            told, holders = told_in(stream, at=int(status.st_mtime))
+                        except Refused:
+                            return None
             if not told:
                 return None
             id = "" if identity is None else identity.id
@@ -85,6 +86,14 @@ def story_at(path: bytes) -> Story | None:
             return Story(root.path, id, label, told, holders, stamp)
     except OSError:
         return None
+
+
+def _of_folders(identity: TargetIdentity | None) -> tuple[Remembered, ...]:
+    """The sources that have a folder on a drive; how many files is not told."""
+    if identity is None or identity.damage:
+        return ()
+    told = [Remembered(source, names.text(folder), 0, 0) for folder, source in identity.folders]
+    return tuple(_as_of(one, state_retold(identity, one.source)) for one in told)
 
 
 def readable_context(root: disk.Root) -> bytes | None:

@@ -10,7 +10,9 @@ from medback_core.presenting.units import day, files, moment, name, plural
 
 def story_words(told: Remembers) -> str:
     """`Blue remembers 3 sources, 41,007 files, as of 24 November 22:49; they lie on Blue, Red, Tin.`"""
-    words = f"{name(told.drive)} remembers {plural(told.sources, 'source')}, {files(told.files)}"
+    words = f"{name(told.drive)} remembers {plural(told.sources, 'source')}"
+    if told.files:  # else its sidecars must be read first
+        words += f", {files(told.files)}"
     if told.as_of is not None:
         words += f", as of {moment(told.as_of)}"
     lie = "it lies" if told.files == 1 else "they lie"
