@@ -8,7 +8,7 @@ from textual.content import Content
 
 from medback_core.presenting.places import fetch_words
 from medback_core.presenting.sentences import Key
-from medback_core.presenting.telling import nothing_missing
+from medback_core.presenting.telling import differ_words, nothing_missing
 from medback_core.presenting.units import counted, files, name, percent, plural, size
 from medback_tui.reading.plan_facts import PlanFacts, RestoreRequest
 from medback_tui.widgets.plan_list import PlanRow, curve
@@ -28,13 +28,13 @@ def _headline(plan: PlanFacts, key: Key, looked_at: int, conflicts: int) -> Cont
         bring = "brings" if len(summary.steps) == 1 else "bring"
         brought = f"{drives} {bring} back {size(comes.bytes)}" if summary.steps else "no drive brings any of it back"
         words = f"{counted(summary.missing)} missing; {brought}"
-        differ = f"; {_differ(summary.differing)}" if summary.differing else ""
+        differ = f"; {differ_words(summary.differing)}" if summary.differing else ""
         return Content.styled(words + differ, "bold $text-warning")
     if plan.differing:
         way = f"{key('restore.conflicts')} decides them"
         if not conflicts:
             way = f"{key('restore.restore')} on a drive that is here lists them as conflicts"
-        words = f"{nothing_missing(summary.as_of)} But {_differ(plan.differing)}: {way}."
+        words = f"{nothing_missing(summary.as_of)} But {differ_words(plan.differing)}: {way}."
         return Content.styled(words, "bold $text-warning")
     if not summary.missing.files:
         return Content("nothing is known that could be lost")
@@ -51,10 +51,6 @@ def _headline(plan: PlanFacts, key: Key, looked_at: int, conflicts: int) -> Cont
         return Content.styled(words, "bold" if plan.looking else "bold $text-success")
     lost = f", and {counted(summary.unreachable)} would not come back"
     return Content.assemble((words, "bold"), (lost, "bold $text-error"))
-
-
-def _differ(count: int) -> str:
-    return f"{files(count)} {'differs' if count == 1 else 'differ'} from what should be there"
 
 
 def request_words(request: RestoreRequest, key: Key, conflicts: int, *, stale: bool = False) -> Content:

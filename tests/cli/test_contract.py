@@ -297,6 +297,16 @@ def test_an_emptied_source_is_refused_and_kept_while_the_others_are_done(shell: 
     assert shell.json("stats")[1]["files"] == 4
 
 
+def test_a_plan_with_nothing_missing_names_what_differs(shell: Shell) -> None:
+    assert shell("add-src", "photos").code == 0
+    assert shell("target", "t1", "-y").code == 6
+    (shell.where / "photos/a.txt").unlink()
+    (shell.where / "photos/a.txt").mkdir()
+    answer = shell("plan")
+    assert answer.code == 0 and answer.words.startswith("Nothing is missing"), answer.words
+    assert "But 1 file differs from what should be there: `medback restore` lists them as conflicts." in answer.words
+
+
 def test_damage_on_a_drive_is_exit_5(shell: Shell) -> None:
     shell("add-src", "photos")
     shell("target", "t1", "--init")

@@ -19,7 +19,7 @@ from medback_core.presenting.places import (
     three_two_one_words,
     too_few_words,
 )
-from medback_core.presenting.telling import nothing_missing, story_words
+from medback_core.presenting.telling import differ_words, nothing_missing, story_words
 from medback_core.presenting.units import ago, counted, date, listed, plural, size
 from medback_core.presenting.units import command as command_line
 from medback_core.presenting.units import name as shown
@@ -601,6 +601,8 @@ def _report_plan(run: Run, session: Session, found: PlanSummary, scope: str, *, 
     )
     if not found.missing.files:
         words = nothing_missing(found.as_of, found.unheard)
+        if found.differing:
+            words += f" But {differ_words(found.differing)}: `medback restore` lists them as conflicts."
         run.answer_line(words if all_of_it or found.as_of is None else f"{words} (--all: if all of it were gone)")
         return
     if found.unreachable.files:
@@ -631,10 +633,7 @@ def _report_plan(run: Run, session: Session, found: PlanSummary, scope: str, *, 
     if claimed:
         run.say(f"{plural(claimed, 'file')} of these are listed in the record and not checked yet")
     if found.differing:
-        run.say(
-            f"{plural(found.differing, 'file')} at the destination differ{'s' if found.differing == 1 else ''}"
-            " and would be left alone"
-        )
+        run.say(f"{differ_words(found.differing)} and would be left alone")
     if found.steps and not all_of_it:
         first = found.steps[0].target
         run.say(f"next: {plug_in(run, session, first)}run `medback restore {restore_word(run, first)}{scope}`")

@@ -34,6 +34,11 @@ def nothing_missing(as_of: int | None, unheard: Sequence[Target] = ()) -> str:
     return " ".join([f"Nothing is missing of what is known as of {moment(as_of)}.", *not_plugged_in(unheard)])
 
 
+def differ_words(count: int) -> str:
+    """`3 files differ from what should be there`."""
+    return f"{files(count)} {'differs' if count == 1 else 'differ'} from what should be there"
+
+
 def not_plugged_in(unheard: Sequence[Target]) -> list[str]:
     """The sentence on the drives that may know something newer; none where there are none."""
     if not unheard:
