@@ -198,7 +198,7 @@ class _Run:
         self.already_there = current_on(session, drive.target.key).files
         self.total = Count()
         self._current: Candidate | None = None  # the latest that was taken up
-        self._told = False  # the drive has a context of this run
+        self._told = False  # the drive has a context of this run, and is explained
         self._pace = Pace()
         self._flushed = time.monotonic()
 
@@ -254,7 +254,8 @@ class _Run:
             begin_change(self.drive)
             # What can't be written now is told at the end of the run, if it can't be then.
             self._told = not list(leave_contexts(self.session, self.drive, self.scanned))
-            yield from explain(self.drive)
+            if self._told:
+                yield from explain(self.drive)
 
     def _copy_chosen(self) -> Iterator[Event]:
         for bunch in _bunches(chosen(self.session), self.drive.filesystem.group_sync):
@@ -424,7 +425,8 @@ class _Run:
         """The sources' sidecars, the drive's identity and its contexts."""
         yield from flush_sources(self.session)
         yield from leave_contexts(self.session, self.drive, self.scanned, instead=self._told)
-        yield from explain(self.drive)
+        if not self._told:
+            yield from explain(self.drive)
 
     def summary(self, would_copy: tuple[bytes, ...] | None = None) -> BackupSummary:
         """What was done; with `would_copy`, what the chosen candidates would make of it."""
